@@ -1,0 +1,109 @@
+"""Where the time comes from: the store's clock in production, a clock moved by hand in tests.
+
+Times are whole microseconds since 1970 UTC: what the tables hold, free of time zones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+__all__ = ["Clock", "StoreClock", "VirtualClock", "microseconds", "moment"]
+
+SECOND = 1_000_000
+
+
+def microseconds(value: datetime | timedelta) -> int:
+    """Return a moment, or a length of time, as whole microseconds.
+
+    Raises:
+        ValueError: If a datetime has no time zone.
+    """
+    if isinstance(value, timedelta):
+        return value // timedelta(microseconds=1)
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone: pass an aware datetime, as datetime.now(UTC)")
+    return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def moment(value: int) -> datetime:
+    """Return microseconds since 1970 as an aware datetime in UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
+
+
+class Clock(Protocol):
+    """What the engine asks for the time."""
+
+    def now(self) -> int:
+        """Return the present, in microseconds since 1970 UTC."""
+        ...
+
+    def elapsed(self) -> float:
+        """Return seconds that only ever grow, for measuring how long something took."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for the given number of seconds."""
+        ...
+
+
+class StoreClock:
+    """The database server's time, carried on by this machine's monotonic clock between two readings.
+
+    Executors whose own clocks differ so agree on what is due and which lease has run out. ``set`` is called with a
+    fresh reading at the start and at each heartbeat. Until the first, it is this machine's wall clock.
+    """
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+
+    def set(self, now: int) -> None:
+        """Take over a reading of the store's clock, in microseconds since 1970 UTC."""
+        self._offset = now - time.monotonic_ns() // 1000
+
+    def now(self) -> int:
+        """Return the store's time, in microseconds since 1970 UTC."""
+        return time.monotonic_ns() // 1000 + self._offset
+
+    def elapsed(self) -> float:
+        """Return this machine's monotonic seconds."""
+        return time.perf_counter()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for the given number of seconds."""
+        await asyncio.sleep(seconds)
+
+
+class VirtualClock:
+    """A clock that stands still until it is moved: time in tests."""
+
+    def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
+        self._now = microseconds(start)
+
+    def set(self, now: int) -> None:
+        """Ignore the store's clock: virtual time rules."""
+
+    def now(self) -> int:
+        """Return the virtual time, in microseconds since 1970 UTC."""
+        return self._now
+
+    def elapsed(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now / SECOND
+
+    def advance(self, microseconds: int) -> None:
+        """Move time forward.
+
+        Raises:
+            ValueError: If the amount is negative.
+        """
+        if microseconds < 0:
+            raise ValueError(f"time only moves forward, not by {microseconds} microseconds")
+        self._now += microseconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Move time forward instead of waiting."""
+        self.advance(round(seconds * SECOND))
+        await asyncio.sleep(0)

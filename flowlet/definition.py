@@ -1,0 +1,292 @@
+"""A definition: the shape of a workflow, read from its module once and immutable from then on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from flowlet.clock import microseconds
+from flowlet.errors import UnknownStateError, VariablesError
+from flowlet.instances import LEVELS, NewInstance, Status
+from flowlet.retry import Retry
+from flowlet.states import Kind, State
+
+__all__ = ["Definition", "Parameter", "Role", "StateDefinition", "TransitionDefinition", "validated"]
+
+MAX_NAME = 255
+
+
+class Role(StrEnum):
+    """What a handler's parameter is filled with."""
+
+    VARS = "vars"
+    FORM = "form"
+    CONTEXT = "context"
+    RESOURCE = "resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A handler's parameter; ``type`` is its annotation, the key under which a resource is provided."""
+
+    name: str
+    role: Role
+    type: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionDefinition:
+    """An edge of the graph; ``label`` is what a button or the diagram says, empty for none."""
+
+    target: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StateDefinition:
+    """A state as its definition knows it.
+
+    ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    file: str
+    line: int
+    transitions: tuple[TransitionDefinition, ...]
+    retry: Retry
+    timeout: timedelta | None
+    on_error: str | None
+    form: type[BaseModel] | None
+    deadline: timedelta | None
+    on_deadline: str | None
+    handler: Callable[..., Any] | None
+    is_async: bool
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether an instance ends here."""
+        return self.kind in (Kind.END, Kind.ERROR)
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether it waits for an answer."""
+        return self.kind == Kind.MANUAL
+
+    def permits(self, target: str) -> bool:
+        """Return whether an edge leads to the named state."""
+        return any(transition.target == target for transition in self.transitions)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the states it may go to, in the order of the source."""
+        return tuple(transition.target for transition in self.transitions)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The shape of a workflow: its states, its variables' model, its policies.
+
+    Attributes:
+        module: How it was loaded: an import name or an absolute path.
+        states: In the order of the source, by name.
+    """
+
+    name: str
+    description: str
+    version: int
+    module: str
+    file: str
+    line: int
+    start: str
+    states: Mapping[str, StateDefinition]
+    retry: Retry
+    group: str
+    priority: int
+    loop_limit: int
+    vars: type[BaseModel] | None
+    names: Mapping[int, str] = field(repr=False)
+    """The name of each ``State`` object, by its ``id()``."""
+
+    def state(self, name: str) -> StateDefinition:
+        """Return the named state.
+
+        Raises:
+            UnknownStateError: If there is none.
+        """
+        try:
+            return self.states[name]
+        except KeyError:
+            raise UnknownStateError(
+                f"{self.name} version {self.version} has no state {name!r}. It has: {', '.join(self.states)}."
+            ) from None
+
+    def name_of(self, state: State[..., Any]) -> str | None:
+        """Return the name that a state object has here, or None where it belongs to another module."""
+        return self.names.get(id(state))
+
+    def read_vars(self, text: str) -> BaseModel | dict[str, Any]:
+        """Return the variables from their JSON text: a new model object, or a dict where there is no model.
+
+        Raises:
+            VariablesError: If they do not fit the model.
+        """
+        if self.vars is None:
+            value: dict[str, Any] = orjson.loads(text)
+            return value
+        try:
+            return self.vars.model_validate_json(text)
+        except ValidationError as error:
+            raise _variables_error(f"the variables of {self.name}", error) from None
+
+    def write_vars(self, value: BaseModel | Mapping[str, Any]) -> str:
+        """Return the JSON text of variables.
+
+        Raises:
+            VariablesError: If they cannot be written as JSON.
+        """
+        if isinstance(value, BaseModel):
+            return value.model_dump_json(by_alias=True)
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError as error:
+            raise VariablesError(f"the variables of {self.name}", {"": str(error)}) from None
+
+    def new_instance(
+        self,
+        vars: BaseModel | Mapping[str, Any] | None,
+        *,
+        now: int,
+        key: str | None = None,
+        external_id: str | None = None,
+        group: str | None = None,
+        priority: int | None = None,
+        parent_id: int | None = None,
+        username: str | None = None,
+    ) -> NewInstance:
+        """Return a new instance, checked: ready for the store.
+
+        Args:
+            vars: The variables; None means an empty object.
+            now: The store's time, in microseconds since 1970 UTC.
+            key: The business key; empty if None.
+            external_id: Unique over all instances; a random one if None.
+            group: Instead of the workflow's executor group.
+            priority: Instead of the workflow's, 0 to 9.
+            parent_id: Whose child it is.
+            username: Who creates it.
+
+        Raises:
+            VariablesError: If the variables do not fit the model, or another value cannot be stored; fields are named.
+        """
+        start = self.states[self.start]
+        faults = _text_faults(externalId=external_id, businessKey=key, executorGroup=group)
+        level = self.priority if priority is None else priority
+        if level not in LEVELS:
+            faults["priority"] = f"{level!r} is not a whole number from 0 to 9"
+        if faults:
+            raise VariablesError(f"a new {self.name}", faults)
+        deadline = now + microseconds(start.deadline) if start.deadline else None
+        return NewInstance(
+            type=self.name,
+            definition_version=self.version,
+            external_id=external_id or str(uuid.uuid4()),
+            business_key=key or "",
+            executor_group=group or self.group,
+            priority=level,
+            state=self.start,
+            status=Status.WAITING if start.is_manual else Status.NEW,
+            vars=self.checked_vars({} if vars is None else vars),
+            next_activation=deadline if start.is_manual else now,
+            parent_id=parent_id,
+            username=username,
+        )
+
+    def checked_vars(self, vars: BaseModel | Mapping[str, Any]) -> str:
+        """Return variables given from outside as JSON text, checked against the model and with its defaults.
+
+        Raises:
+            VariablesError: If they do not fit.
+        """
+        if self.vars is None:
+            return self.write_vars(vars)
+        if isinstance(vars, self.vars):
+            return self.write_vars(vars)
+        plain = vars.model_dump(mode="json", by_alias=True) if isinstance(vars, BaseModel) else vars
+        return self.write_vars(validated(self.vars, plain, f"the variables of {self.name}"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the definition as plain JSON values, in camelCase: what the store keeps and the API shows."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "version": self.version,
+            "start": self.start,
+            "executorGroup": self.group,
+            "priority": self.priority,
+            "retry": _retry_json(self.retry),
+            "variables": self.vars.model_json_schema() if self.vars else {"type": "object"},
+            "states": [_state_json(state) for state in self.states.values()],
+        }
+
+
+def validated(model: type[BaseModel], values: Mapping[str, Any], subject: str) -> BaseModel:
+    """Return a model object made from plain JSON values.
+
+    Raises:
+        VariablesError: If they do not fit; each field's path is named, its value is not.
+    """
+    try:
+        return model.model_validate_json(orjson.dumps(values))
+    except TypeError as error:
+        raise VariablesError(subject, {"": str(error)}) from None
+    except ValidationError as error:
+        raise _variables_error(subject, error) from None
+
+
+def _variables_error(subject: str, error: ValidationError) -> VariablesError:
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    return VariablesError(subject, {".".join(str(part) for part in fault["loc"]): fault["msg"] for fault in faults})
+
+
+def _text_faults(**texts: str | None) -> dict[str, str]:
+    faults = {}
+    for name, text in texts.items():
+        if text is None:
+            continue
+        if not isinstance(text, str) or not 1 <= len(text) <= MAX_NAME:
+            faults[name] = f"has to be a text of 1 to {MAX_NAME} characters"
+        elif text != text.strip():
+            faults[name] = "begins or ends with white space"
+        elif "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            faults[name] = "has a character that no database can hold (NUL, or half of a surrogate pair)"
+    return faults
+
+
+def _retry_json(retry: Retry) -> dict[str, Any]:
+    return {"limit": retry.limit, "min": str(retry.min), "max": str(retry.max), "backoff": retry.backoff}
+
+
+def _state_json(state: StateDefinition) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "kind": state.kind.value,
+        "description": state.description,
+        "line": state.line,
+        "transitions": [{"target": edge.target, "label": edge.label} for edge in state.transitions],
+        "retry": _retry_json(state.retry),
+        "timeoutSeconds": state.timeout.total_seconds() if state.timeout else None,
+        "onError": state.on_error,
+        "form": state.form.model_json_schema() if state.form else None,
+        "deadlineSeconds": state.deadline.total_seconds() if state.deadline else None,
+        "onDeadline": state.on_deadline,
+    }

@@ -1,0 +1,73 @@
+"""Lengths of time as people write them: "10 minutes", "1h30m", "500ms", "PT10M"."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from flowlet.errors import DurationError
+
+__all__ = ["Duration", "duration"]
+
+Duration = str | timedelta
+
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "millisecond": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "sec": timedelta(seconds=1),
+    "second": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "min": timedelta(minutes=1),
+    "minute": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "hour": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "day": timedelta(days=1),
+    "w": timedelta(weeks=1),
+    "week": timedelta(weeks=1),
+}
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]+)(?:\s*,\s*|\s+and\s+|\s*)", re.ASCII)
+_ISO = re.compile(
+    r"P(?=.)(?:(?P<w>\d{1,9})W)?(?:(?P<d>\d{1,9})D)?"
+    r"(?:T(?=\d)(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)S)?)?",
+    re.ASCII,
+)
+_CEILING = timedelta(days=36525)
+_EXAMPLES = "Write it as '10 minutes', '1h30m', '500ms', '2 days' or 'PT10M'"
+
+
+def duration(value: Duration) -> timedelta:
+    """Return a length of time from its text; a timedelta is passed through.
+
+    Units are ms, s, m (minutes), h, d and w, also written out, and may follow one another ("1h 30m"). ISO 8601 is
+    read up to weeks; months and years are refused, because their length varies.
+
+    Raises:
+        DurationError: If the text is not understood in full, has no unit, is negative, or is above a hundred years.
+    """
+    parsed = value if isinstance(value, timedelta) else _parsed(value)
+    if parsed is None:
+        raise DurationError(f"{value!r} is not a length of time. {_EXAMPLES}.")
+    if not timedelta(0) <= parsed <= _CEILING:
+        raise DurationError(f"{value!r} is not between zero and a hundred years.")
+    return parsed
+
+
+def _parsed(text: str) -> timedelta | None:
+    if not isinstance(text, str):
+        raise DurationError(f"{text!r} is a {type(text).__name__}, not a length of time. {_EXAMPLES}.")
+    text = text.strip()
+    if iso := _ISO.fullmatch(text):
+        parts = [(amount, unit) for unit, amount in iso.groupdict().items() if amount]
+    else:
+        parts = _PART.findall(text.lower())
+        if "".join(match[0] for match in _PART.finditer(text.lower())) != text.lower():
+            return None
+    if not parts or any(_unit(unit) is None for _, unit in parts):
+        return None
+    return sum((float(amount) * (_unit(unit) or timedelta(0)) for amount, unit in parts), timedelta(0))
+
+
+def _unit(name: str) -> timedelta | None:
+    return _UNITS.get(name) or (_UNITS.get(name[:-1]) if len(name) > 3 and name.endswith("s") else None)

@@ -1,0 +1,139 @@
+"""The errors that Flowlet raises, in one tree.
+
+    FlowletError
+    ├── DefinitionError          a workflow module has faults; carries every one of them
+    ├── DurationError            a text is not a length of time (also a ValueError)
+    ├── SettingsError            a setting or an argument cannot be used
+    ├── VariablesError           variables or a form's values do not fit their model
+    ├── NotFoundError
+    │   ├── UnknownWorkflowError   no definition has this name
+    │   ├── UnknownInstanceError   no instance has this id
+    │   └── UnknownStateError      the definition has no such state
+    ├── RefusedError             the instance may not do that now; lists what it may do
+    ├── StoreError
+    │   ├── StoreUnavailableError  the database cannot be reached
+    │   └── SchemaError            the tables are missing, or newer than this Flowlet
+    ├── OutcomeError             a handler returned what its state does not allow
+    └── Fail                     raised by a handler: no further attempt
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "DefinitionError",
+    "DurationError",
+    "Fail",
+    "Fault",
+    "FlowletError",
+    "NotFoundError",
+    "OutcomeError",
+    "RefusedError",
+    "SchemaError",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailableError",
+    "UnknownInstanceError",
+    "UnknownStateError",
+    "UnknownWorkflowError",
+    "VariablesError",
+]
+
+
+class FlowletError(Exception):
+    """The root of every error that Flowlet raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a workflow module: where it is, what it is, and the likely cure.
+
+    ``line`` is counted from 1, and 0 where no line can be named.
+    """
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+
+
+class DefinitionError(FlowletError):
+    """A workflow module cannot be used; ``faults`` holds everything that is wrong with it."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class DurationError(FlowletError, ValueError):
+    """A text is not a length of time."""
+
+
+class SettingsError(FlowletError):
+    """A setting or a command line argument cannot be used; the message names it."""
+
+
+class VariablesError(FlowletError):
+    """Values do not fit their model; ``faults`` maps a field's path, as in ``items.0.sku``, to what is wrong.
+
+    The message names fields and rules, never the values: those may be secret.
+    """
+
+    def __init__(self, subject: str, faults: dict[str, str]) -> None:
+        self.subject = subject
+        self.faults = faults
+        listed = "; ".join(f"{field}: {fault}" for field, fault in faults.items())
+        super().__init__(f"{subject}: {listed}")
+
+
+class NotFoundError(FlowletError):
+    """Something named by the caller does not exist."""
+
+
+class UnknownWorkflowError(NotFoundError):
+    """No definition has this name."""
+
+
+class UnknownInstanceError(NotFoundError):
+    """No instance has this id."""
+
+
+class UnknownStateError(NotFoundError):
+    """The definition has no such state."""
+
+
+class RefusedError(FlowletError):
+    """The instance may not do that now; ``permitted`` lists the states or operations it may take instead."""
+
+    def __init__(self, message: str, permitted: Sequence[str] = ()) -> None:
+        self.permitted = tuple(permitted)
+        super().__init__(message)
+
+
+class StoreError(FlowletError):
+    """The store cannot do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, or cannot be opened."""
+
+
+class SchemaError(StoreError):
+    """The tables are missing, unfinished, or made by a newer Flowlet."""
+
+
+class OutcomeError(FlowletError):
+    """A handler returned what its state does not allow. Counts as a failed attempt."""
+
+
+class Fail(FlowletError):
+    """Raise it in a handler to say that no further attempt can help.
+
+    The instance goes on to the state's ``on_error``, or ends as FAILED.
+
+        raise Fail("the customer does not exist")
+    """
