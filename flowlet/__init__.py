@@ -8,6 +8,19 @@ from flowlet.states import State, Workflow, end, error, manual, state
 from flowlet.transitions import ChildRequest, Next, child
 
 __all__ = [
-    "ChildRequest", "Context", "Fail", "FlowletError", "Instance", "Next", "Retry", "State", "Status", "Workflow",
-    "child", "end", "error", "manual", "state",
+    "ChildRequest",
+    "Context",
+    "Fail",
+    "FlowletError",
+    "Instance",
+    "Next",
+    "Retry",
+    "State",
+    "Status",
+    "Workflow",
+    "child",
+    "end",
+    "error",
+    "manual",
+    "state",
 ]

@@ -104,6 +104,6 @@ class VirtualClock:
         self._now += microseconds
 
     async def sleep(self, seconds: float) -> None:
-        """Move time forward instead of waiting."""
-        self.advance(round(seconds * SECOND))
+        """Move time forward instead of waiting; a number below zero is no wait, as for asyncio."""
+        self.advance(max(0, round(seconds * SECOND)))
         await asyncio.sleep(0)

@@ -14,7 +14,7 @@ __all__ = ["Context", "Transaction"]
 
 
 class Transaction(Protocol):
-    """A connection inside an open transaction, as the ``databases`` library gives it. Values are named ``:like_this``."""
+    """A connection inside an open transaction, as the ``databases`` library gives it; values are ``:named``."""
 
     async def execute(self, query: Any, values: dict[str, Any] | None = None) -> Any:
         """Run one statement."""

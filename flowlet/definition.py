@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from flowlet.clock import microseconds
+from flowlet.durations import Duration
 from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instances import LEVELS, NewInstance, Status
 from flowlet.retry import Retry
@@ -92,13 +95,23 @@ class StateDefinition:
         return tuple(transition.target for transition in self.transitions)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Definition:
-    """The shape of a workflow: its states, its variables' model, its policies.
+    """The shape of a workflow: its states, its variables' model, its policies. Equal only to itself, and hashable.
 
     Attributes:
+        description: The workflow's, or its module's docstring.
         module: How it was loaded: an import name or an absolute path.
-        states: In the order of the source, by name.
+        file: As messages show it: relative where it is below the working directory.
+        line: Where the ``Workflow`` is made; counted from 1.
+        start: The name of the state in which instances begin.
+        states: By name, in the order of the source, imported ones last; read only.
+        group: The executor group of its instances.
+        priority: Of its instances, 0 to 9.
+        loop_limit: After how many transitions without any wait an instance is taken to run in circles.
+        vars: The model of the variables, or None where they are a free JSON object.
+        names: The name of each state object, by its ``id()``; read only.
+        objects: The state objects, held so that no ``id()`` in ``names`` is given to another object.
     """
 
     name: str
@@ -115,7 +128,11 @@ class Definition:
     loop_limit: int
     vars: type[BaseModel] | None
     names: Mapping[int, str] = field(repr=False)
-    """The name of each ``State`` object, by its ``id()``."""
+    objects: tuple[State[..., Any], ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
+        object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
 
     def state(self, name: str) -> StateDefinition:
         """Return the named state.
@@ -154,11 +171,12 @@ class Definition:
         Raises:
             VariablesError: If they cannot be written as JSON.
         """
-        if isinstance(value, BaseModel):
-            return value.model_dump_json(by_alias=True)
         try:
-            return orjson.dumps(value).decode()
-        except TypeError as error:
+            if isinstance(value, BaseModel):
+                # Pydantic's warnings show values; what does not fit is told by reading the text again.
+                return value.model_dump_json(by_alias=True, warnings=False)
+            return orjson.dumps(dict(value)).decode()
+        except (TypeError, PydanticSerializationError) as error:
             raise VariablesError(f"the variables of {self.name}", {"": str(error)}) from None
 
     def new_instance(
@@ -217,9 +235,11 @@ class Definition:
         Raises:
             VariablesError: If they do not fit.
         """
-        if self.vars is None:
-            return self.write_vars(vars)
-        if isinstance(vars, self.vars):
+        if not isinstance(vars, BaseModel | Mapping):
+            raise VariablesError(
+                f"the variables of {self.name}", {"": f"has to be an object, not {type(vars).__name__}"}
+            )
+        if self.vars is None or isinstance(vars, self.vars):
             return self.write_vars(vars)
         plain = vars.model_dump(mode="json", by_alias=True) if isinstance(vars, BaseModel) else vars
         return self.write_vars(validated(self.vars, plain, f"the variables of {self.name}"))
@@ -233,6 +253,7 @@ class Definition:
             "start": self.start,
             "executorGroup": self.group,
             "priority": self.priority,
+            "loopLimit": self.loop_limit,
             "retry": _retry_json(self.retry),
             "variables": self.vars.model_json_schema() if self.vars else {"type": "object"},
             "states": [_state_json(state) for state in self.states.values()],
@@ -246,7 +267,7 @@ def validated(model: type[BaseModel], values: Mapping[str, Any], subject: str) -
         VariablesError: If they do not fit; each field's path is named, its value is not.
     """
     try:
-        return model.model_validate_json(orjson.dumps(values))
+        return model.model_validate_json(orjson.dumps(dict(values)))
     except TypeError as error:
         raise VariablesError(subject, {"": str(error)}) from None
     except ValidationError as error:
@@ -273,7 +294,17 @@ def _text_faults(**texts: str | None) -> dict[str, str]:
 
 
 def _retry_json(retry: Retry) -> dict[str, Any]:
-    return {"limit": retry.limit, "min": str(retry.min), "max": str(retry.max), "backoff": retry.backoff}
+    return {
+        "limit": retry.limit,
+        "min": _duration_json(retry.min),
+        "max": _duration_json(retry.max),
+        "backoff": retry.backoff,
+        "never": [error.__qualname__ for error in retry.never],
+    }
+
+
+def _duration_json(value: Duration) -> str:
+    return value if isinstance(value, str) else f"{value.total_seconds():g}s"
 
 
 def _state_json(state: StateDefinition) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from flowlet.errors import DurationError
 
-__all__ = ["Duration", "duration"]
+__all__ = ["Duration", "duration", "spoken"]
 
 Duration = str | timedelta
 
@@ -27,7 +27,7 @@ _UNITS = {
     "w": timedelta(weeks=1),
     "week": timedelta(weeks=1),
 }
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]+)(?:\s*,\s*|\s+and\s+|\s*)", re.ASCII)
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]+)(?:\s*,\s*(?=\d)|\s+and\s+|\s*)", re.ASCII)
 _ISO = re.compile(
     r"P(?=.)(?:(?P<w>\d{1,9})W)?(?:(?P<d>\d{1,9})D)?"
     r"(?:T(?=\d)(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)S)?)?",
@@ -54,6 +54,18 @@ def duration(value: Duration) -> timedelta:
     return parsed
 
 
+def spoken(value: timedelta) -> str:
+    """Return a length of time as people say it, and as ``duration`` reads it: "1 hour 30 minutes", "0 seconds"."""
+    parts = []
+    for name in ("day", "hour", "minute", "second"):
+        amount, value = divmod(value, _UNITS[name])
+        if amount:
+            parts.append(f"{amount} {name}{'s' if amount != 1 else ''}")
+    if value:
+        parts.append(f"{value / timedelta(milliseconds=1):g} milliseconds")
+    return " ".join(parts) or "0 seconds"
+
+
 def _parsed(text: str) -> timedelta | None:
     if not isinstance(text, str):
         raise DurationError(f"{text!r} is a {type(text).__name__}, not a length of time. {_EXAMPLES}.")
@@ -66,7 +78,10 @@ def _parsed(text: str) -> timedelta | None:
             return None
     if not parts or any(_unit(unit) is None for _, unit in parts):
         return None
-    return sum((float(amount) * (_unit(unit) or timedelta(0)) for amount, unit in parts), timedelta(0))
+    try:
+        return sum((float(amount) * (_unit(unit) or timedelta(0)) for amount, unit in parts), timedelta(0))
+    except OverflowError:
+        return timedelta.max
 
 
 def _unit(name: str) -> timedelta | None:

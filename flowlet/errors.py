@@ -1,20 +1,20 @@
 """The errors that Flowlet raises, in one tree.
 
-    FlowletError
-    ├── DefinitionError          a workflow module has faults; carries every one of them
-    ├── DurationError            a text is not a length of time (also a ValueError)
-    ├── SettingsError            a setting or an argument cannot be used
-    ├── VariablesError           variables or a form's values do not fit their model
-    ├── NotFoundError
-    │   ├── UnknownWorkflowError   no definition has this name
-    │   ├── UnknownInstanceError   no instance has this id
-    │   └── UnknownStateError      the definition has no such state
-    ├── RefusedError             the instance may not do that now; lists what it may do
-    ├── StoreError
-    │   ├── StoreUnavailableError  the database cannot be reached
-    │   └── SchemaError            the tables are missing, or newer than this Flowlet
-    ├── OutcomeError             a handler returned what its state does not allow
-    └── Fail                     raised by a handler: no further attempt
+FlowletError
+├── DefinitionError          a workflow module has faults; carries every one of them
+├── DurationError            a text is not a length of time (also a ValueError)
+├── SettingsError            a setting or an argument cannot be used
+├── VariablesError           variables or a form's values do not fit their model
+├── NotFoundError
+│   ├── UnknownWorkflowError   no definition has this name
+│   ├── UnknownInstanceError   no instance has this id
+│   └── UnknownStateError      the definition has no such state
+├── RefusedError             the instance may not do that now; lists what it may do
+├── StoreError
+│   ├── StoreUnavailableError  the database cannot be reached
+│   └── SchemaError            the tables are missing, or newer than this Flowlet
+├── OutcomeError             a handler returned what its state does not allow
+└── Fail                     raised by a handler: no further attempt
 """
 
 from __future__ import annotations

@@ -8,7 +8,10 @@ from typing import Any
 
 import orjson
 
-__all__ = ["ENDED", "LEVELS", "Action", "ActionKind", "Instance", "NewInstance", "Status"]
+__all__ = ["DAY", "ENDED", "LEVELS", "Action", "ActionKind", "Instance", "NewInstance", "Status"]
+
+DAY = 86_400_000_000
+"""Microseconds of a day."""
 
 LEVELS = range(10)
 """The priorities an instance may have; 9 is served first, 0 is the default."""

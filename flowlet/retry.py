@@ -25,7 +25,7 @@ class Retry:
         never: Exception types after which no further attempt is made.
 
     Raises:
-        ValueError: If a bound is out of range, or ``max`` is below ``min``.
+        ValueError: If a bound is out of range, ``max`` is below ``min``, or ``never`` is no tuple of exception types.
         DurationError: If ``min`` or ``max`` is not a length of time.
 
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015; linear as GopherFlow's
@@ -46,6 +46,10 @@ class Retry:
             raise ValueError(f"Retry(min={self.min!r}, max={self.max!r}): min must be above zero, and max at least min")
         if self.backoff not in ("exponential", "linear"):
             raise ValueError(f"Retry(backoff={self.backoff!r}) is neither 'exponential' nor 'linear'")
+        if not isinstance(self.never, tuple) or not all(_is_exception_type(one) for one in self.never):
+            raise ValueError(
+                f"Retry(never={self.never!r}) is not a tuple of exception types, as (ValueError, KeyError)"
+            )
 
     def allows(self, attempt: int, error: BaseException) -> bool:
         """Return whether another attempt follows the given one (counted from 1), which failed with this error."""
@@ -61,7 +65,11 @@ class Retry:
             raise ValueError(f"attempts are counted from 1, not {attempt}")
         first, ceiling = duration(self.min), duration(self.max)
         if self.backoff == "linear":
-            share = (attempt - 1) / max(self.limit - 1, 1)
-            return min(ceiling, first + share * (ceiling - first))
+            share = min(1.0, (attempt - 1) / max(self.limit - 1, 1))
+            return first + share * (ceiling - first)
         bound = min(ceiling.total_seconds(), first.total_seconds() * 2.0 ** min(attempt - 1, 63))
         return timedelta(seconds=random.uniform(0, bound))
+
+
+def _is_exception_type(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)

@@ -19,7 +19,7 @@ __all__ = ["Kind", "State", "Workflow", "end", "error", "manual", "state"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Targets = Sequence["str | State[..., Any]"] | Mapping[str, str]
+Targets = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
 
 
 class Kind(StrEnum):
@@ -36,8 +36,8 @@ class State(Next, Generic[P, R]):
     """A state of a workflow: what the decorators return.
 
     Calling it calls the plain function, so that a handler is tested like any function. Returned from a handler it
-    says where to go; its methods (``after``, ``at``, ``log``, ``spawn``, ``when_children_end``, ``wake_parent``) say how.
-    Its name is the name it has in the module. ``file`` and ``line`` say where it is defined.
+    says where to go; its methods (``after``, ``at``, ``log``, ``spawn``, ``when_children_end``, ``wake_parent``) say
+    how. Its name is the name it has in the module. ``file`` and ``line`` say where it is defined.
     """
 
     def __init__(

@@ -1,0 +1,64 @@
+# The commands of this repository. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+PYTEST_OPTIONS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := $(BIN)/flowlet demo --once
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint format constraints clean databases
+
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.flowlet ## Run the demo in an environment of its own.
+	@$(DEMO)
+
+test: $(VENV)/.dev databases lint ## Check and test everything, as .ci/run does.
+	@echo "== pytest"
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.dev ## Check format, style and types.
+	@echo "== ruff format --check"
+	@$(BIN)/ruff format --quiet --check --output-format concise .
+	@echo "== ruff check"
+	@$(BIN)/ruff check --quiet --output-format concise .
+	@echo "== mypy --strict"
+	@$(BIN)/mypy --strict --no-error-summary
+
+format: $(VENV)/.dev ## Put the source into shape.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+constraints: ## Pin the newest versions that pyproject.toml allows.
+	@rm -rf $(VENV)
+	@PYTHON=$(PYTHON) .ci/prepare venv
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## Remove the environment and everything made.
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+databases:
+	@.ci/prepare databases
+
+$(VENV)/bin/python:
+	@PYTHON=$(PYTHON) .ci/prepare venv
+	@echo "== making $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+# The rule is the same for what a user and what a developer needs.
+$(VENV)/.flowlet: TARGET := .
+$(VENV)/.dev: TARGET := .[dev]
+$(VENV)/.flowlet $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "== installing $(TARGET) into $(VENV)"
+	@$(PIP_INSTALL) --editable '$(TARGET)'
+	@touch $@

@@ -1,0 +1,45 @@
+"""The commands about definitions: ``check`` and ``diagram``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from flowlet.cli.options import load_registry, load_settings, modules_argument, modules_option
+from flowlet.errors import DefinitionError
+from flowlet.mermaid import mermaid
+from flowlet.svg import svg
+
+__all__ = ["check", "diagram"]
+
+
+@click.command()
+@modules_argument
+def check(modules: tuple[str, ...]) -> None:
+    """Check workflow modules, and list every fault as FILE:LINE: MESSAGE.
+
+    Ends with 1 if there is one.
+    """
+    try:
+        registry = load_registry(modules, load_settings())
+    except DefinitionError as error:
+        for fault in error.faults:
+            click.echo(" ".join(str(fault).splitlines()))
+        sys.exit(1)
+    for definition in registry.definitions:
+        states = len(definition.states)
+        click.echo(f"{definition.name} version {definition.version}: {states} states, starts with {definition.start}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(["mermaid", "svg"]), default="mermaid", show_default=True)
+@modules_option
+def diagram(name: str, form: str, modules: tuple[str, ...]) -> None:
+    """Print the diagram of the workflow called NAME."""
+    definition = load_registry(modules, load_settings()).definition(name)
+    if form == "svg":
+        click.echo(svg(definition, standalone=True).rstrip("\n"))
+        return
+    click.echo(mermaid(definition).rstrip("\n"))

@@ -1,0 +1,187 @@
+"""The command ``demo``: one instance of each demo workflow, with its progress in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+from rich.live import Live
+from rich.table import Table
+
+from flowlet import logs
+from flowlet.cli.operating import run, stopped_by_signals
+from flowlet.cli.options import database_option, load_settings
+from flowlet.cli.printing import action_line, console, plain, table
+from flowlet.clock import StoreClock
+from flowlet.engine.executor import Executor
+from flowlet.instances import Action, ActionKind, Instance
+from flowlet.operations import Operations
+from flowlet.registry import Registry
+from flowlet.resources import folder
+from flowlet.settings import Settings, mask
+from flowlet.store.opening import Store, open_store
+
+__all__ = ["demo"]
+
+_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py")
+_STARTED = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
+_NEEDS_NETWORK = "GetIpWorkflow"
+_LIMIT_SECONDS = 20.0
+_LOOK_SECONDS = 0.1
+_RETRIES_SHOWN = 2
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has been seen of the instances: shown as a live table in a terminal, as lines elsewhere."""
+
+    live: Live | None
+    instances: dict[int, Instance] = field(default_factory=dict)
+    actions: dict[int, list[Action]] = field(default_factory=dict)
+
+    async def look(self, store: Store, started: list[int]) -> None:
+        """Read the instances and their children anew, and show what has changed."""
+        for id in started:
+            await self._look_at(store, await store.reads.get(id))
+            if self.instances[id].children:
+                for child in await store.reads.children(id):
+                    await self._look_at(store, child)
+        if self.live:
+            self.live.update(self.table())
+
+    async def _look_at(self, store: Store, instance: Instance) -> None:
+        if instance == self.instances.get(instance.id):
+            return
+        known = len(self.actions.get(instance.id, ()))
+        # The instance was read first: a history that is read later is never behind it.
+        self.actions[instance.id] = list(await store.reads.history(instance.id))
+        self.instances[instance.id] = instance
+        if self.live is None:
+            for action in self.actions[instance.id][known:]:
+                click.echo(f"{instance.type} {instance.id}: {action_line(action)}")
+
+    def has_no_network(self, instance: Instance) -> bool:
+        """Return whether it is between attempts because the service did not answer."""
+        errors = [action for action in self.actions[instance.id] if action.kind == ActionKind.ERROR]
+        unanswered = errors and "httpx." in f"{errors[-1].text} {errors[-1].detail}"
+        return bool(unanswered and instance.type == _NEEDS_NETWORK and not instance.has_ended)
+
+    def is_over(self) -> bool:
+        """Return whether all have ended, save one that has shown its retries because there is no network."""
+        return all(
+            one.has_ended or (one.attempt >= _RETRIES_SHOWN and self.has_no_network(one))
+            for one in self.instances.values()
+        )
+
+    def went_well(self) -> bool:
+        """Return whether all are FINISHED, save one that retries because there is no network."""
+        return all(one.succeeded or self.has_no_network(one) for one in self.instances.values())
+
+    def table(self) -> Table:
+        """Return where each instance stands."""
+        columns = ("Id", "Workflow", "Status", "State", "Last line of the history")
+        return table(columns, [self._row(one) for one in self.instances.values()])
+
+    def _row(self, one: Instance) -> tuple[object, ...]:
+        status = "retrying: no network" if self.has_no_network(one) else one.status
+        lines = [action for action in self.actions[one.id] if action.text]
+        return one.id, one.type, status, one.state, plain(lines[-1].text) if lines else ""
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop when they have ended; on a database of its own, thrown away after.")
+@database_option
+def demo(once: bool) -> None:
+    """Run the demo workflows, and show their progress.
+
+    Without --once the executor goes on until Ctrl-C, on ./flowlet-demo.db.
+    """
+    with _database(once) as url:
+        settings = load_settings(database_url=url)
+        # Failing attempts are shown by the progress already; a warning in between would tear the live table.
+        level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
+        logs.configure(level=level, format=settings.log_format)
+        run(_demo(settings, once=once))
+
+
+@contextmanager
+def _database(once: bool) -> Iterator[str | None]:
+    """Give the URL to use, or None where ``--database`` names one."""
+    if (click.get_current_context().obj or {}).get("database"):
+        yield None
+    elif once:
+        with tempfile.TemporaryDirectory(prefix="flowlet-demo-") as temporary:
+            yield f"sqlite:///{Path(temporary) / 'demo.db'}"
+    else:
+        yield "sqlite:///flowlet-demo.db"
+
+
+async def _demo(settings: Settings, *, once: bool) -> None:
+    registry = _registry()
+    async with open_store(settings.database_url) as store:
+        executor = Executor(store, registry, registry.provided, settings.executor())
+        with stopped_by_signals(executor.stop):
+            running = asyncio.create_task(executor.run())
+            try:
+                progress = await _shown(store, registry, running)
+                _summarise(progress, settings)
+                if not once and not running.done():
+                    _say_where(settings)
+                    await running
+            finally:
+                if not running.done():
+                    executor.stop()
+                await running
+    if once and not progress.went_well():
+        sys.exit(1)
+
+
+def _registry() -> Registry:
+    registry = Registry()
+    registry.load_all([str(folder("demo") / name) for name in _MODULES])
+    return registry
+
+
+async def _shown(store: Store, registry: Registry, running: asyncio.Task[None]) -> _Progress:
+    """Start one instance of each workflow, and show them until they are over, or time is, or the executor."""
+    operations = Operations(store, registry)
+    started = [(await operations.create(name)).id for name in _STARTED]
+    clock = StoreClock()
+    until = clock.elapsed() + _LIMIT_SECONDS
+    screen = _screen()
+    with screen as live:
+        progress = _Progress(live)
+        await progress.look(store, started)
+        while not (progress.is_over() or running.done() or clock.elapsed() >= until):
+            await clock.sleep(_LOOK_SECONDS)
+            await progress.look(store, started)
+    return progress
+
+
+def _screen() -> AbstractContextManager[Live | None]:
+    output = console()
+    if not output.is_terminal:
+        return nullcontext()
+    return Live(console=output, transient=True)
+
+
+def _summarise(progress: _Progress, settings: Settings) -> None:
+    console().print(progress.table())
+    for one in progress.instances.values():
+        if progress.has_no_network(one):
+            click.echo(
+                f"No network: {settings.demo_ip_url} does not answer, so {one.type} tries again until its attempts are "
+                "used up. FLOWLET_DEMO_IP_URL names another address."
+            )
+        elif not one.has_ended:
+            click.echo(f"{one.type} {one.id} has not ended within {_LIMIT_SECONDS:.0f} seconds.", err=True)
+
+
+def _say_where(settings: Settings) -> None:
+    click.echo(f"The executor goes on until Ctrl-C. Look: flowlet list --database {mask(settings.database_url)}")

@@ -1,0 +1,216 @@
+"""The commands about instances: ``start``, ``list``, ``show``, ``retry`` and ``cancel``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import click
+import orjson
+
+from flowlet.cli.opening import existing_store
+from flowlet.cli.options import (
+    database_option,
+    load_registry,
+    load_settings,
+    modules_option,
+    read_registry,
+    username,
+)
+from flowlet.cli.printing import (
+    action_json,
+    action_line,
+    console,
+    instance_json,
+    json_text,
+    plain,
+    table,
+    time_text,
+)
+from flowlet.clock import StoreClock
+from flowlet.durations import duration
+from flowlet.errors import FlowletError
+from flowlet.instances import Action, Instance, Status
+from flowlet.operations import Operations
+from flowlet.registry import Registry
+from flowlet.settings import Settings
+from flowlet.store.opening import Store, open_store
+
+__all__ = ["cancel", "list_", "retry", "show", "start"]
+
+Operation: TypeAlias = Callable[[Operations, int], Awaitable[object]]
+
+_LOOK_SECONDS = 0.1
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+instance_argument = click.argument("instance", metavar="ID|EXTERNAL_ID")
+
+
+def _vars(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise click.BadParameter(f"not JSON: {error}. Write an object, as '{{\"amount\": 3}}'.") from None
+    if not isinstance(value, dict):
+        raise click.BadParameter("expected a JSON object, as '{\"amount\": 3}'.")
+    return value
+
+
+def _length(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    return None if text is None else duration(text).total_seconds()
+
+
+@click.command()
+@click.argument("name")
+@click.option("--key", help="The business key.")
+@click.option("--external-id", help="Unique; where it is known already, that instance's id is printed.")
+@click.option("--vars", metavar="JSON", callback=_vars, help="The variables, as a JSON object.")
+@click.option("--group", help="Instead of the workflow's executor group.")
+@click.option("--priority", type=click.IntRange(0, 9), help="Instead of the workflow's; 9 runs first.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended; exit with 0 only if it is FINISHED.")
+@click.option("--timeout", metavar="DURATION", callback=_length, help="How long --wait waits, as in '5 minutes'.")
+@modules_option
+@database_option
+def start(name: str, wait: bool, timeout: float | None, modules: tuple[str, ...], **values: Any) -> None:
+    """Start an instance of the workflow called NAME, and print its id.
+
+    An executor has to run it: see 'flowlet serve'.
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout says how long --wait waits: add --wait.")
+    settings = load_settings()
+    registry = load_registry(modules, settings)
+    ended = asyncio.run(_start(settings, registry, name, values, wait=wait, timeout=timeout))
+    sys.exit(0 if ended is None or ended.succeeded else 1)
+
+
+async def _start(
+    settings: Settings, registry: Registry, name: str, values: dict[str, Any], *, wait: bool, timeout: float | None
+) -> Instance | None:
+    # Refused before the store is opened: a wrong name must not make a database file.
+    definition = registry.definition(name)
+    definition.new_instance(now=0, **values)
+    async with open_store(settings.database_url) as store:
+        created = await Operations(store, registry).create(name, **values, username=username())
+        click.echo(created.id)
+        if not wait:
+            return None
+        ended = await _ended(store, created.id, timeout=timeout)
+    why = f": {plain(ended.reason)}" if ended.reason else ""
+    click.echo(f"{ended.status} in state {ended.state}{why}", err=True)
+    return ended
+
+
+async def _ended(store: Store, id: int, *, timeout: float | None) -> Instance:
+    clock = StoreClock()
+    until = None if timeout is None else clock.elapsed() + timeout
+    instance = await store.reads.get(id)
+    while not instance.has_ended:
+        if until is not None and clock.elapsed() >= until:
+            cure = " No executor took it: is 'flowlet serve' running?" if instance.status == Status.NEW else ""
+            raise FlowletError(f"{id} is still {instance.status} in state {instance.state!r} at the timeout.{cure}")
+        await clock.sleep(_LOOK_SECONDS)
+        instance = await store.reads.get(id)
+    return instance
+
+
+@click.command("list")
+@click.option("--type", help="Only of the workflow with this name.")
+@click.option("--status", type=click.Choice([status.value for status in Status], case_sensitive=False))
+@click.option("--state", help="Only in this state.")
+@click.option("--key", help="Only with this business key.")
+@click.option("--group", help="Only of this executor group.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+@database_option
+def list_(as_json: bool, **filters: Any) -> None:
+    """List instances, newest first."""
+    found = asyncio.run(_search(load_settings(), **filters))
+    if as_json:
+        click.echo(json_text([instance_json(instance) for instance in found]))
+        return
+    if not found:
+        click.echo("No instance fits.", err=True)
+        return
+    columns = ("Id", "Workflow", "Status", "State", "Key", "External id", "Modified")
+    console().print(table(columns, [_row(instance) for instance in found]))
+
+
+async def _search(settings: Settings, **filters: Any) -> list[Instance]:
+    async with existing_store(settings) as store:
+        return await store.reads.search(**filters)
+
+
+def _row(instance: Instance) -> tuple[object, ...]:
+    return (
+        instance.id,
+        instance.type,
+        instance.status,
+        instance.state,
+        instance.business_key,
+        instance.external_id,
+        time_text(instance.modified),
+    )
+
+
+@click.command()
+@instance_argument
+@json_option
+@database_option
+def show(instance: str, as_json: bool) -> None:
+    """Show one instance: where it stands, its variables and its history."""
+    found, history = asyncio.run(_find(load_settings(), instance))
+    if as_json:
+        click.echo(json_text({**instance_json(found), "history": [action_json(action) for action in history]}))
+        return
+    rows = [(name, value) for name, value in instance_json(found).items() if value not in (None, "") and name != "vars"]
+    output = console()
+    output.print(table(("Field", "Value"), rows))
+    output.print(table(("Variable", "Value"), [(name, _compact(value)) for name, value in found.variables.items()]))
+    output.print(table(("Time", "History"), [(time_text(action.at), action_line(action)) for action in history]))
+
+
+async def _find(settings: Settings, text: str) -> tuple[Instance, list[Action]]:
+    async with existing_store(settings) as store:
+        found = await store.reads.find(text)
+        return found, await store.reads.history(found.id)
+
+
+def _compact(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+@click.command()
+@instance_argument
+@modules_option
+@database_option
+def retry(instance: str, modules: tuple[str, ...]) -> None:
+    """Let a FAILED instance go on in the state where it failed."""
+    settings = load_settings()
+    registry = read_registry(modules, settings)
+    asyncio.run(_operate(settings, registry, instance, lambda by, id: by.retry(id, username=username())))
+
+
+@click.command()
+@instance_argument
+@click.option("--reason", help="Why; goes into the history.")
+@modules_option
+@database_option
+def cancel(instance: str, reason: str | None, modules: tuple[str, ...]) -> None:
+    """End an instance at once, as CANCELLED."""
+    settings = load_settings()
+    registry = read_registry(modules, settings)
+    asyncio.run(
+        _operate(settings, registry, instance, lambda by, id: by.cancel(id, username=username(), reason=reason))
+    )
+
+
+async def _operate(settings: Settings, registry: Registry, text: str, operate: Operation) -> None:
+    async with existing_store(settings) as store:
+        found = await store.reads.find(text)
+        await operate(Operations(store, registry), found.id)
+        after = await store.reads.get(found.id)
+    click.echo(f"{after.id} is {after.status} in state {after.state}")

@@ -1,0 +1,123 @@
+"""What the commands share: the options for the database and the modules, and what is read from these."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+from collections.abc import Callable, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from flowlet.errors import DefinitionError, SettingsError
+from flowlet.modules import importable, is_path
+from flowlet.registry import Registry
+from flowlet.settings import Settings, usable_url
+
+__all__ = [
+    "database_option",
+    "load_registry",
+    "load_settings",
+    "modules_argument",
+    "modules_option",
+    "read_registry",
+    "username",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def database_option(command: Command) -> Command:
+    """Give a command ``--database``; it may stand before the command's name or after, and the later one rules."""
+    return click.option(
+        "--database",
+        metavar="URL",
+        expose_value=False,
+        callback=_keep_database,
+        help="The database, instead of FLOWLET_DATABASE_URL: sqlite:///file.db, postgresql://... or mysql://...",
+    )(command)
+
+
+def modules_option(command: Command) -> Command:
+    """Give a command ``--module``, which may be repeated."""
+    return click.option(
+        "-m", "--module", "modules", metavar="MODULE", multiple=True, help="A workflow module; may be repeated."
+    )(command)
+
+
+def modules_argument(command: Command) -> Command:
+    """Give a command the argument ``MODULE...``."""
+    return click.argument("modules", metavar="MODULE...", nargs=-1)(command)
+
+
+def _keep_database(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        ctx.ensure_object(dict)["database"] = usable_url(value, name="--database")
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def load_settings(**given: Any) -> Settings:
+    """Return the settings: what is given and not None, then ``--database``, then the environment.
+
+    Raises:
+        SettingsError: If a value cannot be used.
+    """
+    named = {name: value for name, value in given.items() if value is not None}
+    database = (click.get_current_context().obj or {}).get("database")
+    return Settings(**({"database_url": database} if database else {}), **named)
+
+
+def load_registry(modules: Sequence[str], settings: Settings) -> Registry:
+    """Return a registry of the modules named, or else of those in FLOWLET_MODULES.
+
+    Raises:
+        click.UsageError: If none is named, or one cannot be found.
+        DefinitionError: If a module has faults.
+    """
+    if not modules and not settings.modules:
+        raise click.UsageError("No module is named. Name one (shop.orders or shop/orders.py), or set FLOWLET_MODULES.")
+    return read_registry(modules, settings)
+
+
+def read_registry(modules: Sequence[str], settings: Settings) -> Registry:
+    """Return a registry as ``load_registry`` does, which is empty where no module is named.
+
+    Raises:
+        click.UsageError: If a module cannot be found.
+        DefinitionError: If a module has faults.
+    """
+    specs = tuple(modules) or settings.modules
+    importable(Path.cwd())
+    registry = Registry()
+    try:
+        registry.load_all(specs)
+    except DefinitionError as error:
+        if any(_is_missing(spec) for spec in specs):
+            raise click.UsageError(str(error)) from None
+        raise
+    return registry
+
+
+def _is_missing(spec: str) -> bool:
+    """Return whether there is no such module; nothing is imported to find out."""
+    if is_path(spec):
+        return not Path(spec).expanduser().is_file()
+    package, *names = spec.split(".")
+    found = importlib.util.find_spec(package) if package else None
+    for name in names:
+        places = found and found.submodule_search_locations
+        found = PathFinder.find_spec(f"{found.name}.{name}", places) if found and places else None
+    return found is None
+
+
+def username() -> str:
+    """Return who is at the keyboard, for the history; "cli" where the system does not know."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "cli"

@@ -1,0 +1,86 @@
+"""The root of the commands, and what an error looks like: one message on stderr, and an exit code.
+
+0: done. 1: what was asked for did not come about. 2: the command line or a setting cannot be used. Anything else that
+is raised is a bug, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from flowlet.cli.options import database_option
+from flowlet.errors import DurationError, FlowletError, SettingsError
+
+__all__ = ["Commands", "main"]
+
+_USAGE = (SettingsError, DurationError)
+_COMMANDS = {
+    "cancel": "flowlet.cli.instances",
+    "check": "flowlet.cli.definitions",
+    "db": "flowlet.cli.operating",
+    "demo": "flowlet.cli.demo",
+    "diagram": "flowlet.cli.definitions",
+    "doctor": "flowlet.cli.operating",
+    "list": "flowlet.cli.instances",
+    "retry": "flowlet.cli.instances",
+    "serve": "flowlet.cli.operating",
+    "show": "flowlet.cli.instances",
+    "start": "flowlet.cli.instances",
+}
+"""Where each command is. A module is imported when one of its commands is asked for: drivers are slow to import."""
+
+
+class _Message(click.ClickException):
+    """A FlowletError as the command line shows it."""
+
+    def __init__(self, error: FlowletError) -> None:
+        super().__init__(str(error))
+        self.exit_code = 2 if isinstance(error, _USAGE) else 1  # type: ignore[misc]  # click's own way to set it
+
+
+class Commands(click.Group):
+    """The group of all commands; where one raises a FlowletError it ends with a message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or None."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(_COMMANDS[cmd_name])
+        found = next(value for value in vars(module).values() if getattr(value, "name", None) == cmd_name)
+        return found if isinstance(found, click.Command) else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse arguments that no database can hold, and read the rest as click does."""
+        for arg in args:
+            if any("\ud800" <= letter <= "\udfff" for letter in arg):
+                raise click.UsageError(f"The argument {arg!a} is not text in UTF-8.", ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for.
+
+        Raises:
+            click.ClickException: Where the command raises a FlowletError; it carries the exit code.
+        """
+        try:
+            return super().invoke(ctx)
+        except FlowletError as error:
+            raise _Message(error) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flowlet-workflows", prog_name="flowlet")
+@database_option
+def main() -> None:
+    """Durable workflows from decorated functions.
+
+    Settings come from environment variables that begin with FLOWLET_, such as FLOWLET_DATABASE_URL and FLOWLET_MODULES.
+    A MODULE is an import name (shop.orders, found from the current folder too) or a file (shop/orders.py).
+    """

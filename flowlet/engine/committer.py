@@ -1,0 +1,168 @@
+"""Group commit: transitions that end at about the same time become durable in one transaction.
+
+A writer takes whatever waits, commits it, and only then lets each activation go on. While it commits, the next batch
+gathers by itself; a lone transition waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from flowlet.errors import StoreUnavailableError
+from flowlet.instances import ENDED, Status
+from flowlet.store.instances import Verdict
+from flowlet.store.opening import Store
+from flowlet.transitions import Transition
+
+__all__ = ["Committer", "RejectedError", "Totals", "paused"]
+
+BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+logger = logging.getLogger(__name__)
+
+
+class RejectedError(Exception):
+    """The store refuses this transition, and would refuse it again; nothing of it was written."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+        super().__init__(str(cause))
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a committer has done: batches, the transitions in them, and the largest batch."""
+
+    batches: int = 0
+    transitions: int = 0
+    largest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    transition: Transition
+    done: asyncio.Future[Transition | None]
+
+
+class Committer:
+    """Commits transitions of one executor in batches.
+
+    Args:
+        store: Where to.
+        executor_id: Whose lease they are made under.
+        limit: How many transitions a batch has at most.
+        writers: How many batches may be under way at once; an instance never has two transitions waiting.
+    """
+
+    def __init__(self, store: Store, executor_id: str, *, limit: int, writers: int = 1) -> None:
+        self._store = store
+        self._executor_id = executor_id
+        self._limit = limit
+        self._pending: deque[_Pending] = deque()
+        self._ready = asyncio.Event()
+        self._is_closing = False
+        self._writers = [asyncio.create_task(self._write_batches()) for _ in range(writers)]
+        self.totals = Totals()
+
+    async def commit(self, transition: Transition) -> Transition | None:
+        """Return when the transition is durable: as it was committed, or None if the lease is lost.
+
+        What comes back differs from what was given where an operator had asked for a pause meanwhile: it is PAUSED then.
+
+        Raises:
+            RejectedError: If the store refuses it; nothing of it was written.
+        """
+        done: asyncio.Future[Transition | None] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Pending(transition, done))
+        self._ready.set()
+        return await done
+
+    async def close(self) -> None:
+        """Commit what waits, then stop."""
+        self._is_closing = True
+        self._ready.set()
+        await asyncio.gather(*self._writers)
+
+    async def abandon(self) -> None:
+        """Stop without committing what waits: the lease is gone."""
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
+        while self._pending:
+            _resolve(self._pending.popleft(), None)
+
+    async def _write_batches(self) -> None:
+        while self._pending or not self._is_closing:
+            await self._ready.wait()
+            batch = [self._pending.popleft() for _ in range(min(self._limit, len(self._pending)))]
+            if not self._pending and not self._is_closing:
+                self._ready.clear()
+            if batch:
+                self._note(len(batch))
+                await self._write(batch)
+
+    def _note(self, size: int) -> None:
+        self.totals.batches += 1
+        self.totals.transitions += size
+        self.totals.largest = max(self.totals.largest, size)
+
+    async def _write(self, batch: Sequence[_Pending]) -> None:
+        """Write until each transition of the batch is durable, lost or refused, however long the store is away."""
+        tries = 0
+        while batch:
+            try:
+                batch = await self._settle(batch)
+            except StoreUnavailableError as error:
+                delay = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)]
+                tries += 1
+                logger.warning("the store is away, %d transitions wait %s s: %s", len(batch), delay, error)
+                await self._store.clock.sleep(delay)
+            except Exception as error:  # noqa: BLE001 - whatever the driver raises about one row's values
+                await self._divide(batch, error)
+                return
+
+    async def _settle(self, batch: Sequence[_Pending]) -> list[_Pending]:
+        """Commit once; return what has to be sent again because a pause came or went meanwhile."""
+        transitions = [pending.transition for pending in batch]
+        verdicts = await self._store.instances.commit(self._executor_id, transitions, now=self._store.clock.now())
+        again = []
+        for pending in batch:
+            verdict = verdicts[pending.transition.instance.id]
+            if verdict is Verdict.PAUSING:
+                again.append(_Pending(paused(pending.transition), pending.done))
+            else:
+                _resolve(pending, pending.transition if verdict is Verdict.COMMITTED else None)
+        return again
+
+    async def _divide(self, batch: Sequence[_Pending], error: Exception) -> None:
+        """Find the row that the database refuses, so that it fails its own instance and not the others."""
+        if len(batch) == 1:
+            if not batch[0].done.done():
+                batch[0].done.set_exception(RejectedError(error))
+            return
+        middle = len(batch) // 2
+        await self._write(batch[:middle])
+        await self._write(batch[middle:])
+
+
+def _resolve(pending: _Pending, result: Transition | None) -> None:
+    if not pending.done.done():  # its activation may have been cancelled meanwhile
+        pending.done.set_result(result)
+
+
+def paused(transition: Transition) -> Transition:
+    """Return the transition with its pause taken up, or, where it already was, taken back."""
+    instance = transition.instance
+    asked = not instance.pause_requested
+    fenced = replace(instance, pause_requested=asked)
+    if transition.status in ENDED:
+        return replace(transition, instance=fenced)
+    if not asked:
+        held = transition.held_status or transition.status
+        return replace(transition, instance=fenced, status=held, held_status=None)
+    if transition.status is Status.EXECUTING:
+        transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
+    return replace(transition, instance=fenced, status=Status.PAUSED, held_status=transition.status)

@@ -1,0 +1,221 @@
+"""The executor: a process's part in running workflows, from its registration to its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from random import Random
+from typing import Any
+
+from flowlet.clock import microseconds
+from flowlet.engine.activation import Activations
+from flowlet.engine.committer import Committer
+from flowlet.engine.heartbeat import Heartbeat
+from flowlet.engine.runner import Runner
+from flowlet.engine.upkeep import Upkeep
+from flowlet.engine.waker import Waker
+from flowlet.errors import StoreUnavailableError
+from flowlet.provided import Provided
+from flowlet.registry import Registry
+from flowlet.settings import ExecutorSettings
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.opening import Store
+
+__all__ = ["Executor"]
+
+WRITERS = {"sqlite": 1, "postgresql": 2, "mysql": 3}
+"""How many batches are under way at once, by database: what was fastest (DECISIONS.md)."""
+
+logger = logging.getLogger(__name__)
+
+
+class Executor:
+    """Claims due instances, runs their handlers, commits their transitions, until it is told to stop.
+
+    Args:
+        store: The database.
+        registry: The workflows it knows.
+        provided: The resources of their handlers; opened at the start, closed at the end.
+        settings: Slots, lease and the rest.
+        random: Where jitter comes from.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        provided: Provided | None = None,
+        settings: ExecutorSettings | None = None,
+        *,
+        random: Random | None = None,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._provided = provided or Provided()
+        self._settings = settings or ExecutorSettings()
+        self._random = random or Random()  # noqa: S311 - jitter
+        self._waker = Waker(store.clock)
+        self._stopping = asyncio.Event()
+        self._stopping_now = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._runner: Runner | None = None
+        self._upkeep: Upkeep | None = None
+        self.is_ready = asyncio.Event()
+        self.committed = 0
+        self.batches = 0
+        self.largest_batch = 0
+
+    def wake(self) -> None:
+        """Look for due instances at once: for creates and wakes in the same process."""
+        self._waker.wake()
+
+    def stop(self) -> None:
+        """Begin to drain: claim no more, let activations finish within the grace period. Called again: stop at once."""
+        if self._stopping.is_set():
+            self._stopping_now.set()
+        self._stopping.set()
+        self._waker.wake()
+
+    async def run(self) -> None:
+        """Run until stopped. An executor that was given up as lost goes on under a fresh id.
+
+        Raises:
+            StoreUnavailableError: If the store is away at the start.
+        """
+        now = await self._store.read_clock()
+        for name in await self._store.definitions.save(self._registry.definitions, now=now):
+            logger.warning("the definition of %s has changed, its version has not: raise version=", name)
+        async with self._provided:
+            watch = await self._store.connections.dialect.watch(
+                self._store.url, self._settings.groups, self._waker.wake
+            )
+            try:
+                while not self._stopping.is_set():
+                    self._lost.clear()
+                    async with self._incarnation() as (runner, committer, id):
+                        await self._claim_until_stopped(runner)
+                        await self._drain(runner, committer, id)
+            finally:
+                await watch()
+
+    @contextlib.asynccontextmanager
+    async def _incarnation(self) -> AsyncIterator[tuple[Runner, Committer, str]]:
+        """Everything that lives under one executor id."""
+        store, settings = self._store, self._settings
+        id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
+        types = tuple(self._registry.names)
+        await store.executors.register(self._record(id, types))
+        activations = Activations(
+            self._registry.definition, self._provided, store.clock, self._random, id, threads=min(settings.slots, 128)
+        )
+        writers = WRITERS[store.connections.dialect.name]
+        committer = Committer(store, id, limit=settings.batch, writers=writers)
+        runner = Runner(store, activations, committer, self._waker, settings, executor_id=id, types=types)
+        self._upkeep = Upkeep(store, runner, settings, executor_id=id, random=self._random)
+        self._runner = runner
+        heartbeat = Heartbeat(store, id, settings.lease, on_lost=self._give_up, on_silence=self._upkeep.out_of_touch)
+        heartbeat.start()
+        upkeep = asyncio.create_task(self._upkeep.run())
+        logger.info("executor %s runs %s", id, ", ".join(types))
+        self.is_ready.set()
+        try:
+            yield runner, committer, id
+        finally:
+            upkeep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await upkeep
+            await heartbeat.stop()
+            activations.close()
+            self._add(committer)
+
+    async def _claim_until_stopped(self, runner: Runner) -> None:
+        tries = 0
+        while not (self._stopping.is_set() or self._lost.is_set()):
+            try:
+                if await runner.claim():
+                    await self._interrupted(runner.wait_for_room())
+                    continue
+                now = self._store.clock.now()
+                self._waker.note(await self._store.instances.earliest(self._settings.groups, now=now))
+                tries = 0
+            except StoreUnavailableError as error:
+                tries += 1
+                if self._upkeep is not None:
+                    self._upkeep.out_of_touch()
+                logger.warning("claiming waits, the store is away: %s", error)
+                await self._interrupted(self._store.clock.sleep(min(0.1 * 2**tries, 2.0)))
+                continue
+            await self._waker.sleep(self._settings.poll.total_seconds())
+
+    async def _interrupted(self, wait: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but no longer than until the executor is to stop."""
+        waits = [asyncio.create_task(one) for one in (wait, _set(self._stopping), _set(self._lost))]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+
+    async def _drain(self, runner: Runner, committer: Committer, id: str) -> None:
+        runner.is_draining = True
+        if self._lost.is_set():
+            runner.forget(list(runner.running))
+            await committer.abandon()
+            await runner.settle()
+            return
+        logger.info("executor %s stops: %d activations are running", id, len(runner.running))
+        with contextlib.suppress(StoreUnavailableError):
+            await self._store.executors.drain(id)
+        settled = asyncio.create_task(runner.settle(timeout=self._settings.grace.total_seconds()))
+        at_once = asyncio.create_task(self._stopping_now.wait())
+        await asyncio.wait([settled, at_once], return_when=asyncio.FIRST_COMPLETED)
+        settled.cancel()
+        at_once.cancel()
+        runner.forget(list(runner.running))
+        await runner.settle(timeout=5)
+        await self._leave(committer, id)
+
+    async def _leave(self, committer: Committer, id: str) -> None:
+        """Commit what waits and take the executor off the list; with the store away, leave that to a repair."""
+        try:
+            async with asyncio.timeout(10):
+                await committer.close()
+                handed_back = await self._store.executors.leave(id, now=self._store.clock.now())
+        except (StoreUnavailableError, TimeoutError) as error:
+            await committer.abandon()
+            logger.warning("executor %s could not say goodbye, its lease will run out: %s", id, error)
+            return
+        logger.info("executor %s has stopped; %d instances were handed back", id, handed_back)
+
+    def _give_up(self) -> None:
+        logger.error("this executor was given up as lost: its lease ran out before a heartbeat came; starting anew")
+        self._lost.set()
+        self._waker.wake()
+
+    def _add(self, committer: Committer) -> None:
+        self.committed += committer.totals.transitions
+        self.batches += committer.totals.batches
+        self.largest_batch = max(self.largest_batch, committer.totals.largest)
+
+    def _record(self, id: str, types: tuple[str, ...]) -> ExecutorRecord:
+        now = self._store.clock.now()
+        return ExecutorRecord(
+            id=id,
+            name=self._settings.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            groups=self._settings.groups,
+            types=types,
+            slots=self._settings.slots,
+            status="RUNNING",
+            started=now,
+            beat=now,
+            lease_until=now + microseconds(self._settings.lease),
+        )
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

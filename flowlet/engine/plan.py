@@ -1,0 +1,150 @@
+"""Plans: what running a state needs to know, worked out once per state rather than once per activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flowlet.clock import microseconds
+from flowlet.definition import Definition, Role, StateDefinition
+from flowlet.instances import Status
+from flowlet.retry import Retry
+from flowlet.states import Kind
+
+__all__ = ["NO_POLICY", "Entry", "Plan", "Policy", "entry_of", "plan_of", "policy_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What entering a state at once makes of an instance.
+
+    Attributes:
+        status: EXECUTING, or WAITING for a manual state, or the end's own.
+        deadline: How long a manual state waits for its answer, in microseconds; None means for ever.
+        description: The state's; the reason of an instance that an error state ended.
+    """
+
+    name: str
+    kind: Kind
+    status: Status
+    deadline: int | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What becomes of an attempt, whichever way it ended.
+
+    Attributes:
+        version: The definition's; None where there is no definition.
+        retry: The policy of a failed attempt.
+        on_error: Where to go when the attempts are used up; None means to end as FAILED.
+        loop_limit: How many transitions without any wait are taken to be a circle.
+    """
+
+    version: int | None
+    retry: Retry
+    on_error: Entry | None
+    loop_limit: int
+
+
+NO_POLICY = Policy(version=None, retry=Retry(), on_error=None, loop_limit=0)
+"""For an instance whose workflow is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A state, ready to be run.
+
+    Attributes:
+        handler: None where there is nothing to run: an end or error state.
+        is_async: Whether the handler runs on the loop, rather than in a thread.
+        vars_names: The parameters that take the variables' model object.
+        form_names: The parameters that take the form.
+        context_names: The parameters that take the context.
+        resources: The parameters that take a resource, with its type.
+        reads_vars: Whether an activation has to read the variables at all.
+        entries: The states it may go to, by name.
+        default: Where a handler that returns nothing goes; None where it has to say.
+        on_deadline: Where a manual state goes without an answer; None where it has no deadline.
+    """
+
+    definition: Definition
+    state: StateDefinition
+    policy: Policy
+    handler: Callable[..., Any] | None
+    is_async: bool
+    is_manual: bool
+    timeout: timedelta | None
+    vars_names: tuple[str, ...]
+    form_names: tuple[str, ...]
+    context_names: tuple[str, ...]
+    resources: tuple[tuple[str, Any], ...]
+    reads_vars: bool
+    entries: Mapping[str, Entry]
+    default: str | None
+    on_deadline: Entry | None
+
+
+def plan_of(definition: Definition, state: StateDefinition) -> Plan:
+    """Return the plan of a state."""
+    entries = {name: entry_of(definition.states[name]) for name in state.targets}
+    context_names = _names(state, Role.CONTEXT)
+    vars_names = _names(state, Role.VARS)
+    return Plan(
+        definition=definition,
+        state=state,
+        policy=policy_of(definition, state),
+        handler=state.handler,
+        is_async=state.is_async,
+        is_manual=state.is_manual,
+        timeout=state.timeout,
+        vars_names=vars_names,
+        form_names=_names(state, Role.FORM),
+        context_names=context_names,
+        resources=tuple((given.name, given.type) for given in state.parameters if given.role == Role.RESOURCE),
+        reads_vars=bool(vars_names or (context_names and definition.vars is None)),
+        entries=entries,
+        default=next(iter(entries)) if len(entries) == 1 else None,
+        on_deadline=_entry_named(definition, state.on_deadline),
+    )
+
+
+def policy_of(definition: Definition, state: StateDefinition | None) -> Policy:
+    """Return the policy of a state; None stands for one that the definition does not have."""
+    return Policy(
+        version=definition.version,
+        retry=state.retry if state else definition.retry,
+        on_error=_entry_named(definition, state.on_error) if state else None,
+        loop_limit=definition.loop_limit,
+    )
+
+
+def _names(state: StateDefinition, role: Role) -> tuple[str, ...]:
+    return tuple(given.name for given in state.parameters if given.role == role)
+
+
+def _entry_named(definition: Definition, name: str | None) -> Entry | None:
+    return None if name is None else entry_of(definition.states[name])
+
+
+_STATUSES = {
+    Kind.START: Status.EXECUTING,
+    Kind.NORMAL: Status.EXECUTING,
+    Kind.MANUAL: Status.WAITING,
+    Kind.END: Status.FINISHED,
+    Kind.ERROR: Status.FAILED,
+}
+
+
+def entry_of(state: StateDefinition) -> Entry:
+    """Return what entering a state makes of an instance."""
+    return Entry(
+        name=state.name,
+        kind=state.kind,
+        status=_STATUSES[state.kind],
+        deadline=None if state.deadline is None else microseconds(state.deadline),
+        description=state.description,
+    )

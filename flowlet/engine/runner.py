@@ -1,0 +1,168 @@
+"""The runner: claims due instances and drives each one through its activations, one lease after another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from flowlet.clock import SECOND
+from flowlet.engine.activation import Activations
+from flowlet.engine.committer import Committer, RejectedError
+from flowlet.engine.handover import continued
+from flowlet.engine.own_transaction import OwnTransaction
+from flowlet.engine.waker import Waker
+from flowlet.instances import ENDED, Instance, Status
+from flowlet.settings import ExecutorSettings
+from flowlet.store.dialect import ClaimRequest
+from flowlet.store.opening import Store
+from flowlet.transitions import Transition
+
+__all__ = ["Runner"]
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs the activations of one executor, as many at once as it has slots.
+
+    Args:
+        store: Where instances come from.
+        activations: What runs a handler.
+        committer: Where transitions go.
+        waker: Told of what becomes due by the way.
+        settings: Slots, groups, and how long an instance may go on in one lease.
+        executor_id: Under which id instances are claimed.
+        types: The workflows that this executor knows.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        activations: Activations,
+        committer: Committer,
+        waker: Waker,
+        settings: ExecutorSettings,
+        *,
+        executor_id: str,
+        types: Sequence[str],
+    ) -> None:
+        self._store = store
+        self._activations = activations
+        self._committer = committer
+        self._waker = waker
+        self._settings = settings
+        self._executor_id = executor_id
+        self._types = tuple(types)
+        self._room = asyncio.Event()
+        self._since: dict[int, int] = {}
+        self.running: dict[int, asyncio.Task[None]] = {}
+        self.is_draining = False
+
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return self._settings.slots - len(self.running)
+
+    async def claim(self) -> bool:
+        """Claim as many due instances as there are free slots and begin to run them; return whether more may be due.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        limit = min(self.free, self._settings.batch)
+        if limit <= 0 or not self._types:
+            return bool(self._types)
+        now = self._store.clock.now()
+        request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
+        claimed = await self._store.instances.claim(request)
+        for instance in claimed:
+            task = asyncio.create_task(self._drive(instance))
+            self.running[instance.id] = task
+            self._since[instance.id] = now
+            task.add_done_callback(lambda _, id=instance.id: self._ended(id))  # type: ignore[misc]  # bound early
+        return len(claimed) == limit
+
+    async def wait_for_room(self) -> None:
+        """Return when enough slots are free for a claim that is worth its while: a quarter, or any after 10 ms."""
+        while self.free == 0:
+            self._room.clear()
+            await self._room.wait()
+        wanted = max(1, self._settings.slots // 4)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                while self.free < wanted:
+                    self._room.clear()
+                    await self._room.wait()
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Stop the activations of instances that are no longer ours."""
+        for id in ids:
+            if task := self.running.get(id):
+                task.cancel()
+
+    def longest_running(self) -> float:
+        """Return for how many seconds the oldest lease has been held; 0 if there is none."""
+        if not self._since:
+            return 0.0
+        return (self._store.clock.now() - next(iter(self._since.values()))) / SECOND
+
+    async def settle(self, *, timeout: float | None = None) -> None:
+        """Return when nothing runs, or the time is over."""
+        if self.running:
+            await asyncio.wait(list(self.running.values()), timeout=timeout)
+
+    def _ended(self, id: int) -> None:
+        del self.running[id], self._since[id]
+        self._room.set()
+
+    async def _drive(self, instance: Instance) -> None:
+        structlog.contextvars.bind_contextvars(workflow_id=instance.id, type=instance.type, token=instance.token)
+        for made in range(1, self._settings.burst + 1):
+            try:
+                committed = await self._step(instance, may_go_on=made < self._settings.burst)
+            except Exception:
+                # The upkeep hands back what is leased here and not run.
+                logger.exception("an activation of %s %d broke off", instance.type, instance.id)
+                return
+            if committed is None:
+                logger.warning("the lease of %s %d is lost: nothing was written", instance.type, instance.id)
+                return
+            if committed.status is not Status.EXECUTING:
+                self._note(committed)
+                return
+            instance = continued(instance, committed)
+
+    async def _step(self, instance: Instance, *, may_go_on: bool) -> Transition | None:
+        """Run one activation and commit what it gives; None if the lease is lost."""
+        children: tuple[Instance, ...] = ()
+        parent = None
+        if instance.children:
+            children = tuple(await self._store.reads.children(instance.id))
+        if instance.parent_id is not None:
+            parent = await self._store.reads.get(instance.parent_id)
+        own = OwnTransaction(self._store, self._executor_id)
+        async with own:
+            transition = await self._activations.run(instance, children=children, parent=parent, transaction=own.open)
+            if transition.status is Status.EXECUTING and (self.is_draining or not may_go_on):
+                transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
+            try:
+                if own.is_open:
+                    return await own.commit(transition, self._committer.commit)
+                return await self._committer.commit(transition)
+            except RejectedError as error:
+                refused = self._activations.rejected(instance, error.cause, refused=transition)
+                return await self._committer.commit(refused)
+
+    def _note(self, committed: Transition) -> None:
+        has_parent = committed.instance.parent_id is not None
+        if committed.children or (has_parent and (committed.wakes_parent or committed.status in ENDED)):
+            self._waker.wake()
+        elif committed.status is Status.IN_PROGRESS and committed.waits_for_children:
+            self._waker.wake()
+        elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
+            self._waker.note(committed.next_activation)

@@ -1,0 +1,119 @@
+"""Upkeep: the standing loop that frees what lost executors hold, and finds what is leased here and not run."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from random import Random
+
+from flowlet.clock import microseconds
+from flowlet.engine.runner import Runner
+from flowlet.errors import StoreUnavailableError
+from flowlet.settings import ExecutorSettings
+from flowlet.store.executors import REPAIRS
+from flowlet.store.opening import Store
+
+__all__ = ["Upkeep"]
+
+KEPT = timedelta(days=7)
+"""How long executors that are gone stay on the list."""
+
+logger = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """What one executor does for all, and for itself, three times within the length of a lease.
+
+    Leases that ran out while the store was away say nothing about their executors: nobody could beat. So an executor
+    repairs only after it has itself been in touch with the store, without a gap, for the length of a lease.
+    """
+
+    def __init__(
+        self, store: Store, runner: Runner, settings: ExecutorSettings, *, executor_id: str, random: Random
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._settings = settings
+        self._executor_id = executor_id
+        self._random = random
+        self._in_touch_since = store.clock.elapsed()
+        self._unknown: dict[int, int] = {}
+        self._rounds = 0
+
+    def out_of_touch(self) -> None:
+        """Take note that the store is away, or was."""
+        self._in_touch_since = self._store.clock.elapsed()
+
+    async def run(self) -> None:
+        """Look after leases until cancelled."""
+        lease = self._settings.lease.total_seconds()
+        slept = 0.0
+        while True:
+            pause = min(1.0, lease / 6)
+            await self._store.clock.sleep(pause)
+            slept += pause
+            try:
+                if self._runner.longest_running() > pause:
+                    await self.drop_lost()
+                if slept >= lease / 3 * (0.8 + 0.4 * self._random.random()):
+                    slept = 0.0
+                    await self.look()
+            except StoreUnavailableError as error:
+                self.out_of_touch()
+                logger.warning("upkeep waits, the store is away: %s", error)
+
+    async def look(self) -> None:
+        """Repair, hand back what is not run, and explain what nobody serves: once.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        await self.drop_lost()
+        in_touch = self._store.clock.elapsed() - self._in_touch_since
+        if in_touch >= self._settings.lease.total_seconds():
+            await self.repair()
+        self._rounds += 1
+        if self._rounds % 3 == 1:
+            await self._store.executors.explain_unserved(now=self._store.clock.now())
+        if self._rounds % 1000 == 1:
+            await self._store.executors.forget(before=self._store.clock.now() - microseconds(KEPT))
+
+    async def repair(self) -> int:
+        """Free what lost executors hold and return how many instances that was.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        freed = 0
+        while await self._store.executors.needs_repair(now=self._store.clock.now()):
+            now = self._store.clock.now()
+            changes = await self._store.executors.repair(now=now, crash_limit=self._settings.crash_limit)
+            freed += len(changes)
+            for change in changes:
+                logger.warning(
+                    "%s %d was freed from executor %s, whose lease ran out",
+                    change.before.type,
+                    change.before.id,
+                    change.before.executor_id,
+                )
+            if len(changes) < REPAIRS:
+                break
+        return freed
+
+    async def drop_lost(self) -> None:
+        """Stop activations whose instance is no longer ours, and hand back instances that are ours and not run.
+
+        The latter happen where the answer to a claim was lost. They are handed back when seen twice.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        before = set(self._runner.running)
+        held = await self._store.executors.held(self._executor_id)
+        self._runner.forget(before - held.keys())
+        unknown = {id: token for id, token in held.items() if id not in before and id not in self._runner.running}
+        twice = [id for id, token in unknown.items() if self._unknown.get(id) == token]
+        if twice:
+            logger.warning("handing back %d instances that are leased here and not run", len(twice))
+            await self._store.executors.release(self._executor_id, twice, now=self._store.clock.now())
+        self._unknown = unknown

@@ -1,0 +1,69 @@
+"""Variables after a handler has run: what it changed, and whether the next state can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from flowlet.definition import Definition
+from flowlet.errors import VariablesError
+
+__all__ = ["UNCHANGED", "Saved", "saved"]
+
+Saved = tuple[str | None, str | None]
+"""The variables' JSON text and the action's ``changes``; both None where nothing has changed."""
+
+UNCHANGED: Saved = (None, None)
+
+
+def saved(definition: Definition, before: str, value: BaseModel | dict[str, Any]) -> Saved:
+    """Return what to store of a handler's variables.
+
+    A model object takes any assignment, so what it was turned into is read once more against the model: an instance
+    never stores variables that its next state could not read.
+
+    Args:
+        definition: Whose variables they are.
+        before: The JSON text that the handler's variables were read from.
+        value: The model object, or the dict, as the handler left it.
+
+    Raises:
+        VariablesError: If the variables cannot be written as a JSON object, or no longer fit the model.
+    """
+    if type(value) is not dict and not isinstance(value, (BaseModel, Mapping)):
+        raise _no_object(definition, value)
+    text = definition.write_vars(value)
+    if text == before:
+        return UNCHANGED
+    if definition.vars is not None:
+        definition.read_vars(text)
+    return _compared(definition, before, text)
+
+
+def _compared(definition: Definition, before: str, text: str) -> Saved:
+    old, new = _parsed(definition, before), _parsed(definition, text)
+    # Compared as JSON: for Python 1, 1.0 and True are equal.
+    changed = {name: new[name] for name in new if name not in old or orjson.dumps(old[name]) != orjson.dumps(new[name])}
+    unset = [name for name in old if name not in new]
+    if not changed and not unset:
+        return UNCHANGED
+    return text, orjson.dumps({"set": changed, "unset": unset}).decode()
+
+
+def _parsed(definition: Definition, text: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        fault = f"they are not JSON as everybody reads it: {error.msg}"
+        raise VariablesError(f"the variables of {definition.name}", {"": fault}) from None
+    if not isinstance(value, dict):
+        raise _no_object(definition, value)
+    return value
+
+
+def _no_object(definition: Definition, value: object) -> VariablesError:
+    fault = f"they have to be an object, not a {type(value).__name__}"
+    return VariablesError(f"the variables of {definition.name}", {"": fault})

@@ -1,0 +1,45 @@
+"""What lets an executor sleep: until something is due, or somebody says that there is work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from flowlet.clock import SECOND, Clock
+
+__all__ = ["Waker"]
+
+
+class Waker:
+    """One sleeper, many who may wake it. Wakes that come while it is awake are kept for its next sleep."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._event = asyncio.Event()
+        self._due: int | None = None
+        self._until = 0
+
+    def wake(self) -> None:
+        """Wake the sleeper now, or keep it from falling asleep."""
+        self._event.set()
+
+    def note(self, due: int | None) -> None:
+        """Wake the sleeper at this time at the latest, in microseconds since 1970 UTC; None says nothing."""
+        if due is None or (self._due is not None and self._due <= due):
+            return
+        self._due = due
+        if self._until > due:
+            self._event.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after at most the given time, or when woken, or when something noted is due."""
+        self._until = self._clock.now() + round(seconds * SECOND)
+        if self._due is not None:
+            self._until = min(self._until, self._due)
+        left = (self._until - self._clock.now()) / SECOND
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(left, 0)):
+                await self._event.wait()
+        self._until = 0
+        self._due = None
+        self._event.clear()

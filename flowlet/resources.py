@@ -1,0 +1,38 @@
+"""The folders that come with Flowlet: templates, static files and the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["folder"]
+
+_PACKAGE = Path(__file__).resolve().parent
+_NAMES = ("templates", "static", "demo")
+
+
+def folder(name: str, *, package: Path = _PACKAGE) -> Path:
+    """Return the folder of that name: the checkout's where Flowlet runs from one, else the installed bundle's.
+
+    Args:
+        name: "templates", "static" or "demo".
+        package: Where the import package lies.
+
+    Raises:
+        ValueError: If ``name`` is none of the three.
+        FileNotFoundError: If the folder is in neither place; the message names both.
+    """
+    if name not in _NAMES:
+        raise ValueError(f"there is no folder {name!r}. Folders: {', '.join(_NAMES)}.")
+    bundled = package / "_bundled" / name
+    places = [package.parent / name, bundled] if _is_checkout(package.parent) else [bundled]
+    for place in places:
+        if place.is_dir():
+            return place
+    tried = " nor at ".join(str(place) for place in places)
+    raise FileNotFoundError(f"the folder {name!r} is not at {tried}. Install flowlet-workflows again.")
+
+
+def _is_checkout(parent: Path) -> bool:
+    """Return whether a folder is a checkout of this project: somebody else's pyproject.toml does not count."""
+    project = parent / "pyproject.toml"
+    return project.is_file() and 'name = "flowlet-workflows"' in project.read_text(encoding="utf-8")

@@ -1,0 +1,232 @@
+"""The settings: environment variables that begin with ``FLOWLET_``, checked once, at the start."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from flowlet.durations import duration
+from flowlet.errors import SettingsError
+
+__all__ = ["ExecutorSettings", "Settings", "mask", "sqlite_path", "usable_url"]
+
+_SCHEMES = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+}
+_FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql://user:password@host/database"
+_SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, sqlite:////folder/file.db for any other"
+_ENCODE = "In a password or a name, '@', ':', '/', '?' and '#' are written as %40, %3A, %2F, %3F and %23."
+_PASSWORD = re.compile(r"(://[^:/@]*:).*@", re.DOTALL)
+_PASSWORD_OPTION = re.compile(r"([?&]password=)[^&#]*", re.IGNORECASE)
+
+
+def mask(url: str) -> str:
+    """Return the URL with its password, wherever it stands, replaced by three asterisks."""
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
+
+
+def usable_url(url: str, *, name: str = "the database URL") -> str:
+    """Return a database URL in its one form: with the scheme sqlite, postgresql or mysql.
+
+    Args:
+        url: ``postgres`` is read as ``postgresql``, and ``mariadb`` as ``mysql``.
+        name: What the message calls it, as ``--database``.
+
+    Raises:
+        SettingsError: If the scheme is another, or the rest cannot be used. The message hides the password.
+    """
+    try:
+        return _checked_url(url)
+    except ValueError as error:
+        raise SettingsError(f"{name} is {mask(url)!r}: {error}") from None
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the database file of a usable SQLite URL."""
+    return Path(unquote(urlsplit(url).path[1:]))
+
+
+def _checked_url(url: str) -> str:
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may hold the password
+        raise ValueError(f"it cannot be taken apart. Expected {_FORMS}. {_ENCODE}") from None
+    scheme = _SCHEMES.get(parts.scheme)
+    if scheme is None:
+        driver = parts.scheme.partition("+")[0]
+        cure = f" Write {driver}:// without a driver's name." if "+" in parts.scheme and driver in _SCHEMES else ""
+        raise ValueError(f"expected {_FORMS}.{cure}")
+    if scheme == "sqlite":
+        _check_sqlite(parts)
+    else:
+        _check_server(parts)
+    return scheme + url[len(parts.scheme) :]
+
+
+def _check_sqlite(parts: SplitResult) -> None:
+    if parts.netloc:
+        raise ValueError(f"it has two slashes where a file needs three or four. {_SQLITE_FORMS}.")
+    if parts.query or parts.fragment:
+        raise ValueError("SQLite takes no options in the URL, and '?' and '#' cannot be in the file's name.")
+    name = unquote(parts.path[1:])
+    if ":memory:" in name:
+        raise ValueError(f"executors and commands share the database, so it has to be a file. {_SQLITE_FORMS}.")
+    if not name or name.endswith("/"):
+        raise ValueError(f"the file's name is missing. {_SQLITE_FORMS}.")
+    path = Path(name)
+    if path.is_dir():
+        raise ValueError(f"{name!r} is a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {str(path.parent)!r} does not exist. Create it first.")
+
+
+def _check_server(parts: SplitResult) -> None:
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"the port is not a number from 0 to 65535. {_ENCODE}") from None
+    socket_options = ("host=", "unix_socket=")
+    if not parts.hostname and not any(option in parts.query for option in socket_options):
+        raise ValueError(f"the host is missing. Expected {_FORMS}.")
+    if not parts.path.strip("/"):
+        raise ValueError(f"the database's name is missing after the host. Expected {_FORMS}. {_ENCODE}")
+    if any(mark in parts.path[1:] for mark in "/@:"):
+        raise ValueError(f"more than the database's name follows the host. Expected {_FORMS}. {_ENCODE}")
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an address such as https://example.org/path")
+    return url
+
+
+def _names(value: Any) -> Any:
+    return tuple(name for name in re.split(r"[,\s]+", value) if name) if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _length(at_least: str, at_most: str) -> Callable[[Any], timedelta]:
+    def check(value: Any) -> timedelta:
+        length = duration(value)
+        if not duration(at_least) <= length <= duration(at_most):
+            raise ValueError(f"expected a length of time from {at_least} to {at_most}")
+        return length
+
+    return check
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()[:80]}-{os.getpid()}"
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_names)]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """What an executor has to know.
+
+    Attributes:
+        groups: The executor groups whose instances it runs.
+        slots: How many activations it runs at once.
+        lease: How long an instance stays its own without a heartbeat.
+        grace: How long activations may go on when it is told to stop.
+        crash_limit: After how many executors that died in a row under an instance it is FAILED.
+        poll: How often it looks for due instances although nothing woke it: the slow net.
+        batch: How many transitions at most are committed in one transaction.
+        name: What people call it.
+        burst: How many transitions it makes in one lease before it hands an instance back.
+    """
+
+    groups: tuple[str, ...] = ("default",)
+    slots: int = 256
+    lease: timedelta = timedelta(seconds=30)
+    grace: timedelta = timedelta(seconds=30)
+    crash_limit: int = 5
+    poll: timedelta = timedelta(seconds=15)
+    batch: int = 256
+    name: str = field(default_factory=_default_name)
+    burst: int = 100
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside; ``slots`` is read from ``FLOWLET_SLOTS``, and so on.
+
+    What is passed by keyword goes before the environment. Lists are written with commas or spaces, lengths of time
+    as in "30s" or "2 minutes"; an empty variable counts as not set. What the
+    executor's settings mean is said at ``ExecutorSettings``.
+
+    Raises:
+        SettingsError: If a value cannot be used. Every such value is named, with what is expected instead.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FLOWLET_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    database_url: Annotated[str, BeforeValidator(_checked_url)] = Field("sqlite:///flowlet.db", repr=False)
+    modules: Names = ()
+    groups: Annotated[Names, Field(min_length=1)] = ("default",)
+    slots: int = Field(256, ge=1, le=10_000)
+    lease: Annotated[timedelta, BeforeValidator(_length("1s", "1h"))] = timedelta(seconds=30)
+    grace: Annotated[timedelta, BeforeValidator(_length("0s", "1h"))] = timedelta(seconds=30)
+    crash_limit: int = Field(5, ge=1, le=1_000)
+    poll: Annotated[timedelta, BeforeValidator(_length("10ms", "1h"))] = timedelta(seconds=15)
+    batch: int = Field(256, ge=1, le=1_000)
+    burst: int = Field(100, ge=1, le=10_000)
+    executor_name: Name = Field(default_factory=_default_name)
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = "console"
+    demo_ip_url: Annotated[str, BeforeValidator(_http_url)] = "https://ifconfig.io/ip"
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise SettingsError(_explained(error, given)) from None
+
+    def executor(self) -> ExecutorSettings:
+        """Return the part of it that an executor has to know."""
+        return ExecutorSettings(
+            groups=self.groups,
+            slots=self.slots,
+            lease=self.lease,
+            grace=self.grace,
+            crash_limit=self.crash_limit,
+            poll=self.poll,
+            batch=self.batch,
+            name=self.executor_name,
+            burst=self.burst,
+        )
+
+
+def _explained(error: ValidationError, given: dict[str, Any]) -> str:
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        name = str(fault["loc"][0])
+        shown = name if name in given else f"FLOWLET_{name.upper()}"
+        expected = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"{shown} is {mask(str(fault['input']))!r}: {expected}")
+    return "\n".join(line if line.endswith(".") else f"{line}." for line in lines)

@@ -1,0 +1,234 @@
+"""The only place that speaks to ``databases``: connections, and units of work that no cancellation can tear.
+
+``databases.Database.transaction()`` loses a pooled connection when its task is cancelled at the wrong moment. So every
+unit of work here runs in a task of its own, shielded from its caller, with BEGIN, COMMIT and ROLLBACK by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import databases
+
+from flowlet.errors import StoreUnavailableError
+from flowlet.settings import mask
+from flowlet.store.dialect import Dialect
+
+__all__ = ["Connections", "Session", "listed"]
+
+T = TypeVar("T")
+CONFLICT_RETRIES = 20
+logger = logging.getLogger(__name__)
+_in_transaction: ContextVar[bool] = ContextVar("flowlet_in_transaction", default=False)
+
+
+class Session:
+    """One connection of the database. Statements are portable text with ``:named`` values.
+
+    ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
+    """
+
+    def __init__(self, connection: Any, dialect: Dialect) -> None:
+        self.connection = connection
+        self.dialect = dialect
+
+    @property
+    def raw(self) -> Any:
+        """The driver's connection."""
+        return self.connection.raw_connection
+
+    async def rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return every row as a tuple."""
+        records = await self.connection.fetch_all(sql, values)
+        return [tuple(record._mapping.values()) for record in records]
+
+    async def execute(self, sql: str, values: dict[str, Any] | None = None) -> None:
+        """Run one statement; what it returns is ignored, as the drivers disagree about it."""
+        await self.connection.execute(sql, values)
+
+    async def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, one statement each."""
+        names = ", ".join(f":{column}" for column in columns)
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({names})"  # noqa: S608 - names from this package
+        for row in rows:
+            await self.execute(sql, dict(zip(columns, row, strict=True)))
+
+
+def listed(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """Return a list of binds for ``IN (...)`` and their values; an empty list matches nothing."""
+    binds = {f"{name}_{index}": value for index, value in enumerate(values)}
+    return ", ".join(f":{bind}" for bind in binds) or "NULL", binds
+
+
+class Connections:
+    """The connections of one process to one database.
+
+    PostgreSQL and MySQL have two pools: a small one for claims and commits, set up for them, and a general one.
+    SQLite has one connection that writes, behind a lock, and one that reads. Without ``for_engine`` there is only
+    the general one.
+    """
+
+    def __init__(self, url: str, dialect: Dialect, *, for_engine: bool = True) -> None:
+        self.url = url
+        self.dialect = dialect
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._general = databases.Database(dialect.database_url(url), **dialect.options(for_engine=False))
+        self._engine = self._general
+        if for_engine or not dialect.has_pool:
+            self._engine = databases.Database(dialect.database_url(url), **dialect.options(for_engine=True))
+        self._write_lock = asyncio.Lock()
+        self._writer: Any = None
+        self._reader: Any = None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            StoreUnavailableError: If the database cannot be reached or opened; the password is not shown.
+        """
+        try:
+            await self._engine.connect()
+            await self._general.connect()
+            if not self.dialect.has_pool:
+                self._writer = await self._engine.connection().__aenter__()
+                self._reader = await self._general.connection().__aenter__()
+        except Exception as error:
+            await self.close()
+            raise StoreUnavailableError(f"cannot open the database {mask(self.url)}: {error}") from error
+
+    async def close(self) -> None:
+        """Finish the units of work in flight and disconnect."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+        for held in (self._writer, self._reader):
+            if held is not None:
+                await held.__aexit__(None, None, None)
+        self._writer = self._reader = None
+        for database in (self._engine, self._general):
+            if database.is_connected:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(database.disconnect(), timeout=10)
+
+    async def write(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run a unit of work in one transaction, whatever happens to the caller; commit it, or roll all of it back.
+
+        It is run again where the database reports a deadlock or a conflict with another transaction.
+
+        Raises:
+            StoreUnavailableError: If the database is away; then nothing, or in the worst case all of it, was written.
+            RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock.
+        """
+        self._refuse_nesting()
+        return await self._shielded(self._attempts(lambda: self._in_transaction(work)))
+
+    async def read(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run statements that only read, outside of any transaction.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        return await self._shielded(self._attempts(lambda: self._reading(work)))
+
+    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run a claim or a batch, which open and end their own transaction, on a connection set up for them.
+
+        Raises:
+            StoreUnavailableError: If the database is away; the outcome of a COMMIT is then unknown.
+        """
+        self._refuse_nesting()
+        return await self._shielded(self._attempts(lambda: self._engine_work(work)))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Yield a session inside an open transaction; the block's end commits it, an exception rolls it back.
+
+        For handlers, whose statements run in their own task. A connection whose rollback fails is closed for good.
+        """
+        self._refuse_nesting()
+        async with self._acquired() as session:
+            token = _in_transaction.set(True)
+            try:
+                await session.execute(self.dialect.begin)
+                yield session
+                await self._shielded(session.execute("COMMIT"))
+            except BaseException:
+                await self._shielded(self._rolled_back(session))
+                raise
+            finally:
+                _in_transaction.reset(token)
+
+    @contextlib.asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Session]:
+        if self._writer is not None:
+            async with self._write_lock:
+                yield Session(self._writer, self.dialect)
+            return
+        async with self._general.connection() as connection:
+            yield Session(connection, self.dialect)
+
+    async def _in_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        async with self._acquired() as session:
+            await session.execute(self.dialect.begin)
+            try:
+                result = await work(session)
+                await session.execute("COMMIT")
+            except BaseException:
+                await self._rolled_back(session)
+                raise
+            return result
+
+    async def _engine_work(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        if self._writer is not None:
+            async with self._write_lock:
+                return await work(Session(self._writer, self.dialect))
+        async with self._engine.connection() as connection:
+            return await work(Session(connection, self.dialect))
+
+    async def _reading(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        if self._reader is not None:
+            return await work(Session(self._reader, self.dialect))
+        async with self._general.connection() as connection:
+            return await work(Session(connection, self.dialect))
+
+    async def _rolled_back(self, session: Session) -> None:
+        try:
+            await session.execute("ROLLBACK")
+        except Exception as error:
+            logger.debug("rollback failed, the connection is dropped: %s", error)
+            if self.dialect.has_pool:
+                session.raw.close() if self.dialect.name == "mysql" else session.raw.terminate()
+
+    async def _attempts(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for tries in range(CONFLICT_RETRIES):
+            try:
+                return await attempt()
+            except Exception as error:
+                if self.dialect.is_unavailable(error):
+                    raise StoreUnavailableError(f"the database {mask(self.url)} is away: {error}") from error
+                if not self.dialect.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
+                    raise
+            await asyncio.sleep(0.002 * 2 ** min(tries, 7))  # noqa: TID251 - real time: another transaction has to end
+        raise AssertionError("unreachable")
+
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: an abandoned caller must not leave "exception was never retrieved" behind
+
+    def _refuse_nesting(self) -> None:
+        if self._writer is not None and _in_transaction.get():
+            raise RuntimeError(
+                "inside ctx.transaction() SQLite's only write lock is held: write through the connection that it "
+                "gives, or after its block and handler have ended"
+            )

@@ -1,0 +1,61 @@
+"""The definitions as they were served: what histories are judged by, and what the API shows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from flowlet.definition import Definition
+from flowlet.store.connection import Connections, Session
+
+__all__ = ["DefinitionStore"]
+
+
+class DefinitionStore:
+    """The table of definitions. A version whose shape changed is kept in each of its shapes."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def save(self, definitions: Iterable[Definition], *, now: int) -> list[str]:
+        """Keep the definitions that are new, and return the names of those whose version was known in another shape.
+
+        One transaction.
+        """
+
+        async def work(session: Session) -> list[str]:
+            reshaped = []
+            for definition in sorted(definitions, key=lambda definition: definition.name):
+                text = orjson.dumps(definition.as_json(), option=orjson.OPT_SORT_KEYS).decode()
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                sql = "SELECT digest FROM workflow_definition WHERE name = :name AND version = :version"
+                known = await session.rows(sql, {"name": definition.name, "version": definition.version})
+                if (digest,) in known:
+                    continue
+                if known:
+                    reshaped.append(definition.name)
+                await session.execute(
+                    "INSERT INTO workflow_definition (name, version, digest, definition, created) "
+                    "VALUES (:name, :version, :digest, :definition, :created)",
+                    {
+                        "name": definition.name,
+                        "version": definition.version,
+                        "digest": digest,
+                        "definition": text,
+                        "created": now,
+                    },
+                )
+            return reshaped
+
+        return await self._connections.write(work)
+
+    async def shapes(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
+        """Return every stored shape by name and version, the oldest first."""
+        sql = "SELECT name, version, definition FROM workflow_definition ORDER BY name, version, created"
+        shapes: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for name, version, text in await self._connections.read(lambda session: session.rows(sql)):
+            shapes.setdefault((name, version), []).append(orjson.loads(text))
+        return shapes

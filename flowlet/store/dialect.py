@@ -1,0 +1,169 @@
+"""What a database's module has to offer: everything in which the three databases differ."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flowlet.instances import DAY, ENDED, NewInstance
+from flowlet.transitions import Transition
+
+__all__ = ["LEGS", "Batch", "ClaimRequest", "Dialect", "Ended", "Followups", "ended_counts", "followups", "parent_ends"]
+
+LEGS = tuple(range(9, -1, -1))
+"""The priorities in the order in which they are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """Which instances an executor wants. ``now`` is the store's time in microseconds since 1970 UTC."""
+
+    executor_id: str
+    groups: Sequence[str]
+    types: Sequence[str]
+    limit: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Transitions that are to be committed together, sorted by instance. No instance is in it twice."""
+
+    executor_id: str
+    transitions: Sequence[Transition]
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followups:
+    """What a batch does beyond its own rows, for the transitions whose fence held.
+
+    Attributes:
+        children: The instances to create.
+        ended: How many children of each parent have ended, ordered by the parent's id.
+        woken: The parents that a child wakes, ordered by id.
+    """
+
+    children: Sequence[NewInstance]
+    ended: Sequence[tuple[int, int]]
+    woken: Sequence[int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.children or self.ended or self.woken)
+
+
+Ended = tuple[str, str, int, int]
+"""A workflow's name, the status it ended with, the day since 1970, and by how much the count changes."""
+
+
+def ended_counts(transitions: Sequence[Transition]) -> list[Ended]:
+    """Return how many instances of each kind end with these transitions, in a stable order."""
+    counts: dict[tuple[str, str, int], int] = {}
+    for transition in transitions:
+        if transition.status in ENDED:
+            key = (transition.instance.type, transition.status.value, transition.at // DAY)
+            counts[key] = counts.get(key, 0) + 1
+    return [(*key, count) for key, count in sorted(counts.items())]
+
+
+def parent_ends(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
+    """Return how many children of each parent end with these transitions, ordered by the parent's id."""
+    counts: dict[int, int] = {}
+    for transition in transitions:
+        parent = transition.instance.parent_id
+        if parent is not None and transition.status in ENDED:
+            counts[parent] = counts.get(parent, 0) + 1
+    return sorted(counts.items())
+
+
+def followups(transitions: Sequence[Transition]) -> Followups:
+    """Return what these transitions do beyond their own rows."""
+    children = [child for transition in transitions for child in transition.children]
+    woken = {t.instance.parent_id for t in transitions if t.wakes_parent and t.instance.parent_id is not None}
+    return Followups(children, parent_ends(transitions), sorted(woken))
+
+
+class Dialect(Protocol):
+    """One database. Methods that take a raw connection run on it what no portable statement can say well."""
+
+    name: str
+    begin: str
+    """What opens a transaction that is going to write."""
+    for_update: str
+    """What locks the rows of a SELECT, or nothing."""
+    skip_locked: str
+    """What locks the rows of a SELECT and leaves out those that others hold, or nothing."""
+    has_pool: bool
+    """Whether connections are pooled; SQLite has one that writes and one that reads."""
+    commits_ddl: bool
+    """Whether each statement of DDL is a commit of its own."""
+
+    def database_url(self, url: str) -> str:
+        """Return the URL as ``databases`` wants it."""
+        ...
+
+    def options(self, *, for_engine: bool) -> dict[str, Any]:
+        """Return the keyword options of ``databases.Database``."""
+        ...
+
+    async def now(self, raw: Any) -> int:
+        """Return the server's time in microseconds since 1970 UTC."""
+        ...
+
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
+        """Prolong a live executor's lease by the server's time and return that; None if it is not live. One commit."""
+        ...
+
+    async def lock_migrations(self, raw: Any) -> None:
+        """Wait until no other process migrates."""
+        ...
+
+    async def unlock_migrations(self, raw: Any) -> None:
+        """Let the next process migrate, where the end of the transaction does not."""
+        ...
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+        """Lease due instances and return their rows. One transaction."""
+        ...
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the transitions whose fence holds and return their instances' ids. One transaction.
+
+        With ``in_transaction`` the caller opened one and commits it.
+        """
+        ...
+
+    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+        """Create instances inside the caller's transaction; return each one's id and whether it is new."""
+        ...
+
+    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction."""
+        ...
+
+    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
+        """Add to the executor's counts of ended instances, in the caller's transaction."""
+        ...
+
+    async def notify(self, raw: Any, channel: str) -> None:
+        """Tell the other processes that there is something to do, when the transaction commits."""
+        ...
+
+    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Call ``wake`` when another process has written; return what ends the watch."""
+        ...
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        """Return whether the database went away: the same call may work later."""
+        ...
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Return whether the transaction lost against another one and was rolled back: it can be tried again."""
+        ...
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Return whether the database refuses a value of a row: it will refuse it again."""
+        ...

@@ -1,0 +1,247 @@
+"""The executors: who is alive, until when, and what becomes of the instances of those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from flowlet.instances import Action, ActionKind, Instance, Status
+from flowlet.store.changes import Change, apply_changes, selected
+from flowlet.store.connection import Connections, Session, listed
+from flowlet.store.rows import instance_from
+
+__all__ = ["ExecutorRecord", "ExecutorStore"]
+
+REPAIRS = 500
+"""How many instances one repair frees at most, so that its transaction stays short."""
+
+_COLUMNS = (
+    *("id", "name", "host", "pid", "executor_groups", "workflow_types", "slots"),
+    *("status", "started", "beat", "lease_until"),
+)
+_LIVE = "status IN ('RUNNING', 'DRAINING')"
+_ORPHANED = f"""executor_id IS NOT NULL AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE})
+    ORDER BY id LIMIT :limit"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorRecord:
+    """An executor as the store knows it. Times in microseconds since 1970 UTC.
+
+    ``status`` is RUNNING, DRAINING, STOPPED (it left in order) or LOST (its lease ran out).
+    """
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    groups: tuple[str, ...]
+    types: tuple[str, ...]
+    slots: int
+    status: str
+    started: int
+    beat: int
+    lease_until: int
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may hold instances."""
+        return self.status in ("RUNNING", "DRAINING")
+
+
+class ExecutorStore:
+    """The table of executors. One method is one transaction."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def register(self, record: ExecutorRecord) -> None:
+        """Add an executor."""
+        values = {name: getattr(record, name, None) for name in _COLUMNS}
+        values["executor_groups"] = orjson.dumps(record.groups).decode()
+        values["workflow_types"] = orjson.dumps(record.types).decode()
+        sql = f"INSERT INTO executor ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"  # noqa: S608
+        await self._connections.write(lambda session: session.execute(sql, values))
+
+    async def beat(self, id: str, *, lease_microseconds: int) -> int | None:
+        """Prolong the lease and return the store's time; None if the executor has been given up as lost."""
+
+        return await self._connections.run(lambda session: session.dialect.beat(session.raw, id, lease_microseconds))
+
+    async def drain(self, id: str) -> None:
+        """Mark an executor as one that claims no more."""
+        sql = "UPDATE executor SET status = 'DRAINING' WHERE id = :id AND status = 'RUNNING'"
+        await self._connections.write(lambda session: session.execute(sql, {"id": id}))
+
+    async def leave(self, id: str, *, now: int) -> int:
+        """Take an executor off the list and hand back at once what it still holds; return how much that was."""
+
+        async def work(session: Session) -> int:
+            sql = selected("executor_id = :id ORDER BY id", lock=session.dialect.for_update)
+            held = [instance_from(row) for row in await session.rows(sql, {"id": id})]
+            await apply_changes(session, [_handed_back(instance, now) for instance in held], now=now)
+            await session.execute("UPDATE executor SET status = 'STOPPED' WHERE id = :id", {"id": id})
+            await _fold_counts(session, id)
+            return len(held)
+
+        return await self._connections.write(work)
+
+    async def release(self, id: str, held: Sequence[int], *, now: int) -> None:
+        """Hand back some of what an executor holds."""
+
+        async def work(session: Session) -> None:
+            binds, values = listed("held", held)
+            sql = selected(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update)
+            rows = await session.rows(sql, {"id": id, **values})
+            await apply_changes(session, [_handed_back(instance_from(row), now) for row in rows], now=now)
+
+        await self._connections.write(work)
+
+    async def repair(self, *, now: int, crash_limit: int) -> list[Change]:
+        """Give up executors whose lease has run out and free what they hold, at most 500 instances at a time.
+
+        An instance goes on at once, under a new token; one whose executor has died ``crash_limit`` times in a row
+        under it becomes FAILED.
+        """
+
+        async def work(session: Session) -> list[Change]:
+            lost = await _give_up(session, now)
+            sql = selected(_ORPHANED, lock=session.dialect.skip_locked)
+            orphans = [instance_from(row) for row in await session.rows(sql, {"limit": REPAIRS})]
+            changes = [_repaired(instance, now, crash_limit) for instance in orphans]
+            await apply_changes(session, changes, now=now)
+            for id in lost:
+                await _fold_counts(session, id)
+            return changes
+
+        return await self._connections.write(work)
+
+    async def needs_repair(self, *, now: int) -> bool:
+        """Return whether some executor's lease has run out, or some instance is held by nobody that is known."""
+        sql = (
+            f"SELECT 1 FROM executor WHERE {_LIVE} AND lease_until < :now UNION ALL "  # noqa: S608
+            f"SELECT 1 FROM workflow WHERE executor_id IS NOT NULL "
+            f"AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE}) LIMIT 1"
+        )
+        return bool(await self._connections.read(lambda session: session.rows(sql, {"now": now})))
+
+    async def held(self, id: str) -> dict[int, int]:
+        """Return the instances that an executor holds, with their tokens."""
+        sql = "SELECT id, token FROM workflow WHERE executor_id = :id"
+        return {row[0]: row[1] for row in await self._connections.read(lambda session: session.rows(sql, {"id": id}))}
+
+    async def all(self, *, limit: int = 100) -> list[ExecutorRecord]:
+        """Return the executors, the live ones first, then the latest."""
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY lease_until DESC, id LIMIT :limit"  # noqa: S608
+        rows = await self._connections.read(lambda session: session.rows(sql, {"limit": limit}))
+        return sorted(map(_record, rows), key=lambda record: not record.is_live)
+
+    async def forget(self, *, before: int) -> None:
+        """Delete executors that have been gone since before the given time."""
+        sql = f"DELETE FROM executor WHERE NOT {_LIVE} AND lease_until < :before"  # noqa: S608
+        await self._connections.write(lambda session: session.execute(sql, {"before": before}))
+
+    async def explain_unserved(self, *, now: int) -> None:
+        """Say in the reason of each due instance that no live executor serves its type, that this is so."""
+
+        async def work(session: Session) -> None:
+            rows = await session.rows(f"SELECT {', '.join(_COLUMNS)} FROM executor WHERE {_LIVE}")  # noqa: S608
+            served: dict[str, set[str]] = {}
+            for record in map(_record, rows):
+                for group in record.groups:
+                    served.setdefault(group, set()).update(record.types)
+            for group, types in served.items():
+                await _explain(session, group, sorted(types), now)
+
+        await self._connections.write(work)
+
+
+async def _explain(session: Session, group: str, types: Sequence[str], now: int) -> None:
+    binds, values = listed("type", types)
+    # Only NEW and IN_PROGRESS rows that are due: a handful, found by the due index.
+    due = "due" if session.dialect.name == "mysql" else "next_activation"
+    where = (
+        f"executor_group = :group AND status IN ('NEW', 'IN_PROGRESS') AND {due} <= :due "
+        f"AND priority BETWEEN 0 AND 9 AND workflow_type NOT IN ({binds}) AND reason IS NULL"
+    )
+    sql = f"UPDATE workflow SET reason = :reason WHERE {where}"  # noqa: S608
+    reason = f"no running executor of the group {group!r} knows this workflow"
+    await session.execute(sql, {**values, "group": group, "due": now - 1_000_000, "reason": reason})
+
+
+async def _give_up(session: Session, now: int) -> list[str]:
+    sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked}"  # noqa: S608
+    lost = [row[0] for row in await session.rows(sql, {"now": now})]
+    for id in lost:
+        await session.execute("UPDATE executor SET status = 'LOST' WHERE id = :id", {"id": id})
+    return lost
+
+
+async def _fold_counts(session: Session, id: str) -> None:
+    """Add an executor's counts to the common ones, so that rows do not pile up with every start."""
+    sql = "SELECT workflow_type, status, day, ended FROM workflow_tally WHERE executor_id = :id"
+    rows = await session.rows(sql, {"id": id})
+    await session.dialect.count(session.raw, "", sorted((row[0], row[1], row[2], row[3]) for row in rows))
+    await session.execute("DELETE FROM workflow_tally WHERE executor_id = :id", {"id": id})
+
+
+def _handed_back(instance: Instance, now: int) -> Change:
+    action = Action(
+        ActionKind.RELEASED,
+        now,
+        from_state=instance.state,
+        text="handed back: the executor stops",
+        executor_id=instance.executor_id,
+        version=instance.definition_version,
+    )
+    return Change(instance, _freed(instance, now), (action,))
+
+
+def _repaired(instance: Instance, now: int, crash_limit: int) -> Change:
+    crashes = instance.crashes + 1
+    text = f"its executor's lease ran out ({crashes} in a row)"
+    action = Action(
+        ActionKind.REPAIRED,
+        now,
+        from_state=instance.state,
+        text=text,
+        executor_id=instance.executor_id,
+        version=instance.definition_version,
+    )
+    freed = replace(_freed(instance, now), crashes=crashes)
+    if crashes < crash_limit:
+        return Change(instance, freed, (action,))
+    reason = f"{crashes} executors in a row died while they ran it"
+    failure = Action(ActionKind.FAILED, now, instance.state, text=reason, version=instance.definition_version)
+    failed = replace(
+        freed,
+        status=Status.FAILED,
+        held_status=None,
+        next_activation=None,
+        pause_requested=False,
+        reason=reason,
+        ended=now,
+    )
+    return Change(instance, failed, (action, failure))
+
+
+def _freed(instance: Instance, now: int) -> Instance:
+    pausing = instance.pause_requested
+    return replace(
+        instance,
+        status=Status.PAUSED if pausing else Status.IN_PROGRESS,
+        held_status=Status.IN_PROGRESS if pausing else None,
+        pause_requested=False,
+        next_activation=now,
+        executor_id=None,
+        token=instance.token + 1,
+        modified=now,
+    )
+
+
+def _record(row: Sequence[object]) -> ExecutorRecord:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    groups, types = values.pop("executor_groups"), values.pop("workflow_types")
+    return ExecutorRecord(**values, groups=tuple(orjson.loads(str(groups))), types=tuple(orjson.loads(str(types))))  # type: ignore[arg-type]  # columns are typed by the schema

@@ -1,0 +1,143 @@
+"""The instances: created, claimed, committed. One method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum
+
+from flowlet.instances import Instance, NewInstance
+from flowlet.store.connection import Connections, Session, listed
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest
+from flowlet.store.rows import instance_from
+from flowlet.transitions import Transition
+
+__all__ = ["Created", "InstanceStore", "Verdict"]
+
+
+class Verdict(Enum):
+    """What became of a transition."""
+
+    COMMITTED = "committed"
+    LOST = "lost"
+    """Another one holds the instance now; nothing was written."""
+    PAUSING = "pausing"
+    """Nothing was written yet: an operator asked for a pause meanwhile, or took it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What a create gives: the id, and whether it is new or the external id was known."""
+
+    id: int
+    external_id: str
+    is_new: bool
+
+
+class InstanceStore:
+    """The table of instances and their history."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._dialect = connections.dialect
+
+    async def create(self, news: Sequence[NewInstance], *, now: int) -> list[Created]:
+        """Create instances, all or none, and return them in order; a known external id gives the known instance.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        return await self._connections.write(lambda session: self.create_within(session, news, now=now))
+
+    async def create_within(self, session: Session, news: Sequence[NewInstance], *, now: int) -> list[Created]:
+        """Create instances inside the caller's transaction, as ``create``."""
+        created = await self._dialect.create(session.raw, news, now)
+        return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(news, created, strict=True)]
+
+    async def claim(self, request: ClaimRequest) -> list[Instance]:
+        """Lease due instances of the request's groups and types: the higher priority first, then the longer due.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        rows = await self._connections.run(lambda session: self._dialect.claim(session.raw, request))
+        return [instance_from(row) for row in rows]
+
+    async def earliest(self, groups: Sequence[str], *, now: int) -> int | None:
+        """Return when the next instance of these groups becomes due, after ``now``; None if none is scheduled."""
+        binds, values = listed("executor_group", groups)
+        # One probe of the due index for each priority: MIN over all of them would walk the whole index.
+        leg = (
+            "SELECT MIN(next_activation) AS due FROM workflow WHERE executor_group IN ({}) AND priority = {} "  # noqa: S608
+            "AND status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND next_activation > :now"
+        )
+        if self._dialect.name == "mysql":
+            leg = leg.replace("next_activation", "due")
+        sql = " UNION ALL ".join(leg.format(binds, level) for level in LEGS)
+        rows = await self._connections.read(lambda session: session.rows(sql, {**values, "now": now}))
+        return min((row[0] for row in rows if row[0] is not None), default=None)
+
+    async def commit(self, executor_id: str, transitions: Sequence[Transition], *, now: int) -> dict[int, Verdict]:
+        """Commit transitions as one batch and return what became of each, by the instance's id.
+
+        Sending a batch again after its outcome was unknown is safe: what was committed is recognised by its version.
+
+        Raises:
+            StoreUnavailableError: If the database is away; whether the batch was committed is unknown then.
+            Exception: What the driver raises when it refuses a value; nothing of the batch was written.
+        """
+        batch = Batch(executor_id, sorted(transitions, key=lambda transition: transition.instance.id), now)
+        applied = await self._connections.run(lambda session: self._dialect.commit(session.raw, batch))
+        verdicts = dict.fromkeys(applied, Verdict.COMMITTED)
+        missing = [transition for transition in transitions if transition.instance.id not in applied]
+        if missing:
+            verdicts |= await self._judged(executor_id, missing)
+        return verdicts
+
+    async def commit_within(self, session: Session, executor_id: str, transition: Transition, *, now: int) -> bool:
+        """Commit one transition inside the caller's transaction; return whether its fence held."""
+        batch = Batch(executor_id, [transition], now)
+        return bool(await self._dialect.commit(session.raw, batch, in_transaction=True))
+
+    async def judge(self, executor_id: str, transition: Transition) -> Verdict:
+        """Return what became of a transition whose commit was not answered; PAUSING if it was not committed.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        instance = transition.instance
+        row = (await self._fences([transition])).get(instance.id)
+        verdict = _verdict(executor_id, transition, row)
+        is_open = row is not None and row[:3] == (executor_id, instance.token, instance.version)
+        return Verdict.PAUSING if is_open else verdict
+
+    def transaction(self) -> AbstractAsyncContextManager[Session]:
+        """Return a transaction for a handler's own writes."""
+        return self._connections.transaction()
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Return whether the database refuses a value of a row: it will refuse it again."""
+        return self._dialect.is_refusal(error)
+
+    async def _judged(self, executor_id: str, missing: Sequence[Transition]) -> dict[int, Verdict]:
+        held = await self._fences(missing)
+        return {t.instance.id: _verdict(executor_id, t, held.get(t.instance.id)) for t in missing}
+
+    async def _fences(self, missing: Sequence[Transition]) -> dict[int, tuple[object, ...]]:
+        binds, values = listed("id", [transition.instance.id for transition in missing])
+        sql = f"SELECT id, executor_id, token, version, pause_requested FROM workflow WHERE id IN ({binds})"  # noqa: S608
+        rows = await self._connections.read(lambda session: session.rows(sql, values))
+        return {row[0]: row[1:] for row in rows}
+
+
+def _verdict(executor_id: str, transition: Transition, row: tuple[object, ...] | None) -> Verdict:
+    """Tell a commit whose answer was lost from a lease that was lost, by what the row says now."""
+    instance = transition.instance
+    if row is None or row[1] != instance.token:
+        return Verdict.LOST
+    if row[2] == instance.version + 1:
+        return Verdict.COMMITTED
+    if row[0] == executor_id and row[2] == instance.version and row[3] != int(instance.pause_requested):
+        return Verdict.PAUSING
+    return Verdict.LOST

@@ -1,0 +1,327 @@
+"""MariaDB 10.6 and later, MySQL 8: batches as one JSON document, joined by JSON_TABLE.
+
+Neither has UPDATE ... RETURNING: how many rows the fence let through is read from the row count; where some are
+missing, the batch is rolled back, the rows that hold are locked and read, and these alone are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+import pymysql
+from pymysql.constants import CLIENT
+
+from flowlet.instances import NewInstance
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, ended_counts, followups
+from flowlet.store.rows import (
+    ACTION_COLUMNS,
+    COMMIT_COLUMNS,
+    INSTANCE_COLUMNS,
+    NEW_COLUMNS,
+    action_rows,
+    commit_row,
+    created_row,
+    new_row,
+)
+
+__all__ = ["MySQL"]
+
+MIGRATION_LOCK_SECONDS = 120
+POLL_SECONDS = 0.1
+DEADLOCK, LOCK_TIMEOUT, RECORD_CHANGED, DUPLICATE = 1213, 1205, 1020, 1062
+_GONE = frozenset({1040, 1053, 1077, 1079, 1080, 1152, 1184, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+
+_READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
+_COLUMN_TYPES = dict.fromkeys(COMMIT_COLUMNS, "bigint") | {
+    "status": "varchar(64)",
+    "state": "varchar(255)",
+    "vars": "longtext",
+    "held_status": "varchar(64)",
+    "answer": "longtext",
+    "reason": "longtext",
+}
+_BATCH = "JSON_TABLE(%s, '$[*]' COLUMNS({})) b".format(
+    ", ".join(f"{name} {kind} PATH '$[{place}]'" for place, (name, kind) in enumerate(_COLUMN_TYPES.items()))
+)
+_FENCE = "w.executor_id = %s AND w.token = b.token AND w.version = b.version AND w.pause_requested = b.pausing"
+# STRAIGHT_JOIN fixes the order: the batch first, then each row by its key. No assignment reads a column that another
+# one has changed, because MySQL does not say in which order they are made.
+_COMMIT = f"""
+UPDATE {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id
+SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
+    w.next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1)
+        OR (b.waits = 1 AND b.spawned = 0 AND w.open_children = 0) THEN b.at ELSE b.next_activation END,
+    w.attempt = b.attempt, w.visit = b.visit, w.streak = b.streak, w.crashes = 0,
+    w.executor_id = CASE WHEN b.status = 'EXECUTING' THEN w.executor_id END, w.version = w.version + 1,
+    w.waits_for_children = (b.waits = 1 AND (b.spawned > 0 OR w.open_children > 0) AND w.woken = 0),
+    w.children = w.children + b.spawned, w.open_children = w.open_children + b.spawned,
+    w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
+    w.modified = b.at, w.ended = b.ended
+WHERE {_FENCE}
+"""  # noqa: S608 - built from names of this module
+_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"  # noqa: S608
+# From left to right: MySQL's single-table UPDATE reads what it has just assigned.
+_END_CHILD = """
+UPDATE workflow SET
+    next_activation = CASE WHEN waits_for_children AND open_children <= %s THEN %s ELSE next_activation END,
+    waits_for_children = (waits_for_children AND open_children > %s), open_children = open_children - %s
+WHERE id = %s
+"""
+# A parent that is executing is about to wait: it finds the mark when it does.
+_WAKE = """
+UPDATE workflow SET woken = (status = 'EXECUTING'), waits_for_children = 0,
+    next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE %s END
+WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
+"""
+_INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "  # noqa: S608
+_INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "  # noqa: S608
+_TALLY = """
+INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES (%s, %s, %s, %s, %s)
+ON DUPLICATE KEY UPDATE ended = ended + VALUES(ended)
+"""
+
+
+class MySQL:
+    """The dialect of MariaDB and MySQL."""
+
+    name = "mysql"
+    begin = "BEGIN"
+    for_update = "FOR UPDATE"
+    skip_locked = "FOR UPDATE SKIP LOCKED"
+    has_pool = True
+    commits_ddl = True
+
+    def database_url(self, url: str) -> str:
+        """Return the URL unchanged."""
+        return url
+
+    def options(self, *, for_engine: bool) -> dict[str, Any]:
+        """Return the pool's options: READ COMMITTED, under which claimers were never seen to deadlock."""
+        return {
+            "min_size": 1 if for_engine else 0,
+            "max_size": 5 if for_engine else 10,
+            "charset": "utf8mb4",
+            "connect_timeout": 10,
+            "pool_recycle": 300,
+            "client_flag": CLIENT.FOUND_ROWS,
+            "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        }
+
+    async def now(self, raw: Any) -> int:
+        """Return the server's time in microseconds since 1970 UTC."""
+        rows = await _rows(raw, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)")
+        return int(rows[0][0])
+
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
+        """Prolong the lease; the rows that the condition found are counted, not those that it changed."""
+        now = await self.now(raw)
+        sql = "UPDATE executor SET beat = %s, lease_until = %s WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
+        return now if await _count(raw, sql, (now, now + lease_microseconds, executor_id)) else None
+
+    async def lock_migrations(self, raw: Any) -> None:
+        """Wait until no other process migrates this database."""
+        rows = await _rows(raw, "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)", (MIGRATION_LOCK_SECONDS,))
+        if rows[0][0] != 1:
+            raise TimeoutError(f"another process has been migrating for {MIGRATION_LOCK_SECONDS} seconds")
+
+    async def unlock_migrations(self, raw: Any) -> None:
+        """Let the next process migrate."""
+        await _rows(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+        """Lease due instances, the higher priority first, and return their rows."""
+        async with _transaction(raw):
+            rows: list[Sequence[Any]] = []
+            for group, level in await _due_levels(raw, request):
+                rows += await _lock_due(raw, request, group, level, request.limit - len(rows))
+                if len(rows) == request.limit:
+                    break
+            if rows:
+                ids = ", ".join(str(row[0]) for row in rows)
+                await _rows(
+                    raw,
+                    "UPDATE workflow SET status = 'EXECUTING', executor_id = %s, token = token + 1, "
+                    "started = COALESCE(started, %s), waits_for_children = 0, woken = 0 "
+                    f"WHERE id IN ({ids})",  # noqa: S608 - numbers from the database
+                    (request.executor_id, request.now),
+                )
+        return [_leased(row, request) for row in rows]
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the batch; where a fence does not hold, roll back and write the others."""
+        if in_transaction:
+            return await self._apply_held(raw, batch)
+        with contextlib.suppress(_FenceLost):
+            async with _transaction(raw):
+                return await self._apply(raw, batch)
+        async with _transaction(raw):
+            return await self._apply_held(raw, batch)
+
+    async def _apply(self, raw: Any, batch: Batch) -> set[int]:
+        document = orjson.dumps([commit_row(transition) for transition in batch.transitions]).decode()
+        if await _count(raw, _COMMIT, (document, batch.executor_id)) != len(batch.transitions):
+            raise _FenceLost
+        await _insert(raw, _INSERT_ACTION, action_rows(batch.transitions))
+        await self.follow(raw, followups(batch.transitions), batch.now)
+        await self.count(raw, batch.executor_id, ended_counts(batch.transitions))
+        return {transition.instance.id for transition in batch.transitions}
+
+    async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
+        document = orjson.dumps([commit_row(transition) for transition in batch.transitions]).decode()
+        held = {row[0] for row in await _rows(raw, _HELD, (document, batch.executor_id))}
+        kept = [transition for transition in batch.transitions if transition.instance.id in held]
+        return await self._apply(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
+
+    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+        """Create instances inside the caller's transaction."""
+        names = [new.external_id for new in news]
+        known = await _ids(raw, names)
+        fresh = {new.external_id: new for new in reversed(news) if new.external_id not in known}
+        if fresh:
+            await _insert(raw, _INSERT_NEW, [new_row(new, now) for new in fresh.values()])
+            ids = await _ids(raw, list(fresh))
+            await _insert(raw, _INSERT_ACTION, [created_row(ids[name], new, now) for name, new in fresh.items()])
+            known.update(ids)
+        created = []
+        for name in names:
+            created.append((known[name], name in fresh))
+            fresh.pop(name, None)
+        return created
+
+    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents."""
+        if follow.children:
+            created = await self.create(raw, follow.children, now)
+            if not all(is_new for _, is_new in created):
+                raise pymysql.err.IntegrityError(0, "a child's external id exists already")
+        for id, ended in follow.ended:
+            await _rows(raw, _END_CHILD, (ended, now, ended, ended, id))
+        for id in follow.woken:
+            await _rows(raw, _WAKE, (now, id))
+
+    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
+        """Add to the executor's counts of ended instances."""
+        for row in ended:
+            await _rows(raw, _TALLY, (executor_id, *row))
+
+    async def notify(self, raw: Any, channel: str) -> None:
+        """Do nothing: other processes poll."""
+
+    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Wake ten times a second."""
+        task = asyncio.create_task(_poll(wake))
+
+        async def stop() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        return stop
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        """Return whether the connection is lost or cannot be had."""
+        if isinstance(error, pymysql.err.OperationalError | pymysql.err.InternalError):
+            return bool(error.args) and error.args[0] in _GONE
+        if isinstance(error, RuntimeError):
+            return "closed" in str(error) or "readuntil" in str(error)
+        return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError | pymysql.err.InterfaceError)
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Return whether it was a deadlock, a lock timeout, or a create that lost against another one's."""
+        lost = (DEADLOCK, LOCK_TIMEOUT, RECORD_CHANGED)
+        if isinstance(error, pymysql.err.IntegrityError):
+            return error.args[0] == DUPLICATE and "external_id" in str(error)
+        return isinstance(error, pymysql.err.MySQLError) and bool(error.args) and error.args[0] in lost
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Return whether a value cannot be stored."""
+        return isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError | UnicodeEncodeError)
+
+
+class _FenceLost(Exception):  # noqa: N818 - a signal inside this module
+    """Some row of a batch is no longer ours."""
+
+
+async def _rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
+    async with raw.cursor() as cursor:
+        await cursor.execute(sql, values or None)
+        rows: Sequence[Any] = await cursor.fetchall()
+        return rows
+
+
+async def _count(raw: Any, sql: str, values: Sequence[Any]) -> int:
+    async with raw.cursor() as cursor:
+        await cursor.execute(sql, values)
+        count: int = cursor.rowcount
+        return count
+
+
+async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
+    if not rows:
+        return
+    row = f"({', '.join(['%s'] * len(rows[0]))})"
+    async with raw.cursor() as cursor:
+        await cursor.execute(insert + ", ".join([row] * len(rows)), [value for values in rows for value in values])
+
+
+async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
+    binds = ", ".join(["%s"] * len(names))
+    sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"  # noqa: S608
+    return {row[0]: row[1] for row in await _rows(raw, sql, names)}
+
+
+@contextlib.asynccontextmanager
+async def _transaction(raw: Any) -> Any:
+    await raw.query("BEGIN")
+    try:
+        yield
+        await raw.query("COMMIT")
+    except BaseException:
+        with contextlib.suppress(Exception):
+            await raw.query("ROLLBACK")
+        raise
+
+
+async def _due_levels(raw: Any, request: ClaimRequest) -> Sequence[Any]:
+    """Return the groups and priorities in which something is due: one probe of the index for each."""
+    probe = (
+        "(SELECT %s AS executor_group, {level} AS level FROM workflow FORCE INDEX (workflow_due) "
+        "WHERE executor_group = %s AND priority = {level} AND due >= 0 AND due <= %s LIMIT 1)"
+    )
+    probes = [probe.format(level=level) for level in LEGS for _ in request.groups]
+    values = [value for _ in LEGS for group in request.groups for value in (group, group, request.now)]
+    return await _rows(raw, " UNION ALL ".join(probes), values)
+
+
+async def _lock_due(raw: Any, request: ClaimRequest, group: str, level: int, limit: int) -> Sequence[Any]:
+    # The lower bound matters: without it MariaDB walked over every NULL of the index, which is every ended instance.
+    types = ", ".join(["%s"] * len(request.types))
+    sql = (
+        f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow FORCE INDEX (workflow_due) "  # noqa: S608
+        f"WHERE executor_group = %s AND priority = %s AND due >= 0 AND due <= %s AND {_READY} "
+        f"AND workflow_type IN ({types}) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED"
+    )
+    return list(await _rows(raw, sql, [group, level, request.now, *request.types, limit]))
+
+
+def _leased(row: Sequence[Any], request: ClaimRequest) -> Sequence[Any]:
+    """Return the row as the UPDATE has left it."""
+    place = {name: index for index, name in enumerate(INSTANCE_COLUMNS)}
+    values = list(row)
+    values[place["status"]] = "EXECUTING"
+    values[place["executor_id"]] = request.executor_id
+    values[place["token"]] += 1
+    values[place["waits_for_children"]] = 0
+    if values[place["started"]] is None:
+        values[place["started"]] = request.now
+    return values
+
+
+async def _poll(wake: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(POLL_SECONDS)  # noqa: TID251 - a poll, in real time
+        wake()

@@ -1,0 +1,92 @@
+"""Opening a store: the right dialect for a URL, the tables up to date, the clock set by the database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from flowlet.clock import StoreClock, VirtualClock
+from flowlet.settings import usable_url
+from flowlet.store import migrations
+from flowlet.store.connection import Connections
+from flowlet.store.definitions import DefinitionStore
+from flowlet.store.dialect import Dialect
+from flowlet.store.executors import ExecutorStore
+from flowlet.store.instances import InstanceStore
+from flowlet.store.reads import Reads
+
+__all__ = ["Store", "dialect_of", "open_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One database, opened: its tables, and the clock that it sets."""
+
+    connections: Connections
+    clock: StoreClock | VirtualClock
+    instances: InstanceStore
+    executors: ExecutorStore
+    definitions: DefinitionStore
+    reads: Reads
+
+    @property
+    def url(self) -> str:
+        """The database's URL, password included: mask it before showing it."""
+        return self.connections.url
+
+    async def read_clock(self) -> int:
+        """Set the clock by the database and return its time, in microseconds since 1970 UTC."""
+        self.clock.set(await self.connections.read(lambda session: session.dialect.now(session.raw)))
+        return self.clock.now()
+
+
+def dialect_of(url: str) -> Dialect:
+    """Return the dialect of a usable URL. The driver is loaded here, and only this one."""
+    scheme = url.partition(":")[0]
+    if scheme == "postgresql":
+        from flowlet.store.postgres import Postgres
+
+        return Postgres()
+    if scheme == "mysql":
+        from flowlet.store.mysql import MySQL
+
+        return MySQL()
+    from flowlet.store.sqlite import SQLite
+
+    return SQLite()
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, *, clock: StoreClock | VirtualClock | None = None, migrate: bool = True
+) -> AsyncIterator[Store]:
+    """Open a database for the length of the block.
+
+    Args:
+        url: ``sqlite:///file.db``, ``postgresql://...`` or ``mysql://...``.
+        clock: A virtual one in tests; else the database's time is used.
+        migrate: Whether to bring the tables up to date; else they are only checked.
+
+    Raises:
+        SettingsError: If the URL cannot be used.
+        StoreUnavailableError: If the database cannot be reached or opened.
+        SchemaError: If its tables are missing (without ``migrate``), or made by a newer Flowlet.
+    """
+    usable = usable_url(url)
+    connections = Connections(usable, dialect_of(usable))
+    await connections.open()
+    try:
+        await (migrations.upgrade(connections) if migrate else migrations.check(connections))
+        store = Store(
+            connections,
+            clock or StoreClock(),
+            InstanceStore(connections),
+            ExecutorStore(connections),
+            DefinitionStore(connections),
+            Reads(connections),
+        )
+        await store.read_clock()
+        yield store
+    finally:
+        await connections.close()

@@ -1,0 +1,265 @@
+"""SQLite: one connection that writes, batches applied row by row in one hop to its thread.
+
+Measured against ``json_each`` through ``databases``: twice as fast (8,300 against 4,000 workflows a second).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from flowlet.instances import NewInstance
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, ended_counts, followups
+from flowlet.store.rows import (
+    ACTION_COLUMNS,
+    COMMIT_COLUMNS,
+    INSTANCE_COLUMNS,
+    NEW_COLUMNS,
+    action_rows,
+    commit_row,
+    created_row,
+    new_row,
+)
+from flowlet.transitions import Transition
+
+__all__ = ["SQLite"]
+
+POLL_SECONDS = 0.02
+BUSY_SECONDS = 30.0
+
+_INSERT_ACTION = (
+    f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES ({', '.join('?' * len(ACTION_COLUMNS))})"
+)
+_INSERT_NEW = (
+    f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES ({', '.join('?' * len(NEW_COLUMNS))}) "
+    "ON CONFLICT (external_id) DO NOTHING RETURNING id"
+)
+# The fence is the WHERE: who holds it, under which token, at which version, and whether a pause came meanwhile.
+_COMMIT = """
+UPDATE workflow SET status = :status, state = :state, vars = COALESCE(:vars, vars),
+    next_activation = CASE WHEN (:rests AND woken) OR (:waits AND open_children + :spawned = 0)
+        THEN :at ELSE :next_activation END,
+    attempt = :attempt, visit = :visit, streak = :streak, crashes = 0,
+    executor_id = CASE WHEN :status = 'EXECUTING' THEN executor_id END, version = version + 1,
+    children = children + :spawned, open_children = open_children + :spawned,
+    waits_for_children = (:waits AND open_children + :spawned > 0 AND NOT woken), pause_requested = 0,
+    held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended
+WHERE id = :id AND executor_id = :executor_id AND token = :token AND version = :version AND pause_requested = :pausing
+"""
+_END_CHILD = """
+UPDATE workflow SET open_children = open_children - :ended,
+    next_activation = CASE WHEN waits_for_children AND open_children <= :ended THEN :now ELSE next_activation END,
+    waits_for_children = (waits_for_children AND open_children > :ended)
+WHERE id = :id
+"""
+# A parent that is executing is about to wait: it finds the mark when it does.
+_WAKE = """
+UPDATE workflow SET woken = (status = 'EXECUTING'), waits_for_children = 0,
+    next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
+WHERE id = :id AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
+"""
+_TALLY = """
+INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (executor_id, workflow_type, status, day) DO UPDATE SET ended = ended + excluded.ended
+"""
+_READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
+
+
+class SQLite:
+    """The dialect of SQLite 3.35 and later."""
+
+    name = "sqlite"
+    begin = "BEGIN IMMEDIATE"
+    for_update = ""
+    skip_locked = ""
+    has_pool = False
+    commits_ddl = False
+
+    def database_url(self, url: str) -> str:
+        """Return the URL unchanged."""
+        return url
+
+    def options(self, *, for_engine: bool) -> dict[str, Any]:
+        """Return the options of a connection: a busy timeout, and the pragmas of ``_Connection``."""
+        return {"timeout": BUSY_SECONDS, "factory": _Connection, "cached_statements": 256}
+
+    async def now(self, raw: Any) -> int:
+        """Return this machine's time: all processes of a SQLite database run on it."""
+        return time.time_ns() // 1000  # noqa: TID251 - this is the store's clock
+
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
+        """Prolong the lease by this machine's time."""
+        now = await self.now(raw)
+        sql = (
+            "UPDATE executor SET beat = ?, lease_until = ? "
+            "WHERE id = ? AND status IN ('RUNNING', 'DRAINING') RETURNING beat"
+        )
+        rows = await raw.execute_fetchall(sql, (now, now + lease_microseconds, executor_id))
+        return now if rows else None
+
+    async def lock_migrations(self, raw: Any) -> None:
+        """Do nothing: BEGIN IMMEDIATE has locked the database."""
+
+    async def unlock_migrations(self, raw: Any) -> None:
+        """Do nothing: the end of the transaction unlocks."""
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+        """Lease due instances, the higher priority first, and return their rows."""
+        rows: list[Sequence[Any]] = await raw._execute(_claim, raw._conn, request)
+        return rows
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the batch in one hop to the connection's thread."""
+        applied: set[int] = await raw._execute(_commit, raw._conn, batch, in_transaction)
+        return applied
+
+    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+        """Create instances inside the caller's transaction."""
+        created: list[tuple[int, bool]] = await raw._execute(_create, raw._conn, news, now)
+        return created
+
+    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents."""
+        await raw._execute(_follow, raw._conn, follow, now)
+
+    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
+        """Add to the executor's counts of ended instances."""
+        await raw._execute(_count, raw._conn, executor_id, ended)
+
+    async def notify(self, raw: Any, channel: str) -> None:
+        """Do nothing: other processes watch ``PRAGMA data_version``."""
+
+    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Look every 20 ms whether another connection has committed: 5 microseconds each."""
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        task = asyncio.create_task(_poll_version(connection, wake))
+
+        async def stop() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            connection.close()
+
+        return stop
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        """Return whether the file cannot be opened, read or written now, or another process holds the write lock."""
+        texts = ("unable to open", "disk i/o error", "is full", "readonly database", "is locked", "busy")
+        return isinstance(error, sqlite3.OperationalError) and any(text in str(error).lower() for text in texts)
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Return False: there is one writer."""
+        return False
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Return whether a value cannot be stored."""
+        kinds = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
+        return isinstance(error, kinds)
+
+
+class _Connection(sqlite3.Connection):
+    """A connection with the pragmas that every one needs: WAL, and durable commits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode = WAL").close()
+        self.execute("PRAGMA synchronous = FULL").close()
+        self.execute("PRAGMA foreign_keys = ON").close()
+        self.execute("PRAGMA cache_size = -65536").close()
+
+
+async def _poll_version(connection: sqlite3.Connection, wake: Callable[[], None]) -> None:
+    seen = connection.execute("PRAGMA data_version").fetchone()
+    while True:
+        await asyncio.sleep(POLL_SECONDS)  # noqa: TID251 - a poll of the file, in real time
+        version = connection.execute("PRAGMA data_version").fetchone()
+        if version != seen:
+            seen = version
+            wake()
+
+
+def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Sequence[Any]]:
+    values = [*request.groups, request.now, *request.types, request.limit]
+    sql = _claim_sql(len(request.groups), len(request.types))
+    every = [request.executor_id, request.now, *values * len(LEGS), request.limit]
+    rows: list[Sequence[Any]] = _transaction(connection, lambda: connection.execute(sql, every).fetchall())
+    return rows
+
+
+@lru_cache(maxsize=32)
+def _claim_sql(groups: int, types: int) -> str:
+    # One leg for each priority walks the due index from its oldest entry and stops at the limit.
+    leg = (
+        f"SELECT * FROM (SELECT id FROM workflow WHERE executor_group IN ({', '.join('?' * groups)}) "
+        f"AND priority = {{}} AND {_READY} AND next_activation <= ? AND workflow_type IN ({', '.join('?' * types)}) "
+        "ORDER BY next_activation LIMIT ?)"
+    )
+    return (
+        "UPDATE workflow SET status = 'EXECUTING', executor_id = ?, token = token + 1, started = COALESCE(started, ?), "
+        f"waits_for_children = 0, woken = 0 WHERE id IN (SELECT id FROM ({' UNION ALL '.join(map(leg.format, LEGS))}) "
+        f"LIMIT ?) RETURNING {', '.join(INSTANCE_COLUMNS)}"
+    )
+
+
+def _transaction(connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _commit(connection: sqlite3.Connection, batch: Batch, in_transaction: bool) -> set[int]:
+    if in_transaction:
+        return _apply(connection, batch)
+    applied: set[int] = _transaction(connection, lambda: _apply(connection, batch))
+    return applied
+
+
+def _apply(connection: sqlite3.Connection, batch: Batch) -> set[int]:
+    held: list[Transition] = []
+    for transition in batch.transitions:
+        values = dict(zip(COMMIT_COLUMNS, commit_row(transition), strict=True))
+        values["executor_id"] = batch.executor_id
+        if connection.execute(_COMMIT, values).rowcount == 1:
+            held.append(transition)
+    connection.executemany(_INSERT_ACTION, action_rows(held))
+    _follow(connection, followups(held), batch.now)
+    _count(connection, batch.executor_id, ended_counts(held))
+    return {transition.instance.id for transition in held}
+
+
+def _follow(connection: sqlite3.Connection, follow: Followups, now: int) -> None:
+    for _, is_new in _create(connection, follow.children, now):
+        if not is_new:
+            raise sqlite3.IntegrityError("a child's external id exists already")
+    connection.executemany(_END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in follow.ended])
+    connection.executemany(_WAKE, [{"id": id, "now": now} for id in follow.woken])
+
+
+def _count(connection: sqlite3.Connection, executor_id: str, ended: Sequence[Ended]) -> None:
+    connection.executemany(_TALLY, [(executor_id, *row) for row in ended])
+
+
+def _create(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+    created = []
+    actions = []
+    for new in news:
+        row = connection.execute(_INSERT_NEW, new_row(new, now)).fetchone()
+        if row is None:
+            known = connection.execute("SELECT id FROM workflow WHERE external_id = ?", (new.external_id,)).fetchone()
+            created.append((known[0], False))
+            continue
+        created.append((row[0], True))
+        actions.append(created_row(row[0], new, now))
+    connection.executemany(_INSERT_ACTION, actions)
+    return created

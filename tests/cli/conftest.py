@@ -1,0 +1,118 @@
+"""What the tests of the command line share: a folder with workflow modules, and ``flowlet`` as a function."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flowlet.cli import main
+
+Command = Callable[..., Result]
+Process = Callable[..., "subprocess.Popen[str]"]
+
+ORDERS = '''
+    """Take an order."""
+
+    from pydantic import BaseModel
+    from flowlet import Context, Fail, Next, Workflow, end, manual, state
+
+    class Order(BaseModel):
+        amount: int = 1
+        note: str = ""
+
+    workflow = Workflow("OrderWorkflow", vars=Order)
+
+    @state(start=True, next=["ship", "review"])
+    async def check(order: Order, ctx: Context) -> Next:
+        if order.amount == 0:
+            raise Fail("nothing was ordered")
+        return review if order.amount > 1000 else ship.log("small enough")
+
+    @manual(next={"ship": "Approve"})
+    async def review(ctx: Context) -> None:
+        ctx.log("approved")
+
+    @state(next=["done"])
+    def ship(order: Order) -> None:
+        order.note = "shipped"
+
+    done = end("It has arrived.")
+'''
+FAULTY = """
+    from flowlet import end, state
+
+    @state(start=True, next=["shiped"])
+    def paid() -> None: ...
+
+    @state(next=["done"])
+    def shipped() -> None: ...
+
+    done = end()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with orders.py and the faulty faulty.py; no setting and no proxy in the environment."""
+    for name in list(os.environ):
+        if name.startswith("FLOWLET_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders.py").write_text(dedent(ORDERS))
+    (tmp_path / "faulty.py").write_text(dedent(FAULTY))
+    return tmp_path
+
+
+@pytest.fixture
+def flowlet(folder: Path) -> Command:
+    """Run the command in this process. What is raised and is no FlowletError fails the test."""
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, prog_name="flowlet", catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def process(folder: Path) -> Iterator[Process]:
+    """Start the command as a process of its own; what is left of it is killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "flowlet", *arguments],
+                cwd=folder,
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+@pytest.fixture
+def shown(flowlet: Command) -> Callable[[str], dict[str, Any]]:
+    """Return an instance and its history as ``flowlet show --json`` prints them."""
+
+    def show(instance: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(flowlet("show", instance, "--json").stdout)
+        return value
+
+    return show

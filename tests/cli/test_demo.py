@@ -1,0 +1,113 @@
+"""The demo: its modules by calling their handlers, and ``flowlet demo`` as a process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from demo import demo_workflow
+from flowlet.cli.demo import _MODULES
+from flowlet.registry import Registry
+from flowlet.resources import folder as bundled
+from flowlet.settings import Settings
+from flowlet.transitions import Next
+from tests.cli.conftest import Process
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"203.0.113.7\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Where a service answers with an IP address, as ifconfig.io does."""
+    with HTTPServer(("127.0.0.1", 0), _Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/ip"
+        server.shutdown()
+        thread.join()
+
+
+def test_every_demo_module_loads_without_a_fault() -> None:
+    registry = Registry()
+
+    registry.load_all([str(bundled("demo") / name) for name in _MODULES])
+
+    assert registry.names == ("DemoChildWorkflow", "DemoParentWorkflow", "DemoWorkflow", "GetIpWorkflow")
+
+
+def test_no_demo_module_has_more_than_60_lines() -> None:
+    for path in bundled("demo").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 60, path.name
+
+
+def test_the_demo_asks_where_the_settings_say_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLOWLET_DEMO_IP_URL", raising=False)
+
+    assert Settings().demo_ip_url in (bundled("demo") / "get_ip.py").read_text()
+
+
+@pytest.mark.parametrize(("price", "expected"), [(1000, demo_workflow.approve), (1001, demo_workflow.approve_error)])
+def test_the_review_approves_what_the_reviewer_may_approve(price: int, expected: Next) -> None:
+    outcome = demo_workflow.review(demo_workflow.Purchase(price=price))
+
+    assert outcome._outcome().state is expected
+
+
+def test_once_runs_every_demo_to_its_end(process: Process, folder: Path, address: str) -> None:
+    running = process("demo", "--once", FLOWLET_DEMO_IP_URL=address)
+
+    shown, errors = running.communicate(timeout=40)
+
+    assert running.returncode == 0, errors
+    assert errors == ""
+    assert shown.count("FINISHED") >= 5
+    assert "init -> review" in shown
+    assert not list(folder.glob("*.db*"))
+
+
+def test_without_a_network_the_retries_are_shown_and_once_still_ends_well(process: Process) -> None:
+    running = process("demo", "--once", FLOWLET_DEMO_IP_URL="http://127.0.0.1:1/ip")
+
+    shown, errors = running.communicate(timeout=40)
+
+    assert running.returncode == 0, errors
+    assert "retrying: no network" in shown
+    assert "FLOWLET_DEMO_IP_URL" in shown
+    assert "Traceback" not in shown + errors
+
+
+def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
+    process: Process, folder: Path, address: str
+) -> None:
+    running = process("demo", FLOWLET_DEMO_IP_URL=address, PYTHONUNBUFFERED="1")
+    assert running.stdout is not None
+
+    assert any("flowlet list --database sqlite:///flowlet-demo.db" in line for line in running.stdout)
+
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 0
+    assert (folder / "flowlet-demo.db").exists()
+
+
+def test_an_unusable_address_is_refused_before_anything_runs(process: Process, folder: Path) -> None:
+    running = process("demo", FLOWLET_DEMO_IP_URL="ifconfig.io")
+
+    shown, errors = running.communicate(timeout=20)
+
+    assert (running.returncode, shown) == (2, "")
+    assert "FLOWLET_DEMO_IP_URL is 'ifconfig.io'" in errors
+    assert not list(folder.glob("*.db*"))

@@ -1,0 +1,224 @@
+"""``flowlet start``, ``list``, ``show``, ``retry`` and ``cancel``, on a database where no executor runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+
+Shown = Callable[[str], dict[str, Any]]
+
+
+def start(flowlet: Command, *options: str) -> str:
+    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+def test_starting_prints_the_id_and_nothing_else(flowlet: Command) -> None:
+    result = flowlet("start", "OrderWorkflow", "-m", "orders.py")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "1\n", "")
+
+
+def test_what_was_started_is_shown_with_its_values_and_who_started_it(flowlet: Command, shown: Shown) -> None:
+    options = ("--key", "K1", "--external-id", "X1", "--vars", '{"amount": 3}', "--group", "mail", "--priority", "7")
+    id = start(flowlet, *options)
+
+    found = shown(id)
+
+    assert (found["type"], found["status"], found["state"]) == ("OrderWorkflow", "NEW", "check")
+    assert (found["businessKey"], found["externalId"], found["executorGroup"], found["priority"]) == (
+        "K1",
+        "X1",
+        "mail",
+        7,
+    )
+    assert found["vars"] == {"amount": 3, "note": ""}
+    assert [action["kind"] for action in found["history"]] == ["CREATED"]
+    assert found["createdBy"]
+    assert found["created"].endswith("Z")
+
+
+def test_starting_twice_with_one_external_id_prints_the_same_id(flowlet: Command) -> None:
+    first = start(flowlet, "--external-id", "X1")
+    second = start(flowlet, "--external-id", "X1")
+
+    assert first == second
+    assert len(json.loads(flowlet("list", "--json").stdout)) == 1
+
+
+def test_the_commands_work_on_every_database(flowlet: Command, database_url: str) -> None:
+    id = flowlet("--database", database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1").stdout.strip()
+
+    listed = flowlet("list", "--key", "K1", "--database", database_url)
+    found = flowlet("show", id, "--database", database_url)
+
+    assert (listed.exit_code, found.exit_code) == (0, 0)
+    assert "OrderWorkflow" in listed.stdout
+    assert "CREATED" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (("start", "OrderWorkflow"), 2, "FLOWLET_MODULES"),
+        (("start", "OrderWorkflow", "-m", "nosuch"), 2, "nosuch"),
+        (("start", "OrderWorkflow", "-m", "faulty.py"), 1, "faulty.py:"),
+        (("start", "OrderWorkflw", "-m", "orders.py"), 1, "Did you mean 'OrderWorkflow'?"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--vars", "{amount: 3}"), 2, "not JSON"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--vars", "[3]"), 2, "expected a JSON object"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": "many"}'), 1, "amount: "),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--external-id", ""), 1, "externalId"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--external-id", "x" * 256), 1, "externalId"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--key", "\udcff"), 2, "not text in UTF-8"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--priority", "10"), 2, "0<=x<=9"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a length of time"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--timeout", "5s"), 2, "--wait"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--colour", "red"), 2, "--colour"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--database", "sqlite://x.db"), 2, "--database is"),
+        (("--database", "oracle://ada:s3cret@h/x", "start", "OrderWorkflow", "-m", "orders.py"), 2, "ada:***@h"),
+    ],
+)
+def test_what_cannot_be_started_gets_one_message_and_no_database(
+    flowlet: Command, folder: Path, arguments: tuple[str, ...], exit_code: int, said: str
+) -> None:
+    result = flowlet(*arguments)
+
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert said in result.stderr
+    assert result.stderr.count("Error: ") == 1
+    assert not list(folder.glob("*.db*"))
+
+
+def test_no_value_of_a_variable_is_in_the_message_that_refuses_it(flowlet: Command) -> None:
+    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": "s3cret"}')
+
+    assert "amount" in result.stderr
+    assert "s3cret" not in result.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_named(flowlet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWLET_SLOTS", "many")
+
+    result = flowlet("list")
+
+    assert result.exit_code == 2
+    assert "FLOWLET_SLOTS is 'many'" in result.stderr
+
+
+def test_a_server_that_is_not_there_is_one_message_without_the_password(flowlet: Command) -> None:
+    result = flowlet("list", "--database", "postgresql://ada:s3cret@127.0.0.1:1/shop")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert "s3cret" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show", "1"), ("retry", "1"), ("cancel", "1"), ("doctor",)])
+def test_looking_for_a_database_that_is_not_there_does_not_make_one(
+    flowlet: Command, folder: Path, arguments: tuple[str, ...]
+) -> None:
+    result = flowlet(*arguments, "--database", "sqlite:///nosuch.db")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "'nosuch.db'" in result.stderr
+    assert not list(folder.glob("*.db*"))
+
+
+@pytest.mark.parametrize("name", ["2", "X2", "0", "9" * 30])
+@pytest.mark.parametrize("command", ["show", "retry", "cancel"])
+def test_an_unknown_id_is_named(flowlet: Command, command: str, name: str) -> None:
+    start(flowlet)
+
+    result = flowlet(command, name)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert name in result.stderr
+
+
+def test_an_instance_is_found_by_its_external_id(flowlet: Command, shown: Shown) -> None:
+    id = start(flowlet, "--external-id", "X1")
+
+    assert shown("X1")["id"] == int(id)
+
+
+def test_a_list_holds_what_fits_every_filter_newest_first(flowlet: Command) -> None:
+    start(flowlet, "--key", "A")
+    start(flowlet, "--key", "B")
+    start(flowlet, "--key", "A")
+
+    def ids(*filters: str) -> list[int]:
+        return [one["id"] for one in json.loads(flowlet("list", "--json", *filters).stdout)]
+
+    assert ids() == [3, 2, 1]
+    assert ids("--limit", "2") == [3, 2]
+    assert ids("--key", "A", "--type", "OrderWorkflow", "--state", "check", "--status", "new") == [3, 1]
+    assert ids("--state", "nosuch") == []
+
+
+def test_a_table_goes_through_a_pipe_without_being_cut(flowlet: Command) -> None:
+    start(flowlet, "--key", "K" * 200, "--external-id", "X" * 200)
+
+    lines = flowlet("list").stdout.splitlines()
+
+    assert sum("K" * 200 in line and "X" * 200 in line for line in lines) == 1
+
+
+def test_what_looks_like_markup_or_a_terminal_command_is_shown_as_it_is(flowlet: Command) -> None:
+    start(flowlet, "--key", "[red]\x1b[31m:smile:")
+
+    listed = flowlet("list").stdout
+
+    assert "[red]\\x1b[31m:smile:" in listed
+    assert "\x1b" not in listed
+
+
+def test_an_unknown_status_is_refused_with_the_known_ones(flowlet: Command) -> None:
+    result = flowlet("list", "--status", "DONE")
+
+    assert result.exit_code == 2
+    assert "finished" in result.stderr.lower()
+
+
+def test_a_cancelled_instance_is_cancelled_with_the_reason_and_the_name(flowlet: Command, shown: Shown) -> None:
+    id = start(flowlet)
+
+    result = flowlet("cancel", id, "--reason", "ordered twice")
+
+    found = shown(id)
+    assert (result.exit_code, found["status"]) == (0, "CANCELLED")
+    assert found["history"][-1]["kind"] == "CANCELLED"
+    assert "ordered twice" in found["history"][-1]["text"]
+    assert found["history"][-1]["username"]
+
+
+def test_what_has_ended_cannot_be_cancelled_again(flowlet: Command) -> None:
+    id = start(flowlet)
+    flowlet("cancel", id)
+
+    result = flowlet("cancel", id)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "CANCELLED" in result.stderr
+
+
+def test_what_has_not_failed_cannot_be_retried(flowlet: Command) -> None:
+    id = start(flowlet)
+
+    result = flowlet("retry", id, "-m", "orders.py")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "NEW" in result.stderr
+
+
+def test_waiting_ends_with_1_at_the_timeout_and_asks_for_an_executor(flowlet: Command) -> None:
+    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "1ms")
+
+    assert (result.exit_code, result.stdout) == (1, "1\n")
+    assert "flowlet serve" in result.stderr

@@ -1,0 +1,178 @@
+"""``flowlet serve``, ``doctor`` and ``db upgrade``, as real processes where signals matter."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command, Process
+
+ENDLESS = """
+    import asyncio
+    from flowlet import Workflow, end, state
+
+    workflow = Workflow("EndlessWorkflow")
+
+    @state(start=True, next=["done"])
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    done = end()
+"""
+
+
+def until_line(process: subprocess.Popen[str], text: str) -> None:
+    """Read the log until a line holds the text."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return
+    pytest.fail(f"no line with {text!r} in:\n{''.join(lines)}")
+
+
+def test_an_executor_runs_what_is_started_and_stops_at_a_signal(
+    flowlet: Command, process: Process, shown: Callable[[str], dict[str, Any]]
+) -> None:
+    serving = process("serve", "orders.py")
+
+    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "20s")
+
+    assert (result.exit_code, result.stderr) == (0, "FINISHED in state done\n")
+    assert shown(result.stdout.strip())["vars"]["note"] == "shipped"
+    serving.send_signal(signal.SIGTERM)
+    assert serving.wait(20) == 0
+
+
+def test_waiting_for_one_that_fails_ends_with_1_and_says_why(flowlet: Command, process: Process) -> None:
+    process("serve", "orders.py")
+    arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
+
+    result = flowlet(*arguments)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("FAILED in state check")
+    assert "nothing was ordered" in result.stderr
+
+
+def test_a_failed_instance_is_due_again_after_a_retry(
+    flowlet: Command, process: Process, shown: Callable[[str], dict[str, Any]]
+) -> None:
+    serving = process("serve", "orders.py")
+    arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
+    id = flowlet(*arguments).stdout.strip()
+    serving.send_signal(signal.SIGINT)
+    assert serving.wait(20) == 0
+
+    result = flowlet("retry", id, "-m", "orders.py")
+
+    assert result.exit_code == 0
+    assert shown(id)["status"] == "IN_PROGRESS"
+    assert shown(id)["history"][-1]["kind"] == "RETRIED"
+
+
+def test_a_second_signal_stops_at_once(flowlet: Command, process: Process, folder: Path) -> None:
+    (folder / "endless.py").write_text(dedent(ENDLESS))
+    serving = process("serve", "endless.py", FLOWLET_GRACE="1h")
+    until_line(serving, "EndlessWorkflow")
+    flowlet("start", "EndlessWorkflow", "-m", "endless.py")
+    while not json.loads(flowlet("list", "--status", "EXECUTING", "--json").stdout):
+        assert serving.poll() is None
+
+    serving.send_signal(signal.SIGTERM)
+    until_line(serving, "told to stop")
+    serving.send_signal(signal.SIGTERM)
+
+    assert serving.wait(20) == 0
+    assert json.loads(flowlet("list", "--status", "EXECUTING", "--json").stdout) == []
+
+
+def test_the_log_of_an_executor_can_be_json_and_hides_the_password(process: Process, postgres_url: str) -> None:
+    serving = process("serve", "orders.py", FLOWLET_LOG_FORMAT="json", FLOWLET_DATABASE_URL=postgres_url)
+    assert serving.stderr is not None
+
+    first = json.loads(serving.stderr.readline())
+
+    assert first["level"] == "info"
+    assert "OrderWorkflow" in first["event"]
+
+
+def test_serving_a_module_with_faults_ends_with_1_before_any_database_is_made(flowlet: Command, folder: Path) -> None:
+    result = flowlet("serve", "faulty.py")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "faulty.py:" in result.stderr
+    assert not list(folder.glob("*.db*"))
+
+
+def test_the_tables_are_made_once(flowlet: Command) -> None:
+    first = flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
+    second = flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
+
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert json.loads(flowlet("list", "--json", "--database", "sqlite:///shop.db").stdout) == []
+
+
+def test_a_database_without_tables_is_told_how_to_get_them(flowlet: Command, folder: Path) -> None:
+    (folder / "empty.db").touch()
+
+    result = flowlet("list", "--database", "sqlite:///empty.db")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "flowlet db upgrade" in result.stderr
+
+
+def test_a_file_that_is_no_database_is_one_message(flowlet: Command, folder: Path) -> None:
+    (folder / "notes.txt").write_text("not a database at all, but long enough to look like something\n" * 50)
+
+    result = flowlet("db", "upgrade", "--database", "sqlite:///notes.txt")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+
+
+def test_the_doctor_finds_nothing_in_a_database_in_order(flowlet: Command) -> None:
+    flowlet("db", "upgrade")
+
+    result = flowlet("doctor")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_help_names_every_command(flowlet: Command) -> None:
+    result = flowlet("--help")
+
+    listed = result.stdout.partition("Commands:")[2].split("\n")
+    names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
+    assert names == {
+        *("cancel", "check", "db", "demo", "diagram", "doctor", "list", "retry", "serve", "show", "start"),
+    }
+
+
+def test_the_version_is_the_distributions(flowlet: Command) -> None:
+    result = flowlet("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("flowlet, version ")
+
+
+def test_an_unknown_command_ends_with_2(flowlet: Command) -> None:
+    assert flowlet("sing").exit_code == 2
+
+
+def test_starting_the_command_imports_neither_a_database_nor_the_web() -> None:
+    heavy = {"databases", "sqlalchemy", "quart", "hypercorn", "rich", "httpx", "asyncpg", "aiomysql", "aiosqlite"}
+    code = "import sys, flowlet.cli; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert heavy.isdisjoint(loaded)

@@ -1,0 +1,71 @@
+"""What every test may ask for: an empty database on each of the three systems, and the servers behind them.
+
+A server is started when the first test asks for it, and ends with the session. Under pytest-xdist each worker has
+its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.servers import MARIADB, POSTGRES, Program, Server
+
+# No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
+hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("flowlet")
+
+URL_FIXTURES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
+
+
+@pytest.fixture(params=URL_FIXTURES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database; a test that takes it runs on each of the three systems."""
+    url: str = request.getfixturevalue(URL_FIXTURES[request.param])
+    return url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'flowlet.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped after the test."""
+    yield from _database(postgres_server)
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: Server) -> Iterator[str]:
+    """The URL of an empty MariaDB database, dropped after the test."""
+    yield from _database(mariadb_server)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL server. A test that stops or kills it may leave it so."""
+    yield from _server(POSTGRES)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Server]:
+    """A MariaDB server. A test that stops or kills it may leave it so."""
+    yield from _server(MARIADB)
+
+
+def _server(program: Program) -> Iterator[Server]:
+    server = Server.of(program)
+    yield server
+    server.close()
+
+
+def _database(server: Server) -> Iterator[str]:
+    url = server.create_database()
+    yield url
+    server.drop_database(url)

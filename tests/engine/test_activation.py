@@ -1,0 +1,437 @@
+"""Running a handler: what it is given, where it runs, and how it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from flowlet.context import Context
+from flowlet.instances import ActionKind, Status
+from flowlet.provided import Provided
+from flowlet.retry import Retry
+from flowlet.states import State, Workflow, end, state
+from flowlet.transitions import Next
+from tests.engine.making import EXECUTOR, SECOND, START, Bench, kinds, leased, only
+
+REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("REQUEST")
+
+
+class Order(BaseModel):
+    amount: int = 1
+
+
+class Mailer:
+    """A resource."""
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def one_state(handler: Any, **options: Any) -> dict[str, Any]:
+    """Return the members of a module with one state, ``check``, that may go to itself or to ``done``."""
+    return {"check": state(start=True, next=["done", "check"], **options)(handler), "done": end()}
+
+
+async def test_an_activation_is_one_line_of_history(bench: Bench) -> None:
+    async def check() -> str:
+        bench.clock.advance(3 * SECOND)
+        return "check"
+
+    definition = bench.define(workflow=Workflow("Orders", version=4), **one_state(check))
+    transition = await bench.start(definition, attempt=2)
+
+    action = only(transition, ActionKind.TRANSITION)
+    assert (action.from_state, action.to_state, action.at) == ("check", "check", START + 3 * SECOND)
+    assert (action.attempt, action.duration_ms, action.executor_id, action.version) == (3, 3_000, EXECUTOR, 4)
+    assert (action.text, action.username, action.changes, action.detail) == (None, None, None, None)
+
+
+async def test_the_next_state_is_entered_with_the_lease_kept(bench: Bench) -> None:
+    async def check() -> str:
+        return "check"
+
+    instance = leased(bench.define(**one_state(check)), attempt=2, visit=5, streak=3, reason="ValueError: late")
+    transition = await bench.run(instance)
+
+    assert transition.instance is instance
+    assert (transition.state, transition.status, transition.vars) == ("check", Status.EXECUTING, None)
+    assert (transition.attempt, transition.visit, transition.streak) == (0, 6, 4)
+    assert (transition.reason, transition.answer, transition.next_activation) == (None, None, START)
+
+
+async def test_a_handler_is_given_what_its_annotations_ask_for() -> None:
+    mailer = Mailer()
+    given: list[object] = []
+
+    async def check(order: Order, post: Mailer, ctx: Context, mode: str = "quick") -> str:
+        given.extend((order, post, ctx.workflow.external_id, mode))
+        return "done"
+
+    provided = Provided()
+    provided.value(Mailer, mailer)
+    bench = Bench(provided=provided)
+    definition = bench.define(workflow=Workflow("Orders", vars=Order), **one_state(check))
+    await bench.start(definition, vars='{"amount":7}')
+
+    assert given == [Order(amount=7), mailer, "order-1", "quick"]
+
+
+async def test_a_resource_that_is_not_open_is_a_failed_attempt() -> None:
+    async def check(post: Mailer) -> str:
+        return "done"
+
+    async def mailer() -> AsyncIterator[Mailer]:
+        yield Mailer()
+
+    provided = Provided()
+    provided.provide(mailer)
+    bench = Bench(provided=provided)
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    assert only(transition, ActionKind.ERROR).text == "RuntimeError: Mailer is not open: await open() first"
+
+
+async def test_the_context_tells_about_the_activation(bench: Bench) -> None:
+    seen: list[Context] = []
+
+    async def check(ctx: Context) -> str:
+        seen.append(ctx)
+        return "done"
+
+    definition = bench.define(**one_state(check))
+    instance = leased(definition, attempt=1, visit=3)
+    child, parent = leased(definition, id=42), leased(definition, id=7)
+    await bench.run(instance, children=(child,), parent=parent)
+
+    (ctx,) = seen
+    assert (ctx.workflow, ctx.attempt, ctx.children, ctx.parent) == (instance, 2, (child,), parent)
+    assert (ctx.choice, ctx.username) == (None, None)
+
+
+async def test_the_idempotency_key_is_the_same_over_the_attempts_of_a_visit_only(bench: Bench) -> None:
+    keys: list[str] = []
+
+    async def check(ctx: Context) -> str:
+        keys.append(ctx.idempotency_key)
+        return "check"
+
+    instance = leased(bench.define(**one_state(check)))
+    for changed in (instance, replace(instance, attempt=1), replace(instance, visit=2)):
+        await bench.run(changed)
+
+    assert keys == ["order-1/1", "order-1/1", "order-1/2"]
+
+
+async def test_what_a_handler_logs_precedes_its_transition(bench: Bench) -> None:
+    async def check(ctx: Context) -> str:
+        ctx.log("looked")
+        bench.clock.advance(SECOND)
+        ctx.log("found\x00")
+        return "done"
+
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    assert kinds(transition) == [ActionKind.LOG, ActionKind.LOG, ActionKind.TRANSITION]
+    assert [(action.at - START, action.text) for action in transition.actions[:2]] == [
+        (0, "looked"),
+        (SECOND, "found�"),
+    ]
+    assert {(action.from_state, action.attempt, action.executor_id) for action in transition.actions[:2]} == {
+        ("check", 1, EXECUTOR)
+    }
+
+
+async def test_an_attempt_keeps_a_thousand_lines_and_counts_the_others(bench: Bench) -> None:
+    async def check(ctx: Context) -> str:
+        for number in range(1_003):
+            ctx.log(f"line {number}")
+        return "done"
+
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    texts = [action.text for action in transition.actions if action.kind is ActionKind.LOG]
+    assert texts[-2:] == ["line 999", "3 more lines were dropped: an attempt keeps 1,000."]
+    assert len(texts) == 1_001
+
+
+async def test_a_plain_handler_runs_in_a_thread_with_its_callers_context(bench: Bench) -> None:
+    seen: list[object] = []
+
+    def check(ctx: Context) -> str:
+        seen.extend((threading.current_thread() is threading.main_thread(), REQUEST.get()))
+        ctx.log("from a thread")
+        return "done"
+
+    REQUEST.set("r-1")
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    assert seen == [False, "r-1"]
+    assert kinds(transition) == [ActionKind.LOG, ActionKind.TRANSITION]
+
+
+async def test_a_plain_handler_that_returns_an_awaitable_has_it_awaited(bench: Bench) -> None:
+    async def look() -> str:
+        return "done"
+
+    def check() -> Any:
+        return look()
+
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    assert transition.state == "done"
+
+
+async def test_a_plain_handler_that_raises_stop_iteration_fails_its_attempt(bench: Bench) -> None:
+    def check() -> str:
+        return next(iter(()))
+
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    action = only(transition, ActionKind.ERROR)
+    assert action.text == "RuntimeError: coroutine raised StopIteration"
+    assert "next(iter(()))" in str(action.detail)
+
+
+async def test_a_transaction_is_the_one_that_was_passed_in(bench: Bench) -> None:
+    seen: list[object] = []
+
+    async def check(ctx: Context) -> str:
+        async with ctx.transaction() as connection:
+            seen.append(connection)
+        return "done"
+
+    await bench.start(bench.define(**one_state(check)))
+
+    assert seen == [bench.transaction]
+
+
+async def test_a_plain_handler_is_told_that_it_has_no_transaction(bench: Bench) -> None:
+    def check(ctx: Context) -> str:
+        ctx.transaction()
+        return "done"
+
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    text = only(transition, ActionKind.ERROR).text
+    assert text is not None
+    assert text.startswith("RuntimeError: ctx.transaction() belongs to the event loop")
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_an_attempt_beyond_its_timeout_has_failed(bench: Bench, is_async: bool) -> None:
+    released = threading.Event()
+
+    async def check_async() -> str:
+        await asyncio.Event().wait()
+        return "done"
+
+    def check_plain() -> str:
+        released.wait()
+        return "done"
+
+    definition = bench.define(**one_state(check_async if is_async else check_plain, timeout="10ms"))
+    transition = await bench.start(definition)
+    released.set()
+
+    assert only(transition, ActionKind.ERROR).text == "TimeoutError: the attempt took longer than 10 milliseconds"
+    assert transition.status is Status.IN_PROGRESS
+
+
+async def test_a_timeout_tells_where_the_handler_was(bench: Bench) -> None:
+    async def wait_for_the_bank() -> None:
+        await asyncio.Event().wait()
+
+    async def check() -> str:
+        await wait_for_the_bank()
+        return "done"
+
+    transition = await bench.start(bench.define(**one_state(check, timeout="10ms")))
+
+    detail = only(transition, ActionKind.ERROR).detail
+    assert detail is not None
+    assert "in wait_for_the_bank" in detail
+    assert "activation.py" not in detail.replace("test_activation.py", "")
+
+
+async def test_a_handler_that_ends_in_time_is_not_stopped(bench: Bench) -> None:
+    async def check() -> str:
+        return "done"
+
+    transition = await bench.start(bench.define(**one_state(check, timeout="1h")))
+
+    assert transition.status is Status.FINISHED
+
+
+async def test_a_handlers_own_timeout_error_is_not_taken_for_the_states(bench: Bench) -> None:
+    async def check() -> str:
+        raise TimeoutError("the bank did not answer")
+
+    transition = await bench.start(bench.define(**one_state(check, timeout="1h")))
+
+    assert only(transition, ActionKind.ERROR).text == "TimeoutError: the bank did not answer"
+
+
+async def test_a_handler_that_ignores_its_timeout_is_late_all_the_same(bench: Bench) -> None:
+    async def check() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "done"
+        return "check"
+
+    transition = await bench.start(bench.define(**one_state(check, timeout="10ms")))
+
+    assert only(transition, ActionKind.ERROR).text == "TimeoutError: the attempt took longer than 10 milliseconds"
+
+
+@pytest.mark.parametrize("timeout", [None, "1h"])
+@pytest.mark.parametrize("error", [None, ConnectionError("the connection was lost")])
+async def test_an_activation_cancelled_from_outside_writes_nothing(
+    bench: Bench, timeout: str | None, error: Exception | None
+) -> None:
+    waiting = asyncio.Event()
+
+    async def check() -> str:
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise error or asyncio.CancelledError from None
+        return "done"
+
+    running = asyncio.create_task(bench.start(bench.define(**one_state(check, timeout=timeout))))
+    await waiting.wait()
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_cancelled_activation_does_not_wait_for_its_thread(bench: Bench) -> None:
+    loop = asyncio.get_running_loop()
+    waiting, released = asyncio.Event(), threading.Event()
+
+    def check() -> str:
+        loop.call_soon_threadsafe(waiting.set)
+        released.wait()
+        return "done"
+
+    running = asyncio.create_task(bench.start(bench.define(**one_state(check))))
+    await waiting.wait()
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    released.set()
+
+
+async def test_a_handler_that_cancels_itself_has_failed(bench: Bench) -> None:
+    async def check() -> str:
+        raise asyncio.CancelledError
+
+    transition = await bench.start(bench.define(**one_state(check)))
+
+    assert only(transition, ActionKind.ERROR).text == "CancelledError"
+    assert transition.status is Status.IN_PROGRESS
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_handler_that_exits_fails_its_attempt_only(bench: Bench, is_async: bool) -> None:
+    async def check_async() -> str:
+        raise SystemExit(3)
+
+    def check_plain() -> str:
+        raise SystemExit(3)
+
+    transition = await bench.start(bench.define(**one_state(check_async if is_async else check_plain)))
+
+    assert only(transition, ActionKind.ERROR).text == "SystemExit: 3"
+
+
+def test_a_keyboard_interrupt_passes() -> None:
+    bench = Bench()
+
+    async def check() -> str:
+        raise KeyboardInterrupt
+
+    definition = bench.define(**one_state(check))
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(bench.start(definition))
+
+
+async def test_an_instance_in_a_state_that_is_gone_has_a_failed_attempt(bench: Bench) -> None:
+    async def check() -> str:
+        return "done"
+
+    workflow = Workflow("Orders", version=2, retry=Retry(limit=3, min="1m", backoff="linear"))
+    transition = await bench.start(bench.define(workflow=workflow, **one_state(check)), state="chek")
+
+    action = only(transition, ActionKind.ERROR)
+    assert action.text == "UnknownStateError: Orders version 2 has no state 'chek'. It has: done, check."
+    assert (action.from_state, action.version, action.detail) == ("chek", 2, None)
+    assert (transition.state, transition.next_activation) == ("chek", bench.after(minutes=1))
+
+
+async def test_an_instance_of_a_workflow_that_is_not_loaded_has_a_failed_attempt(bench: Bench) -> None:
+    async def check() -> str:
+        return "done"
+
+    instance = leased(bench.define(**one_state(check)), type="Ordres")
+    transition = await bench.run(instance)
+
+    text = only(transition, ActionKind.ERROR).text
+    assert text == "UnknownWorkflowError: no workflow is called 'Ordres'. Did you mean 'Orders'? Loaded: Orders."
+    assert transition.status is Status.IN_PROGRESS
+
+
+async def test_an_instance_whose_state_has_become_an_end_ends_there(bench: Bench) -> None:
+    async def check() -> str:
+        return "done"
+
+    transition = await bench.start(bench.define(**one_state(check)), state="done")
+
+    assert (transition.status, transition.state, transition.visit) == (Status.FINISHED, "done", 1)
+    assert only(transition, ActionKind.LOG).text == "'done' is an end state in version 1: the instance ends here."
+
+
+async def test_a_state_is_planned_once_and_a_new_definition_anew(bench: Bench) -> None:
+    def returning(target: str) -> State[..., Any]:
+        async def check() -> str:
+            return target
+
+        made: State[..., Any] = state(start=True, next=["done", "over"])(check)
+        return made
+
+    other = Bench()
+    first = bench.define(check=returning("done"), done=end(), over=end())
+    second = other.define(check=returning("over"), done=end(), over=end())
+    definitions = [first, first, second]
+    bench.activations._definition = lambda _: definitions.pop(0)
+    states = [(await bench.run(leased(first))).state for _ in range(3)]
+
+    assert states == ["done", "done", "over"]
+
+
+async def test_closing_leaves_no_thread_behind() -> None:
+    bench = Bench()
+    threads: list[threading.Thread] = []
+
+    def check() -> Next | str:
+        threads.append(threading.current_thread())
+        return "done"
+
+    await bench.start(bench.define(**one_state(check)))
+    bench.activations.close()
+
+    threads[0].join(timeout=10)
+    assert not threads[0].is_alive()

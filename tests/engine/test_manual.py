@@ -1,0 +1,111 @@
+"""Manual states: an answer runs the handler, a deadline does not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from flowlet.context import Context
+from flowlet.definition import Definition
+from flowlet.instances import ActionKind, Status
+from flowlet.retry import Retry
+from flowlet.states import Workflow, end, manual, state
+from tests.engine.making import Bench, kinds, only
+
+
+class Decision(BaseModel):
+    comment: str = "none"
+
+
+def answer(choice: str, **form: Any) -> str:
+    return json.dumps({"choice": choice, "form": form, "username": "ada"})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def review_module(bench: Bench, result: Any = None, **deadline: Any) -> Definition:
+    @state(start=True, next=["review"])
+    async def check() -> None:
+        return None
+
+    @manual(next=["approved", "rejected"], form=Decision, **deadline)
+    async def review(decision: Decision, ctx: Context) -> Any:
+        ctx.log(f"{ctx.username}, {ctx.choice}: {decision.comment}")
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    workflow = Workflow("Orders", retry=Retry(limit=1, min="1m", backoff="linear"))
+    return bench.define(workflow=workflow, check=check, review=review, approved=end(), rejected=end())
+
+
+async def test_returning_nothing_follows_the_choice(bench: Bench) -> None:
+    given = answer("approved", comment="fine")
+
+    transition = await bench.start(review_module(bench), state="review", answer=given)
+
+    assert (transition.state, transition.status, transition.answer) == ("approved", Status.FINISHED, None)
+    assert only(transition, ActionKind.LOG).text == "ada, approved: fine"
+    assert only(transition, ActionKind.TRANSITION).username == "ada"
+
+
+async def test_returning_a_state_overrides_the_choice(bench: Bench) -> None:
+    transition = await bench.start(review_module(bench, "rejected"), state="review", answer=answer("approved"))
+
+    assert transition.state == "rejected"
+
+
+async def test_a_choice_that_is_no_longer_offered_is_a_failed_attempt(bench: Bench) -> None:
+    transition = await bench.start(review_module(bench), state="review", answer=answer("postponed"))
+
+    assert "returned 'postponed', which is no state here" in str(only(transition, ActionKind.ERROR).text)
+
+
+async def test_a_form_that_no_longer_fits_is_a_failed_attempt_that_does_not_show_it(bench: Bench) -> None:
+    given = answer("approved", comment=["secret"])
+
+    transition = await bench.start(review_module(bench), state="review", answer=given)
+
+    text = str(only(transition, ActionKind.ERROR).text)
+    assert text.startswith("VariablesError: the form of 'review': comment: ")
+    assert "secret" not in str(transition.actions)
+
+
+async def test_a_failed_handler_keeps_the_answer_for_its_next_attempt(bench: Bench) -> None:
+    definition, given = review_module(bench, ValueError("no bank")), answer("approved")
+
+    transition = await bench.start(definition, state="review", answer=given)
+
+    assert (transition.status, transition.answer) == (Status.IN_PROGRESS, given)
+    assert transition.next_activation == bench.after(minutes=1)
+
+
+async def test_a_handler_out_of_attempts_keeps_the_answer_for_a_retry(bench: Bench) -> None:
+    definition, given = review_module(bench, ValueError("no bank")), answer("approved")
+
+    transition = await bench.start(definition, state="review", answer=given, attempt=1)
+
+    assert (transition.status, transition.answer) == (Status.FAILED, given)
+
+
+async def test_the_deadline_goes_where_it_says_without_running_the_handler(bench: Bench) -> None:
+    definition = review_module(bench, deadline="1h", on_deadline="rejected")
+
+    transition = await bench.start(definition, state="review", visit=2)
+
+    assert (transition.state, transition.status, transition.visit) == ("rejected", Status.FINISHED, 3)
+    assert kinds(transition) == [ActionKind.TRANSITION]
+    assert only(transition, ActionKind.TRANSITION).text == "no answer before the deadline"
+
+
+async def test_an_instance_due_in_a_manual_state_that_has_no_deadline_goes_back_to_its_wait(bench: Bench) -> None:
+    transition = await bench.start(review_module(bench), state="review", visit=2)
+
+    assert (transition.state, transition.status, transition.visit) == ("review", Status.WAITING, 2)
+    assert (transition.next_activation, transition.actions) == (None, ())

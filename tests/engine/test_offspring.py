@@ -1,0 +1,116 @@
+"""Children that a transition creates."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from flowlet.definition import Definition
+from flowlet.instances import ActionKind, Status
+from flowlet.states import Workflow, end, manual, state
+from flowlet.transitions import Next, Transition, child
+from tests.engine.making import START, Bench, leased, only
+
+SHIPMENT_NAME = "Shipment"
+
+
+class Box(BaseModel):
+    number: int
+
+
+SHIPMENT = Workflow(SHIPMENT_NAME, vars=Box, group="depot", priority=3)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+
+    @state(start=True, next=["sent"])
+    async def send(box: Box) -> None:
+        return None
+
+    bench.define(workflow=SHIPMENT, send=send, sent=end())
+    return bench
+
+
+def parent(bench: Bench, requests: Any) -> Definition:
+    done = end()
+
+    @state(start=True, next=["done"])
+    async def check() -> Next:
+        return done.spawn(requests)
+
+    return bench.define(check=check, done=done)
+
+
+async def spawned(bench: Bench, requests: Any, **changes: Any) -> Transition:
+    return await bench.run(leased(parent(bench, requests), **changes))
+
+
+async def test_children_are_created_with_their_parents_transition(bench: Bench) -> None:
+    transition = await spawned(bench, (SHIPMENT.child(number=number) for number in (1, 2)), visit=3)
+
+    assert transition.status is Status.FINISHED
+    assert [made.external_id for made in transition.children] == ["order-1/3.1", "order-1/3.2"]
+    assert [made.vars for made in transition.children] == ['{"number":1}', '{"number":2}']
+    first = transition.children[0]
+    assert (first.type, first.state, first.status, first.next_activation) == ("Shipment", "send", Status.NEW, START)
+    assert (first.parent_id, first.executor_group, first.priority, first.business_key) == (41, "depot", 3, "")
+
+
+async def test_a_child_may_be_named_and_routed(bench: Bench) -> None:
+    request = child("Shipment", Box(number=1)).named(key="k-1", external_id="box-1").routed(group="fast", priority=9)
+
+    (made,) = (await spawned(bench, request)).children
+
+    assert (made.external_id, made.business_key, made.executor_group, made.priority) == ("box-1", "k-1", "fast", 9)
+
+
+async def test_a_child_that_starts_in_a_manual_state_waits(bench: Bench) -> None:
+    @manual(start=True, next=["over"], deadline="1h", on_deadline="over")
+    async def ask() -> None:
+        return None
+
+    bench.define(workflow=Workflow("Question"), ask=ask, over=end())
+    (made,) = (await spawned(bench, child("Question"))).children
+
+    assert (made.status, made.next_activation) == (Status.WAITING, bench.after(hours=1))
+
+
+async def test_a_childs_name_that_would_be_too_long_is_hashed_always_to_the_same(bench: Bench) -> None:
+    definition = parent(bench, child("Shipment", number=1))
+    instance = leased(definition, external_id="o" * 254)
+
+    first, second = [(await bench.run(instance)).children[0].external_id for _ in range(2)]
+
+    assert first == second
+    assert uuid.UUID(first).version == 5
+
+
+@pytest.mark.parametrize(
+    ("requests", "text"),
+    [
+        (child("Shipmint"), "UnknownWorkflowError: no workflow is called 'Shipmint'. Did you mean 'Shipment'?"),
+        (child("Shipment", number="secret"), "VariablesError: the variables of Shipment: number: Input should be"),
+        (child("Shipment", {}), "VariablesError: the variables of Shipment: number: Field required"),
+        (
+            child("Shipment", Box.model_construct(number="secret")),
+            "VariablesError: the variables of Shipment: number: Input should be",
+        ),
+        (child("Shipment", number=1).named(external_id=" x"), "VariablesError: a new Shipment: externalId: begins"),
+        ([SHIPMENT], "OutcomeError: spawn() was given a value of type Workflow, not a child: use workflow.child("),
+        (
+            [child("Shipment", number=1).named(external_id="b")] * 2,
+            "OutcomeError: spawn() was given two children with the external id 'b'",
+        ),
+    ],
+)
+async def test_a_child_that_cannot_be_made_is_a_failed_attempt(bench: Bench, requests: Any, text: str) -> None:
+    transition = await spawned(bench, requests)
+
+    assert str(only(transition, ActionKind.ERROR).text).startswith(text)
+    assert "secret" not in str(transition.actions)
+    assert (transition.state, transition.children) == ("check", ())

@@ -1,0 +1,353 @@
+"""Database servers of the tests' own: started from the installed binaries, each in a temporary folder.
+
+Nothing of the machine is touched: a server listens on a free port of the loopback address and on a socket in its
+folder. It writes as durably as it does in production, so that what is measured here is real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
+
+import asyncpg
+import pymysql
+import pytest
+
+__all__ = ["MARIADB", "POSTGRES", "Program", "Server", "missing"]
+
+START_SECONDS = 45.0
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test; fail it where ``CI`` is set, because there nothing may be left out."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (CI is set: this is a failure, not a skip)", pytrace=False)
+    pytest.skip(reason)
+
+
+class Program(Protocol):
+    """What differs between the database programs."""
+
+    name: str
+    scheme: str
+    account: str
+    """Whom the server runs as where the tests run as root, which both programs refuse."""
+    login: str
+    """The ``user:password@`` of its URLs."""
+    variable: str
+    """The environment variable with the URL of a server to use instead of a private one."""
+    package: str
+    ready: str
+    """What the server writes when it can be used."""
+    stop_signal: signal.Signals
+    maintenance: str
+    """The database from which others are created."""
+
+    def is_installed(self) -> bool:
+        """Return whether its binaries are here."""
+        ...
+
+    def setup(self, folder: Path) -> Sequence[str]:
+        """Return the command that makes the data folder."""
+        ...
+
+    def command(self, folder: Path, port: int) -> Sequence[str]:
+        """Return the command that runs the server in the foreground."""
+        ...
+
+    def execute(self, url: str, statement: str) -> None:
+        """Run one statement on a connection of its own."""
+        ...
+
+    def creation(self, database: str) -> str:
+        """Return the statement that creates a database."""
+        ...
+
+    def removal(self, database: str) -> str:
+        """Return the statement that drops a database."""
+        ...
+
+
+class Postgres:
+    """PostgreSQL, the newest that is installed."""
+
+    name = "PostgreSQL"
+    scheme = "postgresql"
+    account = "postgres"
+    login = "flowlet@"
+    variable = "FLOWLET_TEST_POSTGRES_URL"
+    package = "postgresql"
+    ready = "ready to accept connections"
+    stop_signal = signal.SIGINT
+    maintenance = "postgres"
+
+    def is_installed(self) -> bool:
+        return bool(self._binary("initdb") and self._binary("postgres"))
+
+    def setup(self, folder: Path) -> Sequence[str]:
+        options = "--username=flowlet --auth=trust --encoding=UTF8 --locale=C --no-sync --no-instructions"
+        return [self._binary("initdb"), f"--pgdata={folder / 'data'}", *options.split()]
+
+    def command(self, folder: Path, port: int) -> Sequence[str]:
+        settings = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": folder,
+            "shared_buffers": "64MB",
+            "max_connections": 200,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [self._binary("postgres"), "-D", str(folder / "data"), *options]
+
+    def execute(self, url: str, statement: str) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(url)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        _run_elsewhere(run)
+
+    def creation(self, database: str) -> str:
+        return f"CREATE DATABASE {database} TEMPLATE template0"
+
+    def removal(self, database: str) -> str:
+        return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
+
+    def _binary(self, name: str) -> str:
+        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+        return _find(name, *reversed(folders))
+
+
+class Mariadb:
+    """MariaDB, from version 10.6."""
+
+    name = "MariaDB"
+    scheme = "mysql"
+    account = "mysql"
+    login = "flowlet:flowlet@"
+    variable = "FLOWLET_TEST_MYSQL_URL"
+    package = "mariadb-server"
+    ready = "ready for connections"
+    stop_signal = signal.SIGTERM
+    maintenance = "mysql"
+
+    def is_installed(self) -> bool:
+        return bool(_find("mariadb-install-db") and _find("mariadbd", Path("/usr/sbin")))
+
+    def setup(self, folder: Path) -> Sequence[str]:
+        users = ("'flowlet'@'localhost'", "'flowlet'@'127.0.0.1'")
+        statements = [f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY 'flowlet';\n" for user in users]
+        statements += [f"GRANT ALL ON *.* TO {user} WITH GRANT OPTION;\n" for user in users]
+        (folder / "users.sql").write_text("".join(statements))
+        options = "--auth-root-authentication-method=normal --skip-test-db"
+        return [_find("mariadb-install-db"), "--no-defaults", f"--datadir={folder / 'data'}", *options.split()]
+
+    def command(self, folder: Path, port: int) -> Sequence[str]:
+        settings = {
+            "datadir": folder / "data",
+            "socket": folder / "socket",
+            "pid-file": folder / "pid",
+            "tmpdir": folder,
+            "init-file": folder / "users.sql",
+            "bind-address": "127.0.0.1",
+            "port": port,
+            "character-set-server": "utf8mb4",
+            "innodb-buffer-pool-size": "64M",
+            "innodb-log-file-size": "32M",
+            "max-connections": 200,
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return [_find("mariadbd", Path("/usr/sbin")), "--no-defaults", "--skip-name-resolve", *options]
+
+    def execute(self, url: str, statement: str) -> None:
+        parts = urlsplit(url)
+        connection = pymysql.connect(
+            host=parts.hostname,
+            port=parts.port or 3306,
+            user=parts.username,
+            password=parts.password or "",
+            database=parts.path.lstrip("/"),
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def creation(self, database: str) -> str:
+        return f"CREATE DATABASE {database} CHARACTER SET utf8mb4"
+
+    def removal(self, database: str) -> str:
+        return f"DROP DATABASE IF EXISTS {database}"
+
+
+POSTGRES: Program = Postgres()
+MARIADB: Program = Mariadb()
+
+
+class Server:
+    """A database server: a private one, or one whose URL was given and which then cannot be stopped."""
+
+    def __init__(self, program: Program, *, given: str | None = None) -> None:
+        self.program = program
+        self.log: deque[str] = deque(maxlen=200)
+        self._given = given
+        self._folder: Path | None = None
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, program: Program) -> Server:
+        """Return a server that runs; skip the test, or fail it under CI, where there can be none."""
+        given = os.environ.get(program.variable)
+        if not given and not program.is_installed():
+            missing(f"{program.name} is not installed: install {program.package}, or set {program.variable}")
+        server = cls(program, given=given)
+        server.start()
+        return server
+
+    def url(self, database: str) -> str:
+        """Return the URL of one of its databases."""
+        if self._given:
+            return urlsplit(self._given)._replace(path=f"/{database}").geturl()
+        return f"{self.program.scheme}://{self.program.login}127.0.0.1:{self._port}/{database}"
+
+    def start(self) -> None:
+        """Start it, and return when it answers; nothing where it runs already. Data and port stay over a restart."""
+        if self._given or (self._process and self._process.poll() is None):
+            return
+        self._signal(signal.SIGKILL)
+        if self._folder is None:
+            self._folder = self._prepare()
+            self._port = _free_port()
+        command = [*_ending_with_parent(self.program.stop_signal), *self.program.command(self._folder, self._port)]
+        self._process = self._run(subprocess.Popen, command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        is_ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(self._process, is_ready), daemon=True)
+        self._reader.start()
+        if not is_ready.wait(START_SECONDS) or self._process.poll() is not None:
+            self.kill()
+            pytest.fail(f"{self.program.name} did not start:\n{''.join(self.log)}", pytrace=False)
+
+    def stop(self) -> None:
+        """Shut it down in good order: connections are ended, and everything is written."""
+        self._signal(self.program.stop_signal)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut does."""
+        self._signal(signal.SIGKILL)
+
+    def create_database(self) -> str:
+        """Create an empty database and return its URL; the server is started where it is not running."""
+        database = f"flowlet_{uuid.uuid4().hex[:16]}"
+        self.start()
+        self.program.execute(self._maintenance_url(), self.program.creation(database))
+        return self.url(database)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database made by ``create_database``, whoever is still connected to it."""
+        self.start()
+        self.program.execute(self._maintenance_url(), self.program.removal(urlsplit(url).path.lstrip("/")))
+
+    def close(self) -> None:
+        """Shut it down, and remove everything it wrote."""
+        if self._process:
+            self.stop()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def _maintenance_url(self) -> str:
+        return self._given or self.url(self.program.maintenance)
+
+    def _prepare(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="flowlet-"))
+        atexit.register(self.close)
+        (folder / "data").mkdir(mode=0o700)
+        command = self.program.setup(folder)
+        if account := self._account():
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        self._folder = folder
+        done = self._run(subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            pytest.fail(f"{self.program.name} could not make its data folder:\n{done.stdout}", pytrace=False)
+        return folder
+
+    def _account(self) -> pwd.struct_passwd | None:
+        return pwd.getpwnam(self.program.account) if os.geteuid() == 0 else None
+
+    def _run(self, runner: Callable[..., Any], command: Sequence[str], **options: Any) -> Any:
+        """Run a command in the folder, under the program's account, and out of reach of the terminal's Ctrl+C."""
+        if account := self._account():
+            options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        environment = {**os.environ, "LC_ALL": "C", "HOME": str(self._folder), "TMPDIR": str(self._folder)}
+        return runner(command, cwd=self._folder, env=environment, text=True, start_new_session=True, **options)
+
+    def _read(self, process: subprocess.Popen[str], is_ready: threading.Event) -> None:
+        for line in process.stderr or ():
+            self.log.append(line)
+            if self.program.ready in line:
+                is_ready.set()
+        process.wait()
+        is_ready.set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._given:
+            missing(f"{self.program.variable} names a server that the tests may not stop: leave it out")
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        self._process.wait(START_SECONDS)
+        # The log ends when the last process that could write to it has ended, not only the first one.
+        if self._reader:
+            self._reader.join(START_SECONDS)
+        if self._process.stderr:
+            self._process.stderr.close()
+        self._process = None
+
+
+def _find(name: str, *folders: Path) -> str:
+    """Return the path of a binary: from the folders, else from PATH, else empty."""
+    for folder in folders:
+        if (folder / name).is_file():
+            return str(folder / name)
+    return shutil.which(name) or ""
+
+
+def _free_port() -> int:
+    """Return a port below those that outgoing connections take, so that it stays free while the server is down."""
+    for port in random.sample(range(15_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port between 15000 and 32000 is free on 127.0.0.1")
+
+
+def _ending_with_parent(number: signal.Signals) -> list[str]:
+    """Return the prefix of a command that is sent a signal when the tests are killed; empty where there is none."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", number.name.removeprefix("SIG")] if setpriv else []
+
+
+def _run_elsewhere(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end on a loop of its own, whether or not this thread runs one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(function())).result()
