@@ -27,9 +27,9 @@ from flowlet.resources import folder
 from flowlet.settings import Settings, mask
 from flowlet.store.opening import Store, open_store
 
-__all__ = ["demo"]
+__all__ = ["MODULES", "demo"]
 
-_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py")
+MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py")
 _STARTED = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
 _NEEDS_NETWORK = "GetIpWorkflow"
 _LIMIT_SECONDS = 20.0
@@ -69,8 +69,9 @@ class _Progress:
     def has_no_network(self, instance: Instance) -> bool:
         """Return whether it is between attempts because the service did not answer."""
         errors = [action for action in self.actions[instance.id] if action.kind == ActionKind.ERROR]
-        unanswered = errors and "httpx." in f"{errors[-1].text} {errors[-1].detail}"
-        return bool(unanswered and instance.type == _NEEDS_NETWORK and not instance.has_ended)
+        said = f"{errors[-1].text} {errors[-1].detail}" if errors else ""
+        unanswered = "httpx." in said or "TimeoutError" in said
+        return unanswered and instance.type == _NEEDS_NETWORK and not instance.has_ended
 
     def is_over(self) -> bool:
         """Return whether all have ended, save one that has shown its retries because there is no network."""
@@ -144,7 +145,7 @@ async def _demo(settings: Settings, *, once: bool) -> None:
 
 def _registry() -> Registry:
     registry = Registry()
-    registry.load_all([str(folder("demo") / name) for name in _MODULES])
+    registry.load_all([str(folder("demo") / name) for name in MODULES])
     return registry
 
 

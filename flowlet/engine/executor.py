@@ -143,14 +143,20 @@ class Executor:
                 now = self._store.clock.now()
                 self._waker.note(await self._store.instances.earliest(self._settings.groups, now=now))
                 tries = 0
-            except StoreUnavailableError as error:
+            except Exception as error:
                 tries += 1
-                if self._upkeep is not None:
-                    self._upkeep.out_of_touch()
-                logger.warning("claiming waits, the store is away: %s", error)
+                self._note_trouble(error)
                 await self._interrupted(self._store.clock.sleep(min(0.1 * 2**tries, 2.0)))
                 continue
             await self._waker.sleep(self._settings.poll.total_seconds())
+
+    def _note_trouble(self, error: Exception) -> None:
+        if self._upkeep is not None:
+            self._upkeep.out_of_touch()
+        if isinstance(error, StoreUnavailableError):
+            logger.warning("claiming waits, the store is away: %s", error)
+        else:  # an executor that has died runs nothing any more: it says what is wrong, and tries again
+            logger.error("claiming waits, the store answered with an error", exc_info=error)
 
     async def _interrupted(self, wait: Coroutine[Any, Any, None]) -> None:
         """Wait for something, but no longer than until the executor is to stop."""

@@ -61,6 +61,9 @@ class Upkeep:
             except StoreUnavailableError as error:
                 self.out_of_touch()
                 logger.warning("upkeep waits, the store is away: %s", error)
+            except Exception:
+                self.out_of_touch()
+                logger.exception("upkeep broke off, and tries again")
 
     async def look(self) -> None:
         """Repair, hand back what is not run, and explain what nobody serves: once.

@@ -44,11 +44,11 @@ def _arrays(types: Sequence[str], first: int) -> str:
 
 # One leg for each priority walks the due index from its oldest entry, leaves out what another executor is about to
 # lease, and stops at the limit; a leg runs only while those before it have not filled the limit.
-_CLAIM_LEG = f"""(SELECT id FROM workflow WHERE executor_group = ANY($2::text[]) AND priority = {{}} AND {_READY}
+_CLAIM_LEG = f"""SELECT id FROM (SELECT id FROM workflow WHERE executor_group = ANY($2::text[]) AND priority = {{}} AND {_READY}
     AND next_activation <= $3 AND workflow_type = ANY($4::text[])
-    ORDER BY next_activation LIMIT $5 FOR UPDATE SKIP LOCKED)"""
+    ORDER BY next_activation LIMIT $5 FOR UPDATE SKIP LOCKED) leg{{}}"""
 _CLAIM = f"""
-WITH due AS MATERIALIZED (SELECT id FROM ({" UNION ALL ".join(map(_CLAIM_LEG.format, LEGS))}) legs LIMIT $5)
+WITH due AS MATERIALIZED (SELECT id FROM ({" UNION ALL ".join(map(_CLAIM_LEG.format, LEGS, LEGS))}) legs LIMIT $5)
 UPDATE workflow w SET status = 'EXECUTING', executor_id = $1, token = w.token + 1, started = COALESCE(w.started, $3),
     waits_for_children = 0, woken = 0
 FROM due WHERE w.id = due.id RETURNING {", ".join(f"w.{column}" for column in INSTANCE_COLUMNS)}

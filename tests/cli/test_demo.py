@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from demo import demo_workflow
-from flowlet.cli.demo import _MODULES
+from flowlet.cli.demo import MODULES
 from flowlet.registry import Registry
 from flowlet.resources import folder as bundled
 from flowlet.settings import Settings
-from flowlet.transitions import Next
+from flowlet.transitions import Next, Outcome
 from tests.cli.conftest import Process
 
 
@@ -43,7 +43,7 @@ def address() -> Iterator[str]:
 def test_every_demo_module_loads_without_a_fault() -> None:
     registry = Registry()
 
-    registry.load_all([str(bundled("demo") / name) for name in _MODULES])
+    registry.load_all([str(bundled("demo") / name) for name in MODULES])
 
     assert registry.names == ("DemoChildWorkflow", "DemoParentWorkflow", "DemoWorkflow", "GetIpWorkflow")
 
@@ -63,7 +63,8 @@ def test_the_demo_asks_where_the_settings_say_by_default(monkeypatch: pytest.Mon
 def test_the_review_approves_what_the_reviewer_may_approve(price: int, expected: Next) -> None:
     outcome = demo_workflow.review(demo_workflow.Purchase(price=price))
 
-    assert outcome._outcome().state is expected
+    assert isinstance(outcome, Outcome)
+    assert outcome.state is expected
 
 
 def test_once_runs_every_demo_to_its_end(process: Process, folder: Path, address: str) -> None:

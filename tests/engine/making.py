@@ -17,9 +17,10 @@ from flowlet.engine.activation import Activations
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.provided import Provided
 from flowlet.registry import Registry
+from flowlet.states import end, state
 from flowlet.transitions import Transition
 
-__all__ = ["EXECUTOR", "SECOND", "START", "Bench", "kinds", "leased", "only", "workflow_module"]
+__all__ = ["EXECUTOR", "SECOND", "START", "Bench", "kinds", "leased", "one_state", "only", "workflow_module"]
 
 SECOND = 1_000_000
 START = VirtualClock().now()
@@ -31,6 +32,11 @@ def workflow_module(**members: Any) -> ModuleType:
     module = ModuleType("orders", "Orders, from start to end.")
     vars(module).update(members)
     return module
+
+
+def one_state(handler: Any, **options: Any) -> dict[str, Any]:
+    """Return the members of a module with one state, ``check``, that may go to itself or to ``done``."""
+    return {"check": state(start=True, next=["done", "check"], **options)(handler), "done": end()}
 
 
 def leased(definition: Definition, **changes: Any) -> Instance:

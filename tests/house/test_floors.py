@@ -12,7 +12,7 @@ FLOORS: dict[int, str] = {
     0: "errors clock durations resources settings passwords logs texts",
     1: (
         "states transitions instances context definition retry provided registry modules draft parameters checks "
-        "returns mermaid svg layout layers placement routing lettering overlays"
+        "returns mermaid svg theme layout layers placement routing lettering overlays"
     ),
     2: "store",
     3: "engine operations doctor users",
