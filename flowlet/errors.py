@@ -14,6 +14,7 @@ FlowletError
 │   ├── StoreUnavailableError  the database cannot be reached
 │   └── SchemaError            the tables are missing, or newer than this Flowlet
 ├── OutcomeError             a handler returned what its state does not allow
+├── NotEndedError            in a test an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
 """
 
@@ -28,6 +29,7 @@ __all__ = [
     "Fail",
     "Fault",
     "FlowletError",
+    "NotEndedError",
     "NotFoundError",
     "OutcomeError",
     "RefusedError",
@@ -128,6 +130,10 @@ class SchemaError(StoreError):
 
 class OutcomeError(FlowletError):
     """A handler returned what its state does not allow. Counts as a failed attempt."""
+
+
+class NotEndedError(FlowletError, AssertionError):
+    """An instance has not ended in the time that a test gave it; the message says where it stands."""
 
 
 class Fail(FlowletError):

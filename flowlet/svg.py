@@ -97,11 +97,12 @@ class _Picture:
         edges = list(zip(self.labels, self.layout.routes, strict=True))
         for pair, route in sorted(edges, key=lambda edge: self._taken(edge[0]) > 0):
             classes = self._edge_classes(pair)
+            colour = ACCENT if self._taken(pair) else LINE
             yield (
                 f"<g><title>{_text(self._edge_title(pair))}</title>"
-                f'<path class="fl-edge{classes}" d="{_line(route.points)}" fill="none" stroke="{LINE}" '
+                f'<path class="fl-edge{classes}" d="{_line(route.points)}" fill="none" stroke="{colour}" '
                 f'stroke-width="1.5"/>'
-                f'<path class="fl-arrow{classes}" d="{_arrow(*route.points[-2:])}" fill="{LINE}"/></g>'
+                f'<path class="fl-arrow{classes}" d="{_arrow(*route.points[-2:])}" fill="{colour}"/></g>'
             )
         for pair, route in edges:
             if route.label:
@@ -157,7 +158,9 @@ class _Picture:
         return f'<g class="fl-label{classes}">{_rect(frame, 4, SURFACE)}{texts}</g>'
 
     def _state(self, state: StateDefinition, frame: Frame) -> str:
-        fill, stroke = FILLS[state.kind]
+        is_current = isinstance(self.overlay, InstanceOverlay) and state.name == self.overlay.current
+        fill, stroke = (ACCENT, ACCENT) if is_current else FILLS[state.kind]
+        colour = SURFACE if is_current else TEXT
         radius = frame.height // 2 if state.kind in (Kind.START, Kind.END) else _RADIUS
         dash = ' stroke-dasharray="5 3"' if state.kind == Kind.MANUAL else ""
         x, middle = frame.middle
@@ -167,14 +170,14 @@ class _Picture:
             left = x - (text_width(name, _FONT) + _ICON) / 2
             icon = (
                 f'<path class="fl-icon" transform="translate({left:.1f} {middle - 6})" d="{ICONS[state.kind]}" '
-                f'fill="none" stroke="{stroke}" stroke-width="1.6"/>'
+                f'fill="none" stroke="{colour if is_current else stroke}" stroke-width="1.6"/>'
             )
             x += _ICON // 2
         drawn = (
             f'<g class="fl-state {state.kind.value}{self._state_classes(state.name)}">'
             f"<title>{_text(self._state_title(state))}</title>"
             f'{_rect(frame, radius, fill, f""" stroke="{stroke}" stroke-width="1.5"{dash}""")}{icon}'
-            f'<text x="{x}" y="{middle + 4.5}" fill="{TEXT}">{_text(name)}</text></g>'
+            f'<text x="{x}" y="{middle + 4.5}" fill="{colour}">{_text(name)}</text></g>'
         )
         return f'<a href="{_text(self.href(state.name))}">{drawn}</a>' if self.href else drawn
 

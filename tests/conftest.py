@@ -13,7 +13,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.servers import MARIADB, POSTGRES, Program, Server
+from tests.programs import MARIADB, POSTGRES, Program
+from tests.servers import Server
 
 # No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
 hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)

@@ -6,7 +6,6 @@ folder. It writes as durably as it does in production, so that what is measured 
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import os
@@ -20,17 +19,16 @@ import tempfile
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-import asyncpg
-import pymysql
 import pytest
 
-__all__ = ["MARIADB", "POSTGRES", "Program", "Server", "missing"]
+from tests.programs import Program
+
+__all__ = ["Server", "missing"]
 
 START_SECONDS = 45.0
 
@@ -40,165 +38,6 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (CI is set: this is a failure, not a skip)", pytrace=False)
     pytest.skip(reason)
-
-
-class Program(Protocol):
-    """What differs between the database programs."""
-
-    name: str
-    scheme: str
-    account: str
-    """Whom the server runs as where the tests run as root, which both programs refuse."""
-    login: str
-    """The ``user:password@`` of its URLs."""
-    variable: str
-    """The environment variable with the URL of a server to use instead of a private one."""
-    package: str
-    ready: str
-    """What the server writes when it can be used."""
-    stop_signal: signal.Signals
-    maintenance: str
-    """The database from which others are created."""
-
-    def is_installed(self) -> bool:
-        """Return whether its binaries are here."""
-        ...
-
-    def setup(self, folder: Path) -> Sequence[str]:
-        """Return the command that makes the data folder."""
-        ...
-
-    def command(self, folder: Path, port: int) -> Sequence[str]:
-        """Return the command that runs the server in the foreground."""
-        ...
-
-    def execute(self, url: str, statement: str) -> None:
-        """Run one statement on a connection of its own."""
-        ...
-
-    def creation(self, database: str) -> str:
-        """Return the statement that creates a database."""
-        ...
-
-    def removal(self, database: str) -> str:
-        """Return the statement that drops a database."""
-        ...
-
-
-class Postgres:
-    """PostgreSQL, the newest that is installed."""
-
-    name = "PostgreSQL"
-    scheme = "postgresql"
-    account = "postgres"
-    login = "flowlet@"
-    variable = "FLOWLET_TEST_POSTGRES_URL"
-    package = "postgresql"
-    ready = "ready to accept connections"
-    stop_signal = signal.SIGINT
-    maintenance = "postgres"
-
-    def is_installed(self) -> bool:
-        return bool(self._binary("initdb") and self._binary("postgres"))
-
-    def setup(self, folder: Path) -> Sequence[str]:
-        options = "--username=flowlet --auth=trust --encoding=UTF8 --locale=C --no-sync --no-instructions"
-        return [self._binary("initdb"), f"--pgdata={folder / 'data'}", *options.split()]
-
-    def command(self, folder: Path, port: int) -> Sequence[str]:
-        settings = {
-            "port": port,
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": folder,
-            "shared_buffers": "64MB",
-            "max_connections": 200,
-        }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [self._binary("postgres"), "-D", str(folder / "data"), *options]
-
-    def execute(self, url: str, statement: str) -> None:
-        async def run() -> None:
-            connection = await asyncpg.connect(url)
-            try:
-                await connection.execute(statement)
-            finally:
-                await connection.close()
-
-        _run_elsewhere(run)
-
-    def creation(self, database: str) -> str:
-        return f"CREATE DATABASE {database} TEMPLATE template0"
-
-    def removal(self, database: str) -> str:
-        return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
-
-    def _binary(self, name: str) -> str:
-        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
-        return _find(name, *reversed(folders))
-
-
-class Mariadb:
-    """MariaDB, from version 10.6."""
-
-    name = "MariaDB"
-    scheme = "mysql"
-    account = "mysql"
-    login = "flowlet:flowlet@"
-    variable = "FLOWLET_TEST_MYSQL_URL"
-    package = "mariadb-server"
-    ready = "ready for connections"
-    stop_signal = signal.SIGTERM
-    maintenance = "mysql"
-
-    def is_installed(self) -> bool:
-        return bool(_find("mariadb-install-db") and _find("mariadbd", Path("/usr/sbin")))
-
-    def setup(self, folder: Path) -> Sequence[str]:
-        users = ("'flowlet'@'localhost'", "'flowlet'@'127.0.0.1'")
-        statements = [f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY 'flowlet';\n" for user in users]
-        statements += [f"GRANT ALL ON *.* TO {user} WITH GRANT OPTION;\n" for user in users]
-        (folder / "users.sql").write_text("".join(statements))
-        options = "--auth-root-authentication-method=normal --skip-test-db"
-        return [_find("mariadb-install-db"), "--no-defaults", f"--datadir={folder / 'data'}", *options.split()]
-
-    def command(self, folder: Path, port: int) -> Sequence[str]:
-        settings = {
-            "datadir": folder / "data",
-            "socket": folder / "socket",
-            "pid-file": folder / "pid",
-            "tmpdir": folder,
-            "init-file": folder / "users.sql",
-            "bind-address": "127.0.0.1",
-            "port": port,
-            "character-set-server": "utf8mb4",
-            "innodb-buffer-pool-size": "64M",
-            "innodb-log-file-size": "32M",
-            "max-connections": 200,
-        }
-        options = [f"--{name}={value}" for name, value in settings.items()]
-        return [_find("mariadbd", Path("/usr/sbin")), "--no-defaults", "--skip-name-resolve", *options]
-
-    def execute(self, url: str, statement: str) -> None:
-        parts = urlsplit(url)
-        connection = pymysql.connect(
-            host=parts.hostname,
-            port=parts.port or 3306,
-            user=parts.username,
-            password=parts.password or "",
-            database=parts.path.lstrip("/"),
-        )
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-
-    def creation(self, database: str) -> str:
-        return f"CREATE DATABASE {database} CHARACTER SET utf8mb4"
-
-    def removal(self, database: str) -> str:
-        return f"DROP DATABASE IF EXISTS {database}"
-
-
-POSTGRES: Program = Postgres()
-MARIADB: Program = Mariadb()
 
 
 class Server:
@@ -324,14 +163,6 @@ class Server:
         self._process = None
 
 
-def _find(name: str, *folders: Path) -> str:
-    """Return the path of a binary: from the folders, else from PATH, else empty."""
-    for folder in folders:
-        if (folder / name).is_file():
-            return str(folder / name)
-    return shutil.which(name) or ""
-
-
 def _free_port() -> int:
     """Return a port below those that outgoing connections take, so that it stays free while the server is down."""
     for port in random.sample(range(15_000, 32_000), 100):
@@ -345,9 +176,3 @@ def _ending_with_parent(number: signal.Signals) -> list[str]:
     """Return the prefix of a command that is sent a signal when the tests are killed; empty where there is none."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", number.name.removeprefix("SIG")] if setpriv else []
-
-
-def _run_elsewhere(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end on a loop of its own, whether or not this thread runs one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: asyncio.run(function())).result()

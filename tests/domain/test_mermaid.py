@@ -94,7 +94,7 @@ def test_mermaid_draws_hostile_labels_as_they_are() -> None:
     assert sorted(texts) == sorted(["start", *targets, *HOSTILE])
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(st.characters(max_codepoint=0x7F), max_size=30), min_size=10, max_size=10))
 def test_mermaid_reads_whatever_the_labels_are(labels: list[str]) -> None:
     targets = {f"state{number}": label for number, label in enumerate(labels)}

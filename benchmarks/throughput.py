@@ -1,0 +1,200 @@
+"""Throughput: workflows of three handlers drained by one and by two executor processes, beside the store's own floor.
+
+    python benchmarks/throughput.py sqlite:////tmp/bench.db --workflows 10000
+    python benchmarks/throughput.py postgresql://postgres@127.0.0.1/bench
+
+The floor is the bare group-commit loop: the same tables and statements, the same history, variables written each
+time, but no engine: no handlers, no tasks, no models, nothing looked up. Figures are only comparable within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from flowlet.clock import SECOND, StoreClock
+from flowlet.engine.executor import Executor
+from flowlet.instances import Action, ActionKind, Instance, Status
+from flowlet.registry import Registry
+from flowlet.settings import ExecutorSettings
+from flowlet.store.dialect import ClaimRequest
+from flowlet.store.opening import Store, open_store
+from flowlet.transitions import Transition
+
+WORKFLOWS = Path(__file__).with_name("three_states.py")
+STATES = ("check", "charge", "ship", "done")
+CREATE = 500
+
+
+def registry() -> Registry:
+    """Return a registry with the benchmark's workflow."""
+    loaded = Registry()
+    loaded.load(str(WORKFLOWS))
+    return loaded
+
+
+async def fill(store: Store, workflows: int) -> float:
+    """Create workflows in batches and return how many a second that were."""
+    definition = registry().definition("ThreeStates")
+    began = time.perf_counter()
+    for first in range(0, workflows, CREATE):
+        now = store.clock.now()
+        size = min(CREATE, workflows - first)
+        await store.instances.create([definition.new_instance(None, now=now) for _ in range(size)], now=now)
+    return workflows / (time.perf_counter() - began)
+
+
+async def drained(store: Store) -> float:
+    """Wait until nothing is open and return the rate from the first start to the last end, by the store's times."""
+    sql = "SELECT COUNT(*) FROM workflow WHERE status NOT IN ('FINISHED', 'CANCELLED')"
+    while (await store.connections.read(lambda session: session.rows(sql)))[0][0]:
+        await asyncio.sleep(0.2)
+    sql = "SELECT COUNT(*), MIN(started), MAX(ended) FROM workflow"
+    count, started, ended = (await store.connections.read(lambda session: session.rows(sql)))[0]
+    return float(count) * SECOND / (ended - started)
+
+
+async def empty(store: Store) -> None:
+    """Delete what earlier runs have left."""
+
+    async def work(session: Any) -> None:
+        for table in ("workflow_action", "workflow", "workflow_tally"):
+            await session.execute(f"DELETE FROM {table}")
+
+    await store.connections.write(work)
+
+
+async def floor(url: str, workflows: int, loops: int, batch: int) -> dict[str, float]:
+    """Drain by the bare group-commit loop."""
+    async with open_store(url, clock=StoreClock()) as store:
+        cpu = time.process_time()
+        await asyncio.gather(*(_bare_loop(store, f"floor-{number}", batch) for number in range(loops)))
+        cpu = time.process_time() - cpu
+        return {"rate": await drained(store), "cpu": cpu}
+
+
+async def _bare_loop(store: Store, executor_id: str, batch: int) -> None:
+    while True:
+        request = ClaimRequest(executor_id, ("default",), ("ThreeStates",), batch, store.clock.now())
+        claimed = await store.instances.claim(request)
+        if not claimed:
+            return
+        for hop in range(3):
+            now = store.clock.now()
+            transitions = list(_transitions(claimed, executor_id, hop, now))
+            await store.instances.commit(executor_id, transitions, now=now)
+
+
+def _transitions(claimed: list[Instance], executor_id: str, hop: int, now: int) -> Iterator[Transition]:
+    status = Status.FINISHED if hop == 2 else Status.EXECUTING
+    variables = '{"sku":"A-10291","amount":4,"charge_id":"ch-A-10291","parcel":"p-A-10291"}'
+    line = Action(
+        ActionKind.TRANSITION,
+        now,
+        STATES[hop],
+        STATES[hop + 1],
+        None,
+        1,
+        0,
+        executor_id,
+        None,
+        None,
+        '{"set":{"charge_id":"ch-A-10291"},"unset":[]}',
+        1,
+    )
+    for instance in claimed:
+        object.__setattr__(instance, "version", hop)  # what no statement returns and an engine would track
+        due = None if hop == 2 else instance.next_activation
+        yield Transition(instance, STATES[hop + 1], status, variables, due, 0, hop + 1, 0, None, None, now, (line,))
+
+
+async def execute(url: str, slots: int, batch: int) -> None:
+    """Run an executor until its standard input ends, then print what it used, as JSON."""
+    async with open_store(url) as store:
+        executor = Executor(store, registry(), settings=ExecutorSettings(slots=slots, batch=batch))
+        running = asyncio.create_task(executor.run())
+        await executor.is_ready.wait()
+        cpu = time.process_time()
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        cpu = time.process_time() - cpu
+        executor.stop()
+        await running
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        used = {"cpu": cpu, "peak_mb": peak, "batches": executor.batches, "committed": executor.committed}
+        print(json.dumps({**used, "largest": executor.largest_batch}), flush=True)
+
+
+async def engine(url: str, workflows: int, processes: int, slots: int, batch: int) -> dict[str, Any]:
+    """Drain by executor processes."""
+    command = [sys.executable, __file__, url, "--execute", "--slots", str(slots), "--batch", str(batch)]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
+    try:
+        async with open_store(url) as store:
+            rate = await drained(store)
+    finally:
+        reports = [child.communicate("\n", timeout=60)[0].splitlines()[-1] for child in children]
+    used = [json.loads(report) for report in reports]
+    return {
+        "rate": rate,
+        "cpu": sum(one["cpu"] for one in used),
+        "commits": sum(one["batches"] for one in used),
+        "batch": sum(one["committed"] for one in used) / max(1, sum(one["batches"] for one in used)),
+        "largest": max(one["largest"] for one in used),
+        "peak_mb": max(one["peak_mb"] for one in used),
+    }
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    """Fill, drain, compare."""
+    url, workflows = arguments.url, arguments.workflows
+    slots, batch = arguments.slots, arguments.batch
+    print(f"{workflows} workflows of three handlers, {slots} slots, batches of at most {batch}")
+    for number in range(arguments.rounds):
+        rates = {}
+        for name, processes in (("floor", 0), ("one executor", 1), ("two executors", 2)):
+            async with open_store(url) as store:
+                await empty(store)
+                created = await fill(store, workflows)
+            if processes:
+                made = await engine(url, workflows, processes, slots, batch)
+            else:
+                made = await floor(url, workflows, arguments.loops, batch)
+            rates[name] = made["rate"]
+            extra = "".join(
+                f", {key} {made[key]:.{digits}f}"
+                for key, digits in (("commits", 0), ("batch", 0), ("largest", 0), ("peak_mb", 0))
+                if key in made
+            )
+            cpu = made["cpu"] / workflows * 1e6
+            print(
+                f"round {number + 1}: {name:13} {made['rate']:7.0f} workflows/s, "
+                f"{made['rate'] / rates['floor']:4.0%} of the floor, {cpu:4.0f} us CPU each{extra}"
+                f" (created {created:.0f}/s)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--workflows", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--slots", type=int, default=ExecutorSettings().slots)
+    parser.add_argument("--batch", type=int, default=ExecutorSettings().batch)
+    parser.add_argument("--loops", type=int, default=2, help="how many bare loops run side by side")
+    parser.add_argument("--execute", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    uvloop.run(execute(given.url, given.slots, given.batch) if given.execute else main(given))

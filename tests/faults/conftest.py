@@ -1,0 +1,35 @@
+"""What the fault tests share: executors as processes of their own, which die with the test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.processes import Process, Start
+
+HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "faults: kills, stops or starves real processes and servers")
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Start]:
+    """Start a script of this folder as a process, with its arguments, and settings as ``lease="1s"``."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
+    async with AsyncExitStack() as stack:
+
+        async def start(script: str, *arguments: str, **settings: str) -> Process:
+            command = [sys.executable, str(HERE / script), *arguments]
+            variables = {f"FLOWLET_{name.upper()}": value for name, value in settings.items()}
+            process = await Process.start(command, env={**environment, **variables}, cwd=tmp_path)
+            stack.push_async_callback(process.close)
+            return process
+
+        yield start

@@ -1,0 +1,34 @@
+"""An executor as a process of its own, for the named modules; settings come from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from flowlet import logs
+from flowlet.engine.executor import Executor
+from flowlet.registry import Registry
+from flowlet.settings import Settings
+from flowlet.store.opening import open_store
+
+WORKFLOWS = Path(__file__).parent / "workflows"
+
+
+async def serve(names: list[str]) -> None:
+    settings = Settings()
+    logs.configure(level=settings.log_level, to=sys.stdout)
+    registry = Registry()
+    registry.load_all([str(WORKFLOWS / f"{name}.py") for name in names])
+    async with open_store(settings.database_url) as store:
+        executor = Executor(store, registry, registry.provided, settings.executor())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, executor.stop)
+        await executor.run()
+    print("the end")  # noqa: T201
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(sys.argv[1:]))
