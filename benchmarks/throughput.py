@@ -4,7 +4,7 @@
     python benchmarks/throughput.py postgresql://postgres@127.0.0.1/bench
 
 The floor is the bare group-commit loop: the same tables and statements, the same history, variables written each
-time, but no engine: no handlers, no tasks, no models, nothing looked up. Figures are only comparable within one run.
+time, but no engine: no handlers, no models, no definitions, no upkeep. Figures are only comparable within one run.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import uvloop
 
-from flowlet.clock import SECOND, StoreClock
-from flowlet.engine.executor import Executor
+from flowlet.clock import SECOND
+from flowlet.engine.executor import WRITERS, Executor
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
@@ -74,48 +76,105 @@ async def empty(store: Store) -> None:
     await store.connections.write(work)
 
 
-async def floor(url: str, workflows: int, loops: int, batch: int) -> dict[str, float]:
+class BareLoop:
+    """Group commit and nothing else: a coroutine for each claimed instance, one queue, writers that empty it."""
+
+    def __init__(self, store: Store, slots: int, batch: int) -> None:
+        self.store = store
+        self.batch = batch
+        self.slots = slots
+        self.waiting: deque[tuple[Transition, asyncio.Future[None]]] = deque()
+        self.ready = asyncio.Event()
+        self.running: set[asyncio.Task[None]] = set()
+        self.room = asyncio.Event()
+
+    async def drain(self, writers: int) -> None:
+        """Claim, run and commit until nothing is due."""
+        tasks = [asyncio.create_task(self.write()) for _ in range(writers)]
+        while True:
+            free = min(self.slots - len(self.running), self.batch)
+            if free < min(self.slots // 4, self.batch):
+                self.room.clear()
+                await self.room.wait()
+                continue
+            request = ClaimRequest("floor", ("default",), ("ThreeStates",), free, self.store.clock.now())
+            claimed = await self.store.instances.claim(request)
+            for instance in claimed:
+                task = asyncio.create_task(self.run(instance))
+                self.running.add(task)
+                task.add_done_callback(self.ended)
+            if len(claimed) < free:
+                break
+        if self.running:
+            await asyncio.wait(self.running)
+        for task in tasks:
+            task.cancel()
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """Free a slot."""
+        self.running.discard(task)
+        self.room.set()
+
+    async def run(self, instance: Instance) -> None:
+        """Take one instance through its three states."""
+        for hop in range(3):
+            done = asyncio.get_running_loop().create_future()
+            self.waiting.append((_transition(instance, hop, self.store.clock.now()), done))
+            self.ready.set()
+            await done
+            instance = replace(instance, version=hop + 1)
+
+    async def write(self) -> None:
+        """Commit whatever waits, again and again."""
+        while True:
+            await self.ready.wait()
+            batch = [self.waiting.popleft() for _ in range(min(self.batch, len(self.waiting)))]
+            if not self.waiting:
+                self.ready.clear()
+            if batch:
+                now = self.store.clock.now()
+                await self.store.instances.commit("floor", [transition for transition, _ in batch], now=now)
+                for _, done in batch:
+                    done.set_result(None)
+
+
+def _transition(instance: Instance, hop: int, now: int) -> Transition:
+    variables = {"sku": "A-10291", "amount": 4, "charge_id": "ch-A-10291", "parcel": None}
+    changes = orjson.dumps({"set": {"charge_id": "ch-A-10291"}, "unset": []}).decode()
+    line = Action(
+        kind=ActionKind.TRANSITION,
+        at=now,
+        from_state=STATES[hop],
+        to_state=STATES[hop + 1],
+        attempt=1,
+        duration_ms=0,
+        executor_id="floor",
+        changes=changes,
+        version=1,
+    )
+    return Transition(
+        instance=instance,
+        state=STATES[hop + 1],
+        status=Status.FINISHED if hop == 2 else Status.EXECUTING,
+        vars=orjson.dumps(variables).decode(),
+        next_activation=None if hop == 2 else instance.next_activation,
+        attempt=0,
+        visit=hop + 1,
+        streak=0,
+        answer=None,
+        reason=None,
+        at=now,
+        actions=(line,),
+    )
+
+
+async def floor(url: str, slots: int, batch: int) -> dict[str, float]:
     """Drain by the bare group-commit loop."""
-    async with open_store(url, clock=StoreClock()) as store:
+    async with open_store(url) as store:
         cpu = time.process_time()
-        await asyncio.gather(*(_bare_loop(store, f"floor-{number}", batch) for number in range(loops)))
+        await BareLoop(store, slots, batch).drain(WRITERS[store.connections.dialect.name])
         cpu = time.process_time() - cpu
         return {"rate": await drained(store), "cpu": cpu}
-
-
-async def _bare_loop(store: Store, executor_id: str, batch: int) -> None:
-    while True:
-        request = ClaimRequest(executor_id, ("default",), ("ThreeStates",), batch, store.clock.now())
-        claimed = await store.instances.claim(request)
-        if not claimed:
-            return
-        for hop in range(3):
-            now = store.clock.now()
-            transitions = list(_transitions(claimed, executor_id, hop, now))
-            await store.instances.commit(executor_id, transitions, now=now)
-
-
-def _transitions(claimed: list[Instance], executor_id: str, hop: int, now: int) -> Iterator[Transition]:
-    status = Status.FINISHED if hop == 2 else Status.EXECUTING
-    variables = '{"sku":"A-10291","amount":4,"charge_id":"ch-A-10291","parcel":"p-A-10291"}'
-    line = Action(
-        ActionKind.TRANSITION,
-        now,
-        STATES[hop],
-        STATES[hop + 1],
-        None,
-        1,
-        0,
-        executor_id,
-        None,
-        None,
-        '{"set":{"charge_id":"ch-A-10291"},"unset":[]}',
-        1,
-    )
-    for instance in claimed:
-        object.__setattr__(instance, "version", hop)  # what no statement returns and an engine would track
-        due = None if hop == 2 else instance.next_activation
-        yield Transition(instance, STATES[hop + 1], status, variables, due, 0, hop + 1, 0, None, None, now, (line,))
 
 
 async def execute(url: str, slots: int, batch: int) -> None:
@@ -171,7 +230,7 @@ async def main(arguments: argparse.Namespace) -> None:
             if processes:
                 made = await engine(url, workflows, processes, slots, batch)
             else:
-                made = await floor(url, workflows, arguments.loops, batch)
+                made = await floor(url, slots, batch)
             rates[name] = made["rate"]
             extra = "".join(
                 f", {key} {made[key]:.{digits}f}"
@@ -194,7 +253,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slots", type=int, default=ExecutorSettings().slots)
     parser.add_argument("--batch", type=int, default=ExecutorSettings().batch)
-    parser.add_argument("--loops", type=int, default=2, help="how many bare loops run side by side")
     parser.add_argument("--execute", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     uvloop.run(execute(given.url, given.slots, given.batch) if given.execute else main(given))

@@ -6,7 +6,7 @@ from flowlet import Context, Next, Workflow, end, error, state
 
 
 class Reviewer(BaseModel):
-    name: str = "Ada"
+    team: str = "purchasing"
     limit: int = 1000
 
 
@@ -23,7 +23,7 @@ workflow = Workflow("DemoWorkflow", vars=Purchase)
 @state(start=True, next=["review"])
 def init(purchase: Purchase, ctx: Context) -> Next:
     """Put the purchase on the reviewer's table."""
-    ctx.log(f"{purchase.item} for {purchase.price} goes to {purchase.reviewer.name}")
+    ctx.log(f"{purchase.item} for {purchase.price} goes to {purchase.reviewer.team}")
     return review.after("2 seconds")
 
 
@@ -38,7 +38,7 @@ def review(purchase: Purchase) -> Next:
 @state(next=["finish"])
 async def approve(purchase: Purchase) -> Next:
     """Sign it."""
-    purchase.approved_by = purchase.reviewer.name
+    purchase.approved_by = purchase.reviewer.team
     return finish
 
 

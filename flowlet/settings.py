@@ -163,7 +163,7 @@ class ExecutorSettings:
     """
 
     groups: tuple[str, ...] = ("default",)
-    slots: int = 256
+    slots: int = 512
     lease: timedelta = timedelta(seconds=30)
     grace: timedelta = timedelta(seconds=30)
     crash_limit: int = 5
@@ -188,8 +188,8 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, BeforeValidator(_checked_url)] = Field("sqlite:///flowlet.db", repr=False)
     modules: Names = ()
-    groups: Annotated[Names, Field(min_length=1)] = ("default",)
-    slots: int = Field(256, ge=1, le=10_000)
+    groups: Annotated[Names, Field(min_length=1, max_length=40)] = ("default",)
+    slots: int = Field(512, ge=1, le=10_000)
     lease: Annotated[timedelta, BeforeValidator(_length("1s", "1h"))] = timedelta(seconds=30)
     grace: Annotated[timedelta, BeforeValidator(_length("0s", "1h"))] = timedelta(seconds=30)
     crash_limit: int = Field(5, ge=1, le=1_000)

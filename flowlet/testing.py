@@ -17,6 +17,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ from typing import Any, Self, TypeAlias
 from pydantic import BaseModel
 
 from flowlet.clock import VirtualClock, microseconds, moment
-from flowlet.durations import Duration, duration
+from flowlet.durations import Duration, duration, spoken
 from flowlet.engine.activation import Activations
 from flowlet.engine.committer import Committer
 from flowlet.engine.runner import Runner
@@ -45,8 +46,18 @@ __all__ = ["Harness", "Modules", "VirtualClock"]
 Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
 """One workflow module or several, each by its import name, its path, or as the module itself."""
 
+ENTERING = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
+"""Which lines of history tell that a state was entered."""
+
 LINES = 8
 """How many lines of history a message shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    store: Store
+    operations: Operations
+    runner: Runner
 
 
 class Harness:
@@ -90,8 +101,7 @@ class Harness:
         named = {definition.group for definition in self.registry.definitions}
         self._settings = ExecutorSettings(groups=tuple(sorted({"default", *named, *groups})), slots=slots)
         self._stack = AsyncExitStack()
-        self._store: Store | None = None
-        self._runner: Runner | None = None
+        self._open: _Open | None = None
 
     async def __aenter__(self) -> Self:
         """Open the database and the resources.
@@ -105,31 +115,24 @@ class Harness:
             await store.definitions.save(self.registry.definitions, now=self.clock.now())
             await store.executors.register(self._record())
             stack.push_async_callback(self._leave, store)
-            self._runner = self._made_runner(store, stack)
-            self._store = store
+            self._open = _Open(store, Operations(store, self.registry), self._made_runner(store, stack))
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         """Close the resources and the database; the harness cannot be used any more."""
-        self._store = self._runner = None
+        self._open = None
         await self._stack.aclose()
 
     @property
     def store(self) -> Store:
-        """The opened database.
-
-        Raises:
-            RuntimeError: Outside of the ``async with`` block.
-        """
-        if self._store is None:
-            raise RuntimeError("the harness is not open: use it inside 'async with Harness(...) as flow'")
-        return self._store
+        """The opened database."""
+        return self._opened.store
 
     @property
     def operations(self) -> Operations:
         """What people do to instances: pause, resume, cancel, move... Call ``settle`` after it to run what is due."""
-        return Operations(self.store, self.registry)
+        return self._opened.operations
 
     def now(self) -> datetime:
         """Return the virtual time, in UTC."""
@@ -176,7 +179,7 @@ class Harness:
         choice: str,
         *,
         form: BaseModel | Mapping[str, Any] | None = None,
-        username: str | None = None,
+        username: str = "tester",
         settle: bool = True,
     ) -> None:
         """Answer a manual state, as a person or the API would.
@@ -199,7 +202,7 @@ class Harness:
 
     async def settle(self) -> None:
         """Run whatever is due now, and what becomes due by it, until nothing is due any more."""
-        runner = self._opened_runner()
+        runner = self._opened.runner
         while True:
             await runner.claim()
             if not runner.running:
@@ -264,7 +267,8 @@ class Harness:
 
     async def path(self, id: int) -> list[str]:
         """Return the names of the states that an instance has entered, the start state first."""
-        return [line.to_state for line in await self.history(id) if line.to_state is not None]
+        lines = await self.history(id)
+        return [line.to_state for line in lines if line.kind in ENTERING and line.to_state is not None]
 
     async def children(self, id: int) -> list[Instance]:
         """Return the instances that an instance has spawned, the oldest first."""
@@ -277,21 +281,21 @@ class Harness:
         return f"sqlite:///{Path(folder) / 'flowlet.db'}"
 
     def _made_runner(self, store: Store, stack: AsyncExitStack) -> Runner:
-        slots, batch = self._settings.slots, self._settings.batch
+        registry, settings, id = self.registry, self._settings, self._executor_id
         activations = Activations(
-            self.registry.definition, self.registry.provided, self.clock, self._random, self._executor_id, threads=slots
+            registry.definition, registry.provided, self.clock, self._random, id, threads=settings.slots
         )
         stack.callback(activations.close)
-        committer = Committer(store, self._executor_id, limit=batch)
+        committer = Committer(store, id, limit=settings.batch)
         stack.push_async_callback(committer.close)
         waker = Waker(self.clock)
-        names = self.registry.names
-        return Runner(store, activations, committer, waker, self._settings, executor_id=self._executor_id, types=names)
+        return Runner(store, activations, committer, waker, settings, executor_id=id, types=registry.names)
 
-    def _opened_runner(self) -> Runner:
-        if self._runner is None:
+    @property
+    def _opened(self) -> _Open:
+        if self._open is None:
             raise RuntimeError("the harness is not open: use it inside 'async with Harness(...) as flow'")
-        return self._runner
+        return self._open
 
     async def _leave(self, store: Store) -> None:
         await store.executors.leave(self._executor_id, now=self.clock.now())
@@ -310,7 +314,7 @@ class Harness:
         told = "".join(f"\n    {_told(line)}" for line in lines)
         reason = f"\nIts reason: {instance.reason}" if instance.reason else ""
         return (
-            f"{instance.type} {instance.id} ({instance.external_id}) has not ended within {within}: "
+            f"{instance.type} {instance.id} ({instance.external_id}) has not ended within {spoken(within)}: "
             f"it is {instance.status} in state {instance.state!r}, {self._awaited(instance)}.{reason}\n"
             f"The last lines of its history:{told}"
         )

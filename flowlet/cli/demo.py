@@ -15,7 +15,6 @@ from rich.live import Live
 from rich.table import Table
 
 from flowlet import logs
-from flowlet.cli.operating import run, stopped_by_signals
 from flowlet.cli.options import database_option, load_settings
 from flowlet.cli.printing import action_line, console, plain, table
 from flowlet.clock import StoreClock
@@ -24,6 +23,7 @@ from flowlet.instances import Action, ActionKind, Instance
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.resources import folder
+from flowlet.server import run_loop, stopped_by_signals
 from flowlet.settings import Settings, mask
 from flowlet.store.opening import Store, open_store
 
@@ -108,7 +108,7 @@ def demo(once: bool) -> None:
         # Failing attempts are shown by the progress already; a warning in between would tear the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
         logs.configure(level=level, format=settings.log_format)
-        run(_demo(settings, once=once))
+        run_loop(_demo(settings, once=once))
 
 
 @contextmanager

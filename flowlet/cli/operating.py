@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
+import importlib
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
 import click
 
-from flowlet import logs
 from flowlet.cli.opening import existing_store
 from flowlet.cli.options import (
     database_option,
@@ -22,19 +18,12 @@ from flowlet.cli.options import (
 )
 from flowlet.cli.printing import plain
 from flowlet.doctor import Finding, examine
-from flowlet.engine.executor import Executor
-from flowlet.registry import Registry
+from flowlet.modules import importable, is_path
+from flowlet.server import Flowlet
 from flowlet.settings import Settings, mask
 from flowlet.store.opening import open_store
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # it does not exist for Windows
-    from asyncio import new_event_loop  # type: ignore[assignment]  # the same function of a slower loop
-
-__all__ = ["db", "doctor", "run", "serve", "stopped_by_signals"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["db", "doctor", "serve"]
 
 
 @click.command()
@@ -45,46 +34,35 @@ logger = logging.getLogger(__name__)
 def serve(modules: tuple[str, ...], groups: tuple[str, ...], slots: int | None) -> None:
     """Run an executor for the modules until SIGTERM or Ctrl-C.
 
+    MODULE is an import name (shop.orders), a path (shop/orders.py), or an application with the resources that it
+    provides (shop.main:app).
+
     The first signal lets activations finish within FLOWLET_GRACE, a second one stops at once.
     """
     settings = load_settings(groups=groups or None, slots=slots)
-    logs.configure(level=settings.log_level, format=settings.log_format)
-    run(_serve(settings, load_registry(modules, settings)))
+    app = _application(modules[0]) if len(modules) == 1 else None
+    if app is None:
+        app = Flowlet(registry=load_registry(modules, settings))
+    app.run(settings)
 
 
-async def _serve(settings: Settings, registry: Registry) -> None:
-    async with open_store(settings.database_url) as store:
-        executor = Executor(store, registry, registry.provided, settings.executor())
-        with stopped_by_signals(executor.stop):
-            names = ", ".join(registry.names)
-            logger.info("executor %s runs %s on %s", settings.executor_name, names, mask(settings.database_url))
-            await executor.run()
-    logger.info("executor %s has stopped", settings.executor_name)
+def _application(spec: str) -> Flowlet | None:
+    """Return the application that a spec as ``shop.main:app`` names, or None if it names no object in a module.
 
-
-@contextmanager
-def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call ``stop`` at each SIGTERM and SIGINT while the block runs, on the running loop."""
-    loop = asyncio.get_running_loop()
-
-    def heard() -> None:
-        logger.info("told to stop; activations may end first, unless told again")
-        stop()
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(heard))
+    Raises:
+        click.UsageError: If there is no such module or object, or it is no ``Flowlet``.
+    """
+    module, colon, name = spec.partition(":")
+    if not colon or is_path(spec):
+        return None
+    importable(Path.cwd())
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end, on uvloop where that is installed."""
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main)
+        app = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise click.UsageError(f"{spec!r} cannot be loaded: {error}.") from error
+    if not isinstance(app, Flowlet):
+        raise click.UsageError(f"{spec!r} is a {type(app).__name__}, not a Flowlet application.")
+    return app
 
 
 @click.command()

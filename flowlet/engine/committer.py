@@ -70,7 +70,7 @@ class Committer:
     async def commit(self, transition: Transition) -> Transition | None:
         """Return when the transition is durable: as it was committed, or None if the lease is lost.
 
-        What comes back differs from what was given where an operator had asked for a pause meanwhile: it is PAUSED then.
+        What comes back differs from what was given where an operator asked for a pause meanwhile: then it is PAUSED.
 
         Raises:
             RejectedError: If the store refuses it; nothing of it was written.

@@ -143,7 +143,7 @@ class Executor:
                 now = self._store.clock.now()
                 self._waker.note(await self._store.instances.earliest(self._settings.groups, now=now))
                 tries = 0
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - an executor that has died runs nothing any more
                 tries += 1
                 self._note_trouble(error)
                 await self._interrupted(self._store.clock.sleep(min(0.1 * 2**tries, 2.0)))
@@ -155,7 +155,7 @@ class Executor:
             self._upkeep.out_of_touch()
         if isinstance(error, StoreUnavailableError):
             logger.warning("claiming waits, the store is away: %s", error)
-        else:  # an executor that has died runs nothing any more: it says what is wrong, and tries again
+        else:
             logger.error("claiming waits, the store answered with an error", exc_info=error)
 
     async def _interrupted(self, wait: Coroutine[Any, Any, None]) -> None:

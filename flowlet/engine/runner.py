@@ -160,9 +160,8 @@ class Runner:
 
     def _note(self, committed: Transition) -> None:
         has_parent = committed.instance.parent_id is not None
-        if committed.children or (has_parent and (committed.wakes_parent or committed.status in ENDED)):
-            self._waker.wake()
-        elif committed.status is Status.IN_PROGRESS and committed.waits_for_children:
+        tells_parent = has_parent and (committed.wakes_parent or committed.status in ENDED)
+        if committed.children or tells_parent or committed.waits_for_children:
             self._waker.wake()
         elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
             self._waker.note(committed.next_activation)

@@ -11,53 +11,96 @@ from dataclasses import dataclass, replace
 
 from flowlet.errors import UnknownInstanceError
 from flowlet.instances import DAY, Action, Instance
-from flowlet.store.connection import Connections, Session
+from flowlet.store.connection import Connections, Session, listed
 from flowlet.store.dialect import Ended, Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS, action_row, instance_from, instance_row
 
-__all__ = ["Change", "apply_changes", "change", "selected"]
+__all__ = ["LARGEST_ID", "Change", "apply_changes", "change", "change_each", "selected"]
 
 SYSTEM = ""
 """Under which executor id the ends that no executor made are counted."""
+
+LARGEST_ID = 2**63 - 1
 
 _WRITTEN = tuple(
     column
     for column in INSTANCE_COLUMNS
     if column not in ("id", "external_id", "parent_id", "created", "created_by", "children", "open_children")
 )
-_UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _WRITTEN)} WHERE id = :id"  # noqa: S608
+_UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _WRITTEN)} WHERE id = :id"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An instance before and after, and the lines of history that tell it. ``version`` is raised by the store."""
+    """An instance before and after, and the lines of history that tell it. ``version`` is set by the store.
+
+    Attributes:
+        keeps_version: Whether the commit of the activation in flight is still to match: a pause that is asked for, or
+            taken back. Every other change raises the version.
+    """
 
     before: Instance
     after: Instance
     actions: tuple[Action, ...]
+    keeps_version: bool = False
+
+    @property
+    def written(self) -> Instance:
+        """The instance as the store holds it afterwards."""
+        return replace(self.after, version=self.before.version + (not self.keeps_version))
 
 
 def selected(where: str, *, lock: str = "") -> str:
     """Return a SELECT of whole instances."""
-    return f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow WHERE {where} {lock}"  # noqa: S608 - names of this package
+    return f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow WHERE {where} {lock}"
 
 
-async def change(connections: Connections, id: int, decide: Callable[[Instance], Change], *, now: int) -> Instance:
+async def change(
+    connections: Connections, id: int, decide: Callable[[Instance], Change | None], *, now: int
+) -> Instance:
     """Lock an instance, decide, write: one transaction. Return the instance as it is then.
+
+    Args:
+        connections: Where the instance is.
+        id: Which it is.
+        decide: Says what becomes of it; None for nothing. Called again where the transaction lost against another one.
+        now: The store's time, in microseconds since 1970 UTC.
 
     Raises:
         UnknownInstanceError: If there is none of this id.
         RefusedError: Or whatever else ``decide`` raises; nothing is written then.
         StoreUnavailableError: If the database is away.
     """
+    found = await change_each(connections, [id], decide, now=now) if 0 < id <= LARGEST_ID else []
+    if not found:
+        raise UnknownInstanceError(f"no workflow has the id {id}")
+    return found[0]
 
-    async def work(session: Session) -> Instance:
-        rows = await session.rows(selected("id = :id", lock=session.dialect.for_update), {"id": id})
-        if not rows:
-            raise UnknownInstanceError(f"no workflow has the id {id}")
-        decided = decide(instance_from(rows[0]))
-        await apply_changes(session, [decided], now=now)
-        return replace(decided.after, version=decided.before.version + 1)
+
+async def change_each(
+    connections: Connections, ids: Sequence[int], decide: Callable[[Instance], Change | None], *, now: int
+) -> list[Instance]:
+    """Lock instances, decide about each, write: one transaction. Return those that there are as they are then, by id.
+
+    Args:
+        connections: Where the instances are.
+        ids: Which they are; few enough for one transaction, and unknown ones are left out.
+        decide: As for ``change``.
+        now: As for ``change``.
+
+    Raises:
+        RefusedError: Or whatever else ``decide`` raises; nothing is written then, for none of them.
+        StoreUnavailableError: If the database is away.
+    """
+
+    async def work(session: Session) -> list[Instance]:
+        binds, values = listed("id", ids)
+        # Locked in the order of their ids: two transactions that change the same instances cannot deadlock.
+        sql = selected(f"id IN ({binds}) ORDER BY id", lock=session.dialect.for_update)
+        locked = [instance_from(row) for row in await session.rows(sql, values)]
+        decided = [(instance, decide(instance)) for instance in locked]
+        await apply_changes(session, [made for _, made in decided if made is not None], now=now)
+        return [instance if made is None else made.written for instance, made in decided]
 
     return await connections.write(work)
 
@@ -66,32 +109,39 @@ async def apply_changes(session: Session, changes: Sequence[Change], *, now: int
     """Write changes whose rows the caller's transaction has locked, with all that follows for parents and counts."""
     groups = set()
     for made in sorted(changes, key=lambda made: made.before.id):
-        values = instance_row(replace(made.after, version=made.before.version + 1))
+        values = instance_row(made.written)
         await session.execute(_UPDATE, {name: values[name] for name in ("id", *_WRITTEN)})
         rows = [action_row(made.before.id, action) for action in made.actions]
         await session.insert_many("workflow_action", ACTION_COLUMNS, rows)
         groups.add(made.after.executor_group)
     await _count(session, changes)
-    await _tell_parents(session, changes, now)
+    groups |= await _tell_parents(session, changes, now)
     for group in sorted(groups):
         await session.dialect.notify(session.raw, group)
 
 
 async def _count(session: Session, changes: Sequence[Change]) -> None:
-    ended: list[Ended] = []
+    counts: dict[tuple[str, str, int], int] = {}
     for made in changes:
         for instance, step in ((made.before, -1), (made.after, 1)):
-            if instance.has_ended and made.before.has_ended != made.after.has_ended:
-                ended.append((instance.type, instance.status.value, (instance.ended or 0) // DAY, step))
+            if instance.has_ended:
+                key = (instance.type, instance.status.value, (instance.ended or 0) // DAY)
+                counts[key] = counts.get(key, 0) + step
+    ended: list[Ended] = [(*key, count) for key, count in sorted(counts.items()) if count]
     if ended:
         await session.dialect.count(session.raw, SYSTEM, ended)
 
 
-async def _tell_parents(session: Session, changes: Sequence[Change], now: int) -> None:
+async def _tell_parents(session: Session, changes: Sequence[Change], now: int) -> set[str]:
+    """Count ended children in their parents' rows, and return the groups of these parents."""
     ended: dict[int, int] = {}
     for made in changes:
         step = made.after.has_ended - made.before.has_ended
         if made.before.parent_id is not None and step:
             ended[made.before.parent_id] = ended.get(made.before.parent_id, 0) + step
-    if ended:
-        await session.dialect.follow(session.raw, Followups((), sorted(ended.items()), ()), now)
+    if not ended:
+        return set()
+    await session.dialect.follow(session.raw, Followups((), sorted(ended.items()), ()), now)
+    binds, values = listed("id", sorted(ended))
+    sql = f"SELECT DISTINCT executor_group FROM workflow WHERE id IN ({binds})"
+    return {row[0] for row in await session.rows(sql, values)}

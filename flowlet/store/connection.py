@@ -54,7 +54,7 @@ class Session:
     async def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, one statement each."""
         names = ", ".join(f":{column}" for column in columns)
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({names})"  # noqa: S608 - names from this package
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({names})"
         for row in rows:
             await self.execute(sql, dict(zip(columns, row, strict=True)))
 
@@ -123,7 +123,7 @@ class Connections:
             StoreUnavailableError: If the database is away; then nothing, or in the worst case all of it, was written.
             RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock.
         """
-        self._refuse_nesting()
+        self.refuse_nesting()
         return await self._shielded(self._attempts(lambda: self._in_transaction(work)))
 
     async def read(self, work: Callable[[Session], Awaitable[T]]) -> T:
@@ -140,7 +140,7 @@ class Connections:
         Raises:
             StoreUnavailableError: If the database is away; the outcome of a COMMIT is then unknown.
         """
-        self._refuse_nesting()
+        self.refuse_nesting()
         return await self._shielded(self._attempts(lambda: self._engine_work(work)))
 
     @contextlib.asynccontextmanager
@@ -149,7 +149,7 @@ class Connections:
 
         For handlers, whose statements run in their own task. A connection whose rollback fails is closed for good.
         """
-        self._refuse_nesting()
+        self.refuse_nesting()
         async with self._acquired() as session:
             token = _in_transaction.set(True)
             try:
@@ -161,6 +161,18 @@ class Connections:
                 raise
             finally:
                 _in_transaction.reset(token)
+
+    def refuse_nesting(self) -> None:
+        """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
+
+        Raises:
+            RuntimeError: If it would be so.
+        """
+        if self._writer is not None and _in_transaction.get():
+            raise RuntimeError(
+                "inside ctx.transaction() SQLite's only write lock is held: write through the connection that it "
+                "gives, or after its block and handler have ended"
+            )
 
     @contextlib.asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Session]:
@@ -198,7 +210,7 @@ class Connections:
     async def _rolled_back(self, session: Session) -> None:
         try:
             await session.execute("ROLLBACK")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
             if self.dialect.has_pool:
                 session.raw.close() if self.dialect.name == "mysql" else session.raw.terminate()
@@ -225,10 +237,3 @@ class Connections:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: an abandoned caller must not leave "exception was never retrieved" behind
-
-    def _refuse_nesting(self) -> None:
-        if self._writer is not None and _in_transaction.get():
-            raise RuntimeError(
-                "inside ctx.transaction() SQLite's only write lock is held: write through the connection that it "
-                "gives, or after its block and handler have ended"
-            )

@@ -13,6 +13,9 @@ from flowlet.store.connection import Connections, Session
 
 __all__ = ["DefinitionStore"]
 
+SAVES = 10
+"""How often a save loses at most against others, each of which has then saved a definition for good."""
+
 
 class DefinitionStore:
     """The table of definitions. A version whose shape changed is kept in each of its shapes."""
@@ -23,7 +26,7 @@ class DefinitionStore:
     async def save(self, definitions: Iterable[Definition], *, now: int) -> list[str]:
         """Keep the definitions that are new, and return the names of those whose version was known in another shape.
 
-        One transaction.
+        One transaction, made again where another executor that starts saves the same definitions at the same time.
         """
 
         async def work(session: Session) -> list[str]:
@@ -50,6 +53,12 @@ class DefinitionStore:
                 )
             return reshaped
 
+        for _ in range(SAVES - 1):
+            try:
+                return await self._connections.write(work)
+            except Exception as error:
+                if not self._connections.dialect.is_refusal(error):
+                    raise
         return await self._connections.write(work)
 
     async def shapes(self) -> dict[tuple[str, int], list[dict[str, Any]]]:

@@ -23,7 +23,7 @@ _COLUMNS = (
 )
 _LIVE = "status IN ('RUNNING', 'DRAINING')"
 _ORPHANED = f"""executor_id IS NOT NULL AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE})
-    ORDER BY id LIMIT :limit"""  # noqa: S608
+    ORDER BY id LIMIT :limit"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,11 @@ class ExecutorStore:
         values = {name: getattr(record, name, None) for name in _COLUMNS}
         values["executor_groups"] = orjson.dumps(record.groups).decode()
         values["workflow_types"] = orjson.dumps(record.types).decode()
-        sql = f"INSERT INTO executor ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"  # noqa: S608
+        sql = f"INSERT INTO executor ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
         await self._connections.write(lambda session: session.execute(sql, values))
 
     async def beat(self, id: str, *, lease_microseconds: int) -> int | None:
         """Prolong the lease and return the store's time; None if the executor has been given up as lost."""
-
         return await self._connections.run(lambda session: session.dialect.beat(session.raw, id, lease_microseconds))
 
     async def drain(self, id: str) -> None:
@@ -121,7 +120,7 @@ class ExecutorStore:
     async def needs_repair(self, *, now: int) -> bool:
         """Return whether some executor's lease has run out, or some instance is held by nobody that is known."""
         sql = (
-            f"SELECT 1 FROM executor WHERE {_LIVE} AND lease_until < :now UNION ALL "  # noqa: S608
+            f"SELECT 1 FROM executor WHERE {_LIVE} AND lease_until < :now UNION ALL "
             f"SELECT 1 FROM workflow WHERE executor_id IS NOT NULL "
             f"AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE}) LIMIT 1"
         )
@@ -134,20 +133,20 @@ class ExecutorStore:
 
     async def all(self, *, limit: int = 100) -> list[ExecutorRecord]:
         """Return the executors, the live ones first, then the latest."""
-        sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY lease_until DESC, id LIMIT :limit"  # noqa: S608
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY lease_until DESC, id LIMIT :limit"
         rows = await self._connections.read(lambda session: session.rows(sql, {"limit": limit}))
         return sorted(map(_record, rows), key=lambda record: not record.is_live)
 
     async def forget(self, *, before: int) -> None:
         """Delete executors that have been gone since before the given time."""
-        sql = f"DELETE FROM executor WHERE NOT {_LIVE} AND lease_until < :before"  # noqa: S608
+        sql = f"DELETE FROM executor WHERE NOT {_LIVE} AND lease_until < :before"
         await self._connections.write(lambda session: session.execute(sql, {"before": before}))
 
     async def explain_unserved(self, *, now: int) -> None:
         """Say in the reason of each due instance that no live executor serves its type, that this is so."""
 
         async def work(session: Session) -> None:
-            rows = await session.rows(f"SELECT {', '.join(_COLUMNS)} FROM executor WHERE {_LIVE}")  # noqa: S608
+            rows = await session.rows(f"SELECT {', '.join(_COLUMNS)} FROM executor WHERE {_LIVE}")
             served: dict[str, set[str]] = {}
             for record in map(_record, rows):
                 for group in record.groups:
@@ -166,13 +165,13 @@ async def _explain(session: Session, group: str, types: Sequence[str], now: int)
         f"executor_group = :group AND status IN ('NEW', 'IN_PROGRESS') AND {due} <= :due "
         f"AND priority BETWEEN 0 AND 9 AND workflow_type NOT IN ({binds}) AND reason IS NULL"
     )
-    sql = f"UPDATE workflow SET reason = :reason WHERE {where}"  # noqa: S608
+    sql = f"UPDATE workflow SET reason = :reason WHERE {where}"
     reason = f"no running executor of the group {group!r} knows this workflow"
     await session.execute(sql, {**values, "group": group, "due": now - 1_000_000, "reason": reason})
 
 
 async def _give_up(session: Session, now: int) -> list[str]:
-    sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked}"  # noqa: S608
+    sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked}"
     lost = [row[0] for row in await session.rows(sql, {"now": now})]
     for id in lost:
         await session.execute("UPDATE executor SET status = 'LOST' WHERE id = :id", {"id": id})

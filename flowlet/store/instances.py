@@ -66,15 +66,15 @@ class InstanceStore:
 
     async def earliest(self, groups: Sequence[str], *, now: int) -> int | None:
         """Return when the next instance of these groups becomes due, after ``now``; None if none is scheduled."""
-        binds, values = listed("executor_group", groups)
-        # One probe of the due index for each priority: MIN over all of them would walk the whole index.
-        leg = (
-            "SELECT MIN(next_activation) AS due FROM workflow WHERE executor_group IN ({}) AND priority = {} "  # noqa: S608
-            "AND status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND next_activation > :now"
+        # One probe of the due index for each priority and group: MIN over all of them would walk the whole index.
+        column = "due" if self._dialect.name == "mysql" else "next_activation"
+        sql = " UNION ALL ".join(
+            f"SELECT MIN({column}) AS due FROM workflow WHERE executor_group = :group_{place} AND priority = {level} "
+            f"AND status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND {column} > :now"
+            for level in LEGS
+            for place in range(len(groups))
         )
-        if self._dialect.name == "mysql":
-            leg = leg.replace("next_activation", "due")
-        sql = " UNION ALL ".join(leg.format(binds, level) for level in LEGS)
+        values = {f"group_{place}": group for place, group in enumerate(groups)}
         rows = await self._connections.read(lambda session: session.rows(sql, {**values, "now": now}))
         return min((row[0] for row in rows if row[0] is not None), default=None)
 
@@ -126,7 +126,7 @@ class InstanceStore:
 
     async def _fences(self, missing: Sequence[Transition]) -> dict[int, tuple[object, ...]]:
         binds, values = listed("id", [transition.instance.id for transition in missing])
-        sql = f"SELECT id, executor_id, token, version, pause_requested FROM workflow WHERE id IN ({binds})"  # noqa: S608
+        sql = f"SELECT id, executor_id, token, version, pause_requested FROM workflow WHERE id IN ({binds})"
         rows = await self._connections.read(lambda session: session.rows(sql, values))
         return {row[0]: row[1:] for row in rows}
 

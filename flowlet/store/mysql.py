@@ -62,8 +62,8 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
     w.modified = b.at, w.ended = b.ended
 WHERE {_FENCE}
-"""  # noqa: S608 - built from names of this module
-_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"  # noqa: S608
+"""
+_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
 # From left to right: MySQL's single-table UPDATE reads what it has just assigned.
 _END_CHILD = """
 UPDATE workflow SET
@@ -77,8 +77,8 @@ UPDATE workflow SET woken = (status = 'EXECUTING'), waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE %s END
 WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
-_INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "  # noqa: S608
-_INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "  # noqa: S608
+_INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "
+_INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "
 _TALLY = """
 INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES (%s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE ended = ended + VALUES(ended)
@@ -123,13 +123,15 @@ class MySQL:
         return now if await _count(raw, sql, (now, now + lease_microseconds, executor_id)) else None
 
     async def lock_migrations(self, raw: Any) -> None:
-        """Wait until no other process migrates this database."""
+        """Wait until no other process migrates this database; its notes about what exists are not worth a warning."""
         rows = await _rows(raw, "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)", (MIGRATION_LOCK_SECONDS,))
         if rows[0][0] != 1:
             raise TimeoutError(f"another process has been migrating for {MIGRATION_LOCK_SECONDS} seconds")
+        await _rows(raw, "SET SESSION sql_notes = 0")
 
     async def unlock_migrations(self, raw: Any) -> None:
         """Let the next process migrate."""
+        await _rows(raw, "SET SESSION sql_notes = 1")
         await _rows(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
@@ -146,7 +148,7 @@ class MySQL:
                     raw,
                     "UPDATE workflow SET status = 'EXECUTING', executor_id = %s, token = token + 1, "
                     "started = COALESCE(started, %s), waits_for_children = 0, woken = 0 "
-                    f"WHERE id IN ({ids})",  # noqa: S608 - numbers from the database
+                    f"WHERE id IN ({ids})",
                     (request.executor_id, request.now),
                 )
         return [_leased(row, request) for row in rows]
@@ -270,7 +272,7 @@ async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
 
 async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
     binds = ", ".join(["%s"] * len(names))
-    sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"  # noqa: S608
+    sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"
     return {row[0]: row[1] for row in await _rows(raw, sql, names)}
 
 
@@ -301,7 +303,7 @@ async def _lock_due(raw: Any, request: ClaimRequest, group: str, level: int, lim
     # The lower bound matters: without it MariaDB walked over every NULL of the index, which is every ended instance.
     types = ", ".join(["%s"] * len(request.types))
     sql = (
-        f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow FORCE INDEX (workflow_due) "  # noqa: S608
+        f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow FORCE INDEX (workflow_due) "
         f"WHERE executor_group = %s AND priority = %s AND due >= 0 AND due <= %s AND {_READY} "
         f"AND workflow_type IN ({types}) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED"
     )

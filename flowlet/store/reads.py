@@ -6,13 +6,11 @@ from typing import Any
 
 from flowlet.errors import UnknownInstanceError
 from flowlet.instances import Action, Instance
-from flowlet.store.changes import selected
+from flowlet.store.changes import LARGEST_ID, selected
 from flowlet.store.connection import Connections
 from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
 
 __all__ = ["Reads"]
-
-LARGEST_ID = 2**63 - 1
 
 
 class Reads:
@@ -88,7 +86,7 @@ class Reads:
     async def history(self, id: int) -> list[Action]:
         """Return the lines of an instance's history, the oldest first."""
         columns = ", ".join(("id", *ACTION_COLUMNS))
-        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id"  # noqa: S608
+        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id"
         rows = await self._connections.read(lambda session: session.rows(sql, {"id": id}))
         return [action_from(row) for row in rows]
 

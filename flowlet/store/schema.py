@@ -120,7 +120,8 @@ _PARTIAL_INDEXES = (
 )
 # MySQL has no partial index: a generated column that is NULL for whatever must not be found stands in for it.
 _MYSQL_WORKFLOW_INDEXES = """,
-    due bigint GENERATED ALWAYS AS (CASE WHEN status IN ('NEW', 'IN_PROGRESS', 'WAITING') THEN next_activation END) VIRTUAL,
+    due bigint GENERATED ALWAYS AS
+        (CASE WHEN status IN ('NEW', 'IN_PROGRESS', 'WAITING') THEN next_activation END) VIRTUAL,
     KEY workflow_due (executor_group, priority, due),
     KEY workflow_held (executor_id),
     KEY workflow_parent (parent_id),

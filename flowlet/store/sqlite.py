@@ -184,25 +184,30 @@ async def _poll_version(connection: sqlite3.Connection, wake: Callable[[], None]
 
 
 def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Sequence[Any]]:
-    values = [*request.groups, request.now, *request.types, request.limit]
+    values: dict[str, Any] = {"executor_id": request.executor_id, "now": request.now, "limit": request.limit}
+    values |= {f"group_{place}": group for place, group in enumerate(request.groups)}
+    values |= {f"type_{place}": type for place, type in enumerate(request.types)}
     sql = _claim_sql(len(request.groups), len(request.types))
-    every = [request.executor_id, request.now, *values * len(LEGS), request.limit]
-    rows: list[Sequence[Any]] = _transaction(connection, lambda: connection.execute(sql, every).fetchall())
+    rows: list[Sequence[Any]] = _transaction(connection, lambda: connection.execute(sql, values).fetchall())
     return rows
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _claim_sql(groups: int, types: int) -> str:
-    # One leg for each priority walks the due index from its oldest entry and stops at the limit.
-    leg = (
-        f"SELECT * FROM (SELECT id FROM workflow WHERE executor_group IN ({', '.join('?' * groups)}) "
-        f"AND priority = {{}} AND {_READY} AND next_activation <= ? AND workflow_type IN ({', '.join('?' * types)}) "
-        "ORDER BY next_activation LIMIT ?)"
-    )
+    # One leg for each priority and group walks the due index from its oldest entry and stops at the limit.
+    known = ", ".join(f":type_{place}" for place in range(types))
+    legs = [
+        f"SELECT * FROM (SELECT id FROM workflow WHERE executor_group = :group_{group} AND priority = {level} "
+        f"AND {_READY} AND next_activation <= :now AND workflow_type IN ({known}) "
+        "ORDER BY next_activation LIMIT :limit)"
+        for level in LEGS
+        for group in range(groups)
+    ]
     return (
-        "UPDATE workflow SET status = 'EXECUTING', executor_id = ?, token = token + 1, started = COALESCE(started, ?), "
-        f"waits_for_children = 0, woken = 0 WHERE id IN (SELECT id FROM ({' UNION ALL '.join(map(leg.format, LEGS))}) "
-        f"LIMIT ?) RETURNING {', '.join(INSTANCE_COLUMNS)}"
+        "UPDATE workflow SET status = 'EXECUTING', executor_id = :executor_id, token = token + 1, "
+        "started = COALESCE(started, :now), waits_for_children = 0, woken = 0 "
+        f"WHERE id IN (SELECT id FROM ({' UNION ALL '.join(legs)}) LIMIT :limit) "
+        f"RETURNING {', '.join(INSTANCE_COLUMNS)}"
     )
 
 

@@ -126,8 +126,10 @@ class Hand:
     async def committer(self, *, limit: int = 256, writers: int = 1) -> AsyncIterator[Committer]:
         """Give a committer of this executor."""
         committer = Committer(self._hands.store, self.id, limit=limit, writers=writers)
-        yield committer
-        await committer.close()
+        try:
+            yield committer
+        finally:
+            await committer.close()
 
 
 @asynccontextmanager

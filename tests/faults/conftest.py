@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -33,3 +34,11 @@ async def run(tmp_path: Path) -> AsyncIterator[Start]:
             return process
 
         yield start
+
+
+@pytest.fixture
+def random() -> Random:
+    """Where moments are drawn from; its seed is shown where the test fails."""
+    seed = Random().getrandbits(32)
+    print(f"seed {seed}")  # noqa: T201
+    return Random(seed)

@@ -43,6 +43,11 @@ class Process:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return not self._has_ended
+
     def having(self, text: str) -> list[str]:
         """Return the lines so far that hold the text."""
         return [line for line in self.lines if text in line]
@@ -80,8 +85,8 @@ class Process:
         print(f"--- process {self.pid} ended with {self._process.returncode}:\n{self.shown()}")  # noqa: T201
 
     def shown(self) -> str:
-        """Return its last lines."""
-        return "\n".join(self.lines[-SHOWN_LINES:])
+        """Return its last lines, without those that handlers print."""
+        return "\n".join([line for line in self.lines if not line.startswith("ran ")][-SHOWN_LINES:])
 
     async def _until(self, holds: Callable[[], bool], *, within: float) -> None:
         with contextlib.suppress(TimeoutError):

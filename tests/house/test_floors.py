@@ -15,7 +15,7 @@ FLOORS: dict[int, str] = {
         "returns mermaid svg theme layout layers placement routing lettering overlays"
     ),
     2: "store",
-    3: "engine operations doctor users",
+    3: "engine operations permitted moves edits doctor users",
     4: "web",
     5: "cli server testing client __main__",
 }

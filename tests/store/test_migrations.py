@@ -28,8 +28,10 @@ def next_migration(*statements: str) -> tuple[Migration, ...]:
 async def connected(database_url: str) -> AsyncIterator[Connections]:
     connections = Connections(database_url, dialect_of(database_url))
     await connections.open()
-    yield connections
-    await connections.close()
+    try:
+        yield connections
+    finally:
+        await connections.close()
 
 
 async def tables(connections: Connections, *names: str) -> set[str]:

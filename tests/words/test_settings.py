@@ -26,7 +26,7 @@ def test_without_any_variable_the_defaults_make_a_whole_configuration() -> None:
     assert settings.database_url == "sqlite:///flowlet.db"
     assert settings.modules == ()
     assert settings.groups == ("default",)
-    assert (settings.slots, settings.batch, settings.burst, settings.crash_limit) == (256, 256, 100, 5)
+    assert (settings.slots, settings.batch, settings.burst, settings.crash_limit) == (512, 256, 100, 5)
     assert settings.lease == settings.grace == timedelta(seconds=30)
     assert settings.poll == timedelta(seconds=15)
     assert (settings.log_level, settings.log_format) == ("INFO", "console")
@@ -81,7 +81,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FLOWLET_SLOTS", "")
     monkeypatch.setenv("FLOWLET_DATABASE_URL", "")
 
-    assert (Settings().slots, Settings().database_url) == (256, "sqlite:///flowlet.db")
+    assert (Settings().slots, Settings().database_url) == (512, "sqlite:///flowlet.db")
 
 
 def test_the_case_of_the_log_settings_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

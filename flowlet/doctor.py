@@ -1,0 +1,255 @@
+"""The doctor: looks on a live database for what must never be, and changes nothing.
+
+Every history is a path of its graph, nothing is stuck, and parents know their children (DESIGN.md, section 4: rules 4,
+5 and 6). An instance is judged only if it stood still between two looks, so that work under way raises no false alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from flowlet.clock import SECOND
+from flowlet.instances import ActionKind, Status
+from flowlet.store.examination import PathLine, Standing, paths, standings, standings_after
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.opening import Store
+
+__all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine"]
+
+PATH = "path"
+"""A history is no path of its definition's graph, or does not end where the instance is."""
+STUCK = "stuck"
+"""Nothing will ever run the instance again."""
+LEASE = "lease"
+"""An instance is held by an executor that does not live, or is not held although it is executing."""
+CHILDREN = "children"
+"""A parent's count of open children is wrong, or it waits for none."""
+UNSERVED = "unserved"
+"""A warning: instances are due, and no live executor serves them."""
+
+PAGE = 500
+"""How many instances are looked at together; it bounds the memory that an examination takes."""
+ROUNDS = 5
+"""How often an instance is looked at that moves between the looks: one that always does is not stuck."""
+SLACK = 60 * SECOND
+"""How long after the end of a lease, or after a due time, something is amiss: repair and claims take a while."""
+
+_HELD = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that must not be, or for the rule "unserved" that should not: about one instance, or the first of many.
+
+    Attributes:
+        rule: One of "path", "stuck", "lease", "children" and "unserved".
+        message: What is wrong, and the cure where there is one.
+    """
+
+    instance_id: int
+    rule: str
+    message: str
+
+
+async def examine(store: Store) -> list[Finding]:
+    """Return what is wrong with a database, by instance; it may be in use.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+    return await _Examination(store).run()
+
+
+@dataclass(slots=True)
+class _Path:
+    """Where a history leads, and the first thing that is wrong with it."""
+
+    state: str | None = None
+    fault: str | None = None
+
+
+class _Examination:
+    """One examination of one database.
+
+    Args:
+        store: The database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._edges: dict[tuple[str, int], set[tuple[str, str]]] = {}
+        self._has_read_edges = False
+        self._unserved: dict[tuple[str, str], list[int]] = {}
+
+    async def run(self) -> list[Finding]:
+        """Return every finding, by instance."""
+        findings: list[Finding] = []
+        last = 0
+        while page := await standings_after(self._store.connections, last, limit=PAGE):
+            findings += await self._look(page)
+            last = page[-1].id
+        findings += await self._still_unserved()
+        return sorted(findings, key=lambda finding: finding.instance_id)
+
+    async def _look(self, page: Sequence[Standing]) -> list[Finding]:
+        """Return the findings about instances that stand still; the others are looked at again."""
+        findings: list[Finding] = []
+        moving = {standing.id: standing for standing in page}
+        for _ in range(ROUNDS):
+            if not moving:
+                break
+            found = await self._paths(moving)
+            executors = {record.id: record for record in await self._store.executors.all(limit=10_000)}
+            now = await self._store.read_clock()
+            again = await standings(self._store.connections, list(moving))
+            for standing in again.values():
+                if _has_stood(moving[standing.id], standing):
+                    findings += _faults(standing, found[standing.id], executors, now)
+                    self._note_unserved(standing, executors, now)
+            moving = {id: standing for id, standing in again.items() if not _has_stood(moving[id], standing)}
+        return findings
+
+    async def _paths(self, instances: Mapping[int, Standing]) -> dict[int, _Path]:
+        """Return the paths of instances, read line by line."""
+        self._has_read_edges = False
+        found = {id: _Path() for id in instances}
+        async for line in paths(self._store.connections, list(instances)):
+            path = found[line.workflow_id]
+            if path.fault is None:
+                path.fault = await self._fault_of(instances[line.workflow_id], path, line)
+            path.state = line.to_state
+        return found
+
+    async def _fault_of(self, standing: Standing, path: _Path, line: PathLine) -> str | None:
+        """Return what is wrong with a line of history that follows the path so far."""
+        said = f"line {line.id} of its history, {line.kind},"
+        if path.state is None:
+            return None if line.kind == ActionKind.CREATED else f"{said} comes before the one of its creation"
+        if line.kind == ActionKind.CREATED:
+            return f"{said} creates it a second time"
+        if line.from_state != path.state:
+            return f"{said} leaves state {line.from_state!r}, but it was in {path.state!r} then"
+        version = line.version or standing.definition_version
+        if line.kind == ActionKind.FORCED or await self._permits(standing.type, version, line):
+            return None
+        edge = f"from {line.from_state!r} to {line.to_state!r}"
+        return f"{said} goes {edge}, which is no transition of {standing.type} version {version}"
+
+    async def _permits(self, type: str, version: int, line: PathLine) -> bool:
+        """Return whether a line is an edge in some stored shape of its version; one that is not stored permits all.
+
+        An executor stores its definitions before it runs them: shapes read after a line know its edge.
+        """
+        edge = (line.from_state or "", line.to_state or "")
+        if edge in self._edges.get((type, version), ()):
+            return True
+        if not self._has_read_edges:
+            self._has_read_edges = True
+            for key, shapes in (await self._store.definitions.shapes()).items():
+                self._edges[key] = {
+                    (state["name"], transition["target"])
+                    for shape in shapes
+                    for state in shape["states"]
+                    for transition in state["transitions"]
+                }
+        return edge in self._edges.get((type, version), {edge})
+
+    def _note_unserved(self, standing: Standing, executors: Mapping[str, ExecutorRecord], now: int) -> None:
+        due = standing.next_activation if standing.status in _HELD else None
+        key = (standing.type, standing.executor_group)
+        if due is None or due >= now - SLACK or _is_served(*key, executors.values(), now):
+            return
+        self._unserved.setdefault(key, [standing.id, 0])[1] += 1
+
+    async def _still_unserved(self) -> list[Finding]:
+        """Return one finding for each workflow that no executor serves now either."""
+        now = await self._store.read_clock()
+        executors = await self._store.executors.all(limit=10_000)
+        return [
+            Finding(
+                first,
+                UNSERVED,
+                f"{count:,} of {type!r} in the executor group {group!r} {'is' if count == 1 else 'are'} due for more "
+                f"than {SLACK // SECOND} s, and no live executor of this group knows this workflow; {first} is the "
+                "first. Start one: flowlet serve.",
+            )
+            for (type, group), (first, count) in self._unserved.items()
+            if not _is_served(type, group, executors, now)
+        ]
+
+
+def _has_stood(before: Standing, after: Standing) -> bool:
+    """Return whether an instance has neither moved nor been claimed, freed or changed between two looks."""
+    return (before.version, before.token, before.status) == (after.version, after.token, after.status)
+
+
+def _faults(standing: Standing, path: _Path, executors: Mapping[str, ExecutorRecord], now: int) -> Iterator[Finding]:
+    judged = (
+        (PATH, _path_fault(standing, path)),
+        (LEASE, _lease_fault(standing, executors, now)),
+        (STUCK, _standstill(standing)),
+        (CHILDREN, _children_fault(standing)),
+    )
+    for rule, fault in judged:
+        if fault is not None:
+            where = f"{standing.type}, {standing.status} in state {standing.state!r}"
+            yield Finding(standing.id, rule, f"{where}: {fault}.")
+
+
+def _path_fault(standing: Standing, path: _Path) -> str | None:
+    if path.fault is not None:
+        return path.fault
+    if path.state is None:
+        return "its history does not tell of its creation"
+    return None if path.state == standing.state else f"its history ends in state {path.state!r}"
+
+
+def _lease_fault(standing: Standing, executors: Mapping[str, ExecutorRecord], now: int) -> str | None:
+    holder = standing.executor_id
+    if standing.status != Status.EXECUTING:
+        return None if holder is None else f"the executor {holder!r} is said to hold it, although it is not executing"
+    if holder is None:
+        return "no executor holds it, although it is executing"
+    record = executors.get(holder)
+    cure = "Any running executor frees it: flowlet serve"
+    if record is None:
+        return f"the executor {holder!r} holds it, which is not on the list of executors. {cure}"
+    if record.status == "STOPPED":
+        return f"the executor {holder!r} holds it, which has stopped. {cure}"
+    overdue = now - record.lease_until
+    if overdue > SLACK:
+        return f"the executor {holder!r} holds it, whose lease ran out {overdue // SECOND:,} s ago. {cure}"
+    return None
+
+
+def _standstill(standing: Standing) -> str | None:
+    status = standing.status
+    if status == Status.PAUSED:
+        if standing.held_status not in _HELD:
+            return f"it cannot be resumed: its held status is {standing.held_status}. Cancel it, or force a move"
+        status = standing.held_status
+    waits = standing.waits_for_children and standing.open_children > 0
+    if status in (Status.NEW, Status.IN_PROGRESS) and standing.next_activation is None and not waits:
+        return "it has no next activation, and waits for no child: nothing will run it. Wake it"
+    return None
+
+
+def _children_fault(standing: Standing) -> str | None:
+    counted = standing.counted_children
+    if standing.open_children != counted:
+        return f"it counts {standing.open_children} open children, but {counted} of its children have not ended"
+    if standing.waits_for_children and not counted:
+        return "it waits for its children, but none of them is open. Wake it"
+    return None
+
+
+def _is_served(type: str, group: str, executors: Iterable[ExecutorRecord], now: int) -> bool:
+    """Return whether some executor claims instances of this workflow in this group."""
+    return any(
+        record.status == "RUNNING"
+        and record.lease_until >= now - SLACK
+        and type in record.types
+        and group in record.groups
+        for record in executors
+    )

@@ -1,0 +1,404 @@
+"""The executor: wakes at once, beats while a handler blocks, drains, and starts anew when it was given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+from flowlet.clock import StoreClock
+from flowlet.engine.executor import Executor
+from flowlet.instances import ActionKind, Instance, Status
+from flowlet.provided import Provided
+from flowlet.registry import Registry
+from flowlet.settings import ExecutorSettings
+from flowlet.states import end, state
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.opening import Store, open_store
+from tests.engine.making import one_state, workflow_module
+
+SECONDS = 20
+"""How long a test waits for what has to happen."""
+NEVER = timedelta(hours=1)
+
+
+class Running:
+    """An executor that runs in the background of a test."""
+
+    def __init__(self, store: Store, registry: Registry, executor: Executor) -> None:
+        self.store = store
+        self.registry = registry
+        self.executor = executor
+        self.task = asyncio.create_task(executor.run())
+
+    async def create(self, *, store: Store | None = None, **values: Any) -> int:
+        """Create an instance and return its id; the executor is not told."""
+        store = store or self.store
+        now = store.clock.now()
+        new = self.registry.definition("Orders").new_instance(values.pop("vars", None), now=now, **values)
+        (created,) = await store.instances.create([new], now=now)
+        return created.id
+
+    async def start(self, **values: Any) -> int:
+        """Create an instance and wake the executor."""
+        id = await self.create(**values)
+        self.executor.wake()
+        return id
+
+    async def stop(self) -> None:
+        """Stop in good order: everything that has ended is committed then."""
+        self.executor.stop()
+        await seen(self.task)
+
+    async def get(self, id: int) -> Instance:
+        return await self.store.reads.get(id)
+
+    async def kinds(self, id: int) -> list[ActionKind]:
+        return [line.kind for line in await self.store.reads.history(id)]
+
+    async def executors(self) -> list[ExecutorRecord]:
+        return await self.store.executors.all()
+
+
+@asynccontextmanager
+async def running(
+    database_url: str, module: ModuleType, *, provided: Provided | None = None, **settings: Any
+) -> AsyncIterator[Running]:
+    """Run an executor; it is stopped at the end, at once if need be."""
+    registry = Registry(provided)
+    registry.add(module)
+    given = ExecutorSettings(**{"slots": 4, "poll": NEVER, **settings})
+    async with open_store(database_url) as store:
+        run = Running(store, registry, Executor(store, registry, registry.provided, given))
+        try:
+            await seen(run.executor.is_ready.wait())
+            yield run
+        finally:
+            run.executor.stop()
+            run.executor.stop()
+            with contextlib.suppress(asyncio.CancelledError):
+                await run.task
+
+
+async def seen(awaitable: Any) -> Any:
+    """Wait for what has to happen, and fail where it does not."""
+    async with asyncio.timeout(SECONDS):
+        return await awaitable
+
+
+class Gate:
+    """A handler that says when it has begun, and ends when it may."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.was_cancelled = asyncio.Event()
+        self.runs = 0
+
+    def module(self) -> ModuleType:
+        async def check() -> str:
+            self.runs += 1
+            self.begun.set()
+            try:
+                await self.may_end.wait()
+            except asyncio.CancelledError:
+                self.was_cancelled.set()
+                raise
+            return "done"
+
+        return workflow_module(**one_state(check))
+
+
+async def test_a_create_in_the_same_process_is_run_at_once(database_url: str) -> None:
+    gate = Gate()
+    async with running(database_url, gate.module()) as run:
+        id = await run.start()
+
+        await seen(gate.begun.wait())
+        gate.may_end.set()
+        await run.stop()
+
+        assert (await run.get(id)).status is Status.FINISHED
+
+
+async def test_a_create_by_another_process_is_run_at_once(database_url: str) -> None:
+    gate = Gate()
+    gate.may_end.set()
+    async with running(database_url, gate.module()) as run, open_store(database_url) as other:
+        await run.create(store=other)
+
+        await seen(gate.begun.wait())
+
+
+async def test_a_timer_is_run_when_it_is_due(database_url: str) -> None:
+    ran = asyncio.Event()
+
+    @state(start=True, next=["later"])
+    async def begin() -> Any:
+        return later.after("50ms")
+
+    @state(next=["done"])
+    async def later() -> None:
+        ran.set()
+
+    async with running(database_url, workflow_module(begin=begin, later=later, done=end())) as run:
+        await run.start()
+
+        await seen(ran.wait())
+
+
+async def test_stopping_lets_what_runs_finish_and_leaves_the_list(database_url: str) -> None:
+    gate = Gate()
+    async with running(database_url, gate.module()) as run:
+        id = await run.start()
+        await seen(gate.begun.wait())
+
+        run.executor.stop()
+        gate.may_end.set()
+        await seen(run.task)
+
+        assert (await run.get(id)).status is Status.FINISHED
+        assert [one.status for one in await run.executors()] == ["STOPPED"]
+
+
+async def test_what_does_not_finish_within_the_grace_period_is_handed_back(database_url: str) -> None:
+    gate = Gate()
+    async with running(database_url, gate.module(), grace=timedelta(milliseconds=20)) as run:
+        id = await run.start()
+        await seen(gate.begun.wait())
+        token = (await run.get(id)).token
+
+        await run.stop()
+
+        instance = await run.get(id)
+        assert (instance.status, instance.executor_id, instance.token) == (Status.IN_PROGRESS, None, token + 1)
+        assert instance.next_activation is not None
+        assert instance.next_activation <= run.store.clock.now()
+        assert await run.kinds(id) == [ActionKind.CREATED, ActionKind.RELEASED]
+
+
+async def test_a_second_stop_does_not_wait_for_the_grace_period(database_url: str) -> None:
+    gate = Gate()
+    async with running(database_url, gate.module(), grace=NEVER) as run:
+        id = await run.start()
+        await seen(gate.begun.wait())
+
+        run.executor.stop()
+        await run.stop()
+
+        assert gate.was_cancelled.is_set()
+        assert (await run.get(id)).status is Status.IN_PROGRESS
+
+
+async def test_an_executor_that_drains_hands_back_an_instance_between_two_states(database_url: str) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @state(start=True, next=["second"])
+    async def first() -> None:
+        begun.set()
+        await may_end.wait()
+
+    @state(next=["done"])
+    async def second() -> None: ...
+
+    async with running(database_url, workflow_module(first=first, second=second, done=end())) as run:
+        id = await run.start()
+        await seen(begun.wait())
+
+        run.executor.stop()
+        await seen(drains(run))
+        may_end.set()
+        await seen(run.task)
+
+        instance = await run.get(id)
+        assert (instance.state, instance.status, instance.executor_id) == ("second", Status.IN_PROGRESS, None)
+
+
+async def drains(run: Running) -> None:
+    """Return when the executor is known to claim no more."""
+    while [one.status for one in await run.executors()] != ["DRAINING"]:
+        pass
+
+
+async def test_a_stopped_executor_leaves_work_that_others_can_go_on_with(database_url: str) -> None:
+    gate = Gate()
+    async with running(database_url, gate.module(), grace=timedelta(0)) as run:
+        id = await run.start()
+        await seen(gate.begun.wait())
+        await run.stop()
+
+        gate.begun.clear()
+        gate.may_end.set()
+        async with running(database_url, gate.module()) as next_run:
+            await seen(gate.begun.wait())
+            await next_run.stop()
+
+            assert (await next_run.get(id)).status is Status.FINISHED
+
+
+class Opened:
+    """A resource that counts how often it was opened and closed."""
+
+    def __init__(self) -> None:
+        self.opened = self.closed = 0
+
+
+async def test_resources_are_opened_once_and_closed_at_the_stop(database_url: str) -> None:
+    resource, provided, used = Opened(), Provided(), []
+
+    @provided.provide
+    async def factory() -> AsyncIterator[Opened]:
+        resource.opened += 1
+        yield resource
+        resource.closed += 1
+
+    ran = asyncio.Event()
+
+    async def check(given: Opened) -> str:
+        used.append(given.closed)
+        if len(used) == 3:
+            ran.set()
+        return "done"
+
+    async with running(database_url, workflow_module(**one_state(check)), provided=provided) as run:
+        for _ in range(3):
+            await run.start()
+        await seen(ran.wait())
+        await run.stop()
+
+    assert (resource.opened, resource.closed, used) == (1, 1, [0, 0, 0])
+
+
+async def test_the_lease_is_prolonged_while_a_handler_blocks_the_loop(database_url: str) -> None:
+    may_end, is_blocked = threading.Event(), threading.Event()
+    leases: list[int] = []
+
+    async def check() -> str:
+        is_blocked.set()
+        assert may_end.wait(SECONDS), "the lease was not prolonged"
+        return "done"
+
+    async def look_twice() -> None:
+        async with open_store(database_url, migrate=False) as store:
+            while len(leases) < 2:
+                (record,) = await store.executors.all()
+                if record.lease_until not in leases:
+                    leases.append(record.lease_until)
+
+    def watch() -> None:
+        is_blocked.wait(SECONDS)
+        asyncio.run(asyncio.wait_for(look_twice(), SECONDS))
+        may_end.set()
+
+    async with running(database_url, workflow_module(**one_state(check)), lease=timedelta(seconds=0.6)) as run:
+        id = await run.start()
+        await seen(asyncio.to_thread(watch))
+        await run.stop()
+
+        assert leases == sorted(leases)
+        assert (await run.get(id)).status is Status.FINISHED
+
+
+async def test_an_executor_that_was_given_up_stops_its_activations_and_goes_on_under_a_fresh_id(
+    database_url: str,
+) -> None:
+    gate = Gate()
+    async with running(database_url, gate.module(), lease=timedelta(seconds=0.6)) as run:
+        id = await run.start()
+        await seen(gate.begun.wait())
+        first = (await run.get(id)).executor_id
+        gate.begun.clear()
+
+        await give_up(run)
+        await seen(gate.was_cancelled.wait())
+        await seen(gate.begun.wait())
+        gate.may_end.set()
+        await run.stop()
+
+        instance = await run.get(id)
+        assert instance.status is Status.FINISHED
+        assert gate.runs == 2
+        kinds = await run.kinds(id)
+        assert kinds == [ActionKind.CREATED, ActionKind.REPAIRED, ActionKind.TRANSITION]
+        statuses = {one.id: one.status for one in await run.executors()}
+        assert statuses.pop(str(first)) == "LOST"
+        assert list(statuses.values()) == ["STOPPED"]
+
+
+async def give_up(run: Running) -> None:
+    """Mark the executor as lost, as another one does whose repair finds its lease run out."""
+    sql = "UPDATE executor SET status = 'LOST'"
+    await run.store.connections.write(lambda session: session.execute(sql))
+
+
+async def test_timers_go_by_the_databases_clock_although_the_machines_own_is_wrong(database_url: str) -> None:
+    ran = asyncio.Event()
+    times: list[int] = []
+
+    async def check() -> str:
+        ran.set()
+        return "done"
+
+    async with open_store(database_url) as right, open_store(database_url, clock=wrong_clock()) as store:
+        registry = Registry()
+        registry.add(workflow_module(**one_state(check)))
+        run = Running(store, registry, Executor(store, registry, settings=ExecutorSettings(slots=4, poll=NEVER)))
+        await seen(run.executor.is_ready.wait())
+        times += [right.clock.now(), store.clock.now()]
+        id = await run.create(store=right)
+        run.executor.wake()
+        await seen(ran.wait())
+        await run.stop()
+
+        instance = await run.get(id)
+        assert abs(times[0] - times[1]) < 5_000_000
+        assert instance.ended is not None
+        assert abs(instance.ended - times[0]) < 30_000_000
+
+
+def wrong_clock() -> StoreClock:
+    """Return the clock of a machine whose own is a day behind."""
+    clock = StoreClock()
+    clock.set(clock.now() - 86_400_000_000)
+    return clock
+
+
+async def test_an_executor_that_does_not_know_a_workflow_leaves_it_and_runs_the_others(database_url: str) -> None:
+    gate = Gate()
+    gate.may_end.set()
+    async with running(database_url, gate.module()) as run:
+        stranger = await run.create()
+        rename = "UPDATE workflow SET workflow_type = 'Unknown' WHERE id = :id"
+        await run.store.connections.write(lambda session: session.execute(rename, {"id": stranger}))
+        known = await run.start()
+
+        await seen(gate.begun.wait())
+        await run.stop()
+
+        assert (await run.get(known)).status is Status.FINISHED
+
+
+async def test_more_instances_than_slots_are_all_run(database_url: str) -> None:
+    left = 30
+    all_ran = asyncio.Event()
+
+    async def check() -> str:
+        nonlocal left
+        left -= 1
+        if not left:
+            all_ran.set()
+        return "done"
+
+    async with running(database_url, workflow_module(**one_state(check)), slots=3) as run:
+        for _ in range(30):
+            await run.create()
+        run.executor.wake()
+        await seen(all_ran.wait())
+        await run.stop()
+
+        assert await run.store.reads.counts() == {("Orders", "FINISHED"): 30}

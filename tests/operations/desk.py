@@ -1,0 +1,147 @@
+"""A desk: operations on a database, beside executors that are moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+from flowlet.context import Context
+from flowlet.errors import Fail
+from flowlet.instances import Action, Instance, Status
+from flowlet.operations import Operations
+from flowlet.registry import Registry
+from flowlet.retry import Retry
+from flowlet.states import Workflow, end, error, manual, state
+from flowlet.transitions import Next, child
+from tests.engine.hands import Hand, Hands, opened
+
+__all__ = ["CLERK", "Desk", "families", "opened_desk", "orders"]
+
+CLERK = "ada"
+
+
+class Order(BaseModel):
+    way: str = "charge"
+    amount: int = 1
+
+
+class Decision(BaseModel):
+    comment: str = ""
+    score: int = 0
+
+
+def orders() -> ModuleType:
+    """Return a workflow whose variable ``way`` says where an instance goes: charge, later, review, fail or stumble."""
+
+    @state(start=True, next=["review", "charge"])
+    async def check(order: Order) -> Next:
+        if order.way == "review":
+            return review
+        return charge.after("1 hour") if order.way == "later" else charge
+
+    @manual(
+        next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected"
+    )
+    async def review(decision: Decision, ctx: Context) -> None:
+        ctx.log(f"{ctx.username}: {decision.comment}")
+
+    @state(next=["sign", "delivered", "unpaid"])
+    async def charge(order: Order) -> Next:
+        if order.way == "fail":
+            raise Fail("the card was refused")
+        if order.way == "stumble":
+            raise RuntimeError("the bank is away")
+        return delivered
+
+    @manual(next=["delivered"])
+    async def sign() -> None: ...
+
+    delivered, rejected, unpaid = end("It has arrived."), end("Turned down."), error("The customer could not pay.")
+    module = ModuleType("orders", "Take an order.")
+    workflow = Workflow("Orders", vars=Order, retry=Retry(limit=3, min="1h", max="1h"))
+    members = {"check": check, "review": review, "charge": charge, "sign": sign, "workflow": workflow}
+    vars(module).update(members, delivered=delivered, rejected=rejected, unpaid=unpaid)
+    return module
+
+
+def families() -> ModuleType:
+    """Return a workflow whose variable ``children`` names the workflows of the children that it spawns and waits for."""
+
+    @state(start=True, next=["gather"])
+    async def spread(ctx: Context) -> Next:
+        return gather.spawn(child(name) for name in ctx.vars["children"]).when_children_end()
+
+    @state(next=["over"])
+    async def gather() -> None: ...
+
+    module = ModuleType("families", "Parents and children.")
+    vars(module).update(spread=spread, gather=gather, over=end(), workflow=Workflow("Families"))
+    return module
+
+
+class Desk:
+    """Operations on one database, one executor that is moved by hand, and instances in whatever status is wanted."""
+
+    def __init__(self, hands: Hands, hand: Hand) -> None:
+        self.hands = hands
+        self.hand = hand
+        self.wakes = 0
+        self.operations = Operations(hands.store, hands.registry, wake=self._woken)
+        self.strange = Operations(hands.store, Registry())
+        """Operations of a process that knows no workflow."""
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    async def get(self, id: int) -> Instance:
+        return await self.hands.get(id)
+
+    async def last(self, id: int) -> Action:
+        """Return the last line of an instance's history."""
+        return (await self.hands.history(id))[-1]
+
+    async def start(self, **values: Any) -> int:
+        """Create an instance of Orders with these variables and return its id."""
+        return await self.hands.create(vars=values)
+
+    async def drive(self, id: int) -> Instance:
+        """Let the executor run an instance until it gives up its lease."""
+        while (await self.hand.move(id)).status == Status.EXECUTING:
+            await self.hands.execute(
+                "UPDATE workflow SET status = 'IN_PROGRESS', executor_id = NULL WHERE id = :id", {"id": id}
+            )
+        return await self.get(id)
+
+    async def at(self, status: Status) -> Instance:
+        """Return a new instance of Orders that stands so."""
+        ways = {Status.IN_PROGRESS: "later", Status.WAITING: "review", Status.FAILED: "fail"}
+        id = await self.start(way=ways.get(status, "charge"))
+        if status == Status.EXECUTING:
+            await self.hand.claim_one(id)
+        elif status == Status.PAUSED:
+            await self.operations.pause(id, username=CLERK)
+        elif status == Status.CANCELLED:
+            await self.operations.cancel(id, username=CLERK)
+        elif status != Status.NEW:
+            await self.drive(id)
+        instance = await self.get(id)
+        assert instance.status == status
+        return instance
+
+    async def family(self, *children: str) -> tuple[int, list[int]]:
+        """Return a parent that waits for its children, and these."""
+        parent = await self.hands.create("Families", vars={"children": list(children)})
+        await self.hand.move(parent)
+        return parent, [one.id for one in await self.hands.store.reads.children(parent)]
+
+
+@asynccontextmanager
+async def opened_desk(database_url: str) -> AsyncIterator[Desk]:
+    """Open a database with Orders and Families."""
+    async with opened(database_url, orders(), families()) as hands:
+        await hands.store.definitions.save(hands.registry.definitions, now=hands.clock.now())
+        yield Desk(hands, await hands.hand())

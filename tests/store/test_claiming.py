@@ -1,0 +1,243 @@
+"""Creating and claiming: one instance for each external id, one lease for each instance, the right ones first."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flowlet.clock import VirtualClock
+from flowlet.definition import Definition
+from flowlet.instances import ActionKind, Instance, Status
+from flowlet.registry import Registry
+from flowlet.states import end, manual, state
+from flowlet.store.dialect import ClaimRequest
+from flowlet.store.opening import open_store
+from flowlet.transitions import Next
+from tests.engine.hands import Hands, opened
+from tests.engine.making import SECOND, one_state, workflow_module
+
+
+async def finishing() -> str:
+    return "done"
+
+
+@manual(start=True, next=["done"], deadline="1 hour", on_deadline="done")
+async def asking() -> None: ...
+
+
+ORDERS = workflow_module(**one_state(finishing))
+QUESTIONS = workflow_module(asking=asking, done=end())
+
+
+def definition() -> Definition:
+    return Registry().add(ORDERS)
+
+
+def ids(instances: list[Instance]) -> list[int]:
+    return [instance.id for instance in instances]
+
+
+async def test_what_is_due_is_leased_under_a_new_token(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        id = await hands.create()
+        before = await hands.get(id)
+
+        (claimed,) = await hand.claim()
+
+        assert claimed.id == id
+        assert (claimed.status, claimed.executor_id) == (Status.EXECUTING, "executor-a")
+        assert claimed.token == before.token + 1
+        assert (claimed.started, claimed.created) == (hands.clock.now(), before.created)
+
+
+async def test_a_claim_returns_rows_as_it_has_left_them(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        id = await hands.create(vars={"a": 1}, key="k", priority=3)
+
+        claimed = await hand.claim_one(id)
+
+        assert claimed == await hands.get(id)
+
+
+async def test_an_instance_is_claimed_once(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        first, second = await hands.hand("executor-a"), await hands.hand("executor-b")
+        id = await hands.create()
+
+        assert ids(await first.claim()) == [id]
+        assert await second.claim() == []
+
+
+async def test_claims_that_race_share_what_is_due(database_url: str) -> None:
+    clock = VirtualClock()
+    async with opened(database_url, ORDERS, clock=clock) as hands, open_store(database_url, clock=clock) as other:
+        created = [await hands.create() for _ in range(20)]
+        claims = [
+            store.instances.claim(ClaimRequest(f"executor-{number}", ("default",), ("Orders",), 7, clock.now()))
+            for number in range(3)
+            for store in (hands.store, other)
+        ]
+
+        shares = await asyncio.gather(*claims)
+
+        leased = [id for share in shares for id in ids(share)]
+        assert sorted(leased) == created
+        assert max(map(len, shares)) <= 7
+
+
+async def test_no_more_is_claimed_than_asked_for(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        created = [await hands.create() for _ in range(5)]
+
+        first, second = await hand.claim(3), await hand.claim(3)
+
+        assert sorted(ids(first) + ids(second)) == created
+        assert (len(first), len(second)) == (3, 2)
+
+
+async def test_the_higher_priority_comes_first_then_the_longer_due(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        order = []
+        for priority in (0, 5, 0, 9, 5):
+            order.append(await hands.create(priority=priority))
+            hands.clock.advance(SECOND)
+
+        claimed = [ids(await hand.claim(1))[0] for _ in order]
+
+        assert claimed == [order[3], order[1], order[4], order[0], order[2]]
+
+
+async def test_the_higher_priority_fills_a_claim_first(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        low = [await hands.create(priority=0) for _ in range(3)]
+        high = [await hands.create(priority=9) for _ in range(3)]
+
+        claimed = await hand.claim(4)
+
+        assert set(high) < set(ids(claimed))
+        assert len(set(low) & set(ids(claimed))) == 1
+
+
+async def test_only_the_groups_that_an_executor_serves_are_claimed(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        plain, mail, pdf = [await hands.create(group=group) for group in ("default", "mail", "pdf")]
+
+        assert ids(await hand.claim()) == [plain]
+        assert sorted(ids(await hand.claim(groups=("mail", "pdf")))) == [mail, pdf]
+
+
+async def test_only_workflows_that_an_executor_knows_are_claimed(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        await hands.create()
+        request = ClaimRequest("executor-a", ("default",), ("Another",), 10, hands.clock.now())
+
+        assert await hands.store.instances.claim(request) == []
+
+
+async def test_a_timer_is_claimed_when_it_is_due_and_not_before(database_url: str) -> None:
+    @state(start=True, next=["check"])
+    async def begin() -> Next:
+        return check.after("1 minute")
+
+    @state(next=["done"])
+    async def check() -> None: ...
+
+    async with opened(database_url, workflow_module(begin=begin, check=check, done=end())) as hands:
+        hand = await hands.hand()
+        id = await hands.create()
+        await hand.move(id)
+
+        hands.clock.advance(60 * SECOND - 1)
+        assert await hand.claim() == []
+        hands.clock.advance(1)
+        assert ids(await hand.claim()) == [id]
+
+
+async def test_a_question_is_claimed_when_its_deadline_has_come(database_url: str) -> None:
+    async with opened(database_url, QUESTIONS) as hands:
+        hand = await hands.hand()
+        id = await hands.create()
+        assert await hand.claim() == []
+
+        hands.clock.advance(3600 * SECOND)
+
+        assert ids(await hand.claim()) == [id]
+
+
+async def test_the_earliest_due_time_is_that_of_the_next_instance_of_these_groups(database_url: str) -> None:
+    async with opened(database_url, QUESTIONS) as hands:
+        now = hands.clock.now()
+        await hands.create(priority=0)
+        hands.clock.advance(SECOND)
+        await hands.create(priority=9)
+        await hands.create(group="mail")
+
+        earliest = hands.store.instances.earliest
+
+        assert await earliest(("default", "mail"), now=now) == now + 3600 * SECOND
+        assert await earliest(("mail",), now=now) == now + 3601 * SECOND
+        assert await earliest(("default", "mail"), now=now + 3601 * SECOND) is None
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "CANCELLED", "PAUSED", "EXECUTING"])
+async def test_what_is_not_to_run_is_not_claimed(database_url: str, status: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        hand = await hands.hand()
+        await hands.create()
+        await hands.execute("UPDATE workflow SET status = :status", {"status": status})
+
+        assert await hand.claim() == []
+
+
+async def test_creating_twice_with_one_external_id_gives_the_first_instance(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        first = await hands.create(external_id="order-1", vars={"a": 1})
+
+        second = await hands.create(external_id="order-1", vars={"a": 2})
+
+        assert second == first
+        assert (await hands.get(first)).variables == {"a": 1}
+        assert len(await hands.history(first, ActionKind.CREATED)) == 1
+
+
+async def test_one_external_id_twice_in_one_create_gives_one_instance(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        names = ("order-1", "order-2", "order-1")
+        news = [definition().new_instance(None, now=0, external_id=name) for name in names]
+
+        created = await hands.store.instances.create(news, now=0)
+
+        assert [one.is_new for one in created] == [True, True, False]
+        assert created[0].id == created[2].id != created[1].id
+
+
+async def test_clients_that_race_with_one_external_id_get_one_instance(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands, open_store(database_url, clock=hands.clock) as other:
+        new = definition().new_instance(None, now=0, external_id="order-1")
+
+        created = await asyncio.gather(
+            *(store.instances.create([new], now=0) for _ in range(10) for store in (hands.store, other))
+        )
+
+        assert len({one.id for (one,) in created}) == 1
+        assert sum(one.is_new for (one,) in created) == 1
+        assert await rows_of(hands, "workflow") == await rows_of(hands, "workflow_action") == 1
+
+
+async def test_names_differ_by_case_and_by_accents(database_url: str) -> None:
+    async with opened(database_url, ORDERS) as hands:
+        created = {await hands.create(external_id=name) for name in ("order", "Order", "ördér")}
+
+        assert len(created) == 3
+
+
+async def rows_of(hands: Hands, table: str) -> Any:
+    return (await hands.rows(f"SELECT COUNT(*) FROM {table}"))[0][0]
