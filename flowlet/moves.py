@@ -111,13 +111,13 @@ def moved(instance: Instance, definition: Definition, move: Move, by: By) -> Cha
     return Change(instance, _standing_in(instance, target, move, by), (action,))
 
 
-def paused(instance: Instance, by: By, *, reason: str | None) -> Change:
+def paused(instance: Instance, definition: Definition | None, by: By, *, reason: str | None) -> Change:
     """Return what a pause makes of an instance: PAUSED, or a request to its running activation, which ends first.
 
     Raises:
         RefusedError: If it has ended, is paused, or is asked to pause already.
     """
-    refuse_unless(Operation.PAUSE, instance, None, now=by.at)
+    refuse_unless(Operation.PAUSE, instance, definition, now=by.at)
     action = line(ActionKind.PAUSED, instance, by, text=_text(reason))
     if instance.status == Status.EXECUTING:
         after = replace(instance, pause_requested=True, modified=by.at)
@@ -126,13 +126,13 @@ def paused(instance: Instance, by: By, *, reason: str | None) -> Change:
     return Change(instance, after, (action,))
 
 
-def resumed(instance: Instance, by: By) -> Change:
+def resumed(instance: Instance, definition: Definition | None, by: By) -> Change:
     """Return what resuming makes of an instance: the status it was held in, or no request to pause any more.
 
     Raises:
         RefusedError: If it is neither paused nor asked to pause.
     """
-    refuse_unless(Operation.RESUME, instance, None, now=by.at)
+    refuse_unless(Operation.RESUME, instance, definition, now=by.at)
     action = line(ActionKind.RESUMED, instance, by)
     if instance.status == Status.EXECUTING:
         after = replace(instance, pause_requested=False, modified=by.at)
@@ -141,13 +141,13 @@ def resumed(instance: Instance, by: By) -> Change:
     return Change(instance, replace(instance, status=held, held_status=None, modified=by.at), (action,))
 
 
-def cancelled(instance: Instance, by: By, *, reason: str | None) -> Change:
+def cancelled(instance: Instance, definition: Definition | None, by: By, *, reason: str | None) -> Change:
     """Return what a cancel makes of an instance: ended at once, whoever holds it.
 
     Raises:
         RefusedError: If it has ended already.
     """
-    refuse_unless(Operation.CANCEL, instance, None, now=by.at)
+    refuse_unless(Operation.CANCEL, instance, definition, now=by.at)
     action = line(ActionKind.CANCELLED, instance, by, text=_text(reason))
     after = replace(
         _taken(instance),
@@ -183,13 +183,13 @@ def retried(instance: Instance, definition: Definition | None, by: By) -> Change
     return Change(instance, replace(after, attempt=0, streak=0, crashes=0, reason=None, ended=None), (action,))
 
 
-def woken(instance: Instance, by: By) -> Change:
+def woken(instance: Instance, definition: Definition | None, by: By) -> Change:
     """Return what "run now" makes of an instance: due at once, without waiting for its timer or its children.
 
     Raises:
         RefusedError: If it waits for neither.
     """
-    refuse_unless(Operation.WAKE, instance, None, now=by.at)
+    refuse_unless(Operation.WAKE, instance, definition, now=by.at)
     after = replace(instance, next_activation=by.at, waits_for_children=False, modified=by.at)
     return Change(instance, after, (line(ActionKind.WOKEN, instance, by),))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -175,7 +174,7 @@ class Operations:
             RefusedError: If it has ended, or is paused or asked to pause already.
         """
         by = self._by(username)
-        return await self._change(id, partial(paused, by=by, reason=reason), by)
+        return await self._change(id, lambda instance: paused(instance, self._known(instance), by, reason=reason), by)
 
     async def resume(self, id: int, *, username: str) -> Instance:
         """Let a paused instance go on where it was held, or take back a pause that has not come into effect.
@@ -184,7 +183,7 @@ class Operations:
             RefusedError: If it is neither paused nor asked to pause.
         """
         by = self._by(username)
-        return await self._change(id, partial(resumed, by=by), by)
+        return await self._change(id, lambda instance: resumed(instance, self._known(instance), by), by)
 
     async def cancel(
         self, id: int, *, username: str, reason: str | None = None, with_children: bool = False
@@ -206,7 +205,7 @@ class Operations:
         def decide(instance: Instance) -> Change | None:
             if instance.has_ended and with_children and instance.open_children:
                 return None
-            return cancelled(instance, by, reason=reason)
+            return cancelled(instance, self._known(instance), by, reason=reason)
 
         instance = await self._change(id, decide, by)
         if with_children:
@@ -229,7 +228,7 @@ class Operations:
             RefusedError: If it waits for none of these.
         """
         by = self._by(username)
-        return await self._change(id, partial(woken, by=by), by)
+        return await self._change(id, lambda instance: woken(instance, self._known(instance), by), by)
 
     async def edit_variables(
         self,
@@ -271,7 +270,7 @@ class Operations:
         """Cancel all that descends from an instance, level by level: who is cancelled has no more children."""
 
         def decide(instance: Instance) -> Change | None:
-            return None if instance.has_ended else cancelled(instance, by, reason=reason)
+            return None if instance.has_ended else cancelled(instance, self._known(instance), by, reason=reason)
 
         level = [id]
         while level:

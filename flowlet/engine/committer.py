@@ -120,9 +120,18 @@ class Committer:
                 tries += 1
                 logger.warning("the store is away, %d transitions wait %s s: %s", len(batch), delay, error)
                 await self._store.clock.sleep(delay)
-            except Exception as error:  # noqa: BLE001 - whatever the driver raises about one row's values
-                await self._divide(batch, error)
-                return
+            except Exception as error:
+                if len(batch) > 1:
+                    # Find the row that the database refuses, so that it fails its own instance and not the others.
+                    await self._write(batch[: len(batch) // 2])
+                    await self._write(batch[len(batch) // 2 :])
+                    return
+                tries += 1
+                if self._store.instances.is_refusal(error) or tries == len(BACKOFF_SECONDS):
+                    _reject(batch[0], error)
+                    return
+                logger.exception("a transition of workflow %d waits", batch[0].transition.instance.id)
+                await self._store.clock.sleep(BACKOFF_SECONDS[tries])
 
     async def _settle(self, batch: Sequence[_Pending]) -> list[_Pending]:
         """Commit once; return what has to be sent again because a pause came or went meanwhile."""
@@ -137,20 +146,15 @@ class Committer:
                 _resolve(pending, pending.transition if verdict is Verdict.COMMITTED else None)
         return again
 
-    async def _divide(self, batch: Sequence[_Pending], error: Exception) -> None:
-        """Find the row that the database refuses, so that it fails its own instance and not the others."""
-        if len(batch) == 1:
-            if not batch[0].done.done():
-                batch[0].done.set_exception(RejectedError(error))
-            return
-        middle = len(batch) // 2
-        await self._write(batch[:middle])
-        await self._write(batch[middle:])
-
 
 def _resolve(pending: _Pending, result: Transition | None) -> None:
     if not pending.done.done():  # its activation may have been cancelled meanwhile
         pending.done.set_result(result)
+
+
+def _reject(pending: _Pending, error: Exception) -> None:
+    if not pending.done.done():
+        pending.done.set_exception(RejectedError(error))
 
 
 def paused(transition: Transition) -> Transition:

@@ -60,6 +60,7 @@ class Executor:
         self._settings = settings or ExecutorSettings()
         self._random = random or Random()  # noqa: S311 - jitter
         self._waker = Waker(store.clock)
+        self._schedule = _Schedule(store, self._settings)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
         self._lost = asyncio.Event()
@@ -71,8 +72,11 @@ class Executor:
         self.largest_batch = 0
 
     def wake(self) -> None:
-        """Look for due instances at once: for creates and wakes in the same process."""
+        """Look at once for what is due, and for what is no longer ours: somebody has written to the store."""
+        self._schedule.is_stale = True
         self._waker.wake()
+        if self._upkeep is not None:
+            self._upkeep.look_soon()
 
     def stop(self) -> None:
         """Begin to drain: claim no more, let activations finish within the grace period. Called again: stop at once."""
@@ -90,18 +94,28 @@ class Executor:
         now = await self._store.read_clock()
         for name in await self._store.definitions.save(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
+        dialect = self._store.connections.dialect
+        heard = self._waker.wake if dialect.polls else self.wake
         async with self._provided:
-            watch = await self._store.connections.dialect.watch(
-                self._store.url, self._settings.groups, self._waker.wake
-            )
+            watch = await dialect.watch(self._store.url, self._settings.groups, heard)
             try:
                 while not self._stopping.is_set():
-                    self._lost.clear()
-                    async with self._incarnation() as (runner, committer, id):
-                        await self._claim_until_stopped(runner)
-                        await self._drain(runner, committer, id)
+                    await self._live()
             finally:
                 await watch()
+
+    async def _live(self) -> None:
+        """Run under one executor id, until stopped or given up as lost."""
+        self._lost.clear()
+        try:
+            async with self._incarnation() as (runner, committer, id):
+                await self._claim_until_stopped(runner)
+                await self._drain(runner, committer, id)
+        except StoreUnavailableError as error:
+            if not self.is_ready.is_set():
+                raise
+            self._note_trouble(error)
+            await self._interrupted(self._store.clock.sleep(1.0))
 
     @contextlib.asynccontextmanager
     async def _incarnation(self) -> AsyncIterator[tuple[Runner, Committer, str]]:
@@ -135,20 +149,21 @@ class Executor:
 
     async def _claim_until_stopped(self, runner: Runner) -> None:
         tries = 0
+        poll = self._settings.poll.total_seconds()
         while not (self._stopping.is_set() or self._lost.is_set()):
             try:
-                if await runner.claim():
+                claimed = await runner.claim()
+                if claimed.may_be_more:
                     await self._interrupted(runner.wait_for_room())
                     continue
-                now = self._store.clock.now()
-                self._waker.note(await self._store.instances.earliest(self._settings.groups, now=now))
+                self._waker.note(await self._schedule.next_due(anew=claimed.number > 0))
                 tries = 0
             except Exception as error:  # noqa: BLE001 - an executor that has died runs nothing any more
                 tries += 1
                 self._note_trouble(error)
                 await self._interrupted(self._store.clock.sleep(min(0.1 * 2**tries, 2.0)))
                 continue
-            await self._waker.sleep(self._settings.poll.total_seconds())
+            await self._waker.sleep(poll)
 
     def _note_trouble(self, error: Exception) -> None:
         if self._upkeep is not None:
@@ -170,7 +185,7 @@ class Executor:
         if self._lost.is_set():
             runner.forget(list(runner.running))
             await committer.abandon()
-            await runner.settle()
+            await runner.settle(timeout=5)
             return
         logger.info("executor %s stops: %d activations are running", id, len(runner.running))
         with contextlib.suppress(StoreUnavailableError):
@@ -221,6 +236,27 @@ class Executor:
             beat=now,
             lease_until=now + microseconds(self._settings.lease),
         )
+
+
+class _Schedule:
+    """When the next instance is due; asked of the store again only where that may have changed."""
+
+    def __init__(self, store: Store, settings: ExecutorSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._next: int | None = None
+        self._asked = 0.0
+        self.is_stale = True
+
+    async def next_due(self, *, anew: bool) -> int | None:
+        clock = self._store.clock
+        is_old = clock.elapsed() - self._asked >= self._settings.poll.total_seconds()
+        has_passed = self._next is not None and self._next <= clock.now()
+        if anew or is_old or has_passed or self.is_stale:
+            self.is_stale = False
+            self._next = await self._store.instances.earliest(self._settings.groups, now=clock.now())
+            self._asked = clock.elapsed()
+        return self._next
 
 
 async def _set(event: asyncio.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -36,11 +37,13 @@ class OwnTransaction:
         self._executor_id = executor_id
         self._stack = contextlib.AsyncExitStack()
         self._session: Session | None = None
+        self._opening = asyncio.Lock()
+        self._could_not_open = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether the handler has asked for it."""
-        return self._session is not None
+    def is_asked_for(self) -> bool:
+        """Whether the handler has asked for it: then ``commit`` has to be used."""
+        return self._session is not None or self._could_not_open
 
     async def __aenter__(self) -> OwnTransaction:
         return self
@@ -54,19 +57,24 @@ class OwnTransaction:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Any]:
         """Yield the connection; every use within one activation is the same transaction."""
-        if self._session is None:
-            self._session = await self._stack.enter_async_context(self._store.instances.transaction())
+        async with self._opening:
+            if self._session is None:
+                self._session = await self._opened()
         yield self._session.connection
 
     async def commit(self, transition: Transition, commit: Commit) -> Transition | None:
         """Commit the handler's writes together with its transition; a failed attempt commits without them.
 
+        An attempt that failed and whose connection was lost is none: its instance is handed back, to run again.
+
         Raises:
             RejectedError: If the store refuses the transition; nothing was written.
         """
-        assert self._session is not None  # noqa: S101 - is_open was asked
         if any(action.kind is ActionKind.ERROR for action in transition.actions):
+            is_cut_off = self._could_not_open or (self._session is not None and self._session.is_lost)
             await self._roll_back()
+            return await commit(self._handed_back(transition) if is_cut_off else transition)
+        if self._session is None:
             return await commit(transition)
         try:
             committed = await self._commit_here(self._session, transition)
@@ -108,9 +116,19 @@ class OwnTransaction:
             return transition
         if verdict is Verdict.LOST:
             return None
+        return await commit(self._handed_back(transition))
+
+    def _handed_back(self, transition: Transition) -> Transition:
         now = self._store.clock.now()
-        reason = "the store went away while the handler's own transaction was committed"
-        return await commit(hand_back(transition.instance, now=now, executor_id=self._executor_id, reason=reason))
+        reason = "the store went away during the handler's own transaction"
+        return hand_back(transition.instance, now=now, executor_id=self._executor_id, reason=reason)
+
+    async def _opened(self) -> Session:
+        try:
+            return await self._stack.enter_async_context(self._store.instances.transaction())
+        except Exception as error:
+            self._could_not_open = self._store.connections.dialect.is_unavailable(error)
+            raise
 
     async def _roll_back(self) -> None:
         session, self._session = self._session, None

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import structlog
 
@@ -16,15 +17,23 @@ from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.handover import continued
 from flowlet.engine.own_transaction import OwnTransaction
 from flowlet.engine.waker import Waker
+from flowlet.errors import StoreUnavailableError
 from flowlet.instances import ENDED, Instance, Status
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialect import ClaimRequest
 from flowlet.store.opening import Store
 from flowlet.transitions import Transition
 
-__all__ = ["Runner"]
+__all__ = ["Claimed", "Runner"]
 
 logger = logging.getLogger(__name__)
+
+
+class Claimed(NamedTuple):
+    """How many instances a claim gave, and whether more may be due."""
+
+    number: int
+    may_be_more: bool
 
 
 class Runner:
@@ -68,15 +77,15 @@ class Runner:
         """How many slots are free."""
         return self._settings.slots - len(self.running)
 
-    async def claim(self) -> bool:
-        """Claim as many due instances as there are free slots and begin to run them; return whether more may be due.
+    async def claim(self) -> Claimed:
+        """Claim as many due instances as there are free slots, and begin to run them.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
         limit = min(self.free, self._settings.batch)
         if limit <= 0 or not self._types:
-            return bool(self._types)
+            return Claimed(0, may_be_more=bool(self._types))
         now = self._store.clock.now()
         request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
         claimed = await self._store.instances.claim(request)
@@ -85,7 +94,7 @@ class Runner:
             self.running[instance.id] = task
             self._since[instance.id] = now
             task.add_done_callback(lambda _, id=instance.id: self._ended(id))  # type: ignore[misc]  # bound early
-        return len(claimed) == limit
+        return Claimed(len(claimed), may_be_more=len(claimed) == limit)
 
     async def wait_for_room(self) -> None:
         """Return when enough slots are free for a claim that is worth its while: a quarter, or any after 10 ms."""
@@ -139,24 +148,32 @@ class Runner:
 
     async def _step(self, instance: Instance, *, may_go_on: bool) -> Transition | None:
         """Run one activation and commit what it gives; None if the lease is lost."""
-        children: tuple[Instance, ...] = ()
-        parent = None
-        if instance.children:
-            children = tuple(await self._store.reads.children(instance.id))
-        if instance.parent_id is not None:
-            parent = await self._store.reads.get(instance.parent_id)
+        children, parent = await self._relatives(instance)
         own = OwnTransaction(self._store, self._executor_id)
         async with own:
             transition = await self._activations.run(instance, children=children, parent=parent, transaction=own.open)
             if transition.status is Status.EXECUTING and (self.is_draining or not may_go_on):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
             try:
-                if own.is_open:
+                if own.is_asked_for:
                     return await own.commit(transition, self._committer.commit)
                 return await self._committer.commit(transition)
             except RejectedError as error:
                 refused = self._activations.rejected(instance, error.cause, refused=transition)
                 return await self._committer.commit(refused)
+
+    async def _relatives(self, instance: Instance) -> tuple[tuple[Instance, ...], Instance | None]:
+        """Return an instance's children and its parent, however long the store is away."""
+        delay = 0.1
+        while True:
+            try:
+                children = await self._store.reads.children(instance.id) if instance.children else []
+                parent = None if instance.parent_id is None else await self._store.reads.get(instance.parent_id)
+                return tuple(children), parent
+            except StoreUnavailableError as error:
+                logger.warning("an activation waits, the store is away: %s", error)
+                await self._store.clock.sleep(delay)
+                delay = min(2 * delay, 2.0)
 
     def _note(self, committed: Transition) -> None:
         has_parent = committed.instance.parent_id is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 from random import Random
@@ -14,6 +16,9 @@ from flowlet.store.executors import REPAIRS
 from flowlet.store.opening import Store
 
 __all__ = ["Upkeep"]
+
+SHORTEST_LOOK = 0.1
+"""Seconds between two looks at most, however often somebody tells of a change."""
 
 KEPT = timedelta(days=7)
 """How long executors that are gone stay on the list."""
@@ -39,24 +44,28 @@ class Upkeep:
         self._in_touch_since = store.clock.elapsed()
         self._unknown: dict[int, int] = {}
         self._rounds = 0
+        self._told = asyncio.Event()
 
     def out_of_touch(self) -> None:
         """Take note that the store is away, or was."""
         self._in_touch_since = self._store.clock.elapsed()
 
+    def look_soon(self) -> None:
+        """Look at once whether what runs here is still ours: somebody has changed something."""
+        self._told.set()
+
     async def run(self) -> None:
         """Look after leases until cancelled."""
         lease = self._settings.lease.total_seconds()
-        slept = 0.0
+        pause = min(1.0, lease / 6)
+        due = self._store.clock.elapsed() + lease / 3
         while True:
-            pause = min(1.0, lease / 6)
-            await self._store.clock.sleep(pause)
-            slept += pause
+            await self._pause(pause)
             try:
-                if self._runner.longest_running() > pause:
+                if self._runner.longest_running() > SHORTEST_LOOK:
                     await self.drop_lost()
-                if slept >= lease / 3 * (0.8 + 0.4 * self._random.random()):
-                    slept = 0.0
+                if self._store.clock.elapsed() >= due:
+                    due = self._store.clock.elapsed() + lease / 3 * (0.8 + 0.4 * self._random.random())
                     await self.look()
             except StoreUnavailableError as error:
                 self.out_of_touch()
@@ -64,6 +73,17 @@ class Upkeep:
             except Exception:
                 self.out_of_touch()
                 logger.exception("upkeep broke off, and tries again")
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, a shorter while where somebody tells of a change."""
+        await self._store.clock.sleep(SHORTEST_LOOK)
+        if self._told.is_set():
+            self._told.clear()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - SHORTEST_LOOK):
+                await self._told.wait()
+        self._told.clear()
 
     async def look(self) -> None:
         """Repair, hand back what is not run, and explain what nobody serves: once.
@@ -111,9 +131,13 @@ class Upkeep:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        before = set(self._runner.running)
+        before = dict(self._runner.running)
         held = await self._store.executors.held(self._executor_id)
-        self._runner.forget(before - held.keys())
+        if before.keys() - held.keys():
+            # Most of these have just ended. Those that still run after a second look are no longer ours.
+            held = await self._store.executors.held(self._executor_id)
+            running = self._runner.running
+            self._runner.forget(id for id, task in before.items() if id not in held and running.get(id) is task)
         unknown = {id: token for id, token in held.items() if id not in before and id not in self._runner.running}
         twice = [id for id, token in unknown.items() if self._unknown.get(id) == token]
         if twice:

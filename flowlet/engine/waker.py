@@ -41,5 +41,6 @@ class Waker:
             async with asyncio.timeout(max(left, 0)):
                 await self._event.wait()
         self._until = 0
-        self._due = None
+        if self._due is not None and self._due <= self._clock.now():
+            self._due = None
         self._event.clear()

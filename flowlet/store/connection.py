@@ -42,6 +42,11 @@ class Session:
         """The driver's connection."""
         return self.connection.raw_connection
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has been closed, by whichever side."""
+        return self.dialect.is_closed(self.raw)
+
     async def rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
         records = await self.connection.fetch_all(sql, values)
@@ -147,20 +152,33 @@ class Connections:
     async def transaction(self) -> AsyncIterator[Session]:
         """Yield a session inside an open transaction; the block's end commits it, an exception rolls it back.
 
-        For handlers, whose statements run in their own task. A connection whose rollback fails is closed for good.
+        For handlers. Their statements run in their own task; the connection is taken and given back, and the
+        transaction opened and ended, by another one, which no cancellation of theirs reaches.
         """
         self.refuse_nesting()
-        async with self._acquired() as session:
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[Session] = loop.create_future()
+        may_commit: asyncio.Future[bool] = loop.create_future()
+        holder = self._started(self._hold(opened, may_commit))
+        either: tuple[asyncio.Future[Any], ...] = (opened, holder)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not opened.done():
+                await holder  # raises: it could not open one
+            session = opened.result()
             token = _in_transaction.set(True)
             try:
-                await session.execute(self.dialect.begin)
                 yield session
-                await self._shielded(session.execute("COMMIT"))
-            except BaseException:
-                await self._shielded(self._rolled_back(session))
-                raise
             finally:
-                _in_transaction.reset(token)
+                with contextlib.suppress(ValueError):  # it was opened in a child task, whose context is its own
+                    _in_transaction.reset(token)
+        except BaseException:
+            may_commit.set_result(False)
+            await _to_its_end(holder)
+            raise
+        may_commit.set_result(True)
+        await _to_its_end(holder)
+        await holder
 
     def refuse_nesting(self) -> None:
         """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
@@ -194,6 +212,17 @@ class Connections:
                 raise
             return result
 
+    async def _hold(self, opened: asyncio.Future[Session], may_commit: asyncio.Future[bool]) -> None:
+        """Hold a transaction open until it is said how to end it."""
+        async with self._acquired() as session:
+            await session.execute(self.dialect.begin)
+            try:
+                opened.set_result(session)
+                await session.execute("COMMIT" if await may_commit else "ROLLBACK")
+            except BaseException:
+                await self._rolled_back(session)
+                raise
+
     async def _engine_work(self, work: Callable[[Session], Awaitable[T]]) -> T:
         if self._writer is not None:
             async with self._write_lock:
@@ -212,7 +241,7 @@ class Connections:
             await session.execute("ROLLBACK")
         except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
-            if self.dialect.has_pool:
+            if self.dialect.has_pool and not session.is_lost:
                 session.raw.close() if self.dialect.name == "mysql" else session.raw.terminate()
 
     async def _attempts(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -228,12 +257,27 @@ class Connections:
         raise AssertionError("unreachable")
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.shield(self._started(work))
+
+    def _started(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        return task
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: an abandoned caller must not leave "exception was never retrieved" behind
+
+
+async def _to_its_end(task: asyncio.Task[Any]) -> None:
+    """Wait until a task is done, and only then let a cancellation through."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

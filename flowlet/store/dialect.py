@@ -98,6 +98,8 @@ class Dialect(Protocol):
     """What locks the rows of a SELECT and leaves out those that others hold, or nothing."""
     has_pool: bool
     """Whether connections are pooled; SQLite has one that writes and one that reads."""
+    polls: bool
+    """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
     commits_ddl: bool
     """Whether each statement of DDL is a commit of its own."""
 
@@ -154,6 +156,10 @@ class Dialect(Protocol):
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Call ``wake`` when another process has written; return what ends the watch."""
+        ...
+
+    def is_closed(self, raw: Any) -> bool:
+        """Return whether a connection is lost."""
         ...
 
     def is_unavailable(self, error: BaseException) -> bool:

@@ -141,6 +141,7 @@ class Postgres:
     for_update = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
+    polls = False
     commits_ddl = False
 
     def database_url(self, url: str) -> str:
@@ -252,6 +253,13 @@ class Postgres:
 
         return stop
 
+    def is_closed(self, raw: Any) -> bool:
+        """Return whether the connection is lost."""
+        try:
+            return bool(raw.is_closed())
+        except asyncpg.InterfaceError:  # the pool has dropped it already
+            return True
+
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the connection is lost or cannot be had."""
         if isinstance(error, asyncpg.InterfaceError):
@@ -259,7 +267,8 @@ class Postgres:
         gone = (
             asyncpg.PostgresConnectionError,
             asyncpg.OperatorInterventionError,
-            asyncpg.TooManyConnectionsError,
+            asyncpg.InsufficientResourcesError,
+            asyncpg.ReadOnlySQLTransactionError,
             asyncpg.InternalClientError,
             OSError,
             TimeoutError,

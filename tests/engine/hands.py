@@ -12,6 +12,7 @@ from typing import Any
 from flowlet.clock import VirtualClock, microseconds
 from flowlet.engine.activation import Activations
 from flowlet.engine.committer import Committer
+from flowlet.engine.own_transaction import OwnTransaction
 from flowlet.instances import Action, ActionKind, Instance
 from flowlet.registry import Registry
 from flowlet.store.dialect import ClaimRequest
@@ -106,9 +107,9 @@ class Hand:
         reads = self._hands.store.reads
         children = tuple(await reads.children(instance.id)) if instance.children else ()
         parent = await reads.get(instance.parent_id) if instance.parent_id else None
-        return await self.activations.run(
-            instance, children=children, parent=parent, transaction=self._hands.store.instances.transaction
-        )
+        own = OwnTransaction(self._hands.store, self.id)
+        async with own:
+            return await self.activations.run(instance, children=children, parent=parent, transaction=own.open)
 
     async def commit(self, *transitions: Transition) -> list[Verdict]:
         """Commit transitions as one batch and return what became of each."""

@@ -11,10 +11,7 @@ from typing import Any
 import orjson
 
 from flowlet.clock import StoreClock
-try:
-    from flowlet.doctor import examine
-except ImportError:
-    async def examine(store): return []
+from flowlet.doctor import examine
 from flowlet.registry import Registry
 from flowlet.store.opening import Store, open_store
 
@@ -85,14 +82,13 @@ class Bench:
 
     async def broken_paths(self) -> list[str]:
         """Return the histories that are no path from the start to the state of their instance, or repeat a state."""
-        instances = {id: (name, state) for id, name, state in await self.rows("SELECT id, workflow_type, state FROM workflow")}
-        paths: dict[int, list[tuple[str, str]]] = {id: [] for id in instances}
+        instances = await self.rows("SELECT id, workflow_type, state FROM workflow")
+        paths: dict[int, list[tuple[str, str]]] = {id: [] for id, _, _ in instances}
         sql = "SELECT workflow_id, from_state, to_state FROM workflow_action WHERE kind = 'TRANSITION' ORDER BY id"
         for id, source, target in await self.rows(sql):
             paths[id].append((source, target))
-        return [
-            f"{name} {id}: {paths[id]}" for id, (name, state) in instances.items() if not self._is_path(name, state, paths[id])
-        ]
+        broken = [(id, name) for id, name, state in instances if not self._is_path(name, state, paths[id])]
+        return [f"{name} {id}: {paths[id]}" for id, name in broken]
 
     def _is_path(self, name: str, state: str, path: list[tuple[str, str]]) -> bool:
         definition = self.registry.definition(name)
@@ -103,7 +99,8 @@ class Bench:
 
     async def variables(self, name: str) -> list[dict[str, Any]]:
         """Return the variables of every instance of a workflow."""
-        return [orjson.loads(row[0]) for row in await self.rows("SELECT vars FROM workflow WHERE workflow_type = :name", name=name)]
+        rows = await self.rows("SELECT vars FROM workflow WHERE workflow_type = :name", name=name)
+        return [orjson.loads(row[0]) for row in rows]
 
 
 @asynccontextmanager

@@ -24,4 +24,4 @@ async def create(count: int, external_id: str | None) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(create(int(sys.argv[1]), *(sys.argv[2:] or [None])))
+    uvloop.run(create(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))

@@ -21,9 +21,7 @@ AT_ONCE = 25
 INSERT = "INSERT INTO pair (unit, half) VALUES (:unit, :half)"
 
 
-async def test_cancelled_units_of_work_lose_no_connection_and_commit_no_half(
-    database_url: str, random: Random
-) -> None:
+async def test_cancelled_units_of_work_lose_no_connection_and_commit_no_half(database_url: str, random: Random) -> None:
     async with bench(database_url) as seen:
         connections = seen.store.connections
         await seen.execute("CREATE TABLE pair (unit integer NOT NULL, half integer NOT NULL)")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.checking import CLOCK, bench
+from tests.faults.checking import CLOCK, Bench, bench
 from tests.faults.processes import Process, Start
 from tests.servers import Server
 
@@ -48,6 +48,7 @@ async def outlive(server: Server, end: Callable[[], None], url: str, run: Start)
         await seen.check()
         assert len(await seen.rows("SELECT external_id FROM booking")) == JOURNEYS
         assert not await seen.count("crashes > 0")
+        assert await failures(seen) == ["LookupError: the suitcase is not in the attic"]
         assert await seen.variables("Errand") == [dict.fromkeys(("left", "bought", "returned"), True)] * ERRANDS
     check_runs(executors)
 
@@ -59,3 +60,8 @@ def check_runs(executors: list[Process]) -> None:
     assert not [line for line in again if " book " not in line]
     assert all(executor.having("the store is away") for executor in executors)
     assert not any(executor.having("given up") for executor in executors)
+
+
+async def failures(seen: Bench) -> list[str]:
+    """Return what failed attempts say, each text once: an outage is no failure of a handler."""
+    return [text for (text,) in await seen.rows("SELECT DISTINCT text FROM workflow_action WHERE kind = 'ERROR'")]

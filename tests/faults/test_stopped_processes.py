@@ -49,7 +49,8 @@ async def serve(run: Start, url: str) -> Process:
 async def lines_by(seen: Bench, executor_id: str) -> dict[str, int]:
     """Return how many lines of history of each kind name an executor."""
     sql = "SELECT kind, COUNT(*) FROM workflow_action WHERE executor_id = :executor_id GROUP BY kind"
-    return {kind: count for kind, count in await seen.rows(sql, executor_id=executor_id)}
+    rows: list[tuple[str, int]] = await seen.rows(sql, executor_id=executor_id)
+    return dict(rows)
 
 
 async def goes_on_under_a_fresh_id(seen: Bench, first: Process, second: Process, dawn: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowlet.context import Context
+from flowlet.engine.handover import continued
 from flowlet.errors import Fail
 from flowlet.instances import Action, Instance, Status
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.retry import Retry
 from flowlet.states import Workflow, end, error, manual, state
+from flowlet.store.instances import Verdict
 from flowlet.transitions import Next, child
 from tests.engine.hands import Hand, Hands, opened
 
@@ -43,9 +45,7 @@ def orders() -> ModuleType:
             return review
         return charge.after("1 hour") if order.way == "later" else charge
 
-    @manual(
-        next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected"
-    )
+    @manual(next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
     async def review(decision: Decision, ctx: Context) -> None:
         ctx.log(f"{ctx.username}: {decision.comment}")
 
@@ -69,7 +69,7 @@ def orders() -> ModuleType:
 
 
 def families() -> ModuleType:
-    """Return a workflow whose variable ``children`` names the workflows of the children that it spawns and waits for."""
+    """Return a workflow whose variable ``children`` names the workflows of the children that it waits for."""
 
     @state(start=True, next=["gather"])
     async def spread(ctx: Context) -> Next:
@@ -90,6 +90,7 @@ class Desk:
         self.hands = hands
         self.hand = hand
         self.wakes = 0
+        self._started = 0
         self.operations = Operations(hands.store, hands.registry, wake=self._woken)
         self.strange = Operations(hands.store, Registry())
         """Operations of a process that knows no workflow."""
@@ -104,24 +105,33 @@ class Desk:
         """Return the last line of an instance's history."""
         return (await self.hands.history(id))[-1]
 
-    async def start(self, **values: Any) -> int:
-        """Create an instance of Orders with these variables and return its id."""
-        return await self.hands.create(vars=values)
+    async def start(self, *, group: str | None = None, **values: Any) -> int:
+        """Create an instance of Orders with these variables, in an executor group of its own, and return its id."""
+        self._started += 1
+        return await self.hands.create(vars=values, group=group or f"desk-{self._started}")
+
+    async def claim(self, id: int) -> Instance:
+        """Lease the one instance that is due in the group of this one: itself."""
+        (instance,) = await self.hand.claim(groups=[(await self.get(id)).executor_group])
+        assert instance.id == id
+        return instance
 
     async def drive(self, id: int) -> Instance:
         """Let the executor run an instance until it gives up its lease."""
-        while (await self.hand.move(id)).status == Status.EXECUTING:
-            await self.hands.execute(
-                "UPDATE workflow SET status = 'IN_PROGRESS', executor_id = NULL WHERE id = :id", {"id": id}
-            )
-        return await self.get(id)
+        instance = await self.claim(id)
+        while True:
+            transition = await self.hand.run(instance)
+            assert await self.hand.commit(transition) == [Verdict.COMMITTED]
+            if transition.status != Status.EXECUTING:
+                return await self.get(id)
+            instance = continued(instance, transition)
 
     async def at(self, status: Status) -> Instance:
         """Return a new instance of Orders that stands so."""
         ways = {Status.IN_PROGRESS: "later", Status.WAITING: "review", Status.FAILED: "fail"}
         id = await self.start(way=ways.get(status, "charge"))
         if status == Status.EXECUTING:
-            await self.hand.claim_one(id)
+            await self.claim(id)
         elif status == Status.PAUSED:
             await self.operations.pause(id, username=CLERK)
         elif status == Status.CANCELLED:

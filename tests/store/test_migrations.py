@@ -40,7 +40,7 @@ async def tables(connections: Connections, *names: str) -> set[str]:
     for name in names:
         try:
             await connections.read(lambda session, name=name: session.rows(f"SELECT id FROM {name}"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        except Exception:  # noqa: BLE001, S112, PERF203 - each driver says in its own way that there is none
+        except Exception:  # noqa: BLE001 - each driver says in its own way that there is none
             continue
         found.add(name)
     return found

@@ -1,0 +1,71 @@
+"""Latency: from a create to its first handler on an idle executor, in the same process and from another connection.
+
+    python benchmarks/latency.py sqlite:////tmp/bench.db
+    python benchmarks/latency.py postgresql://postgres@127.0.0.1/bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+
+import uvloop
+
+from flowlet import Workflow, end, state
+from flowlet.engine.executor import Executor
+from flowlet.operations import Operations
+from flowlet.registry import Registry
+from flowlet.store.opening import open_store
+
+workflow = Workflow("Latency")
+begun: asyncio.Queue[float] = asyncio.Queue()
+
+
+@state(start=True, next=["done"])
+async def begin() -> None:
+    """Take the time."""
+    begun.put_nowait(time.perf_counter())
+
+
+done = end()
+
+
+async def measure(operations: Operations, singles: int) -> list[float]:
+    """Create one after the other and return the milliseconds until each one's handler ran, sorted."""
+    taken = []
+    for _ in range(singles):
+        at = time.perf_counter()
+        await operations.create("Latency")
+        taken.append((await begun.get() - at) * 1000)
+        await asyncio.sleep(0.02)
+    return sorted(taken)
+
+
+async def main(url: str, singles: int) -> None:
+    """Run an executor, measure, print."""
+    registry = Registry()
+    registry.add(sys.modules[__name__])
+    async with open_store(url) as store, open_store(url) as other:
+        executor = Executor(store, registry)
+        running = asyncio.create_task(executor.run())
+        await executor.is_ready.wait()
+        for name, operations in (
+            ("same process", Operations(store, registry, wake=executor.wake)),
+            ("another's connection", Operations(other, registry)),
+        ):
+            await measure(operations, 10)
+            taken = await measure(operations, singles)
+            p50, p99 = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
+            print(f"{name:21} median {p50:5.1f} ms, p99 {p99:5.1f} ms, max {taken[-1]:5.1f} ms of {singles}", flush=True)
+        executor.stop()
+        await running
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--singles", type=int, default=200)
+    given = parser.parse_args()
+    uvloop.run(main(given.url, given.singles))

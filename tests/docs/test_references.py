@@ -1,0 +1,149 @@
+"""The reference pages name what there is, all of it, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import click
+import pytest
+
+from flowlet import errors
+from flowlet.cli.root import main
+from flowlet.context import Context
+from flowlet.durations import duration
+from flowlet.instances import ActionKind, Status
+from flowlet.retry import Retry
+from flowlet.server import Flowlet
+from flowlet.settings import Settings
+from flowlet.states import Workflow, manual, state
+from flowlet.store.schema import MIGRATIONS
+from flowlet.transitions import Next
+from tests.docs.pages import ROOT, rows
+
+STATES = "docs/reference/states.md"
+TABLES = "docs/reference/tables.md"
+SETTINGS = {cells[0].strip("`"): cells[1].strip("`") for _, cells in rows("docs/reference/settings.md", "Settings")}
+IN_WORDS = {"modules", "executor_name"}
+"""Settings whose default is told in words: none, and one that differs by process."""
+
+SECTIONS: dict[str, Callable[..., Any]] = {
+    "`Workflow`": Workflow,
+    "`@state`": state,
+    "`@manual`": manual,
+    "`Retry`": Retry,
+}
+
+
+def test_every_setting_is_documented() -> None:
+    assert set(SETTINGS) == {f"FLOWLET_{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - IN_WORDS))
+def test_a_settings_default_is_the_documented_one(name: str) -> None:
+    default = getattr(Settings.model_construct(), name)
+
+    documented = SETTINGS[f"FLOWLET_{name.upper()}"]
+
+    if isinstance(default, timedelta):
+        assert duration(documented) == default
+    else:
+        assert documented == (", ".join(default) if isinstance(default, tuple) else str(default))
+
+
+def test_every_command_and_its_options_are_documented() -> None:
+    page = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    headings = {_named(heading): heading for heading in re.findall(r"^## (`flowlet .+`)$", page, re.MULTILINE)}
+
+    assert set(headings) == set(_commands())
+    for name, command in _commands().items():
+        documented = {option for names, _ in rows("docs/reference/cli.md", headings[name]) for option in names}
+        assert documented == _options(command), name
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert not [name for name in _commands() if f"`flowlet {name}" not in readme]
+
+
+def test_every_table_and_column_is_documented() -> None:
+    tables = _tables()
+
+    assert {table: {name for names, _ in rows(TABLES, f"`{table}`") for name in names} for table in tables} == tables
+
+
+def test_every_status_and_kind_is_documented() -> None:
+    assert [names[0] for names, _ in rows(TABLES, "Statuses")] == [status.value for status in Status]
+    assert [names[0] for names, _ in rows(TABLES, "Kinds")] == [kind.value for kind in ActionKind]
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_argument_is_documented(heading: str) -> None:
+    arguments = list(inspect.signature(SECTIONS[heading]).parameters)
+
+    assert sorted(names[0] for names, _ in rows(STATES, heading)) == sorted(arguments)
+
+
+def test_everything_a_context_has_is_documented() -> None:
+    fields = {field.name for field in dataclasses.fields(Context) if not field.name.startswith("_")}
+    methods = {name for name, value in vars(Context).items() if inspect.isfunction(value) and not name.startswith("_")}
+
+    assert {names[0].split("(")[0] for names, _ in rows(STATES, "`Context`")} == fields | methods
+
+
+def test_everything_that_can_be_said_of_a_next_state_is_documented() -> None:
+    documented = {names[0].split("(")[0].removeprefix("ship.") for names, _ in rows(STATES, "What a handler returns")}
+
+    assert documented == {name for name in vars(Next) if not name.startswith("_")}
+
+
+def test_everything_an_application_has_is_documented() -> None:
+    arguments = set(inspect.signature(Flowlet).parameters)
+    methods = {name for name, value in vars(Flowlet).items() if callable(value) and not name.startswith("_")}
+
+    documented = {names[0].split("(")[0] for names, _ in rows(STATES, "`Flowlet`")}
+
+    assert documented == arguments | methods
+
+
+def test_every_error_is_documented() -> None:
+    documented = {names[0] for names, _ in rows("docs/reference/errors.md", "Errors")}
+
+    assert documented == set(errors.__all__) - {"Fault"}
+
+
+def _commands() -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": member for inner, member in command.commands.items()}
+        elif command is not None:
+            found[name] = command
+    return found
+
+
+def _options(command: click.Command) -> set[str]:
+    options = (parameter for parameter in command.params if isinstance(parameter, click.Option))
+    return {name for option in options for name in option.opts}
+
+
+def _named(heading: str) -> str:
+    """Return the command's name in a heading as "`flowlet db upgrade`": the words in small letters."""
+    return " ".join(word for word in heading.strip("`").split()[1:] if word.islower())
+
+
+def _tables() -> dict[str, set[str]]:
+    statements = [statement for migration in MIGRATIONS for statement in migration.statements["sqlite"]]
+    tables = {"schema_version": {"migration", "step", "applied"}}
+    for statement in statements:
+        if found := re.search(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*)\)", statement, re.DOTALL):
+            columns = re.findall(r"^    ([a-z_]+) ", found[2], re.MULTILINE)
+            tables[found[1]] = set(columns)
+    return tables
