@@ -164,8 +164,7 @@ class Flowlet:
             executor = Executor(store, registry, self._provided, self.settings.executor())
             self._operations = Operations(store, registry, wake=executor.wake)
             with stopped_by_signals(executor.stop):
-                names = ", ".join(registry.names)
-                logger.info("%s runs %s on %s", self.settings.executor_name, names, mask(self.settings.database_url))
+                logger.info("the database is %s", mask(self.settings.database_url))
                 await executor.run()
             self._operations = None
 

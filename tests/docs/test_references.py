@@ -15,7 +15,8 @@ import pytest
 from flowlet import errors
 from flowlet.cli.root import main
 from flowlet.context import Context
-from flowlet.durations import duration
+from flowlet.durations import duration, spoken
+from flowlet.errors import SettingsError
 from flowlet.instances import ActionKind, Status
 from flowlet.retry import Retry
 from flowlet.server import Flowlet
@@ -27,9 +28,17 @@ from tests.docs.pages import ROOT, rows
 
 STATES = "docs/reference/states.md"
 TABLES = "docs/reference/tables.md"
-SETTINGS = {cells[0].strip("`"): cells[1].strip("`") for _, cells in rows("docs/reference/settings.md", "Settings")}
+SETTINGS = {names[0]: cells for names, cells in rows("docs/reference/settings.md", "Settings")}
+BOUNDS = {
+    name.removeprefix("FLOWLET_").lower(): cells[2].split(" to ")
+    for name, cells in SETTINGS.items()
+    if " to " in cells[2]
+}
 IN_WORDS = {"modules", "executor_name"}
 """Settings whose default is told in words: none, and one that differs by process."""
+
+IN_NUMBERS_OF = {"groups", "executor_name"}
+"""Settings whose bounds are numbers of names or letters."""
 
 SECTIONS: dict[str, Callable[..., Any]] = {
     "`Workflow`": Workflow,
@@ -47,12 +56,31 @@ def test_every_setting_is_documented() -> None:
 def test_a_settings_default_is_the_documented_one(name: str) -> None:
     default = getattr(Settings.model_construct(), name)
 
-    documented = SETTINGS[f"FLOWLET_{name.upper()}"]
+    documented = SETTINGS[f"FLOWLET_{name.upper()}"][1].strip("`")
 
     if isinstance(default, timedelta):
         assert duration(documented) == default
     else:
         assert documented == (", ".join(default) if isinstance(default, tuple) else str(default))
+
+
+@pytest.mark.parametrize("name", sorted(set(BOUNDS) - IN_NUMBERS_OF))
+def test_a_settings_bounds_are_the_documented_ones(name: str) -> None:
+    low, high = BOUNDS[name]
+    within, beyond = [low, high], _beyond(low, high)
+
+    assert [str(value) for value in within if not _is_usable(name, value)] == []
+    assert [str(value) for value in beyond if _is_usable(name, value)] == []
+
+
+def test_a_settings_numbers_of_names_and_letters_are_the_documented_ones() -> None:
+    (_, groups), (_, letters) = BOUNDS["groups"], BOUNDS["executor_name"]
+    most_groups, most_letters = int(groups.split()[0]), int(letters.split()[0])
+
+    assert _is_usable("groups", " ".join(map(str, range(most_groups))))
+    assert not _is_usable("groups", " ".join(map(str, range(most_groups + 1))))
+    assert _is_usable("executor_name", "a" * most_letters)
+    assert not _is_usable("executor_name", "a" * (most_letters + 1))
 
 
 def test_every_command_and_its_options_are_documented() -> None:
@@ -115,6 +143,23 @@ def test_every_error_is_documented() -> None:
     documented = {names[0] for names, _ in rows("docs/reference/errors.md", "Errors")}
 
     assert documented == set(errors.__all__) - {"Fault"}
+
+
+def _beyond(low: str, high: str) -> list[str]:
+    """Return what is just outside of the bounds; below zero there is no length of time."""
+    if low.isdigit():
+        return [str(int(low) - 1), str(int(high) + 1)]
+    step = timedelta(milliseconds=1)
+    lengths = [duration(low) - step, duration(high) + step]
+    return [spoken(length) for length in lengths if length >= timedelta(0)]
+
+
+def _is_usable(name: str, value: str) -> bool:
+    try:
+        Settings(**{name: value})
+    except SettingsError:
+        return False
+    return True
 
 
 def _commands() -> dict[str, click.Command]:

@@ -202,7 +202,9 @@ async def test_a_child_that_is_cancelled_while_it_runs_counts_once(database_url:
         return "done"
 
     self_cancelling = workflow_module(workflow=Workflow("Child"), **one_state(check))
-    async with Harness([parent(child("Child"), child("Slow")), self_cancelling, slow()], database_url=database_url) as flow:
+    async with Harness(
+        [parent(child("Child"), child("Slow")), self_cancelling, slow()], database_url=database_url
+    ) as flow:
         box.append(flow)
         id = await flow.start("Parent")
 

@@ -96,7 +96,9 @@ async def test_failed_attempts_are_made_again_after_their_delays_and_then_no_mor
     async with Harness(retrying(LINEAR, check), database_url=database_url) as flow:
         began = flow.now()
         id = await flow.start("Orders")
-        assert (await flow.get(id)).reason == "ConnectionError: closed (attempt 1 of 4, again at 2030-01-01 00:00:10 UTC)"
+        assert (
+            await flow.get(id)
+        ).reason == "ConnectionError: closed (attempt 1 of 4, again at 2030-01-01 00:00:10 UTC)"
 
         failed = await flow.run_to_end(id)
 

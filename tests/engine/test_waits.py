@@ -27,9 +27,7 @@ def asking() -> ModuleType:
     @state(start=True, next=["review"])
     async def check() -> None: ...
 
-    @manual(
-        next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected"
-    )
+    @manual(next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
     async def review(decision: Decision, ctx: Context) -> Next | None:
         if decision.discount > 100:
             raise Fail("more than everything")
@@ -163,9 +161,7 @@ class Pausing:
 
         done, broken = end(), error("It broke.")
         workflow = Workflow("Orders", retry=Retry(min="1m", max="1m", backoff="linear"))
-        return workflow_module(
-            workflow=workflow, check=check, straight=straight, ask=ask, done=done, broken=broken
-        )
+        return workflow_module(workflow=workflow, check=check, straight=straight, ask=ask, done=done, broken=broken)
 
 
 async def finishing() -> str:

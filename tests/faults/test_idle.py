@@ -31,7 +31,6 @@ async def test_an_idle_executor_makes_less_than_one_query_a_second_and_uses_less
     used = {name: cpu_seconds(executor) - before[name] for name, executor in executors.items()}
     statements = [line for line in postgres_server.log if "LOG:  execute" in line or "LOG:  statement" in line]
 
-    print("USED", used, len(statements), "".join(statements))
     assert {name: seconds for name, seconds in used.items() if seconds >= 0.01 * SECONDS} == {}
     assert 0 < len(statements) < SECONDS, "".join(statements)
 

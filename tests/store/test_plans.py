@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-
 from flowlet.states import end, state
-from flowlet.store.dialect import ClaimRequest
+from flowlet.store.connection import Session
+from flowlet.store.dialect import Batch, ClaimRequest
 from flowlet.store.instances import Verdict
+from flowlet.store.rows import instance_from
 from flowlet.transitions import Next
 from tests.engine.hands import Hands, opened
 from tests.engine.making import one_state, workflow_module
@@ -44,8 +46,24 @@ def request(hands: Hands) -> ClaimRequest:
     return ClaimRequest("executor-a", ("default",), hands.registry.names, 100, hands.clock.now())
 
 
-class Statements:
-    """A driver's connection that explains every statement before it runs it."""
+async def claim_and_commit(hands: Hands, watched: Callable[[Any], Any]) -> None:
+    """Claim a hundred instances and commit their transitions, on a connection that a test watches."""
+    hand = await hands.hand()
+    connections = hands.store.connections
+    dialect = connections.dialect
+
+    async def claim(session: Session) -> Any:
+        return await dialect.claim(watched(session.raw), request(hands))
+
+    claimed = [instance_from(row) for row in await connections.run(claim)]
+    transitions = sorted([await hand.run(one) for one in claimed], key=lambda transition: transition.instance.id)
+    batch = Batch(hand.id, transitions, hands.clock.now())
+    committed = await connections.run(lambda session: dialect.commit(watched(session.raw), batch))
+    assert len(committed) == 100
+
+
+class Explained:
+    """An asyncpg connection that explains every statement before it runs it."""
 
     def __init__(self, raw: Any, plans: list[str]) -> None:
         self._raw = raw
@@ -63,29 +81,92 @@ class Statements:
 async def test_postgresql_claims_and_commits_without_reading_the_whole_table(postgres_url: str) -> None:
     plans: list[str] = []
     async with opened(postgres_url, ORDERS) as hands:
-        hand = await hands.hand()
         await fill(hands)
         await hands.execute("ANALYZE workflow")
-        store, dialect = hands.store, hands.store.connections.dialect
 
-        claimed = await store.connections.run(lambda session: dialect.claim(Statements(session.raw, plans), request(hands)))
-        transitions = [await hand.run(instance) for instance in await hand.claim()]
-        await store.connections.run(lambda session: _commit(dialect, Statements(session.raw, plans), transitions))
+        await claim_and_commit(hands, lambda raw: Explained(raw, plans))
 
-        assert len(claimed) == len(transitions) == 100
-        assert len(plans) == 2
-        for plan in plans:
-            assert not re.search(r"Seq Scan on workflow\b", plan), plan
-            assert "Disabled: true" not in plan
-        assert "workflow_due" in plans[0]
-        assert "workflow_pkey" in plans[1]
+    used = "\n".join(plans)
+    assert not re.search(r"Seq Scan on workflow\b", used), used
+    assert "workflow_due" in used
+    assert "workflow_pkey" in used
 
 
-async def _commit(dialect: Any, raw: Any, transitions: list[Any]) -> set[int]:
-    from flowlet.store.dialect import Batch
+class Recording:
+    """An aiomysql connection, and every statement that was run on it, with its values."""
 
-    applied: set[int] = await dialect.commit(raw, Batch("executor-a", transitions, 0))
-    return applied
+    def __init__(self, raw: Any, statements: list[tuple[str, Any]]) -> None:
+        self._raw = raw
+        self._statements = statements
+
+    @asynccontextmanager
+    async def cursor(self) -> AsyncIterator[Any]:
+        async with self._raw.cursor() as cursor:
+            execute = cursor.execute
+
+            async def recording(sql: str, values: Any = None) -> Any:
+                self._statements.append((sql, values))
+                return await execute(sql, values)
+
+            cursor.execute = recording
+            yield cursor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
+async def test_mariadb_claims_and_commits_without_reading_the_whole_table(mariadb_url: str) -> None:
+    statements: list[tuple[str, Any]] = []
+    async with opened(mariadb_url, ORDERS) as hands:
+        await fill(hands)
+        await hands.execute("ANALYZE TABLE workflow")
+        await claim_and_commit(hands, lambda raw: Recording(raw, statements))
+
+        used = await hands.store.connections.run(lambda session: explained(session.raw, statements))
+
+    assert {key for _, _, key in used} == {"workflow_due", "PRIMARY"}
+    assert not [(sql, type) for sql, type, _ in used if type in ("ALL", "index")]
+
+
+async def explained(raw: Any, statements: list[tuple[str, Any]]) -> list[tuple[str, str, str]]:
+    """Return how each statement reads ``workflow``: the statement, the kind of access, and the index."""
+    used = []
+    for sql, values in statements:
+        if " workflow " not in f"{sql} ".replace("\n", " ") or "INSERT" in sql:
+            continue
+        async with raw.cursor() as cursor:
+            await cursor.execute(f"EXPLAIN {sql}", values)
+            rows = await cursor.fetchall()
+        used += [(sql, row[3], row[5]) for row in rows if row[2] in ("workflow", "w")]
+    return used
+
+
+async def test_sqlite_claims_and_commits_without_reading_the_whole_table(sqlite_url: str) -> None:
+    statements: list[str] = []
+    async with opened(sqlite_url, ORDERS) as hands:
+        await fill(hands)
+        await hands.execute("ANALYZE")
+        connections = hands.store.connections
+        await connections.run(lambda session: traced(session.raw, statements.append))
+        await claim_and_commit(hands, lambda raw: raw)
+        await connections.run(lambda session: traced(session.raw, None))
+
+        plans = await connections.run(lambda session: query_plans(session.raw, statements))
+
+    used = "\n".join(plans)
+    assert not re.search(r"SCAN workflow(?! USING)", used), used
+    assert "workflow_due" in used
+    assert "SEARCH workflow USING INTEGER PRIMARY KEY" in used
+
+
+async def traced(raw: Any, callback: Callable[[str], None] | None) -> None:
+    await raw._execute(raw._conn.set_trace_callback, callback)
+
+
+async def query_plans(raw: Any, statements: list[str]) -> list[str]:
+    """Return the plans of the statements that read or change ``workflow``."""
+    wanted = [sql for sql in statements if "UPDATE workflow SET" in sql]
+    return [row[3] for sql in wanted for row in await raw.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}")]
 
 
 async def test_postgresql_updates_in_place_what_goes_straight_on(postgres_url: str) -> None:

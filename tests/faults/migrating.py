@@ -1,0 +1,19 @@
+"""Say when everything is loaded, then open a database, which makes its tables."""
+
+from __future__ import annotations
+
+import uvloop
+
+from flowlet.settings import Settings
+from flowlet.store.opening import dialect_of, open_store
+
+
+async def migrate(url: str) -> None:
+    dialect_of(url)
+    print("ready", flush=True)  # noqa: T201
+    async with open_store(url):
+        print("migrated", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    uvloop.run(migrate(Settings().database_url))
