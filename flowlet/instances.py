@@ -64,7 +64,7 @@ class ActionKind(StrEnum):
     CANCELLED = "CANCELLED"
     RETRIED = "RETRIED"
     WOKEN = "WOKEN"
-    """Made due at once: by an operator, or by a child."""
+    """An operator made it due at once."""
     EDITED = "EDITED"
     """An operator changed variables."""
     REPAIRED = "REPAIRED"
@@ -110,7 +110,7 @@ class Instance:
         vars: The variables, as JSON text of an object.
         next_activation: When it runs again; for WAITING, the deadline of the answer.
         attempt: How many attempts of this visit of the state have failed.
-        visit: How many states it has entered, the start state included; makes the idempotency key.
+        visit: How many states it has entered after the first; part of the idempotency key.
         streak: Transitions since it last had to wait for anything; the loop guard's count.
         crashes: Executors that died in a row while they held it.
         token: The fencing token of its latest lease.

@@ -96,6 +96,17 @@ class Flowlet:
             self._registry = registry
         return self._registry
 
+    @property
+    def operations(self) -> Operations:
+        """What may be done with instances: answer, move, pause, resume, cancel, retry, wake, edit.
+
+        Raises:
+            RuntimeError: If the application is not running.
+        """
+        if self._operations is None:
+            raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
+        return self._operations
+
     async def start(
         self,
         name: str,
@@ -125,9 +136,7 @@ class Flowlet:
             VariablesError: If a value does not fit.
             StoreUnavailableError: If the database is away.
         """
-        if self._operations is None:
-            raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
-        return await self._operations.create(
+        return await self.operations.create(
             name, vars=vars, key=key, external_id=external_id, group=group, priority=priority, connection=connection
         )
 

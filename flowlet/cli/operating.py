@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import sys
-from pathlib import Path
 
 import click
 
@@ -18,7 +16,6 @@ from flowlet.cli.options import (
 )
 from flowlet.cli.printing import plain
 from flowlet.doctor import Finding, examine
-from flowlet.modules import importable, is_path
 from flowlet.server import Flowlet
 from flowlet.settings import Settings, mask
 from flowlet.store.opening import open_store
@@ -40,29 +37,7 @@ def serve(modules: tuple[str, ...], groups: tuple[str, ...], slots: int | None) 
     The first signal lets activations finish within FLOWLET_GRACE, a second one stops at once.
     """
     settings = load_settings(groups=groups or None, slots=slots)
-    app = _application(modules[0]) if len(modules) == 1 else None
-    if app is None:
-        app = Flowlet(registry=load_registry(modules, settings))
-    app.run(settings)
-
-
-def _application(spec: str) -> Flowlet | None:
-    """Return the application that a spec as ``shop.main:app`` names, or None if it names no object in a module.
-
-    Raises:
-        click.UsageError: If there is no such module or object, or it is no ``Flowlet``.
-    """
-    module, colon, name = spec.partition(":")
-    if not colon or is_path(spec):
-        return None
-    importable(Path.cwd())
-    try:
-        app = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise click.UsageError(f"{spec!r} cannot be loaded: {error}.") from error
-    if not isinstance(app, Flowlet):
-        raise click.UsageError(f"{spec!r} is a {type(app).__name__}, not a Flowlet application.")
-    return app
+    Flowlet(registry=load_registry(modules, settings)).run(settings)
 
 
 @click.command()

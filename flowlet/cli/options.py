@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
@@ -92,6 +93,9 @@ def read_registry(modules: Sequence[str], settings: Settings) -> Registry:
         DefinitionError: If a module has faults.
     """
     specs = tuple(modules) or settings.modules
+    if len(specs) == 1 and (app := _application(specs[0])):
+        registry: Registry = app.registry
+        return registry
     importable(Path.cwd())
     registry = Registry()
     try:
@@ -121,3 +125,24 @@ def username() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "cli"
+
+
+def _application(spec: str) -> Any:
+    """Return the ``Flowlet`` application that a spec as ``shop.main:app`` names, or None if it names a module.
+
+    Raises:
+        click.UsageError: If there is no such module or object, or it is no ``Flowlet``.
+    """
+    module, colon, name = spec.partition(":")
+    if not colon or is_path(spec):
+        return None
+    from flowlet.server import Flowlet  # with a database layer: only where an application is named
+
+    importable(Path.cwd())
+    try:
+        app = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise click.UsageError(f"{spec!r} cannot be loaded: {error}.") from error
+    if not isinstance(app, Flowlet):
+        raise click.UsageError(f"{spec!r} is a {type(app).__name__}, not a Flowlet application.")
+    return app

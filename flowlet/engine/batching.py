@@ -53,7 +53,7 @@ class Batcher:
         done: asyncio.Future[Created] = asyncio.get_running_loop().create_future()
         self._pending.append(_Pending(new, done))
         if self._writer is None or self._writer.done():
-            # In a context of its own: a batch belongs to none of the callers whose instances it creates.
+            # In a context of its own: what the first caller's log lines are bound to is not true of the whole batch.
             self._writer = asyncio.create_task(self._write_batches(), context=contextvars.Context())
         return await done
 

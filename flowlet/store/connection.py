@@ -97,6 +97,7 @@ class Connections:
             StoreUnavailableError: If the database cannot be reached or opened; the password is not shown.
         """
         try:
+            await self.dialect.prepare(self.url)
             await self._engine.connect()
             await self._general.connect()
             if not self.dialect.has_pool:

@@ -111,6 +111,10 @@ class Dialect(Protocol):
         """Return the keyword options of ``databases.Database``."""
         ...
 
+    async def prepare(self, url: str) -> None:
+        """See to what has to be right before ``databases`` connects; raise what connecting would."""
+        ...
+
     async def now(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
         ...

@@ -17,6 +17,9 @@ __all__ = ["ExecutorRecord", "ExecutorStore"]
 REPAIRS = 500
 """How many instances one repair frees at most, so that its transaction stays short."""
 
+STOPS = "handed back: the executor stops"
+ASTRAY = "handed back: the answer to its claim was lost"
+
 _COLUMNS = (
     *("id", "name", "host", "pid", "executor_groups", "workflow_types", "slots"),
     *("status", "started", "beat", "lease_until"),
@@ -80,7 +83,7 @@ class ExecutorStore:
         async def work(session: Session) -> int:
             sql = selected("executor_id = :id ORDER BY id", lock=session.dialect.for_update)
             held = [instance_from(row) for row in await session.rows(sql, {"id": id})]
-            await apply_changes(session, [_handed_back(instance, now) for instance in held], now=now)
+            await apply_changes(session, [_handed_back(instance, now, STOPS) for instance in held], now=now)
             await session.execute("UPDATE executor SET status = 'STOPPED' WHERE id = :id", {"id": id})
             await _fold_counts(session, id)
             return len(held)
@@ -94,7 +97,7 @@ class ExecutorStore:
             binds, values = listed("held", held)
             sql = selected(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update)
             rows = await session.rows(sql, {"id": id, **values})
-            await apply_changes(session, [_handed_back(instance_from(row), now) for row in rows], now=now)
+            await apply_changes(session, [_handed_back(instance_from(row), now, ASTRAY) for row in rows], now=now)
 
         await self._connections.write(work)
 
@@ -186,12 +189,12 @@ async def _fold_counts(session: Session, id: str) -> None:
     await session.execute("DELETE FROM workflow_tally WHERE executor_id = :id", {"id": id})
 
 
-def _handed_back(instance: Instance, now: int) -> Change:
+def _handed_back(instance: Instance, now: int, why: str) -> Change:
     action = Action(
         ActionKind.RELEASED,
         now,
         from_state=instance.state,
-        text="handed back: the executor stops",
+        text=why,
         executor_id=instance.executor_id,
         version=instance.definition_version,
     )

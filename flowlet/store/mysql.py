@@ -114,6 +114,9 @@ class MySQL:
             "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         }
 
+    async def prepare(self, url: str) -> None:
+        """Do nothing: the pool says what is wrong."""
+
     async def now(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
         rows = await _rows(raw, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)")
@@ -223,7 +226,7 @@ class MySQL:
         """Do nothing: other processes poll."""
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        """Wake five times a second: each time costs about a millisecond, and an idle executor is to cost next to nothing."""
+        """Wake five times a second; each time costs about a millisecond."""
         task = asyncio.create_task(_poll(wake))
 
         async def stop() -> None:

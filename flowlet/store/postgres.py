@@ -160,6 +160,9 @@ class Postgres:
         plain = {"jit": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
         return {**common, "min_size": 1, "max_size": 4, "reset": _no_reset, "server_settings": plain}
 
+    async def prepare(self, url: str) -> None:
+        """Do nothing: the pool says what is wrong."""
+
     async def now(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
         value: int = await raw.fetchval(f"SELECT {_NOW}")

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from flowlet.instances import NewInstance
+from flowlet.settings import sqlite_path
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, ended_counts, followups
 from flowlet.store.rows import (
     ACTION_COLUMNS,
@@ -91,6 +92,10 @@ class SQLite:
         """Return the options of a connection: a busy timeout, and the pragmas of ``_Connection``."""
         return {"timeout": BUSY_SECONDS, "factory": _Connection, "cached_statements": 256}
 
+    async def prepare(self, url: str) -> None:
+        """Open the file once: a connection of aiosqlite that fails leaves a thread behind, which outlives the loop."""
+        await asyncio.to_thread(_probe, url)
+
     async def now(self, raw: Any) -> int:
         """Return this machine's time: all processes of a SQLite database run on it."""
         return time.time_ns() // 1000  # noqa: TID251 - this is the store's clock
@@ -139,7 +144,7 @@ class SQLite:
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Look every 20 ms whether another connection has committed; every 50 ms where none has for half a second."""
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        connection = sqlite3.connect(sqlite_path(url), isolation_level=None)
         task = asyncio.create_task(_poll_version(connection, wake))
 
         async def stop() -> None:
@@ -167,6 +172,10 @@ class SQLite:
         """Return whether a value cannot be stored."""
         kinds = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
         return isinstance(error, kinds)
+
+
+def _probe(url: str) -> None:
+    sqlite3.connect(sqlite_path(url), timeout=BUSY_SECONDS, factory=_Connection).close()
 
 
 class _Connection(sqlite3.Connection):

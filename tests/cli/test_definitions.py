@@ -91,3 +91,44 @@ def test_an_unknown_format_is_refused_with_the_known_ones(flowlet: Command) -> N
 
     assert result.exit_code == 2
     assert "'mermaid', 'svg'" in result.stderr
+
+
+APPLICATION = '''
+from collections.abc import AsyncIterator
+from flowlet import Flowlet
+
+class Stock:
+    """What the application provides."""
+
+app = Flowlet(["stocked"])
+
+@app.provide
+async def stock() -> AsyncIterator[Stock]:
+    yield Stock()
+'''
+STOCKED = """
+from shop_app import Stock
+from flowlet import end, state
+
+@state(start=True, next=["done"])
+async def look(stock: Stock) -> None: ...
+
+done = end()
+"""
+
+
+def test_an_application_may_be_named_whose_resources_the_handlers_need(flowlet: Command, folder: Path) -> None:
+    (folder / "shop_app.py").write_text(APPLICATION)
+    (folder / "stocked.py").write_text(STOCKED)
+
+    result = flowlet("check", "shop_app:app")
+
+    assert (result.exit_code, result.stdout) == (0, "Stocked version 1: 2 states, starts with look\n")
+
+
+@pytest.mark.parametrize(("spec", "said"), [("orders:nosuch", "nosuch"), ("orders:workflow", "not a Flowlet")])
+def test_an_application_that_is_none_is_refused(flowlet: Command, spec: str, said: str) -> None:
+    result = flowlet("check", spec)
+
+    assert result.exit_code == 2
+    assert said in result.stderr

@@ -133,7 +133,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_nobody_is_told_to_install_the_other_project() -> None:

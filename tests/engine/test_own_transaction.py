@@ -266,7 +266,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_or_the_handler_runs_
 def lose_first_answer(flow: Harness, patch: pytest.MonkeyPatch, *, was_written: bool) -> None:
     """Let the connection of the first handler's transaction die at its COMMIT: just after it, or just before."""
     transaction = flow.store.instances.transaction
-    lost = []
+    lost: list[bool] = []
 
     @asynccontextmanager
     async def losing() -> AsyncIterator[object]:

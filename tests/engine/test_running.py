@@ -177,7 +177,7 @@ async def test_a_circle_with_a_wait_in_it_is_none(database_url: str) -> None:
     async def ping(ctx: Context) -> Next:
         if ctx.workflow.visit == 30:
             return done
-        return ping.after("1 minute") if ctx.workflow.visit % 3 == 0 else ping.log("again")  # type: ignore[has-type]  # it names itself
+        return ping.after("1 minute") if ctx.workflow.visit % 3 == 0 else ping.log("again")
 
     done = end()
     module = workflow_module(workflow=Workflow("Orders", loop_limit=3), ping=ping, done=done)

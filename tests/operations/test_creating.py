@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import databases
@@ -16,6 +17,8 @@ from flowlet.operations import Operations
 from flowlet.store.instances import Created, InstanceStore
 from flowlet.store.opening import open_store
 from tests.operations.desk import CLERK, Desk
+
+CALLER: ContextVar[str] = ContextVar("caller")
 
 
 class RefusalError(Exception):
@@ -152,6 +155,23 @@ async def test_a_caller_that_is_cancelled_before_its_batch_begins_creates_nothin
 
     assert [isinstance(outcome, Created) for outcome in outcomes] == [True, False, True]
     assert sizes == [1, 1]
+
+
+async def test_a_batch_runs_outside_of_the_context_of_the_caller_who_came_first(
+    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    create = InstanceStore.create
+
+    async def looking(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[Created]:
+        seen.append(CALLER.get(None))
+        return await create(self, news, now=now)
+
+    monkeypatch.setattr(InstanceStore, "create", looking)
+    CALLER.set("first")
+    await sqlite_desk.operations.create("Orders")
+
+    assert seen == [None]
 
 
 async def test_an_instance_is_part_of_the_callers_own_transaction(desk: Desk, database_url: str) -> None:
