@@ -209,14 +209,23 @@ async def test_an_instance_that_moves_between_the_looks_is_looked_at_again(
     assert looks == [1, 1]
 
 
-async def test_a_definition_that_comes_while_the_doctor_looks_raises_no_alarm(
+async def test_a_shape_that_is_stored_while_the_doctor_looks_raises_no_alarm(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.at(Status.FINISHED)
-    await desk.hands.execute("DELETE FROM workflow_definition")
-    await desk.at(Status.FINISHED)
-    await desk.hands.store.definitions.save(desk.hands.registry.definitions, now=1)
-    monkeypatch.setattr(doctor, "PAGE", 1)
+    moved = await desk.at(Status.NEW)
+    await desk.operations.move(moved.id, "sign", username=CLERK, force=True, reason="the next release allows it")
+    await desk.hands.execute("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
+    pages: list[int] = []
+
+    async def reshaping(connections: Any, id: int, *, limit: int) -> list[Standing]:
+        pages.append(id)
+        if len(pages) == 2:
+            sql = "UPDATE workflow_definition SET definition = REPLACE(definition, :old, :new)"
+            await desk.hands.execute(sql, {"old": '"target":"review"', "new": '"target":"sign"'})
+        return await examination.standings_after(connections, id, limit=1)
+
+    monkeypatch.setattr(doctor, "standings_after", reshaping)
 
     assert await examined(desk) == []
 
