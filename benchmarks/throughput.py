@@ -19,6 +19,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import orjson
@@ -221,8 +222,9 @@ async def main(arguments: argparse.Namespace) -> None:
     url, workflows = arguments.url, arguments.workflows
     slots, batch = arguments.slots, arguments.batch
     print(f"{workflows} workflows of three handlers, {slots} slots, batches of at most {batch}")
+    ratios: dict[str, list[float]] = {}
     for number in range(arguments.rounds):
-        rates = {}
+        rates: dict[str, float] = {}
         for name, processes in (("floor", 0), ("one executor", 1), ("two executors", 2)):
             async with open_store(url) as store:
                 await empty(store)
@@ -232,6 +234,7 @@ async def main(arguments: argparse.Namespace) -> None:
             else:
                 made = await floor(url, slots, batch)
             rates[name] = made["rate"]
+            ratios.setdefault(name, []).append(made["rate"] / rates["floor"])
             extra = "".join(
                 f", {key} {made[key]:.{digits}f}"
                 for key, digits in (("commits", 0), ("batch", 0), ("largest", 0), ("peak_mb", 0))
@@ -244,6 +247,8 @@ async def main(arguments: argparse.Namespace) -> None:
                 f" (created {created:.0f}/s)",
                 flush=True,
             )
+    for name in list(ratios)[1:]:
+        print(f"{name}: median {median(ratios[name]):.0%} of the floor")
 
 
 if __name__ == "__main__":

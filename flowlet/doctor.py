@@ -1,7 +1,8 @@
 """The doctor: looks on a live database for what must never be, and changes nothing.
 
-Every history is a path of its graph, nothing is stuck, and parents know their children (DESIGN.md, section 4: rules 4,
-5 and 6). An instance is judged only if it stood still between two looks, so that work under way raises no false alarm.
+Every history is a path of its graph, nothing is stuck, and parents know their children: rules 4, 5 and 6 of
+docs/explanation/guarantees.md. An instance is judged only if it stood still between two looks, so that work under way
+raises no false alarm.
 """
 
 from __future__ import annotations
