@@ -1,7 +1,7 @@
 """Latency: from a create to its first handler on an idle executor, in the same process and from another connection.
 
-    python benchmarks/latency.py sqlite:////tmp/bench.db
-    python benchmarks/latency.py postgresql://postgres@127.0.0.1/bench
+python benchmarks/latency.py sqlite:////tmp/bench.db
+python benchmarks/latency.py postgresql://postgres@127.0.0.1/bench
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ async def main(url: str, singles: int) -> None:
             await measure(operations, 10)
             taken = await measure(operations, singles)
             p50, p99 = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
-            print(f"{name:21} median {p50:5.1f} ms, p99 {p99:5.1f} ms, max {taken[-1]:5.1f} ms of {singles}", flush=True)
+            figures = f"median {p50:5.1f} ms, p99 {p99:5.1f} ms, max {taken[-1]:5.1f} ms"
+            print(f"{name:21} {figures} of {singles}", flush=True)
         executor.stop()
         await running
 

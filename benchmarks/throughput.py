@@ -23,12 +23,12 @@ from statistics import median
 from typing import Any
 
 import orjson
-import uvloop
 
 from flowlet.clock import SECOND
 from flowlet.engine.executor import WRITERS, Executor
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.registry import Registry
+from flowlet.server import run_loop
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialect import ClaimRequest
 from flowlet.store.opening import Store, open_store
@@ -63,8 +63,8 @@ async def drained(store: Store) -> float:
     while (await store.connections.read(lambda session: session.rows(sql)))[0][0]:
         await asyncio.sleep(0.2)
     sql = "SELECT COUNT(*), MIN(started), MAX(ended) FROM workflow"
-    count, started, ended = (await store.connections.read(lambda session: session.rows(sql)))[0]
-    return float(count) * SECOND / (ended - started)
+    row = (await store.connections.read(lambda session: session.rows(sql)))[0]
+    return float(row[0]) * SECOND / float(row[2] - row[1])
 
 
 async def empty(store: Store) -> None:
@@ -260,4 +260,4 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=ExecutorSettings().batch)
     parser.add_argument("--execute", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    uvloop.run(execute(given.url, given.slots, given.batch) if given.execute else main(given))
+    run_loop(execute(given.url, given.slots, given.batch) if given.execute else main(given))

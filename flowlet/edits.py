@@ -49,7 +49,7 @@ def edited(instance: Instance, definition: Definition, edit: Edit, by: By) -> Ch
             "look again"
         )
         raise refusal(Operation.EDIT, instance, why, [one.value for one in allowed.operations])
-    text, changes = saved(definition, instance.vars, _merged(instance, definition, edit))
+    text, changes, _ = saved(definition, instance.vars, _merged(instance, definition, edit))
     if text is None:
         return None
     action = line(ActionKind.EDITED, instance, by, changes=changes, version=definition.version)

@@ -135,6 +135,7 @@ class Transition:
         actions: The lines of history, in order.
         children: The children to create.
         wakes_parent: Whether the parent becomes due at once.
+        read_vars: The new variables as they read, for the next activation of the same lease; not stored.
     """
 
     instance: Instance
@@ -153,3 +154,4 @@ class Transition:
     children: tuple[NewInstance, ...] = field(default=())
     waits_for_children: bool = False
     wakes_parent: bool = False
+    read_vars: Any = field(default=None, compare=False, repr=False)

@@ -53,6 +53,7 @@ class _Surroundings:
     children: tuple[Instance, ...]
     parent: Instance | None
     transaction: TransactionSource
+    read_vars: Any
 
 
 class Activations:
@@ -96,6 +97,7 @@ class Activations:
         children: tuple[Instance, ...] = (),
         parent: Instance | None = None,
         transaction: TransactionSource,
+        read_vars: Any = None,
     ) -> Transition:
         """Run the handler of a claimed instance's state and return everything that the commit has to write.
 
@@ -107,6 +109,8 @@ class Activations:
             children: Those it has spawned, oldest first.
             parent: The one that spawned it.
             transaction: Where ``Context.transaction`` gets its connection from.
+            read_vars: The variables as the previous transition of this lease left them, read and not yet handed to
+                anybody; None to read them from the instance.
 
         Raises:
             asyncio.CancelledError: If the activation is cancelled from outside; nothing is to be written.
@@ -122,7 +126,7 @@ class Activations:
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
-            run = self._prepared(plan, attempt, _Surroundings(children, parent, transaction))
+            run = self._prepared(plan, attempt, _Surroundings(children, parent, transaction, read_vars))
             if plan.is_async and plan.timeout is None:
                 result = await handler(**run.arguments)
             else:
@@ -188,7 +192,8 @@ class Activations:
             run.choice, attempt.username = answer.get("choice"), answer.get("username")
             _fill_form(plan, arguments, answer.get("form"))
         if plan.reads_vars:
-            run.vars = definition.read_vars(instance.vars)
+            is_read = around.read_vars is not None
+            run.vars = around.read_vars if is_read else definition.read_vars(instance.vars)
             for name in plan.vars_names:
                 arguments[name] = run.vars
         for name, type_ in plan.resources:

@@ -27,6 +27,7 @@ class Effects:
         text: Why this way was taken; cleaned.
         vars: The variables' JSON text, or None where they have not changed.
         changes: JSON text of what changed in them.
+        read_vars: The changed variables, read anew.
         due: When the state is entered, in microseconds since 1970 UTC; None means at once.
         children: The children to create.
         waits_for_children: Whether the state is entered when the last open child has ended.
@@ -36,6 +37,7 @@ class Effects:
     text: str | None = None
     vars: str | None = None
     changes: str | None = None
+    read_vars: Any = None
     due: int | None = None
     children: tuple[NewInstance, ...] = ()
     waits_for_children: bool = False
@@ -93,7 +95,11 @@ def effects_of(
         OutcomeError: If a wait is put before a state that is not run: a manual one or an end.
     """
     if outcome is None:
-        return NOTHING_ELSE if variables[0] is None else Effects(vars=variables[0], changes=variables[1])
+        return (
+            NOTHING_ELSE
+            if variables[0] is None
+            else Effects(vars=variables[0], changes=variables[1], read_vars=variables[2])
+        )
     due = outcome.at_time if outcome.delay is None else at + microseconds(outcome.delay)
     if entry.status is not Status.EXECUTING and (due is not None or outcome.waits_for_children):
         waits = "a person" if entry.status is Status.WAITING else "nothing"
@@ -105,6 +111,7 @@ def effects_of(
         text=cleaned(outcome.text) if outcome.text else None,
         vars=variables[0],
         changes=variables[1],
+        read_vars=variables[2],
         due=due,
         children=children,
         waits_for_children=outcome.waits_for_children,
@@ -156,6 +163,7 @@ def entered(attempt: Attempt, entry: Entry, effects: Effects, *, before: tuple[A
         children=effects.children,
         waits_for_children=effects.waits_for_children,
         wakes_parent=effects.wakes_parent,
+        read_vars=effects.read_vars,
     )
 
 

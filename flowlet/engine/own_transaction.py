@@ -37,7 +37,7 @@ class OwnTransaction:
         self._executor_id = executor_id
         self._stack = contextlib.AsyncExitStack()
         self._session: Session | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Lock | None = None
         self._could_not_open = False
 
     @property
@@ -57,6 +57,7 @@ class OwnTransaction:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Any]:
         """Yield the connection; every use within one activation is the same transaction."""
+        self._opening = self._opening or asyncio.Lock()
         async with self._opening:
             if self._session is None:
                 self._session = await self._opened()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -26,6 +26,10 @@ from flowlet.transitions import Transition
 
 __all__ = ["Claimed", "Runner"]
 
+Relatives = tuple[tuple[Instance, ...], Instance | None]
+"""An instance's children and its parent."""
+
+NONE: Relatives = ((), None)
 logger = logging.getLogger(__name__)
 
 
@@ -131,9 +135,10 @@ class Runner:
 
     async def _drive(self, instance: Instance) -> None:
         structlog.contextvars.bind_contextvars(workflow_id=instance.id, type=instance.type, token=instance.token)
+        read_vars = None
         for made in range(1, self._settings.burst + 1):
             try:
-                committed = await self._step(instance, may_go_on=made < self._settings.burst)
+                committed = await self._step(instance, read_vars, may_go_on=made < self._settings.burst)
             except Exception:
                 # The upkeep hands back what is leased here and not run.
                 logger.exception("an activation of %s %d broke off", instance.type, instance.id)
@@ -144,14 +149,18 @@ class Runner:
             if committed.status is not Status.EXECUTING:
                 self._note(committed)
                 return
-            instance = continued(instance, committed)
+            instance, read_vars = continued(instance, committed), committed.read_vars
 
-    async def _step(self, instance: Instance, *, may_go_on: bool) -> Transition | None:
+    async def _step(self, instance: Instance, read_vars: Any, *, may_go_on: bool) -> Transition | None:
         """Run one activation and commit what it gives; None if the lease is lost."""
-        children, parent = await self._relatives(instance)
+        children, parent = NONE
+        if instance.children or instance.parent_id is not None:
+            children, parent = await self._relatives(instance)
         own = OwnTransaction(self._store, self._executor_id)
         async with own:
-            transition = await self._activations.run(instance, children=children, parent=parent, transaction=own.open)
+            transition = await self._activations.run(
+                instance, children=children, parent=parent, transaction=own.open, read_vars=read_vars
+            )
             if transition.status is Status.EXECUTING and (self.is_draining or not may_go_on):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
             try:
@@ -162,7 +171,7 @@ class Runner:
                 refused = self._activations.rejected(instance, error.cause, refused=transition)
                 return await self._committer.commit(refused)
 
-    async def _relatives(self, instance: Instance) -> tuple[tuple[Instance, ...], Instance | None]:
+    async def _relatives(self, instance: Instance) -> Relatives:
         """Return an instance's children and its parent, however long the store is away."""
         delay = 0.1
         while True:

@@ -13,10 +13,10 @@ from flowlet.errors import VariablesError
 
 __all__ = ["UNCHANGED", "Saved", "saved"]
 
-Saved = tuple[str | None, str | None]
-"""The variables' JSON text and the action's ``changes``; both None where nothing has changed."""
+Saved = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
+"""The variables' JSON text, the action's ``changes``, the variables read anew; all None where nothing has changed."""
 
-UNCHANGED: Saved = (None, None)
+UNCHANGED: Saved = (None, None, None)
 
 
 def saved(definition: Definition, before: str, value: BaseModel | dict[str, Any]) -> Saved:
@@ -38,19 +38,19 @@ def saved(definition: Definition, before: str, value: BaseModel | dict[str, Any]
     text = definition.write_vars(value)
     if text == before:
         return UNCHANGED
-    if definition.vars is not None:
-        definition.read_vars(text)
-    return _compared(definition, before, text)
+    read = definition.read_vars(text) if definition.vars is not None else None
+    changes = _compared(definition, before, text)
+    return UNCHANGED if changes is None else (text, changes, read)
 
 
-def _compared(definition: Definition, before: str, text: str) -> Saved:
+def _compared(definition: Definition, before: str, text: str) -> str | None:
     old, new = _parsed(definition, before), _parsed(definition, text)
     # Compared as JSON: for Python 1, 1.0 and True are equal.
     changed = {name: new[name] for name in new if name not in old or orjson.dumps(old[name]) != orjson.dumps(new[name])}
     unset = [name for name in old if name not in new]
     if not changed and not unset:
-        return UNCHANGED
-    return text, orjson.dumps({"set": changed, "unset": unset}).decode()
+        return None
+    return orjson.dumps({"set": changed, "unset": unset}).decode()
 
 
 def _parsed(definition: Definition, text: str) -> dict[str, Any]:

@@ -23,6 +23,9 @@ __all__ = ["Connections", "Session", "listed"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
+PATIENCE_SECONDS = 90
+"""After how long a server that does not answer counts as away; aiomysql alone would wait for ever."""
+
 logger = logging.getLogger(__name__)
 _in_transaction: ContextVar[bool] = ContextVar("flowlet_in_transaction", default=False)
 
@@ -248,7 +251,8 @@ class Connections:
     async def _attempts(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for tries in range(CONFLICT_RETRIES):
             try:
-                return await attempt()
+                async with asyncio.timeout(PATIENCE_SECONDS if self.dialect.has_pool else None):
+                    return await attempt()
             except Exception as error:
                 if self.dialect.is_unavailable(error):
                     raise StoreUnavailableError(f"the database {mask(self.url)} is away: {error}") from error
