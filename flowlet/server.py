@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -13,6 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from flowlet import logs
+from flowlet.engine.activation import THREAD_PREFIX
 from flowlet.engine.executor import Executor
 from flowlet.operations import Operations
 from flowlet.provided import Provided
@@ -190,6 +194,20 @@ class Flowlet:
         self._settings = settings or self._settings
         logs.configure(level=self.settings.log_level, format=self.settings.log_format)
         run_loop(self.serve())
+        _leave_threads_behind()
+
+
+def _leave_threads_behind() -> None:
+    """End the process where a plain ``def`` handler runs on past the grace period: Python would wait for its thread."""
+    handlers = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
+    for thread in handlers:
+        thread.join(0.1)  # one that has nothing to do is about to end
+    stuck = [thread.name for thread in handlers if thread.is_alive()]
+    if stuck:
+        logger.warning("leaving %d handlers behind that do not end: %s", len(stuck), ", ".join(stuck))
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 async def _first(task: asyncio.Task[None], ready: Coroutine[Any, Any, Any]) -> None:

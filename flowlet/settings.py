@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -27,6 +27,7 @@ _SCHEMES = {
     "mysql": "mysql",
     "mariadb": "mysql",
 }
+_OPTIONS = {"postgresql": ("host", "ssl", "sslmode"), "mysql": ("ssl", "unix_socket")}
 _FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql://user:password@host/database"
 _SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, sqlite:////folder/file.db for any other"
 _ENCODE = "In a password or a name, '@', ':', '/', '?' and '#' are written as %40, %3A, %2F, %3F and %23."
@@ -103,6 +104,10 @@ def _check_server(parts: SplitResult) -> None:
     socket_options = ("host=", "unix_socket=")
     if not parts.hostname and not any(option in parts.query for option in socket_options):
         raise ValueError(f"the host is missing. Expected {_FORMS}.")
+    known = _OPTIONS[_SCHEMES[parts.scheme]]
+    for option in parse_qs(parts.query, keep_blank_values=True):
+        if option not in known:
+            raise ValueError(f"the option {option!r} is not known. Known: {', '.join(known)}. {_ENCODE}")
     if not parts.path.strip("/"):
         raise ValueError(f"the database's name is missing after the host. Expected {_FORMS}. {_ENCODE}")
     if any(mark in parts.path[1:] for mark in "/@:"):

@@ -27,7 +27,10 @@ from flowlet.errors import FlowletError, UnknownWorkflowError, VariablesError
 from flowlet.instances import ActionKind, Instance
 from flowlet.transitions import Transition
 
-__all__ = ["Activations", "Resources"]
+__all__ = ["THREAD_PREFIX", "Activations", "Resources"]
+
+THREAD_PREFIX = "flowlet-handler"
+"""How the threads of plain ``def`` handlers are called."""
 
 
 class Resources(Protocol):
@@ -83,7 +86,7 @@ class Activations:
         self._clock = clock
         self._random = random
         self._executor_id = executor_id
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="flowlet-handler")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_PREFIX)
         self._plans: dict[int, Plan] = {}
 
     def close(self) -> None:
@@ -139,6 +142,13 @@ class Activations:
             if task and task.cancelling() > cancels:
                 raise asyncio.CancelledError from error
             return self._failed(attempt, error)
+
+    def gives_context(self, instance: Instance) -> bool:
+        """Return whether the handler of an instance's state is given a Context, with children and parent in it."""
+        try:
+            return bool(self._plan_of(instance).context_names)
+        except FlowletError:
+            return False
 
     def rejected(self, instance: Instance, error: Exception, *, refused: Transition | None = None) -> Transition:
         """Return the transition that takes the place of one whose row the store refused: a failed attempt.

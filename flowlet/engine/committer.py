@@ -20,6 +20,9 @@ from flowlet.transitions import Transition
 
 __all__ = ["Committer", "RejectedError", "Totals", "paused"]
 
+LETTERS = 2_000_000
+"""How many letters of variables a batch carries, give or take those of its last transition."""
+
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 logger = logging.getLogger(__name__)
 
@@ -97,12 +100,21 @@ class Committer:
     async def _write_batches(self) -> None:
         while self._pending or not self._is_closing:
             await self._ready.wait()
-            batch = [self._pending.popleft() for _ in range(min(self._limit, len(self._pending)))]
+            batch = self._taken()
             if not self._pending and not self._is_closing:
                 self._ready.clear()
             if batch:
                 self._note(len(batch))
                 await self._write(batch)
+
+    def _taken(self) -> list[_Pending]:
+        """Take what waits, up to a number and a size: a server refuses a statement of many megabytes."""
+        batch: list[_Pending] = []
+        letters = 0
+        while self._pending and len(batch) < self._limit and letters < LETTERS:
+            batch.append(self._pending.popleft())
+            letters += len(batch[-1].transition.vars or "")
+        return batch
 
     def _note(self, size: int) -> None:
         self.totals.batches += 1

@@ -16,7 +16,7 @@ from flowlet.clock import microseconds
 from flowlet.engine.activation import Activations
 from flowlet.engine.committer import Committer
 from flowlet.engine.heartbeat import Heartbeat
-from flowlet.engine.runner import Runner
+from flowlet.engine.runner import Claimed, Runner
 from flowlet.engine.upkeep import Upkeep
 from flowlet.engine.waker import Waker
 from flowlet.errors import StoreUnavailableError
@@ -111,7 +111,7 @@ class Executor:
             async with self._incarnation() as (runner, committer, id):
                 await self._claim_until_stopped(runner)
                 await self._drain(runner, committer, id)
-        except StoreUnavailableError as error:
+        except Exception as error:
             if not self.is_ready.is_set():
                 raise
             self._note_trouble(error)
@@ -123,6 +123,7 @@ class Executor:
         store, settings = self._store, self._settings
         id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
         types = tuple(self._registry.names)
+        await store.read_clock()  # after a suspend of the machine the monotonic clock is behind
         await store.executors.register(self._record(id, types))
         activations = Activations(
             self._registry.definition, self._provided, store.clock, self._random, id, threads=min(settings.slots, 128)
@@ -156,12 +157,12 @@ class Executor:
                 if claimed.may_be_more:
                     await self._interrupted(runner.wait_for_room())
                     continue
-                self._waker.note(await self._schedule.next_due(anew=claimed.number > 0))
+                self._waker.note(await self._schedule.next_due(claimed))
                 tries = 0
             except Exception as error:  # noqa: BLE001 - an executor that has died runs nothing any more
                 tries += 1
                 self._note_trouble(error)
-                await self._interrupted(self._store.clock.sleep(min(0.1 * 2**tries, 2.0)))
+                await self._interrupted(self._store.clock.sleep(0.1 * 2 ** min(tries, 4)))
                 continue
             await self._waker.sleep(poll)
 
@@ -183,7 +184,7 @@ class Executor:
     async def _drain(self, runner: Runner, committer: Committer, id: str) -> None:
         runner.is_draining = True
         if self._lost.is_set():
-            runner.forget(list(runner.running))
+            runner.forget(runner.running.values())
             await committer.abandon()
             await runner.settle(timeout=5)
             return
@@ -195,7 +196,7 @@ class Executor:
         await asyncio.wait([settled, at_once], return_when=asyncio.FIRST_COMPLETED)
         settled.cancel()
         at_once.cancel()
-        runner.forget(list(runner.running))
+        runner.forget(runner.running.values())
         await runner.settle(timeout=5)
         await self._leave(committer, id)
 
@@ -248,13 +249,18 @@ class _Schedule:
         self._asked = 0.0
         self.is_stale = True
 
-    async def next_due(self, *, anew: bool) -> int | None:
+    async def next_due(self, claimed: Claimed) -> int | None:
+        """Return when the first instance is due that was not yet when the claim was made."""
         clock = self._store.clock
         is_old = clock.elapsed() - self._asked >= self._settings.poll.total_seconds()
-        has_passed = self._next is not None and self._next <= clock.now()
-        if anew or is_old or has_passed or self.is_stale:
+        has_passed = self._next is not None and self._next <= claimed.now
+        if claimed.number or is_old or has_passed or self.is_stale:
             self.is_stale = False
-            self._next = await self._store.instances.earliest(self._settings.groups, now=clock.now())
+            try:
+                self._next = await self._store.instances.earliest(self._settings.groups, now=claimed.now)
+            except BaseException:
+                self.is_stale = True
+                raise
             self._asked = clock.elapsed()
         return self._next
 

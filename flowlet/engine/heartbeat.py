@@ -17,6 +17,9 @@ from flowlet.store.opening import Store
 
 __all__ = ["Heartbeat"]
 
+PROMPT_SECONDS = 0.5
+"""How long an answer may take whose time the clock is set by."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -85,20 +88,29 @@ class Heartbeat:
                     logger.warning("a heartbeat did not get through: %s", error)
                     self._call(self._on_silence)
                     seconds = min(1.0, self._lease.total_seconds() / 10)
+                except Exception:  # a heart that stops for an odd answer would give up everything that runs here
+                    logger.exception("a heartbeat broke off, and tries again")
+                    self._call(self._on_silence)
+                    seconds = min(1.0, self._lease.total_seconds() / 10)
         finally:
             if connections is not None:
                 await connections.close()
 
     async def _connected(self) -> Connections:
-        connections = Connections(self._store.url, self._store.connections.dialect, for_engine=False)
+        connections = Connections(
+            self._store.url, self._store.connections.dialect, for_engine=False, patience=self._lease.total_seconds() / 3
+        )
         await connections.open()
         return connections
 
     async def _beats_once(self, connections: Connections) -> bool:
+        clock = self._store.clock
+        began = clock.elapsed()
         now = await ExecutorStore(connections).beat(self._executor_id, lease_microseconds=microseconds(self._lease))
         if now is None:
             return False
-        self._store.clock.set(now)
+        if clock.elapsed() - began < PROMPT_SECONDS:  # an answer that was long under way tells an old time
+            clock.set(now)
         return True
 
     async def _waits(self, seconds: float) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,7 +24,7 @@ from flowlet.store.dialect import ClaimRequest
 from flowlet.store.opening import Store
 from flowlet.transitions import Transition
 
-__all__ = ["Claimed", "Runner"]
+__all__ = ["Claimed", "Lease", "Runner"]
 
 Relatives = tuple[tuple[Instance, ...], Instance | None]
 """An instance's children and its parent."""
@@ -34,10 +34,21 @@ logger = logging.getLogger(__name__)
 
 
 class Claimed(NamedTuple):
-    """How many instances a claim gave, and whether more may be due."""
+    """How many instances a claim gave, by which time they were due, and whether more may be."""
 
     number: int
+    now: int
     may_be_more: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lease:
+    """An instance that is run here: under which token, by which task, since when (microseconds since 1970 UTC)."""
+
+    id: int
+    token: int
+    task: asyncio.Task[None]
+    since: int
 
 
 class Runner:
@@ -72,8 +83,7 @@ class Runner:
         self._executor_id = executor_id
         self._types = tuple(types)
         self._room = asyncio.Event()
-        self._since: dict[int, int] = {}
-        self.running: dict[int, asyncio.Task[None]] = {}
+        self.running: dict[int, Lease] = {}
         self.is_draining = False
 
     @property
@@ -88,17 +98,21 @@ class Runner:
             StoreUnavailableError: If the database is away.
         """
         limit = min(self.free, self._settings.batch)
-        if limit <= 0 or not self._types:
-            return Claimed(0, may_be_more=bool(self._types))
         now = self._store.clock.now()
+        if limit <= 0 or not self._types:
+            return Claimed(0, now, may_be_more=bool(self._types))
         request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
         claimed = await self._store.instances.claim(request)
         for instance in claimed:
-            task = asyncio.create_task(self._drive(instance))
-            self.running[instance.id] = task
-            self._since[instance.id] = now
-            task.add_done_callback(lambda _, id=instance.id: self._ended(id))  # type: ignore[misc]  # bound early
-        return Claimed(len(claimed), may_be_more=len(claimed) == limit)
+            self._begin(instance, now)
+        return Claimed(len(claimed), now, may_be_more=len(claimed) == limit)
+
+    def _begin(self, instance: Instance, now: int) -> None:
+        if former := self.running.get(instance.id):
+            former.task.cancel()  # an operator has freed the instance: that activation has lost its lease
+        lease = Lease(instance.id, instance.token, asyncio.create_task(self._drive(instance)), now)
+        self.running[instance.id] = lease
+        lease.task.add_done_callback(lambda _: self._ended(lease))
 
     async def wait_for_room(self) -> None:
         """Return when enough slots are free for a claim that is worth its while: a quarter, or any after 10 ms."""
@@ -112,25 +126,24 @@ class Runner:
                     self._room.clear()
                     await self._room.wait()
 
-    def forget(self, ids: Iterable[int]) -> None:
-        """Stop the activations of instances that are no longer ours."""
-        for id in ids:
-            if task := self.running.get(id):
-                task.cancel()
+    def forget(self, leases: Iterable[Lease]) -> None:
+        """Stop activations whose instances are no longer ours."""
+        for lease in leases:
+            lease.task.cancel()
 
     def longest_running(self) -> float:
         """Return for how many seconds the oldest lease has been held; 0 if there is none."""
-        if not self._since:
-            return 0.0
-        return (self._store.clock.now() - next(iter(self._since.values()))) / SECOND
+        oldest = next(iter(self.running.values()), None)
+        return 0.0 if oldest is None else (self._store.clock.now() - oldest.since) / SECOND
 
     async def settle(self, *, timeout: float | None = None) -> None:
         """Return when nothing runs, or the time is over."""
         if self.running:
-            await asyncio.wait(list(self.running.values()), timeout=timeout)
+            await asyncio.wait([lease.task for lease in self.running.values()], timeout=timeout)
 
-    def _ended(self, id: int) -> None:
-        del self.running[id], self._since[id]
+    def _ended(self, lease: Lease) -> None:
+        if self.running.get(lease.id) is lease:
+            del self.running[lease.id]
         self._room.set()
 
     async def _drive(self, instance: Instance) -> None:
@@ -154,7 +167,8 @@ class Runner:
     async def _step(self, instance: Instance, read_vars: Any, *, may_go_on: bool) -> Transition | None:
         """Run one activation and commit what it gives; None if the lease is lost."""
         children, parent = NONE
-        if instance.children or instance.parent_id is not None:
+        has_relatives = instance.children or instance.parent_id is not None
+        if has_relatives and self._activations.gives_context(instance):
             children, parent = await self._relatives(instance)
         own = OwnTransaction(self._store, self._executor_id)
         async with own:

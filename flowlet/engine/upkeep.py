@@ -131,15 +131,19 @@ class Upkeep:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        before = dict(self._runner.running)
+        before = list(self._runner.running.values())
         held = await self._store.executors.held(self._executor_id)
-        if before.keys() - held.keys():
+        suspects = [lease for lease in before if held.get(lease.id) != lease.token]
+        if suspects:
             # Most of these have just ended. Those that still run after a second look are no longer ours.
             held = await self._store.executors.held(self._executor_id)
             running = self._runner.running
-            self._runner.forget(id for id, task in before.items() if id not in held and running.get(id) is task)
-        unknown = {id: token for id, token in held.items() if id not in before and id not in self._runner.running}
-        twice = [id for id, token in unknown.items() if self._unknown.get(id) == token]
+            self._runner.forget(
+                lease for lease in suspects if running.get(lease.id) is lease and held.get(lease.id) != lease.token
+            )
+        run = {(lease.id, lease.token) for lease in (*before, *self._runner.running.values())}
+        unknown = {id: token for id, token in held.items() if (id, token) not in run}
+        twice = {id: token for id, token in unknown.items() if self._unknown.get(id) == token}
         if twice:
             logger.warning("handing back %d instances that are leased here and not run", len(twice))
             await self._store.executors.release(self._executor_id, twice, now=self._store.clock.now())

@@ -23,8 +23,8 @@ __all__ = ["Connections", "Session", "listed"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
-PATIENCE_SECONDS = 90
-"""After how long a server that does not answer counts as away; aiomysql alone would wait for ever."""
+PATIENCE_SECONDS = 60.0
+"""After how long a server that does not answer counts as away; the drivers alone would wait longer, or for ever."""
 
 logger = logging.getLogger(__name__)
 _in_transaction: ContextVar[bool] = ContextVar("flowlet_in_transaction", default=False)
@@ -81,9 +81,12 @@ class Connections:
     the general one.
     """
 
-    def __init__(self, url: str, dialect: Dialect, *, for_engine: bool = True) -> None:
+    def __init__(
+        self, url: str, dialect: Dialect, *, for_engine: bool = True, patience: float = PATIENCE_SECONDS
+    ) -> None:
         self.url = url
         self.dialect = dialect
+        self._patience = patience if dialect.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._general = databases.Database(dialect.database_url(url), **dialect.options(for_engine=False))
         self._engine = self._general
@@ -123,17 +126,20 @@ class Connections:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(database.disconnect(), timeout=10)
 
-    async def write(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Session], Awaitable[T]], *, is_bounded: bool = True) -> T:
         """Run a unit of work in one transaction, whatever happens to the caller; commit it, or roll all of it back.
 
-        It is run again where the database reports a deadlock or a conflict with another transaction.
+        It is run again where the database reports a deadlock or a conflict with another transaction. Unless it is
+        bounded, it may take as long as it takes: a migration waits for another one.
 
         Raises:
             StoreUnavailableError: If the database is away; then nothing, or in the worst case all of it, was written.
             RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock.
         """
         self.refuse_nesting()
-        return await self._shielded(self._attempts(lambda: self._in_transaction(work)))
+        return await self._shielded(
+            self._attempts(lambda: self._in_transaction(work), self._patience if is_bounded else None)
+        )
 
     async def read(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run statements that only read, outside of any transaction.
@@ -141,7 +147,7 @@ class Connections:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        return await self._shielded(self._attempts(lambda: self._reading(work)))
+        return await self._shielded(self._attempts(lambda: self._reading(work), self._patience))
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run a claim or a batch, which open and end their own transaction, on a connection set up for them.
@@ -150,7 +156,7 @@ class Connections:
             StoreUnavailableError: If the database is away; the outcome of a COMMIT is then unknown.
         """
         self.refuse_nesting()
-        return await self._shielded(self._attempts(lambda: self._engine_work(work)))
+        return await self._shielded(self._attempts(lambda: self._engine_work(work), self._patience))
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -209,7 +215,7 @@ class Connections:
         async with self._acquired() as session:
             await session.execute(self.dialect.begin)
             try:
-                result = await work(session)
+                result = await self._dropped_if_cancelled(session, work)
                 await session.execute("COMMIT")
             except BaseException:
                 await self._rolled_back(session)
@@ -232,13 +238,21 @@ class Connections:
             async with self._write_lock:
                 return await work(Session(self._writer, self.dialect))
         async with self._engine.connection() as connection:
-            return await work(Session(connection, self.dialect))
+            return await self._dropped_if_cancelled(Session(connection, self.dialect), work)
 
     async def _reading(self, work: Callable[[Session], Awaitable[T]]) -> T:
         if self._reader is not None:
             return await work(Session(self._reader, self.dialect))
         async with self._general.connection() as connection:
-            return await work(Session(connection, self.dialect))
+            return await self._dropped_if_cancelled(Session(connection, self.dialect), work)
+
+    async def _dropped_if_cancelled(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run the work; where it takes too long, close the connection, so that giving it back does not wait for it."""
+        try:
+            return await work(session)
+        except asyncio.CancelledError:
+            self.dialect.drop(session.raw)
+            raise
 
     async def _rolled_back(self, session: Session) -> None:
         try:
@@ -246,12 +260,12 @@ class Connections:
         except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
             if self.dialect.has_pool and not session.is_lost:
-                session.raw.close() if self.dialect.name == "mysql" else session.raw.terminate()
+                self.dialect.drop(session.raw)
 
-    async def _attempts(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _attempts(self, attempt: Callable[[], Awaitable[T]], patience: float | None) -> T:
         for tries in range(CONFLICT_RETRIES):
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS if self.dialect.has_pool else None):
+                async with asyncio.timeout(patience):
                     return await attempt()
             except Exception as error:
                 if self.dialect.is_unavailable(error):

@@ -166,6 +166,10 @@ class Dialect(Protocol):
         """Return whether a connection is lost."""
         ...
 
+    def drop(self, raw: Any) -> None:
+        """Close a pooled connection at once, without a word to the server."""
+        ...
+
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the database went away: the same call may work later."""
         ...

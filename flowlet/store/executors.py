@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -90,14 +90,15 @@ class ExecutorStore:
 
         return await self._connections.write(work)
 
-    async def release(self, id: str, held: Sequence[int], *, now: int) -> None:
-        """Hand back some of what an executor holds."""
+    async def release(self, id: str, held: Mapping[int, int], *, now: int) -> None:
+        """Hand back some of what an executor holds: instances with the tokens under which it does."""
 
         async def work(session: Session) -> None:
-            binds, values = listed("held", held)
+            binds, values = listed("held", list(held))
             sql = selected(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update)
-            rows = await session.rows(sql, {"id": id, **values})
-            await apply_changes(session, [_handed_back(instance_from(row), now, ASTRAY) for row in rows], now=now)
+            found = [instance_from(row) for row in await session.rows(sql, {"id": id, **values})]
+            changes = [_handed_back(one, now, ASTRAY) for one in found if held[one.id] == one.token]
+            await apply_changes(session, changes, now=now)
 
         await self._connections.write(work)
 

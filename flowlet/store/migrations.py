@@ -40,7 +40,7 @@ async def upgrade(connections: Connections, migrations: Sequence[Migration] = MI
         finally:
             await dialect.unlock_migrations(session.raw)
 
-    return await connections.write(work)
+    return await connections.write(work, is_bounded=False)
 
 
 async def check(connections: Connections, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -37,6 +37,7 @@ _GONE = frozenset(
     {1021, 1040, 1053, 1077, 1079, 1080, 1114, 1152, 1184, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
 )
 
+_NOW = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 _READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 _COLUMN_TYPES = dict.fromkeys(COMMIT_COLUMNS, "bigint") | {
     "status": "varchar(64)",
@@ -119,14 +120,17 @@ class MySQL:
 
     async def now(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
-        rows = await _rows(raw, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)")
+        rows = await _rows(raw, f"SELECT {_NOW}")
         return int(rows[0][0])
 
     async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
         """Prolong the lease; the rows that the condition found are counted, not those that it changed."""
-        now = await self.now(raw)
-        sql = "UPDATE executor SET beat = %s, lease_until = %s WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
-        return now if await _count(raw, sql, (now, now + lease_microseconds, executor_id)) else None
+        # The time is read when the row's lock is held; from left to right, the lease counts from the new beat.
+        sql = (
+            f"UPDATE executor SET beat = {_NOW}, lease_until = beat + %s "
+            "WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
+        )
+        return await self.now(raw) if await _count(raw, sql, (lease_microseconds, executor_id)) else None
 
     async def lock_migrations(self, raw: Any) -> None:
         """Wait until no other process migrates this database; its notes about what exists are not worth a warning."""
@@ -239,6 +243,10 @@ class MySQL:
     def is_closed(self, raw: Any) -> bool:
         """Return whether the connection is lost."""
         return bool(raw.closed)
+
+    def drop(self, raw: Any) -> None:
+        """Close the connection."""
+        raw.close()
 
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the connection is lost or cannot be had."""

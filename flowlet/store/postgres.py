@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
@@ -90,6 +91,7 @@ UPDATE workflow w SET open_children = w.open_children - b.ended,
         THEN $3 ELSE w.next_activation END,
     waits_for_children = (w.waits_for_children = 1 AND w.open_children > b.ended)::int
 FROM unnest($1::bigint[], $2::int[]) AS b(id, ended) WHERE w.id = b.id
+RETURNING w.executor_group, w.next_activation = $3 AND w.status = 'IN_PROGRESS'
 """
 # Locked in the order of their ids first: two batches that end children of the same parents cannot deadlock.
 _LOCK = "SELECT id FROM workflow WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
@@ -98,6 +100,7 @@ _WAKE = """
 UPDATE workflow SET woken = (status = 'EXECUTING')::int, waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE $2 END
 WHERE id = ANY($1::bigint[]) AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
+RETURNING executor_group, status = 'IN_PROGRESS'
 """
 
 
@@ -115,9 +118,12 @@ def _claim_sql(groups: int) -> str:
 
 
 _NOW = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
+# The time is read when the row's lock is held.
 _BEAT = f"""
-UPDATE executor SET beat = {_NOW}, lease_until = {_NOW} + $2
-WHERE id = $1 AND status IN ('RUNNING', 'DRAINING') RETURNING beat
+WITH live AS MATERIALIZED (
+    SELECT id FROM executor WHERE id = $1 AND status IN ('RUNNING', 'DRAINING') FOR UPDATE
+)
+UPDATE executor e SET beat = {_NOW}, lease_until = {_NOW} + $2 FROM live WHERE e.id = live.id RETURNING e.beat
 """
 _COUNT = """
 INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES ($1, $2, $3, $4, $5)
@@ -145,8 +151,8 @@ class Postgres:
     commits_ddl = False
 
     def database_url(self, url: str) -> str:
-        """Return the URL unchanged."""
-        return url
+        """Return the URL with ``sslmode`` called ``ssl``, as ``databases`` calls it."""
+        return url.replace("?sslmode=", "?ssl=").replace("&sslmode=", "&ssl=")
 
     def options(self, *, for_engine: bool) -> dict[str, Any]:
         """Return the pool's options.
@@ -154,7 +160,7 @@ class Postgres:
         The engine's statements name rows by primary key or due index; with hash joins allowed the planner was seen to
         scan the whole of ``workflow`` for a batch of 100 (2.6 times slower). It also needs no reset between uses.
         """
-        common = {"timeout": 10, "command_timeout": 60, "max_inactive_connection_lifetime": 300}
+        common = {"timeout": 10, "max_inactive_connection_lifetime": 300}
         if not for_engine:
             return {**common, "min_size": 0, "max_size": 10, "server_settings": {"jit": "off"}}
         plain = {"jit": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
@@ -191,7 +197,10 @@ class Postgres:
         if in_transaction:
             return await self._apply(raw, batch)
         if followups(batch.transitions).is_empty:
-            return await _apply_rows(raw, batch)
+            applied = await _apply_rows(raw, batch)
+            for group in _handed_back(batch):
+                await self.notify(raw, group)
+            return applied
         async with _transaction(raw):
             return await self._apply(raw, batch)
 
@@ -232,10 +241,14 @@ class Postgres:
                 raise asyncpg.UniqueViolationError("a child's external id exists already")
         if follow.ended or follow.woken:
             await raw.fetch(_LOCK, sorted({*(id for id, _ in follow.ended), *follow.woken}))
+        touched = []
         if follow.ended:
-            await raw.execute(_END_CHILDREN, [id for id, _ in follow.ended], [ended for _, ended in follow.ended], now)
+            ids, counts = [id for id, _ in follow.ended], [ended for _, ended in follow.ended]
+            touched += await raw.fetch(_END_CHILDREN, ids, counts, now)
         if follow.woken:
-            await raw.execute(_WAKE, list(follow.woken), now)
+            touched += await raw.fetch(_WAKE, list(follow.woken), now)
+        for group in sorted({row[0] for row in touched if row[1]}):
+            await self.notify(raw, group)
 
     async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
         """Add to the executor's counts of ended instances."""
@@ -262,6 +275,10 @@ class Postgres:
             return bool(raw.is_closed())
         except asyncpg.InterfaceError:  # the pool has dropped it already
             return True
+
+    def drop(self, raw: Any) -> None:
+        """Close the connection."""
+        raw.terminate()
 
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the connection is lost or cannot be had."""
@@ -305,6 +322,12 @@ async def _transaction(raw: Any) -> Any:
         raise
 
 
+def _handed_back(batch: Batch) -> list[str]:
+    """Return the groups of instances that are given up although they are due: others may take them."""
+    given_up = [t for t in batch.transitions if t.status == "IN_PROGRESS" and t.next_activation is not None]
+    return sorted({t.instance.executor_group for t in given_up if (t.next_activation or 0) <= batch.now})
+
+
 async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
     columns = [list(column) for column in zip(*map(commit_row, batch.transitions), strict=True)]
     rows = action_rows(batch.transitions)
@@ -320,19 +343,38 @@ def _woken(groups: frozenset[str], wake: Callable[[], None]) -> Callable[..., No
     return heard
 
 
+def _keywords(url: str) -> dict[str, Any]:
+    """Return what asyncpg is to connect with: by keyword, because it reads URLs otherwise than ``databases``."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    keywords: dict[str, Any] = {
+        "host": parts.hostname or options.get("host"),
+        "port": parts.port,
+        "user": parts.username and unquote(parts.username),
+        "password": parts.password and unquote(parts.password),
+        "database": unquote(parts.path[1:]),
+    }
+    if ssl := options.get("ssl", options.get("sslmode")):
+        keywords["ssl"] = {"true": True, "false": False}.get(ssl.lower(), ssl)
+    return keywords
+
+
 async def _listen(url: str, groups: frozenset[str], wake: Callable[[], None]) -> None:
+    warned = False
     while True:
         lost = asyncio.Event()
         try:
-            connection = await asyncpg.connect(url, timeout=10)
+            connection = await asyncpg.connect(**_keywords(url), timeout=10)
             try:
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener("flowlet", _woken(groups, wake))
+                warned = False
                 wake()
                 await lost.wait()
             finally:
                 with contextlib.suppress(Exception):
                     await connection.close(timeout=1)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            logger.debug("cannot listen, trying again in a second: %s", error)
+            logger.log(logging.DEBUG if warned else logging.WARNING, "cannot listen, looking now and then: %s", error)
+            warned = True
         await asyncio.sleep(1)  # noqa: TID251 - a pause before a new connection, in real time

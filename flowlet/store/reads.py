@@ -13,6 +13,10 @@ from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
 __all__ = ["Reads"]
 
 
+DIGITS = 19
+"""As many as the largest id has."""
+
+
 class Reads:
     """Look-ups of instances and their history."""
 
@@ -47,7 +51,7 @@ class Reads:
         Raises:
             UnknownInstanceError: If there is none.
         """
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= DIGITS:
             return await self.get(int(text))
         return await self.by_external_id(text)
 

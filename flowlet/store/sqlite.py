@@ -112,13 +112,8 @@ class SQLite:
 
     async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
         """Prolong the lease by this machine's time."""
-        now = await self.now(raw)
-        sql = (
-            "UPDATE executor SET beat = ?, lease_until = ? "
-            "WHERE id = ? AND status IN ('RUNNING', 'DRAINING') RETURNING beat"
-        )
-        rows = await raw.execute_fetchall(sql, (now, now + lease_microseconds, executor_id))
-        return now if rows else None
+        beat: int | None = await raw._execute(_beat, raw._conn, executor_id, lease_microseconds)
+        return beat
 
     async def lock_migrations(self, raw: Any) -> None:
         """Do nothing: BEGIN IMMEDIATE has locked the database."""
@@ -154,7 +149,7 @@ class SQLite:
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Look every 20 ms whether another connection has committed; every 50 ms where none has for half a second."""
-        connection = sqlite3.connect(sqlite_path(url), isolation_level=None)
+        connection = sqlite3.connect(sqlite_path(url), isolation_level=None, timeout=0)
         task = asyncio.create_task(_poll_version(connection, wake))
 
         async def stop() -> None:
@@ -168,6 +163,9 @@ class SQLite:
     def is_closed(self, raw: Any) -> bool:
         """Return False: a file is not lost."""
         return False
+
+    def drop(self, raw: Any) -> None:
+        """Do nothing: the connections are few, and kept."""
 
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the file cannot be opened, read or written now, or another process holds the write lock."""
@@ -205,11 +203,24 @@ async def _poll_version(connection: sqlite3.Connection, wake: Callable[[], None]
     while True:
         pause = POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS
         await asyncio.sleep(pause)  # noqa: TID251 - a poll of the file, in real time
-        version = connection.execute("PRAGMA data_version").fetchone()
+        version = seen
+        with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next look will tell
+            version = connection.execute("PRAGMA data_version").fetchone()
         quiet += 1
         if version != seen:
             seen, quiet = version, 0
             wake()
+
+
+def _beat(connection: sqlite3.Connection, executor_id: str, lease_microseconds: int) -> int | None:
+    sql = "UPDATE executor SET beat = ?, lease_until = ? WHERE id = ? AND status IN ('RUNNING', 'DRAINING')"
+
+    def beat() -> int | None:
+        now = time.time_ns() // 1000  # noqa: TID251 - read once the write lock is held
+        return now if connection.execute(sql, (now, now + lease_microseconds, executor_id)).rowcount else None
+
+    taken: int | None = _transaction(connection, beat)
+    return taken
 
 
 def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Sequence[Any]]:

@@ -245,7 +245,7 @@ async def watched(database_url: str, *others: ModuleType) -> AsyncIterator[Watch
             runner = Runner(hands.store, hand.activations, committer, waker, SETTINGS, executor_id=hand.id, types=types)
             upkeep = Upkeep(hands.store, runner, SETTINGS, executor_id=hand.id, random=Random(7))
             yield Watched(hands, hand, runner, upkeep, begun, was_cancelled)
-            runner.forget(list(runner.running))
+            runner.forget(runner.running.values())
             await runner.settle()
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import ModuleType
 
+import asyncpg
+import databases
+import pymysql
 import pytest
 
-from flowlet.context import Context
+from flowlet.context import Context, Transaction
 from flowlet.errors import Fail, StoreUnavailableError
 from flowlet.instances import ActionKind, Status
 from flowlet.retry import Retry
@@ -256,9 +260,9 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_or_the_handler_runs_
     async with shop(database_url, orders(check)) as flow:
         lose_first_answer(flow, monkeypatch, was_written=was_written)
 
-        id = await flow.start("Orders")
+        ended = await flow.run_to_end(await flow.start("Orders"))
 
-        assert (await flow.get(id)).status is Status.FINISHED
+        assert ended.status is Status.FINISHED
         assert await ledger(flow) == ["paid"]
         assert runs == ([1] if was_written else [1, 1])
 
@@ -282,3 +286,227 @@ def lose_first_answer(flow: Harness, patch: pytest.MonkeyPatch, *, was_written: 
         raise StoreUnavailableError("the connection was lost")
 
     patch.setattr(flow.store.instances, "transaction", losing)
+
+
+async def test_own_transactions_leave_connections_for_everything_else(database_url: str) -> None:
+    async def held() -> None:
+        async with flow.store.connections.transaction():
+            await is_over.wait()
+
+    is_over = asyncio.Event()
+    async with shop(database_url) as flow:
+        holding = [asyncio.create_task(held()) for _ in range(12)]
+
+        async with asyncio.timeout(10):
+            counts = await flow.store.reads.counts()
+
+        is_over.set()
+        await asyncio.gather(*holding)
+        assert counts == {}
+
+
+async def test_one_that_waits_for_its_turn_can_be_cancelled(sqlite_url: str) -> None:
+    async def second() -> None:
+        async with flow.store.connections.transaction():
+            raise AssertionError("unreachable")
+
+    async with shop(sqlite_url) as flow, flow.store.connections.transaction():
+        waiting = asyncio.create_task(second(), context=contextvars.Context())
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await waiting
+
+
+async def test_a_transaction_that_a_child_task_opened_is_the_whole_handlers(sqlite_url: str) -> None:
+    async def check(ctx: Context) -> str:
+        await asyncio.create_task(pay(ctx, "paid"))
+        with pytest.raises(RuntimeError, match="SQLite's only write lock is held"):
+            await box[0].operations.create("Orders")
+        return "done"
+
+    box: list[Harness] = []
+    async with shop(sqlite_url, orders(check)) as flow:
+        box.append(flow)
+        async with asyncio.timeout(10):
+            id = await flow.start("Orders")
+
+        assert (await flow.get(id)).status is Status.FINISHED
+        assert await ledger(flow) == ["paid"]
+
+
+async def test_a_task_that_outlives_its_handler_may_write_on_sqlite_but_not_through_its_connection(
+    database_url: str,
+) -> None:
+    async def later(ctx: Context, connection: Transaction) -> None:
+        await is_over.wait()
+        with pytest.raises(RuntimeError, match="has ended"):
+            await connection.execute("INSERT INTO ledger (note) VALUES ('late')")
+        with pytest.raises(RuntimeError, match="has ended"):
+            await pay(ctx, "late")
+        await box[0].operations.create("Orders", external_id="later", vars={"is_second": True})
+
+    async def check(ctx: Context) -> str:
+        if not ctx.vars:
+            async with ctx.transaction() as connection:
+                await connection.execute("INSERT INTO ledger (note) VALUES ('paid')")
+                tasks.append(asyncio.create_task(later(ctx, connection)))
+        return "done"
+
+    box: list[Harness] = []
+    tasks: list[asyncio.Task[None]] = []
+    is_over = asyncio.Event()
+    async with shop(database_url, orders(check)) as flow:
+        box.append(flow)
+        await flow.start("Orders")
+
+        is_over.set()
+        await tasks[0]
+
+        assert await ledger(flow) == ["paid"]
+
+
+async def test_a_statement_that_is_stopped_at_the_timeout_is_a_failed_attempt(mariadb_url: str) -> None:
+    async def check(ctx: Context) -> str:
+        async with ctx.transaction() as connection:
+            await connection.execute("SELECT SLEEP(5)")
+        return "done"
+
+    module = workflow_module(workflow=Workflow("Orders", retry=Retry(limit=0)), **one_state(check, timeout="200ms"))
+    async with shop(mariadb_url, module) as flow, asyncio.timeout(20):
+        failed = await flow.get(await flow.start("Orders"))
+
+    assert "the attempt took longer than 200 milliseconds" in str(failed.reason)
+
+
+@pytest.mark.parametrize("writes_again", [True, False])
+async def test_a_server_that_ends_one_idle_transaction_is_not_away(postgres_url: str, writes_again: bool) -> None:
+    async def check(ctx: Context) -> str:
+        async with ctx.transaction() as connection:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+        await box[0].store.connections.read(lambda session: session.rows("SELECT pg_sleep(0.2)"))
+        if writes_again:
+            await pay(ctx, "paid")
+        return "done"
+
+    box: list[Harness] = []
+    module = workflow_module(workflow=Workflow("Orders", retry=Retry(limit=0)), **one_state(check))
+    async with shop(postgres_url, module) as flow, asyncio.timeout(20):
+        box.append(flow)
+        failed = await flow.get(await flow.start("Orders"))
+
+        assert failed.status is Status.FAILED
+        assert await ledger(flow) == []
+
+
+async def test_nobody_can_end_the_transaction_through_its_connection(database_url: str) -> None:
+    seen = []
+
+    async def check(ctx: Context) -> str:
+        async with ctx.transaction() as connection:
+            seen.append(hasattr(connection, "transaction"))
+        return "done"
+
+    async with shop(database_url, orders(check)) as flow:
+        await flow.start("Orders")
+
+    assert seen == [False]
+
+
+async def test_an_instance_is_created_within_a_handlers_own_transaction(database_url: str) -> None:
+    async def check(ctx: Context) -> str:
+        if ctx.workflow.external_id != "second":
+            async with ctx.transaction() as connection:
+                await box[0].operations.create("Orders", external_id="second", connection=connection)
+            if ctx.attempt == 1:
+                raise ValueError("late")
+        return "done"
+
+    box: list[Harness] = []
+    async with shop(database_url, orders(check)) as flow:
+        box.append(flow)
+        id = await flow.start("Orders")
+        assert len(await flow.store.reads.counts()) == 1
+
+        await flow.run_to_end(id)
+        await flow.settle()
+
+        assert await flow.store.reads.counts() == {("Orders", "FINISHED"): 2}
+
+
+@pytest.mark.parametrize("is_swallowed", [True, False])
+@pytest.mark.parametrize("fixture", ["postgres_url", "mariadb_url"])
+async def test_a_deadlock_is_no_fault_of_the_handler(
+    request: pytest.FixtureRequest, fixture: str, is_swallowed: bool
+) -> None:
+    async def check(ctx: Context) -> str:
+        runs.append(ctx.attempt)
+        await pay(ctx, f"run {len(runs)}")
+        if len(runs) == 1:
+            async with ctx.transaction() as connection:
+                try:
+                    await lose_to(url, connection)
+                except Exception:
+                    if not is_swallowed:
+                        raise
+            with pytest.raises(RuntimeError, match="let it pass"):
+                await pay(ctx, "after the deadlock")
+        return "done"
+
+    runs: list[int] = []
+    url = request.getfixturevalue(fixture)
+    async with shop(url, orders(check)) as flow, asyncio.timeout(20):
+        ended = await flow.run_to_end(await flow.start("Orders"))
+
+        assert ended.status is Status.FINISHED
+        assert runs == [1, 1]
+        assert await ledger(flow) == ["run 2"]
+
+
+async def lose_to(url: str, connection: Transaction) -> None:
+    """Lose a deadlock against a transaction that has written more, and is more patient."""
+    if "postgres" in url:
+        await connection.execute("SET LOCAL deadlock_timeout = '50ms'")
+    async with databases.Database(url) as database, database.connection() as other:
+        await other.execute("INSERT INTO ledger (note) VALUES ('a'), ('b')")
+        await other.execute("BEGIN")
+        await other.execute("UPDATE ledger SET note = 'bb' WHERE note = 'b'")
+        for _ in range(10):
+            await other.execute("INSERT INTO ledger (note) VALUES ('weight')")
+        await connection.execute("UPDATE ledger SET note = 'aa' WHERE note = 'a'")
+        crossing = asyncio.create_task(other.execute("UPDATE ledger SET note = 'ab' WHERE note = 'a'"))
+        try:
+            await connection.execute("UPDATE ledger SET note = 'ba' WHERE note = 'b'")
+        finally:
+            await crossing
+            await other.execute("ROLLBACK")
+            await other.execute("DELETE FROM ledger WHERE note IN ('a', 'b')")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "deadlock"),
+    [
+        ("postgres_url", asyncpg.DeadlockDetectedError("deadlock detected")),
+        ("mariadb_url", pymysql.err.OperationalError(1213, "Deadlock found")),
+    ],
+)
+async def test_a_deadlock_of_the_transitions_own_commit_is_none_either(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, fixture: str, deadlock: Exception
+) -> None:
+    async def check(ctx: Context) -> str:
+        runs.append(ctx.attempt)
+        await pay(ctx, "paid")
+        return "done"
+
+    async def lost(*_values: object, **_more: object) -> bool:
+        monkeypatch.undo()
+        raise deadlock
+
+    runs: list[int] = []
+    async with shop(request.getfixturevalue(fixture), orders(check)) as flow:
+        monkeypatch.setattr(flow.store.instances, "commit_within", lost)
+
+        await flow.run_to_end(await flow.start("Orders"))
+
+        assert runs == [1, 1]
+        assert await ledger(flow) == ["paid"]
