@@ -8,11 +8,16 @@ FlowletError
 ├── NotFoundError
 │   ├── UnknownWorkflowError   no definition has this name
 │   ├── UnknownInstanceError   no instance has this id
-│   └── UnknownStateError      the definition has no such state
+│   ├── UnknownStateError      the definition has no such state
+│   ├── UnknownUserError       no user has this name
+│   └── UnknownKeyError        no API key has this id
 ├── RefusedError             the instance may not do that now; lists what it may do
 ├── StoreError
 │   ├── StoreUnavailableError  the database cannot be reached
 │   └── SchemaError            the tables are missing, or newer than this Flowlet
+├── UserError                a user, a password or an API key cannot be as it was asked for
+│   ├── UserExistsError        another user has this name
+│   └── LastAdminError         without this admin nobody could administer
 ├── OutcomeError             a handler returned what its state does not allow
 ├── NotEndedError            in a test an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
@@ -29,6 +34,7 @@ __all__ = [
     "Fail",
     "Fault",
     "FlowletError",
+    "LastAdminError",
     "NotEndedError",
     "NotFoundError",
     "OutcomeError",
@@ -38,8 +44,12 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "UnknownInstanceError",
+    "UnknownKeyError",
     "UnknownStateError",
+    "UnknownUserError",
     "UnknownWorkflowError",
+    "UserError",
+    "UserExistsError",
     "VariablesError",
 ]
 
@@ -108,6 +118,14 @@ class UnknownStateError(NotFoundError):
     """The definition has no such state."""
 
 
+class UnknownUserError(NotFoundError):
+    """No user has this name."""
+
+
+class UnknownKeyError(NotFoundError):
+    """No API key has this id."""
+
+
 class RefusedError(FlowletError):
     """The instance may not do that now; ``permitted`` lists the states or operations it may take instead."""
 
@@ -126,6 +144,18 @@ class StoreUnavailableError(StoreError):
 
 class SchemaError(StoreError):
     """The tables are missing, unfinished, or made by a newer Flowlet."""
+
+
+class UserError(FlowletError):
+    """A user, a password or an API key cannot be as it was asked for. No message shows a password or a key."""
+
+
+class UserExistsError(UserError):
+    """Another user has this name, in upper or lower case."""
+
+
+class LastAdminError(UserError):
+    """Without this admin nobody could administer: the last one who is enabled keeps role and account."""
 
 
 class OutcomeError(FlowletError):

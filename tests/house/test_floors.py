@@ -9,13 +9,13 @@ from graphlib import CycleError, TopologicalSorter
 from tests.house.source import imports, modules, texts
 
 FLOORS: dict[int, str] = {
-    0: "errors clock durations resources settings passwords logs texts",
+    0: "errors clock durations resources settings passwords logs texts roles",
     1: (
         "states transitions instances context definition retry provided registry modules draft parameters checks "
-        "returns mermaid svg theme layout layers placement routing lettering overlays"
+        "returns mermaid svg theme layout layers placement routing lettering overlays accounts logins"
     ),
     2: "store",
-    3: "engine operations permitted moves edits doctor users",
+    3: "engine operations permitted moves edits doctor users sessions keys",
     4: "web",
     5: "cli server testing client __main__",
 }
