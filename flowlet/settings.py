@@ -118,6 +118,12 @@ def _http_url(url: str) -> str:
     return url
 
 
+def _host(value: Any) -> Any:
+    if isinstance(value, str) and ("/" in value or value.count(":") == 1):
+        raise ValueError("expected a host name or an address without scheme and port, as 127.0.0.1 or 0.0.0.0")
+    return value.strip("[]") if isinstance(value, str) else value
+
+
 def _names(value: Any) -> Any:
     return tuple(name for name in re.split(r"[,\s]+", value) if name) if isinstance(value, str) else value
 
@@ -207,6 +213,9 @@ class Settings(BaseSettings):
     batch: int = Field(256, ge=1, le=1_000)
     burst: int = Field(100, ge=1, le=10_000)
     executor_name: Name = Field(default_factory=_default_name)
+    host: Annotated[Name, BeforeValidator(_host)] = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)
+    max_body: int = Field(1_048_576, ge=1_024, le=1_073_741_824)
     admin_password: Annotated[SecretStr | None, BeforeValidator(_password)] = None
     session_idle: Annotated[timedelta, BeforeValidator(_length("5 minutes", "30 days"))] = timedelta(hours=12)
     session_lifetime: Annotated[timedelta, BeforeValidator(_length("5 minutes", "365 days"))] = timedelta(days=7)
