@@ -5,6 +5,7 @@ FlowletError
 ├── DurationError            a text is not a length of time (also a ValueError)
 ├── SettingsError            a setting or an argument cannot be used
 ├── VariablesError           variables or a form's values do not fit their model
+├── SearchError              a search asks for what cannot be looked for
 ├── NotFoundError
 │   ├── UnknownWorkflowError   no definition has this name
 │   ├── UnknownInstanceError   no instance has this id
@@ -19,6 +20,7 @@ FlowletError
 │   ├── UserExistsError        another user has this name
 │   └── LastAdminError         without this admin nobody could administer
 ├── OutcomeError             a handler returned what its state does not allow
+├── WaitTimeoutError         an instance has not come as far in the time given (also a TimeoutError)
 ├── NotEndedError            in a test an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
 """
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "DefinitionError",
@@ -40,6 +43,7 @@ __all__ = [
     "OutcomeError",
     "RefusedError",
     "SchemaError",
+    "SearchError",
     "SettingsError",
     "StoreError",
     "StoreUnavailableError",
@@ -51,6 +55,7 @@ __all__ = [
     "UserError",
     "UserExistsError",
     "VariablesError",
+    "WaitTimeoutError",
 ]
 
 
@@ -100,6 +105,14 @@ class VariablesError(FlowletError):
         self.faults = faults
         listed = "; ".join(f"{field}: {fault}" for field, fault in faults.items())
         super().__init__(f"{subject}: {listed}")
+
+
+class SearchError(FlowletError):
+    """A search asks for what cannot be looked for; ``faults`` maps each field to what is wrong with it."""
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{field}: {fault}" for field, fault in faults.items()))
 
 
 class NotFoundError(FlowletError):
@@ -160,6 +173,17 @@ class LastAdminError(UserError):
 
 class OutcomeError(FlowletError):
     """A handler returned what its state does not allow. Counts as a failed attempt."""
+
+
+class WaitTimeoutError(FlowletError, TimeoutError):
+    """An instance has not come as far as somebody waits for, in the time given, or the application stopped before.
+
+    ``instance`` is the ``Instance`` as it is then, or None where the store could not be asked.
+    """
+
+    def __init__(self, message: str, instance: Any = None) -> None:
+        self.instance = instance
+        super().__init__(message)
 
 
 class NotEndedError(FlowletError, AssertionError):
