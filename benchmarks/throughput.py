@@ -26,9 +26,9 @@ import orjson
 
 from flowlet.clock import SECOND
 from flowlet.engine.executor import WRITERS, Executor
+from flowlet.hosting import run_loop
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.registry import Registry
-from flowlet.server import run_loop
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialect import ClaimRequest
 from flowlet.store.opening import Store, open_store

@@ -5,15 +5,22 @@ FlowletError
 ├── DurationError            a text is not a length of time (also a ValueError)
 ├── SettingsError            a setting or an argument cannot be used
 ├── VariablesError           variables or a form's values do not fit their model
+├── SearchError              a search asks for what cannot be looked for
 ├── NotFoundError
 │   ├── UnknownWorkflowError   no definition has this name
 │   ├── UnknownInstanceError   no instance has this id
-│   └── UnknownStateError      the definition has no such state
+│   ├── UnknownStateError      the definition has no such state
+│   ├── UnknownUserError       no user has this name
+│   └── UnknownKeyError        no API key has this id
 ├── RefusedError             the instance may not do that now; lists what it may do
 ├── StoreError
 │   ├── StoreUnavailableError  the database cannot be reached
 │   └── SchemaError            the tables are missing, or newer than this Flowlet
+├── UserError                a user, a password or an API key cannot be as it was asked for
+│   ├── UserExistsError        another user has this name
+│   └── LastAdminError         without this admin nobody could administer
 ├── OutcomeError             a handler returned what its state does not allow
+├── WaitTimeoutError         an instance has not come as far in the time given (also a TimeoutError)
 ├── NotEndedError            in a test an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
 """
@@ -22,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "DefinitionError",
@@ -29,18 +37,25 @@ __all__ = [
     "Fail",
     "Fault",
     "FlowletError",
+    "LastAdminError",
     "NotEndedError",
     "NotFoundError",
     "OutcomeError",
     "RefusedError",
     "SchemaError",
+    "SearchError",
     "SettingsError",
     "StoreError",
     "StoreUnavailableError",
     "UnknownInstanceError",
+    "UnknownKeyError",
     "UnknownStateError",
+    "UnknownUserError",
     "UnknownWorkflowError",
+    "UserError",
+    "UserExistsError",
     "VariablesError",
+    "WaitTimeoutError",
 ]
 
 
@@ -92,6 +107,14 @@ class VariablesError(FlowletError):
         super().__init__(f"{subject}: {listed}")
 
 
+class SearchError(FlowletError):
+    """A search asks for what cannot be looked for; ``faults`` maps each field to what is wrong with it."""
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{field}: {fault}" for field, fault in faults.items()))
+
+
 class NotFoundError(FlowletError):
     """Something named by the caller does not exist."""
 
@@ -106,6 +129,14 @@ class UnknownInstanceError(NotFoundError):
 
 class UnknownStateError(NotFoundError):
     """The definition has no such state."""
+
+
+class UnknownUserError(NotFoundError):
+    """No user has this name."""
+
+
+class UnknownKeyError(NotFoundError):
+    """No API key has this id."""
 
 
 class RefusedError(FlowletError):
@@ -128,8 +159,31 @@ class SchemaError(StoreError):
     """The tables are missing, unfinished, or made by a newer Flowlet."""
 
 
+class UserError(FlowletError):
+    """A user, a password or an API key cannot be as it was asked for. No message shows a password or a key."""
+
+
+class UserExistsError(UserError):
+    """Another user has this name, in upper or lower case."""
+
+
+class LastAdminError(UserError):
+    """Without this admin nobody could administer: the last one who is enabled keeps role and account."""
+
+
 class OutcomeError(FlowletError):
     """A handler returned what its state does not allow. Counts as a failed attempt."""
+
+
+class WaitTimeoutError(FlowletError, TimeoutError):
+    """An instance has not come as far as somebody waits for, in the time given, or the application stopped before.
+
+    ``instance`` is the ``Instance`` as it is then, or None where the store could not be asked.
+    """
+
+    def __init__(self, message: str, instance: Any = None) -> None:
+        self.instance = instance
+        super().__init__(message)
 
 
 class NotEndedError(FlowletError, AssertionError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["DAY", "ENDED", "LEVELS", "Action", "ActionKind", "Instance", "NewInstance", "Status"]
+__all__ = ["DAY", "ENDED", "ENTERING", "LEVELS", "Action", "ActionKind", "Instance", "NewInstance", "Status"]
 
 DAY = 86_400_000_000
 """Microseconds of a day."""
@@ -71,6 +71,10 @@ class ActionKind(StrEnum):
     """Taken from an executor whose lease had run out."""
     RELEASED = "RELEASED"
     """Handed back unfinished by an executor that was stopping."""
+
+
+ENTERING = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
+"""Which lines of history tell that a state was entered."""
 
 
 @dataclass(frozen=True, slots=True)

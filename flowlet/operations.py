@@ -59,12 +59,21 @@ class Operations:
         registry: The workflows that are known here. An instance of another one can still be paused, resumed,
             cancelled, retried and woken.
         wake: What tells the executor of this process that something may be due; other processes hear it by the store.
+        on_changed: Told of each instance that an operation has changed, as it is then.
     """
 
-    def __init__(self, store: Store, registry: Registry, *, wake: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        wake: Callable[[], None] | None = None,
+        on_changed: Callable[[Instance], None] | None = None,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._wake = wake
+        self._on_changed = on_changed
         self._batcher = Batcher(store)
 
     async def create(
@@ -263,7 +272,7 @@ class Operations:
 
     async def _change(self, id: int, decide: Callable[[Instance], Change | None], by: By) -> Instance:
         changed = await change(self._store.connections, id, decide, now=by.at)
-        self._tell()
+        self._tell(changed)
         return changed
 
     async def _cancel_below(self, id: int, by: By, reason: str | None) -> None:
@@ -277,9 +286,8 @@ class Operations:
             below = [child.id for parent in level for child in await self._store.reads.children(parent)]
             for first in range(0, len(below), CANCELLED_AT_ONCE):
                 ids = below[first : first + CANCELLED_AT_ONCE]
-                await change_each(self._store.connections, ids, decide, now=by.at)
+                self._tell(*await change_each(self._store.connections, ids, decide, now=by.at))
             level = below
-        self._tell()
 
     def _by(self, username: str) -> By:
         return By(username, self._store.clock.now())
@@ -293,9 +301,12 @@ class Operations:
         except UnknownWorkflowError:
             return None
 
-    def _tell(self) -> None:
+    def _tell(self, *changed: Instance) -> None:
         if self._wake is not None:
             self._wake()
+        if self._on_changed is not None:
+            for instance in changed:
+                self._on_changed(instance)
 
 
 def _due(when: datetime | Duration | None, now: int) -> int | None:

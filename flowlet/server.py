@@ -1,37 +1,51 @@
-"""An application: workflow modules, the resources of their handlers, and an executor that runs them."""
+"""An application: workflow modules, the resources of their handlers, an executor that runs them, and its web doors."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import os
-import signal
-import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from socket import socket
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from flowlet import logs
-from flowlet.engine.activation import THREAD_PREFIX
+from flowlet.durations import Duration, duration
+from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import Executor
+from flowlet.engine.meter import Meter
+from flowlet.hosting import (
+    Receive,
+    Send,
+    address_of,
+    leave_threads_behind,
+    listening,
+    live,
+    new_metrics,
+    run_executor,
+    run_loop,
+    until_ready,
+)
+from flowlet.instances import Instance
 from flowlet.operations import Operations
 from flowlet.provided import Provided
 from flowlet.registry import Registry
 from flowlet.settings import Settings, mask
+from flowlet.stopping import Stop, stopped_by_signals, together
 from flowlet.store.instances import Created
 from flowlet.store.opening import Store, open_store
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # it does not exist for Windows
-    from asyncio import new_event_loop  # type: ignore[assignment]  # the same function of a slower loop
+if TYPE_CHECKING:
+    from quart import Quart
 
-__all__ = ["Flowlet", "run_loop", "stopped_by_signals"]
+    from flowlet.web.metrics import Metrics
 
+__all__ = ["Beside", "Flowlet"]
+
+Beside = Callable[[Stop], Awaitable[None]]
+"""What else runs in the process until it is told to stop."""
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
 
@@ -48,11 +62,16 @@ class Flowlet:
 
         app.run()
 
+    It is an ASGI application too: any server of such serves its API and console, and its lifespan runs the executor.
+
     Args:
         modules: Import names or paths of workflow modules. They are loaded when the application starts, so that
             resources may be provided after this line.
         settings: Instead of those of the environment.
         registry: Definitions that are loaded already, instead of ``modules``.
+
+    Attributes:
+        address: Where the API and the console answer, as http://127.0.0.1:8080; None while ``serve`` serves none.
     """
 
     def __init__(
@@ -64,6 +83,9 @@ class Flowlet:
         self._registry = registry
         self._operations: Operations | None = None
         self._executor: Executor | None = None
+        self._arrivals: Arrivals | None = None
+        self._web: Quart | None = None
+        self.address: str | None = None
 
     def provide(self, factory: Factory) -> Factory:
         """Provide a resource to handlers: a factory annotated with what it yields. Usable as a decorator.
@@ -145,6 +167,65 @@ class Flowlet:
             name, vars=vars, key=key, external_id=external_id, group=group, priority=priority, connection=connection
         )
 
+    async def wait(
+        self, id: int, *, states: str | Collection[str] | None = None, timeout: Duration = "30s"
+    ) -> Instance:
+        """Return an instance as soon as it has reached one of these states, or has ended.
+
+        It may have gone further by then, or have ended elsewhere: look at what comes back.
+
+        Args:
+            id: The instance.
+            states: The states that are waited for; None for its end only.
+            timeout: For how long at most; up to an hour.
+
+        Raises:
+            RuntimeError: If the application is not running.
+            WaitTimeoutError: If it has not come so far in this time; carries the instance as it is.
+            UnknownInstanceError: If there is none of this id.
+            RefusedError: If the time is too long, or too many wait already.
+            DurationError: If the time is no length of time.
+        """
+        return await self._open_arrivals.wait(id, states, timeout=duration(timeout).total_seconds())
+
+    async def start_and_wait(
+        self, name: str, *, states: str | Collection[str] | None = None, timeout: Duration = "30s", **values: Any
+    ) -> Instance:
+        """Create an instance and return it as soon as it has reached one of these states, or has ended.
+
+        A state that it has left again counts, also where its external id was known already: asked again, it answers
+        the same. Arguments and errors are those of ``start`` and ``wait``, without ``connection``: what is not
+        committed does not run.
+
+        Raises:
+            UnknownStateError: If the workflow has none of these states.
+        """
+        if values.get("connection") is not None:
+            raise RuntimeError("what is created inside a transaction runs after its commit: start it, then wait")
+        wanted = (states,) if isinstance(states, str) else states or ()
+        for state in wanted:
+            self.registry.definition(name).state(state)
+        seconds = duration(timeout).total_seconds()
+        self._open_arrivals.admit(seconds)
+        created = await self.start(name, **values)
+        return await self._open_arrivals.wait(created.id, wanted, timeout=seconds, since=0)
+
+    @property
+    def _open_arrivals(self) -> Arrivals:
+        if self._arrivals is None:
+            raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
+        return self._arrivals
+
+    @asynccontextmanager
+    async def _waiting(self, store: Store) -> AsyncIterator[Arrivals]:
+        """Let others wait for instances for the length of the block."""
+        self._arrivals = arrivals = Arrivals(store, store.clock)
+        try:
+            yield arrivals
+        finally:
+            self._arrivals = None
+            await arrivals.close()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Store]:
         """Open the database and run the executor for the length of the block; drain it at the end.
@@ -154,97 +235,128 @@ class Flowlet:
             SettingsError: If a setting cannot be used.
             StoreUnavailableError: If the database cannot be reached.
         """
+        async with self._running() as store:
+            yield store
+
+    @asynccontextmanager
+    async def _running(self, meter: Meter | None = None) -> AsyncIterator[Store]:
         registry = self.registry
-        async with open_store(self.settings.database_url) as store:
-            self._executor = Executor(store, registry, self._provided, self.settings.executor())
-            self._operations = Operations(store, registry, wake=self._executor.wake)
+        async with open_store(self.settings.database_url) as store, self._waiting(store) as arrivals:
+            self._executor = self._executor_of(store, meter)
+            self._operations = Operations(store, registry, wake=self._executor.wake, on_changed=arrivals.changed)
             task = asyncio.create_task(self._executor.run())
             try:
-                await _first(task, self._executor.is_ready.wait())
+                await until_ready(task, self._executor.is_ready)
                 yield store
             finally:
                 self._executor.stop()
                 await task
                 self._operations = self._executor = None
 
-    async def serve(self) -> None:
-        """Run until SIGTERM or SIGINT: the first lets activations finish within the grace period, a second stops.
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer a request, or run as long as the server's lifespan lasts: as ASGI says.
+
+        Raises:
+            RuntimeError: If a request comes and the server has not begun a lifespan.
+        """
+        if scope["type"] == "lifespan":
+            await live(self._answering(), receive, send)
+            return
+        if self._web is None:
+            raise RuntimeError("the application is not running: serve it by a server that knows ASGI's lifespan")
+        await self._web(scope, receive, send)
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Run, and answer requests, for the length of the block."""
+        metrics = new_metrics()
+        async with self._running(metrics) as store:
+            self._web = app = await self._assembled(store, self._executor, metrics)
+            await app.startup()
+            try:
+                yield
+            finally:
+                self._web = None
+                await app.shutdown()
+
+    async def _assembled(self, store: Store, executor: Executor | None, metrics: Metrics) -> Quart:
+        from flowlet.web.app import create_app
+        from flowlet.web.serving import assemble
+
+        operations = self._operations or Operations(store, self.registry)
+        arrivals = self._open_arrivals
+        services = await assemble(
+            store, self.registry, operations, self.settings, executor=executor, metrics=metrics, arrivals=arrivals
+        )
+        return create_app(services)
+
+    async def serve(self, *, web: bool = True, executor: bool = True, beside: Sequence[Beside] = ()) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        The first lets activations and requests finish within the grace period, a second one stops at once.
+
+        Args:
+            web: Whether to serve the API and the console, at ``settings.host`` and ``settings.port``.
+            executor: Whether to run workflows.
+            beside: What else is to run, and to end when it is told to.
 
         Raises:
             FlowletError: As ``running``.
+            SettingsError: If host and port cannot be listened on.
         """
-        registry = self.registry
-        async with open_store(self.settings.database_url) as store:
-            executor = Executor(store, registry, self._provided, self.settings.executor())
-            self._operations = Operations(store, registry, wake=executor.wake)
-            with stopped_by_signals(executor.stop):
-                logger.info("the database is %s", mask(self.settings.database_url))
-                await executor.run()
-            self._operations = None
+        _ = self.registry  # faults of modules are told before anything is opened
+        async with AsyncExitStack() as stack:
+            listener = stack.enter_context(listening(self.settings)) if web else None
+            store = await stack.enter_async_context(open_store(self.settings.database_url))
+            arrivals = await stack.enter_async_context(self._waiting(store))
+            logger.info("the database is %s", mask(self.settings.database_url))
+            stop = Stop()
+            parts = [one(stop) for one in beside]
+            metrics = new_metrics() if listener else None
+            runs = self._executor_of(store, metrics) if executor else None
+            wake = runs.wake if runs else None
+            self._operations = Operations(store, self.registry, wake=wake, on_changed=arrivals.changed)
+            if listener and metrics:
+                app = await self._assembled(store, runs, metrics)
+                self.address = address_of(listener)
+                logger.info("the API answers at %s", self.address)
+                parts.append(self._serve_web(app, listener, stop))
+            if runs:
+                parts.append(run_executor(runs, stop))
+            with stopped_by_signals(stop.tell):
+                await together(parts, stop)
+            self._operations = self.address = None
 
-    def run(self, settings: Settings | None = None) -> None:
+    async def _serve_web(self, app: Quart, listener: socket, stop: Stop) -> None:
+        from flowlet.web.serving import serve_web
+
+        await serve_web(app, listener, stop=stop, grace_seconds=self.settings.grace.total_seconds())
+
+    def _executor_of(self, store: Store, meter: Meter | None) -> Executor:
+        return Executor(
+            store, self.registry, self._provided, self.settings.executor(), meter=meter, arrivals=self._arrivals
+        )
+
+    def run(
+        self,
+        settings: Settings | None = None,
+        *,
+        web: bool = True,
+        executor: bool = True,
+        beside: Sequence[Beside] = (),
+    ) -> None:
         """Set up logging and serve, on uvloop where that is installed. Blocks until the process is told to stop.
 
         Args:
             settings: Instead of those that the application was made with.
+            web: As for ``serve``.
+            executor: As for ``serve``.
+            beside: As for ``serve``.
 
         Raises:
-            FlowletError: As ``running``.
+            FlowletError: As ``serve``.
         """
         self._settings = settings or self._settings
         logs.configure(level=self.settings.log_level, format=self.settings.log_format)
-        run_loop(self.serve())
-        _leave_threads_behind()
-
-
-def _leave_threads_behind() -> None:
-    """End the process where a plain ``def`` handler runs on past the grace period: Python would wait for its thread."""
-    handlers = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
-    for thread in handlers:
-        thread.join(0.1)  # one that has nothing to do is about to end
-    stuck = [thread.name for thread in handlers if thread.is_alive()]
-    if stuck:
-        logger.warning("leaving %d handlers behind that do not end: %s", len(stuck), ", ".join(stuck))
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)
-
-
-async def _first(task: asyncio.Task[None], ready: Coroutine[Any, Any, Any]) -> None:
-    """Wait until ready, or until the task has broken off, and raise what it raised."""
-    waiting = asyncio.create_task(ready)
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if task.done():
-        task.result()
-
-
-@contextmanager
-def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call ``stop`` at each SIGTERM and SIGINT while the block runs, on the running loop."""
-    loop = asyncio.get_running_loop()
-
-    def heard() -> None:
-        logger.info("told to stop; activations may end first, unless told again")
-        stop()
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(heard))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end in a process of our own: on uvloop where that is installed, with a patient collector.
-
-    Activations make many short-lived objects and few cycles: the garbage collector looks less often than by default,
-    and not at what was loaded before, which takes a tenth off the CPU time of a workflow.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main)
+        run_loop(self.serve(web=web, executor=executor, beside=beside))
+        leave_threads_behind()

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flowlet.durations import duration
-from flowlet.errors import SettingsError
+from flowlet.errors import SettingsError, UserError
+from flowlet.passwords import checked_password
 
 __all__ = ["ExecutorSettings", "Settings", "mask", "sqlite_path", "usable_url"]
 
@@ -32,6 +33,7 @@ _FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql:/
 _SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, sqlite:////folder/file.db for any other"
 _ENCODE = "In a password or a name, '@', ':', '/', '?' and '#' are written as %40, %3A, %2F, %3F and %23."
 _PASSWORD = re.compile(r"(://[^:/@]*:).*@", re.DOTALL)
+_SECRET = frozenset({"admin_password"})
 _PASSWORD_OPTION = re.compile(r"([?&]password=)[^&#]*", re.IGNORECASE)
 
 
@@ -121,6 +123,12 @@ def _http_url(url: str) -> str:
     return url
 
 
+def _host(value: Any) -> Any:
+    if isinstance(value, str) and ("/" in value or value.count(":") == 1):
+        raise ValueError("expected a host name or an address without scheme and port, as 127.0.0.1 or 0.0.0.0")
+    return value.strip("[]") if isinstance(value, str) else value
+
+
 def _names(value: Any) -> Any:
     return tuple(name for name in re.split(r"[,\s]+", value) if name) if isinstance(value, str) else value
 
@@ -141,6 +149,14 @@ def _length(at_least: str, at_most: str) -> Callable[[Any], timedelta]:
         return length
 
     return check
+
+
+def _password(value: Any) -> Any:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    try:
+        return SecretStr(checked_password(text)) if isinstance(text, str) else value
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 def _default_name() -> str:
@@ -202,6 +218,12 @@ class Settings(BaseSettings):
     batch: int = Field(256, ge=1, le=1_000)
     burst: int = Field(100, ge=1, le=10_000)
     executor_name: Name = Field(default_factory=_default_name)
+    host: Annotated[Name, BeforeValidator(_host)] = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)
+    max_body: int = Field(1_048_576, ge=1_024, le=1_073_741_824)
+    admin_password: Annotated[SecretStr | None, BeforeValidator(_password)] = None
+    session_idle: Annotated[timedelta, BeforeValidator(_length("5 minutes", "30 days"))] = timedelta(hours=12)
+    session_lifetime: Annotated[timedelta, BeforeValidator(_length("5 minutes", "365 days"))] = timedelta(days=7)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = "console"
     demo_ip_url: Annotated[str, BeforeValidator(_http_url)] = "https://ifconfig.io/ip"
@@ -233,5 +255,6 @@ def _explained(error: ValidationError, given: dict[str, Any]) -> str:
         name = str(fault["loc"][0])
         shown = name if name in given else f"FLOWLET_{name.upper()}"
         expected = fault["msg"].removeprefix("Value error, ")
-        lines.append(f"{shown} is {mask(str(fault['input']))!r}: {expected}")
+        value = "***" if name in _SECRET else mask(str(fault["input"]))
+        lines.append(f"{shown} is {value!r}: {expected}")
     return "\n".join(line if line.endswith(".") else f"{line}." for line in lines)

@@ -33,7 +33,7 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.runner import Runner
 from flowlet.engine.waker import Waker
 from flowlet.errors import NotEndedError
-from flowlet.instances import Action, ActionKind, Instance, Status
+from flowlet.instances import ENTERING, Action, ActionKind, Instance, Status
 from flowlet.operations import Operations
 from flowlet.provided import Provided
 from flowlet.registry import Registry
@@ -45,9 +45,6 @@ __all__ = ["Harness", "Modules", "VirtualClock"]
 
 Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
 """One workflow module or several, each by its import name, its path, or as the module itself."""
-
-ENTERING = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
-"""Which lines of history tell that a state was entered."""
 
 LINES = 8
 """How many lines of history a message shows."""

@@ -1,13 +1,14 @@
-"""The command ``demo``: one instance of each demo workflow, with its progress in the terminal."""
+"""The command ``demo``: one instance of each demo workflow, with its progress in the terminal, and all of it served."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -19,13 +20,18 @@ from flowlet.cli.options import database_option, load_settings
 from flowlet.cli.printing import action_line, console, plain, table
 from flowlet.clock import StoreClock
 from flowlet.engine.executor import Executor
+from flowlet.hosting import run_loop
 from flowlet.instances import Action, ActionKind, Instance
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.resources import folder
-from flowlet.server import run_loop, stopped_by_signals
+from flowlet.roles import Role
+from flowlet.server import Flowlet
 from flowlet.settings import Settings, mask
+from flowlet.stopping import Stop, stopped_by_signals
 from flowlet.store.opening import Store, open_store
+from flowlet.users import Users
+from flowlet.web.serving import listen
 
 __all__ = ["MODULES", "demo"]
 
@@ -35,6 +41,9 @@ _NEEDS_NETWORK = "GetIpWorkflow"
 _LIMIT_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _RETRIES_SHOWN = 2
+_LOOPBACK = "127.0.0.1"
+_ADMIN = "admin"
+_KEY_LASTS = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -97,18 +106,20 @@ class _Progress:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Stop when they have ended; on a database of its own, thrown away after.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port, instead of FLOWLET_PORT (8080); 0: any free.")
 @database_option
-def demo(once: bool) -> None:
+def demo(once: bool, port: int | None) -> None:
     """Run the demo workflows, and show their progress.
 
-    Without --once the executor goes on until Ctrl-C, on ./flowlet-demo.db.
+    Without --once the executor, the API and the console go on until Ctrl-C, on ./flowlet-demo.db and on the loopback
+    address: the login admin/admin is known to everybody.
     """
     with _database(once) as url:
-        settings = load_settings(database_url=url)
+        settings = load_settings(database_url=url, host=_LOOPBACK, port=port)
         # Failing attempts are shown by the progress already; a warning in between would tear the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
         logs.configure(level=level, format=settings.log_format)
-        run_loop(_demo(settings, once=once))
+        run_loop(_once(settings) if once else _served(settings, is_own=url is not None))
 
 
 @contextmanager
@@ -123,24 +134,46 @@ def _database(once: bool) -> Iterator[str | None]:
         yield "sqlite:///flowlet-demo.db"
 
 
-async def _demo(settings: Settings, *, once: bool) -> None:
+async def _once(settings: Settings) -> None:
     registry = _registry()
     async with open_store(settings.database_url) as store:
         executor = Executor(store, registry, registry.provided, settings.executor())
         with stopped_by_signals(executor.stop):
             running = asyncio.create_task(executor.run())
             try:
-                progress = await _shown(store, registry, running)
+                progress = await _shown(store, registry, running.done)
                 _summarise(progress, settings)
-                if not once and not running.done():
-                    _say_where(settings)
-                    await running
             finally:
                 if not running.done():
                     executor.stop()
                 await running
-    if once and not progress.went_well():
+    if not progress.went_well():
         sys.exit(1)
+
+
+async def _served(settings: Settings, *, is_own: bool) -> None:
+    """Serve the demo until told to stop. A database that is named by the user keeps its own users."""
+    listen(settings.host, settings.port).close()  # a port that is taken is told before anything is written
+    app = Flowlet(registry=_registry(), settings=settings)
+    key = await _let_in(settings) if is_own else None
+
+    async def guide(stop: Stop) -> None:
+        async with open_store(settings.database_url) as store:
+            progress = await _shown(store, app.registry, stop.begun.is_set)
+        _summarise(progress, settings)
+        if not stop.begun.is_set():
+            _say_where(settings, app.address, key)
+
+    await app.serve(beside=(guide,))
+
+
+async def _let_in(settings: Settings) -> str:
+    """Make the login of the demo where there is none, and a new API key; return the key."""
+    async with open_store(settings.database_url) as store:
+        users = Users(store)
+        await users.ensure_admin(_ADMIN)
+        made = await users.keys.add("demo", username=_ADMIN, role=Role.OPERATOR, by="demo", expires=_KEY_LASTS)
+    return made.text
 
 
 def _registry() -> Registry:
@@ -149,7 +182,7 @@ def _registry() -> Registry:
     return registry
 
 
-async def _shown(store: Store, registry: Registry, running: asyncio.Task[None]) -> _Progress:
+async def _shown(store: Store, registry: Registry, has_stopped: Callable[[], bool]) -> _Progress:
     """Start one instance of each workflow, and show them until they are over, or time is, or the executor."""
     operations = Operations(store, registry)
     started = [(await operations.create(name)).id for name in _STARTED]
@@ -159,7 +192,7 @@ async def _shown(store: Store, registry: Registry, running: asyncio.Task[None]) 
     with screen as live:
         progress = _Progress(live)
         await progress.look(store, started)
-        while not (progress.is_over() or running.done() or clock.elapsed() >= until):
+        while not (progress.is_over() or has_stopped() or clock.elapsed() >= until):
             await clock.sleep(_LOOK_SECONDS)
             await progress.look(store, started)
     return progress
@@ -184,5 +217,11 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
             click.echo(f"{one.type} {one.id} has not ended within {_LIMIT_SECONDS:.0f} seconds.", err=True)
 
 
-def _say_where(settings: Settings) -> None:
-    click.echo(f"The executor goes on until Ctrl-C. Look: flowlet list --database {mask(settings.database_url)}")
+def _say_where(settings: Settings, address: str | None, key: str | None) -> None:
+    click.echo(f"\nServed at {address} until Ctrl-C.")
+    if key is not None:
+        click.echo(
+            f"Log in as {_ADMIN} with the password {_ADMIN}. An API key for a day: {key}\n"
+            f"  curl -H 'X-API-Key: {key}' {address}/api/definitions"
+        )
+    click.echo(f"  flowlet list --database {mask(settings.database_url)}")

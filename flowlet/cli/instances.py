@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import click
@@ -29,20 +31,24 @@ from flowlet.cli.printing import (
     table,
     time_text,
 )
-from flowlet.clock import StoreClock
+from flowlet.clock import microseconds
 from flowlet.durations import duration
-from flowlet.errors import FlowletError
+from flowlet.engine.arrivals import LONGEST_SECONDS, Arrivals
+from flowlet.errors import FlowletError, SearchError, WaitTimeoutError
 from flowlet.instances import Action, Instance, Status
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
+from flowlet.store.search import SearchQuery, SearchResult, Variable
 
 __all__ = ["cancel", "list_", "retry", "show", "start"]
 
 Operation: TypeAlias = Callable[[Operations, int], Awaitable[object]]
 
-_LOOK_SECONDS = 0.1
+_FIELDS = {"type": "workflow_type", "key": "business_key", "group": "executor_group", "created_after": "created_from"}
+"""What the options of ``list`` are called in a search, where it is not the same."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 instance_argument = click.argument("instance", metavar="ID|EXTERNAL_ID")
 
@@ -61,6 +67,23 @@ def _vars(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, 
 
 def _length(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
     return None if text is None else duration(text).total_seconds()
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time. Write it as 2026-11-22 or 2026-11-22T08:30Z.") from None
+    return microseconds(given if given.tzinfo else given.replace(tzinfo=UTC))
+
+
+def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Variable, ...]:
+    for text in texts:
+        if "=" not in text:
+            raise click.BadParameter(f"{text!r} has no '='. Write NAME=VALUE, as 'amount=3'.")
+    return tuple(Variable(name, value) for name, _, value in (text.partition("=") for text in texts))
 
 
 @click.command()
@@ -105,16 +128,23 @@ async def _start(
 
 
 async def _ended(store: Store, id: int, *, timeout: float | None) -> Instance:
-    clock = StoreClock()
-    until = None if timeout is None else clock.elapsed() + timeout
-    instance = await store.reads.get(id)
-    while not instance.has_ended:
-        if until is not None and clock.elapsed() >= until:
-            cure = " No executor took it: is 'flowlet serve' running?" if instance.status == Status.NEW else ""
-            raise FlowletError(f"{id} is still {instance.status} in state {instance.state!r} at the timeout.{cure}")
-        await clock.sleep(_LOOK_SECONDS)
-        instance = await store.reads.get(id)
-    return instance
+    """Wait for an instance's end, however long; one wait lasts an hour at most."""
+    arrivals = Arrivals(store, store.clock)
+    left = math.inf if timeout is None else timeout
+    while True:
+        try:
+            return await arrivals.wait(id, timeout=min(left, LONGEST_SECONDS))
+        except WaitTimeoutError as error:
+            left -= LONGEST_SECONDS
+            if left <= 0:
+                raise FlowletError(_still(id, error.instance)) from None
+
+
+def _still(id: int, instance: Instance | None) -> str:
+    if instance is None:
+        return f"{id} was not seen to end before the timeout: the database does not answer."
+    cure = " No executor took it: is 'flowlet serve' running?" if instance.status == Status.NEW else ""
+    return f"{id} is still {instance.status} in state {instance.state!r} at the timeout.{cure}"
 
 
 @click.command("list")
@@ -123,25 +153,42 @@ async def _ended(store: Store, id: int, *, timeout: float | None) -> Instance:
 @click.option("--state", help="Only in this state.")
 @click.option("--key", help="Only with this business key.")
 @click.option("--group", help="Only of this executor group.")
+@click.option("--created-after", metavar="TIME", callback=_moment, help="Only from then on; UTC where no zone is said.")
+@click.option(
+    "--variable", "variables", metavar="NAME=VALUE", multiple=True, callback=_variables, help="May be repeated."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--cursor", help="Go on where the page before ended, which printed it.")
 @json_option
 @database_option
 def list_(as_json: bool, **filters: Any) -> None:
     """List instances, newest first."""
-    found = asyncio.run(_search(load_settings(), **filters))
+    result = asyncio.run(_search(load_settings(), _query(**filters)))
     if as_json:
-        click.echo(json_text([instance_json(instance) for instance in found]))
-        return
-    if not found:
+        click.echo(json_text([instance_json(instance) for instance in result.instances]))
+    elif result.instances:
+        columns = ("Id", "Workflow", "Status", "State", "Key", "External id", "Modified")
+        console().print(table(columns, [_row(instance) for instance in result.instances]))
+    else:
         click.echo("No instance fits.", err=True)
-        return
-    columns = ("Id", "Workflow", "Status", "State", "Key", "External id", "Modified")
-    console().print(table(columns, [_row(instance) for instance in found]))
+    if result.next_cursor:
+        number = f"{result.total:,} or more" if result.total_is_at_least else f"{result.total:,}"
+        click.echo(f"{number} fit. The next page: --cursor {result.next_cursor}", err=True)
 
 
-async def _search(settings: Settings, **filters: Any) -> list[Instance]:
+def _query(**filters: Any) -> SearchQuery:
+    try:
+        return SearchQuery(**{_FIELDS.get(name, name): value for name, value in filters.items()})
+    except SearchError as error:
+        names = {field: name for name, field in _FIELDS.items()} | {"variables": "variable"}
+        faults = [(field.partition(".")[0], fault) for field, fault in error.faults.items()]
+        told = [f"--{names.get(field, field).replace('_', '-')} {fault}." for field, fault in faults]
+        raise click.UsageError(" ".join(told)) from None
+
+
+async def _search(settings: Settings, query: SearchQuery) -> SearchResult:
     async with existing_store(settings) as store:
-        return await store.reads.search(**filters)
+        return await store.reads.search(query)
 
 
 def _row(instance: Instance) -> tuple[object, ...]:

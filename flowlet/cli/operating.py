@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import click
 
+from flowlet.cli.crew import Crew
 from flowlet.cli.opening import existing_store
 from flowlet.cli.options import (
     database_option,
@@ -27,17 +29,31 @@ __all__ = ["db", "doctor", "serve"]
 @modules_argument
 @click.option("--group", "groups", multiple=True, help="An executor group to run, instead of FLOWLET_GROUPS.")
 @click.option("--slots", type=click.IntRange(1, 10_000), help="How many activations run at once.")
+@click.option("--host", help="Where to serve the API and the console, instead of FLOWLET_HOST (127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65_535), help="On which port, instead of FLOWLET_PORT (8080); 0: any.")
+@click.option("--web/--no-web", default=True, help="Whether to serve the API and the console.")
+@click.option("--executor/--no-executor", default=True, help="Whether to run workflows.")
+@click.option("--processes", type=click.IntRange(1, 64), default=1, help="How many executors, each in its own process.")
 @database_option
-def serve(modules: tuple[str, ...], groups: tuple[str, ...], slots: int | None) -> None:
-    """Run an executor for the modules until SIGTERM or Ctrl-C.
+def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, **given: Any) -> None:
+    """Run an executor for the modules, and serve the API and the console, until SIGTERM or Ctrl-C.
 
     MODULE is an import name (shop.orders), a path (shop/orders.py), or an application with the resources that it
     provides (shop.main:app).
 
-    The first signal lets activations finish within FLOWLET_GRACE, a second one stops at once.
+    With more processes the first one has the API and the console.
+
+    The first signal lets activations and requests finish within FLOWLET_GRACE, a second one stops at once.
     """
-    settings = load_settings(groups=groups or None, slots=slots)
-    Flowlet(registry=load_registry(modules, settings)).run(settings)
+    if not (web or executor):
+        raise click.UsageError("With --no-web and --no-executor there is nothing to serve.")
+    if processes > 1 and not executor:
+        raise click.UsageError("--processes is how many executors there are: leave it or --no-executor out.")
+    given["groups"] = given["groups"] or None
+    settings = load_settings(**given)
+    app = Flowlet(registry=load_registry(modules, settings))
+    beside = (Crew(modules, settings, processes - 1),) if processes > 1 else ()
+    app.run(settings, web=web, executor=executor, beside=beside)
 
 
 @click.command()

@@ -12,12 +12,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flowlet.accounts import ApiKey, User
 from flowlet.clock import moment
 from flowlet.instances import Action, Instance
 
-__all__ = ["action_json", "action_line", "console", "instance_json", "json_text", "plain", "table", "time_text"]
+__all__ = [
+    "action_json",
+    "action_line",
+    "console",
+    "instance_json",
+    "json_text",
+    "plain",
+    "record_json",
+    "table",
+    "time_text",
+]
 
-_TIMES = frozenset({"at", "next_activation", "created", "modified", "started", "ended"})
+_TIMES = frozenset(
+    {
+        *("at", "next_activation", "created", "modified", "started", "ended"),
+        *("expires", "last_login", "last_used", "revoked"),
+    }
+)
 _NOT_SHOWN = frozenset({"held_status", "token", "version", "streak", "waits_for_children", "pause_requested"})
 
 
@@ -63,6 +79,11 @@ def instance_json(instance: Instance) -> dict[str, Any]:
 def action_json(action: Action) -> dict[str, Any]:
     """Return a line of history as JSON values in camelCase."""
     return {**_camel_case(asdict(action)), "changes": _loaded(action.changes)}
+
+
+def record_json(record: User | ApiKey) -> dict[str, Any]:
+    """Return a user or an API key as JSON values in camelCase."""
+    return _camel_case(asdict(record))
 
 
 def json_text(value: object) -> str:

@@ -24,11 +24,13 @@ _COMMANDS = {
     "demo": "flowlet.cli.demo",
     "diagram": "flowlet.cli.definitions",
     "doctor": "flowlet.cli.operating",
+    "key": "flowlet.cli.users",
     "list": "flowlet.cli.instances",
     "retry": "flowlet.cli.instances",
     "serve": "flowlet.cli.operating",
     "show": "flowlet.cli.instances",
     "start": "flowlet.cli.instances",
+    "user": "flowlet.cli.users",
 }
 """Where each command is. A module is imported when one of its commands is asked for: drivers are slow to import."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from flowlet.engine.meter import Meter
 from flowlet.errors import StoreUnavailableError
 from flowlet.instances import ENDED, Status
 from flowlet.store.instances import Verdict
@@ -58,10 +59,23 @@ class Committer:
         executor_id: Whose lease they are made under.
         limit: How many transitions a batch has at most.
         writers: How many batches may be under way at once; an instance never has two transitions waiting.
+        meter: Told of each batch.
+        on_committed: Told of each transition that has become durable, before its activation goes on.
     """
 
-    def __init__(self, store: Store, executor_id: str, *, limit: int, writers: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        executor_id: str,
+        *,
+        limit: int,
+        writers: int = 1,
+        meter: Meter | None = None,
+        on_committed: Callable[[Transition], None] | None = None,
+    ) -> None:
         self._store = store
+        self._meter = meter
+        self._on_committed = on_committed
         self._executor_id = executor_id
         self._limit = limit
         self._pending: deque[_Pending] = deque()
@@ -82,6 +96,11 @@ class Committer:
         self._pending.append(_Pending(transition, done))
         self._ready.set()
         return await done
+
+    def announce(self, transition: Transition) -> None:
+        """Tell of a transition that has become durable, here or in a handler's own transaction."""
+        if self._on_committed is not None:
+            self._on_committed(transition)
 
     async def close(self) -> None:
         """Commit what waits, then stop."""
@@ -148,13 +167,19 @@ class Committer:
     async def _settle(self, batch: Sequence[_Pending]) -> list[_Pending]:
         """Commit once; return what has to be sent again because a pause came or went meanwhile."""
         transitions = [pending.transition for pending in batch]
-        verdicts = await self._store.instances.commit(self._executor_id, transitions, now=self._store.clock.now())
+        clock = self._store.clock
+        began = clock.elapsed() if self._meter else 0.0
+        verdicts = await self._store.instances.commit(self._executor_id, transitions, now=clock.now())
+        if self._meter:
+            self._meter.written(len(batch), clock.elapsed() - began)
         again = []
         for pending in batch:
             verdict = verdicts[pending.transition.instance.id]
             if verdict is Verdict.PAUSING:
                 again.append(_Pending(paused(pending.transition), pending.done))
             else:
+                if verdict is Verdict.COMMITTED:
+                    self.announce(pending.transition)
                 _resolve(pending, pending.transition if verdict is Verdict.COMMITTED else None)
         return again
 

@@ -14,8 +14,10 @@ from typing import Any
 
 from flowlet.clock import microseconds
 from flowlet.engine.activation import Activations
+from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.committer import Committer
 from flowlet.engine.heartbeat import Heartbeat
+from flowlet.engine.meter import Meter
 from flowlet.engine.runner import Claimed, Runner
 from flowlet.engine.upkeep import Upkeep
 from flowlet.engine.waker import Waker
@@ -43,6 +45,8 @@ class Executor:
         provided: The resources of their handlers; opened at the start, closed at the end.
         settings: Slots, lease and the rest.
         random: Where jitter comes from.
+        meter: Told of every claim, batch and transition.
+        arrivals: Those of this process who wait for instances; told of every transition.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Executor:
         settings: ExecutorSettings | None = None,
         *,
         random: Random | None = None,
+        meter: Meter | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -65,11 +71,32 @@ class Executor:
         self._stopping_now = asyncio.Event()
         self._lost = asyncio.Event()
         self._runner: Runner | None = None
+        self._meter = meter
+        self._on_committed = arrivals.committed if arrivals else None
+        self._claimed_at: float | None = None
         self._upkeep: Upkeep | None = None
         self.is_ready = asyncio.Event()
         self.committed = 0
         self.batches = 0
         self.largest_batch = 0
+
+    @property
+    def slots(self) -> int:
+        """How many activations it runs at once."""
+        return self._settings.slots
+
+    @property
+    def free(self) -> int:
+        """How many of its slots have no activation."""
+        return self._runner.free if self._runner else self.slots
+
+    @property
+    def claims(self) -> bool:
+        """Whether it has claimed lately: within two polls and ten seconds. One whose slots are all taken counts too."""
+        if self._claimed_at is None or self._stopping.is_set():
+            return False
+        lately = 2 * self._settings.poll.total_seconds() + 10
+        return self.free == 0 or self._store.clock.elapsed() - self._claimed_at <= lately
 
     def wake(self) -> None:
         """Look at once for what is due, and for what is no longer ours: somebody has written to the store."""
@@ -129,8 +156,11 @@ class Executor:
             self._registry.definition, self._provided, store.clock, self._random, id, threads=min(settings.slots, 128)
         )
         writers = WRITERS[store.connections.dialect.name]
-        committer = Committer(store, id, limit=settings.batch, writers=writers)
-        runner = Runner(store, activations, committer, self._waker, settings, executor_id=id, types=types)
+        meter = self._meter
+        committer = Committer(
+            store, id, limit=settings.batch, writers=writers, meter=meter, on_committed=self._on_committed
+        )
+        runner = Runner(store, activations, committer, self._waker, settings, executor_id=id, types=types, meter=meter)
         self._upkeep = Upkeep(store, runner, settings, executor_id=id, random=self._random)
         self._runner = runner
         heartbeat = Heartbeat(store, id, settings.lease, on_lost=self._give_up, on_silence=self._upkeep.out_of_touch)
@@ -154,6 +184,7 @@ class Executor:
         while not (self._stopping.is_set() or self._lost.is_set()):
             try:
                 claimed = await runner.claim()
+                self._claimed_at = self._store.clock.elapsed()
                 if claimed.may_be_more:
                     await self._interrupted(runner.wait_for_room())
                     continue

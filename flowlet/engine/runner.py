@@ -15,6 +15,7 @@ from flowlet.clock import SECOND
 from flowlet.engine.activation import Activations
 from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.handover import continued
+from flowlet.engine.meter import Meter
 from flowlet.engine.own_transaction import OwnTransaction
 from flowlet.engine.waker import Waker
 from flowlet.errors import StoreUnavailableError
@@ -62,6 +63,7 @@ class Runner:
         settings: Slots, groups, and how long an instance may go on in one lease.
         executor_id: Under which id instances are claimed.
         types: The workflows that this executor knows.
+        meter: Told of each claim and each transition.
     """
 
     def __init__(
@@ -74,8 +76,10 @@ class Runner:
         *,
         executor_id: str,
         types: Sequence[str],
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
+        self._meter = meter
         self._activations = activations
         self._committer = committer
         self._waker = waker
@@ -98,11 +102,14 @@ class Runner:
             StoreUnavailableError: If the database is away.
         """
         limit = min(self.free, self._settings.batch)
-        now = self._store.clock.now()
+        clock = self._store.clock
+        now, began = clock.now(), clock.elapsed() if self._meter else 0.0
         if limit <= 0 or not self._types:
             return Claimed(0, now, may_be_more=bool(self._types))
         request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
         claimed = await self._store.instances.claim(request)
+        if self._meter:
+            self._meter.claimed(len(claimed), clock.elapsed() - began)
         for instance in claimed:
             self._begin(instance, now)
         return Claimed(len(claimed), now, may_be_more=len(claimed) == limit)
@@ -159,6 +166,8 @@ class Runner:
             if committed is None:
                 logger.warning("the lease of %s %d is lost: nothing was written", instance.type, instance.id)
                 return
+            if self._meter:
+                self._meter.moved(committed)
             if committed.status is not Status.EXECUTING:
                 self._note(committed)
                 return
@@ -179,7 +188,10 @@ class Runner:
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
             try:
                 if own.is_asked_for:
-                    return await own.commit(transition, self._committer.commit)
+                    committed = await own.commit(transition, self._committer.commit)
+                    if committed is not None:
+                        self._committer.announce(committed)
+                    return committed
                 return await self._committer.commit(transition)
             except RejectedError as error:
                 refused = self._activations.rejected(instance, error.cause, refused=transition)

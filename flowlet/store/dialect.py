@@ -102,6 +102,8 @@ class Dialect(Protocol):
     """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
     commits_ddl: bool
     """Whether each statement of DDL is a commit of its own."""
+    reads_json_slowly: bool
+    """Whether reading a text as JSON takes several times as long as looking for a piece of text in it."""
 
     def database_url(self, url: str) -> str:
         """Return the URL as ``databases`` wants it."""
@@ -160,6 +162,22 @@ class Dialect(Protocol):
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Call ``wake`` when another process has written; return what ends the watch."""
+        ...
+
+    def members(self, bind: str) -> str:
+        """Return what stands in ``IN (...)`` for a list of ids of any length, in one bind."""
+        ...
+
+    def members_value(self, ids: Sequence[int]) -> Any:
+        """Return the value of that bind."""
+        ...
+
+    def variable(self, bind: str) -> str:
+        """Return the SQL of a top-level variable as JSON text; NULL where there is none. It is named by a bind."""
+        ...
+
+    def variable_path(self, name: str) -> str:
+        """Return the value of that bind for a variable, whose name has no quote and no backslash."""
         ...
 
     def is_closed(self, raw: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowlet.errors import SchemaError
+from flowlet.errors import SchemaError, StoreUnavailableError
 from flowlet.store.connection import Connections, Session
 from flowlet.store.schema import MIGRATIONS, Migration
 
@@ -48,12 +48,13 @@ async def check(connections: Connections, migrations: Sequence[Migration] = MIGR
 
     Raises:
         SchemaError: If they are missing, unfinished, or newer.
+        StoreUnavailableError: If the database is away.
     """
     try:
         done = await connections.read(_applied)
+    except StoreUnavailableError:
+        raise
     except Exception as error:
-        if connections.dialect.is_unavailable(error):
-            raise
         raise SchemaError("the database has no Flowlet tables. Run: flowlet db upgrade") from error
     _refuse_newer(done, migrations)
     missing = len(_steps(connections.dialect.name, migrations) - done)

@@ -97,6 +97,7 @@ class MySQL:
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
     polls = True
+    reads_json_slowly = False
     commits_ddl = True
 
     def database_url(self, url: str) -> str:
@@ -239,6 +240,22 @@ class MySQL:
                 await task
 
         return stop
+
+    def members(self, bind: str) -> str:
+        """Return the elements of a JSON array."""
+        return f"SELECT b.id FROM JSON_TABLE(:{bind}, '$[*]' COLUMNS(id bigint PATH '$')) b"
+
+    def members_value(self, ids: Sequence[int]) -> str:
+        """Return the ids as the text of a JSON array."""
+        return orjson.dumps(ids).decode()
+
+    def variable(self, bind: str) -> str:
+        """Return the variable as it is written; compared letter by letter, as the columns are."""
+        return f"CAST(JSON_EXTRACT(vars, :{bind}) AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
+
+    def variable_path(self, name: str) -> str:
+        """Return the path of the variable."""
+        return f'$."{name}"'
 
     def is_closed(self, raw: Any) -> bool:
         """Return whether the connection is lost."""

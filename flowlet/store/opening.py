@@ -14,7 +14,10 @@ from flowlet.store.definitions import DefinitionStore
 from flowlet.store.dialect import Dialect
 from flowlet.store.executors import ExecutorStore
 from flowlet.store.instances import InstanceStore
+from flowlet.store.keys import KeyStore
 from flowlet.store.reads import Reads
+from flowlet.store.sessions import SessionStore
+from flowlet.store.users import UserStore
 
 __all__ = ["Store", "dialect_of", "open_store"]
 
@@ -29,6 +32,9 @@ class Store:
     executors: ExecutorStore
     definitions: DefinitionStore
     reads: Reads
+    users: UserStore
+    sessions: SessionStore
+    keys: KeyStore
 
     @property
     def url(self) -> str:
@@ -85,6 +91,9 @@ async def open_store(
             ExecutorStore(connections),
             DefinitionStore(connections),
             Reads(connections),
+            UserStore(connections),
+            SessionStore(connections),
+            KeyStore(connections),
         )
         await store.read_clock()
         yield store

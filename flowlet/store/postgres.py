@@ -148,6 +148,7 @@ class Postgres:
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
     polls = False
+    reads_json_slowly = True
     commits_ddl = False
 
     def database_url(self, url: str) -> str:
@@ -268,6 +269,26 @@ class Postgres:
                 await task
 
         return stop
+
+    def members(self, bind: str) -> str:
+        """Return the elements of an array."""
+        return f"SELECT unnest(CAST(:{bind} AS bigint[]))"
+
+    def members_value(self, ids: Sequence[int]) -> list[int]:
+        """Return the ids as an array."""
+        return list(ids)
+
+    def variable(self, bind: str) -> str:
+        """Return the variable as it is written.
+
+        PostgreSQL refuses to read a document in which a text has an escaped NUL: such an instance is left out.
+        """
+        value = f"CAST(CAST(vars AS json) -> CAST(:{bind} AS text) AS text)"
+        return f"CASE WHEN strpos(vars, '\\u0000') = 0 THEN {value} END"
+
+    def variable_path(self, name: str) -> str:
+        """Return the name: it is the path."""
+        return name
 
     def is_closed(self, raw: Any) -> bool:
         """Return whether the connection is lost."""

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flowlet.errors import UnknownInstanceError
-from flowlet.instances import Action, Instance
+from flowlet.instances import ENDED, ENTERING, Action, Instance
 from flowlet.store.changes import LARGEST_ID, selected
 from flowlet.store.connection import Connections
 from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
+from flowlet.store.search import SearchQuery, SearchResult, search
 
-__all__ = ["Reads"]
+__all__ = ["Reads", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an instance stands, in short. ``mark`` is the last line of its history, where that was asked for."""
+
+    id: int
+    version: int
+    has_ended: bool
+    state: str
+    mark: int | None
 
 
 DIGITS = 19
@@ -55,33 +69,13 @@ class Reads:
             return await self.get(int(text))
         return await self.by_external_id(text)
 
-    async def search(
-        self,
-        *,
-        type: str | None = None,
-        status: str | None = None,
-        state: str | None = None,
-        key: str | None = None,
-        group: str | None = None,
-        limit: int = 50,
-        before_id: int | None = None,
-    ) -> list[Instance]:
-        """Return instances that fit every given condition, the newest first, at most ``limit``.
+    async def search(self, query: SearchQuery) -> SearchResult:
+        """Return a page of the instances that fit, in the order asked for, and how many fit in all.
 
-        ``before_id`` is a cursor: only instances with a smaller id.
+        Raises:
+            StoreUnavailableError: If the database is away.
         """
-        wanted = {
-            "workflow_type": type,
-            "status": status,
-            "state": state,
-            "business_key": key,
-            "executor_group": group,
-        }
-        values: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        conditions = [f"{name} = :{name}" for name in values] + ["id < :before_id"]
-        values["before_id"] = LARGEST_ID if before_id is None else before_id
-        values["limit"] = limit
-        return await self._instances(" AND ".join(conditions), values, "ORDER BY id DESC LIMIT :limit")
+        return await self._connections.read(lambda session: search(session, query))
 
     async def children(self, id: int) -> list[Instance]:
         """Return the children of an instance, the oldest first."""
@@ -93,6 +87,33 @@ class Reads:
         sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id"
         rows = await self._connections.read(lambda session: session.rows(sql, {"id": id}))
         return [action_from(row) for row in rows]
+
+    async def several(self, ids: Sequence[int]) -> dict[int, Instance]:
+        """Return the instances of these ids, by id; unknown ones are left out. At most 1,000 ids."""
+        members, values = self._members(ids)
+        return {instance.id: instance for instance in await self._instances(f"id IN ({members})", values)}
+
+    async def standings(self, ids: Sequence[int]) -> list[Standing]:
+        """Return where the instances of these ids stand; unknown ones are left out. At most 1,000 ids."""
+        return await self._standings(ids, "NULL")
+
+    async def marked_standings(self, ids: Sequence[int]) -> list[Standing]:
+        """Return the same as ``standings``, with the last line of each one's history, read in one snapshot."""
+        return await self._standings(ids, "(SELECT MAX(a.id) FROM workflow_action a WHERE a.workflow_id = w.id)")
+
+    async def entries(self, ids: Sequence[int], *, after: int) -> list[tuple[int, int, str]]:
+        """Return which states these instances have entered in lines of history beyond ``after``.
+
+        Each is the instance's id, the line's id and the state's name. At most 1,000 ids.
+        """
+        members, values = self._members(ids)
+        kinds = ", ".join(f"'{kind}'" for kind in ENTERING)
+        sql = (
+            "SELECT workflow_id, id, to_state FROM workflow_action "
+            f"WHERE workflow_id IN ({members}) AND id > :after AND kind IN ({kinds})"
+        )
+        rows = await self._connections.read(lambda session: session.rows(sql, {**values, "after": after}))
+        return [(row[0], row[1], row[2]) for row in rows]
 
     async def counts(self) -> dict[tuple[str, str], int]:
         """Return how many instances of each type have each status. Ended ones come from the counts of executors."""
@@ -106,6 +127,20 @@ class Reads:
             for name, status, count in await self._connections.read(lambda session, sql=sql: session.rows(sql)):  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 found[name, status] = int(count)
         return {key: count for key, count in found.items() if count}
+
+    async def _standings(self, ids: Sequence[int], mark: str) -> list[Standing]:
+        members, values = self._members(ids)
+        sql = f"SELECT w.id, w.version, w.status, w.state, {mark} AS mark FROM workflow w WHERE w.id IN ({members})"
+        rows = await self._connections.read(lambda session: session.rows(sql, values))
+        return [Standing(row[0], row[1], row[2] in ENDED, row[3], row[4]) for row in rows]
+
+    def _members(self, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:
+        """Return what stands in ``IN (...)`` for a list of ids, and its only bind.
+
+        With a bind for each id the library takes 15 ms to read a statement of 1,000.
+        """
+        dialect = self._connections.dialect
+        return dialect.members("ids"), {"ids": dialect.members_value(ids)}
 
     async def _instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
         rows = await self._connections.read(lambda session: session.rows(f"{selected(where)} {tail}", values))

@@ -128,6 +128,52 @@ _MYSQL_WORKFLOW_INDEXES = """,
     KEY workflow_key (business_key),
     KEY workflow_status (status, workflow_type)"""
 
+_USER = """
+CREATE TABLE IF NOT EXISTS user_account (
+    id {identity},
+    username {name} NOT NULL,
+    username_key {name} NOT NULL UNIQUE,
+    password_hash {name} NOT NULL,
+    role {word} NOT NULL,
+    disabled smallint NOT NULL DEFAULT 0,
+    created bigint NOT NULL,
+    created_by {name} NOT NULL,
+    modified bigint NOT NULL,
+    modified_by {name} NOT NULL,
+    last_login bigint
+){options}
+"""
+_SESSION = """
+CREATE TABLE IF NOT EXISTS user_session (
+    id {identity},
+    token_hash {word} NOT NULL UNIQUE,
+    user_id bigint NOT NULL,
+    created bigint NOT NULL,
+    last_seen bigint NOT NULL,
+    expires bigint NOT NULL,
+    user_agent {name} NOT NULL{extra}
+){options}
+"""
+_KEY = """
+CREATE TABLE IF NOT EXISTS api_key (
+    id {word} NOT NULL PRIMARY KEY,
+    key_hash {word} NOT NULL,
+    name {name} NOT NULL,
+    role {word} NOT NULL,
+    user_id bigint NOT NULL,
+    created bigint NOT NULL,
+    created_by {name} NOT NULL,
+    expires bigint,
+    last_used bigint,
+    revoked bigint,
+    revoked_by {name}{extra}
+){options}
+"""
+_USER_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS user_session_owner ON user_session (user_id)",
+    "CREATE INDEX IF NOT EXISTS api_key_owner ON api_key (user_id)",
+)
+
 _SQLITE = {
     "identity": "integer PRIMARY KEY AUTOINCREMENT",
     "name": "text",
@@ -163,6 +209,28 @@ MIGRATIONS = (
                 _ACTION.format(**{**_MYSQL, "extra": ",\n    KEY action_workflow (workflow_id)"}),
                 *(table.format(**_MYSQL) for table in _OTHERS),
             ),
+        },
+    ),
+    Migration(
+        2,
+        {
+            "sqlite": tuple(table.format(**_SQLITE) for table in (_USER, _SESSION, _KEY)) + _USER_INDEXES,
+            "postgresql": tuple(table.format(**_POSTGRES) for table in (_USER, _SESSION, _KEY)) + _USER_INDEXES,
+            "mysql": (
+                _USER.format(**_MYSQL),
+                _SESSION.format(**{**_MYSQL, "extra": ",\n    KEY user_session_owner (user_id)"}),
+                _KEY.format(**{**_MYSQL, "extra": ",\n    KEY api_key_owner (user_id)"}),
+            ),
+        },
+    ),
+    # A search by time. The time of a change has no index: each transition would have to move its entry.
+    Migration(
+        3,
+        {
+            "sqlite": ("CREATE INDEX IF NOT EXISTS workflow_created ON workflow (created, id)",),
+            "postgresql": ("CREATE INDEX IF NOT EXISTS workflow_created ON workflow (created, id)",),
+            # MariaDB reads the comment. MySQL does not know the words, and would refuse an index that is there.
+            "mysql": ("CREATE INDEX /*M! IF NOT EXISTS */ workflow_created ON workflow (created, id)",),
         },
     ),
 )

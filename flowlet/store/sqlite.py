@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from flowlet.instances import NewInstance
 from flowlet.settings import sqlite_path
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, ended_counts, followups
@@ -92,6 +94,7 @@ class SQLite:
     skip_locked = ""
     has_pool = False
     polls = False
+    reads_json_slowly = True
     commits_ddl = False
 
     def database_url(self, url: str) -> str:
@@ -159,6 +162,26 @@ class SQLite:
             connection.close()
 
         return stop
+
+    def members(self, bind: str) -> str:
+        """Return the elements of a JSON array."""
+        return f"SELECT value FROM json_each(:{bind})"
+
+    def members_value(self, ids: Sequence[int]) -> str:
+        """Return the ids as the text of a JSON array."""
+        return orjson.dumps(ids).decode()
+
+    def variable(self, bind: str) -> str:
+        """Return the variable as it is written, cut out of an array of it and of what no object has.
+
+        By itself ``json_extract`` gives a number rounded to 15 digits, and 1 for true; ``->`` came with SQLite 3.38.
+        """
+        pair = f"json_extract(vars, :{bind}, '$[0]')"
+        return f"CASE WHEN json_type(vars, :{bind}) IS NOT NULL THEN substr({pair}, 2, length({pair}) - 7) END"
+
+    def variable_path(self, name: str) -> str:
+        """Return the path of the variable."""
+        return f'$."{name}"'
 
     def is_closed(self, raw: Any) -> bool:
         """Return False: a file is not lost."""

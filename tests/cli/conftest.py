@@ -93,7 +93,7 @@ def process(folder: Path) -> Iterator[Process]:
             subprocess.Popen(
                 [sys.executable, "-m", "flowlet", *arguments],
                 cwd=folder,
-                env={**os.environ, **environment},
+                env={**os.environ, "FLOWLET_PORT": "0", **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

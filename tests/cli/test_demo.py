@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from demo import demo_workflow
@@ -102,6 +104,35 @@ def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 0
     assert (folder / "flowlet-demo.db").exists()
+
+
+def test_the_demo_is_served_on_the_loopback_address_with_a_login_and_a_key(
+    process: Process, folder: Path, address: str
+) -> None:
+    running = process("demo", FLOWLET_DEMO_IP_URL=address, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
+    assert running.stdout is not None
+
+    url = next(line for line in running.stdout if line.startswith("Served at ")).split()[2]
+    login = next(line for line in running.stdout if line.startswith("Log in as "))
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        answer = client.get("/metrics", headers={"X-API-Key": login.split()[-1]})
+
+    assert url.startswith("http://127.0.0.1:")
+    assert login.startswith("Log in as admin with the password admin. ")
+    assert answer.status_code == 200
+    assert 'flowlet_instances{status="FINISHED",workflow="DemoWorkflow"} 1.0' in answer.text
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_written(process: Process, folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        running = process("demo", "--port", str(taken.getsockname()[1]))
+        shown, errors = running.communicate(timeout=20)
+
+    assert (running.returncode, shown) == (2, "")
+    assert "another process has this port" in errors
+    assert not list(folder.glob("*.db*"))
 
 
 def test_an_unusable_address_is_refused_before_anything_runs(process: Process, folder: Path) -> None:

@@ -162,6 +162,52 @@ def test_a_list_holds_what_fits_every_filter_newest_first(flowlet: Command) -> N
     assert ids("--state", "nosuch") == []
 
 
+def test_a_list_holds_what_has_a_variable_and_was_created_since(flowlet: Command) -> None:
+    start(flowlet, "--vars", '{"amount": 3}')
+    start(flowlet, "--vars", '{"amount": 3, "note": "glass"}')
+    start(flowlet, "--vars", '{"amount": 4}')
+
+    def ids(*filters: str) -> list[int]:
+        return [one["id"] for one in json.loads(flowlet("list", "--json", *filters).stdout)]
+
+    assert ids("--variable", "amount=3") == [2, 1]
+    assert ids("--variable", "amount=3", "--variable", "note=glass") == [2]
+    assert ids("--created-after", "2020-01-01", "--variable", "amount=4") == [3]
+    assert ids("--created-after", "2999-12-31T08:30+01:00") == []
+
+
+def test_a_list_goes_on_at_the_cursor_that_it_printed(flowlet: Command) -> None:
+    for _ in range(3):
+        start(flowlet)
+
+    first = flowlet("list", "--json", "--limit", "2")
+    cursor = first.stderr.split("--cursor ")[1].strip()
+    second = flowlet("list", "--json", "--limit", "2", "--cursor", cursor)
+
+    assert first.stderr.startswith("3 fit.")
+    assert [one["id"] for one in json.loads(first.stdout)] == [3, 2]
+    assert [one["id"] for one in json.loads(second.stdout)] == [1]
+    assert second.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--variable", "amount"), "Write NAME=VALUE"),
+        (("--variable", 'a"b=3'), "--variable has a quote"),
+        (("--created-after", "yesterday"), "'yesterday' is not a time"),
+        (("--cursor", "nosuch"), "--cursor is not a cursor that a search gave"),
+        (("--key", "x" * 256), "--key has to be a text of 1 to 255 characters"),
+        (("--type", ""), "--type has to be a text"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_named(flowlet: Command, arguments: tuple[str, ...], said: str) -> None:
+    result = flowlet("list", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
 def test_a_table_goes_through_a_pipe_without_being_cut(flowlet: Command) -> None:
     start(flowlet, "--key", "K" * 200, "--external-id", "X" * 200)
 

@@ -155,7 +155,8 @@ def test_help_names_every_command(flowlet: Command) -> None:
     listed = result.stdout.partition("Commands:")[2].split("\n")
     names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
     assert names == {
-        *("cancel", "check", "db", "demo", "diagram", "doctor", "list", "retry", "serve", "show", "start"),
+        *("cancel", "check", "db", "demo", "diagram", "doctor", "key", "list", "retry", "serve", "show", "start"),
+        "user",
     }
 
 

@@ -26,7 +26,7 @@ class Terminal:
         self._folder = folder
         settings = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        self._environment = {**settings, "PATH": path, "COLUMNS": "200", "NO_COLOR": "1"}
+        self._environment = {**settings, "PATH": path, "COLUMNS": "200", "NO_COLOR": "1", "FLOWLET_PORT": "0"}
         self._serving: asyncio.subprocess.Process | None = None
 
     async def follow(self, block: Block) -> None:

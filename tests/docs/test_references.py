@@ -34,10 +34,10 @@ BOUNDS = {
     for name, cells in SETTINGS.items()
     if " to " in cells[2]
 }
-IN_WORDS = {"modules", "executor_name"}
-"""Settings whose default is told in words: none, and one that differs by process."""
+IN_WORDS = {"admin_password", "modules", "executor_name"}
+"""Settings whose default is told in words: a random one, none, and one that differs by process."""
 
-IN_NUMBERS_OF = {"groups", "executor_name"}
+IN_NUMBERS_OF = {"admin_password", "groups", "executor_name"}
 """Settings whose bounds are numbers of names or letters."""
 
 SECTIONS: dict[str, Callable[..., Any]] = {
@@ -81,6 +81,13 @@ def test_a_settings_numbers_of_names_and_letters_are_the_documented_ones() -> No
     assert not _is_usable("groups", " ".join(map(str, range(most_groups + 1))))
     assert _is_usable("executor_name", "a" * most_letters)
     assert not _is_usable("executor_name", "a" * (most_letters + 1))
+
+
+def test_the_letters_of_the_admins_password_are_the_documented_ones() -> None:
+    fewest, most = (int(bound.split()[0]) for bound in BOUNDS["admin_password"])
+
+    assert [_is_usable("admin_password", "a" * length) for length in (fewest, most)] == [True, True]
+    assert [_is_usable("admin_password", "a" * length) for length in (fewest - 1, most + 1)] == [False, False]
 
 
 def test_every_command_and_its_options_are_documented() -> None:

@@ -124,9 +124,9 @@ class Hand:
         return transition
 
     @asynccontextmanager
-    async def committer(self, *, limit: int = 256, writers: int = 1) -> AsyncIterator[Committer]:
+    async def committer(self, *, limit: int = 256, writers: int = 1, **more: Any) -> AsyncIterator[Committer]:
         """Give a committer of this executor."""
-        committer = Committer(self._hands.store, self.id, limit=limit, writers=writers)
+        committer = Committer(self._hands.store, self.id, limit=limit, writers=writers, **more)
         try:
             yield committer
         finally:

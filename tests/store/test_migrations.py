@@ -93,11 +93,11 @@ async def test_the_next_start_goes_on_where_a_broken_migration_stopped(database_
 async def test_a_start_after_a_kill_between_a_step_and_its_record_goes_on(mariadb_url: str) -> None:
     async with connected(mariadb_url) as connections:
         await upgrade(connections)
-        steps = len(MIGRATIONS[0].statements["mysql"])
+        later = sum(len(migration.statements["mysql"]) - 1 for migration in MIGRATIONS)
         forget = "DELETE FROM schema_version WHERE step >= :step"
         await connections.write(lambda session: session.execute(forget, {"step": 1}))
 
-        assert await upgrade(connections) == steps - 1
+        assert await upgrade(connections) == later
         await check(connections)
 
 

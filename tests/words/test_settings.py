@@ -149,6 +149,26 @@ def test_no_message_and_no_representation_shows_the_password(monkeypatch: pytest
     assert "ada:***@host" in str(caught.value)
 
 
+@pytest.mark.parametrize("password", ["s3cret", "s3cret\nsecond line", "s3cret" * 200])
+def test_an_unusable_password_of_the_admin_is_not_shown(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("FLOWLET_ADMIN_PASSWORD", password)
+
+    with pytest.raises(SettingsError, match=r"^FLOWLET_ADMIN_PASSWORD is '\*\*\*': a password ") as caught:
+        Settings()
+
+    assert "s3cret" not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def test_the_password_of_the_admin_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWLET_ADMIN_PASSWORD", "correct horse")
+
+    settings = Settings()
+
+    assert settings.admin_password is not None
+    assert settings.admin_password.get_secret_value() == "correct horse"
+    assert "horse" not in repr(settings) + str(settings.model_dump()) + settings.model_dump_json()
+
+
 @pytest.mark.parametrize(
     ("url", "masked"),
     [

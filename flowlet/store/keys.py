@@ -1,0 +1,128 @@
+"""The table of API keys. It holds only hashes: who reads it cannot get in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowlet.accounts import ApiKey
+from flowlet.errors import UnknownKeyError, UserError
+from flowlet.roles import Principal, Role
+from flowlet.store.connection import Connections, Session
+from flowlet.store.users import locked_user
+
+__all__ = ["FoundKey", "KeyStore", "NewKey"]
+
+_INSERTED = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
+_SELECT = """
+SELECT k.id, k.name, k.role, k.user_id, u.username, k.created, k.created_by, k.expires, k.last_used, k.revoked
+FROM api_key k JOIN user_account u ON u.id = k.user_id
+"""
+_FIND = """
+SELECT k.key_hash, k.role, u.role, u.username, u.id, k.expires, k.last_used
+FROM api_key k JOIN user_account u ON u.id = k.user_id
+WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """An API key that is to be made. ``expires`` is in microseconds since 1970 UTC, None for never."""
+
+    id: str
+    key_hash: str = field(repr=False)
+    name: str
+    role: Role
+    user_id: int
+    expires: int | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A key that is not revoked, and whose owner is enabled: who it stands for, and the hash that it has to have."""
+
+    principal: Principal
+    key_hash: str = field(repr=False)
+    expires: int | None
+    last_used: int | None
+
+
+class KeyStore:
+    """Reads and writes API keys. Every method that writes is one transaction."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def insert(self, new: NewKey, *, now: int) -> bool:
+        """Make a key; return False, and make none, if its id is in use.
+
+        Raises:
+            UserError: If the owner is disabled or gone, or has a lesser role than the key is to have.
+        """
+
+        async def work(session: Session) -> bool:
+            owner = await locked_user(session, new.user_id)
+            if owner is None:
+                raise UserError("the key's owner is disabled or gone, and the key would let nobody in.")
+            if new.role > owner.role:
+                raise UserError(
+                    f"{owner.username!r} is {owner.role}: a key of that user cannot be {new.role}. "
+                    f"Take the role {owner.role} or a lesser one, or another owner."
+                )
+            if await session.rows("SELECT id FROM api_key WHERE id = :id", {"id": new.id}):
+                return False
+            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, now, new.by, new.expires)
+            await session.insert_many("api_key", _INSERTED, [row])
+            return True
+
+        return await self._connections.write(work)
+
+    async def find(self, id: str) -> FoundKey | None:
+        """Return a key, expired or not; None if there is none, it is revoked, or its owner is disabled."""
+        for row in await self._connections.read(lambda session: session.rows(_FIND, {"id": id})):
+            key_hash, role, owner_role, username, user_id, expires, last_used = row
+            # The owner may have been demoted since the key was made.
+            principal = Principal(username, min(Role(role), Role(owner_role)), user_id, id)
+            return FoundKey(principal, key_hash, expires, last_used)
+        return None
+
+    async def touch(self, id: str, *, now: int, unused_since: int) -> None:
+        """Take note that a key is in use, where nobody has since a moment."""
+        sql = "UPDATE api_key SET last_used = :now WHERE id = :id AND (last_used IS NULL OR last_used <= :unused_since)"
+        values = {"id": id, "now": now, "unused_since": unused_since}
+        await self._connections.write(lambda session: session.execute(sql, values))
+
+    async def get(self, id: str) -> ApiKey:
+        """Return the key of an id.
+
+        Raises:
+            UnknownKeyError: If there is none.
+        """
+        found = await self._keys("WHERE k.id = :id", {"id": id})
+        if not found:
+            raise UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")
+        return found[0]
+
+    async def all(self) -> list[ApiKey]:
+        """Return every key, the newest first."""
+        return await self._keys("ORDER BY k.created DESC, k.id", {})
+
+    async def of(self, user_id: int) -> list[ApiKey]:
+        """Return the keys of a user, the newest first."""
+        return await self._keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
+
+    async def revoke(self, id: str, *, by: str, now: int) -> None:
+        """Revoke a key, if there is one and it is not revoked already."""
+        sql = "UPDATE api_key SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
+        await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now, "by": by}))
+
+    async def _keys(self, tail: str, values: dict[str, Any]) -> list[ApiKey]:
+        rows = await self._connections.read(lambda session: session.rows(f"{_SELECT} {tail}", values))
+        return [_key(row) for row in rows]
+
+
+def _key(row: Sequence[Any]) -> ApiKey:
+    id, name, role, *rest = row
+    return ApiKey(id, name, Role(role), *rest)

@@ -1,0 +1,112 @@
+"""The table of sessions. It holds only hashes: who reads it cannot get in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flowlet.accounts import Session as UserSession
+from flowlet.roles import Principal, Role
+from flowlet.store.connection import Connections, Session, listed
+from flowlet.store.users import locked_user
+
+__all__ = ["NewSession", "SessionStore"]
+
+_COLUMNS = ("id", "user_id", "created", "last_seen", "expires", "user_agent")
+_INSERTED = ("token_hash", *_COLUMNS[1:])
+_FIND = f"""
+SELECT {", ".join(f"s.{column}" for column in _COLUMNS)}, u.username, u.role
+FROM user_session s JOIN user_account u ON u.id = s.user_id
+WHERE s.token_hash = :token_hash AND u.disabled = 0
+"""
+_PURGED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that is to be made."""
+
+    token_hash: str = field(repr=False)
+    user_id: int
+    created: int
+    expires: int
+    user_agent: str
+
+
+class SessionStore:
+    """Reads and writes sessions. Every method that writes is one transaction."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def open(self, new: NewSession, *, password_hash: str | None = None) -> bool:
+        """Make a session; return False, and make none, if the user is disabled or gone.
+
+        Args:
+            new: The session.
+            password_hash: The hash that the user's password was verified against; the session is not made either
+                if the password has changed since. None if no password was given.
+        """
+
+        async def work(session: Session) -> bool:
+            # Under the lock of the user's row: who disables the user, or changes the password, ends all sessions,
+            # and none may slip in behind.
+            if await locked_user(session, new.user_id, password_hash=password_hash) is None:
+                return False
+            row = (new.token_hash, new.user_id, new.created, new.created, new.expires, new.user_agent)
+            await session.insert_many("user_session", _INSERTED, [row])
+            return True
+
+        return await self._connections.write(work)
+
+    async def find(self, token_hash: str) -> tuple[UserSession, Principal] | None:
+        """Return a session, expired or not, and who it is; None if there is none or its user is disabled."""
+        values = {"token_hash": token_hash}
+        for row in await self._connections.read(lambda session: session.rows(_FIND, values)):
+            *columns, username, role = row
+            return UserSession(*columns), Principal(username, Role(role), columns[1])
+        return None
+
+    async def touch(self, id: int, *, now: int) -> None:
+        """Take note that a session is in use."""
+        sql = "UPDATE user_session SET last_seen = :now WHERE id = :id AND last_seen < :now"
+        await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now}))
+
+    async def close(self, token_hash: str) -> None:
+        """End the session of a token, if there is one."""
+        sql = "DELETE FROM user_session WHERE token_hash = :token_hash"
+        await self._connections.write(lambda session: session.execute(sql, {"token_hash": token_hash}))
+
+    async def close_one(self, id: int, user_id: int) -> None:
+        """End a session by its id, if there is one and it is this user's."""
+        sql = "DELETE FROM user_session WHERE id = :id AND user_id = :user_id"
+        await self._connections.write(lambda session: session.execute(sql, {"id": id, "user_id": user_id}))
+
+    async def close_all(self, user_id: int, *, kept: str | None = None) -> None:
+        """End every session of a user but the one with this hash."""
+        sql = "DELETE FROM user_session WHERE user_id = :user_id AND token_hash <> :kept"
+        values = {"user_id": user_id, "kept": kept or ""}
+        await self._connections.write(lambda session: session.execute(sql, values))
+
+    async def of(self, user_id: int) -> list[UserSession]:
+        """Return the sessions of a user, expired or not, the newest first."""
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM user_session WHERE user_id = :user_id ORDER BY id DESC"
+        rows = await self._connections.read(lambda session: session.rows(sql, {"user_id": user_id}))
+        return [UserSession(*row) for row in rows]
+
+    async def purge(self, *, now: int, unseen_since: int) -> int:
+        """Delete what has expired, or has last been seen before a moment; return how many those were.
+
+        One transaction for each 500.
+        """
+        where = "expires <= :now OR last_seen <= :unseen_since"
+        select = f"SELECT id FROM user_session WHERE {where} ORDER BY id LIMIT {_PURGED_AT_ONCE}"
+        values = {"now": now, "unseen_since": unseen_since}
+        purged = 0
+        while rows := await self._connections.read(lambda session: session.rows(select, values)):
+            binds, ids = listed("id", [row[0] for row in rows])
+            delete = f"DELETE FROM user_session WHERE id IN ({binds}) AND ({where})"
+            await self._connections.write(
+                lambda session, delete=delete, ids=ids: session.execute(delete, {**ids, **values})  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            )
+            purged += len(rows)
+        return purged

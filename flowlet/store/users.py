@@ -1,0 +1,260 @@
+"""The table of users. What changes one locks its row, and with it those of all who could administer instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowlet.accounts import User, username_key
+from flowlet.errors import UnknownUserError, UserExistsError
+from flowlet.roles import Role
+from flowlet.store.connection import Connections, Session
+
+__all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
+
+_COLUMNS = ("id", "username", "role", "disabled", "created", "created_by", "modified", "modified_by", "last_login")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM user_account"
+_INSERTED = (
+    *("username", "username_key", "password_hash", "role", "disabled"),
+    *("created", "created_by", "modified", "modified_by"),
+)
+_UPDATE = """
+UPDATE user_account SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
+    modified = :modified, modified_by = :modified_by
+WHERE id = :id
+"""
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user that is to be made."""
+
+    username: str
+    role: Role
+    password_hash: str = field(repr=False)
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user, and the hash that the password has to have."""
+
+    user: User
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """What becomes of a user.
+
+    Attributes:
+        user: The user as it is to be.
+        password_hash: The new one; None to keep the old.
+        ends_sessions: Whether its sessions end.
+        kept_session: The hash of the one that goes on nevertheless; None for none.
+    """
+
+    user: User
+    password_hash: str | None = field(default=None, repr=False)
+    ends_sessions: bool = False
+    kept_session: str | None = field(default=None, repr=False)
+
+
+class UserStore:
+    """Reads and writes users. Every method that writes is one transaction."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def insert(self, new: NewUser, *, now: int) -> User:
+        """Make a user.
+
+        Raises:
+            UserExistsError: If there is one of this name, in whatever case.
+        """
+        made = await self._insert(new, now=now, only_first=False)
+        if made is None:
+            raise UserExistsError(f"there is a user {new.username!r} already. Names differ in more than their case.")
+        return made
+
+    async def insert_first(self, new: NewUser, *, now: int) -> User | None:
+        """Make a user where there is none at all; return None if there is one. Of many at once, one makes it."""
+        return await self._insert(new, now=now, only_first=True)
+
+    async def get(self, username: str) -> User:
+        """Return the user of a name, in whatever case.
+
+        Raises:
+            UnknownUserError: If there is none.
+        """
+        found = await self._users("WHERE username_key = :key", {"key": username_key(username)})
+        return _only(found, username)
+
+    async def by_id(self, id: int) -> User:
+        """Return the user of an id.
+
+        Raises:
+            UnknownUserError: If there is none.
+        """
+        found = await self._users("WHERE id = :id", {"id": id}) if 0 < id <= _LARGEST_ID else []
+        if not found:
+            raise UnknownUserError(f"no user has the id {id}")
+        return found[0]
+
+    async def all(self) -> list[User]:
+        """Return every user, by name."""
+        return await self._users("ORDER BY username_key", {})
+
+    async def is_empty(self) -> bool:
+        """Return whether there is no user at all."""
+        return not await self._users("LIMIT 1", {})
+
+    async def credentials(self, username: str) -> Credentials | None:
+        """Return a user with the hash of the password, or None if there is none of this name."""
+        sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE username_key = :key"
+        values = {"key": username_key(username)}
+        rows = await self._connections.read(lambda session: session.rows(sql, values))
+        return Credentials(_user(rows[0]), rows[0][-1]) if rows else None
+
+    async def logged_in(self, verified: Credentials, *, rehashed: str | None, now: int) -> User | None:
+        """Take note of a login, and of the password's new hash if there is one.
+
+        Return the user as it is then; None if its password has changed since it was read, or if it is disabled or gone.
+        """
+
+        async def work(session: Session) -> User | None:
+            user = await locked_user(session, verified.user.id, password_hash=verified.password_hash)
+            if user is not None:
+                await session.execute(
+                    "UPDATE user_account SET last_login = :now, password_hash = :password_hash WHERE id = :id",
+                    {"now": now, "password_hash": rehashed or verified.password_hash, "id": user.id},
+                )
+            return user
+
+        return await self._connections.write(work)
+
+    async def change(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
+        """Lock a user and every acting admin, decide, write. Return the user as it is then.
+
+        Args:
+            username: Whose name it is, in whatever case.
+            decide: Says what becomes of the user, given also how many others are acting admins; none of them can
+                change meanwhile. Called again where the transaction lost against another one.
+
+        Raises:
+            UnknownUserError: If there is none.
+            UserError: Or whatever else ``decide`` raises; nothing is written then.
+        """
+
+        async def work(session: Session) -> User:
+            made = decide(*await _locked(session, username))
+            user = made.user
+            await session.execute(
+                _UPDATE,
+                {
+                    "role": user.role.value,
+                    "disabled": int(user.is_disabled),
+                    "password_hash": made.password_hash,
+                    "modified": user.modified,
+                    "modified_by": user.modified_by,
+                    "id": user.id,
+                },
+            )
+            if made.ends_sessions:
+                await _end_sessions(session, user.id, kept=made.kept_session)
+            return user
+
+        return await self._connections.write(work)
+
+    async def delete(self, username: str, check: Callable[[User, int], None]) -> User:
+        """Lock as ``change`` does, check, and delete a user with its sessions and API keys. Return it as it was.
+
+        Raises:
+            UnknownUserError: If there is none.
+            UserError: Or whatever else ``check`` raises; nothing is deleted then.
+        """
+
+        async def work(session: Session) -> User:
+            user, others = await _locked(session, username)
+            check(user, others)
+            await _end_sessions(session, user.id, kept=None)
+            await session.execute("DELETE FROM api_key WHERE user_id = :id", {"id": user.id})
+            await session.execute("DELETE FROM user_account WHERE id = :id", {"id": user.id})
+            return user
+
+        return await self._connections.write(work)
+
+    async def _insert(self, new: NewUser, *, now: int, only_first: bool) -> User | None:
+        async def work(session: Session) -> User | None:
+            if only_first and await session.rows("SELECT id FROM user_account LIMIT 1"):
+                return None
+            if await _found(session, new.username):
+                return None
+            await session.insert_many("user_account", _INSERTED, [_new_row(new, now)])
+            return (await _found(session, new.username))[0]
+
+        try:
+            return await self._connections.write(work)
+        except Exception as error:
+            # The unique index decides between two at once, and says so in each driver's own way.
+            if self._connections.dialect.is_refusal(error) and await self._exists(new.username):
+                return None
+            raise
+
+    async def _exists(self, username: str) -> bool:
+        return bool(await self._connections.read(lambda session: _found(session, username)))
+
+    async def _users(self, tail: str, values: dict[str, Any]) -> list[User]:
+        rows = await self._connections.read(lambda session: session.rows(f"{_SELECT} {tail}", values))
+        return [_user(row) for row in rows]
+
+
+async def locked_user(session: Session, id: int, *, password_hash: str | None = None) -> User | None:
+    """Lock a user's row and return it; None if it is gone or disabled, or has another password than the one given."""
+    sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update}"
+    for row in await session.rows(sql, {"id": id}):
+        user = _user(row)
+        if not user.is_disabled and password_hash in (None, row[-1]):
+            return user
+    return None
+
+
+async def _locked(session: Session, username: str) -> tuple[User, int]:
+    """Lock a user and all acting admins, and return the user and how many of the others are acting admins."""
+    # In one statement, and in the order of their ids: two admins who demote each other wait, and do not deadlock.
+    # Who waited sees the rows as the other one left them.
+    sql = (
+        f"{_SELECT} WHERE username_key = :key OR (role = 'admin' AND disabled = 0) "
+        f"ORDER BY id {session.dialect.for_update}"
+    )
+    key = username_key(username)
+    users = [_user(row) for row in await session.rows(sql, {"key": key})]
+    user = _only([user for user in users if username_key(user.username) == key], username)
+    return user, sum(other.is_acting_admin for other in users if other.id != user.id)
+
+
+async def _end_sessions(session: Session, id: int, *, kept: str | None) -> None:
+    sql = "DELETE FROM user_session WHERE user_id = :id AND token_hash <> :kept"
+    await session.execute(sql, {"id": id, "kept": kept or ""})
+
+
+async def _found(session: Session, username: str) -> list[User]:
+    rows = await session.rows(f"{_SELECT} WHERE username_key = :key", {"key": username_key(username)})
+    return [_user(row) for row in rows]
+
+
+def _only(found: list[User], username: str) -> User:
+    if not found:
+        raise UnknownUserError(f"there is no user {username[:120]!a}")
+    return found[0]
+
+
+def _new_row(new: NewUser, now: int) -> Sequence[Any]:
+    return new.username, username_key(new.username), new.password_hash, new.role.value, 0, now, new.by, now, new.by
+
+
+def _user(row: Sequence[Any]) -> User:
+    id, username, role, disabled, *rest = row[: len(_COLUMNS)]
+    return User(id, username, Role(role), bool(disabled), *rest)

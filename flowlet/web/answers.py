@@ -1,0 +1,31 @@
+"""Answers in JSON: models as the API gives them, in camelCase and with times in RFC 3339."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from quart import Response
+
+__all__ = ["json_answer"]
+
+
+def json_answer(
+    value: BaseModel | Mapping[str, Any] | Sequence[Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a response with a value as JSON.
+
+    Args:
+        value: A model, several, or plain values with models in them.
+        status: The HTTP status.
+        headers: Further ones, such as ``Location``.
+    """
+    return Response(orjson.dumps(value, default=_plain), status, dict(headers or {}), content_type="application/json")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    raise TypeError(f"{type(value).__name__} cannot be told in JSON")

@@ -1,0 +1,52 @@
+"""The web application: its parts put together, and what holds for every answer."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Quart, Response
+
+from flowlet.web import guards, health, problems
+from flowlet.web.services import EXTENSION, Services
+
+__all__ = ["BLUEPRINTS", "HEADERS", "create_app"]
+
+BLUEPRINTS: tuple[Blueprint, ...] = (health.blueprint,)
+"""Every part of the API and of the console."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""On every answer. Nothing is loaded from another host, and no script or style stands in a page."""
+
+
+def create_app(services: Services) -> Quart:
+    """Return the web application of these services. It opens and closes nothing itself.
+
+    Args:
+        services: What its views work with; they get it from ``flowlet.web.services.services()``.
+    """
+    app = Quart("flowlet.web", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
+    app.extensions[EXTENSION] = services
+    problems.install(app)
+    guards.install(app)
+    app.after_request(_add_headers)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app
+
+
+async def _add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    # What is answered is about now and about who asks; a page or a file that may be kept says so itself.
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,119 @@
+"""Metrics for Prometheus: what the executor of this process measures, and how the database stands.
+
+The numbers of the database are read at most every five seconds, however often somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from flowlet.clock import SECOND
+from flowlet.instances import ActionKind, Status
+from flowlet.transitions import Transition
+
+if TYPE_CHECKING:
+    from flowlet.engine.executor import Executor
+    from flowlet.web.services import Services
+
+__all__ = ["Metrics"]
+
+FRESH_SECONDS = 5.0
+"""How old numbers of the database may be."""
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """A meter for one executor, with a registry of its own: several applications in one process do not mix.
+
+    Counting is on the path of every transition, so it adds to plain dicts; Prometheus' own types are only
+    used once for each batch and claim, and when somebody asks.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._transitions: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._retries: Counter[str] = Counter()
+        self._claims = self._histogram("flowlet_claim_seconds", "How long the store took for a claim.", SECONDS)
+        self._commits = self._histogram("flowlet_commit_seconds", "How long the store took for a batch.", SECONDS)
+        self._sizes = self._histogram("flowlet_batch_size", "How many transitions a batch had.", SIZES)
+        self._claimed = 0
+        self._standing: tuple[Metric, ...] = ()
+        self._read: float | None = None
+        self._reading = asyncio.Lock()
+        self._executor: Executor | None = None
+        self._registry.register(self)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self._registry)
+
+    def claimed(self, number: int, seconds: float) -> None:
+        """Count a claim, and the instances that it gave."""
+        self._claims.observe(seconds)
+        self._claimed += number
+
+    def written(self, size: int, seconds: float) -> None:
+        """Count a batch."""
+        self._commits.observe(seconds)
+        self._sizes.observe(size)
+
+    def moved(self, transition: Transition) -> None:
+        """Count a transition, and whether it was a failed attempt, and one that is tried again."""
+        name = transition.instance.type
+        self._transitions[name] += 1
+        if any(action.kind is ActionKind.ERROR for action in transition.actions):
+            self._failures[name] += 1
+            if transition.attempt > transition.instance.attempt and transition.status is Status.IN_PROGRESS:
+                self._retries[name] += 1
+
+    async def text(self, services: Services) -> bytes:
+        """Return everything in the format of Prometheus.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        async with self._reading:
+            now = services.store.clock.elapsed()
+            if self._read is None or now - self._read >= FRESH_SECONDS:
+                self._standing = await _standing(services)
+                self._read = now
+        self._executor = services.executor
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is not kept in Prometheus' own types; its registry asks for it."""
+        for name, text, counts in (
+            ("flowlet_transitions", "Transitions made durable, those of failed attempts included.", self._transitions),
+            ("flowlet_failed_attempts", "Attempts that failed.", self._failures),
+            ("flowlet_retries", "Failed attempts that are followed by another one.", self._retries),
+        ):
+            family = CounterMetricFamily(name, text, labels=("workflow",))
+            for workflow, count in sorted(counts.items()):
+                family.add_metric((workflow,), count)
+            yield family
+        yield CounterMetricFamily("flowlet_claimed_instances", "Instances claimed.", value=self._claimed)
+        if self._executor is not None:
+            yield GaugeMetricFamily("flowlet_slots", "Activations that may run at once.", self._executor.slots)
+            yield GaugeMetricFamily("flowlet_slots_free", "Slots without an activation.", self._executor.free)
+        yield from self._standing
+
+
+async def _standing(services: Services) -> tuple[Metric, ...]:
+    store = services.store
+    instances = GaugeMetricFamily(
+        "flowlet_instances", "Instances in the database, of all executors.", labels=("workflow", "status")
+    )
+    for (workflow, status), count in sorted((await store.reads.counts()).items()):
+        instances.add_metric((workflow, status), count)
+    now = store.clock.now()
+    oldest = await store.instances.earliest(services.settings.groups, now=0)
+    lag = 0.0 if oldest is None else max(0.0, (now - oldest) / SECOND)
+    text = "For how long the oldest due instance of this process's groups has been due."
+    return instances, GaugeMetricFamily("flowlet_lag_seconds", text, lag)

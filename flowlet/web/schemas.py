@@ -1,0 +1,96 @@
+"""The base of what the API takes and gives: models with camelCase names, and times as RFC 3339 tells them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from flowlet.clock import microseconds, moment
+
+__all__ = ["ApiModel", "Body", "Time", "folded", "rfc3339"]
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def rfc3339(value: int) -> str:
+    """Return microseconds since 1970 as "2026-11-22T13:52:07.000000Z"."""
+    return moment(value).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _microseconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value  # our own, in Python; what comes as JSON is checked by _from_text
+    return _from_text(value)
+
+
+def _from_text(value: str) -> int:
+    expected = "has to be a moment with its time zone, as 2026-11-22T13:52:07Z"
+    if not _RFC3339.fullmatch(value):
+        raise ValueError(expected)
+    text = re.sub(r"\.(\d{6})\d+", r".\1", value.upper())  # Go sends nanoseconds
+    try:
+        found = microseconds(datetime.fromisoformat(text))
+        moment(found)  # in UTC it may lie outside of the years that there are
+    except (ValueError, OverflowError):
+        raise ValueError(expected) from None
+    return found
+
+
+def _only_text(value: Any, info: ValidationInfo) -> Any:
+    if info.context == "json" and not isinstance(value, str):
+        raise ValueError("has to be a text, as 2026-11-22T13:52:07Z")
+    return _microseconds(value)
+
+
+Time = Annotated[
+    int,
+    BeforeValidator(_only_text),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""Microseconds since 1970 UTC in Python; in JSON a moment in RFC 3339, given in UTC and taken in any zone."""
+
+
+def folded(name: str) -> str:
+    """Return a key as keys are compared: GopherFlow takes them in upper and lower case, and so do its clients."""
+    return name.replace("_", "").lower()
+
+
+class ApiModel(BaseModel):
+    """What the API gives. In Python by the fields' names, in JSON in camelCase."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class Body(ApiModel):
+    """What the API takes: nothing that it does not know, and each key as ``nextActivation`` or ``NextActivation``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_named(cls, values: Any) -> Any:
+        """Return the values by the fields' aliases. Of two spellings of one key the second stays, to be refused."""
+        if not isinstance(values, dict):
+            return values
+        aliases: dict[str, str] = {
+            folded(field.alias or name): field.alias or name for name, field in cls.model_fields.items()
+        }
+        named: dict[str, Any] = {}
+        for key, value in values.items():
+            name = str(key)
+            alias = aliases.get(folded(name), name)
+            named[name if alias in named else alias] = value
+        return named

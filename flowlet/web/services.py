@@ -1,0 +1,49 @@
+"""What the views of one application work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from quart import current_app
+
+from flowlet.engine.arrivals import Arrivals
+from flowlet.engine.executor import Executor
+from flowlet.operations import Operations
+from flowlet.registry import Registry
+from flowlet.settings import Settings
+from flowlet.store.opening import Store
+from flowlet.users import Users
+from flowlet.web.metrics import Metrics
+
+__all__ = ["EXTENSION", "Services", "services"]
+
+EXTENSION = "flowlet"
+"""Under which name an application keeps its services, in ``app.extensions``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a view may ask.
+
+    Attributes:
+        store: For reading. What changes a workflow goes through ``operations``.
+        executor: The one of this process; None where it runs none.
+        started: When the process began to serve, in microseconds since 1970 UTC.
+        metrics: What the executor of this process measures into.
+    """
+
+    store: Store
+    registry: Registry
+    operations: Operations
+    users: Users
+    arrivals: Arrivals
+    executor: Executor | None
+    settings: Settings
+    started: int
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+def services() -> Services:
+    """Return the services of the application that answers the request at hand."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found

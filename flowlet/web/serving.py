@@ -1,0 +1,144 @@
+"""Serving the web application by hypercorn: its socket, its services, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import sys
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from quart import Quart
+
+from flowlet.engine.arrivals import Arrivals
+from flowlet.engine.executor import Executor
+from flowlet.errors import SettingsError
+from flowlet.operations import Operations
+from flowlet.registry import Registry
+from flowlet.settings import Settings
+from flowlet.stopping import Stop
+from flowlet.store.opening import Store
+from flowlet.users import Users
+from flowlet.web.metrics import Metrics
+from flowlet.web.services import Services
+
+__all__ = ["address", "assemble", "listen", "serve_web"]
+
+LINGER_SECONDS = 5.0
+"""How much longer than its own grace hypercorn may take before it is cancelled."""
+
+logger = logging.getLogger(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; 0 takes any free port.
+
+    Raises:
+        SettingsError: If the host is not one of this machine, or the port is taken or not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            listener.listen(1024)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"cannot listen on {host} port {port}: {_cause(error)}") from None
+    return listener
+
+
+def _cause(error: Exception) -> str:
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return (
+                "another process has this port. Name another one with FLOWLET_PORT or --port, or serve with --no-web."
+            )
+        case errno.EACCES:
+            return "this port needs rights that the process does not have. Take one above 1023."
+        case errno.EADDRNOTAVAIL:
+            return "this machine does not have this address. 0.0.0.0 is every address that it has."
+        case _:
+            return f"{error}."
+
+
+def address(listener: socket.socket) -> str:
+    """Return the address for a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def assemble(
+    store: Store,
+    registry: Registry,
+    operations: Operations,
+    settings: Settings,
+    *,
+    executor: Executor | None,
+    metrics: Metrics,
+    arrivals: Arrivals,
+) -> Services:
+    """Return the services of the web application; where no admin exists the first one is made.
+
+    Its password is FLOWLET_ADMIN_PASSWORD, or a random one, which goes to stdout, once, and never into the log.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+    """
+    users = Users(store, session_idle=settings.session_idle, session_lifetime=settings.session_lifetime)
+    given = settings.admin_password.get_secret_value() if settings.admin_password else None
+    password = await users.ensure_admin(given)
+    if password is not None and given is None:
+        sys.stdout.write(f"The first start made the user 'admin'. Its password, shown only now: {password}\n")
+        sys.stdout.flush()
+    return Services(
+        store=store,
+        registry=registry,
+        operations=operations,
+        users=users,
+        arrivals=arrivals,
+        executor=executor,
+        settings=settings,
+        started=store.clock.now(),
+        metrics=metrics,
+    )
+
+
+async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_seconds: float) -> None:
+    """Serve until told to stop; then take no connection more, and give those that are open the grace period.
+
+    An event stream never ends by itself, so the grace period is all that bounds it.
+    """
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = grace_seconds
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    # Its lines about starting say nothing that ours does not.
+    logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.begun.wait))
+    ending = asyncio.create_task(_end_of(stop, grace_seconds + LINGER_SECONDS))
+    await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if serving.done():
+        serving.result()
+        return
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _end_of(stop: Stop, seconds: float) -> None:
+    """Return when it is to end now: told so, or because the grace period is long over."""
+    await stop.begun.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.at_once.wait()

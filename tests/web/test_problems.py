@@ -1,0 +1,128 @@
+"""Every error is one problem, with a type that stays and a detail that a stranger can act on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from flowlet import errors
+from flowlet.errors import (
+    DurationError,
+    LastAdminError,
+    RefusedError,
+    SchemaError,
+    SearchError,
+    StoreUnavailableError,
+    UnknownInstanceError,
+    UserError,
+    UserExistsError,
+    VariablesError,
+    WaitTimeoutError,
+)
+from flowlet.web.problems import problem_of, too_many
+from tests.web.probe import Probe, opened_probe
+
+ANSWERS = [
+    (VariablesError("the variables of Order", {"sku": "is missing"}), 400, "faulty"),
+    (SearchError({"limit": "is above 1000"}), 400, "faulty"),
+    (DurationError("'soon' is no length of time"), 400, "faulty"),
+    (UserError("a name is at most 120 characters"), 400, "faulty"),
+    (UnknownInstanceError("no workflow has the id 7"), 404, "not-found"),
+    (RefusedError("it has ended", ["retry"]), 409, "refused"),
+    (UserExistsError("there is an 'ada'"), 409, "refused"),
+    (LastAdminError("'ada' is the last admin"), 409, "refused"),
+    (too_many("too many logins", seconds=7), 429, "too-many-requests"),
+    (StoreUnavailableError("mysql://ada:***@db is away"), 503, "unavailable"),
+    (SchemaError("the tables lack 2 steps"), 503, "unavailable"),
+    (WaitTimeoutError("it is still in 'ship'"), 504, "wait-timeout"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "name"), ANSWERS, ids=lambda value: type(value).__name__)
+async def test_an_error_has_its_status_and_type(error: Exception, status: int, name: str, sqlite_url: str) -> None:
+    async with opened_probe(sqlite_url, trouble=lambda: error) as probe:
+        answer = await probe.client().get("/api/trouble")
+
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{name}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert answer.json()["detail"]
+
+
+def test_every_error_that_a_request_can_cause_has_an_answer() -> None:
+    bugs = {"FlowletError", "StoreError", "DefinitionError", "SettingsError", "OutcomeError", "NotEndedError", "Fail"}
+    given: dict[type[Exception], tuple[Any, ...]] = {VariablesError: ("order", {}), SearchError: ({},)}
+    kinds = {name: getattr(errors, name) for name in errors.__all__ if name != "Fault"}
+
+    unanswered = {name for name, kind in kinds.items() if problem_of(kind(*given.get(kind, ("why",)))) is None}
+
+    assert unanswered == bugs
+
+
+async def test_a_refusal_lists_what_is_permitted(sqlite_url: str) -> None:
+    async with opened_probe(sqlite_url, trouble=lambda: RefusedError("it has ended", ["retry"])) as probe:
+        answer = await probe.client().get("/api/trouble")
+
+    assert answer.json()["permitted"] == ["retry"]
+    assert answer.json()["detail"] == "it has ended"
+
+
+async def test_faults_of_variables_are_listed_by_field(sqlite_url: str) -> None:
+    error = VariablesError("the variables of Order", {"sku": "is missing", "amount": "is no number"})
+    async with opened_probe(sqlite_url, trouble=lambda: error) as probe:
+        answer = await probe.client().get("/api/trouble")
+
+    assert answer.json()["errors"] == [
+        {"field": "sku", "message": "is missing"},
+        {"field": "amount", "message": "is no number"},
+    ]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("mysql://ada:***@db.internal is away"), SchemaError("old")])
+async def test_a_store_that_is_away_says_when_to_ask_again_and_nothing_of_itself(
+    error: Exception, sqlite_url: str
+) -> None:
+    async with opened_probe(sqlite_url, trouble=lambda: error) as probe:
+        answer = await probe.client().get("/api/trouble")
+
+    assert answer.headers["retry-after"] == "2"
+    assert "db.internal" not in answer.text
+
+
+async def test_a_bug_is_told_by_an_id_that_stands_in_the_log(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened_probe(sqlite_url, trouble=lambda: ValueError("the secret is swordfish")) as probe:
+        answer = await probe.client().get("/api/trouble")
+
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/unexpected")
+    assert "swordfish" not in answer.text
+    assert answer.json()["id"] in record.getMessage()
+    assert record.exc_info
+    assert "swordfish" in str(record.exc_info[1])
+
+
+async def test_a_path_that_does_not_exist_is_not_found(probe: Probe) -> None:
+    answer = await probe.client().get("/api/nothing")
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+    assert answer.json()["detail"] == "There is nothing at '/api/nothing'."
+
+
+async def test_another_method_is_told_which_ones_there_are(probe: Probe) -> None:
+    answer = await probe.client().put("/api/orders")
+
+    assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/viewer", "/api/nothing", "/api/trouble"])
+async def test_every_answer_is_under_a_strict_policy_and_kept_by_nobody(sqlite_url: str, path: str) -> None:
+    async with opened_probe(sqlite_url, trouble=lambda: ValueError("oh")) as probe:
+        answer = await probe.client().get(path)
+
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"

@@ -1,0 +1,253 @@
+"""The application on a real socket: by its own server, by any that knows ASGI, and its end in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from flowlet.errors import SettingsError
+from flowlet.registry import Registry
+from flowlet.server import Flowlet
+from flowlet.settings import Settings
+from flowlet.web.serving import address, listen
+from tests.engine.making import one_state, workflow_module
+from tests.engine.running import Gate, seen
+from tests.faults.processes import Process
+
+Start = Callable[..., Awaitable[Process]]
+
+SLOW = """
+    import asyncio
+    from flowlet import Workflow, end, state
+
+    workflow = Workflow("SlowWorkflow")
+
+    @state(start=True, next=["done"])
+    async def wait() -> None:
+        print("ran wait", flush=True)
+        await asyncio.Event().wait()
+
+    done = end()
+"""
+PASSWORD = "correct horse"
+
+
+def application(url: str, module: Any, **settings: Any) -> Flowlet:
+    """Return an application of one module on a database."""
+    registry = Registry()
+    registry.add(module)
+    return Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, **settings))
+
+
+@asynccontextmanager
+async def served(app: Flowlet) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve an application by a hypercorn that knows nothing of it but ASGI; stop it in good order at the end."""
+    listener = listen("127.0.0.1", 0)
+    config = Config()
+    base_url = address(listener)
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = None
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False) as client:
+        try:
+            yield client
+        finally:
+            stop.set()
+            await seen(serving)
+
+
+async def test_any_server_of_asgi_opens_runs_and_drains_the_application(database_url: str) -> None:
+    gate = Gate()
+    app = application(database_url, workflow_module(**one_state(gate.module().check)))
+
+    async with served(app) as client:
+        alive = await client.get("/healthz")
+        await seen(until(lambda: is_ready(client)))
+        created = await app.start("Orders")
+        await seen(gate.begun.wait())
+        gate.may_end.set()
+
+    async with app.running() as store:
+        ended = await store.reads.get(created.id)
+    assert alive.status_code == 200
+    assert ended.state == "done"
+
+
+async def test_a_request_before_the_lifespan_is_a_mistake_of_the_server() -> None:
+    app = application("sqlite:///flowlet.db", workflow_module(**one_state(lambda: "done")))
+
+    with pytest.raises(RuntimeError, match="lifespan"):
+        await app({"type": "http"}, asyncio.Event().wait, send_nothing)
+
+
+async def test_an_application_that_cannot_start_says_so_to_its_server() -> None:
+    app = application("postgresql://127.0.0.1:1/away", workflow_module(**one_state(lambda: "done")))
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "lifespan"}, receive, send)
+
+    (message,) = sent
+    assert message["type"] == "lifespan.startup.failed"
+    assert "cannot open the database" in message["message"]
+
+
+def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
+    with listen("127.0.0.1", 0) as taken, pytest.raises(SettingsError, match="another process has this port.*--port"):
+        listen("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(("host", "why"), [("203.0.113.7", "does not have this address"), ("no.such.host.invalid", "")])
+def test_a_host_that_is_none_of_this_machine_is_told(host: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=f"cannot listen on {host} port 0: .*{why}"):
+        listen(host, 0)
+
+
+def test_an_address_of_ipv6_is_written_for_a_browser() -> None:
+    with listen("::1", 0) as listener:
+        assert address(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+async def test_sigterm_drains_the_requests_and_the_activations(start: Start, database_url: str) -> None:
+    process = await start("serve", "slow.py", "--port", "0", database_url=database_url, grace="1s")
+    async with client_of(process) as client:
+        assert (await client.get("/healthz")).status_code == 200
+
+        process.send(signal.SIGTERM)
+
+        assert await process.ended() == 0
+    assert process.having("told to stop")
+    assert process.having("has stopped")
+    assert not process.having("Traceback")
+
+
+async def test_a_second_signal_ends_the_requests_too(start: Start, sqlite_url: str) -> None:
+    process = await start("serve", "slow.py", "--port", "0", database_url=sqlite_url, grace="1h")
+    async with client_of(process) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(b"POST /api/nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")  # and nothing more
+        await writer.drain()
+        assert (await client.get("/healthz")).status_code == 200
+
+        process.send(signal.SIGTERM)
+        await process.says("told to stop")
+        process.send(signal.SIGTERM)
+
+        assert await process.ended() == 0
+        await reader.read()
+        writer.close()
+
+
+async def test_the_first_start_shows_a_password_once_and_never_logs_it(start: Start, database_url: str) -> None:
+    first = await start("serve", "slow.py", "--port", "0", database_url=database_url, admin_password="")
+    (line,) = await first.says("Its password, shown only now: ")
+    await first.says("the API answers at")
+    first.send(signal.SIGTERM)
+    await first.ended()
+
+    second = await start("serve", "slow.py", "--port", "0", database_url=database_url, admin_password="")
+    await second.says("the API answers at")
+
+    assert len(first.having(line.rpartition(" ")[2])) == 1
+    assert not second.having("password")
+
+
+async def test_a_process_may_serve_no_executor_or_no_web(start: Start, database_url: str) -> None:
+    web = await start("serve", "slow.py", "--port", "0", "--no-executor", database_url=database_url)
+    executor = await start("serve", "slow.py", "--no-web", database_url=database_url)
+
+    await executor.says(" runs SlowWorkflow")
+    async with client_of(web) as client:
+        ready = await client.get("/readyz")
+
+    assert ready.json()["checks"] == {"database": "ok"}
+    assert not web.having(" runs SlowWorkflow")
+    assert not executor.having("the API answers at")
+
+
+async def test_processes_are_executors_beside_the_first_and_end_with_it(start: Start, postgres_url: str) -> None:
+    process = await start("serve", "slow.py", "--port", "0", "--processes", "3", database_url=postgres_url, grace="1s")
+
+    await process.says(" runs SlowWorkflow", times=3)
+    process.send(signal.SIGTERM)
+
+    assert await process.ended() == 0
+    assert len(process.having("the API answers at")) == 1
+    assert len(process.having("has stopped")) == 3
+
+
+async def test_a_process_that_dies_is_replaced(start: Start, postgres_url: str) -> None:
+    process = await start("serve", "slow.py", "--port", "0", "--processes", "2", database_url=postgres_url, grace="1s")
+    await process.says(" runs SlowWorkflow", times=2)
+    (child,) = children(process.pid)
+
+    os.kill(child, signal.SIGKILL)
+    await process.says("another one starts")
+
+    await process.says(" runs SlowWorkflow", times=3)
+    process.send(signal.SIGTERM)
+    assert await process.ended() == 0
+
+
+@asynccontextmanager
+async def client_of(process: Process) -> AsyncIterator[httpx.AsyncClient]:
+    """Wait until a process says where it answers, and give a client of it."""
+    (line,) = await process.says("the API answers at")
+    url = line.partition("answers at ")[2].split()[0]
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        yield client
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    while not await holds():
+        pass
+
+
+async def send_nothing(_: Any) -> None: ...
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Start ``flowlet`` as a process, in a folder with slow.py, with settings as ``grace="1s"``."""
+    (tmp_path / "slow.py").write_text(dedent(SLOW))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
+    started = []
+
+    async def begin(*arguments: str, **settings: str) -> Process:
+        given = {"admin_password": PASSWORD, **settings}
+        variables = {f"FLOWLET_{name.upper()}": value for name, value in given.items()}
+        command = [sys.executable, "-m", "flowlet", *arguments]
+        started.append(await Process.start(command, env={**environment, **variables}, cwd=tmp_path))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        await process.close()
