@@ -8,12 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
 from flowlet.instances import DAY, NewInstance
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, followups
+from flowlet.store.listening import listen
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     INSTANCE_COLUMNS,
@@ -261,7 +261,7 @@ class Postgres:
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Listen on a connection of its own, and connect again when it is lost."""
-        task = asyncio.create_task(_listen(url, frozenset(channels), wake))
+        task = asyncio.create_task(listen(url, frozenset(channels), wake))
 
         async def stop() -> None:
             task.cancel()
@@ -354,48 +354,3 @@ async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
     rows = action_rows(batch.transitions)
     actions = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in ACTION_COLUMNS]
     return {row[0] for row in await raw.fetch(_COMMIT, batch.executor_id, *columns, *actions)}
-
-
-def _woken(groups: frozenset[str], wake: Callable[[], None]) -> Callable[..., None]:
-    def heard(_connection: Any, _pid: int, _channel: str, group: str) -> None:
-        if group in groups:
-            wake()
-
-    return heard
-
-
-def _keywords(url: str) -> dict[str, Any]:
-    """Return what asyncpg is to connect with: by keyword, because it reads URLs otherwise than ``databases``."""
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    keywords: dict[str, Any] = {
-        "host": parts.hostname or options.get("host"),
-        "port": parts.port,
-        "user": parts.username and unquote(parts.username),
-        "password": parts.password and unquote(parts.password),
-        "database": unquote(parts.path[1:]),
-    }
-    if ssl := options.get("ssl", options.get("sslmode")):
-        keywords["ssl"] = {"true": True, "false": False}.get(ssl.lower(), ssl)
-    return keywords
-
-
-async def _listen(url: str, groups: frozenset[str], wake: Callable[[], None]) -> None:
-    warned = False
-    while True:
-        lost = asyncio.Event()
-        try:
-            connection = await asyncpg.connect(**_keywords(url), timeout=10)
-            try:
-                connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener("flowlet", _woken(groups, wake))
-                warned = False
-                wake()
-                await lost.wait()
-            finally:
-                with contextlib.suppress(Exception):
-                    await connection.close(timeout=1)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            logger.log(logging.DEBUG if warned else logging.WARNING, "cannot listen, looking now and then: %s", error)
-            warned = True
-        await asyncio.sleep(1)  # noqa: TID251 - a pause before a new connection, in real time
