@@ -113,6 +113,8 @@ _PARTIAL_INDEXES = (
     "WHERE status IN ('NEW', 'IN_PROGRESS', 'WAITING')",
     "CREATE INDEX IF NOT EXISTS workflow_held ON workflow (executor_id) WHERE executor_id IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS workflow_parent ON workflow (parent_id) WHERE parent_id IS NOT NULL",
+    # For a search by time. The time of a change has no index: each transition would have to move its entry.
+    "CREATE INDEX IF NOT EXISTS workflow_created ON workflow (created, id)",
     "CREATE INDEX IF NOT EXISTS workflow_key ON workflow (business_key) WHERE business_key <> ''",
     "CREATE INDEX IF NOT EXISTS workflow_status ON workflow (status, workflow_type) "
     "WHERE status NOT IN ('FINISHED', 'CANCELLED')",
@@ -125,6 +127,7 @@ _MYSQL_WORKFLOW_INDEXES = """,
     KEY workflow_due (executor_group, priority, due),
     KEY workflow_held (executor_id),
     KEY workflow_parent (parent_id),
+    KEY workflow_created (created, id),
     KEY workflow_key (business_key),
     KEY workflow_status (status, workflow_type)"""
 
@@ -221,16 +224,6 @@ MIGRATIONS = (
                 _SESSION.format(**{**_MYSQL, "extra": ",\n    KEY user_session_owner (user_id)"}),
                 _KEY.format(**{**_MYSQL, "extra": ",\n    KEY api_key_owner (user_id)"}),
             ),
-        },
-    ),
-    # A search by time. The time of a change has no index: each transition would have to move its entry.
-    Migration(
-        3,
-        {
-            "sqlite": ("CREATE INDEX IF NOT EXISTS workflow_created ON workflow (created, id)",),
-            "postgresql": ("CREATE INDEX IF NOT EXISTS workflow_created ON workflow (created, id)",),
-            # MariaDB reads the comment. MySQL does not know the words, and would refuse an index that is there.
-            "mysql": ("CREATE INDEX /*M! IF NOT EXISTS */ workflow_created ON workflow (created, id)",),
         },
     ),
 )
