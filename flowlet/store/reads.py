@@ -62,7 +62,7 @@ class Reads:
             UnknownInstanceError: If there is none.
         """
         if text.isascii() and text.isdigit():
-            return await self.get(int(text))
+            return await self.get(int(text.lstrip("0")[:20] or 0))  # Python refuses to read one of thousands
         return await self.by_external_id(text)
 
     async def search(self, query: SearchQuery) -> SearchResult:
