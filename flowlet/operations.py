@@ -7,6 +7,7 @@ lock of its row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +19,8 @@ from flowlet.definition import Definition
 from flowlet.durations import Duration, duration
 from flowlet.edits import Edit, edited
 from flowlet.engine.batching import Batcher
-from flowlet.errors import UnknownWorkflowError
-from flowlet.instances import Instance
+from flowlet.errors import UnknownWorkflowError, VariablesError
+from flowlet.instances import Instance, NewInstance, Status
 from flowlet.moves import (
     USERNAME_LIMIT,
     Answer,
@@ -85,6 +86,7 @@ class Operations:
         external_id: str | None = None,
         group: str | None = None,
         priority: int | None = None,
+        when: datetime | Duration | None = None,
         username: str | None = None,
         connection: Transaction | None = None,
     ) -> Created:
@@ -99,13 +101,16 @@ class Operations:
             external_id: Unique over all instances; a random one if None.
             group: Instead of the workflow's executor group.
             priority: Instead of the workflow's, 0 to 9.
+            when: When it runs first, as a moment or a length of time from now; None, or a past one, means at once.
             username: Who creates it; None for code.
             connection: A connection of the same database inside the caller's own transaction: the instance is
                 created when that commits, or not at all.
 
         Raises:
             UnknownWorkflowError: If no workflow has this name here.
-            VariablesError: If the variables do not fit the model, or another value cannot be stored.
+            VariablesError: If the variables do not fit the model, or another value cannot be stored; if ``when`` is
+                given and the workflow begins by waiting for a person.
+            DurationError: If ``when`` is a text that is not a length of time.
             StoreUnavailableError: If the database is away.
         """
         now = self._store.clock.now()
@@ -118,6 +123,7 @@ class Operations:
             priority=priority,
             username=None if username is None else cleaned(username, USERNAME_LIMIT),
         )
+        new = _begun(new, _due(when, now))
         if connection is not None:
             session = Session(connection, self._store.connections.dialect)
             (created,) = await self._store.instances.create_within(session, [new], now=now)
@@ -307,6 +313,16 @@ class Operations:
         if self._on_changed is not None:
             for instance in changed:
                 self._on_changed(instance)
+
+
+def _begun(new: NewInstance, due: int | None) -> NewInstance:
+    """Return a new instance that runs first when it is due."""
+    if due is None:
+        return new
+    if new.status is Status.WAITING:
+        fault = "its start state waits for a person, and is not run: leave it out"
+        raise VariablesError(f"a new {new.type}", {"nextActivation": fault})
+    return replace(new, next_activation=max(due, new.next_activation or due))
 
 
 def _due(when: datetime | Duration | None, now: int) -> int | None:

@@ -61,6 +61,12 @@ class DefinitionStore:
                     raise
         return await self._connections.write(work)
 
+    async def moments(self) -> dict[str, tuple[int, int]]:
+        """Return when each definition was first saved, and when in its newest shape; in microseconds since 1970 UTC."""
+        sql = "SELECT name, MIN(created), MAX(created) FROM workflow_definition GROUP BY name"
+        rows = await self._connections.read(lambda session: session.rows(sql))
+        return {name: (first, newest) for name, first, newest in rows}
+
     async def shapes(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
         """Return every stored shape by name and version, the oldest first."""
         sql = "SELECT name, version, definition FROM workflow_definition ORDER BY name, version, created"

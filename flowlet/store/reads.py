@@ -27,10 +27,6 @@ class Standing:
     mark: int | None
 
 
-DIGITS = 19
-"""As many as the largest id has."""
-
-
 class Reads:
     """Look-ups of instances and their history."""
 
@@ -65,8 +61,8 @@ class Reads:
         Raises:
             UnknownInstanceError: If there is none.
         """
-        if text.isascii() and text.isdigit() and len(text) <= DIGITS:
-            return await self.get(int(text))
+        if text.isascii() and text.isdigit():
+            return await self.get(int(text.lstrip("0")[:20] or 0))  # Python refuses to read one of thousands
         return await self.by_external_id(text)
 
     async def search(self, query: SearchQuery) -> SearchResult:

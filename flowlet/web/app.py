@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from quart import Blueprint, Quart, Response
 
-from flowlet.web import guards, health, problems
+from flowlet.web import guards, health, openapi, problems
+from flowlet.web.api import bulk, definitions, executors, keys, users, waiting, workflows
 from flowlet.web.services import EXTENSION, Services
 
 __all__ = ["BLUEPRINTS", "HEADERS", "create_app"]
 
-BLUEPRINTS: tuple[Blueprint, ...] = (health.blueprint,)
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    health.blueprint,
+    workflows.blueprint,
+    waiting.blueprint,
+    bulk.blueprint,
+    definitions.blueprint,
+    executors.blueprint,
+    users.blueprint,
+    keys.blueprint,
+    openapi.blueprint,
+)
 """Every part of the API and of the console."""
 
 POLICY = (

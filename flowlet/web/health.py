@@ -15,6 +15,7 @@ from flowlet.roles import Role
 from flowlet.store import migrations
 from flowlet.web.answers import json_answer
 from flowlet.web.guards import needs, public
+from flowlet.web.openapi import described
 from flowlet.web.services import Services, services
 
 __all__ = ["blueprint"]
@@ -34,6 +35,7 @@ async def alive() -> Response:
 
 @blueprint.get("/readyz")
 @public
+@described(answers={200: "application/json", 503: "application/json"})
 async def ready() -> Response:
     """Say 200 if the database answers, its tables fit, and this process's executor has claimed lately; else 503."""
     here = services()
@@ -47,6 +49,7 @@ async def ready() -> Response:
 
 @blueprint.get("/metrics")
 @needs(Role.VIEWER)
+@described(answers={200: "text/plain"})
 async def metrics() -> Response:
     """Return the metrics of this process and of its database, for Prometheus."""
     text = await services().metrics.text(services())

@@ -10,12 +10,15 @@ from typing import Any
 import databases
 import pytest
 
+from flowlet.clock import moment
 from flowlet.engine.batching import Batcher
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError, UnknownWorkflowError, VariablesError
 from flowlet.instances import NewInstance, Status
 from flowlet.operations import Operations
+from flowlet.states import Workflow, end, manual
 from flowlet.store.instances import Created, InstanceStore
 from flowlet.store.opening import open_store
+from tests.engine.making import workflow_module
 from tests.operations.desk import CLERK, Desk
 
 CALLER: ContextVar[str] = ContextVar("caller")
@@ -36,6 +39,23 @@ async def test_an_instance_is_created_as_its_definition_says_and_the_executor_is
     assert (instance.priority, instance.created_by, instance.variables) == (4, CLERK, {"way": "charge", "amount": 3})
     assert (await desk.last(created.id)).username == CLERK
     assert desk.wakes == 1
+
+
+async def test_an_instance_may_run_first_at_a_later_time(desk: Desk) -> None:
+    later = await desk.operations.create("Orders", when="1 hour")
+    past = await desk.operations.create("Orders", when=moment(0))
+
+    now = desk.hands.clock.now()
+    assert (await desk.get(later.id)).next_activation == now + 3_600_000_000
+    assert (await desk.get(past.id)).next_activation == now
+
+
+async def test_what_begins_by_waiting_for_a_person_has_no_first_activation(sqlite_desk: Desk) -> None:
+    ask = manual(start=True, next=["over"])(lambda: None)
+    sqlite_desk.hands.registry.add(workflow_module(workflow=Workflow("Questions"), ask=ask, over=end()))
+
+    with pytest.raises(VariablesError, match="waits for a person"):
+        await sqlite_desk.operations.create("Questions", when="1 hour")
 
 
 async def test_a_workflow_that_is_not_known_here_is_refused_with_the_nearest_name(sqlite_desk: Desk) -> None:

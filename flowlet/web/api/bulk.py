@@ -1,0 +1,191 @@
+"""One operation on all workflows that a search finds: a count first, where that is asked for, then the work.
+
+Each instance is a transaction of its own, so that one that refuses holds up no other; what was done stays done if the
+client goes away or the database does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+from quart import Blueprint, Response
+
+from flowlet.errors import NotFoundError, RefusedError
+from flowlet.instances import Instance
+from flowlet.roles import Role
+from flowlet.web.answers import json_answer
+from flowlet.web.api.requests import Filter, OptionalText, search_query
+from flowlet.web.guards import needs, principal
+from flowlet.web.openapi import described
+from flowlet.web.parsing import body
+from flowlet.web.problems import ProblemError, faulty, problem_of
+from flowlet.web.schemas import ApiModel, Body
+from flowlet.web.services import services
+
+__all__ = ["blueprint"]
+
+MOST_INSTANCES = 10_000
+PAGE = 500
+AT_ONCE = 8
+"""How many operations run at once: more only wait for each other's connections."""
+REFUSALS_SHOWN = 100
+PREVIEWED = 10
+
+blueprint = Blueprint("bulk", __name__)
+
+Operate = Callable[[int], Awaitable[Instance]]
+
+
+class BulkRequest(Body):
+    """An operation, and on which instances.
+
+    Attributes:
+        filter: As for a search, without paging; an empty one is every instance.
+        state: Where to, for a move; along transitions only.
+        reason: For pause, cancel and move.
+        with_children: For cancel.
+        preview: Whether only to say how many there are.
+        limit: On how many at most, in the order of their ids.
+    """
+
+    filter: Filter
+    operation: Literal["pause", "resume", "cancel", "retry", "wake", "move"]
+    state: OptionalText = None
+    reason: OptionalText = None
+    with_children: bool = False
+    preview: bool = False
+    limit: int = Field(default=MOST_INSTANCES, ge=1, le=MOST_INSTANCES)
+
+
+class PreviewShape(ApiModel):
+    """How many instances fit, counted up to 10,000, and the ids of the first ones."""
+
+    matched: int
+    matched_is_at_least: bool
+    ids: list[int]
+
+
+class RefusalShape(ApiModel):
+    """Why nothing was done with one instance."""
+
+    id: int
+    problem: dict[str, Any]
+
+
+class BulkShape(ApiModel):
+    """What has been done.
+
+    Attributes:
+        matched: How many instances it has come to.
+        refused: The first 100 of those that refused.
+        refused_total: How many refused in all.
+        limit_reached: Whether there may be more that fit.
+    """
+
+    matched: int
+    done: int
+    refused: list[RefusalShape]
+    refused_total: int
+    limit_reached: bool
+
+
+@blueprint.post("/api/workflows/bulk")
+@needs(Role.OPERATOR)
+@described(body=BulkRequest, answers={200: BulkShape | PreviewShape})
+async def operate_in_bulk() -> Response:
+    """Do one operation with every instance that a filter finds, or say how many these are."""
+    wanted = await body(BulkRequest)
+    if faults := _misfits(wanted):
+        raise ProblemError(faulty(faults))
+    return json_answer(await (_preview(wanted) if wanted.preview else _carry_out(wanted)))
+
+
+def _misfits(wanted: BulkRequest) -> dict[str, str]:
+    """Return each field that does not go with the operation."""
+    faults = {}
+    if wanted.operation == "move" and wanted.state is None:
+        faults["state"] = "is missing: a move needs to know where to"
+    if wanted.operation != "move" and wanted.state is not None:
+        faults["state"] = f"does not go with {wanted.operation}: leave it out"
+    if wanted.reason is not None and wanted.operation not in ("pause", "cancel", "move"):
+        faults["reason"] = f"does not go with {wanted.operation}: leave it out"
+    if wanted.with_children and wanted.operation != "cancel":
+        faults["withChildren"] = f"does not go with {wanted.operation}: leave it out"
+    return faults
+
+
+async def _preview(wanted: BulkRequest) -> PreviewShape:
+    query = search_query(wanted.filter, place="filter.", descending=False, limit=PREVIEWED)
+    found = await services().store.reads.search(query)
+    ids = [instance.id for instance in found.instances]
+    return PreviewShape(matched=found.total, matched_is_at_least=found.total_is_at_least, ids=ids)
+
+
+async def _carry_out(wanted: BulkRequest) -> BulkShape:
+    operate = _operation(wanted)
+    matched, refusals, refused_total = 0, list[RefusalShape](), 0
+    async for ids in _pages(wanted):
+        refused = await _operate_on(ids, operate)
+        matched += len(ids)
+        refused_total += len(refused)
+        refusals += refused[: REFUSALS_SHOWN - len(refusals)]
+    return BulkShape(
+        matched=matched,
+        done=matched - refused_total,
+        refused=refusals,
+        refused_total=refused_total,
+        limit_reached=matched == wanted.limit,
+    )
+
+
+async def _pages(wanted: BulkRequest) -> AsyncIterator[list[int]]:
+    """Yield the ids of the instances that fit, page by page and in order: what is created meanwhile comes last."""
+    left, cursor = wanted.limit, None
+    while left:
+        query = search_query(wanted.filter, place="filter.", descending=False, limit=min(PAGE, left), cursor=cursor)
+        found = await services().store.reads.search(query)
+        yield [instance.id for instance in found.instances]
+        left, cursor = left - len(found.instances), found.next_cursor
+        if cursor is None:
+            return
+
+
+async def _operate_on(ids: Sequence[int], operate: Operate) -> list[RefusalShape]:
+    """Do an operation with each instance, a few at a time, and return the refusals."""
+    refused = []
+    for first in range(0, len(ids), AT_ONCE):
+        some = ids[first : first + AT_ONCE]
+        outcomes = await asyncio.gather(*(operate(id) for id in some), return_exceptions=True)
+        for id, outcome in zip(some, outcomes, strict=True):
+            if isinstance(outcome, RefusedError | NotFoundError):
+                refused.append(_refusal(id, outcome))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+    return refused
+
+
+def _refusal(id: int, error: Exception) -> RefusalShape:
+    problem = problem_of(error)
+    return RefusalShape(id=id, problem=problem.members() if problem else {})
+
+
+def _operation(wanted: BulkRequest) -> Operate:
+    """Return the operation as a function of the id, done by who makes the request."""
+    operations, username, reason = services().operations, principal().username, wanted.reason
+    match wanted.operation:
+        case "pause":
+            return lambda id: operations.pause(id, username=username, reason=reason)
+        case "resume":
+            return lambda id: operations.resume(id, username=username)
+        case "cancel":
+            below = wanted.with_children
+            return lambda id: operations.cancel(id, username=username, reason=reason, with_children=below)
+        case "retry":
+            return lambda id: operations.retry(id, username=username)
+        case "wake":
+            return lambda id: operations.wake(id, username=username)
+        case "move":
+            return lambda id: operations.move(id, wanted.state or "", username=username, reason=reason)

@@ -1,0 +1,70 @@
+"""The executors: which processes run workflows, and when each was last heard of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from quart import Blueprint, Response
+
+from flowlet.roles import Role
+from flowlet.store.executors import ExecutorRecord
+from flowlet.web.answers import json_answer
+from flowlet.web.guards import needs
+from flowlet.web.openapi import described
+from flowlet.web.parsing import query
+from flowlet.web.schemas import ApiModel, Body, Time
+from flowlet.web.services import services
+
+__all__ = ["ExecutorAnswer", "blueprint"]
+
+blueprint = Blueprint("executors", __name__)
+
+
+class Page(Body):
+    """How many are asked for."""
+
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class ExecutorAnswer(ApiModel):
+    """An executor: it left in order if STOPPED, and was given up if LOST."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    status: Literal["RUNNING", "DRAINING", "STOPPED", "LOST"]
+    executor_groups: tuple[str, ...]
+    workflow_types: tuple[str, ...]
+    slots: int = Field(description="How many activations it runs at once.")
+    started: Time
+    last_active: Time
+    lease_until: Time = Field(description="When it is given up if it is not heard of.")
+
+
+@blueprint.get("/api/executors")
+@needs(Role.VIEWER)
+@described(query=Page, answers={200: list[ExecutorAnswer]})
+async def list_executors() -> Response:
+    """Return the executors, the live ones first, then those that were last heard of."""
+    found = await services().store.executors.all(limit=query(Page).limit)
+    return json_answer([_answer(record) for record in found])
+
+
+def _answer(record: ExecutorRecord) -> ExecutorAnswer:
+    return ExecutorAnswer.model_validate(
+        {
+            "id": record.id,
+            "name": record.name,
+            "host": record.host,
+            "pid": record.pid,
+            "status": record.status,
+            "executor_groups": record.groups,
+            "workflow_types": record.types,
+            "slots": record.slots,
+            "started": record.started,
+            "last_active": record.beat,
+            "lease_until": record.lease_until,
+        }
+    )

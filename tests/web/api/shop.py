@@ -1,0 +1,82 @@
+"""A workflow with everything that a definition can show, and the people who ask for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import httpx
+from pydantic import BaseModel
+
+from flowlet.roles import Role
+from flowlet.states import Workflow, end, error, manual, state
+from tests.engine.making import workflow_module
+from tests.web.probe import HOST, Probe
+
+__all__ = ["PASSWORD", "Person", "joined", "shop"]
+
+PASSWORD = "a very good password"
+
+
+class Item(BaseModel):
+    sku: str
+
+
+class Order(BaseModel):
+    items: list[Item] = []
+    paid: bool = False
+
+
+class Decision(BaseModel):
+    approved: bool
+
+
+def shop(name: str = "Order <1>") -> ModuleType:
+    """Return a module with a workflow of this name."""
+
+    @state(start=True, next=["decide", "broken"], on_error="broken", timeout="30s")
+    async def check() -> str:
+        """Check the order."""
+        return "decide"
+
+    @manual(next={"done": "Approve", "broken": "Refuse"}, form=Decision, deadline="2 days", on_deadline="broken")
+    def decide(form: Decision) -> str:
+        """Wait for somebody to decide."""
+        return "done" if form.approved else "broken"
+
+    return workflow_module(
+        workflow=Workflow(name, vars=Order, version=3, group="shop", description="What a customer buys."),
+        check=check,
+        decide=decide,
+        done=end(),
+        broken=error(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user with a session and a key of the same role."""
+
+    id: int
+    username: str
+    key: str
+    session: str
+    probe: Probe
+
+    def program(self) -> httpx.AsyncClient:
+        """Return a client with the key."""
+        return self.probe.client(**{"x-api-key": self.key})
+
+    def browser(self) -> httpx.AsyncClient:
+        """Return a client with the session, on the console's own pages."""
+        return self.probe.client(cookie=f"flowlet_session={self.session}", origin=HOST)
+
+
+async def joined(probe: Probe, username: str, role: Role) -> Person:
+    """Make a user, log in, and make a key."""
+    users = probe.services.users
+    user = await users.create(username, PASSWORD, role, by="test")
+    login = await users.log_in(username, PASSWORD)
+    assert login
+    made = await users.keys.add("own", username=username, role=role, by="test")
+    return Person(user.id, username, made.text, login[0], probe)

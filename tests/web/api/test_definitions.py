@@ -1,0 +1,122 @@
+"""The definitions over the API: as JSON, as Mermaid text and as a picture."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from flowlet.mermaid import mermaid
+from flowlet.svg import svg
+from flowlet.web.schemas import rfc3339
+from tests.web.api.shop import shop
+from tests.web.probe import Probe
+
+PATH = "/api/definitions/Order%20%3C1%3E"
+EDGES = [
+    ("check", "decide", ""),
+    ("check", "broken", ""),
+    ("decide", "done", "Approve"),
+    ("decide", "broken", "Refuse"),
+]
+
+
+async def test_a_definition_has_the_fields_of_gopherflow_and_its_shape(any_probe: Probe) -> None:
+    services = any_probe.services
+    definition = services.registry.add(shop())
+    await services.store.definitions.save([definition], now=1_700_000_000_000_000)
+
+    answer = await any_probe.client("viewer").get(PATH)
+
+    told = answer.json()
+    moment = rfc3339(1_700_000_000_000_000)
+    fields = {name: told[name] for name in ("name", "description", "created", "updated", "flowChart")}
+    assert fields == {
+        "name": "Order <1>",
+        "description": "What a customer buys.",
+        "created": moment,
+        "updated": moment,
+        "flowChart": mermaid(definition),
+    }
+    assert (told["version"], told["start"], told["executorGroup"]) == (3, "check", "shop")
+    assert [state["name"] for state in told["states"]] == ["check", "decide", "done", "broken"]
+    assert [(edge["from"], edge["to"], edge["label"]) for edge in told["transitions"]] == EDGES
+    assert set(told["variables"]["properties"]) == {"items", "paid"}
+    assert told["states"][1]["deadlineSeconds"] == 172_800
+    assert set(told["states"][1]["form"]["properties"]) == {"approved"}
+
+
+async def test_a_definition_whose_shape_changes_keeps_the_moment_of_its_first(any_probe: Probe) -> None:
+    services = any_probe.services
+    older = shop()
+    vars(older)["broken"].description = "another one"
+    first = type(services.registry)().add(older)
+    await services.store.definitions.save([first], now=1_700_000_000_000_000)
+    await services.store.definitions.save([services.registry.add(shop())], now=1_800_000_000_000_000)
+
+    told = (await any_probe.client("viewer").get(PATH)).json()
+
+    assert (told["created"], told["updated"]) == (rfc3339(1_700_000_000_000_000), rfc3339(1_800_000_000_000_000))
+
+
+async def test_the_list_has_every_definition_by_name_whether_it_was_served_or_not(probe: Probe) -> None:
+    probe.services.registry.add(shop("Zebra"))
+    probe.services.registry.add(shop("Ant"))
+
+    told = (await probe.client("viewer").get("/api/definitions")).json()
+
+    assert [(each["name"], each["created"]) for each in told] == [("Ant", None), ("Zebra", None)]
+
+
+async def test_a_name_may_have_a_slash(probe: Probe) -> None:
+    probe.services.registry.add(shop("shop/orders"))
+
+    assert (await probe.client("viewer").get("/api/definitions/shop/orders")).json()["name"] == "shop/orders"
+    assert (await probe.client("viewer").get("/api/definitions/shop%2Forders.mmd")).status_code == 200
+
+
+@pytest.mark.parametrize("ending", ["", ".mmd", ".svg"])
+async def test_an_unknown_name_is_answered_with_the_nearest(probe: Probe, ending: str) -> None:
+    probe.services.registry.add(shop("Orders"))
+
+    answer = await probe.client("viewer").get(f"/api/definitions/Oders{ending}")
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+    assert "no workflow is called 'Oders'. Did you mean 'Orders'?" in answer.json()["detail"]
+
+
+async def test_the_mermaid_text_is_text(probe: Probe) -> None:
+    definition = probe.services.registry.add(shop())
+
+    answer = await probe.client("viewer").get(f"{PATH}.mmd")
+
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == mermaid(definition)
+
+
+async def test_the_picture_is_a_file_of_its_own(probe: Probe) -> None:
+    definition = probe.services.registry.add(shop())
+
+    answer = await probe.client("viewer").get(f"{PATH}.svg")
+
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert answer.text == svg(definition, standalone=True)
+
+
+async def test_the_picture_may_have_the_style_that_it_carries_and_nothing_else(probe: Probe) -> None:
+    probe.services.registry.add(shop())
+
+    answer = await probe.client("viewer").get(f"{PATH}.svg")
+
+    (style,) = [each.text or "" for each in ET.fromstring(answer.text).iter("{http://www.w3.org/2000/svg}style")]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = dict(re.findall(r"([a-z-]+) ?([^;]*)(?:; |$)", answer.headers["content-security-policy"]))
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "frame-ancestors": "'none'",
+        "sandbox": "",
+    }
