@@ -62,7 +62,7 @@ class Flowlet:
 
         app.run()
 
-    It is an ASGI application too: any server of such serves its API and console, and its lifespan runs the executor.
+    It is an ASGI application too: any server of such serves its API, and its lifespan runs the executor.
 
     Args:
         modules: Import names or paths of workflow modules. They are loaded when the application starts, so that
@@ -71,7 +71,7 @@ class Flowlet:
         registry: Definitions that are loaded already, instead of ``modules``.
 
     Attributes:
-        address: Where the API and the console answer, as http://127.0.0.1:8080; None while ``serve`` serves none.
+        address: Where the API answer, as http://127.0.0.1:8080; None while ``serve`` serves none.
     """
 
     def __init__(
@@ -296,7 +296,7 @@ class Flowlet:
         The first lets activations and requests finish within the grace period, a second one stops at once.
 
         Args:
-            web: Whether to serve the API and the console, at ``settings.host`` and ``settings.port``.
+            web: Whether to serve the API, at ``settings.host`` and ``settings.port``.
             executor: Whether to run workflows.
             beside: What else is to run, and to end when it is told to.
 

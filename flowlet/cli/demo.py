@@ -111,8 +111,8 @@ class _Progress:
 def demo(once: bool, port: int | None) -> None:
     """Run the demo workflows, and show their progress.
 
-    Without --once the executor, the API and the console go on until Ctrl-C, on ./flowlet-demo.db and on the loopback
-    address: the login admin/admin is known to everybody.
+    Without --once the executor and the API go on until Ctrl-C, on ./flowlet-demo.db and on the loopback
+    address: its admin's password is known to everybody.
     """
     with _database(once) as url:
         settings = load_settings(database_url=url, host=_LOOPBACK, port=port)
@@ -220,8 +220,5 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
 def _say_where(settings: Settings, address: str | None, key: str | None) -> None:
     click.echo(f"\nServed at {address} until Ctrl-C.")
     if key is not None:
-        click.echo(
-            f"Log in as {_ADMIN} with the password {_ADMIN}. An API key for a day: {key}\n"
-            f"  curl -H 'X-API-Key: {key}' {address}/api/definitions"
-        )
+        click.echo(f"An API key for a day: {key}\n  curl -H 'X-API-Key: {key}' {address}/api/definitions")
     click.echo(f"  flowlet list --database {mask(settings.database_url)}")

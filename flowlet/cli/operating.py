@@ -29,19 +29,19 @@ __all__ = ["db", "doctor", "serve"]
 @modules_argument
 @click.option("--group", "groups", multiple=True, help="An executor group to run, instead of FLOWLET_GROUPS.")
 @click.option("--slots", type=click.IntRange(1, 10_000), help="How many activations run at once.")
-@click.option("--host", help="Where to serve the API and the console, instead of FLOWLET_HOST (127.0.0.1).")
+@click.option("--host", help="Where to serve the API, instead of FLOWLET_HOST (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65_535), help="On which port, instead of FLOWLET_PORT (8080); 0: any.")
-@click.option("--web/--no-web", default=True, help="Whether to serve the API and the console.")
+@click.option("--web/--no-web", default=True, help="Whether to serve the API.")
 @click.option("--executor/--no-executor", default=True, help="Whether to run workflows.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, help="How many executors, each in its own process.")
 @database_option
 def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, **given: Any) -> None:
-    """Run an executor for the modules, and serve the API and the console, until SIGTERM or Ctrl-C.
+    """Run an executor for the modules, and serve the API, until SIGTERM or Ctrl-C.
 
     MODULE is an import name (shop.orders), a path (shop/orders.py), or an application with the resources that it
     provides (shop.main:app).
 
-    With more processes the first one has the API and the console.
+    With more processes the first one has the API.
 
     The first signal lets activations and requests finish within FLOWLET_GRACE, a second one stops at once.
     """

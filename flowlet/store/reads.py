@@ -27,6 +27,9 @@ class Standing:
     mark: int | None
 
 
+LONGEST_SHOWN = 100
+
+
 class Reads:
     """Look-ups of instances and their history."""
 
@@ -62,7 +65,9 @@ class Reads:
             UnknownInstanceError: If there is none.
         """
         if text.isascii() and text.isdigit():
-            return await self.get(int(text.lstrip("0")[:20] or 0))  # Python refuses to read one of thousands
+            if len(text.lstrip("0")) > len(str(LARGEST_ID)):  # Python refuses to read a number of thousands of digits
+                raise UnknownInstanceError(f"no workflow has the id {text[:LONGEST_SHOWN]}")
+            return await self.get(int(text))
         return await self.by_external_id(text)
 
     async def search(self, query: SearchQuery) -> SearchResult:

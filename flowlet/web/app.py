@@ -21,7 +21,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     keys.blueprint,
     openapi.blueprint,
 )
-"""Every part of the API and of the console."""
+"""Every part of the API."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "

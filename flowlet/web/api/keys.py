@@ -107,7 +107,7 @@ async def revoke_key(id: str) -> Response:
 def _check_making(me: Principal, owner: str, role: Role) -> None:
     """Refuse a key that would let somebody who is no admin do more than now, or for longer."""
     if me.key_id is not None:
-        raise forbidden("An API key makes further ones only with the role admin. Log in to the console instead.")
+        raise forbidden("An API key makes further ones only with the role admin. Use the command flowlet key add.")
     if owner != me.username:
         raise forbidden(f"Only an admin makes keys of others, and {me.username} has the role {me.role}.")
     if role > me.role:
