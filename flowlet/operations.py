@@ -7,6 +7,7 @@ lock of its row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,7 @@ from flowlet.permitted import Permitted, permitted
 from flowlet.registry import Registry
 from flowlet.store.changes import Change, change, change_each
 from flowlet.store.connection import Session
+from flowlet.store.handlers import HandlerConnection
 from flowlet.store.instances import Created
 from flowlet.store.opening import Store
 from flowlet.texts import cleaned
@@ -110,8 +112,10 @@ class Operations:
             username=None if username is None else cleaned(username, USERNAME_LIMIT),
         )
         if connection is not None:
+            statement = connection.statement() if isinstance(connection, HandlerConnection) else nullcontext()
             session = Session(connection, self._store.connections.dialect)
-            (created,) = await self._store.instances.create_within(session, [new], now=now)
+            with statement:
+                (created,) = await self._store.instances.create_within(session, [new], now=now)
             return created
         created = await self._batcher.create(new)
         self._tell()

@@ -178,9 +178,7 @@ class Runner:
             if transition.status is Status.EXECUTING and (self.is_draining or not may_go_on):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
             try:
-                if own.is_asked_for:
-                    return await own.commit(transition, self._committer.commit)
-                return await self._committer.commit(transition)
+                return await own.commit(transition, self._committer.commit)
             except RejectedError as error:
                 refused = self._activations.rejected(instance, error.cause, refused=transition)
                 return await self._committer.commit(refused)
