@@ -7,6 +7,7 @@ lock of its row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -38,6 +39,7 @@ from flowlet.permitted import Permitted, permitted
 from flowlet.registry import Registry
 from flowlet.store.changes import Change, change, change_each
 from flowlet.store.connection import Session
+from flowlet.store.handlers import HandlerConnection
 from flowlet.store.instances import Created
 from flowlet.store.opening import Store
 from flowlet.texts import cleaned
@@ -125,8 +127,10 @@ class Operations:
         )
         new = _begun(new, _due(when, now))
         if connection is not None:
+            statement = connection.statement() if isinstance(connection, HandlerConnection) else nullcontext()
             session = Session(connection, self._store.connections.dialect)
-            (created,) = await self._store.instances.create_within(session, [new], now=now)
+            with statement:
+                (created,) = await self._store.instances.create_within(session, [new], now=now)
             return created
         created = await self._batcher.create(new)
         self._tell()

@@ -187,12 +187,10 @@ class Runner:
             if transition.status is Status.EXECUTING and (self.is_draining or not may_go_on):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
             try:
-                if own.is_asked_for:
-                    committed = await own.commit(transition, self._committer.commit)
-                    if committed is not None:
-                        self._committer.announce(committed)
-                    return committed
-                return await self._committer.commit(transition)
+                committed = await own.commit(transition, self._committer.commit)
+                if committed is not None and own.is_used:
+                    self._committer.announce(committed)
+                return committed
             except RejectedError as error:
                 refused = self._activations.rejected(instance, error.cause, refused=transition)
                 return await self._committer.commit(refused)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import databases
@@ -19,15 +20,33 @@ from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask
 from flowlet.store.dialect import Dialect
 
-__all__ = ["Connections", "Session", "listed"]
+__all__ = ["Connections", "Session", "expect_transaction", "listed"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
 PATIENCE_SECONDS = 60.0
 """After how long a server that does not answer counts as away; the drivers alone would wait longer, or for ever."""
+OWN_TRANSACTIONS = 5
+"""How many transactions handlers may hold open at once: half of the general pool, the rest is for everything else."""
 
 logger = logging.getLogger(__name__)
-_in_transaction: ContextVar[bool] = ContextVar("flowlet_in_transaction", default=False)
+
+
+class _Held:
+    """Whether an activation holds a transaction open, known to all tasks that it starts."""
+
+    __slots__ = ("is_open",)
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+
+_held: ContextVar[_Held | None] = ContextVar("flowlet_held_transaction", default=None)
+
+
+def expect_transaction() -> None:
+    """Let a transaction that any task opens from here on be known to all of them: a child's context is its own."""
+    _held.set(_Held())
 
 
 class Session:
@@ -93,6 +112,7 @@ class Connections:
         if for_engine or not dialect.has_pool:
             self._engine = databases.Database(dialect.database_url(url), **dialect.options(for_engine=True))
         self._write_lock = asyncio.Lock()
+        self._own = asyncio.Semaphore(OWN_TRANSACTIONS if dialect.has_pool else 1)
         self._writer: Any = None
         self._reader: Any = None
 
@@ -163,32 +183,30 @@ class Connections:
         """Yield a session inside an open transaction; the block's end commits it, an exception rolls it back.
 
         For handlers. Their statements run in their own task; the connection is taken and given back, and the
-        transaction opened and ended, by another one, which no cancellation of theirs reaches.
+        transaction opened and ended, by another one, which no cancellation of theirs reaches. So many at once that
+        others always find a connection; the next one waits.
         """
         self.refuse_nesting()
+        if _held.get() is None:
+            expect_transaction()
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Session] = loop.create_future()
         may_commit: asyncio.Future[bool] = loop.create_future()
-        holder = self._started(self._hold(opened, may_commit))
-        either: tuple[asyncio.Future[Any], ...] = (opened, holder)
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not opened.done():
-                await holder  # raises: it could not open one
-            session = opened.result()
-            token = _in_transaction.set(True)
+        async with self._own:
+            holder = self._started(self._hold(opened, may_commit))
+            either: tuple[asyncio.Future[Any], ...] = (opened, holder)
             try:
-                yield session
-            finally:
-                with contextlib.suppress(ValueError):  # it was opened in a child task, whose context is its own
-                    _in_transaction.reset(token)
-        except BaseException:
-            may_commit.set_result(False)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if not opened.done():
+                    await holder  # raises: it could not open one
+                yield opened.result()
+            except BaseException:
+                may_commit.set_result(False)
+                await _to_its_end(holder)
+                raise
+            may_commit.set_result(True)
             await _to_its_end(holder)
-            raise
-        may_commit.set_result(True)
-        await _to_its_end(holder)
-        await holder
+            await holder
 
     def refuse_nesting(self) -> None:
         """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
@@ -196,7 +214,8 @@ class Connections:
         Raises:
             RuntimeError: If it would be so.
         """
-        if self._writer is not None and _in_transaction.get():
+        held = _held.get()
+        if self._writer is not None and held is not None and held.is_open:
             raise RuntimeError(
                 "inside ctx.transaction() SQLite's only write lock is held: write through the connection that it "
                 "gives, or after its block and handler have ended"
@@ -213,25 +232,32 @@ class Connections:
 
     async def _in_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
         async with self._acquired() as session:
-            await session.execute(self.dialect.begin)
             try:
-                result = await self._dropped_if_cancelled(session, work)
-                await session.execute("COMMIT")
+                return await self._dropped_if_cancelled(session, partial(self._begun_and_committed, work))
             except BaseException:
                 await self._rolled_back(session)
                 raise
-            return result
+
+    async def _begun_and_committed(self, work: Callable[[Session], Awaitable[T]], session: Session) -> T:
+        await session.execute(self.dialect.begin)
+        result = await work(session)
+        await session.execute("COMMIT")
+        return result
 
     async def _hold(self, opened: asyncio.Future[Session], may_commit: asyncio.Future[bool]) -> None:
         """Hold a transaction open until it is said how to end it."""
+        held = _held.get() or _Held()
         async with self._acquired() as session:
             await session.execute(self.dialect.begin)
+            held.is_open = True
             try:
                 opened.set_result(session)
                 await session.execute("COMMIT" if await may_commit else "ROLLBACK")
             except BaseException:
                 await self._rolled_back(session)
                 raise
+            finally:
+                held.is_open = False
 
     async def _engine_work(self, work: Callable[[Session], Awaitable[T]]) -> T:
         if self._writer is not None:

@@ -196,6 +196,13 @@ class Dialect(Protocol):
         """Return whether the transaction lost against another one and was rolled back: it can be tried again."""
         ...
 
+    def is_deadlock(self, error: BaseException) -> bool:
+        """Return whether the database chose this transaction, of several that could not all go on, to be rolled back.
+
+        Unlike other conflicts it cannot go on for ever: another transaction has been let through.
+        """
+        ...
+
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether the database refuses a value of a row: it will refuse it again."""
         ...

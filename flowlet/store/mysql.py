@@ -280,6 +280,10 @@ class MySQL:
             return error.args[0] == DUPLICATE and "external_id" in str(error)
         return isinstance(error, pymysql.err.MySQLError) and bool(error.args) and error.args[0] in lost
 
+    def is_deadlock(self, error: BaseException) -> bool:
+        """Return whether it was a deadlock, or a row that another one has changed."""
+        return isinstance(error, pymysql.err.MySQLError) and error.args[:1] in ((DEADLOCK,), (RECORD_CHANGED,))
+
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether a value cannot be stored."""
         return isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError | UnicodeEncodeError)

@@ -321,6 +321,10 @@ class Postgres:
         kinds = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
         return isinstance(error, kinds)
 
+    def is_deadlock(self, error: BaseException) -> bool:
+        """Return whether it was a deadlock, or a serialisation failure."""
+        return isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError)
+
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether a value cannot be stored."""
         kinds = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)

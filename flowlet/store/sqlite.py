@@ -199,6 +199,10 @@ class SQLite:
         """Return False: there is one writer."""
         return False
 
+    def is_deadlock(self, error: BaseException) -> bool:
+        """Return False: there is one writer."""
+        return False
+
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether a value cannot be stored."""
         kinds = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)

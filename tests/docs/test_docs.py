@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -33,8 +34,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
     for name in set(sys.modules) - known:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+        if any(place.startswith(str(tmp_path)) for place in _places(sys.modules[name])):
             del sys.modules[name]
+
+
+def _places(module: ModuleType) -> list[str]:
+    """Return where a module comes from; a package without an ``__init__.py`` has folders, and no file."""
+    return [str(getattr(module, "__file__", "")), *getattr(module, "__path__", [])]
 
 
 @pytest.mark.timeout(240)

@@ -53,9 +53,9 @@ def test_a_name_that_cannot_be_found_is_told_with_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert refusal("shop.orders") == (
-        "shop.orders: no module of this name can be found (No module named 'shop').\n"
-        f"Is the folder that holds 'shop' the working directory, or on PYTHONPATH? The working directory is {tmp_path}."
+    assert refusal("nope.orders") == (
+        "nope.orders: no module of this name can be found (No module named 'nope').\n"
+        f"Is the folder that holds 'nope' the working directory, or on PYTHONPATH? The working directory is {tmp_path}."
     )
 
 

@@ -66,11 +66,12 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    database_url: str, module: ModuleType, *, provided: Provided | None = None, **settings: Any
+    database_url: str, *modules: ModuleType, provided: Provided | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """Run an executor; it is stopped at the end, at once if need be."""
     registry = Registry(provided)
-    registry.add(module)
+    for module in modules:
+        registry.add(module)
     given = ExecutorSettings(**{"slots": 4, "poll": NEVER, **settings})
     async with open_store(database_url) as store:
         run = Running(store, registry, Executor(store, registry, registry.provided, given))

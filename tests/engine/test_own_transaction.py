@@ -23,6 +23,7 @@ from flowlet.transitions import Next, child
 from tests.engine.making import one_state, workflow_module
 
 Handler = Callable[[Context], Awaitable[object]]
+ADD = "UPDATE account SET amount = amount + 1 WHERE id = :id"
 
 
 async def pay(ctx: Context, note: str) -> None:
@@ -468,19 +469,19 @@ async def lose_to(url: str, connection: Transaction) -> None:
     if "postgres" in url:
         await connection.execute("SET LOCAL deadlock_timeout = '50ms'")
     async with databases.Database(url) as database, database.connection() as other:
-        await other.execute("INSERT INTO ledger (note) VALUES ('a'), ('b')")
+        await other.execute("CREATE TABLE account (id integer PRIMARY KEY, amount integer NOT NULL)")
+        await other.execute("INSERT INTO account VALUES (1, 0), (2, 0)")
         await other.execute("BEGIN")
-        await other.execute("UPDATE ledger SET note = 'bb' WHERE note = 'b'")
-        for _ in range(10):
-            await other.execute("INSERT INTO ledger (note) VALUES ('weight')")
-        await connection.execute("UPDATE ledger SET note = 'aa' WHERE note = 'a'")
-        crossing = asyncio.create_task(other.execute("UPDATE ledger SET note = 'ab' WHERE note = 'a'"))
+        await other.execute(ADD, {"id": 2})
+        for id in range(3, 20):
+            await other.execute("INSERT INTO account VALUES (:id, 0)", {"id": id})
+        await connection.execute(ADD, {"id": 1})
+        crossing = asyncio.create_task(other.execute(ADD, {"id": 1}))
         try:
-            await connection.execute("UPDATE ledger SET note = 'ba' WHERE note = 'b'")
+            await connection.execute(ADD, {"id": 2})
         finally:
             await crossing
             await other.execute("ROLLBACK")
-            await other.execute("DELETE FROM ledger WHERE note IN ('a', 'b')")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from flowlet.doctor import examine
 from flowlet.registry import Registry
 from flowlet.store.opening import Store, open_store
 
-__all__ = ["Bench", "bench"]
+__all__ = ["CLOCK", "WORKFLOWS", "Bench", "bench"]
 
 WORKFLOWS = Path(__file__).parent / "workflows"
 CLOCK = StoreClock()

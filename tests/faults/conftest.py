@@ -22,12 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 async def run(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start a script of this folder as a process, with its arguments, and settings as ``lease="1s"``."""
+    """Start a script of this folder, or ``flowlet``, as a process, with arguments, and settings as ``lease="1s"``."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
     async with AsyncExitStack() as stack:
 
         async def start(script: str, *arguments: str, **settings: str) -> Process:
-            command = [sys.executable, str(HERE / script), *arguments]
+            program = ["-m", "flowlet"] if script == "flowlet" else [str(HERE / script)]
+            command = [sys.executable, *program, *arguments]
             variables = {f"FLOWLET_{name.upper()}": value for name, value in settings.items()}
             process = await Process.start(command, env={**environment, **variables}, cwd=tmp_path)
             stack.push_async_callback(process.close)

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.faults.checking import CLOCK, bench
+from tests.faults.checking import CLOCK, WORKFLOWS, bench
 from tests.faults.processes import Start
 
 pytestmark = pytest.mark.faults
@@ -52,6 +52,22 @@ async def test_a_second_sigterm_stops_at_once_and_hands_back(database_url: str, 
         assert await executor.ended(within=5) == 0
         assert await seen.count("executor_id IS NULL AND status = 'IN_PROGRESS' AND crashes = 0") == 10
         assert await seen.rows("SELECT status FROM executor") == [("STOPPED",)]
+
+
+async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_after_the_grace_period(
+    sqlite_url: str, run: Start
+) -> None:
+    async with bench(sqlite_url, "stuck") as seen:
+        module = str(WORKFLOWS / "stuck.py")
+        executor = await run("flowlet", "serve", module, database_url=sqlite_url, grace="1s")
+        await seen.create("Stuck", [{}])
+        await executor.says("ran ")
+
+        executor.send(signal.SIGTERM)
+
+        assert await executor.ended(within=20) == 0
+        assert executor.having("leaving 1 handlers behind")
+        assert await seen.count("executor_id IS NULL AND status = 'IN_PROGRESS'") == 1
 
 
 async def test_a_start_that_is_killed_while_it_makes_the_tables_is_made_good_by_the_next(

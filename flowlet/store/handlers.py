@@ -1,0 +1,79 @@
+"""The connection that a handler is given: nothing of its transaction's writes stays unless its transition does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from flowlet.store.connection import Session
+
+__all__ = ["HandlerConnection"]
+
+
+class HandlerConnection:
+    """A connection inside an open transaction, which it cannot end; of no use once that has ended.
+
+    MySQL rolls the whole transaction back where it finds a deadlock, and would commit each later statement by itself.
+    So the first conflict is the end: every later statement is refused.
+
+    Attributes:
+        conflict: The conflict with another transaction that ended this one, or None.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.conflict: Exception | None = None
+        self._is_over = False
+
+    @property
+    def raw_connection(self) -> Any:
+        """The driver's connection; use it within ``statement``."""
+        return self.session.raw
+
+    async def execute(self, query: Any, values: dict[str, Any] | None = None) -> Any:
+        """Run one statement."""
+        with self.statement():
+            return await self.session.connection.execute(query, values)
+
+    async def execute_many(self, query: Any, values: list[dict[str, Any]]) -> None:
+        """Run one statement for each of the values."""
+        with self.statement():
+            await self.session.connection.execute_many(query, values)
+
+    async def fetch_all(self, query: Any, values: dict[str, Any] | None = None) -> list[Any]:
+        """Return every row."""
+        with self.statement():
+            rows: list[Any] = await self.session.connection.fetch_all(query, values)
+            return rows
+
+    async def fetch_one(self, query: Any, values: dict[str, Any] | None = None) -> Any:
+        """Return the first row, or None."""
+        with self.statement():
+            return await self.session.connection.fetch_one(query, values)
+
+    def end(self) -> None:
+        """Refuse every statement from now on: the connection goes back to its pool."""
+        self._is_over = True
+
+    @contextlib.contextmanager
+    def statement(self) -> Iterator[None]:
+        """Surround a statement.
+
+        Raises:
+            RuntimeError: If the transaction has ended: with its activation, or by a conflict.
+        """
+        if self._is_over:
+            raise RuntimeError("the transaction of ctx.transaction() has ended, with the activation that opened it")
+        if self.conflict is not None:
+            raise RuntimeError(
+                f"the database has ended this transaction ({self.conflict}): catch no such error of a statement, "
+                "let it pass, and the handler runs again"
+            ) from self.conflict
+        try:
+            yield
+        except Exception as error:
+            dialect = self.session.dialect
+            if dialect.is_conflict(error) and not dialect.is_refusal(error):
+                self.conflict = error
+            raise
