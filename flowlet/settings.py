@@ -189,7 +189,7 @@ class ExecutorSettings:
     grace: timedelta = timedelta(seconds=30)
     crash_limit: int = 5
     poll: timedelta = timedelta(seconds=15)
-    batch: int = 256
+    batch: int = 160
     name: str = field(default_factory=_default_name)
     burst: int = 100
 
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
     grace: Annotated[timedelta, BeforeValidator(_length("0s", "1h"))] = timedelta(seconds=30)
     crash_limit: int = Field(5, ge=1, le=1_000)
     poll: Annotated[timedelta, BeforeValidator(_length("10ms", "1h"))] = timedelta(seconds=15)
-    batch: int = Field(256, ge=1, le=1_000)
+    batch: int = Field(160, ge=1, le=1_000)
     burst: int = Field(100, ge=1, le=10_000)
     executor_name: Name = Field(default_factory=_default_name)
     host: Annotated[Name, BeforeValidator(_host)] = "127.0.0.1"

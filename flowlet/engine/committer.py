@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from flowlet.engine.meter import Meter
 from flowlet.errors import StoreUnavailableError
@@ -45,8 +46,7 @@ class Totals:
     largest: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(NamedTuple):
     transition: Transition
     done: asyncio.Future[Transition | None]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowlet.clock import microseconds
 from flowlet.draft import nearest
@@ -19,8 +18,7 @@ from flowlet.transitions import Outcome, Transition
 __all__ = ["NOTHING_ELSE", "Effects", "chosen", "effects_of", "ended_here", "entered", "sent_back"]
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """What a transition does besides entering a state.
 
     Attributes:

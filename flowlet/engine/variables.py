@@ -16,6 +16,9 @@ __all__ = ["UNCHANGED", "Saved", "saved"]
 Saved = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
 """The variables' JSON text, the action's ``changes``, the variables read anew; all None where nothing has changed."""
 
+_PLAIN = (str, int, type(None))
+"""Types whose values are the same JSON if they are equal and of one type; a float is not: 0.0 equals -0.0."""
+
 UNCHANGED: Saved = (None, None, None)
 
 
@@ -46,11 +49,17 @@ def saved(definition: Definition, before: str, value: BaseModel | dict[str, Any]
 def _compared(definition: Definition, before: str, text: str) -> str | None:
     old, new = _parsed(definition, before), _parsed(definition, text)
     # Compared as JSON: for Python 1, 1.0 and True are equal.
-    changed = {name: new[name] for name in new if name not in old or orjson.dumps(old[name]) != orjson.dumps(new[name])}
+    changed = {name: value for name, value in new.items() if name not in old or not _is_same(old[name], value)}
     unset = [name for name in old if name not in new]
     if not changed and not unset:
         return None
     return orjson.dumps({"set": changed, "unset": unset}).decode()
+
+
+def _is_same(old: object, new: object) -> bool:
+    if type(old) is not type(new):
+        return False
+    return old == new if isinstance(new, _PLAIN) else orjson.dumps(old) == orjson.dumps(new)
 
 
 def _parsed(definition: Definition, text: str) -> dict[str, Any]:

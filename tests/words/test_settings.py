@@ -26,7 +26,7 @@ def test_without_any_variable_the_defaults_make_a_whole_configuration() -> None:
     assert settings.database_url == "sqlite:///flowlet.db"
     assert settings.modules == ()
     assert settings.groups == ("default",)
-    assert (settings.slots, settings.batch, settings.burst, settings.crash_limit) == (512, 256, 100, 5)
+    assert (settings.slots, settings.batch, settings.burst, settings.crash_limit) == (512, 160, 100, 5)
     assert settings.lease == settings.grace == timedelta(seconds=30)
     assert settings.poll == timedelta(seconds=15)
     assert (settings.log_level, settings.log_format) == ("INFO", "console")
