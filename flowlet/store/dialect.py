@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,6 +88,26 @@ def followups(transitions: Sequence[Transition]) -> Followups:
     return Followups(children, parent_ends(transitions), sorted(woken))
 
 
+@contextlib.asynccontextmanager
+async def transaction(execute: Callable[[str], Awaitable[Any]]) -> AsyncIterator[None]:
+    """Run a block between BEGIN and COMMIT on a raw connection; roll back where it raises."""
+    await execute("BEGIN")
+    try:
+        yield
+        await execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(Exception):
+            await execute("ROLLBACK")
+        raise
+
+
+async def end_task(task: asyncio.Task[None]) -> None:
+    """End a task that runs for ever."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 class Dialect(Protocol):
     """One database. Methods that take a raw connection run on it what no portable statement can say well."""
 
@@ -100,8 +122,6 @@ class Dialect(Protocol):
     """Whether connections are pooled; SQLite has one that writes and one that reads."""
     polls: bool
     """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
-    commits_ddl: bool
-    """Whether each statement of DDL is a commit of its own."""
     reads_json_slowly: bool
     """Whether reading a text as JSON takes several times as long as looking for a piece of text in it."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,7 +17,17 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from flowlet.instances import NewInstance
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, ended_counts, followups
+from flowlet.store.dialect import (
+    LEGS,
+    Batch,
+    ClaimRequest,
+    Ended,
+    Followups,
+    end_task,
+    ended_counts,
+    followups,
+    transaction,
+)
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -98,7 +109,6 @@ class MySQL:
     has_pool = True
     polls = True
     reads_json_slowly = False
-    commits_ddl = True
 
     def database_url(self, url: str) -> str:
         """Return the URL unchanged."""
@@ -150,7 +160,7 @@ class MySQL:
         levels = await _due_levels(raw, request)
         if not levels:
             return []
-        async with _transaction(raw):
+        async with transaction(raw.query):
             rows: list[Sequence[Any]] = []
             for group, level in levels:
                 rows += await _lock_due(raw, request, group, level, request.limit - len(rows))
@@ -172,9 +182,9 @@ class MySQL:
         if in_transaction:
             return await self._apply_held(raw, batch)
         with contextlib.suppress(_FenceLost):
-            async with _transaction(raw):
+            async with transaction(raw.query):
                 return await self._apply(raw, batch)
-        async with _transaction(raw):
+        async with transaction(raw.query):
             return await self._apply_held(raw, batch)
 
     async def _apply(self, raw: Any, batch: Batch) -> set[int]:
@@ -234,12 +244,7 @@ class MySQL:
         """Wake five times a second; each time costs about a millisecond."""
         task = asyncio.create_task(_poll(wake))
 
-        async def stop() -> None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        return stop
+        return partial(end_task, task)
 
     def members(self, bind: str) -> str:
         """Return the elements of a JSON array."""
@@ -319,18 +324,6 @@ async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
     binds = ", ".join(["%s"] * len(names))
     sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"
     return {row[0]: row[1] for row in await _rows(raw, sql, names)}
-
-
-@contextlib.asynccontextmanager
-async def _transaction(raw: Any) -> Any:
-    await raw.query("BEGIN")
-    try:
-        yield
-        await raw.query("COMMIT")
-    except BaseException:
-        with contextlib.suppress(Exception):
-            await raw.query("ROLLBACK")
-        raise
 
 
 async def _due_levels(raw: Any, request: ClaimRequest) -> Sequence[Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import asyncpg
 
 from flowlet.instances import DAY, NewInstance
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, followups
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, end_task, followups, transaction
 from flowlet.store.listening import listen
 from flowlet.store.rows import (
     ACTION_COLUMNS,
@@ -149,7 +148,6 @@ class Postgres:
     has_pool = True
     polls = False
     reads_json_slowly = True
-    commits_ddl = False
 
     def database_url(self, url: str) -> str:
         """Return the URL with ``sslmode`` called ``ssl``, as ``databases`` calls it."""
@@ -202,7 +200,7 @@ class Postgres:
             for group in _handed_back(batch):
                 await self.notify(raw, group)
             return applied
-        async with _transaction(raw):
+        async with transaction(raw.execute):
             return await self._apply(raw, batch)
 
     async def _apply(self, raw: Any, batch: Batch) -> set[int]:
@@ -263,12 +261,7 @@ class Postgres:
         """Listen on a connection of its own, and connect again when it is lost."""
         task = asyncio.create_task(listen(url, frozenset(channels), wake))
 
-        async def stop() -> None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        return stop
+        return partial(end_task, task)
 
     def members(self, bind: str) -> str:
         """Return the elements of an array."""
@@ -333,18 +326,6 @@ class Postgres:
 
 async def _no_reset(connection: Any) -> None:
     """Keep the connection as it is: the engine leaves nothing behind, and a reset is a round trip."""
-
-
-@contextlib.asynccontextmanager
-async def _transaction(raw: Any) -> Any:
-    await raw.execute("BEGIN")
-    try:
-        yield
-        await raw.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(Exception):
-            await raw.execute("ROLLBACK")
-        raise
 
 
 def _handed_back(batch: Batch) -> list[str]:

@@ -18,7 +18,7 @@ import orjson
 
 from flowlet.instances import NewInstance
 from flowlet.settings import sqlite_path
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, ended_counts, followups
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, end_task, ended_counts, followups
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -95,7 +95,6 @@ class SQLite:
     has_pool = False
     polls = False
     reads_json_slowly = True
-    commits_ddl = False
 
     def database_url(self, url: str) -> str:
         """Return the URL unchanged."""
@@ -156,9 +155,7 @@ class SQLite:
         task = asyncio.create_task(_poll_version(connection, wake))
 
         async def stop() -> None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end_task(task)
             connection.close()
 
         return stop

@@ -278,8 +278,8 @@ async def test_an_executor_that_does_not_know_a_workflow_leaves_it_and_runs_the_
     gate = Gate()
     gate.may_end.set()
     async with running(database_url, gate.module()) as run:
-        stranger = await run.create()
-        rename = "UPDATE workflow SET workflow_type = 'Unknown' WHERE id = :id"
+        stranger = await run.create(group="elsewhere")  # until it is unknown, nobody may claim it
+        rename = "UPDATE workflow SET workflow_type = 'Unknown', executor_group = 'default' WHERE id = :id"
         await run.store.connections.write(lambda session: session.execute(rename, {"id": stranger}))
         known = await run.start()
 
