@@ -13,6 +13,7 @@ from flowlet.store.connection import Connections
 from flowlet.store.definitions import DefinitionStore
 from flowlet.store.dialect import Dialect
 from flowlet.store.executors import ExecutorStore
+from flowlet.store.feed import FeedStore
 from flowlet.store.instances import InstanceStore
 from flowlet.store.keys import KeyStore
 from flowlet.store.reads import Reads
@@ -32,6 +33,7 @@ class Store:
     executors: ExecutorStore
     definitions: DefinitionStore
     reads: Reads
+    feed: FeedStore
     users: UserStore
     sessions: SessionStore
     keys: KeyStore
@@ -91,6 +93,7 @@ async def open_store(
             ExecutorStore(connections),
             DefinitionStore(connections),
             Reads(connections),
+            FeedStore(connections),
             UserStore(connections),
             SessionStore(connections),
             KeyStore(connections),

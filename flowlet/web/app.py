@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Quart, Response
 
 from flowlet.web import guards, health, openapi, problems
-from flowlet.web.api import bulk, definitions, executors, keys, users, waiting, workflows
+from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
 from flowlet.web.services import EXTENSION, Services
 
 __all__ = ["BLUEPRINTS", "HEADERS", "create_app"]
@@ -15,6 +15,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     workflows.blueprint,
     waiting.blueprint,
     bulk.blueprint,
+    events.blueprint,
     definitions.blueprint,
     executors.blueprint,
     users.blueprint,
@@ -50,6 +51,7 @@ def create_app(services: Services) -> Quart:
     problems.install(app)
     guards.install(app)
     app.after_request(_add_headers)
+    app.after_serving(services.feed.close)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

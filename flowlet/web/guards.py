@@ -6,16 +6,17 @@ what is forgotten is closed; a test finds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from quart import Quart, current_app, g, request
 
 from flowlet.roles import Principal, Role
+from flowlet.users import Users
 from flowlet.web.problems import Problem, ProblemError, UnauthenticatedError, forbidden
 from flowlet.web.services import services
 
-__all__ = ["SESSION_COOKIE", "check_origin", "declared", "install", "needed", "needs", "principal", "public"]
+__all__ = ["SESSION_COOKIE", "check_origin", "declared", "install", "lasting", "needed", "needs", "principal", "public"]
 
 SESSION_COOKIE = "flowlet_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -73,13 +74,25 @@ async def _check() -> None:
     _check_text()
     if request.url_rule is None or request.url_rule.endpoint not in current_app.view_functions:
         return  # there is nothing, or not for this method: the answer says so
-    role = needed(current_app.view_functions[request.url_rule.endpoint])
+    role = _role()
     if role is None:
         return
     found = await _principal()
     if not found.role.allows(role):
         raise forbidden(f"This needs the role {role}, and {found.username} has the role {found.role}.")
     g.principal = found
+
+
+def lasting() -> Callable[[], Awaitable[bool]]:
+    """Return what tells whether who makes the request at hand would still be let in: for an answer that goes on."""
+    users, key, token = services().users, _key(), request.cookies.get(SESSION_COOKIE)
+    role = _role()
+
+    async def lasts() -> bool:
+        found = await _recognised(users, key, token)
+        return role is None or (found is not None and found.role.allows(role))
+
+    return lasts
 
 
 def check_origin() -> None:
@@ -106,22 +119,29 @@ def _check_text() -> None:
         raise ProblemError(Problem(400, "unreadable", detail))
 
 
+def _role() -> Role | None:
+    """Return the least role that may make the request at hand."""
+    return needed(current_app.view_functions[request.url_rule.endpoint]) if request.url_rule else None
+
+
 async def _principal() -> Principal:
-    """Return who asks. A key goes before a session: who sends one means it."""
-    users = services().users
-    key = _key()
-    if key is not None:
-        found = await users.keys.key(key)
-        if found is None:
-            raise UnauthenticatedError("The API key is not known, has expired, or was revoked.")
-        return found
-    token = request.cookies.get(SESSION_COOKIE)
-    found = await users.sessions.session(token) if token else None
+    """Return who asks."""
+    key, token = _key(), request.cookies.get(SESSION_COOKIE)
+    found = await _recognised(services().users, key, token)
+    if found is None and key is not None:
+        raise UnauthenticatedError("The API key is not known, has expired, or was revoked.")
     if found is None:
         raise UnauthenticatedError(f"The session is not known, or has ended. {_HOW}" if token else _HOW)
-    if request.method not in SAFE_METHODS:
+    if key is None and request.method not in SAFE_METHODS:
         check_origin()
     return found
+
+
+async def _recognised(users: Users, key: str | None, token: str | None) -> Principal | None:
+    """Return whose key or session it is. A key goes before a session: who sends one means it."""
+    if key is not None:
+        return await users.keys.key(key)
+    return await users.sessions.session(token) if token else None
 
 
 def _key() -> str | None:

@@ -8,6 +8,7 @@ from quart import current_app
 
 from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import Executor
+from flowlet.engine.feed import Feed
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.settings import Settings
@@ -37,6 +38,7 @@ class Services:
     operations: Operations
     users: Users
     arrivals: Arrivals
+    feed: Feed
     executor: Executor | None
     settings: Settings
     started: int

@@ -15,6 +15,7 @@ from quart import Quart
 
 from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import Executor
+from flowlet.engine.feed import Feed
 from flowlet.errors import SettingsError
 from flowlet.operations import Operations
 from flowlet.registry import Registry
@@ -23,7 +24,7 @@ from flowlet.stopping import Stop
 from flowlet.store.opening import Store
 from flowlet.users import Users
 from flowlet.web.metrics import Metrics
-from flowlet.web.services import Services
+from flowlet.web.services import EXTENSION, Services
 
 __all__ = ["address", "assemble", "listen", "serve_web"]
 
@@ -105,6 +106,7 @@ async def assemble(
         operations=operations,
         users=users,
         arrivals=arrivals,
+        feed=Feed(store),
         executor=executor,
         settings=settings,
         started=store.clock.now(),
@@ -115,8 +117,14 @@ async def assemble(
 async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_seconds: float) -> None:
     """Serve until told to stop; then take no connection more, and give those that are open the grace period.
 
-    An event stream never ends by itself, so the grace period is all that bounds it.
+    Streams of events never end by themselves: they are ended at once.
     """
+    feed: Feed = app.extensions[EXTENSION].feed
+
+    async def told() -> None:
+        await stop.begun.wait()
+        feed.close()
+
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = grace_seconds
@@ -124,7 +132,7 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_se
     config.include_server_header = False
     # Its lines about starting say nothing that ours does not.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.begun.wait))
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=told))
     ending = asyncio.create_task(_end_of(stop, grace_seconds + LINGER_SECONDS))
     await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
     ending.cancel()

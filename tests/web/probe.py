@@ -12,6 +12,7 @@ from pydantic import Field
 from quart import Blueprint, Quart, Response
 
 from flowlet.engine.arrivals import Arrivals
+from flowlet.engine.feed import Feed
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.roles import Role
@@ -84,6 +85,7 @@ async def opened_probe(
             operations=Operations(store, registry),
             users=users,
             arrivals=Arrivals(store, store.clock),
+            feed=Feed(store),
             executor=None,
             settings=Settings(database_url=url, max_body=max_body),
             started=store.clock.now(),

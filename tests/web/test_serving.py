@@ -15,17 +15,19 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
 from flowlet.errors import SettingsError
 from flowlet.registry import Registry
+from flowlet.roles import Role
 from flowlet.server import Flowlet
 from flowlet.settings import Settings
+from flowlet.store.opening import open_store
+from flowlet.users import Users
 from flowlet.web.serving import address, listen
 from tests.engine.making import one_state, workflow_module
 from tests.engine.running import Gate, seen
 from tests.faults.processes import Process
+from tests.web.served import served
 
 Start = Callable[..., Awaitable[Process]]
 
@@ -50,24 +52,6 @@ def application(url: str, module: Any, **settings: Any) -> Flowlet:
     registry = Registry()
     registry.add(module)
     return Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, **settings))
-
-
-@asynccontextmanager
-async def served(app: Flowlet) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve an application by a hypercorn that knows nothing of it but ASGI; stop it in good order at the end."""
-    listener = listen("127.0.0.1", 0)
-    config = Config()
-    base_url = address(listener)
-    config.bind = [f"fd://{listener.detach()}"]
-    config.errorlog = None
-    stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
-    async with httpx.AsyncClient(base_url=base_url, trust_env=False) as client:
-        try:
-            yield client
-        finally:
-            stop.set()
-            await seen(serving)
 
 
 async def test_any_server_of_asgi_opens_runs_and_drains_the_application(database_url: str) -> None:
@@ -138,6 +122,21 @@ async def test_sigterm_drains_the_requests_and_the_activations(start: Start, dat
     assert process.having("told to stop")
     assert process.having("has stopped")
     assert not process.having("Traceback")
+
+
+async def test_sigterm_ends_the_streams_of_events_at_once(start: Start, sqlite_url: str) -> None:
+    process = await start("serve", "slow.py", "--port", "0", database_url=sqlite_url, grace="1h")
+    async with (
+        client_of(process) as client,
+        client.stream("GET", "/api/events", headers={"X-API-Key": await key_of(sqlite_url)}) as answer,
+    ):
+        lines = answer.aiter_lines()
+        await seen(anext(lines))
+
+        process.send(signal.SIGTERM)
+
+        assert [line async for line in lines if line.startswith("data")] == []
+        assert await process.ended() == 0
 
 
 async def test_a_second_signal_ends_the_requests_too(start: Start, sqlite_url: str) -> None:
@@ -215,6 +214,12 @@ async def client_of(process: Process) -> AsyncIterator[httpx.AsyncClient]:
     url = line.partition("answers at ")[2].split()[0]
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         yield client
+
+
+async def key_of(url: str) -> str:
+    """Return an API key of the admin whom the first start has made."""
+    async with open_store(url) as store:
+        return (await Users(store).keys.add("test", username="admin", role=Role.VIEWER, by="test")).text
 
 
 def children(pid: int) -> list[int]:

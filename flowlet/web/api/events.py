@@ -1,0 +1,174 @@
+"""What happens to workflows, as a stream of server-sent events that a client resumes where it was cut.
+
+Source: "Server-sent events", WHATWG HTML Living Standard, section 9.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Annotated, Self
+
+import orjson
+from pydantic import BeforeValidator, Field
+from quart import Blueprint, Response, request
+
+from flowlet.clock import Clock
+from flowlet.engine.feed import MOST_FOLLOWERS, News
+from flowlet.errors import StoreUnavailableError, UnknownInstanceError
+from flowlet.instances import ActionKind, Status
+from flowlet.roles import Role
+from flowlet.store.changes import LARGEST_ID
+from flowlet.store.feed import Event
+from flowlet.web.api.requests import OptionalText
+from flowlet.web.guards import lasting, needs
+from flowlet.web.openapi import described
+from flowlet.web.parsing import query
+from flowlet.web.problems import ProblemError, faulty, too_many
+from flowlet.web.schemas import ApiModel, Body, Time
+from flowlet.web.services import services
+
+__all__ = ["EventShape", "blueprint"]
+
+RECONNECT_MILLISECONDS = 2_000
+"""After how long a browser connects again."""
+BUSY_SECONDS = 10
+"""When to ask again where too many follow."""
+ADMITTED_SECONDS = 5.0
+"""How often is looked whether who follows may still do so."""
+
+Position = Annotated[int | None, Field(ge=0, le=LARGEST_ID)]
+
+blueprint = Blueprint("events", __name__)
+
+
+class Following(Body):
+    """Which events: all that is named has to fit.
+
+    Attributes:
+        type: The kinds of line, such as TRANSITION; may be given several times.
+        after: The id of the event after which to begin, 0 for the first one of all; now if left out.
+    """
+
+    workflow_id: Annotated[int | None, Field(ge=1, le=LARGEST_ID)] = None
+    external_id: OptionalText = None
+    business_key: OptionalText = None
+    workflow_type: OptionalText = None
+    executor_group: OptionalText = None
+    type: Annotated[list[ActionKind], BeforeValidator(lambda given: given if isinstance(given, list) else [given])] = (
+        Field(default_factory=list)
+    )
+    after: Position = None
+
+    def fits(self, event: Event) -> bool:
+        """Return whether an event is wanted."""
+        wanted = (
+            (self.workflow_id, event.workflow_id),
+            (self.external_id, event.external_id),
+            (self.business_key, event.business_key),
+            (self.workflow_type, event.type),
+            (self.executor_group, event.executor_group),
+        )
+        return all(one is None or one == found for one, found in wanted) and (not self.type or event.kind in self.type)
+
+
+class EventShape(ApiModel):
+    """A line of a workflow's history, and whose it is.
+
+    Attributes:
+        id: The line's id, as in the history.
+        type: What kind of line it is, such as TRANSITION.
+        status: The workflow's status when the event was read, which may be later than the line.
+        state: The workflow's state then.
+    """
+
+    id: int
+    workflow_id: int
+    workflow_type: str
+    external_id: str
+    business_key: str
+    executor_group: str
+    type: ActionKind
+    from_state: str | None
+    to_state: str | None
+    text: str | None
+    attempt: int | None
+    duration_ms: int | None
+    executor_id: str | None
+    username: str | None
+    date_time: Time
+    status: Status
+    state: str
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Return an event as it is told."""
+        told = {"type": event.kind, "workflow_type": event.type, "date_time": event.at}
+        same = {name: getattr(event, name) for name in cls.model_fields if name not in told}
+        return cls.model_validate({**told, **same})
+
+
+@blueprint.get("/api/events")
+@needs(Role.VIEWER)
+@described(query=Following, answers={200: "text/event-stream"}, problems=(429,))
+async def follow_events() -> Response:
+    """Follow what happens to workflows, as server-sent events, for as long as the client likes.
+
+    Each event's data is a line of history with its workflow. Its id is where ``Last-Event-ID``, or ``after``, resumes:
+    nothing is missed, some may come again. Without either the stream begins now.
+    """
+    wanted = query(Following)
+    after = _resumed() if request.headers.get("Last-Event-ID") else wanted.after
+    if services().feed.followers >= MOST_FOLLOWERS:
+        raise too_many(f"{MOST_FOLLOWERS:,} clients follow the events already.", seconds=BUSY_SECONDS)
+    await services().feed.begin()
+    news = services().feed.follow(wanted.fits, after=after, workflow_id=await _only_workflow(wanted))
+    body = b"" if request.method == "HEAD" else _stream(news, lasting(), services().store.clock)
+    answer = Response(body, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    answer.timeout = None  # Quart would cut it after a minute
+    return answer
+
+
+async def _only_workflow(wanted: Following) -> int | None:
+    """Return the id of the only workflow whose events are wanted, if it exists already: its past is read alone."""
+    if wanted.workflow_id is not None or wanted.external_id is None:
+        return wanted.workflow_id
+    try:
+        return (await services().store.reads.by_external_id(wanted.external_id)).id
+    except UnknownInstanceError:
+        return None
+
+
+def _resumed() -> int:
+    """Return the position in the header by which a browser resumes."""
+    text = request.headers["Last-Event-ID"].strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID):
+        raise ProblemError(faulty({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"}))
+    return int(text)
+
+
+async def _stream(
+    news: AsyncGenerator[News, None], lasts: Callable[[], Awaitable[bool]], clock: Clock
+) -> AsyncIterator[bytes]:
+    """Yield the text of the stream, until the feed is closed or who follows may do so no longer."""
+    checked = clock.elapsed()
+    yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
+    async with aclosing(news):
+        async for each in news:
+            yield _text(each)
+            if clock.elapsed() - checked < ADMITTED_SECONDS:
+                continue
+            checked = clock.elapsed()
+            with suppress(StoreUnavailableError):  # that says nothing about who follows
+                if not await lasts():
+                    return
+
+
+def _text(news: News) -> bytes:
+    """Return news as server-sent events. An id alone is no event: it says from where to resume."""
+    events = [
+        b"id: %d\ndata: %s\n\n"
+        % (one.position, orjson.dumps(EventShape.of(one.event).model_dump(by_alias=True, mode="json")))
+        for one in news.deliveries
+    ]
+    return b"".join(events) or b": \nid: %d\n\n" % news.position
