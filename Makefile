@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
-PYTEST_OPTIONS ?=
+PYTEST_OPTIONS ?= -n 2 --dist loadgroup
 
 VENV := .venv
 BIN := $(VENV)/bin
