@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -21,25 +18,10 @@ from flowlet.transitions import Next, Outcome
 from tests.cli.conftest import Process
 
 
-class _Answer(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"203.0.113.7\n")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(address_service: str) -> str:
     """Where a service answers with an IP address, as ifconfig.io does."""
-    with HTTPServer(("127.0.0.1", 0), _Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/ip"
-        server.shutdown()
-        thread.join()
+    return address_service
 
 
 def test_every_demo_module_loads_without_a_fault() -> None:
@@ -47,7 +29,13 @@ def test_every_demo_module_loads_without_a_fault() -> None:
 
     registry.load_all([str(bundled("demo") / name) for name in MODULES])
 
-    assert registry.names == ("DemoChildWorkflow", "DemoParentWorkflow", "DemoWorkflow", "GetIpWorkflow")
+    assert registry.names == (
+        "ApprovalWorkflow",
+        "DemoChildWorkflow",
+        "DemoParentWorkflow",
+        "DemoWorkflow",
+        "GetIpWorkflow",
+    )
 
 
 def test_no_demo_module_has_more_than_60_lines() -> None:

@@ -1,0 +1,81 @@
+"""The whole collection, run by newman against processes: it passes again and again, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from flowlet.cli.demo import MODULES
+from flowlet.resources import folder as bundled
+from tests.faults.processes import Process
+from tests.postman.collection import ENDLESS, requests
+from tests.postman.newman import Report, run_collection
+
+FINITE = [request for request in requests() if request.folder != ENDLESS]
+FOLDERS = dict.fromkeys(request.folder for request in FINITE)
+PASSED = Report(frozenset(request.id for request in FINITE), ())
+UNDONE = {"status": ["NEW", "WAITING", "PAUSED", "FAILED"]}
+
+
+async def test_the_collection_passes_twice_and_leaves_nothing_behind(
+    tmp_path: Path, database_url: str, address_service: str
+) -> None:
+    settings = {"DATABASE_URL": database_url, "DEMO_IP_URL": address_service, "ADMIN_PASSWORD": "correct horse"}
+    modules = [str(bundled("demo") / name) for name in MODULES]
+
+    async with running(tmp_path, "serve", *modules, "--port", "0", **settings) as server:
+        host = await said(server, "the API answers at ")
+        async with running(tmp_path, "key", "add", "ci", "--user", "admin", "--role", "admin", **settings) as adding:
+            key = await said(adding, "flk_", itself=True)
+            assert await adding.ended() == 0
+        first = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS)
+        second = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS)
+        async with httpx.AsyncClient(base_url=host, headers={"X-API-Key": key}, trust_env=False) as client:
+            users = (await client.get("/api/users")).json()
+            keys = (await client.get("/api/keys")).json()
+            undone = (await client.post("/api/workflows/search", json=UNDONE)).json()
+
+    assert (first, second) == (PASSED, PASSED)
+    assert [user["username"] for user in users] == ["admin"]
+    assert [key["name"] for key in keys] == ["ci"]
+    assert undone["total"] == 0
+
+
+async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows(
+    tmp_path: Path, address_service: str
+) -> None:
+    async with running(tmp_path, "demo", "--port", "0", DEMO_IP_URL=address_service) as demo:
+        host = await said(demo, "Served at ")
+        key = await said(demo, "An API key for a day: ")
+
+        report = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS)
+
+        demo.send(signal.SIGINT)
+        assert await demo.ended() == 0
+    assert report == PASSED
+
+
+@asynccontextmanager
+async def running(cwd: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """Start ``flowlet`` with these arguments, and with settings as ``DATABASE_URL="..."``; kill it at the end."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
+    given = {f"FLOWLET_{name}": value for name, value in settings.items()}
+    environment = {**inherited, **given, "PYTHONUNBUFFERED": "1"}
+    process = await Process.start([sys.executable, "-m", "flowlet", *arguments], env=environment, cwd=cwd)
+    try:
+        yield process
+    finally:
+        await process.close()
+
+
+async def said(process: Process, text: str, *, itself: bool = False) -> str:
+    """Return the word that follows a text in what a process says, or that begins with it."""
+    (line, *_) = await process.says(text)
+    rest = line[line.index(text) + (0 if itself else len(text)) :]
+    return rest.split()[0]
