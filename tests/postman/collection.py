@@ -80,7 +80,9 @@ def _request(item: dict[str, Any], folder: str) -> Request:
         path=filled("/" + "/".join(parts)),
         description=told.get("description", ""),
         body=told.get("body", {}).get("raw"),
-        script="\n".join(line for event in item["event"] if event["listen"] == "test" for line in event["script"]["exec"]),
+        script="\n".join(
+            line for event in item["event"] if event["listen"] == "test" for line in event["script"]["exec"]
+        ),
         saved=tuple(_saved(answer) for answer in item["response"]),
         told=told,
     )
