@@ -226,7 +226,7 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
 def _say_where(settings: Settings, address: str | None, key: str | None) -> None:
     click.echo(f"\nServed at {address} until Ctrl-C.")
     if key is not None:
-        click.echo(f"Log in as {_ADMIN}, with the password {_ADMIN}.")
+        click.echo(f"Log in as {_ADMIN}, with the password {_ADMIN}")
         click.echo(f"An API key for a day: {key}\n  curl -H 'X-API-Key: {key}' {address}/api/definitions")
         click.echo("Postman: import the files of postman/, and set host and key in the environment to these two.")
     click.echo(f"  flowlet list --database {mask(settings.database_url)}")

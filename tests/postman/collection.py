@@ -15,7 +15,7 @@ __all__ = ["COLLECTION", "ENDLESS", "ENVIRONMENT", "Request", "Saved", "filled",
 COLLECTION = ROOT / "postman" / "flowlet.postman_collection.json"
 ENVIRONMENT = ROOT / "postman" / "flowlet.postman_environment.json"
 ENDLESS = "Events"
-"""The folder whose request has an answer that never ends: it is not part of a run."""
+"""The folder whose request has an answer that never ends: newman would wait for it."""
 
 _VARIABLE = re.compile(r"\{\{\$?\w+\}\}")
 
@@ -38,6 +38,7 @@ class Request:
     folder: str
     method: str
     path: str
+    query: dict[str, str]
     description: str
     body: str | None
     script: str
@@ -78,6 +79,7 @@ def _request(item: dict[str, Any], folder: str) -> Request:
         folder=folder,
         method=told["method"],
         path=filled("/" + "/".join(parts)),
+        query={each["key"]: each["value"] for each in told["url"].get("query", ())},
         description=told.get("description", ""),
         body=told.get("body", {}).get("raw"),
         script="\n".join(
