@@ -5,21 +5,21 @@ PYTEST_OPTIONS ?= -n 2 --dist loadgroup
 
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := $(BIN)/flowlet demo --once
+DEMO := $(BIN)/flowlet demo
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format constraints clean databases
+.PHONY: help demo test lint format constraints clean databases newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.flowlet ## Run the demo in an environment of its own.
+demo: $(VENV)/.flowlet ## Serve the demo, in an environment of its own, until Ctrl-C.
 	@$(DEMO)
 
-test: $(VENV)/.dev databases lint ## Check and test everything, as .ci/run does.
+test: $(VENV)/.dev databases newman lint ## Check and test everything, as .ci/run does.
 	@echo "== pytest"
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
@@ -49,6 +49,9 @@ clean: ## Remove the environment and everything made.
 
 databases:
 	@.ci/prepare databases
+
+newman: $(VENV)/bin/python
+	@.ci/prepare newman
 
 $(VENV)/bin/python:
 	@PYTHON=$(PYTHON) .ci/prepare venv

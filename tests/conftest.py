@@ -1,4 +1,4 @@
-"""What every test may ask for: an empty database on each of the three systems, and the servers behind them.
+"""What every test may ask for: an empty database on each of the three systems, and servers behind and beside them.
 
 A server is started when the first test asks for it, and ends with the session. Under pytest-xdist each worker has
 its own.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import hypothesis
 import pytest
@@ -58,6 +60,27 @@ def postgres_server() -> Iterator[Server]:
 def mariadb_server() -> Iterator[Server]:
     """A MariaDB server. A test that stops or kills it may leave it so."""
     yield from _server(MARIADB)
+
+
+@pytest.fixture
+def address_service() -> Iterator[str]:
+    """The URL of a service that tells an address, instead of the demo's own on the internet."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AddressAnswer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/ip"
+        server.shutdown()
+        thread.join()
+
+
+class _AddressAnswer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"192.0.2.1\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def _server(program: Program) -> Iterator[Server]:

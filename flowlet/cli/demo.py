@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ from flowlet.cli.printing import action_line, console, plain, table
 from flowlet.clock import StoreClock
 from flowlet.engine.executor import Executor
 from flowlet.hosting import run_loop
-from flowlet.instances import Action, ActionKind, Instance
+from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.resources import folder
@@ -35,8 +35,9 @@ from flowlet.web.serving import listen
 
 __all__ = ["MODULES", "demo"]
 
-MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py")
+MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py")
 _STARTED = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
+_WAITS_FOR_A_PERSON = "ApprovalWorkflow"
 _NEEDS_NETWORK = "GetIpWorkflow"
 _LIMIT_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
@@ -83,9 +84,11 @@ class _Progress:
         return unanswered and instance.type == _NEEDS_NETWORK and not instance.has_ended
 
     def is_over(self) -> bool:
-        """Return whether all have ended, save one that has shown its retries because there is no network."""
+        """Return whether all have ended, wait for a person, or have shown their retries because there is no network."""
         return all(
-            one.has_ended or (one.attempt >= _RETRIES_SHOWN and self.has_no_network(one))
+            one.has_ended
+            or one.status is Status.WAITING
+            or (one.attempt >= _RETRIES_SHOWN and self.has_no_network(one))
             for one in self.instances.values()
         )
 
@@ -141,7 +144,7 @@ async def _once(settings: Settings) -> None:
         with stopped_by_signals(executor.stop):
             running = asyncio.create_task(executor.run())
             try:
-                progress = await _shown(store, registry, running.done)
+                progress = await _shown(store, registry, _STARTED, running.done)
                 _summarise(progress, settings)
             finally:
                 if not running.done():
@@ -159,7 +162,8 @@ async def _served(settings: Settings, *, is_own: bool) -> None:
 
     async def guide(stop: Stop) -> None:
         async with open_store(settings.database_url) as store:
-            progress = await _shown(store, app.registry, stop.begun.is_set)
+            started = (*_STARTED, _WAITS_FOR_A_PERSON)
+            progress = await _shown(store, app.registry, started, stop.begun.is_set)
         _summarise(progress, settings)
         if not stop.begun.is_set():
             _say_where(settings, app.address, key)
@@ -172,7 +176,7 @@ async def _let_in(settings: Settings) -> str:
     async with open_store(settings.database_url) as store:
         users = Users(store)
         await users.ensure_admin(_ADMIN)
-        made = await users.keys.add("demo", username=_ADMIN, role=Role.OPERATOR, by="demo", expires=_KEY_LASTS)
+        made = await users.keys.add("demo", username=_ADMIN, role=Role.ADMIN, by="demo", expires=_KEY_LASTS)
     return made.text
 
 
@@ -182,10 +186,10 @@ def _registry() -> Registry:
     return registry
 
 
-async def _shown(store: Store, registry: Registry, has_stopped: Callable[[], bool]) -> _Progress:
-    """Start one instance of each workflow, and show them until they are over, or time is, or the executor."""
+async def _shown(store: Store, registry: Registry, names: Sequence[str], has_stopped: Callable[[], bool]) -> _Progress:
+    """Start one instance of each named workflow, and show them until they are over, or time is, or the executor."""
     operations = Operations(store, registry)
-    started = [(await operations.create(name)).id for name in _STARTED]
+    started = [(await operations.create(name)).id for name in names]
     clock = StoreClock()
     until = clock.elapsed() + _LIMIT_SECONDS
     screen = _screen()
@@ -213,6 +217,8 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
                 f"No network: {settings.demo_ip_url} does not answer, so {one.type} tries again until its attempts are "
                 "used up. FLOWLET_DEMO_IP_URL names another address."
             )
+        elif one.status is Status.WAITING:
+            click.echo(f"{one.type} {one.id} waits for a person to choose.")
         elif not one.has_ended:
             click.echo(f"{one.type} {one.id} has not ended within {_LIMIT_SECONDS:.0f} seconds.", err=True)
 
@@ -220,5 +226,7 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
 def _say_where(settings: Settings, address: str | None, key: str | None) -> None:
     click.echo(f"\nServed at {address} until Ctrl-C.")
     if key is not None:
+        click.echo(f"Log in as {_ADMIN}, with the password {_ADMIN}")
         click.echo(f"An API key for a day: {key}\n  curl -H 'X-API-Key: {key}' {address}/api/definitions")
+        click.echo("Postman: import the files of postman/, and set host and key in the environment to these two.")
     click.echo(f"  flowlet list --database {mask(settings.database_url)}")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 
-from demo import demo_workflow
+from demo import approval, demo_workflow
 from flowlet.cli.demo import MODULES
 from flowlet.registry import Registry
 from flowlet.resources import folder as bundled
@@ -21,25 +18,10 @@ from flowlet.transitions import Next, Outcome
 from tests.cli.conftest import Process
 
 
-class _Answer(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"203.0.113.7\n")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(address_service: str) -> str:
     """Where a service answers with an IP address, as ifconfig.io does."""
-    with HTTPServer(("127.0.0.1", 0), _Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/ip"
-        server.shutdown()
-        thread.join()
+    return address_service
 
 
 def test_every_demo_module_loads_without_a_fault() -> None:
@@ -47,7 +29,13 @@ def test_every_demo_module_loads_without_a_fault() -> None:
 
     registry.load_all([str(bundled("demo") / name) for name in MODULES])
 
-    assert registry.names == ("DemoChildWorkflow", "DemoParentWorkflow", "DemoWorkflow", "GetIpWorkflow")
+    assert registry.names == (
+        "ApprovalWorkflow",
+        "DemoChildWorkflow",
+        "DemoParentWorkflow",
+        "DemoWorkflow",
+        "GetIpWorkflow",
+    )
 
 
 def test_no_demo_module_has_more_than_60_lines() -> None:
@@ -69,6 +57,14 @@ def test_the_review_approves_what_the_reviewer_may_approve(price: int, expected:
     assert outcome.state is expected
 
 
+async def test_a_trip_is_booked_within_its_budget_only() -> None:
+    outcome = await approval.book(approval.Trip(price=900, budget=900))
+
+    assert outcome is approval.booked
+    with pytest.raises(ValueError, match="901 is above the budget of 900"):
+        await approval.book(approval.Trip(price=901, budget=900))
+
+
 def test_once_runs_every_demo_to_its_end(process: Process, folder: Path, address: str) -> None:
     running = process("demo", "--once", FLOWLET_DEMO_IP_URL=address)
 
@@ -78,6 +74,7 @@ def test_once_runs_every_demo_to_its_end(process: Process, folder: Path, address
     assert errors == ""
     assert shown.count("FINISHED") >= 5
     assert "init -> review" in shown
+    assert "ApprovalWorkflow" not in shown
     assert not list(folder.glob("*.db*"))
 
 
@@ -106,7 +103,9 @@ def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
     assert (folder / "flowlet-demo.db").exists()
 
 
-def test_the_demo_is_served_on_the_loopback_address_with_a_key(process: Process, folder: Path, address: str) -> None:
+def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
+    process: Process, folder: Path, address: str
+) -> None:
     running = process("demo", FLOWLET_DEMO_IP_URL=address, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
     assert running.stdout is not None
 
@@ -114,10 +113,13 @@ def test_the_demo_is_served_on_the_loopback_address_with_a_key(process: Process,
     key = next(line for line in running.stdout if line.startswith("An API key for a day: ")).split()[-1]
     with httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.get("/metrics", headers={"X-API-Key": key})
+        me = client.get("/api/me", headers={"X-API-Key": key}).json()
 
     assert url.startswith("http://127.0.0.1:")
     assert answer.status_code == 200
     assert 'flowlet_instances{status="FINISHED",workflow="DemoWorkflow"} 1.0' in answer.text
+    assert 'flowlet_instances{status="WAITING",workflow="ApprovalWorkflow"} 1.0' in answer.text
+    assert (me["username"], me["role"]) == ("admin", "admin")
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0
 

@@ -1,0 +1,44 @@
+"""Ask a person before a trip is booked; a budget that is too small shows how to put right what has failed."""
+
+from pydantic import BaseModel, Field
+
+from flowlet import Context, Next, Retry, Workflow, end, manual, state
+
+
+class Trip(BaseModel):
+    destination: str = "Lisbon"
+    price: int = 900
+    budget: int | None = None
+
+
+class Decision(BaseModel):
+    budget: int = Field(default=1000, ge=0)
+    comment: str = Field(default="", max_length=500)
+
+
+workflow = Workflow("ApprovalWorkflow", vars=Trip)
+
+
+@state(start=True, next=["decide"])
+async def ask(trip: Trip, ctx: Context) -> Next:
+    """Lay the trip before whoever decides."""
+    return decide.log(f"{trip.destination} for {trip.price}")
+
+
+@manual(next={"book": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
+async def decide(trip: Trip, decision: Decision, ctx: Context) -> None:
+    """Keep what the person has decided."""
+    trip.budget = decision.budget
+    ctx.log(f"{ctx.username} chose {ctx.choice}: {decision.comment or 'no comment'}")
+
+
+@state(next=["booked"], retry=Retry(limit=3, min="1h", max="1h", backoff="linear"))
+async def book(trip: Trip) -> Next:
+    """Book it, unless it costs more than was granted: raise the budget, and retry."""
+    if trip.price > (trip.budget or 0):
+        raise ValueError(f"{trip.price} is above the budget of {trip.budget}")
+    return booked
+
+
+booked = end("The trip is booked.")
+rejected = end("Turned down, or nobody has decided in time.")

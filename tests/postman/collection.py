@@ -1,0 +1,95 @@
+"""The Postman collection as its tests read it: requests with their addresses, bodies, scripts and saved answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.house.source import ROOT
+
+__all__ = ["COLLECTION", "ENDLESS", "ENVIRONMENT", "Request", "Saved", "filled", "requests"]
+
+COLLECTION = ROOT / "postman" / "flowlet.postman_collection.json"
+ENVIRONMENT = ROOT / "postman" / "flowlet.postman_environment.json"
+ENDLESS = "Events"
+"""The folder whose request has an answer that never ends: newman would wait for it."""
+
+_VARIABLE = re.compile(r"\{\{\$?\w+\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """An answer that is kept as an example."""
+
+    status: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request: ``path`` has each variable filled in, and ``told`` is all of it as the collection has it."""
+
+    id: str
+    name: str
+    folder: str
+    method: str
+    path: str
+    query: dict[str, str]
+    description: str
+    body: str | None
+    script: str
+    saved: tuple[Saved, ...]
+    told: dict[str, Any]
+
+    @property
+    def succeeds(self) -> bool:
+        """Whether its answer is no error, as far as one is saved."""
+        return all(one.status < 400 for one in self.saved)
+
+
+def requests() -> list[Request]:
+    """Return the requests of the collection in the order of a run."""
+    return list(_requests(json.loads(COLLECTION.read_text(encoding="utf-8"))["item"], ""))
+
+
+def filled(text: str) -> str:
+    """Return a text with a value in the place of each variable."""
+    return _VARIABLE.sub("1", text)
+
+
+def _requests(items: list[dict[str, Any]], folder: str) -> Iterator[Request]:
+    for item in items:
+        if "item" in item:
+            yield from _requests(item["item"], folder or item["name"])
+        else:
+            yield _request(item, folder)
+
+
+def _request(item: dict[str, Any], folder: str) -> Request:
+    told = item["request"]
+    values = {variable["key"]: variable["value"] for variable in told["url"].get("variable", ())}
+    parts = [values[part[1:]] if part.startswith(":") else part for part in told["url"]["path"]]
+    return Request(
+        id=item["id"],
+        name=item["name"],
+        folder=folder,
+        method=told["method"],
+        path=filled("/" + "/".join(parts)),
+        query={each["key"]: each["value"] for each in told["url"].get("query", ())},
+        description=told.get("description", ""),
+        body=told.get("body", {}).get("raw"),
+        script="\n".join(
+            line for event in item["event"] if event["listen"] == "test" for line in event["script"]["exec"]
+        ),
+        saved=tuple(_saved(answer) for answer in item["response"]),
+        told=told,
+    )
+
+
+def _saved(answer: dict[str, Any]) -> Saved:
+    kinds = [header["value"] for header in answer["header"] if header["key"] == "Content-Type"]
+    return Saved(answer["code"], kinds[0].partition(";")[0] if kinds else "", answer["body"])

@@ -1,0 +1,178 @@
+"""The Postman collection is complete, and fits the API's own description of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map
+
+from flowlet.web.app import create_app
+from flowlet.web.openapi import template
+from tests.docs.pages import blocks, rows
+from tests.postman.collection import COLLECTION, ENDLESS, ENVIRONMENT, Request, filled, requests
+from tests.web.probe import opened_probe
+
+PAGE = "docs/how-to/integrate-by-postman.md"
+REQUESTS = requests()
+SENDING = [request for request in REQUESTS if request.succeeds and request.body is not None]
+MADE_BY_POSTMAN = {"$guid", "$randomPassword"}
+
+
+def each(chosen: list[Request]) -> pytest.MarkDecorator:
+    """Run a test with each of these requests."""
+    return pytest.mark.parametrize("told", chosen, ids=lambda request: request.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API as it describes itself, and its routes."""
+
+    document: Any
+    routes: Map
+
+    @property
+    def operations(self) -> set[tuple[str, str]]:
+        """Every operation, as ("get", "/api/users/{id}")."""
+        return {(method, path) for path, methods in self.document["paths"].items() for method in methods}
+
+    def operation(self, request: Request) -> tuple[str, str] | None:
+        """Return which operation answers a request; None if none does."""
+        try:
+            rule, _ = self.routes.bind("").match(request.path, method=request.method, return_rule=True)
+        except HTTPException:
+            return None
+        return request.method.lower(), template(rule.rule)
+
+    def told(self, request: Request) -> Any:
+        """Return what the description tells of the operation that answers a request."""
+        found = self.operation(request)
+        assert found is not None, f"{request.method} {request.path} is no operation"
+        method, path = found
+        return self.document["paths"][path][method]
+
+    def faults(self, value: Any, content: dict[str, Any]) -> list[str]:
+        """Return where a JSON value does not fit the schema of a body or an answer, names that it lacks included."""
+        schema = {**content.get("schema", {}), "components": self.document["components"]}
+        return [f"{error.json_path}: {error.message}" for error in OAS31Validator(closed(schema)).iter_errors(value)]
+
+
+@pytest.fixture
+async def api(sqlite_url: str) -> AsyncIterator[Api]:
+    async with opened_probe(sqlite_url) as probe:
+        app: Any = create_app(probe.services)
+        answer = await app.test_client().get("/openapi.json", headers={"X-API-Key": probe.keys["viewer"]})
+        yield Api(await answer.get_json(), app.url_map)
+
+
+async def test_every_operation_has_a_request_that_shows_its_success(api: Api) -> None:
+    shown = {api.operation(request) for request in REQUESTS if request.succeeds}
+
+    assert api.operations - shown == set()
+
+
+async def test_every_request_is_an_operation_or_shows_that_there_is_none(api: Api) -> None:
+    strangers = [request for request in REQUESTS if api.operation(request) not in api.operations]
+
+    assert [request.id for request in strangers if request.succeeds] == []
+    assert {answer.status for request in strangers for answer in request.saved} == {404, 405}
+
+
+async def test_every_body_is_what_its_operation_takes(api: Api) -> None:
+    bodies = {request.id: api.told(request)["requestBody"]["content"] for request in SENDING}
+
+    faults = {
+        request.id: api.faults(json.loads(filled(request.body or "")), bodies[request.id]["application/json"])
+        for request in SENDING
+    }
+
+    assert {id: found for id, found in faults.items() if found} == {}
+
+
+async def test_every_saved_answer_is_what_its_operation_gives(api: Api) -> None:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+    for request in REQUESTS:
+        (saved,) = request.saved
+        contents = problem if saved.status >= 400 else api.told(request)["responses"][str(saved.status)].get("content")
+        if contents is None:
+            assert saved.text == "", request.id
+            continue
+        assert saved.kind in contents, request.id
+        if saved.kind.endswith("json"):
+            assert api.faults(json.loads(saved.text), contents[saved.kind]) == [], request.id
+
+
+@each(REQUESTS)
+def test_a_script_asks_for_the_status_of_the_saved_answer(told: Request) -> None:
+    asked = {int(status) for status in re.findall(r"to\.have\.status\((\d+)\)", told.script)}
+
+    assert asked == {answer.status for answer in told.saved}
+    assert "pm.test(" in told.script
+
+
+@each(REQUESTS)
+def test_a_request_tells_what_it_does_and_where_it_goes(told: Request) -> None:
+    url = told.told["url"]
+    query = "&".join(f"{name}={value}" for name, value in told.query.items())
+
+    assert " " in told.description
+    assert url["host"] == ["{{host}}"]
+    assert url["raw"] == "/".join(["{{host}}", *url["path"]]) + (f"?{query}" if query else "")
+
+
+def test_every_folder_is_documented_and_all_but_the_endless_one_are_run_on_the_command_line() -> None:
+    folders = list(dict.fromkeys(request.folder for request in REQUESTS))
+    (command,) = [block.text for block in blocks(PAGE) if "newman run" in block.text]
+
+    assert [names[0] for names, _ in rows(PAGE, "What is in it")] == folders
+    assert re.findall(r'--folder "([^"]+)"', command) == [name for name in folders if name != ENDLESS]
+
+
+def test_ids_and_names_are_given_once() -> None:
+    collection = json.loads(COLLECTION.read_text(encoding="utf-8"))
+    ids = re.findall(r'^ *"(?:id|_postman_id)": "([^"]+)"', json.dumps(collection, indent=1), re.MULTILINE)
+
+    assert len(ids) == len(set(ids)) > len(REQUESTS)
+    assert len({request.name for request in REQUESTS}) == len(REQUESTS)
+
+
+def test_a_variable_is_set_before_it_is_used() -> None:
+    environment = json.loads(ENVIRONMENT.read_text(encoding="utf-8"))
+    known = MADE_BY_POSTMAN | {value["key"] for value in environment["values"]}
+
+    for request in REQUESTS:
+        used = set(re.findall(r"\{\{([$\w]+)\}\}", json.dumps(request.told)))
+        assert used - known == set(), request.id
+        known |= set(re.findall(r'collectionVariables\.set\("(\w+)"', request.script))
+
+
+def test_no_file_holds_an_address_a_key_or_a_password() -> None:
+    text = COLLECTION.read_text(encoding="utf-8")
+    environment = {value["key"]: value for value in json.loads(ENVIRONMENT.read_text(encoding="utf-8"))["values"]}
+
+    addresses = set(re.findall(r"https?://[^\s\"\\]+", text))
+    passwords = set(re.findall(r'\\"password\\": \\"([^\\]*)', text))
+
+    assert {value["key"]: value["type"] for value in environment.values()} == {"host": "default", "key": "secret"}
+    assert (environment["host"]["value"], environment["key"]["value"]) == ("http://127.0.0.1:8080", "")
+    assert {address.split("/")[2] for address in addresses} <= {"schema.getpostman.com", "www.w3.org"}
+    assert "flk_" not in text
+    assert passwords == {"{{$randomPassword}}"}
+
+
+def closed(schema: Any) -> Any:
+    """Return a schema whose objects with named properties have no others: what an answer lost is then found."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: closed(value) for key, value in schema.items()}
+    is_open = isinstance(schema.get("properties"), dict) and schema.get("title") is not None
+    return {"additionalProperties": False, **inner} if is_open else inner

@@ -1,0 +1,112 @@
+"""The whole collection, run by newman against processes: it passes again and again, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flowlet.cli.demo import MODULES
+from flowlet.resources import folder as bundled
+from tests.faults.processes import Process
+from tests.postman.collection import ENDLESS, requests
+from tests.postman.newman import run_collection
+
+FINITE = [request for request in requests() if request.folder != ENDLESS]
+FOLDERS = dict.fromkeys(request.folder for request in FINITE)
+EVERY_REQUEST = frozenset(request.id for request in FINITE)
+UNDONE = {"status": ["WAITING", "PAUSED", "FAILED"]}
+
+# The workflows of a run wait for timers of their own, twice; a machine that is busy takes its time for the rest.
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_the_collection_passes_twice_and_leaves_nothing_behind(
+    tmp_path: Path, database_url: str, address_service: str
+) -> None:
+    async with serving(tmp_path, database_url, address_service) as client:
+        host, key = str(client.base_url), client.headers["X-API-Key"]
+
+        report = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS, times=2)
+
+        users = (await client.get("/api/users")).json()
+        keys = (await client.get("/api/keys")).json()
+        undone = (await client.post("/api/workflows/search", json=UNDONE)).json()
+
+    assert report.failures == ()
+    assert report.sent == (EVERY_REQUEST, EVERY_REQUEST)
+    assert [user["username"] for user in users] == ["admin"]
+    assert [key["name"] for key in keys] == ["ci"]
+    assert undone["total"] == 0
+
+
+async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows(
+    tmp_path: Path, address_service: str
+) -> None:
+    async with running(tmp_path, "demo", "--port", "0", DEMO_IP_URL=address_service) as demo:
+        host = await said(demo, "Served at ")
+        key = await said(demo, "An API key for a day: ")
+
+        report = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS)
+
+        demo.send(signal.SIGINT)
+        assert await demo.ended() == 0
+    assert report.failures == ()
+    assert report.sent == (EVERY_REQUEST,)
+
+
+async def test_the_stream_that_a_run_leaves_out_begins_as_its_saved_answer_does(
+    tmp_path: Path, sqlite_url: str, address_service: str
+) -> None:
+    (follow,) = [request for request in requests() if request.folder == ENDLESS]
+    async with serving(tmp_path, sqlite_url, address_service) as client:
+        created = await client.post("/api/workflows", json={"workflowType": "ApprovalWorkflow"})
+        query = {**follow.query, "externalId": created.json()["externalId"]}
+        async with client.stream("GET", follow.path, params=query) as answer:
+            lines = answer.aiter_lines()
+            told = await anext(line async for line in lines if line.startswith("data: "))
+
+    (saved, *_) = [line for line in follow.saved[0].text.splitlines() if line.startswith("data: ")]
+    event, example = (json.loads(line.removeprefix("data: ")) for line in (told, saved))
+    assert list(event) == list(example)
+    assert (event["type"], event["fromState"], event["toState"]) == ("TRANSITION", "ask", "decide")
+
+
+@asynccontextmanager
+async def serving(cwd: Path, url: str, address_service: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the demo's modules on a database, and give a client with an admin's key."""
+    settings = {"DATABASE_URL": url, "DEMO_IP_URL": address_service, "ADMIN_PASSWORD": "correct horse"}
+    modules = [str(bundled("demo") / name) for name in MODULES]
+    async with running(cwd, "serve", *modules, "--port", "0", **settings) as server:
+        host = await said(server, "the API answers at ")
+        async with running(cwd, "key", "add", "ci", "--user", "admin", "--role", "admin", **settings) as adding:
+            key = (await adding.says("flk_"))[0].strip()
+            assert await adding.ended() == 0
+        async with httpx.AsyncClient(base_url=host, headers={"X-API-Key": key}, trust_env=False) as client:
+            yield client
+
+
+@asynccontextmanager
+async def running(cwd: Path, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+    """Start ``flowlet`` with these arguments, and with settings as ``DATABASE_URL="..."``; kill it at the end."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
+    given = {f"FLOWLET_{name}": value for name, value in settings.items()}
+    environment = {**inherited, **given, "PYTHONUNBUFFERED": "1"}
+    process = await Process.start([sys.executable, "-m", "flowlet", *arguments], env=environment, cwd=cwd)
+    try:
+        yield process
+    finally:
+        await process.close()
+
+
+async def said(process: Process, text: str) -> str:
+    """Return the word that follows a text in what a process says."""
+    (line, *_) = await process.says(text)
+    return line.partition(text)[2].split()[0]
