@@ -10,12 +10,10 @@ from typing import Any
 
 from tests.house.source import ROOT
 
-__all__ = ["COLLECTION", "ENDLESS", "ENVIRONMENT", "Request", "Saved", "filled", "requests"]
+__all__ = ["COLLECTION", "ENVIRONMENT", "Request", "Saved", "filled", "requests"]
 
 COLLECTION = ROOT / "postman" / "flowlet.postman_collection.json"
 ENVIRONMENT = ROOT / "postman" / "flowlet.postman_environment.json"
-ENDLESS = "Events"
-"""The folder whose request has an answer that never ends: newman would wait for it."""
 
 _VARIABLE = re.compile(r"\{\{\$?\w+\}\}")
 

@@ -15,8 +15,8 @@ from werkzeug.routing import Map
 
 from flowlet.web.app import create_app
 from flowlet.web.openapi import template
-from tests.docs.pages import blocks, rows
-from tests.postman.collection import COLLECTION, ENDLESS, ENVIRONMENT, Request, filled, requests
+from tests.docs.pages import rows
+from tests.postman.collection import COLLECTION, ENVIRONMENT, Request, filled, requests
 from tests.web.probe import opened_probe
 
 PAGE = "docs/how-to/integrate-by-postman.md"
@@ -127,12 +127,10 @@ def test_a_request_tells_what_it_does_and_where_it_goes(told: Request) -> None:
     assert url["raw"] == "/".join(["{{host}}", *url["path"]]) + (f"?{query}" if query else "")
 
 
-def test_every_folder_is_documented_and_all_but_the_endless_one_are_run_on_the_command_line() -> None:
+def test_every_folder_is_documented() -> None:
     folders = list(dict.fromkeys(request.folder for request in REQUESTS))
-    (command,) = [block.text for block in blocks(PAGE) if "newman run" in block.text]
 
     assert [names[0] for names, _ in rows(PAGE, "What is in it")] == folders
-    assert re.findall(r'--folder "([^"]+)"', command) == [name for name in folders if name != ENDLESS]
 
 
 def test_ids_and_names_are_given_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -16,12 +15,10 @@ import pytest
 from flowlet.cli.demo import MODULES
 from flowlet.resources import folder as bundled
 from tests.faults.processes import Process
-from tests.postman.collection import ENDLESS, requests
+from tests.postman.collection import requests
 from tests.postman.newman import run_collection
 
-FINITE = [request for request in requests() if request.folder != ENDLESS]
-FOLDERS = dict.fromkeys(request.folder for request in FINITE)
-EVERY_REQUEST = frozenset(request.id for request in FINITE)
+EVERY_REQUEST = frozenset(request.id for request in requests())
 UNDONE = {"status": ["WAITING", "PAUSED", "FAILED"]}
 
 # The workflows of a run wait for timers of their own, twice; a machine that is busy takes its time for the rest.
@@ -34,7 +31,7 @@ async def test_the_collection_passes_twice_and_leaves_nothing_behind(
     async with serving(tmp_path, database_url, address_service) as client:
         host, key = str(client.base_url), client.headers["X-API-Key"]
 
-        report = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS, times=2)
+        report = await run_collection(tmp_path, host=host, key=key, times=2)
 
         users = (await client.get("/api/users")).json()
         keys = (await client.get("/api/keys")).json()
@@ -54,29 +51,12 @@ async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows
         host = await said(demo, "Served at ")
         key = await said(demo, "An API key for a day: ")
 
-        report = await run_collection(tmp_path, host=host, key=key, folders=FOLDERS)
+        report = await run_collection(tmp_path, host=host, key=key)
 
         demo.send(signal.SIGINT)
         assert await demo.ended() == 0
     assert report.failures == ()
     assert report.sent == (EVERY_REQUEST,)
-
-
-async def test_the_stream_that_a_run_leaves_out_begins_as_its_saved_answer_does(
-    tmp_path: Path, sqlite_url: str, address_service: str
-) -> None:
-    (follow,) = [request for request in requests() if request.folder == ENDLESS]
-    async with serving(tmp_path, sqlite_url, address_service) as client:
-        created = await client.post("/api/workflows", json={"workflowType": "ApprovalWorkflow"})
-        query = {**follow.query, "externalId": created.json()["externalId"]}
-        async with client.stream("GET", follow.path, params=query) as answer:
-            lines = answer.aiter_lines()
-            told = await anext(line async for line in lines if line.startswith("data: "))
-
-    (saved, *_) = [line for line in follow.saved[0].text.splitlines() if line.startswith("data: ")]
-    event, example = (json.loads(line.removeprefix("data: ")) for line in (told, saved))
-    assert list(event) == list(example)
-    assert (event["type"], event["fromState"], event["toState"]) == ("TRANSITION", "ask", "decide")
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ Source: "Server-sent events", WHATWG HTML Living Standard, section 9.2.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Annotated, Self
 
@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from quart import Blueprint, Response, request
 
 from flowlet.clock import Clock
-from flowlet.engine.feed import MOST_FOLLOWERS, News
+from flowlet.engine.feed import MOST_FOLLOWERS, Delivery, News
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
 from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
@@ -48,6 +48,7 @@ class Following(Body):
     Attributes:
         type: The kinds of line, such as TRANSITION; may be given several times.
         after: The id of the event after which to begin, 0 for the first one of all; now if left out.
+        limit: After how many events the stream ends; never if left out.
     """
 
     workflow_id: Annotated[int | None, Field(ge=1, le=LARGEST_ID)] = None
@@ -59,6 +60,7 @@ class Following(Body):
         Field(default_factory=list)
     )
     after: Position = None
+    limit: Annotated[int | None, Field(ge=1, le=1000)] = None
 
     def fits(self, event: Event) -> bool:
         """Return whether an event is wanted."""
@@ -123,7 +125,7 @@ async def follow_events() -> Response:
         raise too_many(f"{MOST_FOLLOWERS:,} clients follow the events already.", seconds=BUSY_SECONDS)
     await services().feed.begin()
     news = services().feed.follow(wanted.fits, after=after, workflow_id=await _only_workflow(wanted))
-    body = b"" if request.method == "HEAD" else _stream(news, lasting(), services().store.clock)
+    body = b"" if request.method == "HEAD" else _stream(news, lasting(), services().store.clock, wanted.limit)
     answer = Response(body, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     answer.timeout = None  # Quart would cut it after a minute
     return answer
@@ -148,14 +150,18 @@ def _resumed() -> int:
 
 
 async def _stream(
-    news: AsyncGenerator[News, None], lasts: Callable[[], Awaitable[bool]], clock: Clock
+    news: AsyncGenerator[News, None], lasts: Callable[[], Awaitable[bool]], clock: Clock, limit: int | None
 ) -> AsyncIterator[bytes]:
-    """Yield the text of the stream, until the feed is closed or who follows may do so no longer."""
-    checked = clock.elapsed()
+    """Yield the text of the stream, until the feed is closed, or who follows may do so no longer or has had enough."""
+    checked, told = clock.elapsed(), 0
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
     async with aclosing(news):
         async for each in news:
-            yield _text(each)
+            deliveries = each.deliveries[: None if limit is None else limit - told]
+            yield _text(each, deliveries)
+            told += len(deliveries)
+            if told == limit:
+                return
             if clock.elapsed() - checked < ADMITTED_SECONDS:
                 continue
             checked = clock.elapsed()
@@ -164,11 +170,11 @@ async def _stream(
                     return
 
 
-def _text(news: News) -> bytes:
-    """Return news as server-sent events. An id alone is no event: it says from where to resume."""
+def _text(news: News, deliveries: Sequence[Delivery]) -> bytes:
+    """Return deliveries as server-sent events. An id alone is no event: it says from where to resume."""
     events = [
         b"id: %d\ndata: %s\n\n"
         % (one.position, orjson.dumps(EventShape.of(one.event).model_dump(by_alias=True, mode="json")))
-        for one in news.deliveries
+        for one in deliveries
     ]
     return b"".join(events) or b": \nid: %d\n\n" % news.position

@@ -133,6 +133,15 @@ async def test_filters_are_joined_by_and(sqlite_url: str, only: Callable[[int], 
     assert [(event["workflowId"], event["type"]) for event in found] == [(wanted, "CREATED"), (wanted, "PAUSED")]
 
 
+async def test_a_stream_ends_after_as_many_events_as_were_asked_for(office: Office, client: httpx.AsyncClient) -> None:
+    first, second, _ = [await office.create() for _ in range(3)]
+
+    answer = await client.get("/api/events", params={"after": 0, "type": "CREATED", "limit": 2})
+
+    told = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert [event["workflowId"] for event in told] == [first, second]
+
+
 async def test_an_instance_that_does_not_exist_yet_can_be_followed(office: Office, client: httpx.AsyncClient) -> None:
     async with followed(client, externalId="to-come") as stream:
         await office.create(externalId="other")
@@ -147,6 +156,7 @@ async def test_an_instance_that_does_not_exist_yet_can_be_followed(office: Offic
         ({"type": "NONE"}, {}, "type.0"),
         ({"workflowId": "x"}, {}, "workflowId"),
         ({"after": "-1"}, {}, "after"),
+        ({"limit": "0"}, {}, "limit"),
         ({"after": "9" * 30}, {}, "after"),
         ({"workflowid2": "1"}, {}, "workflowid2"),
         ({}, {"Last-Event-ID": "abc"}, "Last-Event-ID"),
