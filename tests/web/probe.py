@@ -13,6 +13,7 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.feed import Feed
+from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.roles import Role
@@ -84,6 +85,7 @@ async def opened_probe(
             registry=registry,
             operations=Operations(store, registry),
             users=users,
+            logins=LoginLimiter(store.clock),
             arrivals=Arrivals(store, store.clock),
             feed=Feed(store),
             executor=None,
