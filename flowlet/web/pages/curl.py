@@ -22,7 +22,7 @@ def command(method: str, path: str, operation: Mapping[str, Any], schemas: Mappi
     """Return how to call an operation: with the server in ``$URL``, a key in ``$KEY``, and parameters as ``$ID``."""
     address = _PARAMETER.sub(lambda match: f"${to_snake(match[1]).upper()}", path)
     # In double quotes, where variables are; no path has a character that means something there.
-    parts = ["curl" if method == "get" else f"curl -X {method.upper()}", f'"$URL{address}"']
+    parts = [f'curl{"" if method == "get" else f" -X {method.upper()}"} "$URL{address}"']
     if operation.get("security"):
         parts.append('-H "X-API-Key: $KEY"')
     if content := operation.get("requestBody", {}).get("content"):

@@ -14,7 +14,7 @@ from flowlet.roles import Principal, Role
 from flowlet.web.files import static
 from flowlet.web.forms import TOKEN_FIELD, form_token
 from flowlet.web.guards import SESSION_COOKIE
-from flowlet.web.pages.prose import prose
+from flowlet.web.pages.prose import breakable, coded, prose
 
 __all__ = ["NAVIGATION", "Entry", "Frame", "install", "page"]
 
@@ -76,7 +76,7 @@ def install(app: Quart) -> None:
     app.template_folder = str(folder("templates"))
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.globals |= {"static": static().url, "TOKEN_FIELD": TOKEN_FIELD}
-    app.jinja_env.filters["prose"] = prose
+    app.jinja_env.filters |= {"breakable": breakable, "coded": coded, "prose": prose}
 
 
 async def page(

@@ -47,6 +47,7 @@ class Model:
     Attributes:
         name: The component's; the end of its anchor.
         kind: Its type, where it has no fields.
+        is_taken: Whether it is of what comes in, rather than of answers only.
         is_closed: Whether it takes nothing but its fields.
     """
 
@@ -56,6 +57,7 @@ class Model:
     kind: tuple[Part, ...]
     fields: Sequence[Field]
     notes: Sequence[str]
+    is_taken: bool
     is_closed: bool
 
 
@@ -221,7 +223,9 @@ def _model(name: str, schema: Any) -> Model:
     fields = [_field(key, each, is_required=key in required) for key, each in told.get("properties", {}).items()]
     description, title = told.get("description", ""), told.get("title", name)
     kind = () if fields else type_of(schema)
-    return Model(name, title, description, kind, fields, notes(schema), told.get("additionalProperties") is False)
+    is_closed = told.get("additionalProperties") is False
+    is_taken = is_closed or name.startswith(_VARIABLES)
+    return Model(name, title, description, kind, fields, notes(schema), is_taken, is_closed)
 
 
 def _body(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Body | None:
