@@ -39,7 +39,7 @@ class File:
 
 
 class Files:
-    """The files of one folder. Which there are is found out once: what is asked for is looked up, and joined to no path.
+    """The files of one folder. Which there are is found out once: what is asked for is never joined to a path.
 
     Args:
         folder: Where they lie.

@@ -13,9 +13,9 @@ from quart import g, request
 from flowlet.web.guards import SESSION_COOKIE
 from flowlet.web.problems import Problem, ProblemError, faulty, forbidden
 
-__all__ = ["TOKEN_FIELD", "Form", "form", "form_token"]
+__all__ = ["HIDDEN_FIELD", "Form", "form", "form_token"]
 
-TOKEN_FIELD = "token"
+HIDDEN_FIELD = "token"
 """The hidden field of every form that a session sends."""
 FIELD_LIMIT = 1_000
 _KIND = "application/x-www-form-urlencoded"
@@ -95,5 +95,5 @@ def _check_token(form: Form) -> None:
     if asking is None or asking.key_id is not None:
         return  # nobody is logged in here, or a program asks, whose key no other site can send
     expected = form_token(request.cookies.get(SESSION_COOKIE, ""))
-    if not hmac.compare_digest(form.text(TOKEN_FIELD).encode(), expected.encode()):
+    if not hmac.compare_digest(form.text(HIDDEN_FIELD).encode(), expected.encode()):
         raise forbidden(_STALE)

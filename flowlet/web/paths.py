@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from quart import request
 
@@ -39,12 +39,8 @@ def address() -> str:
 def local(address: str) -> str:
     """Return an address if it stays on this host, and ``HOME`` otherwise: a login must not lead elsewhere.
 
-    Browsers take ``\\`` for ``/``, and read over tabs and line ends: ``/\\host`` and ``/<tab>/host`` are other hosts.
+    Browsers take a backslash for a slash, and read over tabs and line ends: behind "/", each may lead to another host.
     """
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return HOME
-    is_local = address.startswith("/") and not address.startswith("//") and not (parts.scheme or parts.netloc)
-    is_login = parts.path in ("/login", "/logout")
-    return address if is_local and not is_login and len(address) <= ADDRESS_LIMIT and not _UNSAFE.search(address) else HOME
+    is_local = address.startswith("/") and not address.startswith("//") and not _UNSAFE.search(address)
+    is_login = address.partition("?")[0] in ("/login", "/logout")
+    return address if is_local and not is_login and len(address) <= ADDRESS_LIMIT else HOME

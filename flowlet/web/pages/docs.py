@@ -37,8 +37,8 @@ async def home() -> Redirection:
 @needs(Role.VIEWER)
 async def show() -> Response:
     """Show the reference of the API, with the variables of each workflow."""
-    values = {"url": request.host_url.rstrip("/"), "has_swagger": _swagger() is not None}
-    return await page("reference/reference.html", reference=reference(current()), **values)
+    url, has_swagger = request.host_url.rstrip("/"), _swagger() is not None
+    return await page("reference/reference.html", reference=reference(current()), url=url, has_swagger=has_swagger)
 
 
 @blueprint.get("/docs/swagger")

@@ -12,7 +12,7 @@ from quart import Quart, Response, g, render_template, request
 from flowlet.resources import folder
 from flowlet.roles import Principal, Role
 from flowlet.web.files import static
-from flowlet.web.forms import TOKEN_FIELD, form_token
+from flowlet.web.forms import HIDDEN_FIELD, form_token
 from flowlet.web.guards import SESSION_COOKIE
 from flowlet.web.pages.prose import breakable, coded, prose
 
@@ -75,7 +75,7 @@ def install(app: Quart) -> None:
     """Let an application find the templates, and let these name static files and their forms' token."""
     app.template_folder = str(folder("templates"))
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    app.jinja_env.globals |= {"static": static().url, "TOKEN_FIELD": TOKEN_FIELD}
+    app.jinja_env.globals |= {"static": static().url, "HIDDEN_FIELD": HIDDEN_FIELD}
     app.jinja_env.filters |= {"breakable": breakable, "coded": coded, "prose": prose}
 
 

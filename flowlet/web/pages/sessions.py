@@ -31,8 +31,9 @@ blueprint = Blueprint("login", __name__)
 async def ask() -> Response:
     """Show the form."""
     was_sent_here = "next" in request.args
-    values = {"next": local(request.args.get("next", HOME)), "has_ended": was_sent_here and _cookie() != ""}
-    return await page("sessions/login.html", username="", **values)
+    has_ended = was_sent_here and _cookie() != ""
+    wanted = local(request.args.get("next", HOME))
+    return await page("sessions/login.html", username="", next=wanted, has_ended=has_ended)
 
 
 @blueprint.post("/login")

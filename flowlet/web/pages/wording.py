@@ -28,11 +28,16 @@ _NOTES = {
     "pattern": "fits {}",
     "format": "{}",
 }
-_FLAGS = {"uniqueItems": "none twice", "deprecated": "deprecated", "readOnly": "answered only", "writeOnly": "taken only"}
-_TOLD_ELSEWHERE = frozenset(
-    "$defs $ref additionalProperties const default description discriminator enum example examples items prefixItems "
-    "properties required title type".split()
-)
+_FLAGS = {
+    "uniqueItems": "none twice",
+    "deprecated": "deprecated",
+    "readOnly": "answered only",
+    "writeOnly": "taken only",
+}
+_TOLD_ELSEWHERE = {
+    *("$defs", "$ref", "additionalProperties", "const", "default", "description", "discriminator", "enum"),
+    *("example", "examples", "items", "prefixItems", "properties", "required", "title", "type"),
+}
 
 
 @dataclass(frozen=True, slots=True)
