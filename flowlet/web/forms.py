@@ -13,7 +13,7 @@ from quart import g, request
 from flowlet.web.guards import SESSION_COOKIE
 from flowlet.web.problems import Problem, ProblemError, faulty, forbidden
 
-__all__ = ["HIDDEN_FIELD", "Form", "form", "form_token"]
+__all__ = ["FIELD_LIMIT", "HIDDEN_FIELD", "Form", "form", "form_token", "read_form"]
 
 HIDDEN_FIELD = "token"
 """The hidden field of every form that a session sends."""
@@ -70,12 +70,17 @@ async def form(*, limit: int | None = None) -> Form:
     body = await request.get_data(False, False, False)  # the bytes, not kept, not read by the framework
     if limit is not None and len(body) > limit:
         raise ProblemError(Problem(413, "too-large", f"The form has more than the {limit:,} bytes that it may have."))
-    found = Form(_fields(body))
+    found = read_form(body)
     _check_token(found)
     return found
 
 
-def _fields(body: bytes) -> dict[str, list[str]]:
+def read_form(body: bytes) -> Form:
+    """Return the fields of a form as a browser writes them.
+
+    Raises:
+        ProblemError: 400 if they are no UTF-8, too many, or hold what cannot be stored.
+    """
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELD_LIMIT)
     except ValueError:  # of which the errors of decoding are a kind
@@ -87,7 +92,7 @@ def _fields(body: bytes) -> dict[str, list[str]]:
             shown = name[:80].replace("\x00", "\\x00")
             raise ProblemError(faulty({shown: "has a NUL character, which no database can hold"}))
         fields.setdefault(name, []).append(value)
-    return fields
+    return Form(fields)
 
 
 def _check_token(form: Form) -> None:

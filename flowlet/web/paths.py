@@ -13,7 +13,7 @@ HOME = "/"
 """Where a login leads that says nothing else."""
 ADDRESS_LIMIT = 2_000
 _API = frozenset({"/metrics", "/openapi.json", "/healthz", "/readyz"})
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_UNSAFE = re.compile(r"[^\x21-\x7e]|\\")
 
 
 def is_api(path: str) -> bool:
@@ -40,6 +40,7 @@ def local(address: str) -> str:
     """Return an address if it stays on this host, and ``HOME`` otherwise: a login must not lead elsewhere.
 
     Browsers take a backslash for a slash, and read over tabs and line ends: behind "/", each may lead to another host.
+    What has to be percent-encoded, and is not, is none of our own addresses.
     """
     is_local = address.startswith("/") and not address.startswith("//") and not _UNSAFE.search(address)
     is_login = address.partition("?")[0] in ("/login", "/logout")

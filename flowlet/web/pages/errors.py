@@ -12,7 +12,7 @@ from flowlet.texts import cleaned
 from flowlet.web import problems
 from flowlet.web.guards import SAFE_METHODS, SESSION_COOKIE, sent_key
 from flowlet.web.pages.frame import page
-from flowlet.web.paths import HOME, address, is_asked_by_browser
+from flowlet.web.paths import HOME, address, is_asked_by_browser, local
 from flowlet.web.problems import Problem
 
 __all__ = ["tell"]
@@ -31,7 +31,7 @@ async def tell(problem: Problem) -> Response | Redirection:
 
 
 async def _ask_for_login() -> Response | Redirection:
-    wanted = address() if request.method in SAFE_METHODS else HOME
+    wanted = local(address()) if request.method in SAFE_METHODS else HOME
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and SESSION_COOKIE not in request.cookies:
         # A link on another site: browsers keep a SameSite=Strict cookie back, and send it when our own page asks again.
         return await page("sessions/again.html", address=wanted)
