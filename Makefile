@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format constraints clean databases newman
+.PHONY: help demo test lint format constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,7 @@ help: ## List the commands.
 demo: $(VENV)/.flowlet ## Serve the demo, in an environment of its own, until Ctrl-C.
 	@$(DEMO)
 
-test: $(VENV)/.dev databases newman lint ## Check and test everything, as .ci/run does.
+test: $(VENV)/.dev databases browser newman lint ## Check and test everything, as .ci/run does.
 	@echo "== pytest"
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
@@ -47,8 +47,8 @@ clean: ## Remove the environment and everything made.
 	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-databases:
-	@.ci/prepare databases
+databases browser:
+	@.ci/prepare $@
 
 newman: $(VENV)/bin/python
 	@.ci/prepare newman

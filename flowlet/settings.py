@@ -181,6 +181,7 @@ class ExecutorSettings:
         batch: How many transitions at most are committed in one transaction.
         name: What people call it.
         burst: How many transitions it makes in one lease before it hands an instance back.
+        session_idle: After how long without use a session has ended, and may be deleted.
     """
 
     groups: tuple[str, ...] = ("default",)
@@ -192,6 +193,7 @@ class ExecutorSettings:
     batch: int = 160
     name: str = field(default_factory=_default_name)
     burst: int = 100
+    session_idle: timedelta = timedelta(hours=12)
 
 
 class Settings(BaseSettings):
@@ -224,6 +226,7 @@ class Settings(BaseSettings):
     admin_password: Annotated[SecretStr | None, BeforeValidator(_password)] = None
     session_idle: Annotated[timedelta, BeforeValidator(_length("5 minutes", "30 days"))] = timedelta(hours=12)
     session_lifetime: Annotated[timedelta, BeforeValidator(_length("5 minutes", "365 days"))] = timedelta(days=7)
+    proxies: int = Field(0, ge=0, le=10)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = "console"
     demo_ip_url: Annotated[str, BeforeValidator(_http_url)] = "https://ifconfig.io/ip"
@@ -246,6 +249,7 @@ class Settings(BaseSettings):
             batch=self.batch,
             name=self.executor_name,
             burst=self.burst,
+            session_idle=self.session_idle,
         )
 
 

@@ -11,6 +11,7 @@ from random import Random
 from flowlet.clock import microseconds
 from flowlet.engine.runner import Runner
 from flowlet.errors import StoreUnavailableError
+from flowlet.sessions import Sessions
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import REPAIRS
 from flowlet.store.opening import Store
@@ -37,6 +38,7 @@ class Upkeep:
         self, store: Store, runner: Runner, settings: ExecutorSettings, *, executor_id: str, random: Random
     ) -> None:
         self._store = store
+        self._sessions = Sessions(store, idle=settings.session_idle)
         self._runner = runner
         self._settings = settings
         self._executor_id = executor_id
@@ -86,7 +88,7 @@ class Upkeep:
         self._told.clear()
 
     async def look(self) -> None:
-        """Repair, hand back what is not run, and explain what nobody serves: once.
+        """Repair, hand back what is not run, explain what nobody serves, delete what is over: once.
 
         Raises:
             StoreUnavailableError: If the database is away.
@@ -99,7 +101,14 @@ class Upkeep:
         if self._rounds % 3 == 1:
             await self._store.executors.explain_unserved(now=self._store.clock.now())
         if self._rounds % 1000 == 1:
-            await self._store.executors.forget(before=self._store.clock.now() - microseconds(KEPT))
+            await self._delete_what_is_over()
+
+    async def _delete_what_is_over(self) -> None:
+        """Delete old executors and ended sessions, of whatever process: nobody else does."""
+        now = self._store.clock.now()
+        await self._store.executors.forget(before=now - microseconds(KEPT))
+        if purged := await self._sessions.purge(now):
+            logger.info("deleted %d sessions that had ended", purged)
 
     async def repair(self) -> int:
         """Free what lost executors hold and return how many instances that was.

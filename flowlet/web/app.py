@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from quart import Blueprint, Quart, Response
 
-from flowlet.web import guards, health, openapi, problems
+from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
+from flowlet.web.pages import docs, errors, frame, sessions
 from flowlet.web.services import EXTENSION, Services
 
-__all__ = ["BLUEPRINTS", "HEADERS", "create_app"]
+__all__ = ["BLUEPRINTS", "HEADERS", "PAGES", "create_app"]
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
@@ -23,6 +24,9 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     openapi.blueprint,
 )
 """Every part of the API."""
+
+PAGES: tuple[Blueprint, ...] = (files.blueprint, sessions.blueprint, docs.blueprint)
+"""What people see in a browser."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -48,11 +52,12 @@ def create_app(services: Services) -> Quart:
     app = Quart("flowlet.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
     app.extensions[EXTENSION] = services
-    problems.install(app)
+    problems.install(app, errors.tell)
     guards.install(app)
+    frame.install(app)
     app.after_request(_add_headers)
     app.after_serving(services.feed.close)
-    for blueprint in BLUEPRINTS:
+    for blueprint in (*BLUEPRINTS, *PAGES):
         app.register_blueprint(blueprint)
     return app
 

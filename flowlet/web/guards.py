@@ -16,7 +16,19 @@ from flowlet.users import Users
 from flowlet.web.problems import Problem, ProblemError, UnauthenticatedError, forbidden
 from flowlet.web.services import services
 
-__all__ = ["SESSION_COOKIE", "check_origin", "declared", "install", "lasting", "needed", "needs", "principal", "public"]
+__all__ = [
+    "SESSION_COOKIE",
+    "check_origin",
+    "declared",
+    "install",
+    "lasting",
+    "needed",
+    "needs",
+    "principal",
+    "public",
+    "refuse_other_sites",
+    "sent_key",
+]
 
 SESSION_COOKIE = "flowlet_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -85,7 +97,7 @@ async def _check() -> None:
 
 def lasting() -> Callable[[], Awaitable[bool]]:
     """Return what tells whether who makes the request at hand would still be let in: for an answer that goes on."""
-    users, key, token = services().users, _key(), request.cookies.get(SESSION_COOKIE)
+    users, key, token = services().users, sent_key(), request.cookies.get(SESSION_COOKIE)
     role = _role()
 
     async def lasts() -> bool:
@@ -96,20 +108,32 @@ def lasting() -> Callable[[], Awaitable[bool]]:
 
 
 def check_origin() -> None:
-    """Refuse what another site's page lets a browser send: for forms and cookies, on methods that change something.
+    """Refuse what no page of our own sends: for sessions, on methods that change something.
 
     Raises:
         ProblemError: 403, if the browser says that another site asks, or nothing says who does.
     """
-    fetched_from = request.headers.get("Sec-Fetch-Site")
-    if fetched_from is not None:
-        if fetched_from != "same-origin":
-            raise forbidden("The request comes from a page of another site. Open the console itself, and repeat it.")
-        return
-    # The host only: behind a proxy that ends TLS the scheme that we see is not the browser's.
-    sender = request.headers.get("Origin", "").partition("://")[2]
-    if not sender or sender != request.host:  # the host of a request is empty where its header makes no sense
+    refuse_other_sites()
+    if request.headers.get("Sec-Fetch-Site") is None and not request.headers.get("Origin"):
         raise forbidden(f"Nothing says that a page of {request.host} sends this. Programs use an API key instead.")
+
+
+def refuse_other_sites() -> None:
+    """Refuse what another site's page lets a browser send. Programs, which say nothing of sites, may go on.
+
+    Raises:
+        ProblemError: 403, if the browser says that another site asks.
+    """
+    fetched_from = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin", "")
+    if fetched_from is not None:
+        is_ours = fetched_from == "same-origin"
+    else:
+        # The host only: behind a proxy that ends TLS the scheme that we see is not the browser's.
+        # The host of a request is empty where its header makes no sense.
+        is_ours = not origin or (bool(request.host) and origin.partition("://")[2] == request.host)
+    if not is_ours:
+        raise forbidden("The request comes from a page of another site. Open the console itself, and repeat it.")
 
 
 def _check_text() -> None:
@@ -126,7 +150,7 @@ def _role() -> Role | None:
 
 async def _principal() -> Principal:
     """Return who asks."""
-    key, token = _key(), request.cookies.get(SESSION_COOKIE)
+    key, token = sent_key(), request.cookies.get(SESSION_COOKIE)
     found = await _recognised(services().users, key, token)
     if found is None and key is not None:
         raise UnauthenticatedError("The API key is not known, has expired, or was revoked.")
@@ -144,7 +168,7 @@ async def _recognised(users: Users, key: str | None, token: str | None) -> Princ
     return await users.sessions.session(token) if token else None
 
 
-def _key() -> str | None:
+def sent_key() -> str | None:
     """Return the key that was sent; an empty header counts as none."""
     if key := request.headers.get("X-API-Key", "").strip():
         return key

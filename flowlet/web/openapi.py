@@ -22,10 +22,12 @@ from werkzeug.routing import Rule
 from flowlet.definition import Definition
 from flowlet.roles import Role
 from flowlet.web.answers import json_answer
+from flowlet.web.docstrings import SECTION, spread
 from flowlet.web.guards import SESSION_COOKIE, needed, needs
+from flowlet.web.paths import is_api
 from flowlet.web.services import services
 
-__all__ = ["blueprint", "described", "document", "template"]
+__all__ = ["blueprint", "current", "described", "document", "template"]
 
 PROBLEMS = {
     400: "Something cannot be read or used; `errors` lists each fault by its field.",
@@ -66,7 +68,6 @@ SECURITY: dict[str, dict[str, str]] = {
 _DESCRIPTION = "_flowlet_description"
 _SCHEMAS = "#/components/schemas/"
 _PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
-_SECTION = re.compile(r"^(Args|Raises|Returns|Yields):$", re.MULTILINE)
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -113,9 +114,14 @@ blueprint = Blueprint("openapi", __name__)
 @needs(Role.VIEWER)
 async def openapi() -> Response:
     """Return this description of the API in OpenAPI 3.1, with the variables of each workflow as JSON schemas."""
-    rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint in current_app.view_functions]
-    views = [(rule, current_app.view_functions[rule.endpoint]) for rule in rules]
-    return json_answer(document(views, services().registry.definitions))
+    return json_answer(current())
+
+
+def current() -> dict[str, Any]:
+    """Return the description of the application that answers the request at hand; pages are no part of it."""
+    known = current_app.view_functions
+    rules = [rule for rule in current_app.url_map.iter_rules() if is_api(rule.rule) and rule.endpoint in known]
+    return document([(rule, known[rule.endpoint]) for rule in rules], services().registry.definitions)
 
 
 def document(views: list[tuple[Rule, Callable[..., Any]]], definitions: tuple[Definition, ...]) -> dict[str, Any]:
@@ -157,7 +163,7 @@ class _Schemas:
         given = [(repr(kind), "validation", TypeAdapter(kind)) for kind in inputs]
         given += [(repr(kind), "serialization", TypeAdapter(kind)) for kind in outputs]
         self._found, rest = TypeAdapter.json_schemas(given, ref_template=_SCHEMAS + "{model}")  # type: ignore[arg-type]  # modes are literals
-        self.components: dict[str, Any] = rest.get("$defs", {})
+        self.components = {name: spread(schema) for name, schema in rest.get("$defs", {}).items()}
 
     def taken(self, kind: Any) -> dict[str, Any]:
         """Return the schema of what comes in."""
@@ -181,7 +187,7 @@ def _described(view: Callable[..., Any]) -> Description:
 
 def _operation(rule: Rule, view: Callable[..., Any], schemas: _Schemas) -> dict[str, Any]:
     description, role = _described(view), needed(view)
-    summary, _, rest = _SECTION.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
+    summary, _, rest = SECTION.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
     allowed = "Open to everybody." if role is None else f"Needs the role {role.value}."
     operation: dict[str, Any] = {
         "tags": [rule.endpoint.rpartition(".")[0] or "api"],
@@ -245,6 +251,6 @@ def _variables(definitions: tuple[Definition, ...]) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "object"}
         if definition.vars:
             schema = definition.vars.model_json_schema(ref_template=f"{_SCHEMAS}{key}.{{model}}")
-        components |= {f"{key}.{name}": inner for name, inner in schema.pop("$defs", {}).items()}
-        components[key] = {**schema, "title": definition.name}
+        components |= {f"{key}.{name}": spread(inner) for name, inner in schema.pop("$defs", {}).items()}
+        components[key] = {**spread(schema), "title": definition.name}
     return components

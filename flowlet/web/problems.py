@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -156,16 +156,20 @@ def answer(problem: Problem) -> Response:
     return Response(body, problem.status, dict(problem.headers), content_type="application/problem+json")
 
 
-def install(app: Quart) -> None:
-    """Let an application answer every error as a problem."""
-    app.register_error_handler(Exception, _answer_error)
+def install(app: Quart, tell: Callable[[Problem], Awaitable[Any]]) -> None:
+    """Let an application answer every error as a problem.
 
+    Args:
+        app: The application.
+        tell: What makes a problem the response to the request at hand: ``answer`` for a program, a page for a browser.
+    """
 
-async def _answer_error(error: Exception) -> Any:
-    if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
-        return error  # such as a redirection
-    problem = problem_of(error)
-    return answer(problem or _unexpected(error))
+    async def answer_error(error: Exception) -> Any:
+        if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
+            return error  # such as a redirection
+        return await tell(problem_of(error) or _unexpected(error))
+
+    app.register_error_handler(Exception, answer_error)
 
 
 def _unexpected(error: Exception) -> Problem:

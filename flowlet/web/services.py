@@ -9,6 +9,7 @@ from quart import current_app
 from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import Executor
 from flowlet.engine.feed import Feed
+from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.settings import Settings
@@ -28,6 +29,7 @@ class Services:
 
     Attributes:
         store: For reading. What changes a workflow goes through ``operations``.
+        logins: Counts who tries to log in.
         executor: The one of this process; None where it runs none.
         started: When the process began to serve, in microseconds since 1970 UTC.
         metrics: What the executor of this process measures into.
@@ -37,6 +39,7 @@ class Services:
     registry: Registry
     operations: Operations
     users: Users
+    logins: LoginLimiter
     arrivals: Arrivals
     feed: Feed
     executor: Executor | None

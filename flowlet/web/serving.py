@@ -17,6 +17,7 @@ from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import Executor
 from flowlet.engine.feed import Feed
 from flowlet.errors import SettingsError
+from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.settings import Settings
@@ -105,6 +106,7 @@ async def assemble(
         registry=registry,
         operations=operations,
         users=users,
+        logins=LoginLimiter(store.clock),
         arrivals=arrivals,
         feed=Feed(store),
         executor=executor,

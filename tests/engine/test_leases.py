@@ -17,12 +17,15 @@ from flowlet.engine.runner import Runner
 from flowlet.engine.upkeep import Upkeep
 from flowlet.engine.waker import Waker
 from flowlet.instances import ActionKind, Status
+from flowlet.roles import Role
 from flowlet.settings import ExecutorSettings
 from flowlet.states import Workflow, end, state
 from flowlet.store.instances import Verdict
 from flowlet.transitions import Next, child
+from flowlet.users import Users
 from tests.engine.hands import LEASE, Hand, Hands, opened
 from tests.engine.making import one_state, workflow_module
+from tests.users.hashes import CheapHashes
 
 LIMIT = 5
 OVER = microseconds(LEASE) + 1
@@ -333,3 +336,17 @@ async def test_executors_that_are_gone_leave_the_list_after_a_while(database_url
         await hands.store.executors.forget(before=hands.clock.now() + OVER)
 
         assert [one.id for one in await hands.store.executors.all()] == ["executor-b"]
+
+
+async def test_sessions_that_have_ended_are_deleted_and_others_stay(database_url: str) -> None:
+    async with watched(database_url) as at:
+        users = Users(at.hands.store, passwords=CheapHashes())
+        await users.create("ada", "correct horse", Role.VIEWER, by="test")
+        await users.log_in("ada", "correct horse", user_agent="forgotten")
+        at.hands.clock.advance(microseconds(SETTINGS.session_idle))
+        await users.log_in("ada", "correct horse", user_agent="in use")
+
+        await at.upkeep.look()
+
+        left = await at.hands.store.sessions.of((await users.get("ada")).id)
+        assert [session.user_agent for session in left] == ["in use"]

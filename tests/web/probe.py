@@ -13,12 +13,13 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.feed import Feed
+from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.roles import Role
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.users import Users
+from flowlet.users import PasswordHashes, Users
 from flowlet.web.answers import json_answer
 from flowlet.web.app import create_app
 from flowlet.web.guards import needs, principal, public
@@ -69,12 +70,16 @@ class Probe:
 
 @asynccontextmanager
 async def opened_probe(
-    url: str, *, trouble: Callable[[], Exception] | None = None, max_body: int = 4096
+    url: str,
+    *,
+    trouble: Callable[[], Exception] | None = None,
+    max_body: int = 4096,
+    passwords: PasswordHashes | None = None,
 ) -> AsyncIterator[Probe]:
     """Open a database and an application on it; ``/api/trouble`` raises what is given."""
     async with open_store(url) as store:
         registry = Registry()
-        users = Users(store)
+        users = Users(store, passwords=passwords)
         await users.create("ada", PASSWORD, Role.ADMIN, by="test")
         logged_in = await users.log_in("ada", PASSWORD)
         assert logged_in
@@ -84,6 +89,7 @@ async def opened_probe(
             registry=registry,
             operations=Operations(store, registry),
             users=users,
+            logins=LoginLimiter(store.clock),
             arrivals=Arrivals(store, store.clock),
             feed=Feed(store),
             executor=None,

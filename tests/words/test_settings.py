@@ -38,12 +38,13 @@ def test_the_defaults_of_the_executor_are_those_of_its_own_class() -> None:
 
 
 def test_the_executor_gets_what_was_set() -> None:
-    settings = Settings(groups="mail,print", slots=3, lease="2 minutes", executor_name="east-1")
+    settings = Settings(groups="mail,print", slots=3, lease="2 minutes", executor_name="east-1", session_idle="1h")
 
     executor = settings.executor()
 
     assert executor.groups == ("mail", "print")
     assert (executor.slots, executor.lease, executor.name) == (3, timedelta(minutes=2), "east-1")
+    assert executor.session_idle == timedelta(hours=1)
 
 
 def test_without_a_name_an_executor_is_called_after_its_process() -> None:

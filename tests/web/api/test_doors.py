@@ -11,6 +11,7 @@ import pytest
 from flowlet.roles import Role
 from flowlet.web.app import create_app
 from flowlet.web.openapi import template
+from flowlet.web.paths import is_api
 from tests.docs.pages import rows
 from tests.web.api.shop import PASSWORD, joined
 from tests.web.probe import Probe
@@ -21,7 +22,12 @@ SECOND = "another very good password"
 
 
 def endpoints(probe: Probe) -> list[str]:
-    """Return every endpoint of the application, as in "GET /api/users/{id}"; those of the tests are left out."""
+    """Return every endpoint of the API, as in "GET /api/users/{id}"; those of the tests are left out."""
+    return [route for route in routes(probe) if is_api(route.partition(" ")[2])]
+
+
+def routes(probe: Probe) -> list[str]:
+    """Return every endpoint and every page of the application."""
     rules = create_app(probe.services).url_map.iter_rules()
     return sorted(
         f"{method} {template(rule.rule)}" for rule in rules for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

@@ -1,0 +1,31 @@
+"""Texts as HTML: paragraphs, names set as code, and paths that may be broken where they have a slash."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+__all__ = ["breakable", "coded", "prose"]
+
+_CODE = re.compile(r"(`{1,2})([^`]+)\1")
+
+
+def prose(text: str) -> Markup:
+    """Return a text as paragraphs; what stands between one or two backquotes is code. All else is escaped."""
+    paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip())
+    return Markup("").join(Markup("<p>{}</p>").format(coded(part)) for part in paragraphs)
+
+
+def coded(text: str) -> Markup:
+    """Return a text with what stands between backquotes as code."""
+    pieces, end = [], 0
+    for found in _CODE.finditer(text):
+        pieces += [escape(text[end : found.start()]), Markup("<code>{}</code>").format(found[2])]
+        end = found.end()
+    return Markup("").join([*pieces, escape(text[end:])])
+
+
+def breakable(path: str) -> Markup:
+    """Return a path that a line may end in, behind each of its slashes."""
+    return Markup("/<wbr>").join(escape(part) for part in path.split("/"))

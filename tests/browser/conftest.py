@@ -1,0 +1,60 @@
+"""One browser for all tests, one served application for each module, and a window of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from flowlet.registry import Registry
+from flowlet.server import Flowlet
+from flowlet.settings import Settings
+from tests.browser.visit import PASSWORD, Site, Visitor
+from tests.servers import missing
+from tests.web.api.shop import shop
+from tests.web.served import served
+
+VARIABLE = "FLOWLET_TEST_BROWSER"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Chromium, as the system has it."""
+    found = os.environ.get(VARIABLE) or next(filter(None, map(shutil.which, NAMES)), None)
+    if not found:
+        missing(f"Chromium is not installed: install chromium, or name a program by {VARIABLE}")
+    async with async_playwright() as playwright:
+        # A container's root may not use the sandbox, and its /dev/shm is small.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = await playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """An application with a workflow, on SQLite, and an executor that runs it."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'flowlet.db'}"
+    registry = Registry()
+    registry.add(shop())
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, grace="0s"))
+    async with served(app) as client:
+        await client.get("/healthz")
+        yield Site(str(client.base_url).rstrip("/"), app, client)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(chromium: Browser, site: Site, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
+    """Somebody who is not logged in. What a parameter of the test says goes for the window, such as no JavaScript."""
+    options: dict[str, Any] = getattr(request, "param", {})
+    context = await chromium.new_context(reduced_motion="reduce", **options)
+    visitor = Visitor(await context.new_page(), site)
+    yield visitor
+    await context.close()
+    assert not visitor.complaints, "\n".join(visitor.complaints)

@@ -1,0 +1,59 @@
+"""The documentation in a browser: the reference, and Swagger UI under the same strict policy."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.visit import IN_THE_BROWSER, Visitor
+
+pytestmark = IN_THE_BROWSER
+
+
+async def test_the_reference_hinders_nobody_and_fits_every_window(visitor: Visitor) -> None:
+    await visitor.enter("/docs")
+
+    operation = "[id='users.create_user']"
+    await visitor.look_around(".side", ".top", ".contents", "#access", operation, "#errors", "#model-NewUser")
+
+
+@pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+async def test_the_reference_leads_to_each_of_its_parts_without_a_script(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/docs")
+    contents = page.get_by_role("navigation", name="On this page")
+
+    await contents.get_by_role("link", name="POST workflows", exact=True).click()
+    create = page.locator("[id='workflows.create_workflow']")
+    await expect(create).to_be_in_viewport()
+    await create.get_by_role("link", name="CreateRequest").click()
+
+    model = page.locator("[id=model-CreateRequest]")
+    await expect(model).to_be_in_viewport()
+    await expect(model).to_contain_text("Unique over all instances; a random one if left out.")
+    await expect(page.locator("[id='model-variables.Order_20_3c1_3e']")).to_contain_text("Order <1>")
+
+
+@pytest.mark.parametrize("visitor", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+async def test_in_a_narrow_window_the_contents_are_folded_up(visitor: Visitor) -> None:
+    await visitor.enter("/docs")
+    link = visitor.page.get_by_role("link", name="POST workflows", exact=True)
+    await expect(link).to_be_hidden()
+
+    await visitor.page.get_by_text("On this page").first.click()
+    await link.click()
+
+    await expect(visitor.page.locator("[id='workflows.create_workflow']")).to_be_in_viewport()
+
+
+async def test_swagger_ui_tries_the_api_out_with_the_session(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/docs")
+    await page.get_by_role("link", name="Swagger UI").click()
+
+    operation = page.locator(".opblock").filter(has=page.locator("[data-path='/api/me']"))
+    await operation.locator(".opblock-summary-control").click()
+    await operation.get_by_role("button", name="Try it out").click()
+    await operation.get_by_role("button", name="Execute").click()
+
+    await expect(operation.locator(".live-responses-table")).to_contain_text('"username": "admin"')

@@ -1,0 +1,23 @@
+"""What the tests of the pages share: an application with somebody who can log in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.web.pages.door import Door, opened_door
+
+
+@pytest.fixture
+async def door(sqlite_url: str) -> AsyncIterator[Door]:
+    """An application on SQLite, for what cannot differ by database."""
+    async with opened_door(sqlite_url) as door:
+        yield door
+
+
+@pytest.fixture
+async def any_door(database_url: str) -> AsyncIterator[Door]:
+    """An application; a test that takes it runs on each of the three databases."""
+    async with opened_door(database_url) as door:
+        yield door
