@@ -19,10 +19,12 @@ from flowlet.sessions import Sessions, token_hash
 from flowlet.store.opening import Store
 from flowlet.store.users import Credentials, NewUser, UserChange
 
-__all__ = ["ADMIN", "PasswordHashes", "Users"]
+__all__ = ["ADMIN", "PUBLIC_PASSWORD", "PasswordHashes", "Users"]
 
 ADMIN = "admin"
 """What the first admin is called."""
+PUBLIC_PASSWORD = "admin"  # noqa: S105  # no secret, and treated so
+"""The admin's password in the demo, where only this machine can reach it: everybody knows it."""
 HASHED_AT_ONCE = 2
 """Passwords hashed at once: each takes 19 MiB and a core, and a flood of logins must not stop the engine."""
 
@@ -161,6 +163,35 @@ class Users:
         logger.info("%s changed the password of %s", by, changed.username)
         return changed
 
+    async def has_public_password(self) -> bool:
+        """Return whether the admin's password is the demo's."""
+        return await self._public_credentials() is not None
+
+    async def replace_public_password(self, password: str | None = None) -> str | None:
+        """Give the admin another password where it is the demo's, and end the admin's sessions.
+
+        Of many processes that start at once, one does. A disabled admin gets one too: it may be enabled again.
+
+        Args:
+            password: The new password; None for a random one.
+
+        Returns:
+            The new password, to be shown once; None if there was nothing to do.
+
+        Raises:
+            UserError: If the new password cannot be used.
+        """
+        found = await self._public_credentials()
+        if found is None:
+            return None
+        chosen = checked_password(random_password() if password is None else password)
+        password_hash = await self._in_thread(lambda: self._passwords.hash(chosen))
+
+        if not await self._store.users.replace_password(found, password_hash, by="flowlet", now=self._now()):
+            return None  # another process was faster
+        logger.warning("%s had the demo's password, and has another one now", ADMIN)
+        return chosen
+
     async def set_role(self, username: str, role: Role, *, by: str) -> User:
         """Change what a user may do; it holds for open sessions and for API keys too.
 
@@ -257,6 +288,13 @@ class Users:
             rehashed = await self._in_thread(lambda: self._passwords.hash(checked_password(password, shortest=1)))
         user = await self._store.users.logged_in(found, rehashed=rehashed, now=self._now())
         return None if user is None else Credentials(user, rehashed or stored)
+
+    async def _public_credentials(self) -> Credentials | None:
+        found = await self._store.users.credentials(ADMIN)
+        if found is None:
+            return None
+        is_public = await self._in_thread(lambda: self._passwords.verify(found.password_hash, PUBLIC_PASSWORD))
+        return found if is_public else None
 
     async def _change(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
         changed = await self._store.users.change(username, decide)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
+from pydantic import SecretStr
 from rich.live import Live
 from rich.table import Table
 
@@ -30,8 +32,8 @@ from flowlet.server import Flowlet
 from flowlet.settings import Settings, mask
 from flowlet.stopping import Stop, stopped_by_signals
 from flowlet.store.opening import Store, open_store
-from flowlet.users import Users
-from flowlet.web.serving import listen
+from flowlet.users import ADMIN, PUBLIC_PASSWORD, Users
+from flowlet.web.serving import ensure_admin, listen
 
 __all__ = ["MODULES", "demo"]
 
@@ -43,7 +45,6 @@ _LIMIT_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _RETRIES_SHOWN = 2
 _LOOPBACK = "127.0.0.1"
-_ADMIN = "admin"
 _KEY_LASTS = timedelta(days=1)
 
 
@@ -107,18 +108,28 @@ class _Progress:
         return one.id, one.type, status, one.state, plain(lines[-1].text) if lines else ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """How to get in: an API key, and whether the admin's password is the one that everybody knows."""
+
+    key: str = field(repr=False)
+    is_public: bool
+
+
 @click.command()
 @click.option("--once", is_flag=True, help="Stop when they have ended; on a database of its own, thrown away after.")
+@click.option("--host", default=_LOOPBACK, help="Where to serve it; the default is reached from this machine only.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port, instead of FLOWLET_PORT (8080); 0: any free.")
 @database_option
-def demo(once: bool, port: int | None) -> None:
+def demo(once: bool, host: str, port: int | None) -> None:
     """Run the demo workflows, and show their progress.
 
     Without --once the executor and the API go on until Ctrl-C, on ./flowlet-demo.db and on the loopback
-    address: its admin's password is known to everybody.
+    address, where the admin's password is admin. Where other machines reach it, it is FLOWLET_ADMIN_PASSWORD or a
+    random one.
     """
     with _database(once) as url:
-        settings = load_settings(database_url=url, host=_LOOPBACK, port=port)
+        settings = load_settings(database_url=url, host=host, port=port)
         # Failing attempts are shown by the progress already; a warning in between would tear the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
         logs.configure(level=level, format=settings.log_format)
@@ -156,9 +167,12 @@ async def _once(settings: Settings) -> None:
 
 async def _served(settings: Settings, *, is_own: bool) -> None:
     """Serve the demo until told to stop. A database that is named by the user keeps its own users."""
-    listen(settings.host, settings.port).close()  # a port that is taken is told before anything is written
+    with listen(settings.host, settings.port) as listener:  # a port that is taken is told before anything is written
+        is_private = ip_address(listener.getsockname()[0]).is_loopback
+    if is_own and is_private:
+        settings = settings.model_copy(update={"admin_password": SecretStr(PUBLIC_PASSWORD)})
     app = Flowlet(registry=_registry(), settings=settings)
-    key = await _let_in(settings) if is_own else None
+    login = await _let_in(settings) if is_own else None
 
     async def guide(stop: Stop) -> None:
         async with open_store(settings.database_url) as store:
@@ -166,18 +180,18 @@ async def _served(settings: Settings, *, is_own: bool) -> None:
             progress = await _shown(store, app.registry, started, stop.begun.is_set)
         _summarise(progress, settings)
         if not stop.begun.is_set():
-            _say_where(settings, app.address, key)
+            _say_where(settings, app.address, login)
 
     await app.serve(beside=(guide,))
 
 
-async def _let_in(settings: Settings) -> str:
-    """Make the login of the demo where there is none, and a new API key; return the key."""
+async def _let_in(settings: Settings) -> _Login:
+    """Make the login of the demo where there is none, and a new API key."""
     async with open_store(settings.database_url) as store:
         users = Users(store)
-        await users.ensure_admin(_ADMIN)
-        made = await users.keys.add("demo", username=_ADMIN, role=Role.ADMIN, by="demo", expires=_KEY_LASTS)
-    return made.text
+        await ensure_admin(users, settings)
+        made = await users.keys.add("demo", username=ADMIN, role=Role.ADMIN, by="demo", expires=_KEY_LASTS)
+        return _Login(made.text, is_public=await users.has_public_password())
 
 
 def _registry() -> Registry:
@@ -223,10 +237,14 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
             click.echo(f"{one.type} {one.id} has not ended within {_LIMIT_SECONDS:.0f} seconds.", err=True)
 
 
-def _say_where(settings: Settings, address: str | None, key: str | None) -> None:
+def _say_where(settings: Settings, address: str | None, login: _Login | None) -> None:
+    # Listening on every address, as in a container, it is reached from here by the loopback address.
+    address = (address or "").replace("//0.0.0.0:", f"//{_LOOPBACK}:").replace("//[::]:", "//[::1]:")
+    database = mask(settings.database_url)
     click.echo(f"\nServed at {address} until Ctrl-C.")
-    if key is not None:
-        click.echo(f"Log in as {_ADMIN}, with the password {_ADMIN}")
-        click.echo(f"An API key for a day: {key}\n  curl -H 'X-API-Key: {key}' {address}/api/definitions")
+    if login is not None:
+        lost = f"shown when it was made. If it is lost: flowlet user password {ADMIN} --database {database}"
+        click.echo(f"Log in as {ADMIN}, with the password {PUBLIC_PASSWORD if login.is_public else lost}")
+        click.echo(f"An API key for a day: {login.key}\n  curl -H 'X-API-Key: {login.key}' {address}/api/definitions")
         click.echo("Postman: import the files of postman/, and set host and key in the environment to these two.")
-    click.echo(f"  flowlet list --database {mask(settings.database_url)}")
+    click.echo(f"  flowlet list --database {database}")

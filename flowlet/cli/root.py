@@ -6,8 +6,10 @@ is raised is a bug, and keeps its traceback.
 
 from __future__ import annotations
 
+import os
+import signal
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -68,13 +70,22 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for.
 
+        The first process of a container gets SIGTERM only where it has a handler: no default ends it. So it has one
+        from here on, until and after ``serve`` has its own.
+
         Raises:
             click.ClickException: Where the command raises a FlowletError; it carries the exit code.
         """
+        if os.getpid() == 1:
+            signal.signal(signal.SIGTERM, _end)
         try:
             return super().invoke(ctx)
         except FlowletError as error:
             raise _Message(error) from error
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -168,6 +168,22 @@ class UserStore:
 
         return await self._connections.write(work)
 
+    async def replace_password(self, known: Credentials, password_hash: str, *, by: str, now: int) -> bool:
+        """Change a user's password if it is still the known one, and end the sessions. Return whether it was."""
+
+        async def work(session: Session) -> bool:
+            sql = f"SELECT password_hash FROM user_account WHERE id = :id {session.dialect.for_update}"
+            if await session.rows(sql, {"id": known.user.id}) != [(known.password_hash,)]:
+                return False
+            await session.execute(
+                "UPDATE user_account SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
+                {"hash": password_hash, "now": now, "by": by, "id": known.user.id},
+            )
+            await _end_sessions(session, known.user.id, kept=None)
+            return True
+
+        return await self._connections.write(work)
+
     async def delete(self, username: str, check: Callable[[User, int], None]) -> User:
         """Lock as ``change`` does, check, and delete a user with its sessions and API keys. Return it as it was.
 

@@ -23,11 +23,11 @@ from flowlet.registry import Registry
 from flowlet.settings import Settings
 from flowlet.stopping import Stop
 from flowlet.store.opening import Store
-from flowlet.users import Users
+from flowlet.users import PUBLIC_PASSWORD, Users
 from flowlet.web.metrics import Metrics
 from flowlet.web.services import EXTENSION, Services
 
-__all__ = ["address", "assemble", "listen", "serve_web"]
+__all__ = ["address", "assemble", "ensure_admin", "listen", "serve_web"]
 
 LINGER_SECONDS = 5.0
 """How much longer than its own grace hypercorn may take before it is cancelled."""
@@ -87,20 +87,14 @@ async def assemble(
     metrics: Metrics,
     arrivals: Arrivals,
 ) -> Services:
-    """Return the services of the web application; where no admin exists the first one is made.
-
-    Its password is FLOWLET_ADMIN_PASSWORD, or a random one, which goes to stdout, once, and never into the log.
+    """Return the services of the web application, whose admin is made or made safe by ``ensure_admin``.
 
     Raises:
         StoreUnavailableError: If the database is away.
         UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
     """
     users = Users(store, session_idle=settings.session_idle, session_lifetime=settings.session_lifetime)
-    given = settings.admin_password.get_secret_value() if settings.admin_password else None
-    password = await users.ensure_admin(given)
-    if password is not None and given is None:
-        sys.stdout.write(f"The first start made the user 'admin'. Its password, shown only now: {password}\n")
-        sys.stdout.flush()
+    await ensure_admin(users, settings)
     return Services(
         store=store,
         registry=registry,
@@ -114,6 +108,27 @@ async def assemble(
         started=store.clock.now(),
         metrics=metrics,
     )
+
+
+async def ensure_admin(users: Users, settings: Settings) -> None:
+    """Make the first admin where there is no user, and let none keep the demo's password, unless that is the setting.
+
+    The password is FLOWLET_ADMIN_PASSWORD, or a random one, which goes to stdout, once, and never into the log. The
+    setting is the demo's password only in the demo on the loopback address: it is shorter than others may be.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+    """
+    given = settings.admin_password.get_secret_value() if settings.admin_password else None
+    password = await users.ensure_admin(given)
+    said = "The first start made the user 'admin'."
+    if password is None and given != PUBLIC_PASSWORD:
+        password = await users.replace_public_password(given)
+        said = "The user 'admin' had the demo's password, which everybody knows, and has another one now."
+    if password is not None and given is None:
+        sys.stdout.write(f"{said} Its password, shown only now: {password}\n")
+        sys.stdout.flush()
 
 
 async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_seconds: float) -> None:

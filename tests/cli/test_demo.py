@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from demo import approval, demo_workflow
+from flowlet.accounts import ApiKey
 from flowlet.cli.demo import MODULES
+from flowlet.clock import microseconds
 from flowlet.registry import Registry
 from flowlet.resources import folder as bundled
 from flowlet.settings import Settings
+from flowlet.store.opening import open_store
 from flowlet.transitions import Next, Outcome
+from flowlet.users import Users
 from tests.cli.conftest import Process
 
 
@@ -110,18 +117,73 @@ def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
     assert running.stdout is not None
 
     url = next(line for line in running.stdout if line.startswith("Served at ")).split()[2]
+    login = next(line for line in running.stdout if line.startswith("Log in as "))
     key = next(line for line in running.stdout if line.startswith("An API key for a day: ")).split()[-1]
     with httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.get("/metrics", headers={"X-API-Key": key})
         me = client.get("/api/me", headers={"X-API-Key": key}).json()
 
     assert url.startswith("http://127.0.0.1:")
+    assert login == "Log in as admin, with the password admin\n"
     assert answer.status_code == 200
     assert 'flowlet_instances{status="FINISHED",workflow="DemoWorkflow"} 1.0' in answer.text
     assert 'flowlet_instances{status="WAITING",workflow="ApprovalWorkflow"} 1.0' in answer.text
     assert (me["username"], me["role"]) == ("admin", "admin")
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0
+
+
+def test_on_another_address_the_password_is_random_and_the_key_is_real_for_a_day(
+    process: Process, folder: Path, address: str
+) -> None:
+    shown = served(process, address, "--host", "0.0.0.0")
+
+    (password,) = [line.split()[-1] for line in shown if "Its password, shown only now: " in line]
+    (key,) = [line.split()[-1] for line in shown if line.startswith("An API key for a day: ")]
+    (made,) = asyncio.run(keys_of(folder))
+    assert (gets_in(folder, password), gets_in(folder, "admin")) == (True, False)
+    assert (made.username, f"flk_{made.id}_") == ("admin", key[:13])
+    assert (made.expires or 0) - made.created == microseconds(timedelta(days=1))
+    assert any(line.startswith("Served at http://127.0.0.1:") for line in shown)
+
+
+def test_on_another_address_the_password_may_be_given_and_stays(process: Process, folder: Path, address: str) -> None:
+    foreign = served(process, address, "--host", "0.0.0.0", until="CREATED", FLOWLET_ADMIN_PASSWORD="given word")
+    private = served(process, address)
+
+    assert not [line for line in foreign + private if "given word" in line or "shown only now" in line]
+    assert "Log in as admin, with the password admin" not in private
+    assert (gets_in(folder, "given word"), gets_in(folder, "admin")) == (True, False)
+
+
+def test_a_database_of_the_loopback_address_loses_its_password_on_another_one(
+    process: Process, folder: Path, address: str
+) -> None:
+    served(process, address, until="CREATED")
+    assert gets_in(folder, "admin")
+
+    shown = served(process, address, "--host", "0.0.0.0", until="CREATED")
+
+    (line,) = [line for line in shown if "had the demo's password" in line]
+    assert (gets_in(folder, line.split()[-1]), gets_in(folder, "admin")) == (True, False)
+
+
+def test_a_database_that_is_named_gets_no_password_that_everybody_knows(
+    process: Process, folder: Path, address: str
+) -> None:
+    shown = served(process, address, "--database", "sqlite:///flowlet-demo.db", until="CREATED")
+
+    (line,) = [line for line in shown if "Its password, shown only now: " in line]
+    assert (gets_in(folder, line.split()[-1]), gets_in(folder, "admin")) == (True, False)
+
+
+def test_a_host_with_a_scheme_is_refused(process: Process, folder: Path) -> None:
+    running = process("demo", "--host", "http://0.0.0.0")
+
+    shown, errors = running.communicate(timeout=20)
+
+    assert (running.returncode, shown) == (2, "")
+    assert "host is 'http://0.0.0.0': expected a host name or an address" in errors
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_written(process: Process, folder: Path) -> None:
@@ -142,3 +204,35 @@ def test_an_unusable_address_is_refused_before_anything_runs(process: Process, f
     assert (running.returncode, shown) == (2, "")
     assert "FLOWLET_DEMO_IP_URL is 'ifconfig.io'" in errors
     assert not list(folder.glob("*.db*"))
+
+
+def served(
+    process: Process, address: str, *arguments: str, until: str = "  flowlet list", **environment: str
+) -> list[str]:
+    """Serve the demo until it says something, by default the last line; stop it, and return what it has said."""
+    running = process("demo", *arguments, FLOWLET_DEMO_IP_URL=address, PYTHONUNBUFFERED="1", **environment)
+    assert running.stdout is not None
+    shown = []
+    for line in running.stdout:
+        shown.append(line.rstrip())
+        if until in line:
+            break
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == 0
+    return shown
+
+
+def gets_in(folder: Path, password: str) -> bool:
+    """Return whether the admin of the demo's database gets in with this password."""
+
+    async def ask() -> bool:
+        async with open_store(f"sqlite:///{folder / 'flowlet-demo.db'}") as store:
+            return await Users(store).authenticate("admin", password) is not None
+
+    return asyncio.run(ask())
+
+
+async def keys_of(folder: Path) -> Sequence[ApiKey]:
+    """Return the API keys in the demo's database."""
+    async with open_store(f"sqlite:///{folder / 'flowlet-demo.db'}") as store:
+        return await Users(store).keys.list()

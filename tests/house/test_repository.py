@@ -12,7 +12,15 @@ from tests.house.source import PACKAGE, ROOT
 
 FOLDERS = {".ci", "benchmarks", "demo", "docs", "flowlet", "postman", "static", "templates", "tests"}
 DOCUMENTS = {"CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "README.md"}
-SETTINGS = {".dockerignore", ".gitignore", "Dockerfile", "Makefile", "constraints.txt", "pyproject.toml"}
+SETTINGS = {
+    ".dockerignore",
+    ".gitignore",
+    "Dockerfile",
+    "Makefile",
+    "compose.yaml",
+    "constraints.txt",
+    "pyproject.toml",
+}
 LINE_LIMIT = 400
 
 # Put together from pieces, so that this file does not hold what it looks for.

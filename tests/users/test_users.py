@@ -10,7 +10,7 @@ import pytest
 
 from flowlet.errors import LastAdminError, UnknownUserError, UserError, UserExistsError
 from flowlet.roles import Role
-from flowlet.users import Users
+from flowlet.users import PUBLIC_PASSWORD, Users
 from tests.users.conftest import PASSWORD, House
 
 LOSSES: dict[str, Callable[[Users, str], Coroutine[Any, Any, object]]] = {
@@ -220,4 +220,47 @@ async def test_of_many_that_start_at_once_one_makes_the_admin(neighbours: list[H
 
     (password,) = [one for one in passwords if one is not None]
     assert len(await neighbours[0].users.list()) == 1
+    assert await neighbours[1].users.authenticate("admin", password) is not None
+
+
+async def test_the_demos_password_is_replaced_and_ends_its_sessions(house: House) -> None:
+    await house.users.ensure_admin(PUBLIC_PASSWORD)
+    login = await house.users.log_in("admin", PUBLIC_PASSWORD)
+    assert login is not None
+
+    password = await house.users.replace_public_password()
+
+    assert password is not None
+    assert await house.users.authenticate("admin", PUBLIC_PASSWORD) is None
+    assert await house.users.authenticate("admin", password) is not None
+    assert await house.users.session(login[0]) is None
+    assert not await house.users.has_public_password()
+
+
+async def test_a_disabled_admin_does_not_keep_the_demos_password_for_later(house: House) -> None:
+    await house.users.ensure_admin(PUBLIC_PASSWORD)
+    await house.add("ada", Role.ADMIN)
+    await house.users.disable("admin", by="ada")
+
+    assert await house.users.replace_public_password("another word") == "another word"
+
+    await house.users.enable("admin", by="ada")
+    assert await house.users.authenticate("admin", PUBLIC_PASSWORD) is None
+
+
+async def test_any_other_password_stays(house: House) -> None:
+    assert await house.users.replace_public_password() is None
+    await house.users.ensure_admin("given word")
+
+    assert await house.users.replace_public_password() is None
+
+    assert await house.users.authenticate("admin", "given word") is not None
+
+
+async def test_of_many_that_start_at_once_one_replaces_the_demos_password(neighbours: list[House]) -> None:
+    await neighbours[0].users.ensure_admin(PUBLIC_PASSWORD)
+
+    passwords = await asyncio.gather(*(house.users.replace_public_password() for house in neighbours * 3))
+
+    (password,) = [one for one in passwords if one is not None]
     assert await neighbours[1].users.authenticate("admin", password) is not None

@@ -22,7 +22,7 @@ from flowlet.roles import Role
 from flowlet.server import Flowlet
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.users import Users
+from flowlet.users import PUBLIC_PASSWORD, Users
 from flowlet.web.serving import address, listen
 from tests.engine.making import one_state, workflow_module
 from tests.engine.running import Gate, seen
@@ -168,6 +168,22 @@ async def test_the_first_start_shows_a_password_once_and_never_logs_it(start: St
 
     assert len(first.having(line.rpartition(" ")[2])) == 1
     assert not second.having("password")
+
+
+@pytest.mark.parametrize("given", ["", PASSWORD])
+async def test_a_server_lets_nobody_in_with_the_demos_password(start: Start, sqlite_url: str, given: str) -> None:
+    async with open_store(sqlite_url) as store:
+        await Users(store).ensure_admin(PUBLIC_PASSWORD)
+
+    process = await start("serve", "slow.py", "--port", "0", database_url=sqlite_url, admin_password=given)
+    await process.says("the API answers at")
+
+    shown = process.having("had the demo's password, which everybody knows, and has another one now.")
+    async with open_store(sqlite_url) as store:
+        password = given or shown[0].rpartition(" ")[2]
+        assert await Users(store).authenticate("admin", PUBLIC_PASSWORD) is None
+        assert await Users(store).authenticate("admin", password) is not None
+    assert len(process.having(password)) == (0 if given else 1)
 
 
 async def test_a_process_may_serve_no_executor_or_no_web(start: Start, database_url: str) -> None:

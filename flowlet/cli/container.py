@@ -1,0 +1,124 @@
+"""The entrypoint of the container image: it settles what runs, and as whom, and becomes that.
+
+    python -I -m flowlet.cli.container [COMMAND [ARGUMENT...]]
+
+Docker starts a container as root, and makes the folder of a volume as root too. Nothing of Flowlet has to be root: the
+folder is handed to the image's user, and the rights are given up for good before anything else runs. Where the
+container is started as somebody else, as Kubernetes does, there is nothing to give up.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+__all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "default_command", "enter", "give_up_root", "hand_over"]
+
+USER = "flowlet"
+"""Whom it runs as where the container is started as root."""
+DATA_FOLDER = Path("/data")
+"""Where the image keeps SQLite databases: to be a volume."""
+DATABASE_URL = "sqlite:////data/flowlet.db"
+"""The image's own FLOWLET_DATABASE_URL."""
+_DATABASE_FILES = ("*.db", "*.db-journal", "*.db-shm", "*.db-wal")
+_NOT_RUNNABLE, _NOT_FOUND = 126, 127
+"""Exit codes, as of a shell."""
+
+
+def default_command(environment: Mapping[str, str]) -> list[str]:
+    """Return what runs where no command is named: the user's own modules, or the demo.
+
+    The demo has a database of its own, so it runs only where no other one is named: without modules that one is told
+    by ``serve`` what is missing.
+    """
+    if environment.get("FLOWLET_MODULES") or environment.get("FLOWLET_DATABASE_URL", "") not in ("", DATABASE_URL):
+        return ["flowlet", "serve"]
+    return ["flowlet", "demo", "--host", environment.get("FLOWLET_HOST") or "0.0.0.0"]  # noqa: S104  # in a container
+
+
+def hand_over(folder: Path, account: pwd.struct_passwd) -> None:
+    """Make a folder and the database files in it the account's own, where it cannot write them.
+
+    What cannot be changed, as on a volume that is read-only, is told on stderr and left: the database may be elsewhere.
+
+    Raises:
+        PermissionError: If root may not act as the account here.
+    """
+    for path in (folder, *_database_files(folder)):
+        if _may_write(path, account):
+            continue
+        try:
+            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        except OSError as error:
+            cure = f"Give it to the user id {account.pw_uid}, or start the container with --user and its owner's id."
+            click.echo(f"{path} is not writable by {account.pw_name}, and stays so: {error.strerror}. {cure}", err=True)
+
+
+def give_up_root(account: pwd.struct_passwd) -> None:
+    """Become the account, with its groups and nothing of root's, for good.
+
+    Raises:
+        PermissionError: If root may not do so here, as where a container has no capability left.
+    """
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    os.environ["HOME"] = account.pw_dir
+
+
+def enter(arguments: Sequence[str], *, user: str = USER, folder: Path = DATA_FOLDER) -> int:
+    """Become the command, as the user where this is root. Return an exit code if that cannot be."""
+    command = list(arguments) or default_command(os.environ)
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(user)
+        try:
+            hand_over(folder, account)
+            give_up_root(account)
+        except PermissionError:
+            ids = f"{account.pw_uid}:{account.pw_gid}"
+            click.echo(f"Root may not become {user} in this container. Start it with --user {ids}.", err=True)
+            return _NOT_RUNNABLE
+    try:
+        os.execvp(command[0], command)  # noqa: S606  # what was asked for, and no shell in between
+    except FileNotFoundError:
+        click.echo(f"There is no command {command[0]!r} here. Flowlet's own are written as: flowlet doctor", err=True)
+        return _NOT_FOUND
+    except OSError as error:
+        click.echo(f"{command[0]!r} cannot be run: {error.strerror}.", err=True)
+        return _NOT_RUNNABLE
+
+
+def _database_files(folder: Path) -> Iterator[Path]:
+    """Yield the database files in a folder. A link is none: it may lead to what is not to be given away."""
+    for pattern in _DATABASE_FILES:
+        for path in folder.glob(pattern):
+            try:
+                found = path.lstat()
+            except FileNotFoundError:  # a process that still uses the database has removed its journal
+                continue
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                yield path
+
+
+def _may_write(path: Path, account: pwd.struct_passwd) -> bool:
+    """Return whether the account may write to a file or into a folder: asked of the system, as that account."""
+    groups = os.getgroups()
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+if __name__ == "__main__":
+    sys.exit(enter(sys.argv[1:]))

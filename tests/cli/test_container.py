@@ -1,0 +1,205 @@
+"""The container image's entrypoint: what runs, as whom, and with which folder.
+
+Where the tests run as root, so do these processes at first, as in a container, and become ``nobody``. Elsewhere they
+are what a container with ``--user`` is: somebody already, who stays so.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from click.testing import CliRunner
+
+from flowlet.cli import main
+from flowlet.cli.container import DATABASE_URL, default_command
+from tests.house.source import ROOT
+
+Enter = Callable[..., "subprocess.CompletedProcess[str]"]
+
+IS_ROOT = os.geteuid() == 0
+ME = pwd.getpwuid(os.geteuid())
+BECOMES = pwd.getpwnam("nobody") if IS_ROOT else ME
+
+ENTER = """
+import sys
+from pathlib import Path
+from flowlet.cli.container import enter
+sys.exit(enter(sys.argv[2:], user="nobody", folder=Path(sys.argv[1])))
+"""
+NO_WAY_BACK = """
+import os, pwd
+from flowlet.cli.container import give_up_root
+if os.geteuid() == 0:
+    give_up_root(pwd.getpwnam("nobody"))
+try:
+    os.setuid(0)
+except PermissionError:
+    print(os.getresuid(), os.getresgid(), os.getgroups(), os.environ["HOME"])
+"""
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A folder as Docker makes it for a volume: of whom the tests run as, and of nobody else."""
+    folder = Path(tempfile.mkdtemp(prefix="flowlet-data-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def enter(data: Path) -> Enter:
+    """Run the entrypoint in a process of its own, with ``data`` as its folder."""
+
+    def run(*command: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*before, sys.executable, "-c", ENTER, str(data), *command],
+            cwd=ROOT,
+            env={**os.environ, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "flowlet demo --host 0.0.0.0"),
+        ({"FLOWLET_DATABASE_URL": DATABASE_URL, "FLOWLET_HOST": "0.0.0.0"}, "flowlet demo --host 0.0.0.0"),
+        ({"FLOWLET_DATABASE_URL": "", "FLOWLET_MODULES": "", "FLOWLET_HOST": "::"}, "flowlet demo --host ::"),
+        ({"FLOWLET_MODULES": "orders"}, "flowlet serve"),
+        ({"FLOWLET_MODULES": "orders", "FLOWLET_DATABASE_URL": DATABASE_URL}, "flowlet serve"),
+        ({"FLOWLET_DATABASE_URL": "postgresql://db/shop"}, "flowlet serve"),
+    ],
+)
+def test_without_a_command_own_modules_are_served_and_the_demo_where_there_is_nothing_of_ones_own(
+    environment: dict[str, str], expected: str
+) -> None:
+    assert default_command(environment) == expected.split()
+
+
+def test_the_command_gets_its_arguments_and_its_exit_code_is_the_containers(enter: Enter) -> None:
+    done = enter("sh", "-c", 'echo "$0|$1"; exit 7', "a b", "$c")
+
+    assert (done.stdout, done.returncode) == ("a b|$c\n", 7)
+
+
+def test_the_command_is_the_process_that_was_started(data: Path) -> None:
+    command = [sys.executable, "-c", ENTER, str(data), "sh", "-c", "echo $$"]
+
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        shown, _ = process.communicate(timeout=30)
+
+    assert int(shown) == process.pid
+
+
+def test_nothing_runs_as_root_and_the_folder_can_be_written(enter: Enter, data: Path) -> None:
+    done = enter("sh", "-c", 'id -u; id -g; touch "$0/flowlet.db" && echo written', str(data))
+
+    assert done.stdout.split() == [str(BECOMES.pw_uid), str(BECOMES.pw_gid), "written"], done.stderr
+    assert data.stat().st_uid == BECOMES.pw_uid
+
+
+def test_there_is_no_way_back_to_root() -> None:
+    home = "/nowhere" if IS_ROOT else ME.pw_dir
+
+    shown = subprocess.run(
+        [sys.executable, "-c", NO_WAY_BACK],
+        cwd=ROOT,
+        env={**os.environ, "HOME": home},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    groups = os.getgrouplist(BECOMES.pw_name, BECOMES.pw_gid) if IS_ROOT else os.getgroups()
+    assert shown == f"{(BECOMES.pw_uid,) * 3} {(BECOMES.pw_gid,) * 3} {groups} {BECOMES.pw_dir}\n"
+
+
+def test_database_files_are_handed_over_and_nothing_else_is(enter: Enter, data: Path) -> None:
+    names = ("flowlet.db", "flowlet.db-wal", "flowlet.db-shm", "flowlet-demo.db")
+    for name in (*names, "notes.txt", "secret"):
+        (data / name).touch(mode=0o600)
+    (data / "linked.db").symlink_to("notes.txt")
+    (data / "second.db").hardlink_to(data / "secret")
+    (data / "folder.db").mkdir()
+
+    assert enter("true").returncode == 0
+
+    assert {(data / name).stat().st_uid for name in names} == {BECOMES.pw_uid}
+    others = ("notes.txt", "linked.db", "second.db", "folder.db")
+    assert {(data / name).lstat().st_uid for name in others} == {ME.pw_uid}
+
+
+def test_what_can_be_written_already_keeps_its_owner(enter: Enter, data: Path) -> None:
+    data.chmod(0o777)
+    (data / "flowlet.db").touch()
+    (data / "flowlet.db").chmod(0o666)
+
+    assert enter("true").returncode == 0
+
+    assert [path.stat().st_uid for path in (data, data / "flowlet.db")] == [ME.pw_uid, ME.pw_uid]
+
+
+def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(enter: Enter) -> None:
+    powerless = ("setpriv", "--bounding-set=-chown,-setgid,-setuid", "--") if IS_ROOT else ()
+
+    done = enter("echo", "it ran", before=powerless)
+
+    ids = f"{BECOMES.pw_uid}:{BECOMES.pw_gid}"
+    cure = f"Root may not become nobody in this container. Start it with --user {ids}.\n"
+    expected = ("", cure, 126) if IS_ROOT else ("it ran\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("doctor", 127, "There is no command 'doctor' here. Flowlet's own are written as: flowlet doctor\n"),
+        ("/", 126, "'/' cannot be run: Permission denied.\n"),
+    ],
+)
+def test_what_cannot_be_run_is_told_with_the_codes_of_a_shell(
+    enter: Enter, command: str, code: int, message: str
+) -> None:
+    done = enter(command)
+
+    assert (done.returncode, done.stderr) == (code, message)
+
+
+@pytest.fixture
+def handler() -> Iterator[None]:
+    """Put back what SIGTERM does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("pid", "is_handled"), [(1, True), (2, False)])
+def test_the_first_process_of_a_container_hears_sigterm_from_the_start(
+    pid: int, is_handled: bool, handler: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getpid", lambda: pid)
+
+    CliRunner().invoke(main, ["check", "no/such/module.py"])
+
+    found = signal.getsignal(signal.SIGTERM)
+    assert callable(found) is is_handled
+    if callable(found):
+        frame: FrameType | None = None
+        with pytest.raises(SystemExit, match="143"):
+            found(signal.SIGTERM, frame)
