@@ -35,7 +35,7 @@ def routes(probe: Probe) -> list[str]:
 
 
 async def asked(probe: Probe, endpoint: str, role: str | None) -> httpx.Response:
-    """Ask for what there is not, by a parameter that nothing takes: what gets in changes nothing, and begins no stream."""
+    """Ask for what there is not, by a parameter that nothing takes: what gets in changes nothing."""
     method, path = endpoint.split(" ")
     return await probe.client(role).request(method, re.sub(r"\{\w+\}", "0", path), params={"limit": "none"})
 
