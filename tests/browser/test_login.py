@@ -46,6 +46,7 @@ async def test_everything_can_be_done_from_the_keyboard(visitor: Visitor) -> Non
     page = visitor.page
     await visitor.open("/login?next=/docs")
 
+    await expect(page.get_by_label("Username")).to_be_focused()
     await page.keyboard.type("admin")
     await page.keyboard.press("Tab")
     await page.keyboard.type("correct horse")

@@ -35,9 +35,9 @@ def routes(probe: Probe) -> list[str]:
 
 
 async def asked(probe: Probe, endpoint: str, role: str | None) -> httpx.Response:
-    """Ask for what there is not, by a body that nothing takes: what gets in changes nothing."""
+    """Ask for what there is not, by a parameter that nothing takes: what gets in changes nothing."""
     method, path = endpoint.split(" ")
-    return await probe.client(role).request(method, re.sub(r"\{\w+\}", "0", path))
+    return await probe.client(role).request(method, re.sub(r"\{\w+\}", "0", path), params={"limit": "none"})
 
 
 @pytest.mark.parametrize("role", [None, *Role], ids=str)
@@ -69,7 +69,7 @@ async def test_no_answer_and_no_log_tells_a_secret(any_probe: Probe, caplog: pyt
     ]
     for endpoint in endpoints(any_probe):
         method, path = endpoint.split(" ")
-        if method == "GET":
+        if method == "GET" and path != "/api/events":  # which never ends, and has none of this
             answers.append(await admin.get(path.replace("{id}", str(grace.id))))
 
     read = any_probe.services.store.connections.read
