@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from flowlet.client.calls import Answer, Call, nothing, read_as, segment, text
-from flowlet.client.filters import EventFilter, Filter, named
+from flowlet.client.filters import EventFilter, Filter, chosen, named
 from flowlet.client.models import BulkOutcome, BulkPreview, Created, Model, Page, Workflow
 from flowlet.durations import Duration, duration
 
@@ -156,7 +156,7 @@ def move_and_wait(
 
 def search(filters: Filter, **page: Any) -> Call[Page]:
     """Return the request of a page of a search."""
-    body = named({**filters, **page})
+    body = named({**chosen(filters), **page})
     return Call("POST", "/api/workflows/search", read_as(Page), body=body, may_repeat=True)
 
 
@@ -172,7 +172,7 @@ def preview(operation: str, filters: Filter, more: Mapping[str, Any]) -> Call[Bu
 
 def events(filters: EventFilter, *, after: int | None) -> Call[None]:
     """Return the request of a stream of events; ``after`` is the last one that is known."""
-    return Call("GET", "/api/events", nothing, params=_params({**filters, "after": after}), may_repeat=True)
+    return Call("GET", "/api/events", nothing, params=_params({**chosen(filters), "after": after}), may_repeat=True)
 
 
 def picture(name: str, kind: str) -> Call[str]:
@@ -198,7 +198,7 @@ def _bulk(
     may_repeat: bool = False,
     work_seconds: float = 0.0,
 ) -> Call[Result]:
-    body = {"operation": operation, "filter": named(filters), **named(more)}
+    body = {"operation": operation, "filter": named(chosen(filters)), **named(more)}
     path = "/api/workflows/bulk"
     return Call("POST", path, read, body=body, may_repeat=may_repeat, work_seconds=work_seconds)
 

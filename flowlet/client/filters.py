@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from flowlet.instances import ActionKind, Status
 
-__all__ = ["EventFilter", "Filter", "Order", "named", "timestamp"]
+__all__ = ["EventFilter", "Filter", "Order", "chosen", "named", "timestamp"]
 
 Order: TypeAlias = Literal["id", "created", "modified", "next_activation"]
 """What workflows are sorted by; those without a next activation come last in either direction."""
@@ -20,7 +20,7 @@ class Filter(TypedDict, total=False):
     """Which workflows: ``id``, ``external_id`` and ``business_key`` are joined by OR, everything else by AND.
 
     Times are aware, from the first one inclusive to the second one exclusive. What is left out, or None, is no
-    condition.
+    condition; an empty value is refused.
 
     Keys:
         status: One status or several.
@@ -62,6 +62,18 @@ class EventFilter(TypedDict, total=False):
     workflow_type: str | None
     executor_group: str | None
     type: ActionKind | str | Collection[ActionKind | str] | None
+
+
+def chosen(filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return filters that say something: the server takes an empty value as left out, and then means every workflow.
+
+    Raises:
+        ValueError: If a value is an empty text, an empty collection, or 0.
+    """
+    for name, value in filters.items():
+        if value is not None and value is not False and not value:
+            raise ValueError(f"{name}={value!r} chooses nothing. Leave it out, or pass None, to choose whatever it is.")
+    return filters
 
 
 def named(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from flowlet.client import AsyncClient, NotFoundError, RefusedError, UnauthenticatedError
+from flowlet.client import AsyncClient, Filter, NotFoundError, RefusedError, UnauthenticatedError
 from flowlet.clock import VirtualClock
 from flowlet.instances import Status
 from tests.client.script import replies, scripted
@@ -104,6 +104,24 @@ async def test_a_version_that_is_not_expected_is_refused(client: AsyncClient) ->
     with pytest.raises(RefusedError, match="version"):
         await client.set_variables(made.id, {"amount": 3}, expected_version=version)
     assert (await client.get(made.id)).version == changed.version
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{"external_id": ""}, {"status": []}, {"id": 0}, {"state_vars": {}}],
+    ids=["external id", "status", "id", "variables"],
+)
+async def test_a_filter_that_is_empty_chooses_nothing_rather_than_everything(
+    client: AsyncClient, filters: Filter
+) -> None:
+    made = await client.create("Orders", next_activation="1 day")
+
+    with pytest.raises(ValueError, match="chooses nothing"):
+        await client.bulk("cancel", filters)
+    with pytest.raises(ValueError, match="chooses nothing"):
+        await client.search(**filters)
+
+    assert (await client.bulk_preview("cancel", {"status": None})).ids == (made.id,)
 
 
 @pytest.mark.parametrize("descending", [True, False])

@@ -21,8 +21,9 @@ from flowlet.client import (
 from flowlet.clock import VirtualClock
 from flowlet.instances import ActionKind, Status
 from tests.client.script import breaks, playing, problem, replies, scripted, stays_silent, stream
-from tests.client.served import connected
+from tests.client.served import Shop, connected
 from tests.engine.running import seen
+from tests.store.proxy import proxied
 
 FIRST = b"retry: 2000\n\n"
 BEAT = b": still here\n\n"
@@ -231,6 +232,26 @@ async def test_who_is_cancelled_may_wait_again() -> None:
         (event,) = await taken(events, 1)
 
     assert (event.id, server.asked[1].headers["last-event-id"]) == (2, "1")
+
+
+async def test_no_event_of_the_application_is_missed_behind_a_firewall_that_drops_everything(
+    shop: Shop, kind: str
+) -> None:
+    orders = shop.client(kind)
+    async with proxied(shop.url) as (proxy, url), orders:
+        key = shop.office.probe.keys["viewer"]
+        follower = connected(kind, url, key=key, clock=VirtualClock())
+        async with follower, follower.events(after=0, type="CREATED", silence="300ms") as events:
+            made = [(await orders.create("Orders", next_activation="1 day")).id]
+            found = {(await seen(anext(events))).workflow_id}
+
+            for _ in range(3):
+                proxy.fall_silent()
+                made += [(await orders.create("Orders", next_activation="1 day")).id for _ in range(2)]
+                while found != set(made):
+                    found.add((await seen(anext(events))).workflow_id)
+
+    assert found == set(made)
 
 
 async def begun(events: AsyncEvents) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from flowlet.client import AsyncClient, NotFoundError, UnauthenticatedError, Wor
 from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
 from tests.client.served import Shop
+from tests.engine.running import seen
 from tests.web.api.office import WAIT_SECONDS
 from tests.web.api.test_doors import endpoints
 
@@ -26,6 +28,7 @@ async def test_everything_that_the_api_can_do(any_shop: Shop, kind: str) -> None
         await answer_and_move(client)
         await hold_and_go_on(client)
         await operate_on_many(client)
+        await follow(client)
         await administer(client, any_shop, kind)
 
     assert any_shop.asked == set(endpoints(any_shop.office.probe)) - LEFT_OUT
@@ -143,6 +146,23 @@ async def operate_on_many(client: AsyncClient) -> None:
     assert [refusal.problem["type"] for refusal in rest.refused] == ["/problems/refused"] * 3
     walked = [workflow.id async for workflow in client.search_all(business_key="many", page_size=2)]
     assert walked == many[::-1]
+
+
+async def follow(client: AsyncClient) -> None:
+    """Follow what happens, from the beginning, from there on, and from now on."""
+    async with client.events(workflow_type="Orders", type=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
+        first = await seen(anext(events))
+        second = await seen(anext(events))
+    assert (first.external_id, first.type, first.status) == ("order-1", ActionKind.CREATED, Status.FINISHED)
+    async with client.events(workflow_type="Orders", type=["CREATED", "CANCELLED"], after=events.last_id) as events:
+        assert (await seen(anext(events))).id > second.id
+
+    async with client.events(business_key="news", type="CREATED") as events:
+        waiting = asyncio.create_task(anext(events))
+        while not waiting.done():  # it may begin to follow after the first of them
+            made = await client.create("Orders", business_key="news", next_activation="1 day")
+        event = await waiting
+    assert (event.workflow_id <= made.id, event.username) == (True, "ada")
 
 
 async def administer(client: AsyncClient, shop: Shop, kind: str) -> None:

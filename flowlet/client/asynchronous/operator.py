@@ -160,6 +160,7 @@ class AsyncOperator(AsyncReader):
 
         Raises:
             FaultyError: If something cannot be looked for, or does not go with the operation.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
         return await self._transport.send(endpoints.bulk(operation, filters, more))
@@ -174,5 +175,6 @@ class AsyncOperator(AsyncReader):
 
         Raises:
             FaultyError: If something cannot be looked for, or does not go with the operation.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         return await self._transport.send(endpoints.preview(operation, filters, {"state": state}))

@@ -48,9 +48,9 @@ class AsyncReader:
         """
         if endpoints.is_named_by(external_id):
             return await self._transport.send(look(f"/api/workflowByExternalId/{segment(external_id)}", Workflow))
-        # In an address it would be taken for an id, or for a path.
-        page = await self.search(external_id=external_id)
-        found = [workflow for workflow in page.workflows if workflow.external_id == external_id]
+        # In an address it would be taken for an id, or for a path; an empty one names nothing.
+        page = await self.search(external_id=external_id) if external_id else None
+        found = [workflow for workflow in page.workflows if workflow.external_id == external_id] if page else []
         if not found:
             raise not_found(f"no workflow has the external id {external_id!r}")
         return found[0]
@@ -77,7 +77,7 @@ class AsyncReader:
 
         Raises:
             FaultyError: If something cannot be looked for; each is listed by its field.
-            ValueError: If a moment has no time zone.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         page = {"order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "cursor": cursor}
         return await self._transport.send(endpoints.search(filters, **page))
@@ -102,7 +102,7 @@ class AsyncReader:
 
         Raises:
             FaultyError: If something cannot be looked for; each is listed by its field.
-            ValueError: If a moment has no time zone.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         cursor: str | None = None
         while True:
@@ -156,6 +156,7 @@ class AsyncReader:
 
         Raises:
             DurationError: If ``silence`` is not a length of time.
+            ValueError: If a filter is empty.
         """
         call = endpoints.events(filters, after=after)
         seconds = duration(silence) / timedelta(seconds=1)

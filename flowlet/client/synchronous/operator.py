@@ -161,6 +161,7 @@ class Operator(Reader):
 
         Raises:
             FaultyError: If something cannot be looked for, or does not go with the operation.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
         return self._transport.send(endpoints.bulk(operation, filters, more))
@@ -175,5 +176,6 @@ class Operator(Reader):
 
         Raises:
             FaultyError: If something cannot be looked for, or does not go with the operation.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         return self._transport.send(endpoints.preview(operation, filters, {"state": state}))

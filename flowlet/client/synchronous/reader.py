@@ -49,9 +49,9 @@ class Reader:
         """
         if endpoints.is_named_by(external_id):
             return self._transport.send(look(f"/api/workflowByExternalId/{segment(external_id)}", Workflow))
-        # In an address it would be taken for an id, or for a path.
-        page = self.search(external_id=external_id)
-        found = [workflow for workflow in page.workflows if workflow.external_id == external_id]
+        # In an address it would be taken for an id, or for a path; an empty one names nothing.
+        page = self.search(external_id=external_id) if external_id else None
+        found = [workflow for workflow in page.workflows if workflow.external_id == external_id] if page else []
         if not found:
             raise not_found(f"no workflow has the external id {external_id!r}")
         return found[0]
@@ -78,7 +78,7 @@ class Reader:
 
         Raises:
             FaultyError: If something cannot be looked for; each is listed by its field.
-            ValueError: If a moment has no time zone.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         page = {"order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "cursor": cursor}
         return self._transport.send(endpoints.search(filters, **page))
@@ -103,7 +103,7 @@ class Reader:
 
         Raises:
             FaultyError: If something cannot be looked for; each is listed by its field.
-            ValueError: If a moment has no time zone.
+            ValueError: If a moment has no time zone, or a filter is empty.
         """
         cursor: str | None = None
         while True:
@@ -152,6 +152,7 @@ class Reader:
 
         Raises:
             DurationError: If ``silence`` is not a length of time.
+            ValueError: If a filter is empty.
         """
         call = endpoints.events(filters, after=after)
         seconds = duration(silence) / timedelta(seconds=1)
