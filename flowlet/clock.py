@@ -80,8 +80,8 @@ class StoreClock:
         await asyncio.sleep(seconds)
 
     def block(self, seconds: float) -> None:
-        """Let the calling thread wait for the given number of seconds."""
-        time.sleep(seconds)
+        """Let the calling thread wait for the given number of seconds; one below zero is no wait, as for ``sleep``."""
+        time.sleep(max(0.0, seconds))
 
 
 class VirtualClock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -123,9 +124,11 @@ def hang_up(response: httpx.Response) -> None:
     """Let whoever reads an answer see its end at once, in whatever task or thread."""
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream is not None else None
-    if connection is not None:
-        with contextlib.suppress(OSError):  # it has ended by itself
-            connection.shutdown(socket.SHUT_RDWR)
+    if connection is None:
+        return
+    # By a second descriptor, because uvloop's sockets refuse to be shut down. One that has ended by itself is no error.
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 def _checked_url(url: str) -> str:

@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httpx
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-from quart import Quart, request
+from quart import request
 
 from flowlet.client import AsyncClient, Client
 from flowlet.web.openapi import template
-from flowlet.web.serving import address, listen
-from tests.engine.running import seen
 from tests.web.api.office import Office, opened_office
+from tests.web.served import served
 
 __all__ = ["KINDS", "Shop", "connected", "opened_shop"]
 
@@ -110,25 +107,8 @@ async def opened_shop(database_url: str, *, executes: bool) -> AsyncIterator[Sho
             if request.url_rule is not None:
                 asked.add(f"{request.method} {template(request.url_rule.rule)}")
 
-        async with served(app) as url:
-            yield Shop(office, url, asked)
-
-
-@asynccontextmanager
-async def served(app: Quart) -> AsyncIterator[str]:
-    """Serve an application, and give its address."""
-    listener = listen("127.0.0.1", 0)
-    config = Config()
-    url = address(listener)
-    config.bind = [f"fd://{listener.detach()}"]
-    config.errorlog = None
-    stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
-    try:
-        yield url
-    finally:
-        stop.set()
-        await seen(serving)
+        async with served(app) as http:
+            yield Shop(office, str(http.base_url), asked)
 
 
 def _in_thread(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import uvloop
 
 from flowlet.client import (
     AnswerError,
@@ -189,6 +190,22 @@ async def test_closing_the_stream_ends_a_wait_for_an_event(kind: str) -> None:
 
         assert await seen(waiting) is None
         assert await anext(events, None) is None
+
+
+async def test_closing_the_stream_ends_a_wait_on_any_event_loop() -> None:
+    async def follow(url: str) -> Event | None:
+        async with connected("asynchronous", url) as client:
+            events = client.events()
+            await taken(events, 1)
+            waiting = asyncio.create_task(anext(events, None))
+            await begun(events)
+            await events.aclose()
+            return await seen(waiting)  # type: ignore[no-any-return]  # what it waits for
+
+    async with scripted(stream(told(1), ends=False)) as server:
+        left = await asyncio.to_thread(lambda: uvloop.run(follow(server.url)))
+
+    assert left is None
 
 
 async def test_closing_the_client_ends_its_streams(kind: str) -> None:

@@ -11,12 +11,15 @@ from flowlet.client import AsyncClient, NotFoundError, UnauthenticatedError, Wor
 from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
 from tests.client.served import Shop
+from tests.docs.pages import rows
 from tests.engine.running import seen
 from tests.web.api.office import WAIT_SECONDS
 from tests.web.api.test_doors import endpoints
 
-LEFT_OUT = {"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"}
-"""What others than programs ask for: load balancers, Prometheus, generators of clients."""
+CLIENT = "docs/reference/client.md"
+TABLES = ("Methods", "`client.users`", "`client.keys`")
+LEFT_OUT = {names[0] for names, _ in rows(CLIENT, "Left out")}
+DOCUMENTED = {cells[1].strip("`") for table in TABLES for _, cells in rows(CLIENT, table)} - {""}
 
 FAR = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -31,7 +34,7 @@ async def test_everything_that_the_api_can_do(any_shop: Shop, kind: str) -> None
         await follow(client)
         await administer(client, any_shop, kind)
 
-    assert any_shop.asked == set(endpoints(any_shop.office.probe)) - LEFT_OUT
+    assert any_shop.asked == DOCUMENTED == set(endpoints(any_shop.office.probe)) - LEFT_OUT
 
 
 async def look_up(client: AsyncClient) -> None:
