@@ -38,12 +38,6 @@ class Script:
     url: str
     plays: list[Play]
     asked: list[Asked] = field(default_factory=list)
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    def hang_up(self) -> None:
-        """Close every connection."""
-        for writer in self.writers:
-            writer.close()
 
 
 def replies(
@@ -97,7 +91,6 @@ async def scripted(*plays: Play) -> AsyncIterator[Script]:
     answers: set[asyncio.Task[None]] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        script.writers.add(writer)
         with contextlib.suppress(ConnectionError):
             script.asked.append(await _request(reader))
             await script.plays.pop(0)(reader, writer)

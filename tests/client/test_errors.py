@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from datetime import datetime
 from typing import Any
@@ -85,7 +86,7 @@ async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
 
 
 async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(shop: Shop, kind: str) -> None:
-    async with shop.client(kind, timeout="200ms") as client:
+    async with shop.client(kind, timeout="200ms", retries=0) as client:
         with pytest.raises(TimeoutError) as caught:
             await client.create_and_wait("Orders", state_vars={"way": "review"}, wait_seconds=0.5)
 
@@ -119,16 +120,20 @@ async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: 
 
 
 @pytest.mark.parametrize(
-    "told",
+    ("told", "errors", "permitted"),
     [
-        {"errors": [1, {}, {"field": "a"}, {"field": "a", "message": "twice"}], "permitted": [1, None]},
-        {"errors": "x", "permitted": {}, "type": None, "detail": None, "title": 1},
+        ({"errors": [1, {}, {"field": "a"}, {"field": "a", "message": "x"}]}, {"": "", "a": "; x"}, ()),
+        ({"errors": "x", "permitted": [1, None], "type": None, "detail": None, "title": 1}, {}, ("1", "None")),
     ],
 )
-async def test_a_problem_that_makes_no_sense_is_still_an_error(told: dict[str, Any]) -> None:
+async def test_a_problem_that_makes_no_sense_is_still_an_error(
+    told: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
+) -> None:
     async with playing("asynchronous", problem("refused", 409, **told)) as (_, client):
-        with pytest.raises(RefusedError):
+        with pytest.raises(RefusedError) as caught:
             await client.me()
+
+    assert (caught.value.problem.errors, caught.value.permitted) == (errors, permitted)
 
 
 async def test_a_fault_of_the_server_names_its_problem() -> None:
@@ -189,9 +194,12 @@ async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(shop: Sh
     assert shop.asked == set()
 
 
-async def test_a_number_that_is_none_is_refused_and_never_becomes_null(client: AsyncClient) -> None:
-    with pytest.raises(FaultyError):
-        await client.create("Orders", state_vars={"amount": float("nan")})
+async def test_a_number_that_is_none_never_becomes_null() -> None:
+    async with playing("asynchronous", problem("faulty", 400)) as (server, client):
+        with pytest.raises(FaultyError):
+            await client.create("Orders", state_vars={"amount": float("nan")})
+
+    assert math.isnan(server.asked[0].body["stateVars"]["amount"])
 
 
 def _source(module: Any) -> str:

@@ -21,7 +21,7 @@ from flowlet.client import (
 )
 from flowlet.clock import VirtualClock
 from flowlet.instances import ActionKind, Status
-from tests.client.script import breaks, playing, problem, replies, scripted, stays_silent, stream
+from tests.client.script import breaks, playing, problem, replies, scripted, stream
 from tests.client.served import Shop, connected
 from tests.engine.running import seen
 from tests.store.proxy import proxied
@@ -137,6 +137,15 @@ async def test_an_outage_may_last(kind: str) -> None:
     assert clock.now() - VirtualClock().now() < 31 * 30_000_000
 
 
+async def test_after_each_event_the_delays_begin_anew(kind: str) -> None:
+    clock = VirtualClock()
+    plays = [stream(told(id)) for id in range(1, 21)]
+    async with playing(kind, *plays, clock=clock) as (_, client), client.events() as events:
+        await taken(events, 20)
+
+    assert clock.now() - VirtualClock().now() <= 19 * 2_000_000
+
+
 async def test_who_never_was_connected_is_told_so_in_the_end(kind: str) -> None:
     plays = [problem("unavailable", 503)] * 3
     async with playing(kind, *plays, clock=VirtualClock(), retries=2) as (_, client):
@@ -224,15 +233,20 @@ async def test_closing_the_client_ends_its_streams(kind: str) -> None:
 
 
 async def test_a_stream_that_is_closed_while_it_connects_ends(kind: str) -> None:
-    clock = VirtualClock()
-    async with playing(kind, stream(told(1)), stays_silent, clock=clock) as (server, client):
+    is_closed = asyncio.Event()
+
+    async def answers_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await is_closed.wait()
+        await stream(FIRST, ends=False)(reader, writer)
+
+    async with playing(kind, stream(told(1)), answers_late, clock=VirtualClock()) as (server, client):
         events = client.events()
         await taken(events, 1)
         waiting = asyncio.create_task(anext(events, None))
         while len(server.asked) < 2:
-            await clock.sleep(0)
+            await VirtualClock().sleep(0)
         await events.aclose()
-        server.hang_up()
+        is_closed.set()
 
         assert await seen(waiting) is None
 

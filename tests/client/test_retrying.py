@@ -77,6 +77,7 @@ async def test_a_create_that_is_repeated_names_the_same_external_id(kind: str) -
 
     first, second = (asked.body["externalId"] for asked in server.asked)
     assert first == second
+    assert len(first) == 36
     assert created.is_new, "what the client has named itself nobody else can have made"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowlet.client.errors import AnswerError
@@ -28,13 +28,15 @@ def pieces(draw: st.DrawFn) -> list[bytes]:
 
 
 @given(pieces())
+@example([b"data: a\r", b"\ndata: b\r\n\r", b"\n"])
 def test_the_pieces_in_which_a_stream_comes_make_no_difference(chunks: list[bytes]) -> None:
-    whole, parts = EventStream(), EventStream()
+    whole, text = EventStream(), b"".join(chunks)
+    found = whole.feed(text)
 
-    found = whole.feed(b"".join(chunks))
-
-    assert [message for chunk in chunks for message in parts.feed(chunk)] == found
-    assert (parts.last_id, parts.retry_ms) == (whole.last_id, whole.retry_ms)
+    for pieces in (chunks, [bytes([byte]) for byte in text]):
+        stream = EventStream()
+        assert [message for piece in pieces for message in stream.feed(piece)] == found
+        assert (stream.last_id, stream.retry_ms) == (whole.last_id, whole.retry_ms)
 
 
 @given(st.lists(VALUES.filter(lambda value: not value.startswith(b"\xef\xbb\xbf")), min_size=1), pieces())

@@ -48,12 +48,11 @@ class AsyncReader:
         """
         if endpoints.is_named_by(external_id):
             return await self._transport.send(look(f"/api/workflowByExternalId/{segment(external_id)}", Workflow))
-        # In an address it would be taken for an id, or for a path; an empty one names nothing.
-        page = await self.search(external_id=external_id) if external_id else None
-        found = [workflow for workflow in page.workflows if workflow.external_id == external_id] if page else []
-        if not found:
+        # In an address it would be taken for an id, or for a path. An empty one would be taken for any.
+        page = await self.search(external_id=external_id, limit=1) if external_id else None
+        if page is None or not page.workflows:
             raise not_found(f"no workflow has the external id {external_id!r}")
-        return found[0]
+        return page.workflows[0]
 
     async def search(
         self,
