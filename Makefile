@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format constraints clean databases browser newman
+.PHONY: help demo test lint format client constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev ## Check format, style and types.
 format: $(VENV)/.dev ## Put the source into shape.
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+client: $(VENV)/.dev ## Make the synchronous client of the asynchronous one.
+	@$(BIN)/python .ci/unasync.py
 
 constraints: ## Pin the newest versions that pyproject.toml allows.
 	@rm -rf $(VENV)

@@ -48,6 +48,10 @@ class Clock(Protocol):
         """Wait for the given number of seconds."""
         ...
 
+    def block(self, seconds: float) -> None:
+        """Let the calling thread wait for the given number of seconds; never one with an event loop."""
+        ...
+
 
 class StoreClock:
     """The database server's time, carried on by this machine's monotonic clock between two readings.
@@ -74,6 +78,10 @@ class StoreClock:
     async def sleep(self, seconds: float) -> None:
         """Wait for the given number of seconds."""
         await asyncio.sleep(seconds)
+
+    def block(self, seconds: float) -> None:
+        """Let the calling thread wait for the given number of seconds; one below zero is no wait, as for ``sleep``."""
+        time.sleep(max(0.0, seconds))
 
 
 class VirtualClock:
@@ -105,5 +113,9 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Move time forward instead of waiting; a number below zero is no wait, as for asyncio."""
-        self.advance(max(0, round(seconds * SECOND)))
+        self.block(seconds)
         await asyncio.sleep(0)
+
+    def block(self, seconds: float) -> None:
+        """Move time forward instead of waiting, as ``sleep`` does."""
+        self.advance(max(0, round(seconds * SECOND)))

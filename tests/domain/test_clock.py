@@ -109,6 +109,27 @@ async def test_to_sleep_in_virtual_time_moves_it() -> None:
     assert clock.now() - now == 1.5 * SECOND
 
 
+def test_to_block_in_virtual_time_moves_it() -> None:
+    clock = VirtualClock()
+    now = clock.now()
+
+    clock.block(1.5)
+    clock.block(-1)
+
+    assert clock.now() - now == 1.5 * SECOND
+
+
+def test_a_thread_waits_no_longer_than_it_is_told() -> None:
+    clock = StoreClock()
+    begun = clock.elapsed()
+
+    clock.block(0.01)
+    waited = clock.elapsed() - begun
+    clock.block(-HOUR)
+
+    assert waited >= 0.01
+
+
 async def test_to_sleep_until_a_time_that_has_passed_moves_nothing() -> None:
     clock = VirtualClock()
     now = clock.now()

@@ -1,0 +1,148 @@
+"""The server as the client knows it: where it is, how it is asked, and what its silence or its answer means."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from datetime import timedelta
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from flowlet.client.calls import Answer, Call
+from flowlet.client.errors import AnswerError, UnreachableError, error_of
+from flowlet.durations import Duration, duration
+from flowlet.errors import SettingsError
+
+__all__ = ["Service", "check_stream", "hang_up", "unreachable"]
+
+Result = TypeVar("Result")
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+class Service:
+    """A server.
+
+    Args:
+        url: Its address, as "http://127.0.0.1:8080"; with a path, where a proxy has it under one.
+        key: An API key; None where the HTTP client brings its own authentication.
+        timeout: How long it may take to answer.
+
+    Raises:
+        SettingsError: If the address or the key cannot be used; the key is not shown.
+        DurationError: If ``timeout`` is not a length of time.
+    """
+
+    def __init__(self, url: str, *, key: str | None, timeout: Duration) -> None:
+        self.url = _checked_url(url)
+        self.timeout_seconds = duration(timeout) / timedelta(seconds=1)
+        self._headers = {"Accept": "application/json, application/problem+json"}
+        if key is not None:
+            self._headers["X-API-Key"] = _checked_key(key)
+
+    def request(self, call: Call[Any], *, elapsed: float = 0.0) -> dict[str, Any]:
+        """Return what httpx builds a request from.
+
+        Raises:
+            TypeError: If a value of the body has no form in JSON.
+        """
+        content = call.content(elapsed)
+        body = {} if content is None else {"Content-Type": "application/json"}
+        return {
+            "method": call.method,
+            "url": self.url + call.path,
+            "params": list(call.params) or None,
+            "content": content,
+            "headers": {**self._headers, **body},
+            "timeout": httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + call.longer_seconds),
+        }
+
+    def stream_request(self, call: Call[Any], *, last_id: str, silence_seconds: float) -> dict[str, Any]:
+        """Return what httpx builds the request of a stream from, which goes on behind ``last_id``."""
+        resumed = {"Last-Event-ID": last_id} if last_id else {}
+        return {
+            **self.request(call),
+            "headers": {**self._headers, **resumed, "Accept": "text/event-stream", "Cache-Control": "no-store"},
+            "timeout": httpx.Timeout(self.timeout_seconds, read=silence_seconds),
+        }
+
+    def result(self, call: Call[Result], response: httpx.Response) -> Result:
+        """Return what an answer comes to that has been read.
+
+        Raises:
+            ApiError: If it is an error; by its type one of the errors below that.
+            AnswerError: If it is not what this endpoint answers, or leads elsewhere.
+        """
+        _check(call, response)
+        return call.result(Answer(response.status_code, response.headers, response.content))
+
+
+def _check(call: Call[Any], response: httpx.Response) -> None:
+    """Raise what an answer means that is no success.
+
+    Raises:
+        ApiError: If it is an error; by its type one of the errors below that.
+        AnswerError: If it leads elsewhere.
+    """
+    if response.status_code >= 400:
+        raise error_of(response.status_code, response.headers, response.content, asked=call.asked)
+    if not response.is_success:
+        target = response.headers.get("location", "nowhere")
+        raise AnswerError(
+            f"{call.asked} was answered with {response.status_code}, which leads to {target!r}. Keys are sent to no "
+            "other place than the one that is named: name the address that answers itself."
+        )
+
+
+def check_stream(call: Call[Any], response: httpx.Response) -> None:
+    """Raise what an answer means that is no stream of events.
+
+    Raises:
+        ApiError: If it is an error; by its type one of the errors below that.
+        AnswerError: If it is something else.
+    """
+    _check(call, response)
+    kind = response.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "text/event-stream":
+        raise AnswerError(
+            f"{call.asked} was answered with {kind or 'no content type'}, and not with a stream of events."
+        )
+
+
+def unreachable(call: Call[Any], error: httpx.RequestError) -> UnreachableError:
+    """Return what it means that no answer came."""
+    was_sent = not isinstance(error, _NEVER_SENT)
+    silence = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "gave no answer"
+    cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    advice = " What it asks for may have been done." if was_sent and not call.may_repeat else ""
+    return UnreachableError(f"{call.asked}: the server {silence} ({cause}).{advice}", was_sent=was_sent)
+
+
+def hang_up(response: httpx.Response) -> None:
+    """Let whoever reads an answer see its end at once, in whatever task or thread."""
+    stream = response.extensions.get("network_stream")
+    connection = stream.get_extra_info("socket") if stream is not None else None
+    if connection is None:
+        return
+    # By a second descriptor, because uvloop's sockets refuse to be shut down. One that has ended by itself is no error.
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or parts.query or parts.fragment:
+        raise SettingsError(f"{url!r} is no address of a server. Write it as 'http://127.0.0.1:8080'.")
+    return url.rstrip("/")
+
+
+def _checked_key(key: str) -> str:
+    if not key.strip() or not key.isascii() or not key.isprintable():
+        raise SettingsError("the API key is empty, or has characters that no key has. One is made by: flowlet key add")
+    return key.strip()

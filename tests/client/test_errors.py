@@ -1,0 +1,206 @@
+"""What the client raises: one tree, with all that the server told."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from flowlet import errors as domain
+from flowlet.client import (
+    AnswerError,
+    ApiError,
+    AsyncClient,
+    ClientError,
+    FaultyError,
+    ForbiddenError,
+    NotFoundError,
+    RefusedError,
+    TooManyRequestsError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnexpectedError,
+    WaitTimeoutError,
+    errors,
+)
+from flowlet.errors import FlowletError, SettingsError
+from flowlet.web import problems
+from tests.client.script import playing, problem, replies
+from tests.client.served import Shop, connected
+from tests.web.api.office import WAIT_SECONDS
+
+CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+HTML = "<html>" + "gateway " * 100
+
+
+def test_the_drawn_tree_is_the_real_one() -> None:
+    drawn = re.findall(r"^( *)[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
+
+    found = {name: ApiError if indent else ClientError for indent, name in drawn}
+
+    assert found == {error.__name__: error.__bases__[0] for error in CLASSES if error is not ClientError}
+
+
+def test_an_error_of_the_same_name_is_the_same_error() -> None:
+    shared = {error.__name__ for error in CLASSES if hasattr(domain, error.__name__)}
+
+    assert shared == {"NotFoundError", "RefusedError", "WaitTimeoutError"}
+    assert all(issubclass(getattr(errors, name), getattr(domain, name)) for name in shared)
+
+
+def test_every_type_of_problem_that_means_more_than_its_status_has_an_error() -> None:
+    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _source(problems))) | set(problems._NAMES.values())
+
+    assert told - set(errors._BY_NAME) == {"method-not-allowed", "body-timeout"}
+
+
+async def test_what_a_client_asks_in_vain_is_told(shop: Shop, client: AsyncClient) -> None:
+    async with shop.client("asynchronous", role="viewer") as viewer, connected("asynchronous", shop.url) as stranger:
+        with pytest.raises(UnauthenticatedError, match="GET /api/me: Send an API key"):
+            await stranger.me()
+        with pytest.raises(ForbiddenError, match="This needs the role operator, and ada has the role viewer"):
+            await viewer.pause(1)
+    with pytest.raises(NotFoundError, match="no workflow has the id 4711") as missing:
+        await client.get(4711)
+    with pytest.raises(NotFoundError, match="Did you mean 'Orders'?"):
+        await client.definition("Order")
+    with pytest.raises(FaultyError, match="stateVars.amount: ") as faulty:
+        await client.create("Orders", state_vars={"amount": "many"})
+
+    assert (missing.value.status, missing.value.problem.type) == (404, "/problems/not-found")
+    assert set(faulty.value.errors) == {"stateVars.amount"}
+
+
+async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
+    ended = await client.create_and_wait("Orders", wait_seconds=WAIT_SECONDS)
+
+    with pytest.raises(domain.RefusedError) as caught:
+        await client.answer(ended.id, "charge")
+
+    assert isinstance(caught.value, RefusedError)
+    assert caught.value.permitted == tuple((await client.permitted(ended.id)).operations)
+
+
+async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(shop: Shop, kind: str) -> None:
+    async with shop.client(kind, timeout="200ms", retries=0) as client:
+        with pytest.raises(TimeoutError) as caught:
+            await client.create_and_wait("Orders", state_vars={"way": "review"}, wait_seconds=0.5)
+
+    error = caught.value
+    assert isinstance(error, WaitTimeoutError)
+    assert error.workflow is not None
+    assert (error.workflow.id, error.workflow.state, error.instance) == (error.workflow_id, "review", error.workflow)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind_of_error"),
+    [
+        (400, FaultyError),
+        (401, UnauthenticatedError),
+        (404, NotFoundError),
+        (409, RefusedError),
+        (418, ApiError),
+        (429, TooManyRequestsError),
+        (500, UnexpectedError),
+        (502, UnavailableError),
+        (504, UnavailableError),
+    ],
+)
+async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: type[ApiError]) -> None:
+    async with playing("asynchronous", replies(status, HTML, kind="text/html"), retries=0) as (_, client):
+        with pytest.raises(ApiError, match="with no problem of Flowlet's: '<html>gateway") as caught:
+            await client.me()
+
+    assert (type(caught.value), caught.value.problem.type) == (kind_of_error, "about:blank")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("told", "errors", "permitted"),
+    [
+        ({"errors": [1, {}, {"field": "a"}, {"field": "a", "message": "x"}]}, {"": "", "a": "; x"}, ()),
+        ({"errors": "x", "permitted": [1, None], "type": None, "detail": None, "title": 1}, {}, ("1", "None")),
+    ],
+)
+async def test_a_problem_that_makes_no_sense_is_still_an_error(
+    told: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
+) -> None:
+    async with playing("asynchronous", problem("refused", 409, **told)) as (_, client):
+        with pytest.raises(RefusedError) as caught:
+            await client.me()
+
+    assert (caught.value.problem.errors, caught.value.permitted) == (errors, permitted)
+
+
+async def test_a_fault_of_the_server_names_its_problem() -> None:
+    async with playing("asynchronous", problem("unexpected", 500, id="4f2a")) as (_, client):
+        with pytest.raises(UnexpectedError) as caught:
+            await client.me()
+
+    assert caught.value.problem.more == {"id": "4f2a"}
+
+
+@pytest.mark.parametrize("body", ["<html>", "{", "[]", '{"id": "one", "secret": "x"}', ""])
+async def test_what_is_no_flowlet_is_told(kind: str, body: str) -> None:
+    async with playing(kind, replies(200, body)) as (_, client):
+        with pytest.raises(AnswerError, match="GET /api/me was answered with 200 and application/json") as caught:
+            await client.me()
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_redirection_is_not_followed_with_the_key(kind: str) -> None:
+    elsewhere = replies(307, "", headers={"Location": "http://elsewhere.invalid/api/me"})
+    async with playing(kind, elsewhere, key="secret") as (_, client):
+        with pytest.raises(AnswerError, match="leads to 'http://elsewhere.invalid/api/me'"):
+            await client.me()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8080", "ftp://a", "http://", "http://a:x", "http://a/?b", "http://[", "http://a#b"]
+)
+def test_an_address_that_is_none_is_told(url: str) -> None:
+    with pytest.raises(SettingsError, match="is no address of a server"):
+        AsyncClient(url)
+
+
+@pytest.mark.parametrize("key", ["", " ", "ключ", "a\nb"])
+def test_a_key_that_can_be_none_is_told_and_not_shown(key: str) -> None:
+    with pytest.raises(SettingsError, match="the API key") as caught:
+        AsyncClient("http://127.0.0.1:8080", key=key)
+
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_the_number_of_retries_is_bounded() -> None:
+    with pytest.raises(SettingsError, match="retries=101 is not between 0 and 100"):
+        AsyncClient("http://127.0.0.1:8080", retries=101)
+
+
+async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(shop: Shop, client: AsyncClient) -> None:
+    shop.asked.clear()
+
+    with pytest.raises(TypeError, match="POST /api/workflows: the body cannot be written as JSON"):
+        await client.create("Orders", state_vars={"amount": object()})
+    with pytest.raises(ValueError, match="has no time zone"):
+        await client.search(created_from=datetime(2030, 1, 1))
+    with pytest.raises(FlowletError, match="is not a length of time"):
+        await client.create("Orders", next_activation="soon")
+
+    assert shop.asked == set()
+
+
+async def test_a_number_that_is_none_never_becomes_null() -> None:
+    async with playing("asynchronous", problem("faulty", 400)) as (server, client):
+        with pytest.raises(FaultyError):
+            await client.create("Orders", state_vars={"amount": float("nan")})
+
+    assert math.isnan(server.asked[0].body["stateVars"]["amount"])
+
+
+def _source(module: Any) -> str:
+    return inspect.getsource(module)
