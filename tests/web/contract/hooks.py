@@ -1,7 +1,7 @@
 """What schemathesis has to know beyond the description: loaded by its process, not by pytest.
 
-Two kinds of things only. What no JSON schema can say: texts with a ``format`` of Flowlet's own, a cursor, how large an
-integer inside a free value may be. And what would end the run: waits of an hour, and the end of the key that it asks with.
+What no JSON schema can say: texts with a ``format`` of Flowlet's own, a cursor, how large an integer inside of free
+values may be. And what would end the run: waits of an hour, and the end of the key that it asks with. Nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ LARGEST = 2**63 - 1
 
 WORKFLOWS = ("/api/workflows/{", "/api/actions/", "/api/workflowByExternalId/")
 WAYS = cycle([None, {"way": "sign"}, None, {"way": "wait"}, None, {"way": "fail"}])
+"""Every other request about an instance is about a new one, which comes to wait, to rest, or to be tried again."""
 
 NAMES = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=20)
 LENGTHS = st.builds("{}{}".format, st.integers(1, 99), st.sampled_from([" minutes", "h", "d", " weeks"]))
@@ -43,14 +44,15 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         case.body = bounded(case.body)
     if case.path.startswith(WORKFLOWS) and (variables := next(WAYS)):
         ((name, _),) = case.path_parameters.items()
-        case.path_parameters[name] = created(variables)
+        has_model = not case.path.endswith("/statevars")
+        case.path_parameters[name] = created("Purchases", variables) if has_model else created("Notes", {})
     if case.path == "/api/workflows/bulk" and isinstance(case.body, dict) and isinstance(case.body.get("filter"), dict):
         case.body["filter"]["workflowType"] = "Parcels"
 
 
-def created(variables: dict[str, str]) -> str:
+def created(workflow: str, variables: dict[str, str]) -> str:
     """Return the id of a new instance: else nearly all requests would be about none, or about one that has ended."""
-    body = {"workflowType": "Purchases", "stateVars": variables}
+    body: Any = {"workflowType": workflow, "stateVars": variables}
     answer = requests.post(f"{URL}/api/workflows", json=body, headers={"X-API-Key": KEY}, timeout=10)
     return str(answer.json()["id"])
 
