@@ -200,7 +200,7 @@ KeyName = Annotated[str, AfterValidator(_told(partial(checked_name, what="an API
 
 Password = Annotated[
     SecretStr,
-    AfterValidator(_password),
+    AfterValidator(_told(_password)),
     _schema(
         "string",
         is_optional=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from quart import Blueprint, Response
 
 from flowlet.roles import Role
@@ -27,8 +27,6 @@ class Page(Body):
     Attributes:
         limit: How many at most.
     """
-
-    model_config = ConfigDict(strict=False)
 
     limit: int = Field(100, ge=1, le=1000)
 
