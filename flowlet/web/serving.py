@@ -9,8 +9,11 @@ import logging
 import socket
 import sys
 
+import hypercorn.protocol
+from h11 import Request
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart
 
 from flowlet.engine.arrivals import Arrivals
@@ -33,6 +36,17 @@ LINGER_SECONDS = 5.0
 """How much longer than its own grace hypercorn may take before it is cancelled."""
 
 logger = logging.getLogger(__name__)
+
+
+class OneProtocol(H11Protocol):
+    """HTTP/1.1 that stays HTTP/1.1. An ``Upgrade: h2c`` is passed over, as RFC 9110 lets a server do.
+
+    A client that changes to HTTP/2 behind a proxy gets past whatever the proxy forbids, and hypercorn, which has no
+    setting for it, logs a traceback for each ``HTTP2-Settings`` that cannot be read.
+    """
+
+    async def _check_protocol(self, event: Request) -> None:
+        """Go on with the request as it is."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -142,6 +156,7 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_se
         await stop.begun.wait()
         feed.close()
 
+    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[attr-defined]  # where hypercorn looks for it
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = grace_seconds
