@@ -113,10 +113,14 @@ class Body(ApiModel):
             folded(field.alias or name): field.alias or name for name, field in cls.model_fields.items()
         }
         named: dict[str, Any] = {}
+        spelled: dict[str, str] = {}
         for key, value in values.items():
             name = str(key)
             alias = aliases.get(folded(name), name)
+            if alias in named and name == alias:
+                named[spelled[alias]] = named.pop(alias)
             named[name if alias in named else alias] = value
+            spelled.setdefault(alias, name)
         return named
 
 

@@ -1,0 +1,113 @@
+"""Every endpoint, for everybody who may ask: who is let in, and who gets a 401 or a 403."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import httpx
+
+from flowlet.roles import Role
+from flowlet.web.app import create_app
+from flowlet.web.guards import needed
+from flowlet.web.openapi import template
+from tests.web.api.shop import joined
+from tests.web.api.test_doors import ROLES
+from tests.web.probe import HOST, Probe
+
+Way = dict[str, str]
+FOREIGN = "https://elsewhere.test"
+
+
+def least_roles(probe: Probe) -> dict[str, Role | None]:
+    """Return who may call each endpoint of the url map: as documented, or, of pages, as declared; None for all."""
+    app = create_app(probe.services)
+    found: dict[str, Role | None] = {}
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            name = f"{method} {template(rule.rule)}"
+            if name in ROLES:
+                found[name] = None if ROLES[name] == "everybody" else Role(ROLES[name])
+            else:
+                assert not rule.rule.startswith("/api"), f"{name} is not in the reference"
+                found[name] = needed(app.view_functions[rule.endpoint])
+    return found
+
+
+async def nobodies(probe: Probe) -> dict[str, Way]:
+    """Return ways of asking that stand for nobody."""
+    users = probe.services.users
+    hedy = await joined(probe, "hedy", Role.ADMIN)
+    expired = await users.keys.add("old", username="ada", role=Role.ADMIN, by="test", expires=timedelta(microseconds=1))
+    revoked = await users.keys.add("lost", username="ada", role=Role.ADMIN, by="test")
+    await users.keys.revoke(revoked.key.id, by="test")
+    await users.disable("hedy", by="test")
+    return {
+        "without a key": {},
+        "with an empty key": {"x-api-key": ""},
+        "with a wrong key": {"x-api-key": "flk_aaaaaaaa_" + "b" * 43},
+        "with an expired key": {"x-api-key": expired.text},
+        "with a revoked key": {"x-api-key": revoked.text},
+        "with the key of one who is disabled": {"x-api-key": hedy.key},
+        "with the session of one who is disabled": {"cookie": f"flowlet_session={hedy.session}", "origin": HOST},
+        "with an unknown session": {"cookie": "flowlet_session=aaaa", "origin": HOST},
+        "with a wrong key and a session": {"x-api-key": "no", "cookie": f"flowlet_session={probe.session}"},
+        "with a password": {"authorization": "Basic YWRhOmNvcnJlY3QgaG9yc2U="},
+    }
+
+
+async def answered(probe: Probe, endpoint: str, way: Way) -> httpx.Response:
+    """Ask for what there is not, by a body that nothing takes: what gets in changes nothing."""
+    method, path = endpoint.split(" ")
+    async with probe.client(**way) as client:
+        return await client.request(method, re.sub(r"\{\w+\}", "0", path))
+
+
+def refused(answer: httpx.Response) -> int | None:
+    """Return the status of a refusal, or None for who was let in; a page sends whom it does not know to the login."""
+    is_sent_away = answer.is_redirect and answer.headers["location"].startswith("/login")
+    return 401 if is_sent_away else answer.status_code if answer.status_code in (401, 403) else None
+
+
+async def test_nobody_is_let_in_by_what_stands_for_nobody(any_probe: Probe) -> None:
+    least, ways = least_roles(any_probe), await nobodies(any_probe)
+
+    for who, way in ways.items():
+        found = {endpoint: refused(await answered(any_probe, endpoint, way)) for endpoint in least}
+
+        assert found == {endpoint: None if role is None else 401 for endpoint, role in least.items()}, who
+
+
+async def test_a_role_opens_what_it_may_by_key_and_by_session(any_probe: Probe) -> None:
+    least = least_roles(any_probe)
+
+    for role in Role:
+        person = await joined(any_probe, f"a {role}", role)
+        for way in (
+            {"x-api-key": person.key},
+            {"authorization": f"Bearer {person.key}", "origin": FOREIGN},
+            {"cookie": f"flowlet_session={person.session}", "origin": HOST},
+            {"cookie": f"flowlet_session={person.session}", "sec-fetch-site": "same-origin"},
+        ):
+            found = {endpoint: refused(await answered(any_probe, endpoint, way)) for endpoint in least}
+
+            expected = {name: None if one is None or role.allows(one) else 403 for name, one in least.items()}
+            assert found == expected, (role, list(way))
+
+
+async def test_a_session_from_another_site_looks_and_changes_nothing(any_probe: Probe) -> None:
+    least = least_roles(any_probe)
+
+    for role in Role:
+        person = await joined(any_probe, f"a {role}", role)
+        cookie = f"flowlet_session={person.session}"
+        for way in (
+            {"cookie": cookie, "origin": FOREIGN},
+            {"cookie": cookie, "sec-fetch-site": "cross-site"},
+            {"cookie": cookie},
+        ):
+            found = {endpoint: refused(await answered(any_probe, endpoint, way)) for endpoint in least}
+
+            for endpoint, one in least.items():
+                is_safe = one is None or (endpoint.startswith("GET ") and role.allows(one))
+                assert found[endpoint] == (None if is_safe else 403), (role, endpoint, way)
