@@ -10,10 +10,8 @@ import socket
 import sys
 
 import hypercorn.protocol
-from h11 import Request
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart
 
 from flowlet.engine.arrivals import Arrivals
@@ -27,6 +25,7 @@ from flowlet.settings import Settings
 from flowlet.stopping import Stop
 from flowlet.store.opening import Store
 from flowlet.users import PUBLIC_PASSWORD, Users
+from flowlet.web.http1 import OneProtocol
 from flowlet.web.metrics import Metrics
 from flowlet.web.services import EXTENSION, Services
 
@@ -36,17 +35,6 @@ LINGER_SECONDS = 5.0
 """How much longer than its own grace hypercorn may take before it is cancelled."""
 
 logger = logging.getLogger(__name__)
-
-
-class OneProtocol(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1. An ``Upgrade: h2c`` is passed over, as RFC 9110 lets a server do.
-
-    A client that changes to HTTP/2 behind a proxy gets past whatever the proxy forbids, and hypercorn, which has no
-    setting for it, logs a traceback for each ``HTTP2-Settings`` that cannot be read.
-    """
-
-    async def _check_protocol(self, event: Request) -> None:
-        """Go on with the request as it is."""
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -155,6 +155,21 @@ async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_allowed(
     assert b"/problems/body-timeout" in answer
 
 
+async def test_an_answer_that_does_not_wait_for_the_body_says_that_it_ends_the_connection(
+    probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = b"POST /api/users HTTP/1.1\r\n" + NAME + b"Content-Length: 2\r\n\r\n"
+
+    async with serving(probe, caplog) as port:
+        without_body = await told(port, request, ends=False)
+        with_body = await told(port, request + b"{}" + request.replace(b"/users", b"/nothing") + b"{}")
+
+    assert without_body.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in without_body.lower()
+    assert with_body.startswith(b"HTTP/1.1 401")
+    assert with_body.count(b"HTTP/1.1 ") == 2
+
+
 @pytest.mark.parametrize("text", [b"", b"GET /hea", CHUNKED, CHUNKED + b"10\r\n{", HOSTILE["a body too long"]])
 async def test_a_connection_that_is_cut_harms_nobody(
     probe: Probe, caplog: pytest.LogCaptureFixture, text: bytes

@@ -9,21 +9,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from flowlet.roles import Role
-from flowlet.store.opening import open_store
-from flowlet.users import Users
 from tests.docs.pages import ROOT
 from tests.faults.processes import Process
+from tests.web.contract.process import admin, environment, served
 
-HERE = Path(__file__).parent
 FEWEST_REQUESTS = 2_000
 EXAMPLES = 10
 """How many requests are drawn for each operation, beside those that its description calls for."""
@@ -76,29 +71,6 @@ async def test_a_served_process_keeps_the_contract(database_url: str, tmp_path: 
     assert len(accepted) >= len(operations) * 3 / 4
 
 
-async def admin(url: str) -> tuple[int, str]:
-    """Make an admin whose key asks; return the user's id and the key."""
-    async with open_store(url) as store:
-        users = Users(store)
-        user = await users.create("contract", "a very good password", Role.ADMIN, by="test")
-        return user.id, (await users.keys.add("contract", username=user.username, role=Role.ADMIN, by="test")).text
-
-
-@asynccontextmanager
-async def served(url: str, folder: Path) -> AsyncIterator[tuple[Process, str]]:
-    """Serve the workflows of this folder by a process, and give its address."""
-    settings = {"FLOWLET_DATABASE_URL": url, "FLOWLET_PORT": "0"}
-    modules = [str(path) for path in sorted((HERE / "workflows").glob("*.py"))]
-    process = await Process.start(
-        [sys.executable, "-m", "flowlet", "serve", *modules], env=environment(settings), cwd=folder
-    )
-    try:
-        (line,) = await process.says("the API answers at")
-        yield process, line.partition("answers at ")[2].split()[0]
-    finally:
-        await process.close()
-
-
 async def attacked(url: str, folder: Path, *, user: int, key: str) -> Any:
     """Let schemathesis ask whatever its description allows and forbids, and return its report."""
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
@@ -116,9 +88,3 @@ async def attacked(url: str, folder: Path, *, user: int, key: str) -> Any:
         print("\n".join(process.lines))  # noqa: T201  # pytest shows it where the test has failed
         await process.kill()
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
-
-
-def environment(more: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a process, without settings of whoever runs the tests."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("FLOWLET_", "SCHEMATHESIS_"))}
-    return {**own, **more}
