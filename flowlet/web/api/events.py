@@ -20,7 +20,7 @@ from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
 from flowlet.store.changes import LARGEST_ID
 from flowlet.store.feed import Event
-from flowlet.web.api.requests import OptionalText
+from flowlet.web.fields import OptionalText
 from flowlet.web.guards import lasting, needs
 from flowlet.web.openapi import described
 from flowlet.web.parsing import query
