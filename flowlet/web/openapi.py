@@ -73,6 +73,7 @@ class Description:
         body: The model that its body is parsed as; None if it takes none.
         is_optional: Whether the body may be left out.
         query: The model that the parameters in the address are parsed as; None if it takes none.
+        headers: What each header means that it looks at, beside those that let in.
         answers: By status what is answered: a type in JSON, the media type of a text, or None for nothing.
         problems: The statuses of errors beyond those that follow from the rest, such as 409.
         leads_to: The path of what is answered, whose id the answer holds: "/api/users/{id}".
@@ -82,6 +83,7 @@ class Description:
     body: type[BaseModel] | None = None
     is_optional: bool = False
     query: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[int, Any] = field(default_factory=lambda: {200: "application/json"})
     problems: tuple[int, ...] = ()
     leads_to: str | None = None
@@ -182,7 +184,7 @@ def _tags(views: list[tuple[Rule, Callable[..., Any]]]) -> list[dict[str, str]]:
     """Return each blueprint with what its module says of itself."""
     modules = {_tag(rule): view.__module__ for rule, view in views}
     return [
-        {"name": tag, "description": (inspect.getdoc(sys.modules[module]) or tag).replace("``", "`")}
+        {"name": tag, "description": inspect.getdoc(sys.modules[module]) or tag}
         for tag, module in sorted(modules.items())
     ]
 
@@ -193,8 +195,7 @@ def _tag(rule: Rule) -> str:
 
 def _operation(rule: Rule, view: Callable[..., Any], models: Models, links: dict[str, Any]) -> dict[str, Any]:
     description, role = _described(view), needed(view)
-    text = (inspect.getdoc(view) or "").replace("``", "`")
-    summary, _, rest = SECTION.split(text, maxsplit=1)[0].strip().partition("\n")
+    summary, _, rest = SECTION.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
     allowed = "Open to everybody." if role is None else f"Needs the role {role.value}."
     operation: dict[str, Any] = {
         "tags": [_tag(rule)],
@@ -204,6 +205,10 @@ def _operation(rule: Rule, view: Callable[..., Any], models: Models, links: dict
     }
     parameters = [_in_path(rule, kind, name) for kind, name in _PARAMETER.findall(rule.rule)]
     parameters += models.parameters(description.query) if description.query else ()
+    parameters += [
+        parameter(name, "header", {"type": "string"}, text, is_required=False)
+        for name, text in description.headers.items()
+    ]
     if parameters:
         operation["parameters"] = parameters
     if description.body:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from quart import Quart, Response, current_app, request
+from quart import Quart, Response, current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from flowlet.errors import (
@@ -213,6 +213,8 @@ def install(app: Quart, tell: Callable[[Problem], Awaitable[Any]]) -> None:
     async def answer_error(error: Exception) -> Any:
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
             return error  # such as a redirection
+        if not has_request_context():
+            return answer(Problem(404, "not-found", "There is no WebSocket here."))
         return await tell(problem_of(error) or _unexpected(error))
 
     app.register_error_handler(Exception, answer_error)

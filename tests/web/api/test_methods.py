@@ -10,6 +10,7 @@ import pytest
 from flowlet.web.app import create_app
 from flowlet.web.openapi import template
 from tests.web.api.test_doors import endpoints
+from tests.web.contract.process import ENDLESS
 from tests.web.probe import Probe
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -44,7 +45,7 @@ async def test_a_method_that_nobody_knows_is_405_too(probe: Probe) -> None:
 
 async def test_head_answers_as_get_without_a_body(probe: Probe, paths: dict[str, set[str]]) -> None:
     client = probe.client("admin")
-    for path in (path for path, methods in paths.items() if "GET" in methods):
+    for path in (path for path, methods in paths.items() if "GET" in methods and path not in ENDLESS):
         got, head = await client.get(path), await client.head(path)
 
         assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"]), path
@@ -64,7 +65,7 @@ async def test_a_slash_at_the_end_or_twice_is_another_path(probe: Probe, paths: 
     for path in paths:
         if "ByExternalId/" in path or "/definitions/" in path:
             continue  # a name may end with a slash
-        for other in (f"{path}/", f"/{path}", path.replace("/", "//", 2)):
+        for other in {f"{path}/", path.replace("/api/", "/api//")} - {path}:
             answer = await probe.client("admin").get(other)
 
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found"), other

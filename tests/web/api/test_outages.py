@@ -17,6 +17,7 @@ from flowlet.keys import ApiKeys
 from tests.servers import Server
 from tests.web.api.office import Office, opened_office
 from tests.web.api.test_openapi import operations, told
+from tests.web.contract.process import ENDLESS
 
 INDEPENDENT = {
     "GET /api/definitions/{name}.mmd",
@@ -27,6 +28,8 @@ INDEPENDENT = {
 }
 """What a process answers out of itself to somebody whom it knows."""
 
+BRIEF = {"after": "0", "limit": "1"}
+"""By which a stream ends after its first event."""
 Ask = Callable[[str], Any]
 
 
@@ -46,7 +49,8 @@ async def asking(url: str) -> AsyncIterator[tuple[Office, dict[str, Any], Ask]]:
             content = found[name].get("requestBody", {}).get("content", {}).get("application/json", {})
             body = next((example["value"] for example in content.get("examples", {}).values()), None)
             place = "Orders" if "{name}" in path else "aaaaaaaa" if "keys" in path else id
-            return await client.request(method, re.sub(r"\{\w+\}", place, path), json=body)
+            address = re.sub(r"\{\w+\}", place, path)
+            return await client.request(method, address, json=body, params=BRIEF if path in ENDLESS else None)
 
         yield office, found, ask
 

@@ -13,9 +13,11 @@ from flowlet.store.opening import open_store
 from flowlet.users import Users
 from tests.faults.processes import Process
 
-__all__ = ["admin", "environment", "served"]
+__all__ = ["ENDLESS", "admin", "environment", "served"]
 
 HERE = Path(__file__).parent
+ENDLESS = ["/api/events"]
+"""A stream of events has no answer that one could wait for."""
 
 
 async def admin(url: str, password: str = "a very good password") -> tuple[int, str]:

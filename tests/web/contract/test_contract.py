@@ -17,14 +17,12 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.faults.processes import Process
-from tests.web.contract.process import admin, environment, served
+from tests.web.contract.process import ENDLESS, admin, environment, served
 
 FEWEST_REQUESTS = 2_000
 EXAMPLES = 10
 """How many requests are drawn for each operation, beside those that its description calls for."""
 
-EXCLUDED = ["/api/events"]
-"""An endless stream: there is no answer to wait for."""
 SKIPPED = "/openapi.json"
 """What schemathesis itself leaves out: the description that it has just read."""
 
@@ -63,7 +61,7 @@ async def test_a_served_process_keeps_the_contract(database_url: str, tmp_path: 
         assert server.is_alive
         assert server.having("Traceback") == []
         assert server.having("[error") == []
-    operations = [path for path in paths if path not in (*EXCLUDED, SKIPPED) for _ in paths[path]]
+    operations = [path for path in paths if path not in (*ENDLESS, SKIPPED) for _ in paths[path]]
     accepted = [name for name, rate in report["valid_rates"].items() if any(one["accepted"] for one in rate.values())]
     assert report["operations"]["tested"] == len(operations)
     assert report["test_cases"]["generated"] >= FEWEST_REQUESTS
@@ -78,7 +76,7 @@ async def attacked(url: str, folder: Path, *, user: int, key: str) -> Any:
     command += ["run", f"{url}/openapi.json", "--header", f"X-API-Key: {key}", "--continue-on-failure", "--no-shrink"]
     command += ["--report", "json", "--report-json-path", "report.json", "--no-color", "--generation-database", "none"]
     command += ["--max-examples", str(EXAMPLES), *(["--seed", "1"] if "CI" in os.environ else [])]
-    command += [option for path in EXCLUDED for option in ("--exclude-path", path)]
+    command += [option for path in ENDLESS for option in ("--exclude-path", path)]
     known = {"FLOWLET_URL": url, "FLOWLET_USER": str(user), "FLOWLET_KEY": key}
     hooks = {"SCHEMATHESIS_HOOKS": "tests.web.contract.hooks", "PYTHONPATH": str(ROOT)}
     process = await Process.start(command, env=environment({**known, **hooks}), cwd=folder)
