@@ -18,6 +18,7 @@ FlowletError
 │   └── SchemaError            the tables are missing, or newer than this Flowlet
 ├── UserError                a user, a password or an API key cannot be as it was asked for
 │   ├── UserExistsError        another user has this name
+│   ├── OwnerError             a key's owner is disabled, or has a lesser role than the key is to have
 │   └── LastAdminError         without this admin nobody could administer
 ├── OutcomeError             a handler returned what its state does not allow
 ├── WaitTimeoutError         an instance has not come as far in the time given (also a TimeoutError)
@@ -41,6 +42,7 @@ __all__ = [
     "NotEndedError",
     "NotFoundError",
     "OutcomeError",
+    "OwnerError",
     "RefusedError",
     "SchemaError",
     "SearchError",
@@ -165,6 +167,10 @@ class UserError(FlowletError):
 
 class UserExistsError(UserError):
     """Another user has this name, in upper or lower case."""
+
+
+class OwnerError(UserError):
+    """An API key cannot have this owner now: disabled or gone, or of a lesser role than the key is to have."""
 
 
 class LastAdminError(UserError):

@@ -21,7 +21,7 @@ from flowlet.roles import Principal, Role
 from flowlet.store.keys import NewKey
 from flowlet.store.opening import Store
 
-__all__ = ["ApiKeys", "MadeKey"]
+__all__ = ["ApiKeys", "MadeKey", "checked_expiry"]
 
 _LOWER, _LETTERS = string.ascii_lowercase + string.digits, string.ascii_letters + string.digits
 _ID_LENGTH, _SECRET_LENGTH = 8, 43
@@ -86,8 +86,7 @@ class ApiKeys:
             StoreUnavailableError: If the database is away.
         """
         name = checked_name(name, "an API key's name")
-        if expires is not None and not timedelta(0) < expires <= _LONGEST:
-            raise UserError(f"a key expires after more than nothing and at most {_LONGEST.days} days, not {expires}.")
+        expires = None if expires is None else checked_expiry(expires)
         owner = await self._store.users.get(username)
         now = self._store.clock.now()
         until = None if expires is None else now + microseconds(expires)
@@ -177,6 +176,17 @@ class ApiKeys:
         self._known.move_to_end(digest)
         if len(self._known) > self._kept:
             self._known.popitem(last=False)
+
+
+def checked_expiry(expires: timedelta) -> timedelta:
+    """Return after how long a key ends.
+
+    Raises:
+        UserError: If it is no time at all, or more than ten years.
+    """
+    if not timedelta(0) < expires <= _LONGEST:
+        raise UserError(f"a key expires after more than nothing and at most {_LONGEST.days} days, not {expires}.")
+    return expires
 
 
 def _hash(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowlet.accounts import ApiKey
-from flowlet.errors import UnknownKeyError, UserError
+from flowlet.errors import OwnerError, UnknownKeyError
 from flowlet.roles import Principal, Role
 from flowlet.store.connection import Connections, Session
 from flowlet.store.users import locked_user
@@ -59,15 +59,15 @@ class KeyStore:
         """Make a key; return False, and make none, if its id is in use.
 
         Raises:
-            UserError: If the owner is disabled or gone, or has a lesser role than the key is to have.
+            OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
         """
 
         async def work(session: Session) -> bool:
             owner = await locked_user(session, new.user_id)
             if owner is None:
-                raise UserError("the key's owner is disabled or gone, and the key would let nobody in.")
+                raise OwnerError("the key's owner is disabled or gone, and the key would let nobody in.")
             if new.role > owner.role:
-                raise UserError(
+                raise OwnerError(
                     f"{owner.username!r} is {owner.role}: a key of that user cannot be {new.role}. "
                     f"Take the role {owner.role} or a lesser one, or another owner."
                 )

@@ -53,6 +53,7 @@ def create_app(services: Services) -> Quart:
     """
     app = Quart("flowlet.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
+    app.url_map.merge_slashes = False  # "a//b" is another external id than "a/b"
     app.extensions[EXTENSION] = services
     problems.install(app, errors.tell)
     guards.install(app)

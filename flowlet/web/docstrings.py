@@ -8,11 +8,18 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-__all__ = ["SECTION", "spread"]
+__all__ = ["SECTION", "parted", "spread"]
 
 SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
 """Where the text of a docstring ends, and its lists begin."""
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
+
+
+def parted(text: str) -> tuple[str, dict[str, str]]:
+    """Return a docstring without its attributes, and what it says of each of these."""
+    head, *rest = re.split(r"^Attributes:$", text, maxsplit=1, flags=re.MULTILINE)
+    attributes = _ATTRIBUTE.findall(SECTION.split(rest[0])[0]) if rest else []
+    return head.strip(), {name: " ".join(told.split()) for name, told in attributes}
 
 
 def spread(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,13 +27,12 @@ def spread(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     A description that a property has of its own stays. What names no property is left out.
     """
-    text, *rest = re.split(r"^Attributes:$", schema.get("description", ""), maxsplit=1, flags=re.MULTILINE)
-    if not rest:
+    text, attributes = parted(schema.get("description", ""))
+    if not attributes:
         return dict(schema)
-    attributes = {name: " ".join(told.split()) for name, told in _ATTRIBUTE.findall(SECTION.split(rest[0])[0])}
     told = {**attributes, **{to_camel(name): text for name, text in attributes.items()}}
     properties = {
         name: {"description": told[name], **each} if name in told else each
         for name, each in schema.get("properties", {}).items()
     }
-    return {**schema, "description": text.strip(), "properties": properties}
+    return {**schema, "description": text, "properties": properties}

@@ -7,6 +7,7 @@ much of each there is: it takes a viewer's key.
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from quart import Blueprint, Response
 
@@ -16,6 +17,7 @@ from flowlet.store import migrations
 from flowlet.web.answers import json_answer
 from flowlet.web.guards import needs, public
 from flowlet.web.openapi import described
+from flowlet.web.schemas import ApiModel
 from flowlet.web.services import Services, services
 
 __all__ = ["blueprint"]
@@ -26,8 +28,31 @@ PATIENCE_SECONDS = 5.0
 blueprint = Blueprint("health", __name__)
 
 
+class AliveAnswer(ApiModel):
+    """That the process answers.
+
+    Attributes:
+        status: Always the same.
+    """
+
+    status: Literal["alive"]
+
+
+class ReadyAnswer(ApiModel):
+    """Whether the process is of use.
+
+    Attributes:
+        status: Whether all checks are "ok".
+        checks: What was looked at, and what was found.
+    """
+
+    status: Literal["ready", "not ready"]
+    checks: dict[str, str]
+
+
 @blueprint.get("/healthz")
 @public
+@described(answers={200: AliveAnswer})
 async def alive() -> Response:
     """Say that the process answers; whether it is of use is another question."""
     return json_answer({"status": "alive"})
@@ -35,7 +60,7 @@ async def alive() -> Response:
 
 @blueprint.get("/readyz")
 @public
-@described(answers={200: "application/json", 503: "application/json"})
+@described(answers={200: ReadyAnswer, 503: ReadyAnswer})
 async def ready() -> Response:
     """Say 200 if the database answers, its tables fit, and this process's executor has claimed lately; else 503."""
     here = services()

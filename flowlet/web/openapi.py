@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import metadata
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response, current_app
 from werkzeug.routing import Rule
@@ -22,53 +23,44 @@ from werkzeug.routing import Rule
 from flowlet.definition import Definition
 from flowlet.roles import Role
 from flowlet.web.answers import json_answer
-from flowlet.web.docstrings import SECTION, spread
-from flowlet.web.guards import SESSION_COOKIE, needed, needs
+from flowlet.web.components import PROBLEM, SECURITY, Models, headers_of, parameter, problem_responses
+from flowlet.web.docstrings import SECTION
+from flowlet.web.guards import needed, needs
 from flowlet.web.paths import is_api
 from flowlet.web.services import services
 
 __all__ = ["blueprint", "current", "described", "document", "template"]
 
-PROBLEMS = {
-    400: "Something cannot be read or used; `errors` lists each fault by its field.",
-    401: "There is no key and no session, or none that is known.",
-    403: "The role does not suffice, or another site's page asks.",
-    404: "There is no such thing.",
-    409: "It may not be done now; `permitted` lists what may.",
-    413: "The body is too long.",
-    415: "The body is said to be something else than JSON.",
-    429: "Somebody asks too often.",
-    503: "The database is away, or its tables do not fit.",
-    504: "What was waited for did not come in time.",
-}
-"""The errors that are answered, and when. Which ones an operation may have is in ``_problems``."""
+INTRODUCTION = """\
+Starts, shows and operates workflows.
 
-_TEXT = {"type": "string"}
-_FAULT = {"type": "object", "required": ["field", "message"], "properties": {"field": _TEXT, "message": _TEXT}}
-PROBLEM = {
-    "type": "object",
-    "description": "An error, as RFC 9457 has it. Branch on `type` or on `status`.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {**_TEXT, "format": "uri-reference"},
-        "title": _TEXT,
-        "status": {"type": "integer"},
-        "detail": _TEXT,
-        "errors": {"type": "array", "items": _FAULT},
-        "permitted": {"type": "array", "items": _TEXT},
-        "id": {**_TEXT, "description": "Under which the log has an unexpected one."},
-    },
-}
-SECURITY: dict[str, dict[str, str]] = {
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
-    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "A login to the console."},
-}
+**Getting in.** Send an API key in the header `X-API-Key`, or as a Bearer token. A viewer may look, an operator also
+start and change workflows, an admin everything: each operation says which role it needs, in words and in its
+`security`. A key goes before a session.
+
+**Bodies** are JSON in UTF-8, 64 arrays and objects deep at most. Keys are taken as `nextActivation` and as
+`NextActivation`; unknown ones and those given twice are refused. No text or name may hold a NUL, and no integer more
+than 64 bits.
+
+**Times** are RFC 3339: taken in any zone, given in UTC with microseconds.
+
+**Errors** are `application/problem+json`. A path that does not exist is 404; one that takes other methods is 405, with
+`Allow`.
+"""
+"""What stands at the top of the description."""
 
 _DESCRIPTION = "_flowlet_description"
-_SCHEMAS = "#/components/schemas/"
 _PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
-_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
+_INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1}
+_IN_PATH = {
+    "workflows": {"id": "A workflow's id, or its external id if that is no number and has no slash."},
+    "waiting": {"external_id": "A workflow's external id, or its id."},
+    "definitions": {"name": "A workflow's name."},
+    "users": {"id": "A user's id."},
+    "keys": {"id": "An API key's id: the part that may be shown."},
+}
+"""What the parameters of paths are, by the blueprint."""
+_IN_PATH["workflows"]["external_id"] = _IN_PATH["waiting"]["external_id"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -79,29 +71,31 @@ class Description:
 
     Attributes:
         body: The model that its body is parsed as; None if it takes none.
+        is_optional: Whether the body may be left out.
         query: The model that the parameters in the address are parsed as; None if it takes none.
+        headers: What each header means that it looks at, beside those that let in.
         answers: By status what is answered: a type in JSON, the media type of a text, or None for nothing.
         problems: The statuses of errors beyond those that follow from the rest, such as 409.
+        leads_to: The path of what is answered, whose id the answer holds: "/api/users/{id}".
+        is_located: Whether the header Location names that path.
     """
 
     body: type[BaseModel] | None = None
+    is_optional: bool = False
     query: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[int, Any] = field(default_factory=lambda: {200: "application/json"})
     problems: tuple[int, ...] = ()
+    leads_to: str | None = None
+    is_located: bool = False
 
 
-def described(
-    *,
-    body: type[BaseModel] | None = None,
-    query: type[BaseModel] | None = None,
-    answers: Mapping[int, Any] | None = None,
-    problems: tuple[int, ...] = (),
-) -> Callable[[View], View]:
+def described(**told: Any) -> Callable[[View], View]:
     """Tell the API's description what a view takes and answers; the arguments are the attributes of ``Description``."""
+    description = Description(**told)
 
     def mark(view: View) -> View:
-        given = {} if answers is None else {"answers": answers}
-        setattr(view, _DESCRIPTION, Description(body=body, query=query, problems=problems, **given))
+        setattr(view, _DESCRIPTION, description)
         return view
 
     return mark
@@ -124,25 +118,30 @@ def current() -> dict[str, Any]:
     return document([(rule, known[rule.endpoint]) for rule in rules], services().registry.definitions)
 
 
-def document(views: list[tuple[Rule, Callable[..., Any]]], definitions: tuple[Definition, ...]) -> dict[str, Any]:
+def document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Sequence[Definition]) -> dict[str, Any]:
     """Return the description of these routes with their views; variables are the components ``variables.NAME``."""
-    schemas = _Schemas(views)
+    told = [_described(view) for _, view in views]
+    inputs = [model for each in told for model in (each.body, each.query) if model]
+    outputs = [kind for each in told for kind in each.answers.values() if not isinstance(kind, str | None)]
+    models = Models(inputs, outputs, definitions)
+    views = sorted(views, key=lambda each: each[0].rule)
+    names = _operation_ids(views)
     paths: dict[str, dict[str, Any]] = {}
-    ids: set[str] = set()
-    for rule, view in sorted(views, key=lambda each: each[0].rule):
-        path = template(rule.rule)
-        for method in sorted(method.lower() for method in rule.methods or () if method not in ("HEAD", "OPTIONS")):
-            id = f"{method} {path}" if rule.endpoint in ids else rule.endpoint
-            paths.setdefault(path, {})[method] = {"operationId": id, **_operation(rule, view, schemas)}
-            ids.add(rule.endpoint)
-    responses = {str(status): _problem_answer(text) for status, text in PROBLEMS.items()}
+    for rule, view in views:
+        for method in _methods(rule):
+            path = template(rule.rule)
+            links = _links(_described(view).leads_to, names)
+            operation = {"operationId": names[method, path], **_operation(rule, view, models, links)}
+            paths.setdefault(path, {})[method] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Flowlet", "version": metadata.version("flowlet-workflows")},
+        "info": {"title": "Flowlet", "version": metadata.version("flowlet-workflows"), "description": INTRODUCTION},
+        "servers": [{"url": "/", "description": "Whence this description comes."}],
+        "tags": _tags(views),
         "paths": paths,
         "components": {
-            "schemas": {"Problem": PROBLEM, **schemas.components, **_variables(definitions)},
-            "responses": {**responses, "unexpected": _problem_answer("Any other error.")},
+            "schemas": {"Problem": PROBLEM, **models.schemas},
+            "responses": problem_responses(),
             "securitySchemes": SECURITY,
         },
     }
@@ -153,104 +152,103 @@ def template(rule: str) -> str:
     return _PARAMETER.sub(lambda match: f"{{{to_camel(match[2])}}}", rule)
 
 
-class _Schemas:
-    """The schemas of all models that views name, made at once so that models of the same name stay apart."""
-
-    def __init__(self, views: list[tuple[Rule, Callable[..., Any]]]) -> None:
-        told = [_described(view) for _, view in views]
-        inputs = [model for each in told for model in (each.body, each.query) if model]
-        outputs = [kind for each in told for kind in each.answers.values() if not isinstance(kind, str | None)]
-        given = [(repr(kind), "validation", TypeAdapter(kind)) for kind in inputs]
-        given += [(repr(kind), "serialization", TypeAdapter(kind)) for kind in outputs]
-        self._found, rest = TypeAdapter.json_schemas(given, ref_template=_SCHEMAS + "{model}")  # type: ignore[arg-type]  # modes are literals
-        self.components = {name: spread(schema) for name, schema in rest.get("$defs", {}).items()}
-
-    def taken(self, kind: Any) -> dict[str, Any]:
-        """Return the schema of what comes in."""
-        return self._found[repr(kind), "validation"]
-
-    def given(self, kind: Any) -> dict[str, Any]:
-        """Return the schema of what goes out."""
-        return self._found[repr(kind), "serialization"]
-
-    def parameters(self, kind: Any) -> Iterator[dict[str, Any]]:
-        """Yield the parameters in the address that a model takes."""
-        model = self.components[self.taken(kind)["$ref"].removeprefix(_SCHEMAS)]
-        for name, schema in model["properties"].items():
-            yield _parameter(name, "query", schema, is_required=name in model.get("required", ()))
-
-
 def _described(view: Callable[..., Any]) -> Description:
     found: Description = getattr(view, _DESCRIPTION, Description())
     return found
 
 
-def _operation(rule: Rule, view: Callable[..., Any], schemas: _Schemas) -> dict[str, Any]:
+def _methods(rule: Rule) -> list[str]:
+    return sorted(method.lower() for method in rule.methods or () if method not in ("HEAD", "OPTIONS"))
+
+
+def _operation_ids(views: list[tuple[Rule, Callable[..., Any]]]) -> dict[tuple[str, str], str]:
+    """Return the name of each operation by its method and path: the view's, unless another one has it already."""
+    names: dict[tuple[str, str], str] = {}
+    for rule, _ in views:
+        for method in _methods(rule):
+            place = method, template(rule.rule)
+            names[place] = " ".join(place) if rule.endpoint in names.values() else rule.endpoint
+    return names
+
+
+def _links(path: str | None, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """Return the operations that take the id which an answer holds: those at its path, and below."""
+    if path is None:
+        return {}
+    parameters = {"id": "$response.body#/id"}
+    below = {id for (_, each), id in names.items() if each == path or each.startswith(f"{path}/")}
+    return {id.rpartition(".")[2]: {"operationId": id, "parameters": parameters} for id in sorted(below)}
+
+
+def _tags(views: list[tuple[Rule, Callable[..., Any]]]) -> list[dict[str, str]]:
+    """Return each blueprint with what its module says of itself."""
+    modules = {_tag(rule): view.__module__ for rule, view in views}
+    return [
+        {"name": tag, "description": inspect.getdoc(sys.modules[module]) or tag}
+        for tag, module in sorted(modules.items())
+    ]
+
+
+def _tag(rule: Rule) -> str:
+    return rule.endpoint.rpartition(".")[0] or "api"
+
+
+def _operation(rule: Rule, view: Callable[..., Any], models: Models, links: dict[str, Any]) -> dict[str, Any]:
     description, role = _described(view), needed(view)
     summary, _, rest = SECTION.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
     allowed = "Open to everybody." if role is None else f"Needs the role {role.value}."
     operation: dict[str, Any] = {
-        "tags": [rule.endpoint.rpartition(".")[0] or "api"],
+        "tags": [_tag(rule)],
         "summary": (summary or view.__name__.replace("_", " ")).removesuffix("."),
         "description": f"{rest.strip()}\n\n{allowed}".strip(),
-        "security": [] if role is None else [{name: []} for name in SECURITY],
+        "security": [] if role is None else [{name: [role.value]} for name in SECURITY],
     }
-    parameters = [
-        _parameter(to_camel(name), "path", {"type": "integer" if kind == "int" else "string"})
-        for kind, name in _PARAMETER.findall(rule.rule)
+    parameters = [_in_path(rule, kind, name) for kind, name in _PARAMETER.findall(rule.rule)]
+    parameters += models.parameters(description.query) if description.query else ()
+    parameters += [
+        parameter(name, "header", {"type": "string"}, text, is_required=False)
+        for name, text in description.headers.items()
     ]
-    parameters += schemas.parameters(description.query) if description.query else ()
     if parameters:
         operation["parameters"] = parameters
     if description.body:
-        content = {"application/json": {"schema": schemas.taken(description.body)}}
-        is_required = any(each.is_required() for each in description.body.model_fields.values())
-        operation["requestBody"] = {"required": is_required, "content": content}
-    answers = {str(status): _answer(status, kind, schemas) for status, kind in description.answers.items()}
+        content = {"application/json": models.taken(description.body)}
+        operation["requestBody"] = {"required": not description.is_optional, "content": content}
+    answers = {str(each): _answer(each, description, models, links) for each in description.answers}
     problems = {str(status): {"$ref": f"#/components/responses/{status}"} for status in _problems(rule, view)}
-    operation["responses"] = {**problems, **answers, "default": {"$ref": "#/components/responses/unexpected"}}
+    operation["responses"] = dict(sorted({**problems, **answers}.items()))
     return operation
 
 
-def _parameter(name: str, place: str, schema: Any, *, is_required: bool = True) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": is_required, "schema": schema}
+def _in_path(rule: Rule, kind: str, name: str) -> dict[str, Any]:
+    schema = _INTEGER if kind == "int" else {"type": "string", "minLength": 1}
+    return parameter(to_camel(name), "path", schema, _IN_PATH.get(_tag(rule), {}).get(name, ""))
 
 
 def _problems(rule: Rule, view: Callable[..., Any]) -> list[int]:
     description = _described(view)
     is_guarded = needed(view) is not None
     follow = {
-        400: description.body or description.query or rule.arguments,
+        400: True,  # an address may have a NUL, whatever it is the address of
         401: is_guarded,
         403: is_guarded,
         404: rule.arguments,
+        408: description.body,
         413: description.body,
         415: description.body,
+        500: True,
         503: is_guarded,
     }
     return sorted({*description.problems, *(status for status, is_so in follow.items() if is_so)})
 
 
-def _answer(status: int, kind: Any, schemas: _Schemas) -> dict[str, Any]:
-    if kind is None:
-        return {"description": HTTPStatus(status).phrase}
-    content = {kind: {}} if isinstance(kind, str) else {"application/json": {"schema": schemas.given(kind)}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
-
-
-def _problem_answer(text: str) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": {"$ref": f"{_SCHEMAS}Problem"}}}
-    return {"description": text, "content": content}
-
-
-def _variables(definitions: tuple[Definition, ...]) -> dict[str, Any]:
-    """Return the schema of each workflow's variables and of the models in it; the API's own names have no dot."""
-    components: dict[str, Any] = {}
-    for definition in definitions:
-        key = f"variables.{_UNNAMEABLE.sub(lambda match: f'_{ord(match[0]):x}', definition.name)}"
-        schema: dict[str, Any] = {"type": "object"}
-        if definition.vars:
-            schema = definition.vars.model_json_schema(ref_template=f"{_SCHEMAS}{key}.{{model}}")
-        components |= {f"{key}.{name}": spread(inner) for name, inner in schema.pop("$defs", {}).items()}
-        components[key] = {**spread(schema), "title": definition.name}
-    return components
+def _answer(status: int, description: Description, models: Models, links: dict[str, Any]) -> dict[str, Any]:
+    kind = description.answers[status]
+    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if description.is_located:
+        answer["headers"] = headers_of([("Location", "Where it is.")])
+    if isinstance(kind, str):
+        answer["content"] = {kind: {"schema": {"type": "object" if kind.endswith("json") else "string"}}}
+    elif kind is not None:
+        answer["content"] = {"application/json": models.given(kind)}
+    return {**answer, **({"links": links} if links else {})}

@@ -53,7 +53,7 @@ def query(model: type[Model]) -> Model:
         ProblemError: 400 if one has a fault; all of them are listed.
     """
     given = {key: values[0] if len(values) == 1 else values for key, values in request.args.lists()}
-    return checked(model, given)
+    return checked(model, given, is_text=True)
 
 
 def read_json(text: bytes) -> Any:
@@ -81,8 +81,8 @@ def read_json(text: bytes) -> Any:
     return value
 
 
-def checked(model: type[Model], value: Any) -> Model:
-    """Return JSON values as a model.
+def checked(model: type[Model], value: Any, *, is_text: bool = False) -> Model:
+    """Return JSON values as a model; with ``is_text`` those of an address, where numbers are texts.
 
     Raises:
         ProblemError: 400 if they do not fit; the message names fields and rules, never a value.
@@ -90,7 +90,7 @@ def checked(model: type[Model], value: Any) -> Model:
     if not isinstance(value, dict):
         raise ProblemError(faulty({"": f"has to be an object, not {_kind(value)}"}))
     try:
-        return model.model_validate(value, context="json")
+        return model.model_validate(value, context="json", strict=False if is_text else None)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         faults = {".".join(map(str, fault["loc"])): _message(model, fault) for fault in found[:FAULTS_SHOWN]}

@@ -1,7 +1,7 @@
 """Errors as answers: the one place that turns what is raised into a status and ``application/problem+json`` (RFC 9457).
 
 Each ``type`` is a relative URI that stays the same over releases: programs may branch on it, and on nothing in
-``title`` or ``detail``. The how-to page on the API lists all of them.
+``title`` or ``detail``. ``KINDS`` are all that there are; the how-to page on the API lists them too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from quart import Quart, Response, current_app, request
+from quart import Quart, Response, current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from flowlet.errors import (
@@ -22,6 +22,7 @@ from flowlet.errors import (
     FlowletError,
     LastAdminError,
     NotFoundError,
+    OwnerError,
     RefusedError,
     SchemaError,
     SearchError,
@@ -34,6 +35,8 @@ from flowlet.errors import (
 from flowlet.texts import cleaned
 
 __all__ = [
+    "KINDS",
+    "Kind",
     "Problem",
     "ProblemError",
     "UnauthenticatedError",
@@ -59,6 +62,49 @@ _NAMES = {
 """What becomes of the errors of the web framework; any other is about:blank, as the RFC says."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What may be wrong.
+
+    Attributes:
+        status: With which status it is answered.
+        when: When it is.
+        members: What the answer always has beside the members of every problem.
+        headers: What each header of it says.
+    """
+
+    status: int
+    when: str
+    members: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_RETRY = {"Retry-After": "After how many seconds to ask again."}
+KINDS: Mapping[str, Kind] = {
+    "faulty": Kind(400, "Values cannot be used; `errors` lists each fault by its field.", ("errors",)),
+    "unreadable": Kind(400, "The body is not JSON, or the address has a NUL."),
+    "unauthenticated": Kind(
+        401, "There is no key and no session, or none that is known.", headers={"WWW-Authenticate": "How to get in."}
+    ),
+    "forbidden": Kind(403, "The role does not suffice, or another site's page asks."),
+    "not-found": Kind(404, "There is no such path, workflow, definition, user or key."),
+    "method-not-allowed": Kind(405, "The path takes other methods.", headers={"Allow": "Which ones."}),
+    "body-timeout": Kind(408, "The body did not come within a minute."),
+    "refused": Kind(409, "It may not be done now; `permitted` lists what may."),
+    "too-large": Kind(413, "The body is too long."),
+    "unsupported-media-type": Kind(
+        415, "The body is said to be something else than JSON.", headers={"Accept-Post": "What it may be."}
+    ),
+    "too-many-requests": Kind(429, "Somebody asks too often.", headers=_RETRY),
+    "unexpected": Kind(500, "A fault of the server; the log tells more of it under `id`.", ("id",)),
+    "unavailable": Kind(503, "The database is away, or its tables do not fit.", headers=_RETRY),
+    "wait-timeout": Kind(
+        504, "What was waited for did not come in time; `workflow` is how it stands.", ("workflowId",)
+    ),
+}
+"""Every kind of problem by its name, which is the end of its ``type``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +213,8 @@ def install(app: Quart, tell: Callable[[Problem], Awaitable[Any]]) -> None:
     async def answer_error(error: Exception) -> Any:
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
             return error  # such as a redirection
+        if not has_request_context():
+            return answer(Problem(404, "not-found", "There is no WebSocket here."))
         return await tell(problem_of(error) or _unexpected(error))
 
     app.register_error_handler(Exception, answer_error)
@@ -187,7 +235,7 @@ _AWAY = "The database is away. Nothing that was answered is lost; ask again."
 _UNFIT = "The database's tables are not those of this Flowlet. Its operator runs: flowlet db upgrade"
 _ANSWERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
-    ((UserExistsError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
+    ((UserExistsError, OwnerError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
     ((UserError, DurationError), lambda error: faulty({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
     ((StoreUnavailableError,), lambda _: _unavailable(_AWAY)),

@@ -1,7 +1,11 @@
-"""The base of what the API takes and gives: models with camelCase names, and times as RFC 3339 tells them."""
+"""The base of what the API takes and gives: models with camelCase names, and times as RFC 3339 tells them.
+
+What a field means stands in the docstring of its model, under "Attributes:". The JSON schema has it from there.
+"""
 
 from __future__ import annotations
 
+import inspect
 import re
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,14 +14,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetJsonSchemaHandler,
     PlainSerializer,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core.core_schema import CoreSchema
 
 from flowlet.clock import microseconds, moment
+from flowlet.web.docstrings import parted
 
 __all__ = ["ApiModel", "Body", "Time", "folded", "rfc3339"]
 
@@ -73,11 +80,28 @@ class ApiModel(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema, with what the docstrings say of each field."""
+        schema = handler(core_schema)
+        own = handler.resolve_ref_schema(schema)
+        own["description"] = parted(inspect.getdoc(cls) or "")[0]
+        meanings = _meanings(cls)
+        for name, field in cls.model_fields.items():
+            told = own["properties"][field.alias or name]
+            told.pop("title", None)  # it only spells the name once more
+            if name in meanings:
+                told["description"] = meanings[name]
+        return schema
+
 
 class Body(ApiModel):
-    """What the API takes: nothing that it does not know, and each key as ``nextActivation`` or ``NextActivation``."""
+    """What the API takes: nothing that it does not know, and each key as ``nextActivation`` or ``NextActivation``.
 
-    model_config = ConfigDict(extra="forbid")
+    Values are taken as what they are: the text "5" is no number, and ``false`` is not 0.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -89,8 +113,20 @@ class Body(ApiModel):
             folded(field.alias or name): field.alias or name for name, field in cls.model_fields.items()
         }
         named: dict[str, Any] = {}
+        spelled: dict[str, str] = {}
         for key, value in values.items():
             name = str(key)
             alias = aliases.get(folded(name), name)
+            if alias in named and name == alias:
+                named[spelled[alias]] = named.pop(alias)
             named[name if alias in named else alias] = value
+            spelled.setdefault(alias, name)
         return named
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what the docstrings of a model, and of those that it extends, say of each field."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        found |= parted(inspect.cleandoc(base.__doc__ or ""))[1]
+    return found

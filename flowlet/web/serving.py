@@ -9,6 +9,7 @@ import logging
 import socket
 import sys
 
+import hypercorn.protocol
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart
@@ -24,6 +25,7 @@ from flowlet.settings import Settings
 from flowlet.stopping import Stop
 from flowlet.store.opening import Store
 from flowlet.users import PUBLIC_PASSWORD, Users
+from flowlet.web.http1 import OneProtocol
 from flowlet.web.metrics import Metrics
 from flowlet.web.services import EXTENSION, Services
 
@@ -142,6 +144,7 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_se
         await stop.begun.wait()
         feed.close()
 
+    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[attr-defined]  # where hypercorn looks for it
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = grace_seconds

@@ -56,6 +56,7 @@ FAULTY = [
     (b'{"stateVars": {"a": 1, "a": 2}}', "stateVars.a", "is given twice"),
     (b'{"externalId": "a", "externalId": "b"}', "externalId", "is given twice"),
     (b'{"externalId": "a", "ExternalId": "b"}', "ExternalId", "is given twice, as 'externalId' too"),
+    (b'{"ExternalId": "a", "externalId": "b"}', "ExternalId", "is given twice, as 'externalId' too"),
     (b'{"externalId": "a\\u0000b"}', "externalId", "has a NUL character"),
     (b'{"stateVars": {"items": [{"sku": "\\ud800"}]}}', "stateVars.items.0.sku", "half of a surrogate pair"),
     (b'{"stateVars": {"a\\u0000": 1}}', "stateVars.a\\x00", "its name has a NUL character"),

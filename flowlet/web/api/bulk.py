@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response
 
@@ -18,7 +18,9 @@ from flowlet.errors import NotFoundError, RefusedError
 from flowlet.instances import Instance
 from flowlet.roles import Role
 from flowlet.web.answers import json_answer
-from flowlet.web.api.requests import Filter, OptionalText, search_query
+from flowlet.web.api.requests import Filter
+from flowlet.web.api.terms import search_query
+from flowlet.web.fields import OptionalText, Whole
 from flowlet.web.guards import needs, principal
 from flowlet.web.openapi import described
 from flowlet.web.parsing import body
@@ -40,11 +42,22 @@ blueprint = Blueprint("bulk", __name__)
 Operate = Callable[[int], Awaitable[Instance]]
 
 
+_EMPTY = {"type": ["string", "null"], "maxLength": 0}
+
+
+def _only_for(operations: Sequence[str], *, needed: str | None = None, **otherwise: Any) -> dict[str, Any]:
+    """Return the part of a schema that says which operations a field goes with, and how it has to be left otherwise."""
+    among = {"properties": {"operation": {"enum": list(operations)}}}
+    given = {"properties": {needed: {"type": "string", "minLength": 1}}, "required": [needed]} if needed else {}
+    return {"if": among, "then": given, "else": {"properties": otherwise}}
+
+
 class BulkRequest(Body):
     """An operation, and on which instances.
 
     Attributes:
-        filter: As for a search, without paging; an empty one is every instance.
+        filter: As for a search, without paging; an empty one is every instance. No field of it may be empty itself.
+        operation: What to do with each.
         state: Where to, for a move; along transitions only.
         reason: For pause, cancel and move.
         with_children: For cancel.
@@ -52,17 +65,42 @@ class BulkRequest(Body):
         limit: On how many at most, in the order of their ids.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                _only_for(("move",), state=_EMPTY, needed="state"),
+                _only_for(("pause", "cancel", "move"), reason=_EMPTY),
+                _only_for(("cancel",), withChildren={"const": False}),
+                {"properties": {"filter": {"additionalProperties": {"not": {"enum": [None, "", 0, [], {}]}}}}},
+            ],
+            "examples": [
+                {
+                    "filter": {"workflowType": "OrderWorkflow", "status": "FAILED"},
+                    "operation": "retry",
+                    "preview": True,
+                },
+                {"filter": {"businessKey": "customer-1001"}, "operation": "cancel", "reason": "Closed.", "limit": 100},
+            ],
+        }
+    )
+
     filter: Filter
     operation: Literal["pause", "resume", "cancel", "retry", "wake", "move"]
     state: OptionalText = None
     reason: OptionalText = None
     with_children: bool = False
     preview: bool = False
-    limit: int = Field(default=MOST_INSTANCES, ge=1, le=MOST_INSTANCES)
+    limit: Whole = Field(default=MOST_INSTANCES, ge=1, le=MOST_INSTANCES)
 
 
 class PreviewShape(ApiModel):
-    """How many instances fit, counted up to 10,000, and the ids of the first ones."""
+    """What a bulk operation would come to.
+
+    Attributes:
+        matched: How many instances fit, counted up to 10,000.
+        matched_is_at_least: Whether there are more than that.
+        ids: The first ten of them, by id.
+    """
 
     matched: int
     matched_is_at_least: bool
@@ -70,10 +108,15 @@ class PreviewShape(ApiModel):
 
 
 class RefusalShape(ApiModel):
-    """Why nothing was done with one instance."""
+    """Why nothing was done with one instance.
+
+    Attributes:
+        id: The instance.
+        problem: What the operation on it alone would have answered.
+    """
 
     id: int
-    problem: dict[str, Any]
+    problem: Annotated[dict[str, Any], WithJsonSchema({"allOf": [{"$ref": "#/components/schemas/Problem"}]})]
 
 
 class BulkShape(ApiModel):
@@ -81,6 +124,7 @@ class BulkShape(ApiModel):
 
     Attributes:
         matched: How many instances it has come to.
+        done: With how many of them it was done.
         refused: The first 100 of those that refused.
         refused_total: How many refused in all.
         limit_reached: Whether there may be more that fit.
@@ -114,7 +158,7 @@ def _misfits(wanted: BulkRequest) -> dict[str, str]:
     faults = {
         f"filter.{to_camel(name)}": empty
         for name, value in wanted.filter
-        if name in given and value in (None, "", [], {})
+        if name in given and not value and value is not False
     }
     if wanted.operation == "move" and wanted.state is None:
         faults["state"] = "is missing: a move needs to know where to"

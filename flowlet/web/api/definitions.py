@@ -12,6 +12,7 @@ from quart import Blueprint, Response
 from flowlet.definition import Definition
 from flowlet.mermaid import mermaid
 from flowlet.roles import Role
+from flowlet.states import Kind
 from flowlet.svg import svg
 from flowlet.theme import STANDALONE
 from flowlet.web.answers import json_answer
@@ -30,20 +31,37 @@ blueprint = Blueprint("definitions", __name__)
 
 
 class StateAnswer(ApiModel):
-    """A state. Where it names another one, for errors or deadlines, that is a transition too."""
+    """A state. Where it names another one, for errors or deadlines, that is a transition too.
+
+    Attributes:
+        name: Unique in its workflow.
+        kind: Which of the five.
+        description: What the code says of it.
+        timeout_seconds: How long an activation may take; null for any length.
+        on_error: Where it goes when its attempts have failed; null for nowhere.
+        deadline_seconds: How long a manual state waits for its answer; null for any length.
+        on_deadline: Where it goes without an answer; null for nowhere.
+        form: The JSON schema of what a person answers; null where there is nothing to fill in.
+    """
 
     name: str
-    kind: str
+    kind: Kind
     description: str
     timeout_seconds: float | None
     on_error: str | None
     deadline_seconds: float | None
     on_deadline: str | None
-    form: dict[str, Any] | None = Field(description="The JSON schema of what a person answers.")
+    form: dict[str, Any] | None
 
 
 class TransitionAnswer(ApiModel):
-    """An edge of the graph."""
+    """An edge of the graph.
+
+    Attributes:
+        source: The state that it leaves.
+        target: The state that it enters.
+        label: What a person sees; empty if there is none.
+    """
 
     source: str = Field(alias="from")
     target: str = Field(alias="to")
@@ -51,7 +69,22 @@ class TransitionAnswer(ApiModel):
 
 
 class DefinitionAnswer(ApiModel):
-    """The shape of a workflow."""
+    """The shape of a workflow.
+
+    Attributes:
+        name: What instances are created by.
+        description: What its module says of it.
+        version: Which one of it is loaded.
+        start: The state in which an instance begins.
+        executor_group: Which executors run it, unless an instance says otherwise.
+        priority: 0 to 9, and 9 goes first, unless an instance says otherwise.
+        created: When an executor first served it; null for not yet.
+        updated: When an executor first served it in its newest shape; null for not yet.
+        flow_chart: Mermaid text.
+        states: In the order of the source.
+        transitions: In the order of the source.
+        variables: The JSON schema of its variables.
+    """
 
     name: str
     description: str
@@ -59,12 +92,12 @@ class DefinitionAnswer(ApiModel):
     start: str
     executor_group: str
     priority: int
-    created: Time | None = Field(description="When an executor first served it; null for not yet.")
-    updated: Time | None = Field(description="When an executor first served it in its newest shape.")
-    flow_chart: str = Field(description="Mermaid text.")
+    created: Time | None
+    updated: Time | None
+    flow_chart: str
     states: list[StateAnswer]
     transitions: list[TransitionAnswer]
-    variables: dict[str, Any] = Field(description="The JSON schema of its variables.")
+    variables: dict[str, Any]
 
 
 @blueprint.get("/api/definitions")

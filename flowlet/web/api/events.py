@@ -20,7 +20,7 @@ from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
 from flowlet.store.changes import LARGEST_ID
 from flowlet.store.feed import Event
-from flowlet.web.api.requests import OptionalText
+from flowlet.web.fields import OptionalText
 from flowlet.web.guards import lasting, needs
 from flowlet.web.openapi import described
 from flowlet.web.parsing import query
@@ -46,6 +46,11 @@ class Following(Body):
     """Which events: all that is named has to fit.
 
     Attributes:
+        workflow_id: The instance's id.
+        external_id: The instance's external id; it need not exist yet.
+        business_key: Which of the instances with this business key.
+        workflow_type: The workflow's name.
+        executor_group: Which executors run the instance.
         type: The kinds of line, such as TRANSITION; may be given several times.
         after: The id of the event after which to begin, 0 for the first one of all; now if left out.
         limit: After how many events the stream ends; never if left out.
@@ -79,6 +84,11 @@ class EventShape(ApiModel):
 
     Attributes:
         id: The line's id, as in the history.
+        workflow_id: The instance's id.
+        workflow_type: The workflow's name.
+        external_id: The instance's external id.
+        business_key: By which people find the instance.
+        executor_group: Which executors run the instance.
         type: What kind of line it is, such as TRANSITION.
         status: The workflow's status when the event was read, which may be later than the line.
         state: The workflow's state then.
@@ -112,7 +122,12 @@ class EventShape(ApiModel):
 
 @blueprint.get("/api/events")
 @needs(Role.VIEWER)
-@described(query=Following, answers={200: "text/event-stream"}, problems=(429,))
+@described(
+    query=Following,
+    headers={"Last-Event-ID": "The id of the event after which to begin; goes before `after`."},
+    answers={200: "text/event-stream"},
+    problems=(429,),
+)
 async def follow_events() -> Response:
     """Follow what happens to workflows, as server-sent events, for as long as the client likes.
 

@@ -22,13 +22,31 @@ blueprint = Blueprint("executors", __name__)
 
 
 class Page(Body):
-    """How many are asked for."""
+    """How many are asked for.
+
+    Attributes:
+        limit: How many at most.
+    """
 
     limit: int = Field(100, ge=1, le=1000)
 
 
 class ExecutorAnswer(ApiModel):
-    """An executor: it left in order if STOPPED, and was given up if LOST."""
+    """An executor.
+
+    Attributes:
+        id: A fresh one at each start.
+        name: What its operator calls it.
+        host: On which machine it runs.
+        pid: As which process.
+        status: It left in order if STOPPED, and was given up if LOST.
+        executor_groups: Whose workflows it runs.
+        workflow_types: Which workflows it has loaded.
+        slots: How many activations it runs at once.
+        started: When it began.
+        last_active: When it last prolonged its lease.
+        lease_until: When it is given up if it is not heard of.
+    """
 
     id: str
     name: str
@@ -37,10 +55,10 @@ class ExecutorAnswer(ApiModel):
     status: Literal["RUNNING", "DRAINING", "STOPPED", "LOST"]
     executor_groups: tuple[str, ...]
     workflow_types: tuple[str, ...]
-    slots: int = Field(description="How many activations it runs at once.")
+    slots: int
     started: Time
     last_active: Time
-    lease_until: Time = Field(description="When it is given up if it is not heard of.")
+    lease_until: Time
 
 
 @blueprint.get("/api/executors")

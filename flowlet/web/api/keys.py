@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pydantic import Field
+from pydantic import ConfigDict
 from quart import Blueprint, Response
 
 from flowlet.accounts import ApiKey
-from flowlet.durations import duration
-from flowlet.errors import DurationError, UnknownKeyError
+from flowlet.errors import UnknownKeyError
 from flowlet.roles import Principal, Role
 from flowlet.web.answers import json_answer
+from flowlet.web.fields import Expiry, KeyName, RoleName
 from flowlet.web.guards import needs, principal
 from flowlet.web.openapi import described
 from flowlet.web.parsing import body
-from flowlet.web.problems import ProblemError, faulty, forbidden
+from flowlet.web.problems import forbidden
 from flowlet.web.schemas import ApiModel, Body, Time
 from flowlet.web.services import services
 
@@ -25,33 +25,61 @@ blueprint = Blueprint("keys", __name__)
 
 
 class KeyAnswer(ApiModel):
-    """An API key, without what lets a program in."""
+    """An API key, without what lets a program in.
+
+    Attributes:
+        id: The part of the key that may be shown.
+        name: What people call it.
+        role: What it may do at most: its owner's role bounds it too.
+        user_id: Its owner's id.
+        username: Its owner's name.
+        created: When it was made.
+        created_by: By whom.
+        expires: When it ends; null for never.
+        last_used: When it was last used, to the minute; null for never.
+        revoked: When it was revoked; null if it was not.
+    """
 
     id: str
     name: str
-    role: Role = Field(description="What it may do at most: its owner's role bounds it too.")
+    role: Role
     user_id: int
     username: str
     created: Time
     created_by: str
     expires: Time | None
-    last_used: Time | None = Field(description="To the minute; null for never.")
+    last_used: Time | None
     revoked: Time | None
 
 
 class MadeKeyAnswer(KeyAnswer):
-    """A new API key, and its text."""
+    """A new API key, and its text.
 
-    key: str = Field(description="To be sent as X-API-Key. It is shown now, and never again.")
+    Attributes:
+        key: To be sent as X-API-Key. It is shown now, and never again.
+    """
+
+    key: str
 
 
 class NewKey(Body):
-    """An API key that is to be made."""
+    """An API key that is to be made.
 
-    name: str
-    role: Role = Role.VIEWER
-    username: str | None = Field(None, description="Its owner; by default who asks. Others' keys are made by admins.")
-    expires_in: str | None = Field(None, description="After how long it ends, as in '90 days'; by default never.")
+    Attributes:
+        name: What people call it; need not be unique.
+        role: What it may do, at most what its owner may.
+        username: Its owner; who asks, if left out. Others' keys are made by admins.
+        expires_in: After how long it ends, at most ten years, as in "90 days"; never, if left out or empty.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "nightly build", "role": "operator", "expiresIn": "90 days"}]}
+    )
+
+    name: KeyName
+    role: RoleName = Role.VIEWER
+    username: str | None = None
+    expires_in: Expiry = None
 
 
 @blueprint.get("/api/keys")
@@ -66,7 +94,7 @@ async def list_keys() -> Response:
 
 @blueprint.post("/api/keys")
 @needs(Role.VIEWER)
-@described(body=NewKey, answers={201: MadeKeyAnswer}, problems=(404,))
+@described(body=NewKey, answers={201: MadeKeyAnswer}, problems=(404, 409))
 async def create_key() -> Response:
     """Make an API key.
 
@@ -77,11 +105,8 @@ async def create_key() -> Response:
     owner = me.username if new.username is None else new.username
     if me.role is not Role.ADMIN:
         _check_making(me, owner, new.role)
-    try:
-        expires = None if new.expires_in is None else duration(new.expires_in)
-    except DurationError as error:
-        raise ProblemError(faulty({"expiresIn": str(error)})) from None
-    made = await services().users.keys.add(new.name, username=owner, role=new.role, by=me.username, expires=expires)
+    keys = services().users.keys
+    made = await keys.add(new.name, username=owner, role=new.role, by=me.username, expires=new.expires_in)
     return json_answer(MadeKeyAnswer.model_validate({**asdict(made.key), "key": made.text}), status=201)
 
 

@@ -1,18 +1,28 @@
-"""What the endpoints of workflows take. An empty text and a zero count as left out, because Go's clients send them."""
+"""What the endpoints of workflows take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
-from flowlet.definition import MAX_NAME
-from flowlet.errors import RefusedError, SearchError, UnknownStateError, UnknownWorkflowError, VariablesError
-from flowlet.store.search import Order, SearchQuery, Variable
+from flowlet.web.fields import (
+    FILLED,
+    Cursor,
+    Offset,
+    OptionalId,
+    OptionalLength,
+    OptionalName,
+    OptionalText,
+    PageLimit,
+    Priority,
+    SearchedPart,
+    SearchedStatuses,
+    SearchedVariables,
+    SearchText,
+    StateName,
+    Version,
+)
 from flowlet.web.problems import ProblemError, faulty
 from flowlet.web.schemas import Body, Time
 
@@ -21,70 +31,86 @@ __all__ = [
     "CreateRequest",
     "Filter",
     "NoRequest",
-    "OptionalText",
     "PauseRequest",
     "SearchRequest",
     "StateRequest",
     "StateVarsRequest",
-    "WaitSeconds",
-    "WaitStates",
-    "faults_named",
-    "search_query",
 ]
 
-
-def _plain(text: str | None) -> str | None:
-    if text and text != text.strip():
-        raise ValueError("begins or ends with white space")
-    return text or None
-
-
-OptionalText = Annotated[str | None, AfterValidator(lambda text: text or None)]
-ExternalId = Annotated[str | None, Field(max_length=MAX_NAME), AfterValidator(_plain)]
-OptionalId = Annotated[int | None, AfterValidator(lambda id: id or None)]
-WaitSeconds = Annotated[float, Field(ge=0, le=3600)]
-WaitStates = Annotated[list[str], Field(max_length=100)]
+_GIVEN: Any = {"type": "string", "minLength": 1}
+_EMPTY: Any = {"type": ["string", "null"], "maxLength": 0}
 
 
 class CreateRequest(Body):
     """A new instance.
 
     Attributes:
-        external_id: Unique over all instances; a random one if left out.
-        business_key: The external id if left out.
-        executor_group: The workflow's if left out.
-        priority: The workflow's if left out; 0 to 9.
+        workflow_type: The workflow's name.
+        external_id: Unique over all instances; a random one if left out or empty.
+        business_key: Need not be unique; the external id if left out or empty.
+        executor_group: The workflow's if left out or empty.
+        priority: The workflow's if left out; 0 to 9, and 9 goes first.
+        state_vars: The variables to begin with, as the workflow's model takes them.
         next_activation: When it runs first; at once if left out or past.
         next_activation_offset: The same as a length of time from now, such as "10 minutes".
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {"nextActivation": {"type": "string"}, "nextActivationOffset": _GIVEN},
+                "required": ["nextActivation", "nextActivationOffset"],
+            }
+        }
+    )
+
     workflow_type: str
-    external_id: ExternalId = None
-    business_key: OptionalText = None
-    executor_group: OptionalText = None
-    priority: int | None = None
+    external_id: OptionalName = None
+    business_key: OptionalName = None
+    executor_group: OptionalName = None
+    priority: Priority = None
     state_vars: dict[str, Any] | None = None
     next_activation: Time | None = None
-    next_activation_offset: OptionalText = None
+    next_activation_offset: OptionalLength = None
 
 
 class Filter(Body):
     """Which instances: id, externalId and businessKey are joined by OR, everything else by AND.
 
-    Times are from the first one inclusive to the second one exclusive.
+    Times are from the first one inclusive to the second one exclusive. What is left out, null, empty or 0 sets no
+    condition.
 
     Attributes:
+        id: The instance's id.
+        external_id: The whole of it.
+        business_key: The whole of it.
+        workflow_type: The workflow's name.
+        state: In which state it stands.
         status: One status or several.
+        executor_group: Which executors run it.
+        parent_id: Whose child it is.
+        created_from: Created then or later.
+        created_to: Created before.
+        modified_from: Last changed then or later.
+        modified_to: Last changed before.
+        next_activation_from: Runs next then or later.
+        next_activation_to: Runs next before.
+        is_retrying: Whether an attempt has failed and another one is to come.
+        reason_contains: A part of the reason, in capital or small letters.
         state_vars: Which values variables have to have; a text finds also the number, true, false or null it spells.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"workflowType": "OrderWorkflow", "status": ["FAILED", "PAUSED"]}]}
+    )
+
     id: OptionalId = None
-    external_id: OptionalText = None
-    business_key: OptionalText = None
-    workflow_type: OptionalText = None
-    state: OptionalText = None
-    status: str | list[str] | None = None
-    executor_group: OptionalText = None
+    external_id: SearchText = None
+    business_key: SearchText = None
+    workflow_type: SearchText = None
+    state: SearchText = None
+    status: SearchedStatuses = ()
+    executor_group: SearchText = None
     parent_id: OptionalId = None
     created_from: Time | None = None
     created_to: Time | None = None
@@ -93,31 +119,67 @@ class Filter(Body):
     next_activation_from: Time | None = None
     next_activation_to: Time | None = None
     is_retrying: bool | None = None
-    reason_contains: OptionalText = None
-    state_vars: dict[str, Any] | None = None
+    reason_contains: SearchedPart = None
+    state_vars: SearchedVariables = None
 
 
 class SearchRequest(Filter):
-    """A page of instances; ``limit`` is 50 if it is left out, and 1,000 at most."""
+    """A page of the instances that fit.
+
+    Attributes:
+        order_by: What they are sorted by; what has no next activation comes last either way.
+        descending: Whether the largest, or the latest, comes first.
+        limit: How many at most; 50 if left out or 0.
+        offset: How many to leave out first; a cursor goes further, and costs the same on every page.
+        cursor: What the page before gave as nextCursor; the filters and the order have to be the same.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {"cursor": _GIVEN, "offset": {"type": "integer", "minimum": 1}},
+                "required": ["cursor", "offset"],
+            },
+            "examples": [
+                {"workflowType": "OrderWorkflow", "status": ["FAILED"], "stateVars": {"sku": "A-1001"}, "limit": 20},
+                {"createdFrom": "2026-11-01T00:00:00Z", "orderBy": "created", "descending": False},
+            ],
+        }
+    )
 
     order_by: Literal["id", "created", "modified", "nextActivation", "next_activation"] = "id"
     descending: bool = True
-    limit: int | None = None
-    offset: int | None = None
-    cursor: OptionalText = None
+    limit: PageLimit = None
+    offset: Offset = None
+    cursor: Cursor = None
 
 
 class StateRequest(Body):
     """Where an instance is to go.
 
     Attributes:
+        state: The state's name. Where a person is asked, it is the choice.
         next_activation: When the state is run; at once if left out or past.
-        force: Whether it may leave the graph, or take the instance from its activation or its end.
+        force: Whether it may leave the graph, or take the instance from its activation or its end. Admins only.
         reason: Why; needed with force.
         form: The values of a manual state's form: the state is then the answer's choice.
     """
 
-    state: str = Field(min_length=1)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"force": {"const": True}}, "required": ["force"]},
+            "then": {
+                "properties": {"reason": {"type": "string", "pattern": FILLED}, "form": {"type": "null"}},
+                "required": ["reason"],
+            },
+            "examples": [
+                {"state": "charge", "form": {"comment": "Within the limit."}},
+                {"state": "delivered", "force": True, "reason": "The carrier has confirmed by telephone."},
+            ],
+        }
+    )
+
+    state: StateName
     next_activation: Time | None = None
     force: bool = False
     reason: OptionalText = None
@@ -125,13 +187,45 @@ class StateRequest(Body):
 
 
 class StateVarsRequest(Body):
-    """Variables to set: one by ``key`` and ``value``, or several by ``values`` and ``unset``."""
+    """Variables to set: one by ``key`` and ``value``, or several by ``values`` and ``unset``.
 
-    key: str | None = None
+    Attributes:
+        key: The variable's name.
+        value: Its new value; an empty text if left out.
+        values: New values by name; what is not named stays.
+        unset: Names of variables to remove; a model's default takes the place of its field.
+        expected_version: The instance's version that was looked at: 409 if it has moved on since.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {
+                    "properties": {
+                        "key": {"type": "string", "pattern": FILLED},
+                        "values": {"type": ["object", "null"], "maxProperties": 0},
+                        "unset": {"maxItems": 0},
+                    },
+                    "required": ["key"],
+                },
+                {
+                    "properties": {"key": _EMPTY, "values": {"type": "object", "minProperties": 1}},
+                    "required": ["values"],
+                },
+                {"properties": {"key": _EMPTY, "unset": {"minItems": 1}}, "required": ["unset"]},
+            ],
+            "examples": [
+                {"key": "address", "value": "12 Quay Street"},
+                {"values": {"amount": 2, "paid": True}, "unset": ["voucher"], "expectedVersion": 7},
+            ],
+        }
+    )
+
+    key: OptionalText = None
     value: Any = ""
     values: dict[str, Any] | None = None
     unset: list[str] = Field(default_factory=list, max_length=1_000)
-    expected_version: int | None = None
+    expected_version: Version = None
 
     @property
     def is_empty(self) -> bool:
@@ -159,75 +253,26 @@ class NoRequest(Body):
 
 
 class PauseRequest(Body):
-    """Why an instance is held."""
+    """Why an instance is held.
+
+    Attributes:
+        reason: For the history.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The warehouse is being counted."}]})
 
     reason: OptionalText = None
 
 
 class CancelRequest(PauseRequest):
-    """Why an instance is ended, and whether all that descends from it ends too."""
+    """Why an instance is ended, and whether all that descends from it ends too.
+
+    Attributes:
+        with_children: Whether its open children end too, and theirs.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "The customer has withdrawn.", "withChildren": True}]}
+    )
 
     with_children: bool = False
-
-
-def search_query(request: Filter, *, place: str = "", **more: Any) -> SearchQuery:
-    """Return what is looked for.
-
-    Args:
-        request: The filters, and the page where it is a ``SearchRequest``.
-        place: In which field of the body the filters stand, with a dot behind it.
-        more: Further fields of the query.
-
-    Raises:
-        SearchError: If a value cannot be looked for; each is named as the request names it.
-    """
-    known = {field.name for field in fields(SearchQuery)}
-    given = {name: value for name, value in request if name in known and value not in (None, "")}
-    if isinstance(request, SearchRequest):
-        given["order_by"] = _order(request.order_by)
-        if not request.limit:
-            given.pop("limit", None)
-    names = list(request.state_vars or {})
-    variables = [Variable(name, value) for name, value in (request.state_vars or {}).items()]
-    try:
-        return SearchQuery(**{**given, "variables": variables, **more})
-    except SearchError as error:
-        raise SearchError({place + _named(path, names): fault for path, fault in error.faults.items()}) from None
-
-
-@contextmanager
-def faults_named(**places: str) -> Iterator[None]:
-    """Name faults by the request's fields, and what does not exist as a fault of the field that names it.
-
-    Args:
-        places: The field of ``variables``, ``form``, ``workflow`` and ``state``. An unknown workflow that no field
-            names is the instance's own: that one is refused.
-    """
-    try:
-        yield
-    except VariablesError as error:
-        kinds = [field for kind, field in places.items() if error.subject.startswith(f"the {kind} of ")]
-        if not kinds:
-            raise
-        faults = {".".join(filter(None, (kinds[0], path))): fault for path, fault in error.faults.items()}
-        raise VariablesError(error.subject, faults) from None
-    except UnknownStateError as error:
-        if "state" not in places:
-            raise
-        raise ProblemError(faulty({places["state"]: str(error)})) from None
-    except UnknownWorkflowError as error:
-        if "workflow" not in places:
-            raise RefusedError(f"{error} Here it can only be paused, resumed, cancelled, retried or woken.") from None
-        raise ProblemError(faulty({places["workflow"]: str(error)})) from None
-
-
-def _order(name: str) -> Order:
-    return "next_activation" if name == "nextActivation" else name  # type: ignore[return-value]  # checked by the model
-
-
-def _named(path: str, names: list[str]) -> str:
-    """Return a field of the query as the request names it."""
-    head, _, rest = path.partition(".")
-    if head != "variables":
-        return to_camel(path)
-    return ".".join(["stateVars", *([names[int(rest.partition(".")[0])][:80]] if rest else [])])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import orjson
+from pydantic import ConfigDict
 
-from flowlet.instances import ENTERING, Action, Instance
-from flowlet.permitted import Permitted
+from flowlet.instances import ENTERING, Action, ActionKind, Instance, Status
+from flowlet.permitted import Operation, Permitted
 from flowlet.store.search import SearchQuery, SearchResult
 from flowlet.web.schemas import ApiModel, Time
 
@@ -24,21 +25,74 @@ __all__ = [
 ]
 
 
+EXAMPLE: dict[str, Any] = {
+    "id": 4711,
+    "status": "WAITING",
+    "executionCount": 2,
+    "retryCount": 0,
+    "created": "2026-11-22T13:52:07.000042Z",
+    "modified": "2026-11-22T13:52:07.120311Z",
+    "nextActivation": "2026-11-25T13:52:07.120311Z",
+    "started": "2026-11-22T13:52:07.004150Z",
+    "ended": None,
+    "executorId": None,
+    "executorGroup": "default",
+    "workflowType": "OrderWorkflow",
+    "definitionVersion": 1,
+    "externalId": "order-2026-1001",
+    "businessKey": "customer-1001",
+    "priority": 4,
+    "state": "review",
+    "stateVars": {"sku": "A-1001", "amount": 1200},
+    "parentId": None,
+    "children": 0,
+    "openChildren": 0,
+    "waitsForChildren": False,
+    "pauseRequested": False,
+    "heldStatus": None,
+    "answer": None,
+    "reason": None,
+    "createdBy": "warehouse",
+    "version": 3,
+}
+"""An order that waits for somebody to approve it."""
+
+
 class CreatedShape(ApiModel):
-    """What a create gives."""
+    """What a create gives.
+
+    Attributes:
+        id: The instance's id.
+        external_id: Its external id, made up where none was given.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": 4711, "externalId": "order-2026-1001"}]})
 
     id: int
     external_id: str
 
 
 class ChildShape(ApiModel):
-    """An instance in short, as in the list of a parent's children."""
+    """An instance in short, as in the list of a parent's children.
+
+    Attributes:
+        id: The instance's id.
+        external_id: Unique over all instances.
+        business_key: By which people find it.
+        workflow_type: The workflow's name.
+        status: How it stands.
+        state: Where it stands.
+        reason: Why it stands so; null if there is nothing to say.
+        created: When it was created.
+        modified: When it last changed.
+        ended: When it ended; null if it has not.
+    """
 
     id: int
     external_id: str
     business_key: str
     workflow_type: str
-    status: str
+    status: Status
     state: str
     reason: str | None
     created: Time
@@ -56,14 +110,41 @@ class WorkflowShape(ApiModel):
     """An instance as a whole.
 
     Attributes:
+        id: The instance's id.
+        status: How it stands.
         execution_count: How many states it has entered, the start state included.
         retry_count: How many attempts of this visit of its state have failed.
+        created: When it was created.
+        modified: When it last changed.
+        next_activation: When it runs next, or its deadline; null if it has ended or waits for somebody else.
+        started: When its first activation began; null before.
+        ended: When it ended; null if it has not.
+        executor_id: Which executor runs it now; null for none.
+        executor_group: Which executors may run it.
+        workflow_type: The workflow's name.
+        definition_version: The version of the definition under which it last ran.
+        external_id: Unique over all instances.
+        business_key: By which people find it.
+        priority: 0 to 9, and 9 goes first.
+        state: Where it stands.
+        state_vars: Its variables.
+        parent_id: Whose child it is; null for none.
+        children: How many children it has.
+        open_children: How many of them have not ended.
+        waits_for_children: Whether it goes on when all of them have.
+        pause_requested: Whether it is held as soon as the running activation has ended.
+        held_status: How it stood before it was paused; null if it is not.
+        reason: Why it stands so; null if there is nothing to say.
+        created_by: Who created it; null for code.
+        version: Raised by every change: what an edit may expect.
         answer: The choice, the form's values and the name of who answered; None unless it stands in a manual state
             that has been answered.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
     id: int
-    status: str
+    status: Status
     execution_count: int
     retry_count: int
     created: Time
@@ -85,7 +166,7 @@ class WorkflowShape(ApiModel):
     open_children: int
     waits_for_children: bool
     pause_requested: bool
-    held_status: str | None
+    held_status: Status | None
     answer: dict[str, Any] | None
     reason: str | None
     created_by: str | None
@@ -110,9 +191,14 @@ class WorkflowShape(ApiModel):
 
 
 class ChangedShape(ApiModel):
-    """What an operation gives: that it was done, and the instance as it was right after."""
+    """What an operation gives.
 
-    ok: bool
+    Attributes:
+        ok: That it was done: always true.
+        workflow: The instance as it was right after.
+    """
+
+    ok: Literal[True]
     workflow: WorkflowShape
 
     @classmethod
@@ -126,6 +212,8 @@ class PageShape(ApiModel):
 
     Attributes:
         results: How many there are on this page.
+        workflows: The instances, in the order asked for.
+        offset: How many were left out first.
         total: How many fit on all pages together, counted up to 10,000.
         total_is_at_least: Whether there are more than that.
         next_cursor: What gives the next page; None on the last one.
@@ -152,22 +240,37 @@ class PageShape(ApiModel):
 
 
 class PermittedShape(ApiModel):
-    """What may be done with an instance now, and where it may be moved without force."""
+    """What may be done with an instance now.
 
-    operations: list[str]
+    Attributes:
+        operations: In the order in which a person would look for them.
+        states: Where it may be moved without force; the choices of a manual state.
+    """
+
+    operations: list[Operation]
     states: list[str]
 
     @classmethod
     def of(cls, found: Permitted) -> Self:
         """Return what is permitted."""
-        return cls(operations=[one.value for one in found.operations], states=list(found.states))
+        return cls(operations=list(found.operations), states=list(found.states))
 
 
 class ActionShape(ApiModel):
     """A line of an instance's history.
 
     Attributes:
-        type: What kind of line it is, such as TRANSITION.
+        id: Its place among all lines of all histories.
+        workflow_id: The instance.
+        executor_id: Which executor wrote it; null for a person.
+        type: What kind of line it is.
+        text: What happened, in words; null where the kind says it all.
+        date_time: When it happened.
+        from_state: The state that it was in; null before the first.
+        to_state: The state that was entered or chosen; null if none was.
+        username: Who did it; null for code.
+        duration_ms: How long the activation took, in milliseconds; null where none ran.
+        definition_version: The version of the definition that it ran under; null where it does not matter.
         name: The state that it is about: the one that was entered, else the one that it was in.
         execution_count: Which state's visit it belongs to, counted from 1.
         retry_count: How many attempts of that visit had failed before.
@@ -180,7 +283,7 @@ class ActionShape(ApiModel):
     executor_id: str | None
     execution_count: int
     retry_count: int
-    type: str
+    type: ActionKind
     name: str | None
     text: str | None
     date_time: Time
@@ -198,7 +301,7 @@ class ActionShape(ApiModel):
         told: dict[str, Any] = {
             "execution_count": visit,
             "retry_count": max(0, (action.attempt or 1) - 1),
-            "type": action.kind.value,
+            "type": action.kind,
             "name": action.to_state or action.from_state,
             "date_time": action.at,
             "changes": _parsed(action.changes),

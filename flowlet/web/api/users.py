@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict
 from quart import Blueprint, Response, request
 
 from flowlet.accounts import User
 from flowlet.roles import Role
 from flowlet.web.answers import json_answer
+from flowlet.web.fields import Password, RoleName, Username
 from flowlet.web.guards import SESSION_COOKIE, needs, principal
 from flowlet.web.openapi import described
 from flowlet.web.parsing import body
@@ -22,7 +23,19 @@ blueprint = Blueprint("users", __name__)
 
 
 class UserAnswer(ApiModel):
-    """A user, without any secret."""
+    """A user, without any secret.
+
+    Attributes:
+        id: Never used twice.
+        username: Unique whatever its case.
+        role: What the user may do.
+        is_disabled: Whether neither password, sessions nor API keys let the user in.
+        created: When the user was made.
+        created_by: By whom.
+        modified: When password, role or standing last changed.
+        modified_by: By whom.
+        last_login: When the user last logged in; null for never.
+    """
 
     id: int
     username: str
@@ -36,32 +49,63 @@ class UserAnswer(ApiModel):
 
 
 class MeAnswer(ApiModel):
-    """Who asks."""
+    """Who asks.
+
+    Attributes:
+        id: The user's id.
+        username: The user's name.
+        role: What may be done now; of an API key never more than its owner may.
+        key_id: The API key's id; null for a session.
+    """
 
     id: int
     username: str
-    role: Role = Field(description="What may be done now; of an API key never more than its owner may.")
-    key_id: str | None = Field(description="The API key's id; null for a session.")
+    role: Role
+    key_id: str | None
 
 
 class NewUser(Body):
-    """A user that is to be made."""
+    """A user that is to be made.
 
-    username: str
-    password: SecretStr = Field(description="8 to 1,000 characters.")
-    role: Role = Role.VIEWER
+    Attributes:
+        username: Unique whatever its case; printable characters, with no space at either end.
+        password: 8 to 1,000 characters, none of them a control character.
+        role: What the user may do.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"username": "warehouse", "password": "four words make one", "role": "operator"}]
+        }
+    )
+
+    username: Username
+    password: Password
+    role: RoleName = Role.VIEWER
 
 
 class PasswordChange(Body):
-    """A password that is to be."""
+    """A password that is to be.
 
-    password: SecretStr = Field(description="8 to 1,000 characters.")
+    Attributes:
+        password: 8 to 1,000 characters, none of them a control character.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"password": "four other words instead"}]})
+
+    password: Password
 
 
 class RoleChange(Body):
-    """A role that is to be."""
+    """A role that is to be.
 
-    role: Role
+    Attributes:
+        role: What the user may do.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "operator"}]})
+
+    role: RoleName
 
 
 @blueprint.get("/api/me")
@@ -83,7 +127,7 @@ async def list_users() -> Response:
 
 @blueprint.post("/api/users")
 @needs(Role.ADMIN)
-@described(body=NewUser, answers={201: UserAnswer}, problems=(409,))
+@described(body=NewUser, answers={201: UserAnswer}, problems=(409,), leads_to="/api/users/{id}", is_located=True)
 async def create_user() -> Response:
     """Make a user. A name that is taken, in whatever case, is refused."""
     new = await body(NewUser)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ConfigDict
 from quart import Blueprint, Response
 
 from flowlet.engine.arrivals import MOST_WAITERS
@@ -15,16 +16,11 @@ from flowlet.instances import Instance
 from flowlet.permitted import Operation, refusal
 from flowlet.roles import Role
 from flowlet.web.answers import json_answer
-from flowlet.web.api.requests import (
-    CreateRequest,
-    StateRequest,
-    StateVarsRequest,
-    WaitSeconds,
-    WaitStates,
-    faults_named,
-)
+from flowlet.web.api.requests import CreateRequest, StateRequest, StateVarsRequest
 from flowlet.web.api.shapes import WorkflowShape
+from flowlet.web.api.terms import faults_named
 from flowlet.web.api.workflows import by_external_id_first, create, edit, enter
+from flowlet.web.fields import WaitSeconds, WaitStates
 from flowlet.web.guards import needs
 from flowlet.web.openapi import described
 from flowlet.web.parsing import body
@@ -55,7 +51,11 @@ class WaitRequest(Body):
 
 
 class CreateAndWaitRequest(WaitRequest):
-    """A new instance, and for what of it to wait."""
+    """A new instance, and for what of it to wait.
+
+    Attributes:
+        create_workflow_request: The new instance.
+    """
 
     create_workflow_request: CreateRequest
 
@@ -64,9 +64,23 @@ class StateAndWaitRequest(WaitRequest):
     """Where an instance is to go, and for what of it to wait.
 
     Attributes:
+        update_workflow_state_request: Where it is to go.
         update_state_var_request: Variables to set before.
         from_states: It has to be in one of these; in any if left out.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "updateWorkflowStateRequest": {"state": "charge", "form": {"comment": "Within the limit."}},
+                    "fromStates": ["review"],
+                    "waitForStates": ["delivered"],
+                    "waitSeconds": 0.5,
+                }
+            ]
+        }
+    )
 
     update_workflow_state_request: StateRequest
     update_state_var_request: StateVarsRequest | None = None
@@ -75,7 +89,7 @@ class StateAndWaitRequest(WaitRequest):
 
 @blueprint.post("/api/createAndWait")
 @needs(Role.OPERATOR)
-@described(body=CreateAndWaitRequest, answers={200: WorkflowShape}, problems=(429, 504))
+@described(body=CreateAndWaitRequest, answers={200: WorkflowShape}, problems=(429, 504), leads_to="/api/workflows/{id}")
 async def create_and_wait() -> Response:
     """Create an instance, and answer with it as soon as it has come so far; 504 if it has not in time."""
     wanted = await body(CreateAndWaitRequest)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel
 from quart import Blueprint, Response, request
+from quart.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
 
 from flowlet.clock import moment
-from flowlet.durations import duration
-from flowlet.errors import DurationError, UnknownInstanceError
+from flowlet.errors import UnknownInstanceError
 from flowlet.instances import Instance
 from flowlet.permitted import Operation
 from flowlet.roles import Role
@@ -25,8 +26,6 @@ from flowlet.web.api.requests import (
     SearchRequest,
     StateRequest,
     StateVarsRequest,
-    faults_named,
-    search_query,
 )
 from flowlet.web.api.shapes import (
     ActionShape,
@@ -38,6 +37,7 @@ from flowlet.web.api.shapes import (
     WorkflowShape,
     history_shapes,
 )
+from flowlet.web.api.terms import faults_named, search_query
 from flowlet.web.guards import needs, principal
 from flowlet.web.openapi import described
 from flowlet.web.parsing import body
@@ -48,12 +48,33 @@ __all__ = ["blueprint", "by_external_id_first", "create", "edit", "enter"]
 
 blueprint = Blueprint("workflows", __name__)
 
+
+class Reference(BaseConverter):
+    """The id of an instance, or its external id, where it stands at the end of a path.
+
+    Not what has a meaning of its own there: ``GET /api/workflows/search`` is a method that this path does not take. An
+    instance with such an external id is found by ``/api/workflowByExternalId/search``.
+    """
+
+    regex = r"(?!(?:bulk|search)$)[^/]+"
+
+
+@blueprint.record_once
+def _add_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["reference"] = Reference
+
+
 Request = TypeVar("Request", bound=BaseModel)
 
 
 @blueprint.post("/api/workflows")
 @needs(Role.OPERATOR)
-@described(body=CreateRequest, answers={201: CreatedShape, 200: CreatedShape})
+@described(
+    body=CreateRequest,
+    answers={201: CreatedShape, 200: CreatedShape},
+    leads_to="/api/workflows/{id}",
+    is_located=True,
+)
 async def create_workflow() -> Response:
     """Create an instance: 201; 200 where the external id is known, whose instance stays as it is."""
     created = await create(await body(CreateRequest))
@@ -62,7 +83,7 @@ async def create_workflow() -> Response:
     return json_answer(shape, status=201 if created.is_new else 200, headers=headers)
 
 
-@blueprint.get("/api/workflows/<id>")
+@blueprint.get("/api/workflows/<reference:id>")
 @needs(Role.VIEWER)
 @described(answers={200: WorkflowShape})
 async def show_workflow(id: str) -> Response:
@@ -107,7 +128,7 @@ async def edit_variables(id: str) -> Response:
 
 @blueprint.post("/api/workflows/<id>/pause")
 @needs(Role.OPERATOR)
-@described(body=PauseRequest, answers={200: ChangedShape}, problems=(404, 409))
+@described(body=PauseRequest, is_optional=True, answers={200: ChangedShape}, problems=(404, 409))
 async def pause_workflow(id: str) -> Response:
     """Hold an instance until it is resumed."""
     wanted = await _optional(PauseRequest)
@@ -119,7 +140,7 @@ async def pause_workflow(id: str) -> Response:
 
 @blueprint.post("/api/workflows/<id>/resume")
 @needs(Role.OPERATOR)
-@described(answers={200: ChangedShape}, problems=(404, 409))
+@described(body=NoRequest, is_optional=True, answers={200: ChangedShape}, problems=(404, 409))
 async def resume_workflow(id: str) -> Response:
     """Let a paused instance go on."""
     await _optional(NoRequest)
@@ -129,7 +150,7 @@ async def resume_workflow(id: str) -> Response:
 
 @blueprint.post("/api/workflows/<id>/cancel")
 @needs(Role.OPERATOR)
-@described(body=CancelRequest, answers={200: ChangedShape}, problems=(404, 409))
+@described(body=CancelRequest, is_optional=True, answers={200: ChangedShape}, problems=(404, 409))
 async def cancel_workflow(id: str) -> Response:
     """End an instance, and with ``withChildren`` all that descends from it."""
     wanted = await _optional(CancelRequest)
@@ -142,7 +163,7 @@ async def cancel_workflow(id: str) -> Response:
 
 @blueprint.post("/api/workflows/<id>/retry")
 @needs(Role.OPERATOR)
-@described(answers={200: ChangedShape}, problems=(404, 409))
+@described(body=NoRequest, is_optional=True, answers={200: ChangedShape}, problems=(404, 409))
 async def retry_workflow(id: str) -> Response:
     """Let a FAILED instance go on, or one that waits for its next attempt begin it."""
     await _optional(NoRequest)
@@ -152,7 +173,7 @@ async def retry_workflow(id: str) -> Response:
 
 @blueprint.post("/api/workflows/<id>/wake")
 @needs(Role.OPERATOR)
-@described(answers={200: ChangedShape}, problems=(404, 409))
+@described(body=NoRequest, is_optional=True, answers={200: ChangedShape}, problems=(404, 409))
 async def wake_workflow(id: str) -> Response:
     """Run an instance now that waits for a timer, an attempt or its children."""
     await _optional(NoRequest)
@@ -278,16 +299,12 @@ def _changed(instance: Instance) -> Response:
     return json_answer(ChangedShape.of(instance))
 
 
-def _first_activation(wanted: CreateRequest) -> datetime | str | None:
+def _first_activation(wanted: CreateRequest) -> datetime | timedelta | None:
     """Return when a new instance runs first; None for at once."""
     if wanted.next_activation_offset is None:
         return _later(wanted.next_activation)
     if wanted.next_activation is not None:
         raise ProblemError(faulty({"nextActivationOffset": "cannot be combined with nextActivation: leave out one"}))
-    try:
-        duration(wanted.next_activation_offset)
-    except DurationError as error:
-        raise ProblemError(faulty({"nextActivationOffset": str(error)})) from None
     return wanted.next_activation_offset
 
 

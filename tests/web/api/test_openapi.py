@@ -12,13 +12,15 @@ from flowlet.roles import Role
 from flowlet.web.app import create_app
 from flowlet.web.guards import needs
 from flowlet.web.openapi import described
+from flowlet.web.problems import KINDS
 from flowlet.web.schemas import Body
 from tests.docs.pages import rows
 from tests.web.api.shop import shop
 from tests.web.api.test_doors import REST, endpoints
 from tests.web.probe import Probe
 
-COMMON = {"400", "401", "403", "413", "415", "503", "default"}
+SERVE = "docs/how-to/serve-the-api.md"
+COMMON = {"400", "401", "403", "408", "413", "415", "500", "503"}
 """Errors that the reference page tells of all endpoints at once."""
 
 
@@ -60,24 +62,77 @@ async def test_every_error_is_a_problem(probe: Probe) -> None:
 
     for name, operation in operations(document).items():
         for status, response in operation["responses"].items():
-            if status == "default" or (int(status) >= 400 and name != "GET /readyz"):
+            if int(status) >= 400 and name != "GET /readyz":
                 component = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
-                assert component["content"] == {
-                    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-                }
+                general, narrowed = component["content"]["application/problem+json"]["schema"]["allOf"]
+                assert general == {"$ref": "#/components/schemas/Problem"}
+                assert narrowed["properties"]["status"] == {"const": int(status)}
+
+
+async def test_each_error_tells_its_types_and_its_headers(probe: Probe) -> None:
+    document = await told(probe)
+
+    told_types, told_headers = set(), {}
+    for status, component in document["components"]["responses"].items():
+        told_types |= set(
+            component["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["type"]["enum"]
+        )
+        told_headers[status] = list(component.get("headers", ()))
+    assert told_types == {f"/problems/{name}" for name in KINDS}
+    assert told_types | {"about:blank"} == set(
+        document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    )
+    assert {status: names for status, names in told_headers.items() if names} == {
+        "401": ["WWW-Authenticate"],
+        "405": ["Allow"],
+        "415": ["Accept-Post"],
+        "429": ["Retry-After"],
+        "503": ["Retry-After"],
+    }
+
+
+def test_every_kind_of_error_is_on_the_page_that_explains_them_with_its_status() -> None:
+    documented = {names[0]: cells[1] for names, cells in rows(SERVE, "Errors") if "/" in names[0]}
+
+    assert documented == {f"/problems/{name}": str(kind.status) for name, kind in KINDS.items()}
 
 
 async def test_an_operation_tells_its_role_its_parameters_and_its_models(probe: Probe) -> None:
     found = operations(await told(probe))
 
     role = found["POST /api/users/{id}/role"]
-    assert role["parameters"] == [{"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}]
+    (parameter,) = role["parameters"]
+    assert (parameter["name"], parameter["in"], parameter["schema"]["type"]) == ("id", "path", "integer")
+    assert role["security"] == [{"apiKey": ["admin"]}, {"bearer": ["admin"]}, {"session": ["admin"]}]
     assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/RoleChange")
     assert role["description"].endswith("Needs the role admin.")
-    assert sorted(role["responses"]) == ["200", "400", "401", "403", "404", "409", "413", "415", "503", "default"]
+    assert sorted(role["responses"]) == sorted({"200", "404", "409"} | COMMON)
     assert found["GET /api/executors"]["parameters"][0]["schema"]["maximum"] == 1000
     assert found["GET /healthz"]["security"] == []
-    assert found["GET /metrics"]["responses"]["200"]["content"] == {"text/plain": {}}
+    assert found["GET /metrics"]["responses"]["200"]["content"] == {"text/plain": {"schema": {"type": "string"}}}
+
+
+async def test_what_is_created_is_located_and_leads_to_what_may_be_done_with_it(probe: Probe) -> None:
+    found = operations(await told(probe))
+
+    for name, below in (("POST /api/workflows", "/api/workflows/{id}"), ("POST /api/users", "/api/users/{id}")):
+        answer = found[name]["responses"]["201"]
+        wanted = {
+            each["operationId"] for path, each in found.items() if f"{path} ".partition(below)[2][:1] in (" ", "/")
+        }
+        assert {link["operationId"] for link in answer["links"].values()} == wanted
+        assert answer["headers"]["Location"]["required"]
+
+
+async def test_the_document_says_what_it_is_and_groups_its_operations(probe: Probe) -> None:
+    document = await told(probe)
+
+    used = {tag for each in operations(document).values() for tag in each["tags"]}
+    assert {tag["name"] for tag in document["tags"]} == used
+    assert all(" " in tag["description"] for tag in document["tags"])
+    assert "X-API-Key" in document["info"]["description"]
+    assert document["servers"][0]["url"] == "/"
+    assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer", "session"}
 
 
 async def test_the_variables_of_each_workflow_are_components_of_their_own(probe: Probe) -> None:
@@ -110,7 +165,7 @@ async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_describ
 
     validate(document)
     operation = document["paths"]["/api/more/{id}"]["put"]
-    assert operation["parameters"][0]["schema"] == {"type": "integer"}
+    assert operation["parameters"][0]["schema"]["type"] == "integer"
     assert ("requestBody" in operation) is is_described
     of_users = document["paths"]["/api/users"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert "nickname" not in document["components"]["schemas"][of_users.rpartition("/")[2]]["properties"]

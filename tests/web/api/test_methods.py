@@ -1,0 +1,88 @@
+"""What holds for every path: other methods, HEAD and OPTIONS, a slash too many, and paths that do not exist."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import pytest
+
+from flowlet.web.app import create_app
+from flowlet.web.openapi import template
+from tests.web.api.test_doors import endpoints
+from tests.web.contract.process import ENDLESS
+from tests.web.probe import Probe
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@pytest.fixture
+def paths(probe: Probe) -> dict[str, set[str]]:
+    """The methods of each path, with something in place of its parameters."""
+    found = defaultdict(set)
+    for endpoint in endpoints(probe):
+        method, path = endpoint.split(" ")
+        found[re.sub(r"\{\w+\}", "0", path)].add(method)
+    return dict(found)
+
+
+async def test_another_method_is_405_and_says_which_there_are(probe: Probe, paths: dict[str, set[str]]) -> None:
+    for path, methods in paths.items():
+        for method in set(METHODS) - methods:
+            answer = await probe.client("admin").request(method, path)
+
+            assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed"), path
+            allowed = set(answer.headers["allow"].split(", "))
+            assert allowed - {"HEAD", "OPTIONS"} == methods
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_method_that_nobody_knows_is_405_too(probe: Probe) -> None:
+    answer = await probe.client("admin").request("BREW", "/api/users")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+
+
+async def test_head_answers_as_get_without_a_body(probe: Probe, paths: dict[str, set[str]]) -> None:
+    client = probe.client("admin")
+    for path in (path for path, methods in paths.items() if "GET" in methods and path not in ENDLESS):
+        got, head = await client.get(path), await client.head(path)
+
+        assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"]), path
+        assert head.content == b""
+
+
+async def test_options_says_which_methods_there_are_to_whom_may_know(probe: Probe, paths: dict[str, set[str]]) -> None:
+    for path, methods in paths.items():
+        answer = await probe.client("admin").options(path)
+
+        assert answer.status_code == 200
+        assert set(answer.headers["allow"].replace(" ", "").split(",")) - {"HEAD", "OPTIONS"} == methods, path
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_slash_at_the_end_or_twice_is_another_path(probe: Probe, paths: dict[str, set[str]]) -> None:
+    for path in paths:
+        if "ByExternalId/" in path or "/definitions/" in path:
+            continue  # a name may end with a slash
+        for other in {f"{path}/", path.replace("/api/", "/api//")} - {path}:
+            answer = await probe.client("admin").get(other)
+
+            assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found"), other
+
+
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/", "/api/x", "/API/users", "/api/users/1/x", "/api/v2/users", "/x", "/%"]
+)
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_path_that_does_not_exist_is_404_by_every_method(probe: Probe, method: str, path: str) -> None:
+    answer = await probe.client("admin").request(method, path)
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+
+def test_no_two_routes_stand_at_one_path_with_one_method(probe: Probe) -> None:
+    rules = list(create_app(probe.services).url_map.iter_rules())
+    named = [(method, template(rule.rule)) for rule in rules for method in (rule.methods or set()) - {"OPTIONS"}]
+
+    assert len(named) == len(set(named))

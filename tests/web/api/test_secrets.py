@@ -1,0 +1,154 @@
+"""No secret leaves a served process: not by an answer, not by its log at DEBUG, not while its database is away."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flowlet.store.opening import open_store
+from flowlet.users import Users
+from tests.faults.processes import Process
+from tests.servers import Server
+from tests.web.api.test_openapi import operations
+from tests.web.contract.process import ENDLESS, admin, served
+
+OF_DATABASE = "swordfish-of-the-database"
+OF_ADMIN = "swordfish-of-the-admin"
+OF_FIRST = "swordfish-of-the-first-start"
+GIVEN = "swordfish-that-is-given"
+FORGED = "flk_aaaaaaaa_" + "swordfish" * 4 + "swordfi"
+FREE = ("stateVars", "value", "values")
+"""Variables: what is in them is shown to whoever may look."""
+TEXTS = {"password": GIVEN, "newPassword": GIVEN, "key": FORGED}
+
+
+async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_sqlite(sqlite_url: str, tmp_path: Path) -> None:
+    await check_secrets(sqlite_url, tmp_path)
+
+
+async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_postgresql(
+    postgres_server: Server, postgres_url: str, tmp_path: Path
+) -> None:
+    url = postgres_url.replace("//flowlet@", f"//flowlet:{OF_DATABASE}@")  # this server trusts whatever password
+
+    await check_secrets(url, tmp_path, postgres_server)
+
+
+async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_mariadb(
+    mariadb_server: Server, mariadb_url: str, tmp_path: Path
+) -> None:
+    for statement in (
+        f"CREATE OR REPLACE USER 'keeper'@'127.0.0.1' IDENTIFIED BY '{OF_DATABASE}'",
+        "GRANT ALL ON *.* TO 'keeper'@'127.0.0.1'",
+    ):
+        mariadb_server.program.execute(mariadb_url, statement)
+    url = mariadb_url.replace("//flowlet:flowlet@", f"//keeper:{OF_DATABASE}@")
+
+    await check_secrets(url, tmp_path, mariadb_server)
+
+
+async def check_secrets(url: str, folder: Path, server: Server | None = None) -> None:
+    """Ask a process that logs everything whatever there is to ask, and look for secrets in all that it said."""
+    _, key = await admin(url, OF_ADMIN)
+    token = await session(url)
+    headers = {"x-api-key": key}
+    async with served(url, folder, log_level="DEBUG", admin_password=OF_FIRST) as (process, address):
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+            answers = await asked(client, headers, token)
+            if server is not None:
+                server.stop()
+                try:
+                    answers += await asked(client, headers, token, is_short=True)
+                finally:
+                    server.start()
+        log = await everything_said(process)
+
+    made = [answer.json()["key"] for answer in answers if answer.status_code == 201 and "key" in answer.json()]
+    told = "\n".join(f"{answer.headers} {without_own_key(answer)}" for answer in answers)
+    secrets = [OF_DATABASE, OF_ADMIN, OF_FIRST, GIVEN, FORGED, key, key[13:], token, *made, *await hashes(url)]
+    assert made
+    assert len(secrets) > 12
+    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in log] == []
+
+
+async def session(url: str) -> str:
+    """Log the admin in, and return the session's token."""
+    async with open_store(url) as store:
+        login = await Users(store).log_in("contract", OF_ADMIN)
+        assert login
+        return login[0]
+
+
+async def asked(
+    client: httpx.AsyncClient, headers: dict[str, str], token: str, *, is_short: bool = False
+) -> list[httpx.Response]:
+    """Ask everything: in good order, with what does not fit, and as somebody who is none."""
+    answers = []
+    if not is_short:
+        document = (await client.get("/openapi.json", headers=headers)).json()
+        for name, operation in operations(document).items():
+            method, path = name.split()
+            if path in ENDLESS:
+                continue
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            good = [hurried(example["value"]) for example in content.get("examples", {}).values()] or [{}]
+            for body in [*good, *misfits(good[0])] if content else [None]:
+                for id in ("2", "Orders") if "{" in path else ("",):
+                    place = re.sub(r"\{\w+\}", id, path)
+                    answers.append(await client.request(method, place, json=body, headers=headers))
+    for way in (
+        headers,
+        {"x-api-key": FORGED},
+        {"cookie": f"flowlet_session={token}"},
+        {"cookie": f"flowlet_session={GIVEN}"},
+    ):
+        answers.append(await client.get("/api/keys", headers=way))
+        answers.append(await client.post("/api/users", json={"username": "eve", "password": GIVEN}, headers=way))
+        answers.append(await client.delete(f"/api/keys/{FORGED}", headers=way))
+    return answers
+
+
+def hurried(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body that waits for nothing."""
+    return {**body, "waitSeconds": 0} if "waitSeconds" in body else body
+
+
+def misfits(body: dict[str, Any]) -> list[Any]:
+    """Return bodies with a secret in each field, and in places where none belongs."""
+    return [
+        *({**body, field: {"password": GIVEN}} for field in body if field not in FREE),
+        *({**body, field: [GIVEN]} for field in body if "password" in field),
+        {**body, **TEXTS},
+        [TEXTS],
+        {**body, "password": f"{GIVEN}\x00"},
+    ]
+
+
+def without_own_key(answer: httpx.Response) -> str:
+    """Return the text of an answer; the one that makes a key shows it, this once."""
+    is_making = answer.status_code == 201 and answer.request.url.path == "/api/keys"
+    return answer.text.replace(answer.json()["key"], "") if is_making else answer.text
+
+
+async def hashes(url: str) -> list[str]:
+    """Return every hash that is stored."""
+    async with open_store(url) as store:
+        found = []
+        for column, table in (
+            ("password_hash", "user_account"),
+            ("key_hash", "api_key"),
+            ("token_hash", "user_session"),
+        ):
+            sql = f"SELECT {column} FROM {table}"
+            found += [str(row[0]) for row in await store.connections.read(lambda each, sql=sql: each.rows(sql))]  # type: ignore[misc]  # bound at once
+    return found
+
+
+async def everything_said(process: Process) -> str:
+    """End a process, and return all that it has printed."""
+    await process.kill()
+    return "\n".join(process.lines)

@@ -1,0 +1,88 @@
+"""What the description promises is what a served process does: schemathesis asks it, thousands of times.
+
+All of its checks are on. The texts beside ``CONFIGURATION`` say where an answer that a check would take for a fault is
+what is wanted, and why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.docs.pages import ROOT
+from tests.faults.processes import Process
+from tests.web.contract.process import ENDLESS, admin, environment, served
+
+FEWEST_REQUESTS = 2_000
+EXAMPLES = 10
+"""How many requests are drawn for each operation, beside those that its description calls for."""
+
+SKIPPED = "/openapi.json"
+"""What schemathesis itself leaves out: the description that it has just read."""
+
+CONFIGURATION = """
+[generation]
+# NUL is refused in every text and name. JSON Schema could say so only by a pattern at each of them; what is answered to
+# a NUL is tested in test_hostile_bodies.py.
+allow-x00 = false
+
+# That the time is over, while the server is well, is a 504 for GopherFlow's clients.
+[[operations]]
+include-path = ["/api/createAndWait", "/api/workflows/{externalId}/stateAndWait"]
+[operations.checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", "504"]
+
+# Which states there are, which form is to be filled in and which variables may be set depends on the instance that the
+# path names. No schema of a body can know: such a request is sound, and 400.
+[[operations]]
+include-path = [
+    "/api/workflows/{id}/state", "/api/workflows/{externalId}/stateAndWait", "/api/workflows/{id}/statevars",
+]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "404", "409", "504"]
+"""
+
+
+@pytest.mark.timeout(300)
+async def test_a_served_process_keeps_the_contract(database_url: str, tmp_path: Path) -> None:
+    user, key = await admin(database_url)
+    async with served(database_url, tmp_path) as (server, url):
+        async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": key}, trust_env=False) as client:
+            paths = (await client.get("/openapi.json")).json()["paths"]
+
+        report = await attacked(url, tmp_path, user=user, key=key)
+
+        assert server.is_alive
+        assert server.having("Traceback") == []
+        assert server.having("[error") == []
+    operations = [path for path in paths if path not in (*ENDLESS, SKIPPED) for _ in paths[path]]
+    accepted = [name for name, rate in report["valid_rates"].items() if any(one["accepted"] for one in rate.values())]
+    assert report["operations"]["tested"] == len(operations)
+    assert report["test_cases"]["generated"] >= FEWEST_REQUESTS
+    assert (report["failures"], report["errors"], report["complete"]) == ([], [], True)
+    assert len(accepted) >= len(operations) * 3 / 4
+
+
+async def attacked(url: str, folder: Path, *, user: int, key: str) -> Any:
+    """Let schemathesis ask whatever its description allows and forbids, and return its report."""
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml"]
+    command += ["run", f"{url}/openapi.json", "--header", f"X-API-Key: {key}", "--continue-on-failure", "--no-shrink"]
+    command += ["--report", "json", "--report-json-path", "report.json", "--no-color", "--generation-database", "none"]
+    command += ["--max-examples", str(EXAMPLES), *(["--seed", "1"] if "CI" in os.environ else [])]
+    command += [option for path in ENDLESS for option in ("--exclude-path", path)]
+    known = {"FLOWLET_URL": url, "FLOWLET_USER": str(user), "FLOWLET_KEY": key}
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.web.contract.hooks", "PYTHONPATH": str(ROOT)}
+    process = await Process.start(command, env=environment({**known, **hooks}), cwd=folder)
+    try:
+        await process.ended(within=240)
+    finally:
+        print("\n".join(process.lines))  # noqa: T201  # pytest shows it where the test has failed
+        await process.kill()
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
