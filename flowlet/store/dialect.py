@@ -164,8 +164,13 @@ class Dialect(Protocol):
         """
         ...
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction; return each one's id and whether it is new."""
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances, all or none; return each one's id and whether it is new. One transaction.
+
+        With ``in_transaction`` the caller opened one and commits it.
+        """
         ...
 
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:

@@ -202,8 +202,14 @@ class MySQL:
         kept = [transition for transition in batch.transitions if transition.instance.id in held]
         return await self._apply(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction."""
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances and their history."""
+        async with contextlib.nullcontext() if in_transaction else transaction(raw.query):
+            return await self._created(raw, news, now)
+
+    async def _created(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
         names = [new.external_id for new in news]
         known = await _ids(raw, names)
         fresh: dict[str, NewInstance] = {}
@@ -224,7 +230,7 @@ class MySQL:
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if follow.children:
-            created = await self.create(raw, follow.children, now)
+            created = await self._created(raw, follow.children, now)
             if not all(is_new for _, is_new in created):
                 raise pymysql.err.IntegrityError(0, "a child's external id exists already")
         for id, ended in follow.ended:

@@ -133,9 +133,12 @@ class SQLite:
         applied: set[int] = await raw._execute(_commit, raw._conn, batch, in_transaction)
         return applied
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction."""
-        created: list[tuple[int, bool]] = await raw._execute(_create, raw._conn, news, now)
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances in one hop to the connection's thread."""
+        create = _inserted if in_transaction else _create
+        created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, news, now)
         return created
 
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:
@@ -304,7 +307,7 @@ def _apply(connection: sqlite3.Connection, batch: Batch) -> set[int]:
 
 
 def _follow(connection: sqlite3.Connection, follow: Followups, now: int) -> None:
-    for _, is_new in _create(connection, follow.children, now):
+    for _, is_new in _inserted(connection, follow.children, now):
         if not is_new:
             raise sqlite3.IntegrityError("a child's external id exists already")
     connection.executemany(_END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in follow.ended])
@@ -316,6 +319,11 @@ def _count(connection: sqlite3.Connection, executor_id: str, ended: Sequence[End
 
 
 def _create(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+    created: list[tuple[int, bool]] = _transaction(connection, lambda: _inserted(connection, news, now))
+    return created
+
+
+def _inserted(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
     created = []
     actions = []
     for new in news:
