@@ -189,9 +189,7 @@ async def _latencies(name: str, client: Client, singles: int) -> None:
 
 async def _wait(client: Client, body: dict[str, Any]) -> None:
     connection = await client.connect()
-    answer = await connection.ask(
-        client.post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10})
-    )
+    answer = await connection.ask(client.post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10}))
     connection.close()
     assert orjson.loads(answer.body)["status"] == "FINISHED", answer
 

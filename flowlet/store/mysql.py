@@ -108,6 +108,8 @@ class MySQL:
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
     polls = True
+    announces = False
+    hears = False
     reads_json_slowly = False
 
     def database_url(self, url: str) -> str:
@@ -251,6 +253,17 @@ class MySQL:
         task = asyncio.create_task(_poll(wake))
 
         return partial(end_task, task)
+
+    async def announce(self, raw: Any, name: str) -> None:
+        """Do nothing: other processes poll."""
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Hear nothing."""
+
+        async def end() -> None:
+            """Do nothing."""
+
+        return end
 
     def members(self, bind: str) -> str:
         """Return the elements of a JSON array."""

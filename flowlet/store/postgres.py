@@ -152,6 +152,8 @@ class Postgres:
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
     polls = False
+    announces = True
+    hears = True
     reads_json_slowly = True
 
     def database_url(self, url: str) -> str:
@@ -254,7 +256,17 @@ class Postgres:
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Listen on a connection of its own, and connect again when it is lost."""
-        task = asyncio.create_task(listen(url, frozenset(channels), wake))
+        task = asyncio.create_task(listen(url, "flowlet", frozenset(channels).__contains__, wake))
+
+        return partial(end_task, task)
+
+    async def announce(self, raw: Any, name: str) -> None:
+        """Send one NOTIFY. Its transaction writes nothing, so it waits for no disk."""
+        await raw.execute(f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY flowlet_commits, '{name}'; COMMIT")
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Listen on a connection of its own."""
+        task = asyncio.create_task(listen(url, "flowlet_commits", lambda sender: sender != name, heard))
 
         return partial(end_task, task)
 

@@ -94,6 +94,8 @@ class SQLite:
     skip_locked = ""
     has_pool = False
     polls = False
+    announces = False
+    hears = True
     reads_json_slowly = True
 
     def database_url(self, url: str) -> str:
@@ -162,6 +164,13 @@ class SQLite:
             connection.close()
 
         return stop
+
+    async def announce(self, raw: Any, name: str) -> None:
+        """Do nothing: other processes watch ``PRAGMA data_version``."""
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Look whether any other connection has committed, those of this process included."""
+        return await self.watch(url, (), heard)
 
     def members(self, bind: str) -> str:
         """Return the elements of a JSON array."""
