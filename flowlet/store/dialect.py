@@ -221,6 +221,10 @@ class Dialect(Protocol):
         """Return whether a connection is lost."""
         ...
 
+    async def restore(self, raw: Any) -> None:
+        """Make a connection, outside of any transaction, as good as new after a handler's own statements."""
+        ...
+
     def drop(self, raw: Any) -> None:
         """Close a pooled connection at once, without a word to the server."""
         ...

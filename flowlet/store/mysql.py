@@ -285,6 +285,9 @@ class MySQL:
         """Return whether the connection is lost."""
         return bool(raw.closed)
 
+    async def restore(self, raw: Any) -> None:
+        """Do nothing: only a new connection would be another session."""
+
     def drop(self, raw: Any) -> None:
         """Close the connection."""
         raw.close()

@@ -196,6 +196,9 @@ class SQLite:
         """Return False: a file is not lost."""
         return False
 
+    async def restore(self, raw: Any) -> None:
+        """Do nothing: a handler's connection is the only one that writes."""
+
     def drop(self, raw: Any) -> None:
         """Do nothing: the connections are few, and kept."""
 
