@@ -4,9 +4,9 @@
     python benchmarks/api.py postgresql://postgres@127.0.0.1/bench
 
 Creates by 32 clients, at a process that executes nothing and at one that executes what is created (three handlers
-each); then how long one create takes until FINISHED is known to its client, on an idle engine: in the process that
-executes, and in another one. The server is a process of its own on the loopback address. Figures are only comparable
-within one run.
+each); then how long it takes from a create until its client knows it FINISHED, on an idle engine: at the process that
+executes, and at another one. The server is a process of its own on the loopback address. What the database holds is
+deleted. Figures are only comparable within one run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from loopback import Client, Load, load, quantile
 from quart import Quart, Response, request
+from throughput import empty
 
 from flowlet.hosting import run_loop
 from flowlet.roles import Role
@@ -89,17 +90,16 @@ async def served(*command: str, url: str = "") -> AsyncIterator[Server]:
             reading.cancel()
 
 
-def bodies(group: str | None = None) -> Iterator[dict[str, Any]]:
+def bodies() -> Iterator[dict[str, Any]]:
     """Return bodies of creates, each with its own external id."""
     run = secrets.token_hex(4)
     for number in itertools.count():
-        body = {
+        yield {
             "workflowType": "ThreeStates",
             "externalId": f"{run}-{number}",
             "businessKey": f"order-{number}",
             "stateVars": {"sku": "A-10291", "amount": 3},
         }
-        yield body if group is None else {**body, "executorGroup": group}
 
 
 async def key_for(store: Store) -> str:
@@ -123,40 +123,36 @@ async def creates(server: Server, key: str, given: argparse.Namespace) -> tuple[
 
 async def compare(url: str, given: argparse.Namespace) -> None:
     """Print creates at a bare application, at a process that executes nothing, and at one that executes them."""
-    rounds: dict[str, list[float]] = {}
+    ways = {"bare": BARE, "created": (*FLOWLET, "--no-executor"), "created and executed": FLOWLET}
     for number in range(given.rounds):
-        for name, command in (
-            ("bare", BARE),
-            ("created", (*FLOWLET, "--no-executor")),
-            ("created and executed", FLOWLET),
-        ):
-            async with AsyncExitStack() as stack:
-                server = await stack.enter_async_context(served(*command, url=url))
-                key = ""
-                if name != "bare":
-                    store = await stack.enter_async_context(open_store(url))
-                    key = await key_for(store)
+        rate = 0.0
+        for name, command in ways.items():
+            async with open_store(url) as store:
+                await empty(store)
+            async with open_store(url) as store, served(*command, url=url) as server:
+                key = "" if command is BARE else await key_for(store)
                 done, cpu = await creates(server, key, given)
                 memory = server.memory
-                left = await drained(store, server) if name == "created and executed" else ""
-            rounds.setdefault(name, []).append(done.rate)
-            share = done.rate / rounds["bare"][-1]
+                left = await drained(store) if command is FLOWLET else 0
+            rate = rate or done.rate
             print(
-                f"round {number + 1}: {name:20} {done.rate:5.0f}/s, {share:4.0%} of the bare one, p50 {done.at(0.5):5.1f} "
-                f"p99 {done.at(0.99):5.1f} max {done.times[-1]:5.1f} ms, {cpu:.2f} ms CPU each, {memory:.0f} MB"
-                f"{left}{f', FAILED {done.failures}' if done.failures else ''}",
+                f"round {number + 1}: {name:20} {done.rate:5.0f}/s, {done.rate / rate:4.0%} of the bare one, "
+                f"p50 {done.at(0.5):5.1f} p99 {done.at(0.99):5.1f} max {done.times[-1]:5.1f} ms, "
+                f"{cpu:.2f} ms CPU each, {memory:.0f} MB"
+                + (f", {left} not yet executed" if left else "")
+                + (f", FAILED {done.failures}" if done.failures else ""),
                 flush=True,
             )
 
 
-async def drained(store: Store, server: Server) -> str:
-    """Wait until what is due has been executed, and tell how many were left, and the processor time of their rest."""
-    sql = "SELECT COUNT(*) FROM workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS') AND executor_group = 'default'"
-    left = first = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
+async def drained(store: Store) -> int:
+    """Wait until everything has been executed, and return how many had not at first."""
+    sql = "SELECT COUNT(*) FROM workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS')"
+    first = left = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
     while left:
         await asyncio.sleep(0.2)
         left = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
-    return f", {first} not yet executed"
+    return int(first)
 
 
 async def latencies(url: str, given: argparse.Namespace) -> None:
