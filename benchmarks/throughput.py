@@ -25,7 +25,9 @@ from typing import Any
 import orjson
 
 from flowlet.clock import SECOND
+from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import WRITERS, Executor
+from flowlet.engine.herald import Herald
 from flowlet.hosting import run_loop
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.registry import Registry
@@ -181,7 +183,9 @@ async def floor(url: str, slots: int, batch: int) -> dict[str, float]:
 async def execute(url: str, slots: int, batch: int) -> None:
     """Run an executor until its standard input ends, then print what it used, as JSON."""
     async with open_store(url) as store:
-        executor = Executor(store, registry(), settings=ExecutorSettings(slots=slots, batch=batch))
+        arrivals = Arrivals(store, store.clock, herald=Herald(store, store.clock))
+        settings = ExecutorSettings(slots=slots, batch=batch)
+        executor = Executor(store, registry(), settings=settings, arrivals=arrivals)
         running = asyncio.create_task(executor.run())
         await executor.is_ready.wait()
         cpu = time.process_time()
@@ -190,6 +194,7 @@ async def execute(url: str, slots: int, batch: int) -> None:
         cpu = time.process_time() - cpu
         executor.stop()
         await running
+        await arrivals.close()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         used = {"cpu": cpu, "peak_mb": peak, "batches": executor.batches, "committed": executor.committed}
         print(json.dumps({**used, "largest": executor.largest_batch}), flush=True)

@@ -6,6 +6,7 @@ What belongs to the web is imported where it is asked for: an executor without i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -26,6 +27,11 @@ try:
 except ImportError:  # it does not exist for Windows
     from asyncio import new_event_loop  # type: ignore[assignment]  # the same function of a slower loop
 
+try:
+    import resource
+except ImportError:  # nor does this
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from flowlet.web.metrics import Metrics
 
@@ -33,6 +39,7 @@ __all__ = [
     "Receive",
     "Send",
     "address_of",
+    "allow_many_files",
     "leave_threads_behind",
     "listening",
     "live",
@@ -41,6 +48,9 @@ __all__ = [
     "run_loop",
     "until_ready",
 ]
+
+MOST_FILES = 65_536
+"""How many files a process that serves may want to have open at once."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -53,10 +63,25 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     Activations make many short-lived objects and few cycles: the garbage collector looks less often than by default,
     and not at what was loaded before, which takes a tenth off the CPU time of a workflow.
     """
+    allow_many_files()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
+
+
+def allow_many_files() -> None:
+    """Let the process have more files open than it is given by default, which is often 1,024, as far as it may.
+
+    Each client is one. Where none is left even the heartbeat, which opens connections of its own, does not get through.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # a system's own limit may be lower than the one it names
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def leave_threads_behind() -> None:

@@ -15,6 +15,7 @@ from flowlet import logs
 from flowlet.durations import Duration, duration
 from flowlet.engine.arrivals import Arrivals
 from flowlet.engine.executor import Executor
+from flowlet.engine.herald import Herald
 from flowlet.engine.meter import Meter
 from flowlet.hosting import (
     Receive,
@@ -206,9 +207,9 @@ class Flowlet:
         for state in wanted:
             self.registry.definition(name).state(state)
         seconds = duration(timeout).total_seconds()
-        self._open_arrivals.admit(seconds)
-        created = await self.start(name, **values)
-        return await self._open_arrivals.wait(created.id, wanted, timeout=seconds, since=0)
+        with self._open_arrivals.admitted(seconds) as wait:
+            created = await self.start(name, **values)
+            return await wait(created.id, wanted, since=0)
 
     @property
     def _open_arrivals(self) -> Arrivals:
@@ -219,7 +220,7 @@ class Flowlet:
     @asynccontextmanager
     async def _waiting(self, store: Store) -> AsyncIterator[Arrivals]:
         """Let others wait for instances for the length of the block."""
-        self._arrivals = arrivals = Arrivals(store, store.clock)
+        self._arrivals = arrivals = Arrivals(store, store.clock, herald=Herald(store, store.clock))
         try:
             yield arrivals
         finally:

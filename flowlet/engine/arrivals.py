@@ -1,7 +1,8 @@
 """Waiting until instances reach a state: one loop looks for all who wait, and runs only while somebody does.
 
-What is committed in this process is announced, and looked at at once. What other processes commit is found by a look
-ten times a second, in one statement for every thousand instances, however many wait for them.
+What is committed in this process is announced, and looked at at once. What other processes commit is looked for when
+they tell of it, and ten times a second (oftener on a database where they cannot): in one statement for every thousand
+instances, however many wait for them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from flowlet.clock import Clock
+from flowlet.engine.herald import Herald
 from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
 from flowlet.instances import ENDED, Instance, Status
 from flowlet.store.changes import LARGEST_ID
@@ -20,7 +24,7 @@ from flowlet.store.opening import Store
 from flowlet.store.reads import Standing
 from flowlet.transitions import Transition
 
-__all__ = ["LONGEST_SECONDS", "MOST_WAITERS", "Arrivals"]
+__all__ = ["LONGEST_SECONDS", "MOST_WAITERS", "Arrivals", "Wait"]
 
 LONGEST_SECONDS = 3600.0
 """How long one wait may be."""
@@ -28,11 +32,19 @@ MOST_WAITERS = 10_000
 """How many may wait at once."""
 
 TICK_SECONDS = 0.1
-LOOK_SHARE = 5
-"""The loop rests this many times as long as a look took, at least: looking takes a sixth of the time at most."""
+SHORTEST_TICK_SECONDS = 0.01
+LATE_SHARE = 0.1
+"""Where nobody can tell: how late an answer may be for having been looked for, as a share of how long it took."""
+LOOK_SHARE = 2
+"""The loop rests this many times as long as a look took, at least: looking takes a third of the time at most."""
+ROUNDING_SECONDS = 1e-4
+"""By how much a pause may end early: clocks count in microseconds, and floats of them are not exact."""
 CHUNK = 1_000
 STUCK_SECONDS = 2.0
 """Real seconds after its end that a wait holds out for a database that does not answer."""
+
+Wait = Callable[..., Awaitable[Instance]]
+"""Waits for an instance."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +84,18 @@ class Arrivals:
     Args:
         store: The database.
         clock: By which waits end.
+        herald: Tells other processes of commits, and hears of theirs; None for looking now and then.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, herald: Herald | None = None) -> None:
         self._reads = store.reads
         self._clock = clock
+        self._herald = herald
         self._waiters: dict[int, set[_Waiter]] = {}
         self._number = 0
         self._told: set[int] = set()
-        self._look_at_all = 0.0
+        self._looked = self._rested = self._latest = -math.inf
+        self._has_heard = False
         self._loop: asyncio.Task[None] | None = None
         self._nap: asyncio.Task[None] | None = None
 
@@ -111,7 +126,31 @@ class Arrivals:
             UnknownInstanceError: If there is none of this id.
             RefusedError: If the time is out of its bounds, or 10,000 wait already.
         """
-        self.admit(timeout)
+        with self.admitted(timeout) as wait:
+            return await wait(id, states, since=since)
+
+    @contextlib.contextmanager
+    def admitted(self, timeout: float) -> Iterator[Wait]:
+        """Hold a place among those who wait, for the length of the block: before something is done that is waited for.
+
+        What it yields is ``wait``, with this timeout.
+
+        Raises:
+            RefusedError: If the time is out of its bounds, or 10,000 wait already.
+        """
+        if not 0 <= timeout <= LONGEST_SECONDS:
+            raise RefusedError(f"a wait of {timeout} seconds: it has to be from 0 to {LONGEST_SECONDS:.0f}")
+        if self._number >= MOST_WAITERS:
+            raise RefusedError(f"{MOST_WAITERS:,} wait already: ask again later, or look from time to time")
+        self._number += 1
+        try:
+            yield partial(self._wait, timeout=timeout)
+        finally:
+            self._number -= 1
+
+    async def _wait(
+        self, id: int, states: str | Collection[str] | None = None, *, timeout: float, since: int | None = None
+    ) -> Instance:
         if not 0 < id <= LARGEST_ID:
             raise _unknown(id)
         wanted = frozenset((states,) if isinstance(states, str) else states or ())
@@ -126,26 +165,19 @@ class Arrivals:
             except TimeoutError:
                 raise _too_late(waiter, None) from None
 
-    def admit(self, timeout: float) -> None:
-        """Refuse a wait that would be refused: before something is done whose end is to be waited for.
-
-        Raises:
-            RefusedError: If the time is out of its bounds, or 10,000 wait already.
-        """
-        if not 0 <= timeout <= LONGEST_SECONDS:
-            raise RefusedError(f"a wait of {timeout} seconds: it has to be from 0 to {LONGEST_SECONDS:.0f}")
-        if self._number >= MOST_WAITERS:
-            raise RefusedError(f"{MOST_WAITERS:,} wait already: ask again later, or look from time to time")
-
     def committed(self, transition: Transition) -> None:
         """Tell those who wait for its instance of a transition that has become durable."""
         if transition.instance.id in self._waiters:
             self._announce(transition.instance.id, transition.state, transition.status)
+        if self._herald is not None:
+            self._herald.tell()
 
     def changed(self, instance: Instance) -> None:
         """Tell those who wait for it of an instance that somebody has changed."""
         if instance.id in self._waiters:
             self._announce(instance.id, instance.state, instance.status)
+        if self._herald is not None:
+            self._herald.tell()
 
     async def close(self) -> None:
         """End every wait, and stop."""
@@ -156,12 +188,14 @@ class Arrivals:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
+        if self._herald is not None:
+            await self._herald.close()
 
     @contextlib.contextmanager
     def _entered(self, waiter: _Waiter) -> Iterator[None]:
         """Hold a waiter on the list, and the loop alive, for the length of the block."""
         self._waiters.setdefault(waiter.id, set()).add(waiter)
-        self._number += 1
+        self._latest = self._clock.elapsed()
         self._look_soon(waiter.id)
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._watch())
@@ -172,7 +206,6 @@ class Arrivals:
                 waiter.done.exception()  # looked at: who was cancelled at this very moment will not
             beside = self._waiters[waiter.id]
             beside.remove(waiter)
-            self._number -= 1
             if not beside:
                 del self._waiters[waiter.id]
                 self._told.discard(waiter.id)
@@ -195,26 +228,44 @@ class Arrivals:
 
     async def _watch(self) -> None:
         """Look, let go whose time is over, and rest, as long as somebody waits."""
+        if self._herald is not None:
+            await self._herald.hear(self._heard)
         while self._waiters:
             began = self._clock.elapsed()
-            looks_at_all = began >= self._look_at_all
+            looks_at_all = began >= self._next_look() - ROUNDING_SECONDS
             late = [waiter for waiter in self._all() if waiter.deadline <= began and not waiter.done.done()]
             ids = {*(self._waiters if looks_at_all else self._told), *(waiter.id for waiter in late)}
             self._told.clear()
+            self._has_heard = self._has_heard and not looks_at_all
             found = await self._found(sorted(ids), late)
             for waiter in late:
                 _refuse(waiter, _too_late(waiter, found.get(waiter.id)))
             if looks_at_all:
-                now = self._clock.elapsed()
-                self._look_at_all = now + max(TICK_SECONDS, LOOK_SHARE * (now - began))
+                self._looked = self._clock.elapsed()
+                self._rested = self._looked + LOOK_SHARE * (self._looked - began)
             await self._rest()
+
+    def _heard(self) -> None:
+        """Look at all as soon as the last look at all is long enough ago: another process has committed something."""
+        self._has_heard = True
+        if self._nap is not None:
+            self._nap.cancel()
+
+    def _next_look(self) -> float:
+        """Return when to look at all: as soon as it has rested where another process has told of something."""
+        if self._has_heard:
+            return self._rested
+        tick = TICK_SECONDS
+        if self._herald is None or not self._herald.hears:
+            tick = min(tick, max(SHORTEST_TICK_SECONDS, LATE_SHARE * (self._looked - self._latest)))
+        return max(self._rested, self._looked + tick)
 
     async def _rest(self) -> None:
         """Sleep until the next look or the end of a wait, or until somebody tells of something."""
         if self._told:
             return
         ends = (waiter.deadline for waiter in self._all() if not waiter.done.done())
-        until = min(self._look_at_all, min(ends, default=self._look_at_all))
+        until = min(self._next_look(), min(ends, default=math.inf))
         self._nap = asyncio.create_task(self._clock.sleep(max(0.0, until - self._clock.elapsed())))
         try:
             await asyncio.wait([self._nap])

@@ -258,6 +258,7 @@ class Connections:
                 raise
             finally:
                 held.is_open = False
+                await self._restored(session)
 
     async def _engine_work(self, work: Callable[[Session], Awaitable[T]]) -> T:
         if self._writer is not None:
@@ -286,6 +287,14 @@ class Connections:
         except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
             if self.dialect.has_pool and not session.is_lost:
+                self.dialect.drop(session.raw)
+
+    async def _restored(self, session: Session) -> None:
+        try:
+            await self.dialect.restore(session.raw)
+        except Exception as error:  # noqa: BLE001 - as above; what was committed stays so
+            logger.debug("a connection cannot be used again, it is dropped: %s", error)
+            if not session.is_lost:
                 self.dialect.drop(session.raw)
 
     async def _attempts(self, attempt: Callable[[], Awaitable[T]], patience: float | None) -> T:

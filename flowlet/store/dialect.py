@@ -122,6 +122,10 @@ class Dialect(Protocol):
     """Whether connections are pooled; SQLite has one that writes and one that reads."""
     polls: bool
     """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
+    announces: bool
+    """Whether other processes have to be told of a commit by ``announce`` to hear of it."""
+    hears: bool
+    """Whether ``hear`` hears of other processes' commits."""
     reads_json_slowly: bool
     """Whether reading a text as JSON takes several times as long as looking for a piece of text in it."""
 
@@ -164,8 +168,13 @@ class Dialect(Protocol):
         """
         ...
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction; return each one's id and whether it is new."""
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances, all or none; return each one's id and whether it is new. One transaction.
+
+        With ``in_transaction`` the caller opened one and commits it.
+        """
         ...
 
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:
@@ -182,6 +191,14 @@ class Dialect(Protocol):
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Call ``wake`` when another process has written; return what ends the watch."""
+        ...
+
+    async def announce(self, raw: Any, name: str) -> None:
+        """Tell the other processes that the one of this name, of letters and digits, has committed something."""
+        ...
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Call ``heard`` when another process than the one of this name has committed; return what ends that."""
         ...
 
     def members(self, bind: str) -> str:
@@ -202,6 +219,10 @@ class Dialect(Protocol):
 
     def is_closed(self, raw: Any) -> bool:
         """Return whether a connection is lost."""
+        ...
+
+    async def restore(self, raw: Any) -> None:
+        """Make a connection, outside of any transaction, as good as new after a handler's own statements."""
         ...
 
     def drop(self, raw: Any) -> None:

@@ -48,12 +48,12 @@ class InstanceStore:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        return await self._connections.write(lambda session: self.create_within(session, news, now=now))
+        created = await self._connections.run(lambda session: self._dialect.create(session.raw, news, now))
+        return _created(news, created)
 
     async def create_within(self, session: Session, news: Sequence[NewInstance], *, now: int) -> list[Created]:
         """Create instances inside the caller's transaction, as ``create``."""
-        created = await self._dialect.create(session.raw, news, now)
-        return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(news, created, strict=True)]
+        return _created(news, await self._dialect.create(session.raw, news, now, in_transaction=True))
 
     async def claim(self, request: ClaimRequest) -> list[Instance]:
         """Lease due instances of the request's groups and types: the higher priority first, then the longer due.
@@ -129,6 +129,10 @@ class InstanceStore:
         sql = f"SELECT id, executor_id, token, version, pause_requested FROM workflow WHERE id IN ({binds})"
         rows = await self._connections.read(lambda session: session.rows(sql, values))
         return {row[0]: row[1:] for row in rows}
+
+
+def _created(news: Sequence[NewInstance], created: Sequence[tuple[int, bool]]) -> list[Created]:
+    return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(news, created, strict=True)]
 
 
 def _verdict(executor_id: str, transition: Transition, row: tuple[object, ...] | None) -> Verdict:

@@ -16,8 +16,8 @@ __all__ = ["listen"]
 logger = logging.getLogger(__name__)
 
 
-async def listen(url: str, groups: frozenset[str], wake: Callable[[], None]) -> None:
-    """Call ``wake`` at each NOTIFY for one of the groups, until cancelled; connect again where that is lost."""
+async def listen(url: str, channel: str, is_meant: Callable[[str], bool], wake: Callable[[], None]) -> None:
+    """Call ``wake`` at each NOTIFY whose text is meant, until cancelled; connect again where that is lost."""
     warned = False
     while True:
         lost = asyncio.Event()
@@ -25,7 +25,7 @@ async def listen(url: str, groups: frozenset[str], wake: Callable[[], None]) -> 
             connection = await asyncpg.connect(**_keywords(url), timeout=10)
             try:
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener("flowlet", _woken(groups, wake))
+                await connection.add_listener(channel, _woken(is_meant, wake))
                 warned = False
                 wake()
                 await lost.wait()
@@ -38,9 +38,9 @@ async def listen(url: str, groups: frozenset[str], wake: Callable[[], None]) -> 
         await asyncio.sleep(1)  # noqa: TID251 - a pause before a new connection, in real time
 
 
-def _woken(groups: frozenset[str], wake: Callable[[], None]) -> Callable[..., None]:
-    def heard(_connection: Any, _pid: int, _channel: str, group: str) -> None:
-        if group in groups:
+def _woken(is_meant: Callable[[str], bool], wake: Callable[[], None]) -> Callable[..., None]:
+    def heard(_connection: Any, _pid: int, _channel: str, text: str) -> None:
+        if is_meant(text):
             wake()
 
     return heard

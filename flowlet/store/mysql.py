@@ -108,6 +108,8 @@ class MySQL:
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
     polls = True
+    announces = False
+    hears = False
     reads_json_slowly = False
 
     def database_url(self, url: str) -> str:
@@ -202,8 +204,14 @@ class MySQL:
         kept = [transition for transition in batch.transitions if transition.instance.id in held]
         return await self._apply(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction."""
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances and their history."""
+        async with contextlib.nullcontext() if in_transaction else transaction(raw.query):
+            return await self._created(raw, news, now)
+
+    async def _created(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
         names = [new.external_id for new in news]
         known = await _ids(raw, names)
         fresh: dict[str, NewInstance] = {}
@@ -224,7 +232,7 @@ class MySQL:
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if follow.children:
-            created = await self.create(raw, follow.children, now)
+            created = await self._created(raw, follow.children, now)
             if not all(is_new for _, is_new in created):
                 raise pymysql.err.IntegrityError(0, "a child's external id exists already")
         for id, ended in follow.ended:
@@ -246,6 +254,17 @@ class MySQL:
 
         return partial(end_task, task)
 
+    async def announce(self, raw: Any, name: str) -> None:
+        """Do nothing: other processes poll."""
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Hear nothing."""
+
+        async def end() -> None:
+            """Do nothing."""
+
+        return end
+
     def members(self, bind: str) -> str:
         """Return the elements of a JSON array."""
         return f"SELECT b.id FROM JSON_TABLE(:{bind}, '$[*]' COLUMNS(id bigint PATH '$')) b"
@@ -265,6 +284,9 @@ class MySQL:
     def is_closed(self, raw: Any) -> bool:
         """Return whether the connection is lost."""
         return bool(raw.closed)
+
+    async def restore(self, raw: Any) -> None:
+        """Do nothing: only a new connection would be another session."""
 
     def drop(self, raw: Any) -> None:
         """Close the connection."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from flowlet.instances import DAY, NewInstance
+from flowlet.instances import DAY, ActionKind, NewInstance
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, end_task, followups, transaction
 from flowlet.store.listening import listen
 from flowlet.store.rows import (
@@ -19,7 +19,6 @@ from flowlet.store.rows import (
     NEW_COLUMNS,
     action_rows,
     commit_row,
-    created_row,
     new_row,
 )
 
@@ -128,13 +127,19 @@ _COUNT = """
 INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (executor_id, workflow_type, status, day) DO UPDATE SET ended = workflow_tally.ended + excluded.ended
 """
+# The instances, the first line of each one's history and the word to the executors: one round trip, one transaction.
 _CREATE = f"""
-INSERT INTO workflow ({", ".join(NEW_COLUMNS)})
-SELECT *, $13::bigint, $13::bigint FROM unnest({_arrays(_NEW_TYPES, 1)})
-ON CONFLICT (external_id) DO NOTHING RETURNING id, external_id
-"""
-_INSERT_ACTIONS = f"""
-INSERT INTO workflow_action ({", ".join(ACTION_COLUMNS)}) SELECT * FROM unnest({_arrays(_ACTION_TYPES, 1)})
+WITH created AS (
+    INSERT INTO workflow ({", ".join(NEW_COLUMNS)})
+    SELECT *, $13::bigint, $13::bigint FROM unnest({_arrays(_NEW_TYPES, 1)})
+    ON CONFLICT (external_id) DO NOTHING RETURNING *
+), history AS (
+    INSERT INTO workflow_action (workflow_id, kind, at, to_state, text, username, changes, definition_version)
+    SELECT id, '{ActionKind.CREATED}', created, state, 'child of ' || parent_id, created_by,
+        CASE WHEN vars <> '{{}}' THEN '{{"set":' || vars || ',"unset":[]}}' END, definition_version
+    FROM created ORDER BY id
+)
+SELECT id, external_id, pg_notify('flowlet', left(executor_group, 1000)) FROM created
 """
 
 
@@ -147,6 +152,8 @@ class Postgres:
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True
     polls = False
+    announces = True
+    hears = True
     reads_json_slowly = True
 
     def database_url(self, url: str) -> str:
@@ -157,13 +164,14 @@ class Postgres:
         """Return the pool's options.
 
         The engine's statements name rows by primary key or due index; with hash joins allowed the planner was seen to
-        scan the whole of ``workflow`` for a batch of 100 (2.6 times slower). It also needs no reset between uses.
+        scan the whole of ``workflow`` for a batch of 100 (2.6 times slower). Statements of this package leave nothing
+        behind on a connection: the reset of the pool, a round trip for each use, is only made by ``restore``.
         """
-        common = {"timeout": 10, "max_inactive_connection_lifetime": 300}
+        common = {"timeout": 10, "max_inactive_connection_lifetime": 300, "reset": _no_reset}
         if not for_engine:
             return {**common, "min_size": 0, "max_size": 10, "server_settings": {"jit": "off"}}
         plain = {"jit": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
-        return {**common, "min_size": 1, "max_size": 4, "reset": _no_reset, "server_settings": plain}
+        return {**common, "min_size": 1, "max_size": 4, "server_settings": plain}
 
     async def prepare(self, url: str) -> None:
         """Do nothing: the pool says what is wrong."""
@@ -209,8 +217,10 @@ class Postgres:
         await self.follow(raw, followups(held), batch.now)
         return applied
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction, and tell the executors of their groups."""
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances and tell the executors of their groups: one statement, which is a transaction by itself."""
         columns = [list(column) for column in zip(*(new_row(new, now)[:12] for new in news), strict=True)]
         created = {row[1]: row[0] for row in await raw.fetch(_CREATE, *columns, now)}
         known = dict(created)
@@ -218,24 +228,12 @@ class Postgres:
             missing = [new.external_id for new in news if new.external_id not in created]
             rows = await raw.fetch("SELECT external_id, id FROM workflow WHERE external_id = ANY($1::text[])", missing)
             known.update((row[0], row[1]) for row in rows)
-        first: set[str] = set()
-        result, actions = [], []
-        for new in news:
-            is_new = new.external_id in created and new.external_id not in first
-            first.add(new.external_id)
-            result.append((known[new.external_id], is_new))
-            if is_new:
-                actions.append(created_row(known[new.external_id], new, now))
-        if actions:
-            await raw.execute(_INSERT_ACTIONS, *(list(column) for column in zip(*actions, strict=True)))
-            for group in sorted({new.executor_group for new in news}):
-                await self.notify(raw, group)
-        return result
+        return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in news]
 
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if follow.children:
-            created = await self.create(raw, follow.children, now)
+            created = await self.create(raw, follow.children, now, in_transaction=True)
             if not all(is_new for _, is_new in created):
                 raise asyncpg.UniqueViolationError("a child's external id exists already")
         if follow.ended or follow.woken:
@@ -259,7 +257,17 @@ class Postgres:
 
     async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Listen on a connection of its own, and connect again when it is lost."""
-        task = asyncio.create_task(listen(url, frozenset(channels), wake))
+        task = asyncio.create_task(listen(url, "flowlet", frozenset(channels).__contains__, wake))
+
+        return partial(end_task, task)
+
+    async def announce(self, raw: Any, name: str) -> None:
+        """Send one NOTIFY. Its transaction writes nothing, so it waits for no disk."""
+        await raw.execute(f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY flowlet_commits, '{name}'; COMMIT")
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Listen on a connection of its own."""
+        task = asyncio.create_task(listen(url, "flowlet_commits", lambda sender: sender != name, heard))
 
         return partial(end_task, task)
 
@@ -289,6 +297,10 @@ class Postgres:
             return bool(raw.is_closed())
         except asyncpg.InterfaceError:  # the pool has dropped it already
             return True
+
+    async def restore(self, raw: Any) -> None:
+        """End what the session has set, opened or locked."""
+        await raw.reset(timeout=10)
 
     def drop(self, raw: Any) -> None:
         """Close the connection."""
@@ -325,7 +337,7 @@ class Postgres:
 
 
 async def _no_reset(connection: Any) -> None:
-    """Keep the connection as it is: the engine leaves nothing behind, and a reset is a round trip."""
+    """Keep the connection as it is."""
 
 
 def _handed_back(batch: Batch) -> list[str]:

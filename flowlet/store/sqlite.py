@@ -94,6 +94,8 @@ class SQLite:
     skip_locked = ""
     has_pool = False
     polls = False
+    announces = False
+    hears = True
     reads_json_slowly = True
 
     def database_url(self, url: str) -> str:
@@ -133,9 +135,12 @@ class SQLite:
         applied: set[int] = await raw._execute(_commit, raw._conn, batch, in_transaction)
         return applied
 
-    async def create(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        """Create instances inside the caller's transaction."""
-        created: list[tuple[int, bool]] = await raw._execute(_create, raw._conn, news, now)
+    async def create(
+        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances in one hop to the connection's thread."""
+        create = _inserted if in_transaction else _create
+        created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, news, now)
         return created
 
     async def follow(self, raw: Any, follow: Followups, now: int) -> None:
@@ -160,6 +165,13 @@ class SQLite:
 
         return stop
 
+    async def announce(self, raw: Any, name: str) -> None:
+        """Do nothing: other processes watch ``PRAGMA data_version``."""
+
+    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Look whether any other connection has committed, those of this process included."""
+        return await self.watch(url, (), heard)
+
     def members(self, bind: str) -> str:
         """Return the elements of a JSON array."""
         return f"SELECT value FROM json_each(:{bind})"
@@ -183,6 +195,9 @@ class SQLite:
     def is_closed(self, raw: Any) -> bool:
         """Return False: a file is not lost."""
         return False
+
+    async def restore(self, raw: Any) -> None:
+        """Do nothing: a handler's connection is the only one that writes."""
 
     def drop(self, raw: Any) -> None:
         """Do nothing: the connections are few, and kept."""
@@ -304,7 +319,7 @@ def _apply(connection: sqlite3.Connection, batch: Batch) -> set[int]:
 
 
 def _follow(connection: sqlite3.Connection, follow: Followups, now: int) -> None:
-    for _, is_new in _create(connection, follow.children, now):
+    for _, is_new in _inserted(connection, follow.children, now):
         if not is_new:
             raise sqlite3.IntegrityError("a child's external id exists already")
     connection.executemany(_END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in follow.ended])
@@ -316,6 +331,11 @@ def _count(connection: sqlite3.Connection, executor_id: str, ended: Sequence[End
 
 
 def _create(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+    created: list[tuple[int, bool]] = _transaction(connection, lambda: _inserted(connection, news, now))
+    return created
+
+
+def _inserted(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
     created = []
     actions = []
     for new in news:

@@ -140,23 +140,22 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _faults(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+def _faults(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str]]:
     """Yield the path and the fault of whatever cannot be stored."""
     if isinstance(value, str):
         if fault := _text_fault(value):
-            yield ".".join(path), fault
+            yield _shown(path), fault
     elif isinstance(value, _Unusable):
-        yield ".".join(path), value.fault
+        yield _shown(path), value.fault
     elif isinstance(value, dict | list):
         if len(path) >= DEPTH_LIMIT:
-            yield ".".join(path), _TOO_DEEP
+            yield _shown(path), _TOO_DEEP
             return
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            below = (*path, _shown(key))
             if isinstance(key, str) and (fault := _text_fault(key)):
-                yield ".".join(below), f"its name {fault}"
+                yield _shown((*path, key)), f"its name {fault}"
             else:
-                yield from _faults(inner, below)
+                yield from _faults(inner, (*path, key))
 
 
 def _text_fault(text: str) -> str | None:
@@ -167,9 +166,10 @@ def _text_fault(text: str) -> str | None:
     return None
 
 
-def _shown(key: str | int) -> str:
-    """Return a key as a part of a path: short, and as text that JSON can tell."""
-    return str(key)[:80].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+def _shown(path: tuple[str | int, ...]) -> str:
+    """Return a path: each key short, and as text that JSON can tell."""
+    keys = (str(key)[:80].encode("utf-8", "backslashreplace").decode() for key in path)
+    return ".".join(keys).replace("\x00", "\\x00")
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -33,6 +33,11 @@ __all__ = ["address", "assemble", "ensure_admin", "listen", "serve_web"]
 
 LINGER_SECONDS = 5.0
 """How much longer than its own grace hypercorn may take before it is cancelled."""
+BACKLOG = 1024
+"""How many connections may wait to be accepted; beyond, clients try again after a second. Hypercorn: 100."""
+IDLE_SECONDS = 75.0
+"""How long a connection is kept on which nothing is asked: longer than clients and proxies keep theirs (5 to 60 s),
+because one that is closed while a request is on its way fails it."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
-            listener.listen(1024)
+            listener.listen(BACKLOG)
         except OSError:
             listener.close()
             raise
@@ -147,6 +152,8 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_se
     hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[attr-defined]  # where hypercorn looks for it
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = BACKLOG
+    config.keep_alive_timeout = IDLE_SECONDS
     config.graceful_timeout = grace_seconds
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False

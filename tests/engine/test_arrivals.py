@@ -18,6 +18,7 @@ from flowlet.operations import Operations
 from flowlet.states import end, state
 from flowlet.store.opening import open_store
 from flowlet.transitions import Next
+from tests.engine.clocks import StillClock, Ticks
 from tests.engine.hands import Hands, opened
 from tests.engine.making import workflow_module
 from tests.engine.running import seen
@@ -35,39 +36,6 @@ async def ship() -> str:
 
 done = end()
 ORDERS = workflow_module(check=check, ship=ship, done=done)
-
-
-class StillClock(VirtualClock):
-    """A clock on which no pause ever ends: what happens in spite of it was told, not looked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sleeps = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeps.set()
-        await asyncio.Event().wait()
-
-
-class Ticks(VirtualClock):
-    """A clock whose pauses end when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sleeping = asyncio.Event()
-        self._next = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeping.set()
-        await self._next.wait()
-
-    async def tick(self) -> None:
-        """Let the pause end, and return when the next one has begun, or nobody waits any more."""
-        await seen(self.sleeping.wait())
-        self.sleeping.clear()
-        self.advance(100_000)
-        self._next.set()
-        self._next = asyncio.Event()
 
 
 class Counting:

@@ -198,7 +198,9 @@ async def test_a_commit_that_appears_below_others_comes_later_and_is_not_passed_
     archive, dialect = archive_of_many, archive_of_many.store.connections.dialect
     async with archive.reader() as reader:
         async with archive.store.connections.transaction() as slow:
-            ((late, _),) = await dialect.create(slow.raw, [archive.new()], archive.store.clock.now())
+            ((late, _),) = await dialect.create(
+                slow.raw, [archive.new()], archive.store.clock.now(), in_transaction=True
+            )
             others = await archive.create(2)
             await reader.until(lambda: len(reader.deliveries) == 2)
             cut = reader.deliveries[-1].position
@@ -212,7 +214,7 @@ async def test_a_commit_that_appears_below_others_comes_later_and_is_not_passed_
 async def test_a_commit_under_way_when_the_first_one_follows_comes_too(archive_of_many: Archive) -> None:
     archive, dialect = archive_of_many, archive_of_many.store.connections.dialect
     async with archive.store.connections.transaction() as slow:
-        ((late, _),) = await dialect.create(slow.raw, [archive.new()], archive.store.clock.now())
+        ((late, _),) = await dialect.create(slow.raw, [archive.new()], archive.store.clock.now(), in_transaction=True)
         await archive.create()
         reader = Reader(archive.feed, any_event)
         await reader.read()

@@ -5,12 +5,13 @@ The answer goes out the moment the state is reached. A client that goes away end
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pydantic import ConfigDict
 from quart import Blueprint, Response
 
-from flowlet.engine.arrivals import MOST_WAITERS
+from flowlet.engine.arrivals import MOST_WAITERS, Wait
 from flowlet.errors import UnknownStateError, UnknownWorkflowError, WaitTimeoutError
 from flowlet.instances import Instance
 from flowlet.permitted import Operation, refusal
@@ -93,12 +94,12 @@ class StateAndWaitRequest(WaitRequest):
 async def create_and_wait() -> Response:
     """Create an instance, and answer with it as soon as it has come so far; 504 if it has not in time."""
     wanted = await body(CreateAndWaitRequest)
-    _admit()
     with faults_named(workflow="createWorkflowRequest.workflowType"):
         services().registry.definition(wanted.create_workflow_request.workflow_type)
     _check_states(wanted.create_workflow_request.workflow_type, wanted.wait_for_states)
-    created = await create(wanted.create_workflow_request)
-    return await _answer_when_there(created.id, wanted, since=0)
+    with _admitted(wanted) as wait:
+        created = await create(wanted.create_workflow_request)
+        return await _answer_when_there(wait, created.id, wanted, since=0)
 
 
 @blueprint.post("/api/workflows/<path:external_id>/stateAndWait")
@@ -108,35 +109,35 @@ async def enter_state_and_wait(external_id: str) -> Response:
     """Bring an instance to a state, and answer with it as soon as it has come so far; 504 if it has not in time."""
     wanted = await body(StateAndWaitRequest)
     instance = await by_external_id_first(external_id)
-    _admit()
     _check_states(instance.type, wanted.wait_for_states)
     _check_origin_state(instance, wanted)
-    # Read before the change: what it passes through between the change and the wait counts too.
-    (standing,) = await services().store.reads.marked_standings([instance.id])
-    if wanted.update_state_var_request and not wanted.update_state_var_request.is_empty:
-        _check_target(instance, wanted.update_workflow_state_request)
-        instance = await edit(instance, wanted.update_state_var_request)
-    await enter(instance, wanted.update_workflow_state_request)
-    return await _answer_when_there(instance.id, wanted, since=standing.mark or 0)
+    with _admitted(wanted) as wait:
+        # Read before the change: what it passes through between the change and the wait counts too.
+        (standing,) = await services().store.reads.marked_standings([instance.id])
+        if wanted.update_state_var_request and not wanted.update_state_var_request.is_empty:
+            _check_target(instance, wanted.update_workflow_state_request)
+            instance = await edit(instance, wanted.update_state_var_request)
+        await enter(instance, wanted.update_workflow_state_request)
+        return await _answer_when_there(wait, instance.id, wanted, since=standing.mark or 0)
 
 
-async def _answer_when_there(id: int, wanted: WaitRequest, *, since: int) -> Response:
+def _admitted(wanted: WaitRequest) -> AbstractContextManager[Wait]:
+    """Hold a place among those who wait, before anything is changed; refuse where there is none."""
+    if services().arrivals.waiting >= MOST_WAITERS:
+        raise too_many(f"{MOST_WAITERS:,} requests wait already. Look from time to time.", seconds=RETRY_SECONDS)
+    return services().arrivals.admitted(wanted.wait_seconds)
+
+
+async def _answer_when_there(wait: Wait, id: int, wanted: WaitRequest, *, since: int) -> Response:
     """Return the answer of a wait; ``since`` is the line of history after which a state counts."""
-    states = wanted.wait_for_states or ()
     try:
-        instance = await services().arrivals.wait(id, states, timeout=wanted.wait_seconds, since=since)
+        instance = await wait(id, wanted.wait_for_states, since=since)
     except WaitTimeoutError as error:
         more: dict[str, Any] = {"workflowId": id}
         if error.instance is not None:
             more["workflow"] = WorkflowShape.of(error.instance).as_json()
         raise ProblemError(Problem(504, "wait-timeout", str(error), more)) from None
     return json_answer(WorkflowShape.of(instance))
-
-
-def _admit() -> None:
-    """Refuse a wait that would be refused, before anything is changed."""
-    if services().arrivals.waiting >= MOST_WAITERS:
-        raise too_many(f"{MOST_WAITERS:,} requests wait already. Look from time to time.", seconds=RETRY_SECONDS)
 
 
 def _check_states(workflow_type: str, names: list[str] | None) -> None:

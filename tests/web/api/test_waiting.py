@@ -176,7 +176,7 @@ async def test_too_many_who_wait_are_asked_to_come_back(still_office: Office, mo
 
 async def test_a_client_that_goes_away_waits_no_longer(still_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = asyncio.Event()
-    wait = Arrivals.wait
+    wait = Arrivals._wait
 
     async def watched(self: Arrivals, id: int, *args: Any, **more: Any) -> Any:
         begun.set()
@@ -188,7 +188,7 @@ async def test_a_client_that_goes_away_waits_no_longer(still_office: Office, mon
             return {"type": "http.disconnect"}
         return messages.pop()
 
-    monkeypatch.setattr(Arrivals, "wait", watched)
+    monkeypatch.setattr(Arrivals, "_wait", watched)
     messages: list[dict[str, Any]] = [{"type": "http.request", "body": orjson.dumps(creation()), "more_body": False}]
     probe = still_office.probe
     app: Any = probe.app  # its own types of ASGI are narrower than what a test sends

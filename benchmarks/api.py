@@ -1,0 +1,244 @@
+"""The API under load, beside the floor of its framework: a bare application that answers the same request.
+
+    python benchmarks/api.py sqlite:////tmp/bench.db
+    python benchmarks/api.py postgresql://postgres@127.0.0.1/bench
+
+Creates by 32 clients, at a process that executes nothing and at one that executes what is created (three handlers
+each); then how long it takes from a create until its client knows it FINISHED, on an idle engine: at the process that
+executes, and at another one. The server is a process of its own on the loopback address. What the database holds is
+deleted. Figures are only comparable within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+import uvloop
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from loopback import Client, Load, load, quantile
+from quart import Quart, Response, request
+from throughput import empty
+
+from flowlet.hosting import run_loop
+from flowlet.roles import Role
+from flowlet.store.opening import Store, open_store
+from flowlet.users import Users
+from flowlet.web.serving import address, listen
+
+WORKFLOWS = Path(__file__).with_name("three_states.py")
+FLOWLET = (sys.executable, "-m", "flowlet", "serve", str(WORKFLOWS), "--port", "0")
+BARE = (sys.executable, __file__, "--bare")
+PASSWORD = secrets.token_urlsafe(16)
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, pid: int, address: str) -> None:
+        self.address = address
+        self._process = psutil.Process(pid)
+
+    @property
+    def cpu(self) -> float:
+        """The processor time that it has used, in seconds."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    @property
+    def memory(self) -> float:
+        """Its resident memory, in megabytes."""
+        return float(self._process.memory_info().rss) / 1e6
+
+
+@asynccontextmanager
+async def served(*command: str, url: str = "") -> AsyncIterator[Server]:
+    """Run a server for the length of the block."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
+    environment |= {"FLOWLET_DATABASE_URL": url, "FLOWLET_ADMIN_PASSWORD": PASSWORD, "FLOWLET_GRACE": "1s"}
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    reading = None
+    try:
+        line = ""
+        sign = "runs ThreeStates" if "--no-web" in command else "answers at "
+        while sign not in line:
+            line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+            if not line:
+                raise RuntimeError(f"{' '.join(command)} ended before it was ready")
+        reading = asyncio.create_task(process.stdout.read())
+        yield Server(process.pid, line.partition("answers at ")[2].partition(" ")[0].strip())
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        if reading:
+            reading.cancel()
+
+
+def bodies() -> Iterator[dict[str, Any]]:
+    """Return bodies of creates, each with its own external id."""
+    run = secrets.token_hex(4)
+    for number in itertools.count():
+        yield {
+            "workflowType": "ThreeStates",
+            "externalId": f"{run}-{number}",
+            "businessKey": f"order-{number}",
+            "stateVars": {"sku": "A-10291", "amount": 3},
+        }
+
+
+async def key_for(store: Store) -> str:
+    """Return an API key that may create."""
+    users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
+    made = await users.keys.add(
+        "benchmark", username="admin", role=Role.OPERATOR, by="benchmark", expires=timedelta(hours=1)
+    )
+    return made.text
+
+
+async def creates(server: Server, key: str, given: argparse.Namespace) -> tuple[Load, float]:
+    """Create by many clients; return what came of it, and the processor time of the server for each, in ms."""
+    client = Client(server.address, key)
+    requests = (client.post("/api/workflows", body) for body in itertools.islice(bodies(), given.requests))
+    await load(client, itertools.islice(requests, given.requests // 10), connections=given.connections, seconds=10)
+    cpu = server.cpu
+    done = await load(client, requests, connections=given.connections, seconds=given.seconds)
+    return done, (server.cpu - cpu) / max(1, len(done.times)) * 1000
+
+
+async def compare(url: str, given: argparse.Namespace) -> None:
+    """Print creates at a bare application, at a process that executes nothing, and at one that executes them."""
+    ways = {"bare": BARE, "created": (*FLOWLET, "--no-executor"), "created and executed": FLOWLET}
+    for number in range(given.rounds):
+        rate = 0.0
+        for name, command in ways.items():
+            async with open_store(url) as store:
+                await empty(store)
+            async with open_store(url) as store, served(*command, url=url) as server:
+                key = "" if command is BARE else await key_for(store)
+                done, cpu = await creates(server, key, given)
+                memory = server.memory
+                left = await drained(store) if command is FLOWLET else 0
+            rate = rate or done.rate
+            print(
+                f"round {number + 1}: {name:20} {done.rate:5.0f}/s, {done.rate / rate:4.0%} of the bare one, "
+                f"p50 {done.at(0.5):5.1f} p99 {done.at(0.99):5.1f} max {done.times[-1]:5.1f} ms, "
+                f"{cpu:.2f} ms CPU each, {memory:.0f} MB"
+                + (f", {left} not yet executed" if left else "")
+                + (f", FAILED {done.failures}" if done.failures else ""),
+                flush=True,
+            )
+
+
+async def drained(store: Store) -> int:
+    """Wait until everything has been executed, and return how many had not at first."""
+    sql = "SELECT COUNT(*) FROM workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS')"
+    first = left = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
+    while left:
+        await asyncio.sleep(0.2)
+        left = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
+    return int(first)
+
+
+async def latencies(url: str, given: argparse.Namespace) -> None:
+    """Print how long one create takes until its client knows that it is FINISHED."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(url))
+        server = await stack.enter_async_context(served(*FLOWLET, url=url))
+        await _latencies("same process", Client(server.address, await key_for(store)), given.singles)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(url))
+        server = await stack.enter_async_context(served(*FLOWLET, "--no-executor", url=url))
+        await stack.enter_async_context(served(*FLOWLET, "--no-web", url=url))
+        await _latencies("another process", Client(server.address, await key_for(store)), given.singles)
+
+
+async def _latencies(name: str, client: Client, singles: int) -> None:
+    for way, until_finished in (("createAndWait", _wait), ("POST, then GETs", _look)):
+        requests = bodies()
+        taken = []
+        for place, body in enumerate(itertools.islice(requests, singles + 10)):
+            at = time.perf_counter()
+            await until_finished(client, body)
+            if place >= 10:
+                taken.append((time.perf_counter() - at) * 1000)
+            await asyncio.sleep(0.02)
+        taken.sort()
+        figures = f"median {quantile(taken, 0.5):5.1f} p99 {quantile(taken, 0.99):5.1f} max {taken[-1]:5.1f} ms"
+        print(f"until FINISHED, {name:15} {way:15} {figures} of {singles}", flush=True)
+
+
+async def _wait(client: Client, body: dict[str, Any]) -> None:
+    connection = await client.connect()
+    answer = await connection.ask(client.post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10}))
+    connection.close()
+    assert orjson.loads(answer.body)["status"] == "FINISHED", answer
+
+
+async def _look(client: Client, body: dict[str, Any]) -> None:
+    """Ask again 2 ms after each answer."""
+    connection = await client.connect()
+    answer = await connection.ask(client.post("/api/workflows", body))
+    path = f"/api/workflows/{orjson.loads(answer.body)['id']}"
+    while orjson.loads((await connection.ask(client.get(path))).body)["status"] != "FINISHED":
+        await asyncio.sleep(0.002)
+    connection.close()
+
+
+async def bare() -> None:
+    """Serve an application of the framework that reads a body and answers, and does nothing else."""
+    app = Quart(__name__)
+
+    @app.post("/api/workflows")
+    async def create() -> Response:
+        await request.get_data()
+        return Response(b'{"id":1,"externalId":"a"}', 201, content_type="application/json")
+
+    listener = listen("127.0.0.1", 0)
+    print(f"answers at {address(listener)}", flush=True)
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = None
+    await serve(app, config)
+
+
+async def main(given: argparse.Namespace) -> None:
+    """Compare, then measure latencies."""
+    print(f"{given.requests} creates by {given.connections} connections, at most {given.seconds} s")
+    if given.rounds:
+        await compare(given.url, given)
+    if given.singles:
+        await latencies(given.url, given)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=5_000)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--singles", type=int, default=100)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.bare:
+        run_loop(bare())
+    elif given.url is None:
+        parser.error("name a database")
+    else:
+        uvloop.run(main(given))

@@ -1,0 +1,45 @@
+"""Connections after a handler's own transaction: nothing that it has set, locked or opened reaches the next one."""
+
+from __future__ import annotations
+
+from flowlet.store.connection import Session
+from flowlet.store.opening import open_store
+
+BACKEND = "SELECT pg_backend_pid()"
+
+
+async def test_what_a_transaction_has_set_and_locked_ends_with_it(postgres_url: str) -> None:
+    async with open_store(postgres_url) as store:
+        async with store.connections.transaction() as session:
+            backend = await session.rows(BACKEND)
+            await session.execute("SET lock_timeout = '77s'")
+            await session.rows("SELECT CAST(pg_advisory_lock(7) AS text)")
+
+        found = await store.connections.read(look)
+
+    assert found == [backend, [("0",)], [(0,)]]
+
+
+async def look(session: Session) -> list[list[tuple[object, ...]]]:
+    """Return which connection this is, the setting, and how many such locks there are."""
+    locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'"
+    return [await session.rows(sql) for sql in (BACKEND, "SHOW lock_timeout", locks)]
+
+
+async def test_a_connection_that_cannot_be_restored_is_dropped_and_the_commit_stays(postgres_url: str) -> None:
+    async with open_store(postgres_url) as store:
+        await store.connections.write(lambda session: session.execute("CREATE TABLE note (text text)"))
+
+        async with store.connections.transaction() as session:
+            backend = await session.rows(BACKEND)
+            await session.execute("INSERT INTO note VALUES ('kept')")
+            restore = store.connections.dialect.restore
+
+            async def failing(raw: object) -> None:
+                raise OSError("connection reset by peer")
+
+            store.connections.dialect.restore = failing  # type: ignore[method-assign]  # once
+        store.connections.dialect.restore = restore  # type: ignore[method-assign]  # as before
+
+        assert await store.connections.read(lambda one: one.rows("SELECT text FROM note")) == [("kept",)]
+        assert await store.connections.read(lambda one: one.rows(BACKEND)) != backend
