@@ -55,11 +55,8 @@ T = TypeVar("T")
 MOST_STATUSES = 100
 """More than there are: who sends one twice is not turned away."""
 
-WHITE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""What Python takes for white space, as a set of a pattern that JavaScript reads alike."""
-FILLED = rf"[^{WHITE}]"
+FILLED = r"\S"
 """The pattern of a text that is not white space alone."""
-_TRIMMED = rf"^$|^[^{WHITE}\x00]$|^[^{WHITE}\x00][^\x00]*[^{WHITE}\x00]$"
 
 
 def _none_if_empty(value: T) -> T | None:
@@ -125,9 +122,9 @@ OptionalName = Annotated[
     str | None,
     Field(max_length=MAX_NAME),
     AfterValidator(_plain),
-    _schema("string", maxLength=MAX_NAME, pattern=_TRIMMED),
+    _schema("string", maxLength=MAX_NAME, format="trimmed"),
 ]
-"""A name that is stored: no white space at its ends."""
+"""A name that is stored: no white space at either end."""
 
 SearchText = Annotated[str | None, Field(max_length=NAME_LENGTH), AfterValidator(_none_if_empty)]
 SearchedPart = Annotated[str | None, Field(max_length=TEXT_LENGTH), AfterValidator(_none_if_empty)]

@@ -42,13 +42,13 @@ _EMPTY: Any = {"type": ["string", "null"], "maxLength": 0}
 
 
 class CreateRequest(Body):
-    """A new instance.
+    """A new instance. An empty text counts as left out.
 
     Attributes:
         workflow_type: The workflow's name.
-        external_id: Unique over all instances; a random one if left out or empty.
-        business_key: Need not be unique; the external id if left out or empty.
-        executor_group: The workflow's if left out or empty.
+        external_id: Unique over all instances; a random one if left out.
+        business_key: Need not be unique; the external id if left out.
+        executor_group: The workflow's if left out.
         priority: The workflow's if left out; 0 to 9, and 9 goes first.
         state_vars: The variables to begin with, as the workflow's model takes them.
         next_activation: When it runs first; at once if left out or past.

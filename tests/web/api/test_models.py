@@ -7,7 +7,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from flowlet.web.fields import WHITE
 from tests.operations.desk import families, orders
 from tests.web.api.shop import shop
 from tests.web.api.test_openapi import operations, told
@@ -93,7 +92,7 @@ BODIES = [
     ("StateRequest", {"state": "charge"}, True),
     ("StateRequest", {"state": ""}, False),
     ("StateRequest", {"state": "charge", "force": True, "reason": "why not"}, True),
-    ("StateRequest", {"state": "charge", "force": True, "reason": "\x1c"}, False),
+    ("StateRequest", {"state": "charge", "force": True, "reason": " \t"}, False),
     ("StateRequest", {"state": "charge", "force": True, "reason": "why not", "form": {}}, False),
     ("StateRequest", {"state": "charge", "force": 1}, False),
     ("BulkRequest", {"filter": {}, "operation": "move", "state": "charge"}, True),
@@ -122,7 +121,6 @@ BODIES = [
     ("SearchRequest", {"reasonContains": "x" * 2001}, False),
     ("CreateRequest", {"workflowType": "Orders", "externalId": ""}, True),
     ("CreateRequest", {"workflowType": "Orders", "externalId": "a b", "executorGroup": "\ufeffx"}, True),
-    ("CreateRequest", {"workflowType": "Orders", "externalId": "a\u2003"}, False),
     ("CreateRequest", {"workflowType": "Orders", "priority": 10}, False),
     ("CreateRequest", {"workflowType": "Orders", "priority": "5"}, False),
     ("CreateRequest", {"workflowType": "Orders", "nextActivationOffset": "1h", "nextActivation": None}, True),
@@ -163,11 +161,3 @@ async def test_what_the_description_allows_and_forbids_is_what_is_taken(
     said = check(document, {"$ref": f"#/components/schemas/{model}"}, body)
     assert (said == []) is fits
     assert (answer.status_code != 400) is fits, answer.text
-
-
-def test_white_space_of_the_patterns_is_that_of_python() -> None:
-    validator = jsonschema.Draft202012Validator({"pattern": f"^[{WHITE}]$"})
-
-    differing = [code for code in range(0x110000) if validator.is_valid(chr(code)) != chr(code).isspace()]
-
-    assert differing == []

@@ -30,6 +30,7 @@ NAMES = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_
 LENGTHS = st.builds("{}{}".format, st.integers(1, 99), st.sampled_from([" minutes", "h", "d", " weeks"]))
 
 schemathesis.openapi.format("name", NAMES)
+schemathesis.openapi.format("trimmed", NAMES)
 schemathesis.openapi.format("length-of-time", LENGTHS)
 schemathesis.openapi.format("cursor", st.just(""))
 
