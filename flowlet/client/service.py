@@ -138,7 +138,8 @@ def _checked_url(url: str) -> str:
     except ValueError:
         is_usable = False
     if not is_usable or parts.query or parts.fragment:
-        raise SettingsError(f"{url!r} is no address of a server. Write it as 'http://127.0.0.1:8080'.")
+        shown = url.rpartition("@")[2]  # what stands before is a login
+        raise SettingsError(f"{shown!r} is no address of a server. Write it as 'http://127.0.0.1:8080'.")
     return url.rstrip("/")
 
 

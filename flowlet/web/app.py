@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
@@ -67,4 +69,6 @@ async def _add_headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     # What is answered is about now and about who asks; a page or a file that may be kept says so itself.
     response.headers.setdefault("Cache-Control", "no-store")
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        del response.headers["Content-Type"]
     return response

@@ -168,6 +168,13 @@ def test_an_address_that_is_none_is_told(url: str) -> None:
         AsyncClient(url)
 
 
+def test_a_login_in_an_address_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        AsyncClient("ftp://ada:secret@127.0.0.1")
+
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("key", ["", " ", "ключ", "a\nb"])
 def test_a_key_that_can_be_none_is_told_and_not_shown(key: str) -> None:
     with pytest.raises(SettingsError, match="the API key") as caught:

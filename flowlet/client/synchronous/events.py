@@ -29,7 +29,7 @@ class Events:
     """The events that ``Client.events`` finds, one after another, until it is closed.
 
     A connection that breaks, or on which nothing comes for too long, is made anew behind the last event; events may
-    then come a second time. A wait that is broken off may be begun again.
+    then come a second time. One at a time may wait for the next one; a wait that is broken off may be begun again.
 
     Attributes:
         last_id: The id of the last event that came, which ``after`` takes to go on from there; None for none yet.

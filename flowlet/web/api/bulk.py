@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response
 
 from flowlet.errors import NotFoundError, RefusedError
@@ -104,8 +105,17 @@ async def operate_in_bulk() -> Response:
 
 
 def _misfits(wanted: BulkRequest) -> dict[str, str]:
-    """Return each field that does not go with the operation."""
-    faults = {}
+    """Return each field that does not go with the operation, or leaves open what it is to be done to.
+
+    An empty text counts as left out elsewhere. Here that would make a filter by a name that is missing one by nothing.
+    """
+    given = wanted.filter.model_fields_set
+    empty = "is empty, which would fit every workflow: name a value, or leave it out"
+    faults = {
+        f"filter.{to_camel(name)}": empty
+        for name, value in wanted.filter
+        if name in given and value in (None, "", [], {})
+    }
     if wanted.operation == "move" and wanted.state is None:
         faults["state"] = "is missing: a move needs to know where to"
     if wanted.operation != "move" and wanted.state is not None:

@@ -101,7 +101,8 @@ def _joined(types: Sequence[tuple[Part, ...]], word: str) -> tuple[Part, ...]:
 def _notes(schema: Any) -> Iterator[str]:
     if not isinstance(schema, Mapping):
         return
-    for key, value in schema.items():
+    order = [*_NOTES, *schema]  # the least before the most
+    for key, value in sorted(schema.items(), key=lambda each: order.index(each[0])):
         if key in _NOTES:
             yield _NOTES[key].format(value)
         elif key in _FLAGS:

@@ -138,3 +138,26 @@ async def test_a_request_that_cannot_be_says_which_field_is_wrong(
 
     assert [fault["field"] for fault in problem["errors"]] == [field]
     assert await statuses(sqlite_office) == ["NEW"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"externalId": ""},
+        {"externalId": None},
+        {"id": 0},
+        {"businessKey": "", "workflowType": "Orders"},
+        {"status": []},
+        {"status": ""},
+        {"stateVars": {}},
+        {"createdFrom": None},
+    ],
+    ids=str,
+)
+async def test_a_filter_by_nothing_does_not_stand_for_all(office: Office, given: dict[str, Any]) -> None:
+    id = await office.create("later")
+
+    problem = await office.post("/api/workflows/bulk", {"operation": "cancel", "filter": given}, status=400)
+
+    assert [fault["field"] for fault in problem["errors"]] == [f"filter.{next(iter(given))}"]
+    assert (await office.get(f"/api/workflows/{id}"))["status"] != "CANCELLED"

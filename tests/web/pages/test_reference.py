@@ -54,8 +54,8 @@ def test_a_model_in_a_type_can_be_linked() -> None:
 def test_whatever_else_has_to_hold_is_told_once() -> None:
     schema = {
         "anyOf": [{"type": "string", "maxLength": 5}, {"type": "string", "maxLength": 5, "format": "date"}],
-        "minimum": 1,
         "exclusiveMaximum": 2.5,
+        "minimum": 1,
         "uniqueItems": True,
         "writeOnly": False,
         "items": {"pattern": "^a"},
@@ -64,10 +64,10 @@ def test_whatever_else_has_to_hold_is_told_once() -> None:
     }
 
     assert notes(schema) == [
-        "at most 5 characters",
-        "date",
         "at least 1",
         "below 2.5",
+        "at most 5 characters",
+        "date",
         "none twice",
         'x-unit: "km"',
         "each fits ^a",
