@@ -70,6 +70,12 @@ async function update(address, ids, signal) {
   const answer = await fetch(address, { headers: { Accept: "text/html" }, signal });
   if (!answer.ok || answer.redirected) throw new Error(`the page answered ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const events = page.querySelector("[data-events]")?.dataset.events ?? lamp?.dataset.events;
+  if (lamp && events !== lamp.dataset.events) {
+    lamp.dataset.events = events;
+    stream.close();
+    connect();
+  }
   const focused = document.activeElement;
   for (const id of ids) {
     const old = document.getElementById(id), fresh = page.getElementById(id);

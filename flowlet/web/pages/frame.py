@@ -41,7 +41,6 @@ class Entry:
 
 
 NAVIGATION: tuple[Entry, ...] = (
-    Entry("/", "Dashboard", "tiles"),
     Entry("/workflows", "Workflows", "flow"),
     Entry("/docs", "API", "code"),
 )
