@@ -53,7 +53,8 @@ async def test_the_preview_and_the_result_hinder_nobody_and_fit_every_window(vis
 
 
 async def test_a_fault_hinders_nobody(visitor: Visitor) -> None:
-    await visitor.enter("/workflows?variable=amount&created_from=soon&sort=colour")
+    await visitor.enter("/workflows")
+    await visitor.open("/workflows?variable=amount&created_from=soon&sort=colour")
     visitor.expect("400")
 
     await expect(visitor.page.get_by_label("Created from")).to_have_value("soon")
