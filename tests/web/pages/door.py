@@ -63,7 +63,7 @@ def token_of(page: httpx.Response) -> str:
 async def opened_door(url: str, **settings: Any) -> AsyncIterator[Door]:
     """Open a database and an application on it, with some settings changed."""
     hashes, clock = CheapHashes(), VirtualClock()
-    async with opened_probe(url, passwords=hashes, max_body=100_000) as probe:
+    async with opened_probe(url, passwords=hashes) as probe:
         await probe.services.users.create("grace", PASSWORD, Role.VIEWER, by="test")
         hashes.verified = 0
         changed = probe.services.settings.model_copy(update=settings)

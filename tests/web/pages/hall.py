@@ -74,7 +74,7 @@ class Hall:
 @asynccontextmanager
 async def opened_hall(url: str) -> AsyncIterator[Hall]:
     """Open a database and an application with Orders and Families, in which nothing runs."""
-    async with opened_door(url) as door:
+    async with opened_door(url, max_body=100_000) as door:
         for module in (orders(), families()):
             door.probe.services.registry.add(module)
         await door.probe.services.users.create("hedy", PASSWORD, Role.OPERATOR, by="test")

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from html import unescape
 
 import pytest
 
 from flowlet.roles import Role
 from tests.web.pages.door import token_of
-from tests.web.pages.hall import Hall, opened_hall
-
-
-@pytest.fixture
-async def hall(database_url: str) -> AsyncIterator[Hall]:
-    """An application where nothing runs, on each of the three databases."""
-    async with opened_hall(database_url) as hall:
-        yield hall
-
-
-@pytest.fixture
-async def sqlite_hall(sqlite_url: str) -> AsyncIterator[Hall]:
-    """An application where nothing runs, on SQLite."""
-    async with opened_hall(sqlite_url) as hall:
-        yield hall
+from tests.web.pages.hall import Hall
 
 
 async def test_a_preview_says_how_many_and_which_and_changes_nothing(hall: Hall) -> None:

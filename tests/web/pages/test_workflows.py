@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncIterator
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,23 +13,9 @@ import httpx
 import pytest
 
 from flowlet.clock import moment
-from tests.web.pages.hall import Hall, opened_hall
+from tests.web.pages.hall import Hall
 
 MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
-
-
-@pytest.fixture
-async def hall(database_url: str) -> AsyncIterator[Hall]:
-    """An application where nothing runs, on each of the three databases."""
-    async with opened_hall(database_url) as hall:
-        yield hall
-
-
-@pytest.fixture
-async def sqlite_hall(sqlite_url: str) -> AsyncIterator[Hall]:
-    """An application where nothing runs, on SQLite."""
-    async with opened_hall(sqlite_url) as hall:
-        yield hall
 
 
 def rows(page: httpx.Response) -> list[int]:
