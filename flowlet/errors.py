@@ -142,10 +142,14 @@ class UnknownKeyError(NotFoundError):
 
 
 class RefusedError(FlowletError):
-    """The instance may not do that now; ``permitted`` lists the states or operations it may take instead."""
+    """The instance may not do that now; ``permitted`` lists the states or operations it may take instead.
 
-    def __init__(self, message: str, permitted: Sequence[str] = ()) -> None:
+    ``why`` is the message without what is this instance's own, so that the refusals of many can be counted by it.
+    """
+
+    def __init__(self, message: str, permitted: Sequence[str] = (), *, why: str | None = None) -> None:
         self.permitted = tuple(permitted)
+        self.why = why or message
         super().__init__(message)
 
 

@@ -119,7 +119,8 @@ def refuse_unless(operation: Operation, instance: Instance, definition: Definiti
 def refusal(operation: Operation, instance: Instance, why: str, instead: list[str]) -> RefusedError:
     """Return the error that says what cannot be done, why, and what can be done instead."""
     listed = f"Permitted: {', '.join(instead)}." if instead else "Nothing is permitted."
-    return RefusedError(f"{called(instance)} cannot be {_PARTICIPLES[operation]}: {why}. {listed}", instead)
+    message = f"{called(instance)} cannot be {_PARTICIPLES[operation]}: {why}. {listed}"
+    return RefusedError(message, instead, why=why)
 
 
 def called(instance: Instance) -> str:

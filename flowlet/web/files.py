@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from flowlet.resources import folder
+from flowlet.theme import STYLE
 from flowlet.web.guards import public
 
 __all__ = ["Files", "blueprint", "static"]
@@ -44,12 +46,13 @@ class Files:
     Args:
         folder: Where they lie.
         address: What their addresses begin with, as "/static/".
+        made: Texts that are served as files, though none lie there.
     """
 
-    def __init__(self, folder: Path, *, address: str) -> None:
+    def __init__(self, folder: Path, *, address: str, made: Mapping[str, str] | None = None) -> None:
         self._address = address
         self._paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        self._read: dict[str, File] = {}
+        self._read = {name: _file(name, text.encode()) for name, text in (made or {}).items()}
 
     def url(self, name: str) -> str:
         """Return the address of a file with the content that it has.
@@ -73,19 +76,22 @@ class Files:
         return response
 
     def _file(self, name: str) -> File:
-        if name not in self._paths:
-            raise NotFound
         if name not in self._read:
-            content = self._paths[name].read_bytes()
-            kind = TYPES.get(self._paths[name].suffix, "application/octet-stream")
-            self._read[name] = File(content, hashlib.sha256(content).hexdigest()[:16], kind)
+            if name not in self._paths:
+                raise NotFound
+            self._read[name] = _file(name, self._paths[name].read_bytes())
         return self._read[name]
+
+
+def _file(name: str, content: bytes) -> File:
+    kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+    return File(content, hashlib.sha256(content).hexdigest()[:16], kind)
 
 
 @cache
 def static() -> Files:
-    """Return the files of the folder ``static``."""
-    return Files(folder("static"), address="/static/")
+    """Return the files of the folder ``static``, and the rules for diagrams, whose one place is ``flowlet.theme``."""
+    return Files(folder("static"), address="/static/", made={"diagram.css": STYLE})
 
 
 @blueprint.get("/static/<path:name>")

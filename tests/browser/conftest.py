@@ -11,13 +11,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from flowlet.registry import Registry
-from flowlet.server import Flowlet
-from flowlet.settings import Settings
-from tests.browser.visit import PASSWORD, Site, Visitor
+from tests.browser.visit import Site, Visitor, opened_site
 from tests.servers import missing
-from tests.web.api.shop import shop
-from tests.web.served import served
 
 VARIABLE = "FLOWLET_TEST_BROWSER"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -41,12 +36,8 @@ async def chromium() -> AsyncIterator[Browser]:
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """An application with a workflow, on SQLite, and an executor that runs it."""
     url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'flowlet.db'}"
-    registry = Registry()
-    registry.add(shop())
-    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, grace="0s"))
-    async with served(app) as client:
-        await client.get("/healthz")
-        yield Site(str(client.base_url).rstrip("/"), app, client)
+    async with opened_site(url) as site:
+        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -6,7 +6,8 @@ script throws and what is asked of another host is kept, and fails the test at i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,9 +16,13 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import ConsoleMessage, Page, Request, Response
 
+from flowlet.registry import Registry
 from flowlet.server import Flowlet
+from flowlet.settings import Settings
+from tests.web.api.shop import shop
+from tests.web.served import served
 
-__all__ = ["IN_THE_BROWSER", "PASSWORD", "THEMES", "WIDTHS", "Site", "Visitor"]
+__all__ = ["IN_THE_BROWSER", "PASSWORD", "THEMES", "WIDTHS", "Site", "Visitor", "opened_site"]
 
 IN_THE_BROWSER = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 """The marks of every module here: one browser, which lives in one loop and one process."""
@@ -47,6 +52,17 @@ class Site:
     url: str
     app: Flowlet
     client: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def opened_site(url: str) -> AsyncIterator[Site]:
+    """Serve an application with a workflow and an executor that runs it, for the length of the block."""
+    registry = Registry()
+    registry.add(shop())
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, grace="0s"))
+    async with served(app) as client:
+        await client.get("/healthz")
+        yield Site(str(client.base_url).rstrip("/"), app, client)
 
 
 @dataclass  # without slots: Playwright notes something at whose methods it calls

@@ -1,25 +1,19 @@
-"""One operation on all workflows that a search finds: a count first, where that is asked for, then the work.
-
-Each instance is a transaction of its own, so that one that refuses holds up no other; what was done stays done if the
-client goes away or the database does.
-"""
+"""One operation on all workflows that a search finds: a count first, where that is asked for, then the work."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response
 
-from flowlet.errors import NotFoundError, RefusedError
-from flowlet.instances import Instance
 from flowlet.roles import Role
 from flowlet.web.answers import json_answer
 from flowlet.web.api.requests import Filter
 from flowlet.web.api.terms import search_query
+from flowlet.web.bulk import MOST_INSTANCES, BulkOperation, Operate, Refusal, carry_out, operation, pages
 from flowlet.web.fields import OptionalText, Whole
 from flowlet.web.guards import needs, principal
 from flowlet.web.openapi import described
@@ -30,16 +24,10 @@ from flowlet.web.services import services
 
 __all__ = ["blueprint"]
 
-MOST_INSTANCES = 10_000
-PAGE = 500
-AT_ONCE = 8
-"""How many operations run at once: more only wait for each other's connections."""
 REFUSALS_SHOWN = 100
 PREVIEWED = 10
 
 blueprint = Blueprint("bulk", __name__)
-
-Operate = Callable[[int], Awaitable[Instance]]
 
 
 _EMPTY = {"type": ["string", "null"], "maxLength": 0}
@@ -85,7 +73,7 @@ class BulkRequest(Body):
     )
 
     filter: Filter
-    operation: Literal["pause", "resume", "cancel", "retry", "wake", "move"]
+    operation: BulkOperation
     state: OptionalText = None
     reason: OptionalText = None
     with_children: bool = False
@@ -179,13 +167,12 @@ async def _preview(wanted: BulkRequest) -> PreviewShape:
 
 
 async def _carry_out(wanted: BulkRequest) -> BulkShape:
-    operate = _operation(wanted)
     matched, refusals, refused_total = 0, list[RefusalShape](), 0
-    async for ids in _pages(wanted):
-        refused = await _operate_on(ids, operate)
-        matched += len(ids)
-        refused_total += len(refused)
-        refusals += refused[: REFUSALS_SHOWN - len(refusals)]
+    async for id, refusal in carry_out(_operation(wanted), _ids(wanted)):
+        matched += 1
+        if refusal is not None:
+            refused_total += 1
+            refusals += [_refusal(id, refusal)] if len(refusals) < REFUSALS_SHOWN else []
     return BulkShape(
         matched=matched,
         done=matched - refused_total,
@@ -195,51 +182,25 @@ async def _carry_out(wanted: BulkRequest) -> BulkShape:
     )
 
 
-async def _pages(wanted: BulkRequest) -> AsyncIterator[list[int]]:
+async def _ids(wanted: BulkRequest) -> AsyncIterator[Sequence[int]]:
     """Yield the ids of the instances that fit, page by page and in order: what is created meanwhile comes last."""
-    left, cursor = wanted.limit, None
-    while left:
-        query = search_query(wanted.filter, place="filter.", descending=False, limit=min(PAGE, left), cursor=cursor)
-        found = await services().store.reads.search(query)
-        yield [instance.id for instance in found.instances]
-        left, cursor = left - len(found.instances), found.next_cursor
-        if cursor is None:
-            return
+    query = search_query(wanted.filter, place="filter.", descending=False)
+    async for found in pages(services().store, query, limit=wanted.limit):
+        yield [instance.id for instance in found]
 
 
-async def _operate_on(ids: Sequence[int], operate: Operate) -> list[RefusalShape]:
-    """Do an operation with each instance, a few at a time, and return the refusals."""
-    refused = []
-    for first in range(0, len(ids), AT_ONCE):
-        some = ids[first : first + AT_ONCE]
-        outcomes = await asyncio.gather(*(operate(id) for id in some), return_exceptions=True)
-        for id, outcome in zip(some, outcomes, strict=True):
-            if isinstance(outcome, RefusedError | NotFoundError):
-                refused.append(_refusal(id, outcome))
-            elif isinstance(outcome, BaseException):
-                raise outcome
-    return refused
-
-
-def _refusal(id: int, error: Exception) -> RefusalShape:
+def _refusal(id: int, error: Refusal) -> RefusalShape:
     problem = problem_of(error)
     return RefusalShape(id=id, problem=problem.members() if problem else {})
 
 
 def _operation(wanted: BulkRequest) -> Operate:
-    """Return the operation as a function of the id, done by who makes the request."""
-    operations, username, reason = services().operations, principal().username, wanted.reason
-    match wanted.operation:
-        case "pause":
-            return lambda id: operations.pause(id, username=username, reason=reason)
-        case "resume":
-            return lambda id: operations.resume(id, username=username)
-        case "cancel":
-            below = wanted.with_children
-            return lambda id: operations.cancel(id, username=username, reason=reason, with_children=below)
-        case "retry":
-            return lambda id: operations.retry(id, username=username)
-        case "wake":
-            return lambda id: operations.wake(id, username=username)
-        case "move":
-            return lambda id: operations.move(id, wanted.state or "", username=username, reason=reason)
+    """Return the operation, done by who makes the request."""
+    return operation(
+        services().operations,
+        wanted.operation,
+        username=principal().username,
+        reason=wanted.reason,
+        with_children=wanted.with_children,
+        state=wanted.state or "",
+    )

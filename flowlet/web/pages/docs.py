@@ -30,7 +30,7 @@ blueprint = Blueprint("docs", __name__)
 @needs(Role.VIEWER)
 async def home() -> Redirection:
     """Lead to what there is to see."""
-    return redirect("/docs", 303)
+    return redirect("/workflows", 303)
 
 
 @blueprint.get("/docs")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import StrictUndefined
 from quart import Quart, Response, g, render_template, request
 
+from flowlet.instances import Status
 from flowlet.resources import folder
 from flowlet.roles import Principal, Role
 from flowlet.web.files import static
 from flowlet.web.forms import HIDDEN_FIELD, form_token
 from flowlet.web.guards import SESSION_COOKIE
+from flowlet.web.pages import charts, notices, times, values
+from flowlet.web.pages.notices import Notice
 from flowlet.web.pages.prose import breakable, coded, prose
 
 __all__ = ["NAVIGATION", "Entry", "Frame", "install", "page"]
@@ -27,16 +30,33 @@ class Entry:
         address: Where it leads; it is the current one on every page below too.
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
+        count: Counts what waits there for somebody; shown beside the label unless it is 0. Asked for on each page.
     """
 
     address: str
     label: str
     icon: str
     role: Role = Role.VIEWER
+    count: Callable[[], Awaitable[int]] | None = None
 
 
-NAVIGATION: tuple[Entry, ...] = (Entry("/docs", "API", "code"),)
+NAVIGATION: tuple[Entry, ...] = (
+    Entry("/workflows", "Workflows", "flow"),
+    Entry("/docs", "API", "code"),
+)
 """What the side of every page leads to."""
+
+TONES = {
+    Status.NEW: "idle",
+    Status.EXECUTING: "info",
+    Status.IN_PROGRESS: "accent",
+    Status.WAITING: "warn",
+    Status.PAUSED: "idle",
+    Status.FINISHED: "ok",
+    Status.FAILED: "err",
+    Status.CANCELLED: "idle",
+}
+"""The colour of each status; its badge says it in words, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +67,22 @@ class Frame:
         principal: Who is logged in; None on the pages that need no login.
         token: What the page's forms carry.
         path: The page's own.
+        now: The present, in milliseconds since 1970 UTC.
+        counts: How much waits at an entry of the navigation, by its address.
+        notice: What was done on the page before.
     """
 
     principal: Principal | None
     token: str
     path: str
+    now: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notice: Notice | None = None
 
     @property
     def entries(self) -> list[Entry]:
         """What the navigation leads to, for who is logged in."""
-        role = self.principal.role if self.principal else None
-        return [entry for entry in NAVIGATION if role and role.allows(entry.role)]
+        return _entries(self.principal)
 
     @property
     def initials(self) -> str:
@@ -65,6 +90,10 @@ class Frame:
         words = (self.principal.username if self.principal else "").replace(".", " ").replace("-", " ").split()
         letters = words[0][:2] if len(words) == 1 else "".join(word[0] for word in words[:2])
         return letters.upper()
+
+    def count(self, entry: Entry) -> int:
+        """Return how much waits at an entry; 0 too where nothing is counted."""
+        return self.counts.get(entry.address, 0)
 
     def is_current(self, entry: Entry) -> bool:
         """Return whether the page is an entry's, or below it."""
@@ -75,7 +104,10 @@ def install(app: Quart) -> None:
     """Let an application find the templates, and let these name static files and their forms' token."""
     app.template_folder = str(folder("templates"))
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    app.jinja_env.globals |= {"static": static().url, "HIDDEN_FIELD": HIDDEN_FIELD}
+    app.jinja_env.globals |= {"static": static().url, "HIDDEN_FIELD": HIDDEN_FIELD, "TONES": TONES}
+    app.jinja_env.globals |= {"ago": times.ago, "at": times.at, "for_": times.for_, "took": times.took}
+    app.jinja_env.globals |= {"chart": charts.chart, "shares": charts.shares, "sparkline": charts.sparkline}
+    app.jinja_env.globals |= {"json_view": values.json_view, "pretty": values.pretty}
     app.jinja_env.filters |= {"breakable": breakable, "coded": coded, "prose": prose}
 
 
@@ -90,11 +122,23 @@ async def page(
         headers: Further ones, such as ``Retry-After``.
         values: What the template shows.
     """
-    text = await render_template(template, frame=_frame(), **values)
-    return Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
+    frame = await _frame(with_counts=status < 500)
+    text = await render_template(template, frame=frame, **values)
+    answer = Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
+    if frame.notice:
+        notices.forget(answer)
+    return answer
 
 
-def _frame() -> Frame:
+async def _frame(*, with_counts: bool) -> Frame:
     found: Principal | None = g.get("principal")
     session = request.cookies.get(SESSION_COOKIE, "") if found and found.key_id is None else ""
-    return Frame(found, form_token(session) if session else "", request.path)
+    # Where the store is away, the page that says so asks it nothing.
+    counted = [entry for entry in _entries(found) if entry.count] if with_counts else []
+    counts = {entry.address: await entry.count() for entry in counted if entry.count}
+    token, told = (form_token(session), notices.notice()) if session else ("", None)
+    return Frame(found, token, request.path, times.now() // 1000, counts, told)
+
+
+def _entries(principal: Principal | None) -> list[Entry]:
+    return [entry for entry in NAVIGATION if principal and principal.role.allows(entry.role)]

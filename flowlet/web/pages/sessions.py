@@ -9,6 +9,7 @@ from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.roles import Role
+from flowlet.web.cookies import set_cookie
 from flowlet.web.forms import form
 from flowlet.web.guards import SESSION_COOKIE, needs, public, refuse_other_sites
 from flowlet.web.pages.frame import page
@@ -56,7 +57,7 @@ async def log_in() -> Response | Redirection:
     if before := _cookie():
         await here.users.sessions.close_session(before)
     answer = redirect(wanted, 303)
-    _set_cookie(answer, opened[0], round(here.settings.session_lifetime.total_seconds()))
+    set_cookie(answer, SESSION_COOKIE, opened[0], max_age=round(here.settings.session_lifetime.total_seconds()))
     return answer
 
 
@@ -68,7 +69,7 @@ async def log_out() -> Redirection:
     if token := _cookie():
         await services().users.sessions.close_session(token)
     answer = redirect("/login", 303)
-    _set_cookie(answer, "", 0)
+    set_cookie(answer, SESSION_COOKIE, "", max_age=0)
     return answer
 
 
@@ -94,12 +95,3 @@ def _client_address() -> str:
     proxies = services().settings.proxies
     said = [part.strip() for part in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if part.strip()]
     return said[-min(proxies, len(said))] if proxies and said else request.remote_addr or ""
-
-
-def _set_cookie(answer: Redirection, value: str, max_age: int) -> None:
-    # The browser's own word for its scheme goes before ours: behind a proxy that ends TLS we see plain HTTP, and no
-    # header of a proxy has to be believed.
-    is_secure = request.is_secure or request.headers.get("Origin", "").startswith("https://")
-    answer.set_cookie(
-        SESSION_COOKIE, value, max_age=max_age, path="/", secure=is_secure, httponly=True, samesite="Strict"
-    )

@@ -48,7 +48,7 @@ async def test_a_preview_counts_and_changes_nothing(office: Office) -> None:
 async def test_an_operation_is_done_with_all_that_fit_over_all_pages(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowlet.web.api.bulk.PAGE", 2)
+    monkeypatch.setattr("flowlet.web.bulk.PAGE", 2)
     for _ in range(5):
         await office.create("later")
     await office.create("charge")
@@ -79,7 +79,7 @@ async def test_refusals_are_counted_beyond_those_that_are_told(
     sqlite_office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowlet.web.api.bulk.REFUSALS_SHOWN", 2)
-    monkeypatch.setattr("flowlet.web.api.bulk.PAGE", 3)
+    monkeypatch.setattr("flowlet.web.bulk.PAGE", 3)
     for _ in range(5):
         await sqlite_office.create()
 

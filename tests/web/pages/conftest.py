@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.web.pages.door import Door, opened_door
+from tests.web.pages.hall import Hall, opened_hall
 
 
 @pytest.fixture
@@ -21,3 +22,17 @@ async def any_door(database_url: str) -> AsyncIterator[Door]:
     """An application; a test that takes it runs on each of the three databases."""
     async with opened_door(database_url) as door:
         yield door
+
+
+@pytest.fixture
+async def hall(database_url: str) -> AsyncIterator[Hall]:
+    """An application where nothing runs, on each of the three databases."""
+    async with opened_hall(database_url) as hall:
+        yield hall
+
+
+@pytest.fixture
+async def sqlite_hall(sqlite_url: str) -> AsyncIterator[Hall]:
+    """An application where nothing runs, on SQLite."""
+    async with opened_hall(sqlite_url) as hall:
+        yield hall

@@ -1,0 +1,98 @@
+"""One operation on many workflows, as the API and the console carry it out.
+
+Each instance is a transaction of its own, so that one that refuses holds up no other; what was done stays done if the
+client goes away or the database does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+from flowlet.errors import NotFoundError, RefusedError
+from flowlet.instances import Instance
+from flowlet.operations import Operations
+from flowlet.store.opening import Store
+from flowlet.store.search import SearchQuery
+
+__all__ = ["MOST_INSTANCES", "BulkOperation", "Operate", "Refusal", "carry_out", "operation", "pages"]
+
+MOST_INSTANCES = 10_000
+PAGE = 500
+AT_ONCE = 8
+"""How many operations run at once: more only wait for each other's connections."""
+
+BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
+Operate: TypeAlias = Callable[[int], Awaitable[Instance]]
+Refusal: TypeAlias = RefusedError | NotFoundError
+
+
+def operation(
+    operations: Operations,
+    name: BulkOperation,
+    *,
+    username: str,
+    reason: str | None = None,
+    with_children: bool = False,
+    state: str = "",
+) -> Operate:
+    """Return an operation as a function of the instance's id.
+
+    Args:
+        operations: What carries it out.
+        name: Which one.
+        username: Who does it.
+        reason: For pause, cancel and move.
+        with_children: For cancel.
+        state: Where to, for a move; along transitions only.
+    """
+    match name:
+        case "pause":
+            return lambda id: operations.pause(id, username=username, reason=reason)
+        case "resume":
+            return lambda id: operations.resume(id, username=username)
+        case "cancel":
+            return lambda id: operations.cancel(id, username=username, reason=reason, with_children=with_children)
+        case "retry":
+            return lambda id: operations.retry(id, username=username)
+        case "wake":
+            return lambda id: operations.wake(id, username=username)
+        case "move":
+            return lambda id: operations.move(id, state, username=username, reason=reason)
+
+
+async def pages(
+    store: Store, query: SearchQuery, *, limit: int = MOST_INSTANCES
+) -> AsyncIterator[tuple[Instance, ...]]:
+    """Yield the instances that fit, page by page, and at most ``limit`` of them.
+
+    Args:
+        store: Where they are.
+        query: What is looked for. In the order of ids no instance is missed or found twice, whatever changes meanwhile.
+        limit: How many at most.
+    """
+    left, cursor = limit, query.cursor
+    while left:
+        found = await store.reads.search(replace(query, limit=min(PAGE, left), cursor=cursor))
+        yield found.instances
+        left, cursor = left - len(found.instances), found.next_cursor
+        if cursor is None:
+            return
+
+
+async def carry_out(operate: Operate, ids: AsyncIterable[Sequence[int]]) -> AsyncIterator[tuple[int, Refusal | None]]:
+    """Do an operation with each instance, a few at a time; yield each id, with its refusal where it refused.
+
+    Raises:
+        Exception: Whatever else an operation raises; those before it stay done.
+    """
+    async for page in ids:
+        for first in range(0, len(page), AT_ONCE):
+            some = page[first : first + AT_ONCE]
+            outcomes = await asyncio.gather(*(operate(id) for id in some), return_exceptions=True)
+            for id, outcome in zip(some, outcomes, strict=True):
+                if isinstance(outcome, BaseException) and not isinstance(outcome, RefusedError | NotFoundError):
+                    raise outcome
+                yield id, outcome if isinstance(outcome, RefusedError | NotFoundError) else None

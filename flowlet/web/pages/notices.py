@@ -1,0 +1,85 @@
+"""What was done, told on the page that a form leads to.
+
+The message travels in a cookie for one minute, signed with the session's token: nobody else can make one, a link can
+carry none, and the address stays as it is. It is shown once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from quart import Response as Page
+from quart import redirect, request
+from werkzeug.wrappers import Response
+
+from flowlet.web.cookies import set_cookie
+from flowlet.web.guards import SESSION_COOKIE
+from flowlet.web.paths import local
+
+__all__ = ["Notice", "done", "forget", "notice", "refused"]
+
+COOKIE = "flowlet_notice"
+SECONDS = 60
+LIMIT = 600
+"""Characters of a message: with the signature a cookie may have about 4,000 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message to who did something.
+
+    Attributes:
+        tone: "ok" or "err".
+    """
+
+    text: str
+    tone: str
+
+
+def done(message: str, address: str) -> Response:
+    """Return the answer to a form that did its work: off to an address of ours, where the message is shown."""
+    return _sent(Notice(message, "ok"), address)
+
+
+def refused(message: str, address: str) -> Response:
+    """Return the answer to a form that changed nothing, as ``done`` does."""
+    return _sent(Notice(message, "err"), address)
+
+
+def notice() -> Notice | None:
+    """Return what the page at hand has to tell; None on what a script fetches, which shows none."""
+    value, session = request.cookies.get(COOKIE, ""), request.cookies.get(SESSION_COOKIE, "")
+    if not value or not session or request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return None
+    payload, _, signature = value.partition(".")
+    if not hmac.compare_digest(_signature(payload, session).encode(), signature.encode()):
+        return None
+    try:
+        tone, _, text = base64.urlsafe_b64decode(payload).decode().partition(" ")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return Notice(text, tone)
+
+
+def forget(answer: Page) -> None:
+    """Let the browser show a notice no second time."""
+    set_cookie(answer, COOKIE, "", max_age=0)
+
+
+def _sent(notice: Notice, address: str) -> Response:
+    answer: Response = redirect(local(address), 303)
+    if session := request.cookies.get(SESSION_COOKIE):
+        short = notice.text if len(notice.text) <= LIMIT else f"{notice.text[: LIMIT - 1]}…"
+        payload = base64.urlsafe_b64encode(f"{notice.tone} {short}".encode("utf-8", "replace")).decode()
+        set_cookie(answer, COOKIE, f"{payload}.{_signature(payload, session)}", max_age=SECONDS)
+    return answer
+
+
+def _signature(payload: str, session: str) -> str:
+    key = session.encode("utf-8", "replace")
+    digest = hmac.digest(key, b"flowlet: a notice: " + payload.encode("utf-8", "replace"), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

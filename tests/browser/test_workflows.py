@@ -1,0 +1,163 @@
+"""The page of workflows in a browser: found as one types, sorted, followed live, and operated with a preview."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.browser.visit import IN_THE_BROWSER, Site, Visitor, opened_site
+
+pytestmark = IN_THE_BROWSER
+
+WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """An application with workflows of its own for each test."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('workflows') / 'flowlet.db'}"
+    async with opened_site(url) as site:
+        for number in range(1, 4):
+            await start(site, number)
+        yield site
+
+
+async def start(site: Site, number: int) -> None:
+    """Start a workflow, which no executor here runs: its group is another one."""
+    await site.app.start("Order <1>", external_id=f"o-{number}", key=f"A-{number} <b>")
+
+
+async def test_the_page_hinders_nobody_and_fits_every_window(visitor: Visitor) -> None:
+    await start(visitor.site, int("1" * 200))
+    await visitor.enter("/workflows?status=NEW")
+    await visitor.page.get_by_text("More filters").click()
+    await visitor.page.get_by_label("Choose 1", exact=True).check()
+
+    await visitor.look_around()
+
+
+async def test_the_preview_and_the_result_hinder_nobody_and_fit_every_window(visitor: Visitor) -> None:
+    await visitor.enter("/workflows")
+    await visitor.page.get_by_label("Operation").select_option("cancel")
+    await visitor.page.get_by_role("button", name="All 3").click()
+    await visitor.look_around()
+
+    await visitor.open("/workflows/bulk?operation=retry&which=ticked&id=1&id=2")
+    await visitor.page.get_by_role("button", name="Retry 2 workflows").click()
+
+    await expect(visitor.page.get_by_text("0 workflows were retried. 2 refused.")).to_be_visible()
+    await visitor.look_around()
+
+
+async def test_a_fault_hinders_nobody(visitor: Visitor) -> None:
+    await visitor.enter("/workflows")
+    await visitor.open("/workflows?variable=amount&created_from=soon&sort=colour")
+    visitor.expect("400")
+
+    await expect(visitor.page.get_by_label("Created from")).to_have_value("soon")
+    await visitor.look_around()
+
+
+async def test_slash_finds_as_one_types_and_the_operation_is_on_what_is_seen(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/workflows")
+
+    await page.keyboard.press("/")
+    await page.keyboard.type("o-2")
+
+    await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()
+    await expect(page).to_have_url(f"{visitor.site.url}/workflows?q=o-2")
+    await page.get_by_role("button", name="All 1").click()
+    await expect(page.get_by_role("heading", name="Pause 1 workflow?")).to_be_visible()
+    await page.get_by_label("Reason").fill("stock-taking")
+    await page.get_by_role("button", name="Pause 1 workflow").dblclick()
+    await expect(page.get_by_text("1 workflow was paused.")).to_be_visible()
+    await expect(page.get_by_role("row", name="o-2")).to_contain_text("Paused")
+
+
+async def test_a_status_and_a_type_are_chosen_with_a_click_and_taken_away_again(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/workflows")
+
+    await page.get_by_role("checkbox", name="Finished").check()
+    await expect(page.get_by_text("No workflow fits")).to_be_visible()
+    await page.get_by_label("Type", exact=True).select_option("Order <1>")
+    await expect(page.locator("[data-events]")).to_have_attribute("data-events", "workflowType=Order+%3C1%3E")
+    await page.get_by_role("link", name="Finished (remove)").click()
+
+    await expect(page.get_by_role("heading", name="3 workflows")).to_be_visible()
+    await expect(page.get_by_label("Type", exact=True)).to_have_value("Order <1>")
+
+
+async def test_a_filter_that_is_applied_keeps_what_was_typed_before(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/workflows")
+    await page.get_by_role("searchbox").fill("o-3")
+    await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()
+
+    await page.get_by_text("More filters").click()
+    await page.get_by_label("State").fill("check")
+    await page.get_by_role("button", name="Apply").click()
+
+    await expect(page.get_by_role("link", name="Search: o-3 (remove)")).to_be_visible()
+    await expect(page.get_by_role("link", name="State: check (remove)")).to_be_visible()
+    await expect(page.get_by_role("row", name="o-3")).to_be_visible()
+
+
+async def test_what_happens_is_shown_and_what_is_ticked_stays(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/workflows")
+    await page.get_by_role("checkbox", name="New").check()
+    await page.get_by_label("Type", exact=True).select_option("Order <1>")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await page.get_by_label("Choose 2", exact=True).check()
+    await page.get_by_label("Operation").select_option("cancel")
+
+    await start(visitor.site, 4)
+
+    await expect(page.get_by_role("row", name="o-4")).to_be_visible()
+    await expect(page.get_by_label("Choose 2", exact=True)).to_be_checked()
+    await page.get_by_role("button", name="The ticked ones").click()
+    await expect(page.get_by_role("heading", name="Cancel 1 workflow?")).to_be_visible()
+    await expect(page.get_by_role("row", name="o-2")).to_be_visible()
+
+
+@WITHOUT_SCRIPTS
+async def test_without_scripts_everything_is_a_form_or_a_link(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.enter("/workflows")
+
+    await page.get_by_role("link", name="Created").click()
+    await page.get_by_role("link", name="Created").click()
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("o-1")
+    await page.get_by_role("checkbox", name="New").check()
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.get_by_role("link", name="New (remove)")).to_be_visible()
+    await page.get_by_label("Choose 1", exact=True).check()
+    await page.get_by_label("Choose 3", exact=True).check()
+    await page.get_by_label("Operation").select_option("cancel")
+    await page.get_by_role("button", name="The ticked ones").click()
+    await page.get_by_label("Cancel their open children too").check()
+    await page.get_by_role("button", name="Cancel 2 workflows").click()
+
+    await expect(page.get_by_text("2 workflows were cancelled.")).to_be_visible()
+    await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("o-2")
+
+
+@WITHOUT_SCRIPTS
+async def test_without_scripts_pages_are_turned(visitor: Visitor) -> None:
+    for number in range(4, 53):
+        await start(visitor.site, number)
+    page = visitor.page
+    await visitor.enter("/workflows")
+
+    await page.get_by_role("link", name="Older").click()
+    await expect(page.get_by_role("row", name="o-1")).to_be_visible()
+    await expect(page.get_by_role("row", name="o-52")).to_have_count(0)
+    await page.get_by_role("link", name="Newest").click()
+
+    await expect(page.get_by_role("row", name="o-52")).to_be_visible()
