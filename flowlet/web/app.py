@@ -6,7 +6,7 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import docs, errors, frame, sessions
+from flowlet.web.pages import docs, errors, frame, sessions, workflow
 from flowlet.web.services import EXTENSION, Services
 
 __all__ = ["BLUEPRINTS", "HEADERS", "PAGES", "create_app"]
@@ -25,7 +25,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 )
 """Every part of the API."""
 
-PAGES: tuple[Blueprint, ...] = (files.blueprint, sessions.blueprint, docs.blueprint)
+PAGES: tuple[Blueprint, ...] = (files.blueprint, sessions.blueprint, docs.blueprint, workflow.blueprint)
 """What people see in a browser."""
 
 POLICY = (
