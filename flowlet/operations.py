@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ from flowlet.definition import Definition
 from flowlet.durations import Duration, duration
 from flowlet.edits import Edit, edited
 from flowlet.engine.batching import Batcher
-from flowlet.errors import UnknownWorkflowError, VariablesError
+from flowlet.errors import RefusedError, UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance, NewInstance, Status
 from flowlet.moves import (
     USERNAME_LIMIT,
@@ -35,7 +36,7 @@ from flowlet.moves import (
     retried,
     woken,
 )
-from flowlet.permitted import Permitted, permitted
+from flowlet.permitted import Permitted, called, permitted
 from flowlet.registry import Registry
 from flowlet.store.changes import Change, change, change_each
 from flowlet.store.connection import Session
@@ -78,6 +79,17 @@ class Operations:
         self._wake = wake
         self._on_changed = on_changed
         self._batcher = Batcher(store)
+        self._expected: int | None = None
+
+    def expecting(self, version: int) -> Operations:
+        """Return these operations for somebody who has looked at an instance of this version.
+
+        They raise ``RefusedError`` where it has another one by now, and do nothing. The children that a cancel ends too
+        may be of any version.
+        """
+        expecting = copy(self)
+        expecting._expected = version
+        return expecting
 
     async def create(
         self,
@@ -281,7 +293,13 @@ class Operations:
         return permitted(instance, self._known(instance), now=self._store.clock.now())
 
     async def _change(self, id: int, decide: Callable[[Instance], Change | None], by: By) -> Instance:
-        changed = await change(self._store.connections, id, decide, now=by.at)
+        def checked(instance: Instance) -> Change | None:
+            if self._expected not in (None, instance.version):
+                why = f"has moved on since it was looked at (version {instance.version}, not {self._expected})"
+                raise RefusedError(f"{called(instance)} {why}, and nothing was done. Look again.")
+            return decide(instance)
+
+        changed = await change(self._store.connections, id, checked, now=by.at)
         self._tell(changed)
         return changed
 

@@ -13,7 +13,7 @@ from flowlet.store.connection import Connections
 from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
 from flowlet.store.search import SearchQuery, SearchResult, search
 
-__all__ = ["Reads", "Standing"]
+__all__ = ["Reads", "Standing", "Way"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,20 @@ class Standing:
     has_ended: bool
     state: str
     mark: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way from one state to another; ``source`` is None for the one that an instance began in.
+
+    Attributes:
+        last: When it was taken last, in microseconds since 1970 UTC.
+    """
+
+    source: str | None
+    target: str
+    count: int
+    last: int
 
 
 LONGEST_SHOWN = 100
@@ -78,9 +92,12 @@ class Reads:
         """
         return await self._connections.read(lambda session: search(session, query))
 
-    async def children(self, id: int) -> list[Instance]:
-        """Return the children of an instance, the oldest first."""
-        return await self._instances("parent_id = :id", {"id": id}, "ORDER BY id")
+    async def children(self, id: int, *, limit: int | None = None) -> list[Instance]:
+        """Return the children of an instance, the oldest first; not more than ``limit``, unless that is None."""
+        tail = "ORDER BY id" if limit is None else "ORDER BY id LIMIT :limit"
+        return await self._instances(
+            "parent_id = :id", {"id": id} if limit is None else {"id": id, "limit": limit}, tail
+        )
 
     async def history(self, id: int) -> list[Action]:
         """Return the lines of an instance's history, the oldest first."""
@@ -88,6 +105,24 @@ class Reads:
         sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id"
         rows = await self._connections.read(lambda session: session.rows(sql, {"id": id}))
         return [action_from(row) for row in rows]
+
+    async def latest(self, id: int, *, limit: int) -> list[Action]:
+        """Return the last lines of an instance's history, the newest first."""
+        columns = ", ".join(("id", *ACTION_COLUMNS))
+        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id DESC LIMIT :limit"
+        rows = await self._connections.read(lambda session: session.rows(sql, {"id": id, "limit": limit}))
+        return [action_from(row) for row in rows]
+
+    async def ways(self, id: int) -> list[Way]:
+        """Return each way that an instance took from state to state, and how often; first into the one it began in."""
+        kinds = ", ".join(f"'{kind}'" for kind in ENTERING)
+        # Grouped by the database: an instance that runs in circles has many lines, and few ways.
+        sql = (
+            "SELECT from_state, to_state, COUNT(*), MAX(at) FROM workflow_action "
+            f"WHERE workflow_id = :id AND kind IN ({kinds}) GROUP BY from_state, to_state ORDER BY MIN(id)"
+        )
+        rows = await self._connections.read(lambda session: session.rows(sql, {"id": id}))
+        return [Way(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
 
     async def several(self, ids: Sequence[int]) -> dict[int, Instance]:
         """Return the instances of these ids, by id; unknown ones are left out. At most 1,000 ids."""

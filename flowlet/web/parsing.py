@@ -56,8 +56,12 @@ def query(model: type[Model]) -> Model:
     return checked(model, given, is_text=True)
 
 
-def read_json(text: bytes) -> Any:
+def read_json(text: bytes, *, subject: str = "The body") -> Any:
     """Return what a text in JSON says.
+
+    Args:
+        text: In UTF-8.
+        subject: How the message calls it.
 
     Raises:
         ProblemError: 400 if it is not JSON in UTF-8, stands too deep in itself, has a key twice in one object, or
@@ -66,9 +70,9 @@ def read_json(text: bytes) -> Any:
     try:
         value = _DECODER.decode(text.decode())
     except UnicodeDecodeError as error:
-        _refuse(f"The body is not text in UTF-8: byte {error.start} does not belong there.")
+        _refuse(f"{subject} is not text in UTF-8: byte {error.start} does not belong there.")
     except json.JSONDecodeError as error:
-        _refuse(f"The body is not JSON: {error.msg}, in line {error.lineno}, column {error.colno}.")
+        _refuse(f"{subject} is not JSON: {error.msg}, in line {error.lineno}, column {error.colno}.")
     except RecursionError:
         raise ProblemError(faulty({"": _TOO_DEEP})) from None
     faults: dict[str, str] = {}

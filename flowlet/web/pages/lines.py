@@ -1,0 +1,104 @@
+"""Lines of an instance's history as its page tells them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowlet.instances import Action, ActionKind
+from flowlet.lettering import cleaned_lines
+from flowlet.web.pages.values import Change, changes
+
+__all__ = ["LINES_SHOWN", "Line", "lines"]
+
+LINES_SHOWN = 500
+LETTERS_SHOWN = 500_000
+"""How many characters the lines of a page have together, so that no history makes one of megabytes."""
+
+_TONES = {
+    ActionKind.CREATED: "accent",
+    ActionKind.TRANSITION: "accent",
+    ActionKind.LOG: "idle",
+    ActionKind.ERROR: "warn",
+    ActionKind.FAILED: "err",
+    ActionKind.CANCELLED: "err",
+    ActionKind.REPAIRED: "warn",
+    ActionKind.RELEASED: "idle",
+}
+_BY_A_PERSON = "info"
+_TITLES = {
+    ActionKind.CREATED: "Created",
+    ActionKind.LOG: "Log",
+    ActionKind.ERROR: "Attempt failed",
+    ActionKind.FAILED: "Failed",
+    ActionKind.ANSWERED: "Answered",
+    ActionKind.MOVED: "Moved by hand",
+    ActionKind.FORCED: "Moved by force",
+    ActionKind.PAUSED: "Paused",
+    ActionKind.RESUMED: "Resumed",
+    ActionKind.CANCELLED: "Cancelled",
+    ActionKind.RETRIED: "Retried",
+    ActionKind.WOKEN: "Run now",
+    ActionKind.EDITED: "Variables edited",
+    ActionKind.REPAIRED: "Taken from a lost executor",
+    ActionKind.RELEASED: "Handed back by a stopping executor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of history.
+
+    Attributes:
+        tone: The colour of its dot.
+        title: What happened, where that is more than a way from state to state.
+        way: The states it is about, as "check → review".
+        text: What was said, without characters that turn a line's direction.
+        detail: A traceback.
+        changes: What became of variables.
+    """
+
+    action: Action
+    tone: str
+    title: str
+    way: str
+    text: str
+    detail: str
+    changes: Sequence[Change]
+
+
+def lines(actions: Sequence[Action]) -> list[Line]:
+    """Return lines of history as they are shown, in the order given: the newest first.
+
+    What a variable was before is told as far as these lines know it. Those after the first ``LETTERS_SHOWN``
+    characters are left out.
+    """
+    told = list(_told(actions[::-1]))[::-1]
+    letters = 0
+    for place, line in enumerate(told):
+        letters += len(line.text) + len(line.detail) + len(line.action.changes or "")
+        if letters > LETTERS_SHOWN and place:
+            return told[:place]
+    return told
+
+
+def _told(actions: Sequence[Action]) -> Iterator[Line]:
+    known: dict[str, Any] = {}
+    for action in actions:
+        changed = changes(action.changes, known)
+        if action.changes:
+            said = json.loads(action.changes)
+            known |= said.get("set", {})
+            for name in said.get("unset", ()):
+                known.pop(name, None)
+        yield Line(
+            action=action,
+            tone=_TONES.get(action.kind, _BY_A_PERSON),
+            title=_TITLES.get(action.kind, ""),
+            way=cleaned_lines(" → ".join(filter(None, (action.from_state, action.to_state)))),
+            text=cleaned_lines(action.text or ""),
+            detail=cleaned_lines(action.detail or ""),
+            changes=changed,
+        )

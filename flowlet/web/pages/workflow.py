@@ -1,0 +1,280 @@
+"""The page of one workflow: where it stands, its picture, its history, and what may be done with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+from quart import Blueprint, Response, request
+from werkzeug.wrappers import Response as Redirection
+
+from flowlet.definition import Definition
+from flowlet.errors import RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
+from flowlet.instances import Instance
+from flowlet.mermaid import mermaid
+from flowlet.operations import Operations
+from flowlet.permitted import Operation
+from flowlet.roles import Role
+from flowlet.store.reads import Way
+from flowlet.svg import InstanceOverlay, svg
+from flowlet.web.forms import Form, form
+from flowlet.web.guards import needs, principal
+from flowlet.web.pages.charts import Part
+from flowlet.web.pages.frame import page
+from flowlet.web.pages.lines import LINES_SHOWN, lines
+from flowlet.web.pages.model_forms import Control, Sent, controls, fields, read, texts
+from flowlet.web.pages.notices import done, refused
+from flowlet.web.problems import ProblemError, faulty
+from flowlet.web.services import services
+
+__all__ = ["blueprint"]
+
+CHILDREN_SHOWN = 200
+TABS = ("history", "variables", "children")
+LEGEND = (Part("path taken", "accent"), Part("manual", "warn"), Part("end", "ok"), Part("error", "err"))
+
+blueprint = Blueprint("workflow", __name__)
+
+Act = Callable[[Operations, int, str], Awaitable[Instance]]
+"""An operation on an instance, by its id, as who operates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """A form that is shown again.
+
+    Attributes:
+        faults: What is wrong, by the path of each value.
+        texts: What was typed, by the name of each value.
+        version: The workflow's that was looked at.
+    """
+
+    form: str
+    faults: Mapping[str, str]
+    texts: Mapping[str, str]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What this process knows of an instance's workflow; nothing where it has not loaded it."""
+
+    definition: Definition | None
+    answer: tuple[Control, ...] = field(default=())
+    variables: tuple[Control, ...] = field(default=())
+
+
+@blueprint.get("/workflows/<id>")
+@needs(Role.VIEWER)
+async def show(id: str) -> Response:
+    """Show the workflow of an id, or of an external id that is no number."""
+    tab = request.args.get("tab", "")
+    return await _page(await services().store.reads.find(id), tab if tab in TABS else TABS[0])
+
+
+@blueprint.post("/workflows/<id>/answer")
+@needs(Role.OPERATOR)
+async def answer(id: str) -> Response | Redirection:
+    """Answer a manual state: a choice, and the values of its form."""
+    instance, given = await services().store.reads.find(id), await form()
+    sent = read(_shape(instance).answer, given)
+    choice = given.text("choice")
+
+    async def act(operations: Operations, id: int, username: str) -> Instance:
+        _refuse_faults(sent)
+        return await operations.answer(id, choice, form=sent.values, username=username)
+
+    try:
+        return await _acted(instance, given, act, f"Answered: {choice}.")
+    except VariablesError as error:
+        mending = Mending("answer", error.faults, sent.texts, _version(given))
+        return await _page(instance, TABS[0], mending=mending)
+
+
+@blueprint.post("/workflows/<id>/variables")
+@needs(Role.OPERATOR)
+async def edit(id: str) -> Response | Redirection:
+    """Set the variables that were changed, and remove those whose fields were emptied."""
+    instance, given = await services().store.reads.find(id), await form()
+    shape, version, before = _shape(instance), _version(given), instance.variables
+    sent = read(shape.variables, given, edited=before)
+    unset = [name for name in before if (name not in sent.values if sent.is_whole else name in sent.emptied)]
+
+    async def act(operations: Operations, id: int, username: str) -> Instance:
+        _refuse_faults(sent)
+        return await operations.edit_variables(
+            id, sent.values, username=username, unset=unset, expected_version=version
+        )
+
+    try:
+        return await _acted(instance, given, act, "The variables are changed.", tab="variables")
+    except VariablesError as error:
+        return await _page(instance, "variables", mending=Mending("variables", error.faults, sent.texts, version))
+
+
+@blueprint.post("/workflows/<id>/move")
+@needs(Role.OPERATOR)
+async def move(id: str) -> Redirection:
+    """Move a workflow along a transition of its state."""
+    instance, given = await services().store.reads.find(id), await form()
+    state, reason = given.text("state"), given.text("reason").strip() or None
+
+    async def act(operations: Operations, id: int, username: str) -> Instance:
+        return await operations.move(id, state, username=username, reason=reason)
+
+    return await _acted(instance, given, act, f"Moved to {state}.")
+
+
+@blueprint.post("/workflows/<id>/force")
+@needs(Role.ADMIN)
+async def force(id: str) -> Redirection:
+    """Move a workflow to any state."""
+    instance, given = await services().store.reads.find(id), await form()
+    state, reason = given.text("state"), given.text("reason")
+
+    async def act(operations: Operations, id: int, username: str) -> Instance:
+        return await operations.move(id, state, username=username, force=True, reason=reason)
+
+    return await _acted(instance, given, act, f"Moved by force to {state}.")
+
+
+@blueprint.post("/workflows/<id>/pause")
+@needs(Role.OPERATOR)
+async def pause(id: str) -> Redirection:
+    """Hold a workflow until it is resumed."""
+    instance, given = await services().store.reads.find(id), await form()
+    told = "It pauses when its running activation has ended." if instance.executor_id else "Paused."
+    return await _acted(instance, given, lambda ops, id, name: ops.pause(id, username=name), told)
+
+
+@blueprint.post("/workflows/<id>/resume")
+@needs(Role.OPERATOR)
+async def resume(id: str) -> Redirection:
+    """Let a paused workflow go on."""
+    instance, given = await services().store.reads.find(id), await form()
+    return await _acted(instance, given, lambda ops, id, name: ops.resume(id, username=name), "It goes on.")
+
+
+@blueprint.post("/workflows/<id>/cancel")
+@needs(Role.OPERATOR)
+async def cancel(id: str) -> Redirection:
+    """End a workflow, and its children if that was asked for."""
+    instance, given = await services().store.reads.find(id), await form()
+    reason, is_deep = given.text("reason").strip() or None, given.text("children") == "true"
+
+    async def act(operations: Operations, id: int, username: str) -> Instance:
+        return await operations.cancel(id, username=username, reason=reason, with_children=is_deep)
+
+    return await _acted(instance, given, act, "Cancelled.")
+
+
+@blueprint.post("/workflows/<id>/retry")
+@needs(Role.OPERATOR)
+async def retry(id: str) -> Redirection:
+    """Let a failed workflow go on, or one that waits for its next attempt begin it."""
+    instance, given = await services().store.reads.find(id), await form()
+    return await _acted(instance, given, lambda ops, id, name: ops.retry(id, username=name), "It is tried again.")
+
+
+@blueprint.post("/workflows/<id>/wake")
+@needs(Role.OPERATOR)
+async def wake(id: str) -> Redirection:
+    """Run a workflow now that waits for a timer, an attempt or its children."""
+    instance, given = await services().store.reads.find(id), await form()
+    return await _acted(instance, given, lambda ops, id, name: ops.wake(id, username=name), "It runs now.")
+
+
+async def _acted(instance: Instance, given: Form, act: Act, told: str, *, tab: str = "") -> Redirection:
+    """Return the answer to a form that does something with an instance of the version that was looked at."""
+    address = f"/workflows/{instance.id}" + (f"?tab={tab}" if tab else "")
+    operations = services().operations.expecting(_version(given))
+    try:
+        await act(operations, instance.id, principal().username)
+    except (RefusedError, UnknownStateError, UnknownWorkflowError) as error:
+        return refused(str(error), address)
+    return done(told, address)
+
+
+def _version(given: Form) -> int:
+    text = given.text("version")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ProblemError(faulty({"version": "has to be the number that the workflow's page has in its forms"}))
+    return int(text)
+
+
+def _refuse_faults(sent: Sent) -> None:
+    if sent.faults:
+        raise VariablesError("the form", sent.faults)
+
+
+def _shape(instance: Instance) -> Shape:
+    try:
+        definition = services().registry.definition(instance.type)
+    except UnknownWorkflowError:
+        return Shape(None)
+    state = definition.states.get(instance.state)
+    answer = controls(state.form.model_json_schema()) if state and state.form else ()
+    return Shape(definition, answer, controls(definition.vars.model_json_schema() if definition.vars else None))
+
+
+async def _page(instance: Instance, tab: str, *, mending: Mending | None = None) -> Response:
+    """Return the page; with status 422 and what was typed where a form has to be mended."""
+    reads, shape = services().store.reads, _shape(instance)
+    ways = await reads.ways(instance.id)
+    latest = await reads.latest(instance.id, limit=LINES_SHOWN + 1) if tab == "history" else []
+    told = lines(latest[:LINES_SHOWN])
+    values: dict[str, Any] = {
+        "tab": tab,
+        "instance": instance,
+        "since": max((way.last for way in ways), default=instance.created),
+        "state": shape.definition.states.get(instance.state) if shape.definition else None,
+        "lines": told,
+        "has_more": len(told) < len(latest),
+        "children": await reads.children(instance.id, limit=CHILDREN_SHOWN) if tab == "children" else [],
+        "variables": instance.variables,
+        "mending": mending,
+        "legend_parts": LEGEND,
+        "definition": shape.definition,
+        **_picture(instance, shape.definition, ways),
+        **_acting(instance, shape, mending),
+    }
+    return await page("workflow/workflow.html", status=422 if mending else 200, **values)
+
+
+def _picture(instance: Instance, definition: Definition | None, ways: list[Way]) -> dict[str, Any]:
+    if definition is None:
+        return {"picture": None, "mermaid": "", "picture_address": ""}
+    start = next((way.target for way in ways if way.source is None), definition.start)
+    taken = Counter({(way.source, way.target): way.count for way in ways if way.source is not None})
+    overlay = InstanceOverlay.of_path(taken.elements(), start=start, current=instance.state, status=instance.status)
+    address = f"/api/definitions/{quote(definition.name)}.svg"
+    return {"picture": Markup(svg(definition, overlay)), "mermaid": mermaid(definition), "picture_address": address}  # noqa: S704 - made of escaped texts
+
+
+def _acting(instance: Instance, shape: Shape, mending: Mending | None) -> dict[str, Any]:
+    """Return what somebody may do here, by their role and by how the workflow stands, and the forms for it."""
+    may_operate = principal().role.allows(Role.OPERATOR)
+    found = services().operations.permitted(instance)
+    operations = {one.value for one in found.operations} if may_operate else set()
+    state = shape.definition.states.get(instance.state) if shape.definition else None
+    labels = {edge.target: edge.label or edge.target for edge in state.transitions} if state else {}
+    all_states = list(shape.definition.states) if shape.definition and principal().role.allows(Role.ADMIN) else []
+    shown = {
+        "answer": (shape.answer, texts(shape.answer)),
+        "variables": (shape.variables, texts(shape.variables, instance.variables)),
+    }
+    forms = {}
+    for name, (parts, entered) in shown.items():
+        mended = mending if mending is not None and mending.form == name else Mending(name, {}, {}, instance.version)
+        own, rest = fields(parts, {**entered, **mended.texts}, mended.faults)
+        forms[name] = {"fields": own, "faults": rest, "version": mended.version}
+    return {
+        "operations": operations,
+        "moves": [(name, labels.get(name, name)) for name in found.states] if Operation.MOVE in operations else [],
+        "all_states": [(name, name) for name in all_states],
+        "forms": forms,
+    }

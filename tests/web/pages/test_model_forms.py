@@ -1,0 +1,236 @@
+"""Forms made from models: which field each value gets, and what is read of what was typed."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, SecretStr
+
+from flowlet.web.forms import Form, read_form
+from flowlet.web.pages.model_forms import WHOLE, Control, Kind, Sent, controls, fields, read, texts
+from flowlet.web.problems import ProblemError
+
+
+class Colour(Enum):
+    RED = "red"
+    TWO = 2
+
+
+class Item(BaseModel):
+    sku: str = ""
+
+
+class Everything(BaseModel):
+    text: str
+    note: str | None = None
+    whole: int = Field(default=3, ge=0, le=9, title="How many", description="Of them.")
+    number: float = 1.5
+    price: Decimal = Decimal("1.10")
+    yes: bool
+    on: bool = True
+    maybe: bool | None = None
+    colour: Colour = Colour.RED
+    other: Colour | None = None
+    way: Literal["x", 2, None] = "x"
+    day: datetime.date | None = None
+    moment: datetime.datetime | None = None
+    secret: SecretStr = SecretStr("")
+    item: Item = Item()
+    items: list[Item] = []
+    anything: Any = None
+    either: int | str = 1
+
+
+class Node(BaseModel):
+    name: str = ""
+    below: list[Node] = []
+
+
+CONTROLS = controls(Everything.model_json_schema())
+
+
+def sent(values: dict[str, str], parts: tuple[Control, ...] = CONTROLS, edited: dict[str, Any] | None = None) -> Sent:
+    """Return what is read of a form with these texts, by the names of the values."""
+    body = urlencode({control.key: values[control.name] for control in parts if control.name in values})
+    return read(parts, read_form(body.encode()), edited=edited)
+
+
+def test_each_type_has_its_control() -> None:
+    kinds = {control.name: control.kind.value for control in CONTROLS}
+
+    assert kinds == {
+        **dict.fromkeys(("text", "note", "price", "moment"), "text"),
+        "whole": "integer",
+        "number": "number",
+        "on": "tick",
+        "day": "date",
+        "secret": "password",
+        **dict.fromkeys(("yes", "maybe", "colour", "other", "way"), "choice"),
+        **dict.fromkeys(("item", "items", "anything", "either"), "json"),
+    }
+
+
+def test_labels_and_help_are_the_models() -> None:
+    whole = next(control for control in CONTROLS if control.name == "whole")
+
+    assert (whole.label, whole.help) == ("How many", "Of them. at most 9; at least 0")
+    assert next(control for control in CONTROLS if control.name == "text").help == "has to be given"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("text", " a\r\nb ", " a\nb "),
+        ("note", "", None),
+        ("whole", " 7 ", 7),
+        ("whole", "-9223372036854775808", -(2**63)),
+        ("number", "2", 2),
+        ("number", "-.5e3", -500.0),
+        ("price", "1.10", "1.10"),
+        ("yes", "false", False),
+        ("on", "true", True),
+        ("on", "", False),
+        ("maybe", "", None),
+        ("colour", "2", 2),
+        ("other", '"red"', "red"),
+        ("way", "", None),
+        ("day", "2026-11-24", "2026-11-24"),
+        ("day", "", None),
+        ("item", '{"sku": "a"}', {"sku": "a"}),
+        ("items", "[]", []),
+        ("anything", "null", None),
+        ("anything", "", None),
+        ("either", '"1"', "1"),
+    ],
+)
+def test_what_is_typed_becomes_a_value_of_the_type(name: str, text: str, value: Any) -> None:
+    found = sent({name: text})
+
+    assert (found.values[name], type(found.values[name]), found.faults) == (value, type(value), {})
+
+
+@pytest.mark.parametrize("name", ["text", "whole", "number", "price", "yes", "colour", "items"])
+def test_what_is_left_empty_is_left_to_the_models_default(name: str) -> None:
+    found = sent({name: " "})
+
+    assert name not in found.values
+    assert name in found.emptied
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("whole", "1.5", "has to be a whole number"),
+        ("whole", "9223372036854775808", "has to be a whole number"),
+        ("whole", "1" * 5000, "has to be a whole number"),
+        ("whole", "١", "has to be a whole number"),
+        ("number", "1e999", "has to be a number"),
+        ("number", "nan", "has to be a number"),
+        ("number", "1_000", "has to be a number"),
+        ("colour", "green", "is none of the choices"),
+        ("colour", '"green"', "is none of the choices"),
+        ("items", "[", "This is not JSON"),
+        ("items", '[{"a": 1, "a": 2}]', "0.a: is given twice"),
+        ("items", "[" * 5000, "stands deeper than 64"),
+        ("items", '["\\ud800"]', "0: has half of a surrogate pair"),
+        ("items", "[NaN]", "0: NaN is no JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_told_and_kept(name: str, text: str, fault: str) -> None:
+    found = sent({name: text})
+
+    assert found.faults[name].startswith(fault)
+    assert found.texts[name] == text
+
+
+def test_what_is_edited_and_not_touched_is_left_out() -> None:
+    stored = {
+        "text": "",
+        "whole": "no number",
+        "number": 1.0,
+        "colour": "gone",
+        "items": [{"b": 1, "a": 2}],
+        "on": True,
+        "note": "two\r\nlines",
+        "item": {},
+        "either": 5,
+    }
+    shown = texts(CONTROLS, stored)
+
+    found = sent(shown | {"whole": "4"}, edited=stored)
+
+    assert (found.values, found.emptied, found.faults) == ({"whole": 4}, (), {})
+
+
+def test_defaults_stand_in_a_new_form() -> None:
+    shown = texts(CONTROLS)
+
+    assert (shown["whole"], shown["on"], shown["colour"], shown["price"]) == ("3", "true", '"red"', "1.10")
+    assert (shown["text"], shown["note"], shown["items"]) == ("", "", "[]")
+
+
+@pytest.mark.parametrize("schema", [None, {"type": "object", "additionalProperties": {"type": "integer"}}])
+def test_without_fields_the_whole_is_json(schema: dict[str, Any] | None) -> None:
+    parts = controls(schema)
+
+    assert [(one.name, one.kind) for one in parts] == [(WHOLE, Kind.JSON)]
+    assert sent({WHOLE: '{"a": 1}'}, parts).values == {"a": 1}
+    assert sent({WHOLE: '{"a": 1}'}, parts).is_whole
+    assert sent({WHOLE: "[1]"}, parts).faults == {WHOLE: "has to be an object, as {…}"}
+    assert sent({WHOLE: '{"a": 1}'}, parts, {"a": 2}).values == {"a": 1}
+    assert not sent(texts(parts, {"a": 1}), parts, {"a": 1}).is_whole
+
+
+def test_a_model_without_fields_has_no_control() -> None:
+    assert controls(type("Empty", (BaseModel,), {}).model_json_schema()) == ()
+
+
+def test_a_model_that_refers_to_itself_has_controls() -> None:
+    assert [one.kind for one in controls(Node.model_json_schema())] == [Kind.TEXT, Kind.JSON]
+
+
+def test_faults_are_told_at_the_field_they_are_of() -> None:
+    faults = {"items.0.sku": "is short", "items": "too few", "price.decimal": "no", "elsewhere": "who", "": "all"}
+
+    shown, rest = fields(CONTROLS, texts(CONTROLS), faults)
+
+    told = {one.key: one.error for one in shown if one.error}
+    assert told == {"value-items": "0.sku: is short; too few", "value-price": "decimal: no"}
+    assert rest == ["elsewhere: who", "all"]
+
+
+def test_what_a_browsers_own_field_would_lose_is_shown_as_text() -> None:
+    shown, _ = fields(CONTROLS, {"day": "soon", "text": "a\nb", "colour": '"gone"'})
+
+    kinds = {one.key: one.kind for one in shown}
+    assert (kinds["value-day"], kinds["value-text"]) == ("text", "textarea")
+    assert next(one for one in shown if one.key == "value-colour").options[0] == ('"gone"', '"gone"')
+
+
+def test_a_name_with_spaces_and_signs_is_one_word_in_the_page() -> None:
+    model = type("Odd", (BaseModel,), {"__annotations__": {"x": str}, "x": Field("", alias='a "b" <c>')})
+    (control,) = controls(model.model_json_schema())
+
+    assert control.key == "value-a%20%22b%22%20%3Cc%3E"
+    assert sent({control.name: "y"}, (control,)).values == {'a "b" <c>': "y"}
+
+
+def test_a_field_sent_twice_is_refused() -> None:
+    with pytest.raises(ProblemError):
+        read(CONTROLS, Form({"value-text": ["a", "b"]}))
+
+
+@given(st.dictionaries(st.sampled_from([one.name for one in CONTROLS]), st.text(max_size=40)))
+def test_whatever_is_typed_is_a_value_a_fault_or_left_empty(typed: dict[str, str]) -> None:
+    parts = [one for one in CONTROLS if one.name in typed]
+
+    found = read(parts, Form({one.key: [typed[one.name]] for one in parts}))
+
+    assert {*found.values, *found.faults, *found.emptied} == set(typed)

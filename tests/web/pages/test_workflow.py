@@ -1,0 +1,372 @@
+"""The page of a workflow: what it tells, and what people do there, by their roles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from flowlet.instances import ActionKind, Instance, Status
+from flowlet.roles import Role
+from flowlet.states import Workflow, end, manual
+from tests.engine.hands import Hands
+from tests.engine.making import workflow_module
+from tests.operations.desk import CLERK, Desk, families, orders
+from tests.web.pages.door import PASSWORD, Door, log_in, opened_door, token_of
+
+ATTACK = "<script>alert(1)</script>\"'&\u202e"
+OPERATIONS = ("answer", "cancel", "force", "move", "pause", "resume", "retry", "variables", "wake")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody who is logged in, on a database with instances that a desk moves."""
+
+    desk: Desk
+    door: Door
+    browser: httpx.AsyncClient
+
+    async def page(self, id: int | str, tab: str = "history") -> httpx.Response:
+        """Return the page of a workflow, which has to be there."""
+        answer = await self.browser.get(f"/workflows/{id}?tab={tab}")
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    async def send(self, instance: Instance, operation: str, **fields: Any) -> httpx.Response:
+        """Send a form of a workflow's page, as of the version that is given."""
+        token = token_of(await self.browser.get("/docs"))
+        values = {"token": token, "version": str(instance.version), **fields}
+        return await self.browser.post(f"/workflows/{instance.id}/{operation}", data=values)
+
+    async def told(self, answer: httpx.Response) -> str:
+        """Return what the page after a form says of it."""
+        assert answer.status_code == 303, answer.text
+        followed = await self.browser.get(answer.headers["location"])
+        found = re.search(r'<p class="notice (\w+)" role="\w+">(.*?)</p>', followed.text, re.DOTALL)
+        assert found, followed.text
+        return f"{found[1]}: {unescape(found[2])}"
+
+
+@asynccontextmanager
+async def opened_visit(url: str, role: Role) -> AsyncIterator[Visit]:
+    """Open a database with Orders and Families, and let somebody of a role log in."""
+    async with opened_door(url) as door:
+        here = door.probe.services
+        here.registry.add(orders())
+        here.registry.add(families())
+        clock: Any = here.store.clock  # which nothing here moves
+        hands = Hands(here.store, here.registry, clock)
+        await here.users.create("olga", PASSWORD, role, by="test")
+        browser = door.browser()
+        assert (await log_in(browser, username="olga")).status_code == 303
+        yield Visit(Desk(hands, await hands.hand()), door, browser)
+
+
+@pytest.fixture
+async def any_operator(database_url: str) -> AsyncIterator[Visit]:
+    """An operator, on each of the three databases."""
+    async with opened_visit(database_url, Role.OPERATOR) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def operator(sqlite_url: str) -> AsyncIterator[Visit]:
+    """An operator, on SQLite, for what cannot differ by database."""
+    async with opened_visit(sqlite_url, Role.OPERATOR) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def any_admin(database_url: str) -> AsyncIterator[Visit]:
+    """An admin, on each of the three databases."""
+    async with opened_visit(database_url, Role.ADMIN) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def admin(sqlite_url: str) -> AsyncIterator[Visit]:
+    """An admin, on SQLite, for what cannot differ by database."""
+    async with opened_visit(sqlite_url, Role.ADMIN) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def viewer(sqlite_url: str) -> AsyncIterator[Visit]:
+    """A viewer."""
+    async with opened_visit(sqlite_url, Role.VIEWER) as visit:
+        yield visit
+
+
+async def test_the_page_tells_where_a_workflow_stands(any_operator: Visit) -> None:
+    instance = await any_operator.desk.at(Status.FAILED)
+
+    page = (await any_operator.page(instance.id)).text
+
+    for told in (f"#{instance.id}", instance.external_id, "the card was refused", ">Failed</span>", "fl-diagram"):
+        assert told in page
+    assert "check → charge" in page
+    assert "Traceback (most recent call last)" in page
+    assert f'data-events="workflowId={instance.id}"' in page
+
+
+async def test_an_external_id_leads_to_the_page_and_what_is_unknown_is_not_found(viewer: Visit) -> None:
+    await viewer.desk.hands.create(external_id="order Ω")
+
+    assert (await viewer.page("order%20%CE%A9")).status_code == 200
+    for unknown in ("99", "nothing", "0", "9" * 5000, "-1"):
+        assert (await viewer.browser.get(f"/workflows/{unknown}")).status_code == 404
+
+
+@pytest.mark.parametrize("status", list(Status), ids=str)
+async def test_exactly_what_is_permitted_has_a_form(operator: Visit, status: Status) -> None:
+    if status is Status.FINISHED:
+        instance = await operator.desk.drive(await operator.desk.start(way="charge"))
+    else:
+        instance = await operator.desk.at(status)
+    permitted = operator.desk.operations.permitted(instance)
+
+    pages = (await operator.page(instance.id)).text + (await operator.page(instance.id, "variables")).text
+
+    offered = set(re.findall(r'action="/workflows/\d+/(\w+)"', pages))
+    names = {"edit": "variables"}
+    assert offered == {names.get(one, one) for one in permitted.operations}
+    moves = re.findall(r'name="state" value="(\w+)"', pages)
+    assert moves[: len(permitted.states)] == list(permitted.states)
+
+
+async def test_a_viewer_is_offered_nothing_and_may_do_nothing(viewer: Visit) -> None:
+    instance = await viewer.desk.at(Status.WAITING)
+
+    page = (await viewer.page(instance.id)).text + (await viewer.page(instance.id, "variables")).text
+    answers = [await viewer.send(instance, operation, choice="charge", state="charge") for operation in OPERATIONS]
+
+    assert 'action="/workflows/' not in page
+    assert {answer.status_code for answer in answers} == {403}
+    assert await viewer.desk.get(instance.id) == instance
+
+
+Doing = tuple[Status, str, dict[str, str], Status, ActionKind]
+DOINGS: list[Doing] = [
+    (Status.WAITING, "answer", {"choice": "charge", "value-comment": "fine"}, Status.IN_PROGRESS, ActionKind.ANSWERED),
+    (Status.WAITING, "move", {"state": "rejected", "reason": "too late"}, Status.FINISHED, ActionKind.MOVED),
+    (Status.NEW, "pause", {}, Status.PAUSED, ActionKind.PAUSED),
+    (Status.PAUSED, "resume", {}, Status.NEW, ActionKind.RESUMED),
+    (Status.WAITING, "cancel", {"reason": "ordered twice"}, Status.CANCELLED, ActionKind.CANCELLED),
+    (Status.FAILED, "retry", {}, Status.IN_PROGRESS, ActionKind.RETRIED),
+    (Status.IN_PROGRESS, "wake", {}, Status.IN_PROGRESS, ActionKind.WOKEN),
+    (Status.WAITING, "variables", {"value-way": "x", "value-amount": "7"}, Status.WAITING, ActionKind.EDITED),
+]
+
+
+@pytest.mark.parametrize("doing", DOINGS, ids=lambda doing: doing[1])
+async def test_what_is_done_is_told_and_recorded_with_who_did_it(any_operator: Visit, doing: Doing) -> None:
+    before, operation, fields, after, kind = doing
+    instance = await any_operator.desk.at(before)
+
+    told = await any_operator.told(await any_operator.send(instance, operation, **fields))
+
+    assert told.startswith("ok: ")
+    line = await any_operator.desk.last(instance.id)
+    assert (line.kind, line.username, line.text) == (kind, "olga", fields.get("reason") or line.text)
+    assert (await any_operator.desk.get(instance.id)).status is after
+    assert "by <b>olga</b>" in (await any_operator.page(instance.id)).text
+
+
+async def test_what_was_entered_arrives_with_its_types(any_operator: Visit) -> None:
+    instance = await any_operator.desk.at(Status.WAITING)
+
+    await any_operator.send(instance, "variables", **{"value-way": "x", "value-amount": "7"})
+    instance = await any_operator.desk.get(instance.id)
+    await any_operator.send(instance, "answer", **{"choice": "charge", "value-comment": "fine", "value-score": "2"})
+
+    answered = await any_operator.desk.get(instance.id)
+    assert answered.variables == {"way": "x", "amount": 7}
+    assert answered.answer == '{"choice":"charge","form":{"comment":"fine","score":2},"username":"olga"}'
+
+
+@pytest.mark.parametrize("doing", DOINGS, ids=lambda doing: doing[1])
+async def test_nothing_is_done_with_a_workflow_that_has_moved_meanwhile(operator: Visit, doing: Doing) -> None:
+    before, operation, fields, _, _ = doing
+    seen = await operator.desk.at(before)
+    if before is Status.FAILED:
+        await operator.desk.operations.retry(seen.id, username=CLERK)
+    else:
+        await operator.desk.operations.edit_variables(seen.id, {"amount": 3}, username=CLERK)
+    moved = await operator.desk.get(seen.id)
+
+    told = await operator.told(await operator.send(seen, operation, **fields))
+
+    assert told.startswith("err: ")
+    assert "has moved on since it was looked at" in told
+    assert f"{moved.status} in state '{moved.state}'" in told
+    assert await operator.desk.get(seen.id) == moved
+
+
+async def test_an_admin_moves_by_force_with_a_reason(any_admin: Visit) -> None:
+    instance = await any_admin.desk.at(Status.CANCELLED)
+
+    without = await any_admin.told(await any_admin.send(instance, "force", state="charge", reason=" "))
+    told = await any_admin.told(await any_admin.send(instance, "force", state="sign", reason="a mistake"))
+
+    assert without.startswith("err: a forced move needs a reason")
+    assert told == "ok: Moved by force to sign."
+    line = await any_admin.desk.last(instance.id)
+    assert (line.kind, line.text, line.username) == (ActionKind.FORCED, "a mistake", "olga")
+
+
+async def test_force_is_for_admins(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.CANCELLED)
+
+    answer = await operator.send(instance, "force", state="charge", reason="mine")
+
+    assert answer.status_code == 403
+    assert await operator.desk.get(instance.id) == instance
+
+
+async def test_children_are_shown_and_end_with_their_parent_if_that_is_asked_for(any_operator: Visit) -> None:
+    parent, (child,) = await any_operator.desk.family("Orders")
+    page = (await any_operator.page(parent, "children")).text
+
+    await any_operator.send(await any_operator.desk.get(parent), "cancel", children="true", reason="all")
+
+    assert f'href="/workflows/{child}"' in page
+    assert f'href="/workflows/{parent}"' in (await any_operator.page(child)).text
+    assert (await any_operator.desk.get(child)).status is Status.CANCELLED
+
+
+async def test_faults_of_an_answer_are_told_at_their_fields_and_what_was_typed_is_kept(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+
+    fields = {"choice": "charge", "value-score": "many", "value-comment": "a <b>"}
+    answer = await operator.send(instance, "answer", **fields)
+
+    assert answer.status_code == 422
+    assert 'id="value-score-error">has to be a whole number' in answer.text
+    assert 'value="many"' in answer.text
+    assert 'value="a &lt;b&gt;"' in answer.text
+    assert await operator.desk.get(instance.id) == instance
+
+
+async def test_faults_of_variables_are_told_at_their_fields(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+
+    answer = await operator.send(instance, "variables", **{"value-way": "x", "value-amount": "99" * 20})
+
+    assert (answer.status_code, "value-amount-error" in answer.text) == (422, True)
+    assert await operator.desk.get(instance.id) == instance
+
+
+async def test_variables_without_a_model_are_edited_as_json(any_operator: Visit) -> None:
+    parent, _ = await any_operator.desk.family("Orders")
+    instance = await any_operator.desk.get(parent)
+
+    bad = [await any_operator.send(instance, "variables", **{"value-": text}) for text in ("{", "[1]", '{"a":1,"a":2}')]
+    told = await any_operator.told(await any_operator.send(instance, "variables", **{"value-": '{"colour": "red"}'}))
+
+    assert [answer.status_code for answer in bad] == [422] * 3
+    assert told.startswith("ok: ")
+    assert (await any_operator.desk.get(parent)).variables == {"colour": "red"}
+
+
+async def test_a_form_of_another_login_or_without_a_version_does_nothing(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+
+    stale = await operator.send(instance, "cancel", token="x")
+    versions = [await operator.send(instance, "cancel", version=text) for text in ("", "x", "9" * 3000, "-1", "²")]
+
+    assert stale.status_code == 403
+    assert [answer.status_code for answer in versions] == [400] * 5
+    assert await operator.desk.get(instance.id) == instance
+
+
+async def test_what_cannot_be_understood_is_refused_and_changes_nothing(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+
+    for operation, fields in (
+        ("answer", {"choice": ATTACK}),
+        ("answer", {"choice": ""}),
+        ("move", {"state": ATTACK}),
+        ("retry", {}),
+        ("wake", {}),
+        ("resume", {}),
+    ):
+        assert (await operator.told(await operator.send(instance, operation, **fields))).startswith("err: ")
+    assert await operator.desk.get(instance.id) == instance
+
+
+async def test_a_workflow_that_is_not_known_here_is_shown_without_a_diagram(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+    await operator.desk.hands.execute("UPDATE workflow SET workflow_type = 'Elsewhere'")
+
+    page = (await operator.page(instance.id)).text
+
+    assert "This process does not know the workflow Elsewhere" in page
+    assert (await operator.told(await operator.send(instance, "answer", choice="charge"))).startswith("err: ")
+    assert (await operator.told(await operator.send(instance, "pause"))).startswith("ok: ")
+
+
+async def test_stored_attacks_are_text(operator: Visit) -> None:
+    """Names, keys, variables, texts, errors and tracebacks with markup in them."""
+    instance = await operator.desk.at(Status.WAITING)
+    attack = ATTACK.replace("\u202e", "")
+    await operator.desk.hands.execute(
+        "UPDATE workflow SET state = :a, business_key = :a, external_id = :a, executor_group = :a, reason = :a,"
+        " executor_id = :a, created_by = :a, vars = :v",
+        {"a": attack, "v": '{"way": "</pre><script>alert(1)</script>", "<script>alert(2)</script>": 1}'},
+    )
+    await operator.desk.hands.execute(
+        "UPDATE workflow_action SET from_state = :a, to_state = :a, text = :a, detail = :a, username = :a,"
+        " executor_id = :a, changes = :c",
+        {"a": ATTACK, "c": '{"set": {"<script>alert(3)</script>": "<script>alert(4)</script>"}, "unset": []}'},
+    )
+
+    for tab in ("history", "variables", "children"):
+        page = (await operator.page(instance.id, tab)).text
+        assert "<script>alert" not in page
+    history = (await operator.page(instance.id)).text.partition('class="timeline"')[2]
+    assert "alert(1)" in history
+    assert "\u202e" not in "".join(re.findall(r'<p class="small said">(.*?)</p>', history))
+    await operator.desk.hands.execute("UPDATE workflow SET workflow_type = :a", {"a": attack})
+    assert "<script>alert" not in (await operator.page(instance.id)).text
+
+
+async def test_a_label_and_a_model_with_markup_are_text(admin: Visit) -> None:
+    class Form(BaseModel):
+        """<script>alert(1)</script>"""
+
+        comment: str = "<script>alert(1)</script>"
+
+    @manual(next={"done": ATTACK}, form=Form, start=True)
+    async def ask() -> None:
+        """<script>alert(1)</script>"""
+
+    here = admin.door.probe.services
+    here.registry.add(workflow_module(workflow=Workflow(ATTACK[:-1]), ask=ask, done=end(ATTACK)))
+    id = await admin.desk.hands.create(ATTACK[:-1])
+    page = (await admin.page(id)).text
+
+    assert "value-comment" in page
+    assert "<script>alert" not in page
+
+
+async def test_a_long_history_shows_its_newest_lines_and_draws_all_of_its_way(any_operator: Visit) -> None:
+    instance = await any_operator.desk.at(Status.WAITING)
+    await any_operator.desk.hands.execute(
+        "INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state, text) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) "
+        "SELECT :id, 'TRANSITION', 1, 'charge', 'delivered', 'again' FROM n",
+        {"id": instance.id},
+    )
+
+    page = (await any_operator.page(instance.id)).text
+
+    assert page.count('id="line-') == 500
+    assert "These are the newest 500 lines" in page
+    assert "taken 600 times" in page
