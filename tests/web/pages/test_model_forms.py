@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, create_model
 
 from flowlet.web.forms import Form, read_form
 from flowlet.web.pages.model_forms import WHOLE, Control, Kind, Sent, controls, fields, read, texts
@@ -80,7 +80,7 @@ def test_each_type_has_its_control() -> None:
 def test_labels_and_help_are_the_models() -> None:
     whole = next(control for control in CONTROLS if control.name == "whole")
 
-    assert (whole.label, whole.help) == ("How many", "Of them. at most 9; at least 0")
+    assert (whole.label, whole.help) == ("How many", "Of them. at least 0; at most 9")
     assert next(control for control in CONTROLS if control.name == "text").help == "has to be given"
 
 
@@ -189,7 +189,7 @@ def test_without_fields_the_whole_is_json(schema: dict[str, Any] | None) -> None
 
 
 def test_a_model_without_fields_has_no_control() -> None:
-    assert controls(type("Empty", (BaseModel,), {}).model_json_schema()) == ()
+    assert controls(create_model("Empty").model_json_schema()) == ()
 
 
 def test_a_model_that_refers_to_itself_has_controls() -> None:
@@ -215,7 +215,7 @@ def test_what_a_browsers_own_field_would_lose_is_shown_as_text() -> None:
 
 
 def test_a_name_with_spaces_and_signs_is_one_word_in_the_page() -> None:
-    model = type("Odd", (BaseModel,), {"__annotations__": {"x": str}, "x": Field("", alias='a "b" <c>')})
+    model = create_model("Odd", x=(str, Field("", alias='a "b" <c>')))
     (control,) = controls(model.model_json_schema())
 
     assert control.key == "value-a%20%22b%22%20%3Cc%3E"
