@@ -32,12 +32,18 @@ class InstanceOverlay:
 
     @classmethod
     def of_path(
-        cls, path: Iterable[Pair], *, start: str, current: str | None = None, status: Status = Status.IN_PROGRESS
+        cls,
+        path: Iterable[Pair] | Mapping[Pair, int],
+        *,
+        start: str,
+        current: str | None = None,
+        status: Status = Status.IN_PROGRESS,
     ) -> Self:
         """Return the overlay of an instance that began in ``start`` and took these transitions, in any order.
 
         Args:
-            path: A pair (from, to) for each transition; moves by hand count like any other.
+            path: A pair (from, to) for each transition, or how often each was taken; moves by hand
+                count like any other.
             start: The state it was created in, which counts as one visit.
             current: The state it is in.
             status: How it stands there.

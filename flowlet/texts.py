@@ -1,8 +1,8 @@
-"""Texts as every database can hold them: no NUL, no half of a surrogate pair, and of a bounded length."""
+"""Texts as every database can hold them: no NUL, no half of a surrogate pair, and of a bounded length. And numbers."""
 
 from __future__ import annotations
 
-__all__ = ["DETAIL_LIMIT", "REASON_LIMIT", "TEXT_LIMIT", "cleaned", "cleaned_ends"]
+__all__ = ["DETAIL_LIMIT", "REASON_LIMIT", "TEXT_LIMIT", "cleaned", "cleaned_ends", "number_in"]
 
 TEXT_LIMIT = 8_000
 """Characters of an action's text."""
@@ -39,6 +39,17 @@ def cleaned_ends(text: str, limit: int = DETAIL_LIMIT) -> str:
     tail = limit - head - 80
     left_out = len(text) - head - tail
     return cleaned(f"{text[:head]}\n… ({left_out:,} characters left out)\n{text[-tail:]}", limit)
+
+
+def number_in(text: str, *, most: int) -> int | None:
+    """Return the number from 0 to ``most`` that a text is, in ASCII's digits and nothing else; None if it is none.
+
+    A text longer than ``most`` is none, however many zeros it begins with: Python refuses to read thousands of digits.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    number = int(text)
+    return number if number <= most else None
 
 
 def _without_halves(text: str) -> str:

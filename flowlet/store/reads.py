@@ -94,24 +94,17 @@ class Reads:
 
     async def children(self, id: int, *, limit: int | None = None) -> list[Instance]:
         """Return the children of an instance, the oldest first; not more than ``limit``, unless that is None."""
-        tail = "ORDER BY id" if limit is None else "ORDER BY id LIMIT :limit"
-        return await self._instances(
-            "parent_id = :id", {"id": id} if limit is None else {"id": id, "limit": limit}, tail
-        )
+        if limit is None:
+            return await self._instances("parent_id = :id", {"id": id}, "ORDER BY id")
+        return await self._instances("parent_id = :id", {"id": id, "limit": limit}, "ORDER BY id LIMIT :limit")
 
     async def history(self, id: int) -> list[Action]:
         """Return the lines of an instance's history, the oldest first."""
-        columns = ", ".join(("id", *ACTION_COLUMNS))
-        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id"
-        rows = await self._connections.read(lambda session: session.rows(sql, {"id": id}))
-        return [action_from(row) for row in rows]
+        return await self._actions("ORDER BY id", {"id": id})
 
     async def latest(self, id: int, *, limit: int) -> list[Action]:
         """Return the last lines of an instance's history, the newest first."""
-        columns = ", ".join(("id", *ACTION_COLUMNS))
-        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id ORDER BY id DESC LIMIT :limit"
-        rows = await self._connections.read(lambda session: session.rows(sql, {"id": id, "limit": limit}))
-        return [action_from(row) for row in rows]
+        return await self._actions("ORDER BY id DESC LIMIT :limit", {"id": id, "limit": limit})
 
     async def ways(self, id: int) -> list[Way]:
         """Return each way that an instance took from state to state, and how often; first into the one it began in."""
@@ -177,6 +170,12 @@ class Reads:
         """
         dialect = self._connections.dialect
         return dialect.members("ids"), {"ids": dialect.members_value(ids)}
+
+    async def _actions(self, tail: str, values: dict[str, Any]) -> list[Action]:
+        columns = ", ".join(("id", *ACTION_COLUMNS))
+        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id {tail}"
+        rows = await self._connections.read(lambda session: session.rows(sql, values))
+        return [action_from(row) for row in rows]
 
     async def _instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
         rows = await self._connections.read(lambda session: session.rows(f"{selected(where)} {tail}", values))

@@ -13,11 +13,13 @@ from quart import g, request
 from flowlet.web.guards import SESSION_COOKIE
 from flowlet.web.problems import Problem, ProblemError, faulty, forbidden
 
-__all__ = ["FIELD_LIMIT", "HIDDEN_FIELD", "Form", "form", "form_token", "read_form"]
+__all__ = ["FIELD_LIMIT", "HIDDEN_FIELD", "MOST_SENT", "Form", "form", "form_token", "read_form"]
 
 HIDDEN_FIELD = "token"
 """The hidden field of every form that a session sends."""
 FIELD_LIMIT = 1_000
+MOST_SENT = 10**18 - 1
+"""The largest number that our own pages have in their hidden fields: an id, a version, a time."""
 _KIND = "application/x-www-form-urlencoded"
 _STALE = "The page that sent this is of another login. Open it again, and repeat what you did."
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.texts import cleaned, cleaned_ends
+from flowlet.texts import cleaned, cleaned_ends, number_in
 
 ANYTHING = st.text(st.characters(categories=None) | st.sampled_from("\x00\ud800\udfff\U0001f600"))
 
@@ -51,3 +52,13 @@ def test_whatever_comes_in_can_be_stored_and_is_within_the_limit(text: str, limi
         assert len(shortened) <= limit
         assert "\x00" not in shortened
         assert shortened.encode().decode() == shortened
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("999", 999)])
+def test_a_number_within_its_bound_is_read(text: str, number: int) -> None:
+    assert number_in(text, most=999) == number
+
+
+@pytest.mark.parametrize("text", ["", " 1", "-1", "+1", "1.0", "1e2", "٣", "1_0", "1000", "0001", "9" * 5000])
+def test_what_is_no_number_in_its_bound_is_none(text: str) -> None:
+    assert number_in(text, most=999) is None

@@ -20,6 +20,7 @@ from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
 from flowlet.store.changes import LARGEST_ID
 from flowlet.store.feed import Event
+from flowlet.texts import number_in
 from flowlet.web.fields import OptionalText
 from flowlet.web.guards import lasting, needs
 from flowlet.web.openapi import described
@@ -158,10 +159,10 @@ async def _only_workflow(wanted: Following) -> int | None:
 
 def _resumed() -> int:
     """Return the position in the header by which a browser resumes."""
-    text = request.headers["Last-Event-ID"].strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID):
+    position = number_in(request.headers["Last-Event-ID"].strip(), most=LARGEST_ID)
+    if position is None:
         raise ProblemError(faulty({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"}))
-    return int(text)
+    return position
 
 
 async def _stream(

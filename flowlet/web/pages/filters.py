@@ -13,7 +13,7 @@ from flowlet.clock import microseconds, moment
 from flowlet.errors import SearchError
 from flowlet.store.cursor import LARGEST
 from flowlet.store.search import Order, SearchQuery, Variable
-from flowlet.texts import cleaned
+from flowlet.texts import cleaned, number_in
 
 __all__ = ["LABELS", "Filters", "read_filters"]
 
@@ -228,8 +228,7 @@ _READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
 
 def _number(text: str) -> int | None:
     """Return the id that a text is; None if it is none."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST))
-    return int(text) if is_number and 0 < int(text) <= LARGEST else None
+    return number_in(text, most=LARGEST) or None  # no id is 0
 
 
 def _time(text: str) -> int:

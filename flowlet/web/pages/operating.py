@@ -15,10 +15,10 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.instances import Instance
 from flowlet.roles import Role
-from flowlet.store.cursor import LARGEST
 from flowlet.store.search import SearchQuery
+from flowlet.texts import number_in
 from flowlet.web.bulk import MOST_INSTANCES, BulkOperation, Refusal, carry_out, operation, pages
-from flowlet.web.forms import FIELD_LIMIT, form
+from flowlet.web.forms import FIELD_LIMIT, MOST_SENT, form
 from flowlet.web.guards import needs, principal
 from flowlet.web.pages.filters import Filters, read_filters
 from flowlet.web.pages.frame import page
@@ -214,14 +214,15 @@ def _choice(name: str, ids: Sequence[str] | None, fits: str, before: int) -> Cho
         ProblemError: 400 if the operation is not known, an id is none, or the filters have faults.
     """
     faults: dict[str, str] = {}
+    found = [number_in(id, most=MOST_SENT) for id in ids or ()]
     if name not in OPERATIONS:
         faults["operation"] = f"is none of {', '.join(OPERATIONS)}"
-    if ids is not None and (len(ids) > MOST_TICKED or not all(map(_is_id, ids))):
+    if ids is not None and (len(ids) > MOST_TICKED or None in found):
         faults["id"] = f"has to be the id of a workflow, for at most {MOST_TICKED} of them"
     filters = read_filters(_pairs(fits))
     if faults := {**filters.faults, **faults}:
         raise ProblemError(faulty(faults))
-    ticked = None if ids is None else tuple(dict.fromkeys(map(int, ids)))
+    ticked = None if ids is None else tuple(dict.fromkeys(id for id in found if id is not None))
     return Choice(cast("BulkOperation", name), ticked, filters, before)
 
 
@@ -232,14 +233,11 @@ def _pairs(fits: str) -> list[tuple[str, str]]:
         raise ProblemError(faulty({"fits": f"has more than {FIELD_LIMIT:,} fields"})) from None
 
 
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < len(str(LARGEST))
-
-
 def _before(text: str) -> int:
-    if not _is_id(text):
+    before = number_in(text, most=MOST_SENT)
+    if before is None:
         raise ProblemError(faulty({"before": "is not the time of a preview: open the preview again"}))
-    return int(text)
+    return before
 
 
 def _told(count: int, doing: Doing) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.definition import Definition
+from flowlet.definition import Definition, StateDefinition
 from flowlet.errors import RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance
 from flowlet.mermaid import mermaid
@@ -21,7 +20,8 @@ from flowlet.permitted import Operation
 from flowlet.roles import Role
 from flowlet.store.reads import Way
 from flowlet.svg import InstanceOverlay, svg
-from flowlet.web.forms import Form, form
+from flowlet.texts import number_in
+from flowlet.web.forms import MOST_SENT, Form, form
 from flowlet.web.guards import needs, principal
 from flowlet.web.pages.charts import Part
 from flowlet.web.pages.frame import page
@@ -64,6 +64,7 @@ class Shape:
     """What this process knows of an instance's workflow; nothing where it has not loaded it."""
 
     definition: Definition | None
+    state: StateDefinition | None = None
     answer: tuple[Control, ...] = field(default=())
     variables: tuple[Control, ...] = field(default=())
 
@@ -200,10 +201,10 @@ async def _acted(instance: Instance, given: Form, act: Act, told: str, *, tab: s
 
 
 def _version(given: Form) -> int:
-    text = given.text("version")
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    version = number_in(given.text("version"), most=MOST_SENT)
+    if version is None:
         raise ProblemError(faulty({"version": "has to be the number that the workflow's page has in its forms"}))
-    return int(text)
+    return version
 
 
 def _refuse_faults(sent: Sent) -> None:
@@ -218,7 +219,7 @@ def _shape(instance: Instance) -> Shape:
         return Shape(None)
     state = definition.states.get(instance.state)
     answer = controls(state.form.model_json_schema()) if state and state.form else ()
-    return Shape(definition, answer, controls(definition.vars.model_json_schema() if definition.vars else None))
+    return Shape(definition, state, answer, controls(definition.vars.model_json_schema() if definition.vars else None))
 
 
 async def _page(instance: Instance, tab: str, *, mending: Mending | None = None) -> Response:
@@ -231,7 +232,7 @@ async def _page(instance: Instance, tab: str, *, mending: Mending | None = None)
         "tab": tab,
         "instance": instance,
         "since": max((way.last for way in ways), default=instance.created),
-        "state": shape.definition.states.get(instance.state) if shape.definition else None,
+        "state": shape.state,
         "lines": told,
         "has_more": len(told) < len(latest),
         "children": await reads.children(instance.id, limit=CHILDREN_SHOWN) if tab == "children" else [],
@@ -249,8 +250,8 @@ def _picture(instance: Instance, definition: Definition | None, ways: list[Way])
     if definition is None:
         return {"picture": None, "mermaid": "", "picture_address": ""}
     start = next((way.target for way in ways if way.source is None), definition.start)
-    taken = Counter({(way.source, way.target): way.count for way in ways if way.source is not None})
-    overlay = InstanceOverlay.of_path(taken.elements(), start=start, current=instance.state, status=instance.status)
+    taken = {(way.source, way.target): way.count for way in ways if way.source is not None}
+    overlay = InstanceOverlay.of_path(taken, start=start, current=instance.state, status=instance.status)
     address = f"/api/definitions/{quote(definition.name)}.svg"
     return {"picture": Markup(svg(definition, overlay)), "mermaid": mermaid(definition), "picture_address": address}  # noqa: S704 - made of escaped texts
 
@@ -260,8 +261,7 @@ def _acting(instance: Instance, shape: Shape, mending: Mending | None) -> dict[s
     may_operate = principal().role.allows(Role.OPERATOR)
     found = services().operations.permitted(instance)
     operations = {one.value for one in found.operations} if may_operate else set()
-    state = shape.definition.states.get(instance.state) if shape.definition else None
-    labels = {edge.target: edge.label or edge.target for edge in state.transitions} if state else {}
+    labels = {edge.target: edge.label or edge.target for edge in shape.state.transitions} if shape.state else {}
     all_states = list(shape.definition.states) if shape.definition and principal().role.allows(Role.ADMIN) else []
     shown = {
         "answer": (shape.answer, texts(shape.answer)),
