@@ -66,10 +66,19 @@ function isAlike(old, fresh) {
   return old.nodeName !== "INPUT" || old.type === "hidden" || (old.name === fresh.name && (old.type !== "checkbox" || old.value === fresh.value));
 }
 
+let searches = 0; // how many addresses have been shown since the page was opened
+
+// With a signal the address is a search's, and becomes the page's own.
 async function update(address, ids, signal) {
+  const before = searches;
   const answer = await fetch(address, { headers: { Accept: "text/html" }, signal });
   if (!answer.ok || answer.redirected) throw new Error(`the page answered ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (before !== searches) return refreshSoon(); // a search has been faster: this is the list of before
+  if (signal) {
+    searches += 1;
+    history.replaceState(null, "", address);
+  }
   const events = page.querySelector("[data-events]")?.dataset.events ?? lamp?.dataset.events;
   if (lamp && events !== lamp.dataset.events) {
     lamp.dataset.events = events;
@@ -135,7 +144,6 @@ async function search(form) {
   request = new AbortController();
   try {
     await update(address, form.dataset.search.split(" "), request.signal);
-    history.replaceState(null, "", address);
   } catch (error) {
     if (error.name !== "AbortError") form.submit();
   }

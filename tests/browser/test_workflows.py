@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.visit import IN_THE_BROWSER, Site, Visitor, opened_site
+from tests.engine.running import seen
 
 pytestmark = IN_THE_BROWSER
 
@@ -123,6 +125,32 @@ async def test_what_happens_is_shown_and_what_is_ticked_stays(visitor: Visitor) 
     await page.get_by_role("button", name="The ticked ones").click()
     await expect(page.get_by_role("heading", name="Cancel 1 workflow?")).to_be_visible()
     await expect(page.get_by_role("row", name="o-2")).to_be_visible()
+
+
+async def test_a_late_look_does_not_undo_a_search(visitor: Visitor) -> None:
+    page, held = visitor.page, asyncio.get_running_loop().create_future()
+
+    async def hold(route: Route) -> None:
+        if route.request.resource_type == "fetch" and not held.done():
+            held.set_result(route)
+        else:
+            await route.continue_()
+
+    await visitor.enter("/workflows")
+    await page.route(f"{visitor.site.url}/workflows", hold)
+    await start(visitor.site, 4)
+    route = await seen(held)
+    await page.get_by_role("searchbox").fill("o-2")
+    await expect(page.get_by_role("heading", name="1 workflow", exact=True)).to_be_visible()
+    await page.get_by_label("Choose 2", exact=True).check()
+
+    async with page.expect_response(lambda answer: "q=o-2" in answer.url) as later:
+        await route.continue_()
+        await start(visitor.site, 5)
+    await (await later.value).finished()
+
+    await expect(page.get_by_label("Choose 2", exact=True)).to_be_checked()
+    await expect(page.get_by_role("row", name="o-3")).to_be_hidden()
 
 
 @WITHOUT_SCRIPTS
