@@ -16,7 +16,7 @@ from flowlet.store.reports.inbox import count_waiting
 from flowlet.web.files import static
 from flowlet.web.forms import HIDDEN_FIELD, form_token
 from flowlet.web.guards import SESSION_COOKIE
-from flowlet.web.pages import charts, notices, times, values
+from flowlet.web.pages import browsers, charts, notices, times, values
 from flowlet.web.pages.notices import Notice
 from flowlet.web.pages.prose import breakable, coded, prose
 from flowlet.web.services import services
@@ -50,6 +50,9 @@ async def _count_waiting() -> int:
 NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
     Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
+    Entry("/users", "Users", "user", Role.ADMIN),
+    Entry("/keys", "API keys", "key"),
+    Entry("/settings", "Settings", "gear", Role.ADMIN),
     Entry("/docs", "API", "code"),
 )
 """What the side of every page leads to."""
@@ -120,7 +123,7 @@ def install(app: Quart) -> None:
     app.jinja_env.globals |= {"ago": times.ago, "at": times.at, "for_": times.for_, "took": times.took}
     app.jinja_env.globals |= {"chart": charts.chart, "shares": charts.shares, "sparkline": charts.sparkline}
     app.jinja_env.globals |= {"json_view": values.json_view, "pretty": values.pretty}
-    app.jinja_env.filters |= {"breakable": breakable, "coded": coded, "prose": prose}
+    app.jinja_env.filters |= {"browser": browsers.called, "breakable": breakable, "coded": coded, "prose": prose}
 
 
 async def page(
