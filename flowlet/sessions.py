@@ -118,6 +118,16 @@ class Sessions:
         now = self._store.clock.now()
         return [session for session in sessions if self._is_open(session, now)]
 
+    async def counts(self) -> dict[int, int]:
+        """Return how many sessions each user has open, by the user's id; who has none is left out."""
+        now = self._store.clock.now()
+        return await self._store.sessions.counts(now=now, unseen_since=now - self._idle)
+
+    async def id_of(self, token: str) -> int | None:
+        """Return the id of a token's session; None if it is none."""
+        found = await self._store.sessions.find(token_hash(token))
+        return None if found is None else found[0].id
+
     async def purge(self, now: int) -> int:
         """Delete the sessions that have ended by a moment, in microseconds since 1970 UTC; return how many."""
         return await self._store.sessions.purge(now=now, unseen_since=now - self._idle)

@@ -15,11 +15,11 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from flowlet.durations import duration
+from flowlet.durations import duration, spoken
 from flowlet.errors import SettingsError, UserError
 from flowlet.passwords import checked_password
 
-__all__ = ["ExecutorSettings", "Settings", "mask", "sqlite_path", "usable_url"]
+__all__ = ["ExecutorSettings", "Setting", "Settings", "mask", "sqlite_path", "usable_url"]
 
 _SCHEMES = {
     "sqlite": "sqlite",
@@ -196,46 +196,98 @@ class ExecutorSettings:
     session_idle: timedelta = timedelta(hours=12)
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting as people may see it.
+
+    Attributes:
+        variable: What it is called in the environment.
+        value: As it is written there; no secret, and no password of a URL.
+        help: What it means.
+        is_default: Whether neither the environment nor the command says anything about it.
+    """
+
+    variable: str
+    value: str
+    help: str
+    is_default: bool
+
+
 class Settings(BaseSettings):
     """Everything that can be set from outside; ``slots`` is read from ``FLOWLET_SLOTS``, and so on.
 
     What is passed by keyword goes before the environment. Lists are written with commas or spaces, lengths of time
-    as in "30s" or "2 minutes"; an empty variable counts as not set. What the
-    executor's settings mean is said at ``ExecutorSettings``.
+    as in "30s" or "2 minutes"; an empty variable counts as not set. What
+    stands below a setting is its help on the console's page of settings, too.
 
     Raises:
         SettingsError: If a value cannot be used. Every such value is named, with what is expected instead.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FLOWLET_", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FLOWLET_", env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     database_url: Annotated[str, BeforeValidator(_checked_url)] = Field("sqlite:///flowlet.db", repr=False)
+    """The database; --database goes before it."""
     modules: Names = ()
+    """Workflow modules, for commands that name none."""
     groups: Annotated[Names, Field(min_length=1, max_length=40)] = ("default",)
+    """The executor groups whose instances an executor runs."""
     slots: int = Field(512, ge=1, le=10_000)
+    """How many activations run at once."""
     lease: Annotated[timedelta, BeforeValidator(_length("1s", "1h"))] = timedelta(seconds=30)
+    """How long an instance stays an executor's own without a heartbeat; it beats three times in that time."""
     grace: Annotated[timedelta, BeforeValidator(_length("0s", "1h"))] = timedelta(seconds=30)
+    """How long activations may go on when an executor is told to stop."""
     crash_limit: int = Field(5, ge=1, le=1_000)
+    """After how many executors that died in a row under an instance it is FAILED."""
     poll: Annotated[timedelta, BeforeValidator(_length("10ms", "1h"))] = timedelta(seconds=15)
+    """How often an executor looks for due instances although nothing woke it: the slow net."""
     batch: int = Field(160, ge=1, le=1_000)
+    """How many transitions at most are committed in one transaction, and instances claimed in one."""
     burst: int = Field(100, ge=1, le=10_000)
+    """How many transitions an instance makes in one lease before it is handed back."""
     executor_name: Name = Field(default_factory=_default_name)
+    """What people call the executor; its id is made from it."""
     host: Annotated[Name, BeforeValidator(_host)] = "127.0.0.1"
+    """Where console and API are served; 0.0.0.0 is every address of the machine."""
     port: int = Field(8080, ge=0, le=65_535)
+    """On which port; 0 takes any that is free."""
     max_body: int = Field(1_048_576, ge=1_024, le=1_073_741_824)
+    """How many bytes the body of a request may have."""
     admin_password: Annotated[SecretStr | None, BeforeValidator(_password)] = None
+    """The password of the user admin, who is made where there is no user at all."""
     session_idle: Annotated[timedelta, BeforeValidator(_length("5 minutes", "30 days"))] = timedelta(hours=12)
+    """After how long without a request a session of the console ends."""
     session_lifetime: Annotated[timedelta, BeforeValidator(_length("5 minutes", "365 days"))] = timedelta(days=7)
+    """After how long it ends in any case."""
     proxies: int = Field(0, ge=0, le=10)
+    """How many proxies in front append to X-Forwarded-For each: whom the limits of logging in count."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    """The lowest level that is written."""
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = "console"
+    """For people, or one JSON object a line."""
     demo_ip_url: Annotated[str, BeforeValidator(_http_url)] = "https://ifconfig.io/ip"
+    """Where GetIpWorkflow of the demo asks for the public address."""
 
     def __init__(self, **given: Any) -> None:
         try:
             super().__init__(**given)
         except ValidationError as error:
             raise SettingsError(_explained(error, given)) from None
+
+    def told(self) -> list[Setting]:
+        """Return every setting as people may see it, in the order of the reference."""
+        return [
+            Setting(
+                f"FLOWLET_{name.upper()}",
+                _written(getattr(self, name)),
+                field.description or "",
+                is_default=name not in self.model_fields_set,
+            )
+            for name, field in type(self).model_fields.items()
+        ]
 
     def executor(self) -> ExecutorSettings:
         """Return the part of it that an executor has to know."""
@@ -251,6 +303,20 @@ class Settings(BaseSettings):
             burst=self.burst,
             session_idle=self.session_idle,
         )
+
+
+def _written(value: object) -> str:
+    """Return a value as it is written in the environment; a secret only as three asterisks."""
+    match value:
+        case None | ():
+            return ""
+        case SecretStr():
+            return "***"
+        case timedelta():
+            return spoken(value)
+        case tuple():
+            return ", ".join(value)
+    return mask(str(value))
 
 
 def _explained(error: ValidationError, given: dict[str, Any]) -> str:

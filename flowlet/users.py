@@ -163,6 +163,22 @@ class Users:
         logger.info("%s changed the password of %s", by, changed.username)
         return changed
 
+    async def change_own_password(
+        self, username: str, current: str, password: str, *, but: str | None = None
+    ) -> User | None:
+        """Change a password for who knows it, as ``set_password``; return None, and change nothing, for who does not.
+
+        Ask ``LoginLimiter`` first: else who finds an open session could try passwords here.
+
+        Raises:
+            UnknownUserError: If there is no such user.
+            UserError: If the new password cannot be used.
+        """
+        checked_password(password)
+        if await self._authenticated(username, current) is None:
+            return None
+        return await self.set_password(username, password, by=username, but=but)
+
     async def has_public_password(self) -> bool:
         """Return whether the admin's password is the demo's."""
         return await self._public_credentials() is not None

@@ -56,9 +56,14 @@ function patch(old, fresh) {
   }
   while (place) {
     const next = place.nextSibling;
-    place.remove();
+    if (!isBegun(place)) place.remove();
     place = next;
   }
+}
+
+// Whether somebody types in a form there: it is left until it is sent, and then its version tells that it came too late.
+function isBegun(part) {
+  return part.nodeType === Node.ELEMENT_NODE && [part, ...part.querySelectorAll("form")].some((each) => touched.has(each));
 }
 
 function isAlike(old, fresh) {

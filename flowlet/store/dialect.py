@@ -114,6 +114,8 @@ class Dialect(Protocol):
     name: str
     begin: str
     """What opens a transaction that is going to write."""
+    version_sql: str
+    """What reads the server's version."""
     for_update: str
     """What locks the rows of a SELECT, or nothing."""
     skip_locked: str

@@ -104,6 +104,7 @@ class MySQL:
 
     name = "mysql"
     begin = "BEGIN"
+    version_sql = "SELECT VERSION()"
     for_update = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True

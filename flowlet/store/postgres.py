@@ -148,6 +148,7 @@ class Postgres:
 
     name = "postgresql"
     begin = "BEGIN"
+    version_sql = "SHOW server_version"
     for_update = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     has_pool = True

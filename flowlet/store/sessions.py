@@ -93,6 +93,15 @@ class SessionStore:
         rows = await self._connections.read(lambda session: session.rows(sql, {"user_id": user_id}))
         return [UserSession(*row) for row in rows]
 
+    async def counts(self, *, now: int, unseen_since: int) -> dict[int, int]:
+        """Return how many sessions each user has open, by the user's id; who has none is left out."""
+        sql = (
+            "SELECT user_id, COUNT(*) FROM user_session "
+            "WHERE expires > :now AND last_seen > :unseen_since GROUP BY user_id"
+        )
+        values = {"now": now, "unseen_since": unseen_since}
+        return dict(await self._connections.read(lambda session: session.rows(sql, values)))
+
     async def purge(self, *, now: int, unseen_since: int) -> int:
         """Delete what has expired, or has last been seen before a moment; return how many those were.
 

@@ -90,6 +90,7 @@ class SQLite:
 
     name = "sqlite"
     begin = "BEGIN IMMEDIATE"
+    version_sql = "SELECT sqlite_version()"
     for_update = ""
     skip_locked = ""
     has_pool = False

@@ -8,7 +8,9 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import docs, errors, frame, operating, sessions, workflow
+from flowlet.web.pages import account, docs, errors, frame, inbox, operating, sessions, settings, workflow
+from flowlet.web.pages import keys as key_pages
+from flowlet.web.pages import users as user_pages
 from flowlet.web.pages import workflows as workflow_pages
 from flowlet.web.services import EXTENSION, Services
 
@@ -33,7 +35,12 @@ PAGES: tuple[Blueprint, ...] = (
     sessions.blueprint,
     workflow_pages.blueprint,
     operating.blueprint,
+    inbox.blueprint,
     workflow.blueprint,
+    user_pages.blueprint,
+    key_pages.blueprint,
+    settings.blueprint,
+    account.blueprint,
     docs.blueprint,
 )
 """What people see in a browser."""

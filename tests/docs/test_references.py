@@ -52,6 +52,13 @@ def test_every_setting_is_documented() -> None:
     assert set(SETTINGS) == {f"FLOWLET_{name.upper()}" for name in Settings.model_fields}
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_settings_help_is_the_documented_one(name: str) -> None:
+    documented = SETTINGS[f"FLOWLET_{name.upper()}"][3].replace("`", "")
+
+    assert Settings.model_fields[name].description == f"{documented[0].upper()}{documented[1:]}."
+
+
 @pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - IN_WORDS))
 def test_a_settings_default_is_the_documented_one(name: str) -> None:
     default = getattr(Settings.model_construct(), name)

@@ -236,3 +236,41 @@ async def test_a_purge_goes_on_until_nothing_is_left(sqlite_house: House) -> Non
 
     assert await sqlite_house.users.sessions.purge(sqlite_house.clock.now()) == 1200
     assert await sqlite_house.rows("SELECT id FROM user_session") == []
+
+
+async def test_open_sessions_are_counted_by_user(house: House) -> None:
+    ada, bob, carol = [await house.add(name) for name in ("ada", "bob", "carol")]
+    await house.token("bob")
+    house.wait(hours=11)
+    await house.token("bob")
+    await house.token("ada")
+    house.wait(hours=2)
+
+    assert await house.users.sessions.counts() == {ada.id: 1, bob.id: 1}
+    assert carol.id not in await house.users.sessions.counts()
+
+
+async def test_a_token_tells_which_session_it_is(house: House) -> None:
+    await house.add()
+    first, second = await house.token(), await house.token()
+
+    newest, oldest = await house.users.sessions.list("ada")
+
+    assert [await house.users.sessions.id_of(token) for token in (first, second, "x")] == [oldest.id, newest.id, None]
+
+
+async def test_only_who_knows_a_password_changes_it(house: House) -> None:
+    await house.add()
+    kept, other = await house.token(), await house.token()
+
+    wrong = await house.users.change_own_password("ada", "a guess", "another horse", but=kept)
+    before = await house.users.authenticate("ada", PASSWORD)
+    changed = await house.users.change_own_password("ada", PASSWORD, "another horse", but=kept)
+
+    assert wrong is None
+    assert before is not None
+    assert changed is not None
+    assert changed.modified_by == "ada"
+    assert await house.users.authenticate("ada", PASSWORD) is None
+    assert await house.users.authenticate("ada", "another horse") is not None
+    assert [await house.users.session(token) is not None for token in (kept, other)] == [True, False]

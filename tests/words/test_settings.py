@@ -51,6 +51,30 @@ def test_without_a_name_an_executor_is_called_after_its_process() -> None:
     assert Settings().executor_name.endswith(f"-{os.getpid()}")
 
 
+def test_every_setting_is_told_without_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWLET_DATABASE_URL", "postgresql://ada:swordfish@host/shop")
+    monkeypatch.setenv("FLOWLET_DEMO_IP_URL", "https://ada:swordfish@host/ip")
+    monkeypatch.setenv("FLOWLET_ADMIN_PASSWORD", "swordfish")
+    monkeypatch.setenv("FLOWLET_GROUPS", "mail print")
+
+    told = {setting.variable: setting for setting in Settings(port=0, lease="90s").told()}
+
+    assert list(told) == [f"FLOWLET_{name.upper()}" for name in Settings.model_fields]
+    assert "swordfish" not in repr(told)
+    assert told["FLOWLET_DATABASE_URL"].value == "postgresql://ada:***@host/shop"
+    assert told["FLOWLET_ADMIN_PASSWORD"].value == "***"
+    assert [told[f"FLOWLET_{name}"].value for name in ("GROUPS", "LEASE", "PORT", "MODULES")] == [
+        "mail, print",
+        "1 minute 30 seconds",
+        "0",
+        "",
+    ]
+    are_default = {name for name, setting in told.items() if setting.is_default}
+    given = {"DATABASE_URL", "DEMO_IP_URL", "ADMIN_PASSWORD", "GROUPS", "PORT", "LEASE"}
+    assert set(told) - are_default == {f"FLOWLET_{name}" for name in given}
+    assert all(setting.help for setting in told.values())
+
+
 @pytest.mark.parametrize(
     "text", ["shop.orders,shop.returns", "shop.orders shop.returns", " shop.orders ,\n shop.returns,"]
 )

@@ -8,16 +8,14 @@ from pydantic import ConfigDict
 from quart import Blueprint, Response
 
 from flowlet.accounts import ApiKey
-from flowlet.errors import UnknownKeyError
-from flowlet.roles import Principal, Role
+from flowlet.roles import Role
 from flowlet.web.answers import json_answer
 from flowlet.web.fields import Expiry, KeyName, RoleName
 from flowlet.web.guards import needs, principal
+from flowlet.web.keys import add_key, revoke_one, visible_keys
 from flowlet.web.openapi import described
 from flowlet.web.parsing import body
-from flowlet.web.problems import forbidden
 from flowlet.web.schemas import ApiModel, Body, Time
-from flowlet.web.services import services
 
 __all__ = ["KeyAnswer", "blueprint"]
 
@@ -87,9 +85,7 @@ class NewKey(Body):
 @described(answers={200: list[KeyAnswer]})
 async def list_keys() -> Response:
     """Return one's own API keys, to an admin all of them, the newest first; revoked and expired ones too."""
-    me = principal()
-    found = await services().users.keys.list(None if me.role is Role.ADMIN else me.username)
-    return json_answer([_answer(key) for key in found])
+    return json_answer([_answer(key) for key in await visible_keys()])
 
 
 @blueprint.post("/api/keys")
@@ -101,12 +97,9 @@ async def create_key() -> Response:
     Whoever is logged in makes keys of their own, with at most their own role; an admin makes anybody's. An API key
     makes further ones only with the role admin: else one that leaked could outlive its being revoked.
     """
-    new, me = await body(NewKey), principal()
-    owner = me.username if new.username is None else new.username
-    if me.role is not Role.ADMIN:
-        _check_making(me, owner, new.role)
-    keys = services().users.keys
-    made = await keys.add(new.name, username=owner, role=new.role, by=me.username, expires=new.expires_in)
+    new = await body(NewKey)
+    owner = principal().username if new.username is None else new.username
+    made = await add_key(new.name, owner=owner, role=new.role, expires=new.expires_in)
     return json_answer(MadeKeyAnswer.model_validate({**asdict(made.key), "key": made.text}), status=201)
 
 
@@ -115,28 +108,8 @@ async def create_key() -> Response:
 @described(answers={204: None})
 async def revoke_key(id: str) -> Response:
     """Revoke an API key for good: one's own with at most one's own role, as an admin any."""
-    me = principal()
-    keys = services().users.keys
-    if me.role is not Role.ADMIN:
-        own = [key for key in await keys.list(me.username) if key.id == id]
-        if not own:
-            raise UnknownKeyError(
-                f"{me.username} has no API key with this id. GET /api/keys tells those that there are."
-            )
-        if own[0].role > me.role:
-            raise forbidden(f"The key has the role {own[0].role}, and you ask with the role {me.role}.")
-    await keys.revoke(id, by=me.username)
+    await revoke_one(id)
     return Response(status=204)
-
-
-def _check_making(me: Principal, owner: str, role: Role) -> None:
-    """Refuse a key that would let somebody who is no admin do more than now, or for longer."""
-    if me.key_id is not None:
-        raise forbidden("An API key makes further ones only with the role admin. Use the command flowlet key add.")
-    if owner != me.username:
-        raise forbidden(f"Only an admin makes keys of others, and {me.username} has the role {me.role}.")
-    if role > me.role:
-        raise forbidden(f"A key of {me.username} can have the role {me.role} at most, not {role}.")
 
 
 def _answer(key: ApiKey) -> KeyAnswer:

@@ -12,12 +12,14 @@ from quart import Quart, Response, g, render_template, request
 from flowlet.instances import Status
 from flowlet.resources import folder
 from flowlet.roles import Principal, Role
+from flowlet.store.reports.inbox import count_waiting
 from flowlet.web.files import static
 from flowlet.web.forms import HIDDEN_FIELD, form_token
 from flowlet.web.guards import SESSION_COOKIE
-from flowlet.web.pages import charts, notices, times, values
+from flowlet.web.pages import browsers, charts, notices, times, values
 from flowlet.web.pages.notices import Notice
 from flowlet.web.pages.prose import breakable, coded, prose
+from flowlet.web.services import services
 
 __all__ = ["NAVIGATION", "Entry", "Frame", "install", "page"]
 
@@ -30,7 +32,8 @@ class Entry:
         address: Where it leads; it is the current one on every page below too.
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
-        count: Counts what waits there for somebody; shown beside the label unless it is 0. Asked for on each page.
+        count: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
+            page.
     """
 
     address: str
@@ -40,11 +43,22 @@ class Entry:
     count: Callable[[], Awaitable[int]] | None = None
 
 
+async def _count_waiting() -> int:
+    return await count_waiting(services().store.connections)
+
+
 NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
+    Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
+    Entry("/users", "Users", "user", Role.ADMIN),
+    Entry("/keys", "API keys", "key"),
+    Entry("/settings", "Settings", "gear", Role.ADMIN),
     Entry("/docs", "API", "code"),
 )
 """What the side of every page leads to."""
+
+MOST_COUNTED = 99
+"""Beyond, an entry of the navigation says "99+"."""
 
 TONES = {
     Status.NEW: "idle",
@@ -91,9 +105,10 @@ class Frame:
         letters = words[0][:2] if len(words) == 1 else "".join(word[0] for word in words[:2])
         return letters.upper()
 
-    def count(self, entry: Entry) -> int:
-        """Return how much waits at an entry; 0 too where nothing is counted."""
-        return self.counts.get(entry.address, 0)
+    def count(self, entry: Entry) -> str:
+        """Return how much waits at an entry; "" where there is nothing, or nothing is counted."""
+        count = self.counts.get(entry.address, 0)
+        return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
 
     def is_current(self, entry: Entry) -> bool:
         """Return whether the page is an entry's, or below it."""
@@ -108,7 +123,7 @@ def install(app: Quart) -> None:
     app.jinja_env.globals |= {"ago": times.ago, "at": times.at, "for_": times.for_, "took": times.took}
     app.jinja_env.globals |= {"chart": charts.chart, "shares": charts.shares, "sparkline": charts.sparkline}
     app.jinja_env.globals |= {"json_view": values.json_view, "pretty": values.pretty}
-    app.jinja_env.filters |= {"breakable": breakable, "coded": coded, "prose": prose}
+    app.jinja_env.filters |= {"browser": browsers.called, "breakable": breakable, "coded": coded, "prose": prose}
 
 
 async def page(

@@ -16,7 +16,7 @@ from flowlet.web.pages.frame import page
 from flowlet.web.paths import HOME, local
 from flowlet.web.services import services
 
-__all__ = ["blueprint"]
+__all__ = ["blueprint", "client_address", "patience"]
 
 FORM_LIMIT = 32_768
 """Bytes of a login: a name, a password and an address of their greatest length, each character written as twelve."""
@@ -45,10 +45,10 @@ async def log_in() -> Response | Redirection:
     refuse_other_sites()
     given = await form(limit=FORM_LIMIT)
     username, password, wanted = given.text("username"), given.text("password"), local(given.text("next"))
-    here, address = services(), _client_address()
+    here, address = services(), client_address()
     if (wait := here.logins.check(username, address)) is not None:
         logger.warning("logins from %s, or for one user, come too often: refused for %.0f seconds", address, wait)
-        return await _asked_again(username, wanted, 429, _patience(wait), {"Retry-After": str(math.ceil(wait))})
+        return await _asked_again(username, wanted, 429, patience(wait), {"Retry-After": str(math.ceil(wait))})
     opened = await here.users.log_in(username, password, user_agent=request.headers.get("User-Agent", ""))
     if opened is None:
         logger.info("a login from %s was refused", address)
@@ -85,12 +85,13 @@ def _cookie() -> str:
     return request.cookies.get(SESSION_COOKIE, "")
 
 
-def _patience(wait: float) -> str:
+def patience(wait: float) -> str:
+    """Return what is said to somebody who has to wait for so many seconds."""
     seconds = math.ceil(wait)
     return f"There were too many attempts. Wait {seconds} second{'' if seconds == 1 else 's'}, and try again."
 
 
-def _client_address() -> str:
+def client_address() -> str:
     """Return who asks: the peer, or behind proxies what the first of ours says that its own peer was."""
     proxies = services().settings.proxies
     said = [part.strip() for part in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if part.strip()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +11,7 @@ from quart import Blueprint, Response, request
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.definition import Definition, StateDefinition
-from flowlet.errors import RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
+from flowlet.errors import UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance
 from flowlet.mermaid import mermaid
 from flowlet.operations import Operations
@@ -20,15 +19,13 @@ from flowlet.permitted import Operation
 from flowlet.roles import Role
 from flowlet.store.reads import Way
 from flowlet.svg import InstanceOverlay, svg
-from flowlet.texts import number_in
-from flowlet.web.forms import MOST_SENT, Form, form
+from flowlet.web.forms import form
 from flowlet.web.guards import needs, principal
+from flowlet.web.pages.acting import Mending, acted, answer_controls, answering, refuse_faults, version_of
 from flowlet.web.pages.charts import Part
 from flowlet.web.pages.frame import page
 from flowlet.web.pages.lines import LINES_SHOWN, lines
-from flowlet.web.pages.model_forms import Control, Sent, controls, fields, read, texts
-from flowlet.web.pages.notices import done, refused
-from flowlet.web.problems import ProblemError, faulty
+from flowlet.web.pages.model_forms import Control, controls, fields, read, texts
 from flowlet.web.services import services
 
 __all__ = ["blueprint"]
@@ -38,25 +35,6 @@ TABS = ("history", "variables", "children")
 LEGEND = (Part("path taken", "accent"), Part("manual", "warn"), Part("end", "ok"), Part("error", "err"))
 
 blueprint = Blueprint("workflow", __name__)
-
-Act = Callable[[Operations, int, str], Awaitable[Instance]]
-"""An operation on an instance, by its id, as who operates."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mending:
-    """A form that is shown again.
-
-    Attributes:
-        faults: What is wrong, by the path of each value.
-        texts: What was typed, by the name of each value.
-        version: The workflow's that was looked at.
-    """
-
-    form: str
-    faults: Mapping[str, str]
-    texts: Mapping[str, str]
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +61,11 @@ async def answer(id: str) -> Response | Redirection:
     """Answer a manual state: a choice, and the values of its form."""
     instance, given = await services().store.reads.find(id), await form()
     sent = read(_shape(instance).answer, given)
-    choice = given.text("choice")
-
-    async def act(operations: Operations, id: int, username: str) -> Instance:
-        _refuse_faults(sent)
-        return await operations.answer(id, choice, form=sent.values, username=username)
-
+    act, told = answering(instance, given, sent), f"Answered: {given.text('choice')}."
     try:
-        return await _acted(instance, given, act, f"Answered: {choice}.")
+        return await acted(instance, given, act, told, _address(instance))
     except VariablesError as error:
-        mending = Mending("answer", error.faults, sent.texts, _version(given))
+        mending = Mending("answer", error.faults, sent.texts, version_of(given))
         return await _page(instance, TABS[0], mending=mending)
 
 
@@ -101,18 +74,18 @@ async def answer(id: str) -> Response | Redirection:
 async def edit(id: str) -> Response | Redirection:
     """Set the variables that were changed, and remove those whose fields were emptied."""
     instance, given = await services().store.reads.find(id), await form()
-    shape, version, before = _shape(instance), _version(given), instance.variables
+    shape, version, before = _shape(instance), version_of(given), instance.variables
     sent = read(shape.variables, given, edited=before)
     unset = [name for name in before if (name not in sent.values if sent.is_whole else name in sent.emptied)]
 
     async def act(operations: Operations, id: int, username: str) -> Instance:
-        _refuse_faults(sent)
+        refuse_faults(sent)
         return await operations.edit_variables(
             id, sent.values, username=username, unset=unset, expected_version=version
         )
 
     try:
-        return await _acted(instance, given, act, "The variables are changed.", tab="variables")
+        return await acted(instance, given, act, "The variables are changed.", _address(instance, "variables"))
     except VariablesError as error:
         return await _page(instance, "variables", mending=Mending("variables", error.faults, sent.texts, version))
 
@@ -127,7 +100,7 @@ async def move(id: str) -> Redirection:
     async def act(operations: Operations, id: int, username: str) -> Instance:
         return await operations.move(id, state, username=username, reason=reason)
 
-    return await _acted(instance, given, act, f"Moved to {state}.")
+    return await acted(instance, given, act, f"Moved to {state}.", _address(instance))
 
 
 @blueprint.post("/workflows/<id>/force")
@@ -140,7 +113,7 @@ async def force(id: str) -> Redirection:
     async def act(operations: Operations, id: int, username: str) -> Instance:
         return await operations.move(id, state, username=username, force=True, reason=reason)
 
-    return await _acted(instance, given, act, f"Moved by force to {state}.")
+    return await acted(instance, given, act, f"Moved by force to {state}.", _address(instance))
 
 
 @blueprint.post("/workflows/<id>/pause")
@@ -149,7 +122,7 @@ async def pause(id: str) -> Redirection:
     """Hold a workflow until it is resumed."""
     instance, given = await services().store.reads.find(id), await form()
     told = "It pauses when its running activation has ended." if instance.executor_id else "Paused."
-    return await _acted(instance, given, lambda ops, id, name: ops.pause(id, username=name), told)
+    return await acted(instance, given, lambda ops, id, name: ops.pause(id, username=name), told, _address(instance))
 
 
 @blueprint.post("/workflows/<id>/resume")
@@ -157,7 +130,9 @@ async def pause(id: str) -> Redirection:
 async def resume(id: str) -> Redirection:
     """Let a paused workflow go on."""
     instance, given = await services().store.reads.find(id), await form()
-    return await _acted(instance, given, lambda ops, id, name: ops.resume(id, username=name), "It goes on.")
+    return await acted(
+        instance, given, lambda ops, id, name: ops.resume(id, username=name), "It goes on.", _address(instance)
+    )
 
 
 @blueprint.post("/workflows/<id>/cancel")
@@ -170,7 +145,7 @@ async def cancel(id: str) -> Redirection:
     async def act(operations: Operations, id: int, username: str) -> Instance:
         return await operations.cancel(id, username=username, reason=reason, with_children=is_deep)
 
-    return await _acted(instance, given, act, "Cancelled.")
+    return await acted(instance, given, act, "Cancelled.", _address(instance))
 
 
 @blueprint.post("/workflows/<id>/retry")
@@ -178,7 +153,9 @@ async def cancel(id: str) -> Redirection:
 async def retry(id: str) -> Redirection:
     """Let a failed workflow go on, or one that waits for its next attempt begin it."""
     instance, given = await services().store.reads.find(id), await form()
-    return await _acted(instance, given, lambda ops, id, name: ops.retry(id, username=name), "It is tried again.")
+    return await acted(
+        instance, given, lambda ops, id, name: ops.retry(id, username=name), "It is tried again.", _address(instance)
+    )
 
 
 @blueprint.post("/workflows/<id>/wake")
@@ -186,30 +163,13 @@ async def retry(id: str) -> Redirection:
 async def wake(id: str) -> Redirection:
     """Run a workflow now that waits for a timer, an attempt or its children."""
     instance, given = await services().store.reads.find(id), await form()
-    return await _acted(instance, given, lambda ops, id, name: ops.wake(id, username=name), "It runs now.")
+    return await acted(
+        instance, given, lambda ops, id, name: ops.wake(id, username=name), "It runs now.", _address(instance)
+    )
 
 
-async def _acted(instance: Instance, given: Form, act: Act, told: str, *, tab: str = "") -> Redirection:
-    """Return the answer to a form that does something with an instance of the version that was looked at."""
-    address = f"/workflows/{instance.id}" + (f"?tab={tab}" if tab else "")
-    operations = services().operations.expecting(_version(given))
-    try:
-        await act(operations, instance.id, principal().username)
-    except (RefusedError, UnknownStateError, UnknownWorkflowError) as error:
-        return refused(str(error), address)
-    return done(told, address)
-
-
-def _version(given: Form) -> int:
-    version = number_in(given.text("version"), most=MOST_SENT)
-    if version is None:
-        raise ProblemError(faulty({"version": "has to be the number that the workflow's page has in its forms"}))
-    return version
-
-
-def _refuse_faults(sent: Sent) -> None:
-    if sent.faults:
-        raise VariablesError("the form", sent.faults)
+def _address(instance: Instance, tab: str = "") -> str:
+    return f"/workflows/{instance.id}" + (f"?tab={tab}" if tab else "")
 
 
 def _shape(instance: Instance) -> Shape:
@@ -218,8 +178,12 @@ def _shape(instance: Instance) -> Shape:
     except UnknownWorkflowError:
         return Shape(None)
     state = definition.states.get(instance.state)
-    answer = controls(state.form.model_json_schema()) if state and state.form else ()
-    return Shape(definition, state, answer, controls(definition.vars.model_json_schema() if definition.vars else None))
+    return Shape(
+        definition,
+        state,
+        answer_controls(state),
+        controls(definition.vars.model_json_schema() if definition.vars else None),
+    )
 
 
 async def _page(instance: Instance, tab: str, *, mending: Mending | None = None) -> Response:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.web.pages.door import Door, opened_door
 from tests.web.pages.hall import Hall, opened_hall
+from tests.web.pages.office import Office, opened_office
 
 
 @pytest.fixture
@@ -36,3 +37,17 @@ async def sqlite_hall(sqlite_url: str) -> AsyncIterator[Hall]:
     """An application where nothing runs, on SQLite."""
     async with opened_hall(sqlite_url) as hall:
         yield hall
+
+
+@pytest.fixture
+async def office(sqlite_url: str) -> AsyncIterator[Office]:
+    """People of each role who are logged in, on SQLite."""
+    async with opened_office(sqlite_url) as office:
+        yield office
+
+
+@pytest.fixture
+async def any_office(database_url: str) -> AsyncIterator[Office]:
+    """People of each role who are logged in, on each of the three databases."""
+    async with opened_office(database_url) as office:
+        yield office

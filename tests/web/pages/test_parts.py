@@ -193,16 +193,21 @@ async def test_a_refusal_is_an_alert_and_leads_nowhere_else(door: Door) -> None:
     assert '<p class="notice err" role="alert">It stays</p>' in (await browser.get("/docs")).text
 
 
-async def test_the_navigation_counts_what_waits(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, ""), (7, '<span class="count">7</span>'), (1234, '<span class="count">99+</span>')]
+)
+async def test_the_navigation_counts_what_waits(
+    door: Door, monkeypatch: pytest.MonkeyPatch, count: int, shown: str
+) -> None:
     async def many() -> int:
-        return 1234
+        return count
 
     entry = frame.Entry("/docs", "API", "code", count=many)
     monkeypatch.setattr(frame, "NAVIGATION", (entry,))
 
     page = await (await door.logged_in()).get("/docs")
 
-    assert 'API<span class="count">1,234</span></a>' in page.text
+    assert f"API{shown}</a>" in page.text
 
 
 async def test_the_colours_of_diagrams_are_served_from_their_one_place(door: Door) -> None:

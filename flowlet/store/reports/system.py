@@ -1,0 +1,44 @@
+"""The database that a process works on: its kind, its version, and how far its tables have come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowlet.store.connection import Connections, Session
+
+__all__ = ["Database", "read_database"]
+
+_KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database.
+
+    Attributes:
+        kind: Such as "PostgreSQL".
+        version: As it calls itself.
+        migration: The number of the last change that was made to the tables.
+        migrated: When, in microseconds since 1970 UTC.
+    """
+
+    kind: str
+    version: str
+    migration: int
+    migrated: int
+
+
+async def read_database(connections: Connections) -> Database:
+    """Return what database it is.
+
+    Raises:
+        StoreUnavailableError: If it is away.
+    """
+
+    async def work(session: Session) -> Database:
+        ((version,),) = await session.rows(session.dialect.version_sql)
+        ((migration, migrated),) = await session.rows("SELECT MAX(migration), MAX(applied) FROM schema_version")
+        kind = "MariaDB" if "MariaDB" in str(version) else _KINDS[session.dialect.name]
+        return Database(kind, str(version), int(migration), int(migrated))
+
+    return await connections.read(work)

@@ -1,0 +1,36 @@
+"""The settings of this process and what it runs on, for admins."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from quart import Blueprint, Response
+
+from flowlet.roles import Role
+from flowlet.store.reports.system import read_database
+from flowlet.web.guards import needs
+from flowlet.web.pages.frame import page
+from flowlet.web.services import services
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("settings", __name__)
+
+
+@blueprint.get("/settings")
+@needs(Role.ADMIN)
+async def show() -> Response:
+    """Show every setting, without a secret."""
+    here = services()
+    return await page(
+        "settings/settings.html",
+        settings=here.settings.told(),
+        database=await read_database(here.store.connections),
+        version=metadata.version("flowlet-workflows"),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        host=platform.node(),
+        started=here.started,
+        executor_name=here.settings.executor_name if here.executor else "",
+        workflows=here.registry.names,
+    )

@@ -1,0 +1,123 @@
+"""One's own account, and the page of settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from flowlet.settings import Settings
+from flowlet.web.app import create_app
+from flowlet.web.pages.browsers import called
+from tests.web.pages.door import PASSWORD, log_in
+from tests.web.pages.office import Clerk, Office, opened_office
+
+NEW = "another very good one"
+
+
+async def change(clerk: Clerk, current: str = PASSWORD, password: str = NEW, repeated: str = NEW) -> httpx.Response:
+    return await clerk.send("/account/password", current=current, password=password, repeated=repeated)
+
+
+async def test_everybody_changes_their_own_password_and_stays_logged_in(any_office: Office) -> None:
+    other = any_office.door.browser()
+    await log_in(other, username="vera")
+
+    told = await any_office.viewer.told(await change(any_office.viewer))
+
+    assert told.startswith("ok: Your password is changed.")
+    assert (await other.get("/workflows")).status_code == 303
+    assert (await any_office.log_in("vera")).status_code == 401
+    assert (await any_office.log_in("vera", NEW)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("fields", "faulty"),
+    [
+        ({"current": "a guess of it"}, "current"),
+        ({"current": ""}, "current"),
+        ({"password": "short", "repeated": "short"}, "password"),
+        ({"repeated": "yet another one"}, "repeated"),
+    ],
+)
+async def test_a_password_that_cannot_be_changed_stays(office: Office, fields: dict[str, str], faulty: str) -> None:
+    answer = await change(office.viewer, **fields)
+
+    assert answer.status_code == 422
+    assert f'id="{faulty}-error"' in answer.text
+    assert not [text for text in (PASSWORD, NEW, *fields.values()) if text and f'"{text}"' in answer.text]
+    assert (await office.log_in("vera")).status_code == 303
+
+
+async def test_who_finds_an_open_session_cannot_try_passwords_for_long(office: Office) -> None:
+    for _ in range(10):
+        assert (await change(office.viewer, current="a guess of it")).status_code == 422
+
+    answer = await change(office.viewer)
+
+    assert (answer.status_code, int(answer.headers["retry-after"])) == (429, 30)
+    assert "There were too many attempts" in answer.text
+
+
+async def test_other_sessions_are_ended_all_or_one(any_office: Office) -> None:
+    others = [any_office.door.browser(**{"user-agent": f"<b>{number}</b>"}) for number in range(3)]
+    for browser in others:
+        await log_in(browser, username="vera")
+    sessions = await any_office.users.sessions.list("vera")
+    rita = (await any_office.users.sessions.list("rita"))[0]
+    page = await any_office.viewer.page("/account")
+
+    await any_office.viewer.send(f"/account/sessions/{sessions[0].id}/logout")
+    await any_office.viewer.send(f"/account/sessions/{rita.id}/logout")
+    one = [(await browser.get("/workflows")).status_code for browser in others]
+    await any_office.viewer.send("/account/logout")
+
+    assert (page.count("This one"), page.count('/logout"><input'), "&lt;b&gt;2&lt;/b&gt;" in page) == (1, 5, True)
+    assert one == [200, 200, 303]
+    assert [(await browser.get("/workflows")).status_code for browser in others] == [303, 303, 303]
+    assert (await any_office.viewer.browser.get("/workflows")).status_code == 200
+    assert (await any_office.admin.browser.get("/users")).status_code == 200
+
+
+async def test_a_form_of_another_login_does_nothing(office: Office) -> None:
+    fields = {"current": PASSWORD, "password": NEW, "repeated": NEW}
+    session = (await office.users.sessions.list("vera"))[0]
+    paths = ("/account/password", "/account/logout", f"/account/sessions/{session.id}/logout")
+
+    answers = [await office.viewer.send(path, token="x", **fields) for path in paths]
+
+    assert [answer.status_code for answer in answers] == [403] * 3
+    assert (await office.log_in("vera")).status_code == 303
+    assert (await office.viewer.browser.get("/account")).status_code == 200
+
+
+async def test_an_admin_sees_every_setting_without_a_secret(database_url: str) -> None:
+    async with opened_office(database_url) as office:
+        services = office.door.probe.services
+        settings = Settings(database_url="mysql://ada:swordfish@host/shop", admin_password="swordfish", slots=7)
+        app = create_app(replace(services, settings=settings))
+        browser = replace(office.door, probe=replace(office.door.probe, app=app)).browser()
+        await log_in(browser, username="rita")
+
+        page = (await browser.get("/settings")).text
+
+        assert [one.variable for one in settings.told() if f"<code>{one.variable}</code>" not in page] == []
+        assert "swordfish" not in page
+        assert "mysql://ada:***@host/shop" in page
+        assert page.count('<span class="badge accent">Set</span>') == len(settings.model_fields_set)
+        assert "None here" in page
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36", "Chrome on Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/120.0 Safari/537.36 Edg/120.0", "Edge on Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Safari/604.1", "Safari on an iPhone"),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", "A program without a name"),
+    ],
+)
+def test_a_browser_is_called_as_people_call_it(user_agent: str, words: str) -> None:
+    assert called(user_agent) == words
