@@ -12,12 +12,14 @@ from quart import Quart, Response, g, render_template, request
 from flowlet.instances import Status
 from flowlet.resources import folder
 from flowlet.roles import Principal, Role
+from flowlet.store.reports.errors import failed_count
 from flowlet.web.files import static
 from flowlet.web.forms import HIDDEN_FIELD, form_token
 from flowlet.web.guards import SESSION_COOKIE
 from flowlet.web.pages import charts, notices, times, values
 from flowlet.web.pages.notices import Notice
 from flowlet.web.pages.prose import breakable, coded, prose
+from flowlet.web.services import services
 
 __all__ = ["NAVIGATION", "Entry", "Frame", "install", "page"]
 
@@ -40,8 +42,13 @@ class Entry:
     count: Callable[[], Awaitable[int]] | None = None
 
 
+async def _failed() -> int:
+    return await failed_count(services().store.connections)
+
+
 NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
+    Entry("/errors", "Errors", "warning", count=_failed),
     Entry("/docs", "API", "code"),
 )
 """What the side of every page leads to."""
