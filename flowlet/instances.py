@@ -127,6 +127,8 @@ class Instance:
         answer: For a manual state, JSON text ``{"choice", "form", "username"}`` of the answer; None until answered.
         reason: Why it is where it is: the latest error, or what it waits for. Plain text, at most 2,000 characters.
         created_by: Who created it: a user, an API key, or None for code.
+        fingerprint: What is equal for failures of one kind; None unless it is FAILED or its last attempt failed.
+        failed: When it failed last, while there is a fingerprint.
     """
 
     id: int
@@ -160,6 +162,8 @@ class Instance:
     modified: int
     started: int | None
     ended: int | None
+    fingerprint: str | None = None
+    failed: int | None = None
 
     @property
     def has_ended(self) -> bool:

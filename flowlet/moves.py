@@ -13,6 +13,7 @@ from flowlet.definition import Definition, StateDefinition, validated
 from flowlet.draft import nearest
 from flowlet.engine.plan import entry_of
 from flowlet.errors import RefusedError, UnknownStateError, VariablesError
+from flowlet.fingerprints import fingerprint
 from flowlet.instances import ENDED, Action, ActionKind, Instance, Status
 from flowlet.permitted import Operation, called, refusal, refuse_unless
 from flowlet.store.changes import Change
@@ -80,6 +81,8 @@ def answered(instance: Instance, definition: Definition, answer: Answer, by: By)
         answer=orjson.dumps(document).decode(),
         reason=None,
         modified=by.at,
+        fingerprint=None,
+        failed=None,
     )
     return Change(instance, after, (action,))
 
@@ -157,6 +160,8 @@ def cancelled(instance: Instance, definition: Definition | None, by: By, *, reas
         reason=cleaned(reason or f"cancelled by {by.username}", REASON_LIMIT),
         modified=by.at,
         ended=by.at,
+        fingerprint=None,
+        failed=None,
     )
     return Change(instance, after, (action,))
 
@@ -180,7 +185,8 @@ def retried(instance: Instance, definition: Definition | None, by: By) -> Change
     state = definition.states.get(instance.state) if definition else None
     if state and state.is_manual and instance.answer is None:
         after = replace(after, status=Status.WAITING, next_activation=_deadline(state, by))
-    return Change(instance, replace(after, attempt=0, streak=0, crashes=0, reason=None, ended=None), (action,))
+    after = replace(after, attempt=0, streak=0, crashes=0, reason=None, ended=None, fingerprint=None, failed=None)
+    return Change(instance, after, (action,))
 
 
 def woken(instance: Instance, definition: Definition | None, by: By) -> Change:
@@ -229,6 +235,7 @@ def _standing_in(instance: Instance, target: StateDefinition, move: Move, by: By
     status = Status.IN_PROGRESS if entry.status is Status.EXECUTING else entry.status
     is_held = status not in ENDED and (instance.status is Status.PAUSED or instance.pause_requested)
     reached = move.reason or entry.description or f"it was moved to the error state {target.name!r}"
+    reason = cleaned(reached, REASON_LIMIT) if status is Status.FAILED else None
     return replace(
         _taken(instance) if move.is_forced else replace(instance, held_status=None),
         status=Status.PAUSED if is_held else status,
@@ -241,9 +248,11 @@ def _standing_in(instance: Instance, target: StateDefinition, move: Move, by: By
         crashes=0,
         waits_for_children=False,
         answer=None,
-        reason=cleaned(reached, REASON_LIMIT) if status is Status.FAILED else None,
+        reason=reason,
         modified=by.at,
         ended=by.at if status in ENDED else None,
+        fingerprint=None if reason is None else fingerprint(instance.type, target.name, reason),
+        failed=None if reason is None else by.at,
     )
 
 

@@ -9,7 +9,7 @@ from flowlet.definition import Definition
 from flowlet.errors import RefusedError
 from flowlet.instances import Instance, Status
 
-__all__ = ["Operation", "Permitted", "called", "permitted", "refusal", "refuse_unless"]
+__all__ = ["Operation", "Permitted", "called", "may_go_on", "permitted", "refusal", "refuse_unless"]
 
 
 class Operation(StrEnum):
@@ -90,7 +90,7 @@ def permitted(instance: Instance, definition: Definition | None, *, now: int) ->
     """
     state = definition.states.get(instance.state) if definition else None
     states = state.targets if state and _may_move(instance) else ()
-    open_again = instance.status == Status.FAILED and not (state and state.is_final)
+    open_again = instance.status == Status.FAILED and may_go_on(instance.state, definition)
     allowed = {
         Operation.ANSWER: instance.status == Status.WAITING and state is not None and state.is_manual,
         Operation.MOVE: bool(states),
@@ -102,6 +102,17 @@ def permitted(instance: Instance, definition: Definition | None, *, now: int) ->
         Operation.CANCEL: not instance.has_ended,
     }
     return Permitted(tuple(operation for operation, is_allowed in allowed.items() if is_allowed), states)
+
+
+def may_go_on(state: str, definition: Definition | None) -> bool:
+    """Return whether an instance that is FAILED in a state may be retried there: in an error state it has ended.
+
+    Args:
+        state: The state's name; one that is not known may be.
+        definition: Its definition; None where it is not loaded here.
+    """
+    known = definition.states.get(state) if definition else None
+    return not (known and known.is_final)
 
 
 def refuse_unless(operation: Operation, instance: Instance, definition: Definition | None, *, now: int) -> None:

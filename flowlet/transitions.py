@@ -135,6 +135,8 @@ class Transition:
         actions: The lines of history, in order.
         children: The children to create.
         wakes_parent: Whether the parent becomes due at once.
+        fingerprint: What is equal for failures of one kind, where the attempt failed; None where it did not.
+        failed: When it failed.
         read_vars: The new variables as they read, for the next activation of the same lease; not stored.
     """
 
@@ -154,4 +156,6 @@ class Transition:
     children: tuple[NewInstance, ...] = field(default=())
     waits_for_children: bool = False
     wakes_parent: bool = False
+    fingerprint: str | None = None
+    failed: int | None = None
     read_vars: Any = field(default=None, compare=False, repr=False)

@@ -30,7 +30,7 @@ __all__ = [
 
 _TIMES = frozenset(
     {
-        *("at", "next_activation", "created", "modified", "started", "ended"),
+        *("at", "next_activation", "created", "modified", "started", "ended", "failed"),
         *("expires", "last_login", "last_used", "revoked"),
     }
 )

@@ -25,6 +25,7 @@ class Filter(TypedDict, total=False):
     Keys:
         status: One status or several.
         is_retrying: Whether an attempt has failed and another one is to come.
+        fingerprint: Whose last attempt failed so: that of a workflow which is FAILED or tries again.
         reason_contains: A part of the reason, in capital or small letters.
         state_vars: Which values variables have to have, at most 5; a text finds also the number, true, false or null
             that it spells.
@@ -45,6 +46,7 @@ class Filter(TypedDict, total=False):
     next_activation_from: datetime | None
     next_activation_to: datetime | None
     is_retrying: bool | None
+    fingerprint: str | None
     reason_contains: str | None
     state_vars: Mapping[str, Any] | None
 

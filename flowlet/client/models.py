@@ -84,6 +84,7 @@ class Workflow(Child):
         held_status: For PAUSED, the status that resuming gives back.
         answer: None unless it stands in a manual state that has been answered.
         reason: Why it is where it is: the latest error, or what it waits for.
+        fingerprint: Equal for failures of one kind; None unless it is FAILED or its last attempt failed.
         version: Raised by each transition and each operation; what ``expected_version`` is compared with.
     """
 
@@ -103,6 +104,7 @@ class Workflow(Child):
     pause_requested: bool
     held_status: Status | None
     answer: Answer | None
+    fingerprint: str | None = None
     created_by: str | None
     version: int
 

@@ -13,6 +13,7 @@ from flowlet.clock import microseconds, moment
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.outcomes import Effects, entered
 from flowlet.errors import Fail
+from flowlet.fingerprints import fingerprint, reason_with
 from flowlet.instances import Action, ActionKind, Status
 from flowlet.texts import REASON_LIMIT, TEXT_LIMIT, cleaned, cleaned_ends
 from flowlet.transitions import Transition
@@ -42,12 +43,12 @@ def failed(attempt: Attempt, error: BaseException, *, detail: str | None, random
         due = attempt.at + microseconds(retry.delay(attempt.number, random))
         when = moment(due).strftime("%Y-%m-%d %H:%M:%S UTC")
         count = f"attempt {attempt.number} of {retry.limit + 1}, again at {when}"
-        return _unmoved(attempt, Status.IN_PROGRESS, actions, reason=_reason(text, count), due=due)
+        return _unmoved(attempt, Status.IN_PROGRESS, actions, text=text, reason=_reason(text, count), due=due)
     if attempt.policy.on_error is not None:
         return entered(attempt, attempt.policy.on_error, Effects(text=text), before=actions)
     reason = _reason(text, f"attempt {attempt.number}, no other follows")
     actions += (_action(attempt, ActionKind.FAILED, reason, None),)
-    return _unmoved(attempt, Status.FAILED, actions, reason=reason, due=None)
+    return _unmoved(attempt, Status.FAILED, actions, text=text, reason=reason, due=None)
 
 
 def error_text(error: BaseException) -> str:
@@ -110,7 +111,7 @@ def _named(error: BaseException) -> str:
 
 
 def _reason(text: str, count: str) -> str:
-    return f"{cleaned(text, REASON_LIMIT - len(count) - 3)} ({count})"
+    return reason_with(cleaned(text, REASON_LIMIT - len(count) - 3), count)
 
 
 def _action(attempt: Attempt, kind: ActionKind, text: str, detail: str | None) -> Action:
@@ -128,7 +129,7 @@ def _action(attempt: Attempt, kind: ActionKind, text: str, detail: str | None) -
 
 
 def _unmoved(
-    attempt: Attempt, status: Status, actions: tuple[Action, ...], *, reason: str, due: int | None
+    attempt: Attempt, status: Status, actions: tuple[Action, ...], *, text: str, reason: str, due: int | None
 ) -> Transition:
     instance = attempt.instance
     return Transition(
@@ -144,4 +145,6 @@ def _unmoved(
         reason=reason,
         at=attempt.at,
         actions=actions,
+        fingerprint=fingerprint(instance.type, instance.state, text),
+        failed=attempt.at,
     )

@@ -41,6 +41,8 @@ def hand_back(instance: Instance, *, now: int, executor_id: str, reason: str) ->
         reason=instance.reason,
         at=now,
         actions=(action,),
+        fingerprint=instance.fingerprint,
+        failed=instance.failed,
     )
 
 
@@ -89,4 +91,6 @@ def continued(instance: Instance, transition: Transition) -> Instance:
         modified=transition.at,
         started=instance.started,
         ended=None,
+        fingerprint=transition.fingerprint,
+        failed=transition.failed,
     )

@@ -10,6 +10,7 @@ from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Entry, Plan
 from flowlet.engine.variables import Saved
 from flowlet.errors import OutcomeError
+from flowlet.fingerprints import fingerprint
 from flowlet.instances import Action, ActionKind, NewInstance, Status
 from flowlet.states import State
 from flowlet.texts import REASON_LIMIT, cleaned
@@ -145,6 +146,7 @@ def entered(attempt: Attempt, entry: Entry, effects: Effects, *, before: tuple[A
         changes=effects.changes,
         version=attempt.policy.version,
     )
+    reason = _reason(entry, effects)
     return Transition(
         instance=instance,
         state=entry.name,
@@ -155,12 +157,14 @@ def entered(attempt: Attempt, entry: Entry, effects: Effects, *, before: tuple[A
         visit=instance.visit + 1,
         streak=streak,
         answer=None,
-        reason=_reason(entry, effects),
+        reason=reason,
         at=attempt.at,
         actions=(*before, action),
         children=effects.children,
         waits_for_children=effects.waits_for_children,
         wakes_parent=effects.wakes_parent,
+        fingerprint=None if reason is None else fingerprint(instance.type, entry.name, reason),
+        failed=None if reason is None else attempt.at,
         read_vars=effects.read_vars,
     )
 
@@ -233,6 +237,8 @@ def _staying(attempt: Attempt, status: Status, *, actions: tuple[Action, ...], r
         reason=reason,
         at=attempt.at,
         actions=actions,
+        fingerprint=None if reason is None else fingerprint(instance.type, instance.state, reason),
+        failed=None if reason is None else attempt.at,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from flowlet.fingerprints import fingerprint
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.store.changes import Change, apply_changes, selected
 from flowlet.store.connection import Connections, Session, listed
@@ -226,6 +227,8 @@ def _repaired(instance: Instance, now: int, crash_limit: int) -> Change:
         pause_requested=False,
         reason=reason,
         ended=now,
+        fingerprint=fingerprint(instance.type, instance.state, reason),
+        failed=now,
     )
     return Change(instance, failed, (action, failure))
 

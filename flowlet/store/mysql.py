@@ -57,6 +57,7 @@ _COLUMN_TYPES = dict.fromkeys(COMMIT_COLUMNS, "bigint") | {
     "held_status": "varchar(64)",
     "answer": "longtext",
     "reason": "longtext",
+    "fingerprint": "varchar(64)",
 }
 _BATCH = "JSON_TABLE(%s, '$[*]' COLUMNS({})) b".format(
     ", ".join(f"{name} {kind} PATH '$[{place}]'" for place, (name, kind) in enumerate(_COLUMN_TYPES.items()))
@@ -74,7 +75,7 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.waits_for_children = (b.waits = 1 AND (b.spawned > 0 OR w.open_children > 0) AND w.woken = 0),
     w.children = w.children + b.spawned, w.open_children = w.open_children + b.spawned,
     w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
-    w.modified = b.at, w.ended = b.ended
+    w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed
 WHERE {_FENCE}
 """
 _HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"

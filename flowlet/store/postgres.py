@@ -30,7 +30,7 @@ MIGRATION_LOCK = 7_306_086_967_395  # "flowlet" read as a number, nearly; only h
 _READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 _COMMIT_TYPES = (
     *("bigint", "bigint", "bigint", "int", "text", "text", "text", "bigint", "int", "bigint", "int"),
-    *("text", "text", "text", "bigint", "int", "int", "int", "bigint"),
+    *("text", "text", "text", "bigint", "int", "int", "int", "bigint", "text", "bigint"),
 )
 _ACTION_TYPES = (
     *("bigint", "text", "bigint", "text", "text", "text", "int", "bigint", "text", "text", "text", "text", "int"),
@@ -55,7 +55,8 @@ _CLAIM_LEG = """SELECT id FROM (SELECT id FROM workflow
 _COMMIT = f"""
 WITH b AS (
     SELECT * FROM unnest({_arrays(_COMMIT_TYPES, 2)}) AS b(id, token, version, pausing, status, state, vars,
-        next_activation, attempt, visit, streak, held_status, answer, reason, at, spawned, waits, rests, ended)
+        next_activation, attempt, visit, streak, held_status, answer, reason, at, spawned, waits, rests, ended,
+        fingerprint, failed)
 ), u AS (
     UPDATE workflow w SET status = b.status, state = b.state, vars = COALESCE(b.vars, w.vars),
         next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1) OR (b.waits = 1 AND w.open_children + b.spawned = 0)
@@ -65,7 +66,7 @@ WITH b AS (
         children = w.children + b.spawned, open_children = w.open_children + b.spawned,
         waits_for_children = (b.waits = 1 AND w.open_children + b.spawned > 0 AND w.woken = 0)::int,
         pause_requested = 0, held_status = b.held_status, answer = b.answer, reason = b.reason,
-        modified = b.at, ended = b.ended
+        modified = b.at, ended = b.ended, fingerprint = b.fingerprint, failed = b.failed
     FROM b WHERE w.id = b.id AND (w.executor_id = $1) IS TRUE AND w.token = b.token AND w.version = b.version
         AND w.pause_requested = b.pausing
     RETURNING w.id, w.workflow_type, w.status, w.ended

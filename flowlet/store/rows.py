@@ -54,6 +54,8 @@ INSTANCE_COLUMNS = (
     "modified",
     "started",
     "ended",
+    "fingerprint",
+    "failed",
 )
 """The columns of ``workflow``, in the order of the fields of ``Instance``."""
 
@@ -111,6 +113,8 @@ COMMIT_COLUMNS = (
     "waits",
     "rests",
     "ended",
+    "fingerprint",
+    "failed",
 )
 """One transition in a batch: the fence (the first four), then what it writes."""
 
@@ -212,6 +216,8 @@ def commit_row(transition: Transition) -> tuple[Any, ...]:
         int(transition.waits_for_children),
         int(Status.IN_PROGRESS in (status, transition.held_status) and transition.attempt == 0),
         transition.at if status in ENDED else None,
+        transition.fingerprint,
+        transition.failed,
     )
 
 

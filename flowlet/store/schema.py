@@ -48,7 +48,9 @@ CREATE TABLE IF NOT EXISTS workflow (
     created bigint NOT NULL,
     modified bigint NOT NULL,
     started bigint,
-    ended bigint{extra}
+    ended bigint,
+    fingerprint {word},
+    failed bigint{extra}
 ){options}
 """
 _ACTION = """
@@ -118,18 +120,23 @@ _PARTIAL_INDEXES = (
     "CREATE INDEX IF NOT EXISTS workflow_key ON workflow (business_key) WHERE business_key <> ''",
     "CREATE INDEX IF NOT EXISTS workflow_status ON workflow (status, workflow_type) "
     "WHERE status NOT IN ('FINISHED', 'CANCELLED')",
+    # Only what has failed, and is FAILED or tries again: grouped without a look at any row.
+    "CREATE INDEX IF NOT EXISTS workflow_failing ON workflow (fingerprint, workflow_type, failed, status, id) "
+    "WHERE fingerprint IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS action_workflow ON workflow_action (workflow_id)",
 )
 # MySQL has no partial index: a generated column that is NULL for whatever must not be found stands in for it.
 _MYSQL_WORKFLOW_INDEXES = """,
     due bigint GENERATED ALWAYS AS
         (CASE WHEN status IN ('NEW', 'IN_PROGRESS', 'WAITING') THEN next_activation END) VIRTUAL,
+    failing varchar(64) GENERATED ALWAYS AS (CASE WHEN fingerprint IS NOT NULL THEN status END) VIRTUAL,
     KEY workflow_due (executor_group, priority, due),
     KEY workflow_held (executor_id),
     KEY workflow_parent (parent_id),
     KEY workflow_created (created, id),
     KEY workflow_key (business_key),
-    KEY workflow_status (status, workflow_type)"""
+    KEY workflow_status (status, workflow_type),
+    KEY workflow_failing (fingerprint, workflow_type, failed, failing)"""
 
 _USER = """
 CREATE TABLE IF NOT EXISTS user_account (

@@ -32,7 +32,7 @@ NAME_LENGTH, TEXT_LENGTH = 255, 2_000
 
 _COLUMNS = ", ".join(INSTANCE_COLUMNS)
 _IDS = ("id", "parent_id")
-_NAMES = ("external_id", "business_key", "workflow_type", "state", "executor_group")
+_NAMES = ("external_id", "business_key", "workflow_type", "state", "executor_group", "fingerprint")
 _TIMES = ("created", "modified", "next_activation")
 _ENDED = ", ".join(sorted(f"'{status}'" for status in ENDED))
 _CLOSED = frozenset({Status.FINISHED, Status.CANCELLED})
@@ -63,6 +63,7 @@ class SearchQuery:
     Attributes:
         status: One status or several.
         is_retrying: Whether an attempt has failed and another one is to come.
+        fingerprint: Of a group of errors: those whose last attempt failed so, and that have not gone on since.
         reason_contains: A part of the reason, in capital or small letters; at most 2,000 characters.
         variables: At most 5.
         order_by: A walk that is to miss nothing goes by ``id`` or ``created``, which never change.
@@ -89,6 +90,7 @@ class SearchQuery:
     next_activation_from: int | None = None
     next_activation_to: int | None = None
     is_retrying: bool | None = None
+    fingerprint: str | None = None
     reason_contains: str | None = None
     variables: Sequence[Variable] = ()
     order_by: Order = "id"
@@ -187,7 +189,7 @@ def _key_of(query: SearchQuery, instance: Instance) -> int:
 def _conditions(query: SearchQuery, session: Session) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions, each to be joined by AND, and the values of their binds."""
     parts, values = _named(query)
-    for column in ("workflow_type", "state", "executor_group", "parent_id"):
+    for column in ("workflow_type", "state", "executor_group", "parent_id", "fingerprint"):
         if (value := getattr(query, column)) is not None:
             parts.append(f"{column} = :{column}")
             values[column] = value

@@ -61,7 +61,8 @@ UPDATE workflow SET status = :status, state = :state, vars = COALESCE(:vars, var
     executor_id = CASE WHEN :status = 'EXECUTING' THEN executor_id END, version = version + 1,
     children = children + :spawned, open_children = open_children + :spawned,
     waits_for_children = (:waits AND open_children + :spawned > 0 AND NOT woken), pause_requested = 0,
-    held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended
+    held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended,
+    fingerprint = :fingerprint, failed = :failed
 WHERE id = :id AND executor_id = :executor_id AND token = :token AND version = :version AND pause_requested = :pausing
 """,
     (*COMMIT_COLUMNS, "executor_id"),

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from tests.house.source import imports, modules, texts
 
 FLOORS: dict[int, str] = {
-    0: "errors clock durations resources settings passwords logs texts roles stopping",
+    0: "errors clock durations resources settings passwords logs texts roles stopping fingerprints",
     1: (
         "states transitions instances context definition retry provided registry modules draft parameters checks "
         "returns mermaid svg theme layout layers placement routing lettering overlays accounts logins"

@@ -11,7 +11,9 @@ from flowlet.states import end, state
 from flowlet.store.connection import Session
 from flowlet.store.dialect import Batch, ClaimRequest
 from flowlet.store.instances import Verdict
+from flowlet.store.reports.errors import error_groups, failed_count, failing_types
 from flowlet.store.rows import instance_from
+from flowlet.store.search import SearchQuery
 from flowlet.transitions import Next
 from tests.engine.hands import Hands, opened
 from tests.engine.making import one_state, workflow_module
@@ -173,9 +175,9 @@ async def traced(raw: Any, callback: Callable[[str], None] | None) -> None:
     await raw._execute(raw._conn.set_trace_callback, callback)
 
 
-async def query_plans(raw: Any, statements: list[str]) -> list[str]:
-    """Return the plans of the statements that read or change ``workflow``."""
-    wanted = [sql for sql in statements if "UPDATE workflow SET" in sql]
+async def query_plans(raw: Any, statements: list[str], *, among: str = "UPDATE workflow SET") -> list[str]:
+    """Return the plans of the statements that have these words."""
+    wanted = [sql for sql in statements if among in sql]
     return [row[3] for sql in wanted for row in await raw.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}")]
 
 
@@ -209,3 +211,24 @@ async def updates(hands: Hands) -> tuple[int, int]:
 
     ((all_, hot),) = await hands.store.connections.run(work)
     return all_, hot
+
+
+async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_url: str) -> None:
+    statements: list[str] = []
+    async with opened(sqlite_url, ORDERS) as hands:
+        await fill(hands)
+        connections = hands.store.connections
+        await connections.read(lambda session: traced(session.raw, statements.append))
+        await error_groups(connections)
+        await error_groups(connections, type="Orders")
+        await failing_types(connections)
+        await failed_count(connections)
+        await hands.store.reads.search(SearchQuery(fingerprint="0123456789abcdef"))
+        await connections.read(lambda session: traced(session.raw, None))
+
+        plans = await connections.run(lambda session: query_plans(session.raw, statements, among="FROM workflow"))
+
+    looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (workflow|n|w)\b", line)]
+    assert len(looks) >= 5
+    indexes = ("COVERING INDEX workflow_failing", "INDEX workflow_failing (fingerprint=?", "INTEGER PRIMARY KEY")
+    assert not [line for line in looks if not any(name in line for name in (*indexes, "INDEX workflow_status ("))]

@@ -96,6 +96,7 @@ class Filter(Body):
         next_activation_from: Runs next then or later.
         next_activation_to: Runs next before.
         is_retrying: Whether an attempt has failed and another one is to come.
+        fingerprint: Whose last attempt failed so, as an instance that is FAILED or tries again shows it.
         reason_contains: A part of the reason, in capital or small letters.
         state_vars: Which values variables have to have; a text finds also the number, true, false or null it spells.
     """
@@ -119,6 +120,7 @@ class Filter(Body):
     next_activation_from: Time | None = None
     next_activation_to: Time | None = None
     is_retrying: bool | None = None
+    fingerprint: SearchText = None
     reason_contains: SearchedPart = None
     state_vars: SearchedVariables = None
 

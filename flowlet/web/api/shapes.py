@@ -52,6 +52,7 @@ EXAMPLE: dict[str, Any] = {
     "heldStatus": None,
     "answer": None,
     "reason": None,
+    "fingerprint": None,
     "createdBy": "warehouse",
     "version": 3,
 }
@@ -135,6 +136,7 @@ class WorkflowShape(ApiModel):
         pause_requested: Whether it is held as soon as the running activation has ended.
         held_status: How it stood before it was paused; null if it is not.
         reason: Why it stands so; null if there is nothing to say.
+        fingerprint: Equal for failures of one kind; null unless it is FAILED or its last attempt failed.
         created_by: Who created it; null for code.
         version: Raised by every change: what an edit may expect.
         answer: The choice, the form's values and the name of who answered; None unless it stands in a manual state
@@ -169,6 +171,7 @@ class WorkflowShape(ApiModel):
     held_status: Status | None
     answer: dict[str, Any] | None
     reason: str | None
+    fingerprint: str | None
     created_by: str | None
     version: int
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from flowlet.clock import microseconds, moment
 from flowlet.errors import SearchError
+from flowlet.fingerprints import message_of
+from flowlet.instances import Instance
 from flowlet.store.cursor import LARGEST
 from flowlet.store.search import Order, SearchQuery, Variable
 from flowlet.texts import cleaned, number_in
@@ -30,6 +32,7 @@ LABELS = {
     "modified_from": "Modified from",
     "modified_to": "Modified before",
     "retrying": "Retrying",
+    "error": "Error",
     "reason": "Reason contains",
     "variable": "Variable",
 }
@@ -46,6 +49,7 @@ _FIELDS = {
     "workflow_type": "type",
     "executor_group": "group",
     "parent_id": "parent",
+    "fingerprint": "error",
     "reason_contains": "reason",
     "is_retrying": "retrying",
     "variables": "variable",
@@ -64,11 +68,13 @@ class Filters:
         given: The values of each field that is not empty, as they were given.
         faults: What is wrong with a field, by its name in the address.
         query: What is looked for; None if there are faults.
+        message: The error whose fingerprint is asked for; "" where it is not known.
     """
 
     given: Mapping[str, tuple[str, ...]]
     faults: Mapping[str, str]
     query: SearchQuery | None
+    message: str = ""
 
     @property
     def wanted(self) -> SearchQuery:
@@ -100,10 +106,14 @@ class Filters:
     def chips(self) -> list[tuple[str, str]]:
         """What holds, each with the address without it."""
         return [
-            (_chip(name, value), self.address(without=(name, value)))
+            (_chip(name, self.message or value if name == "error" else value), self.address(without=(name, value)))
             for name in LABELS
             for value in self.given.get(name, ())
         ]
+
+    def naming(self, found: Sequence[Instance]) -> Filters:
+        """Return the same filters, which tell an error by its message, as one of those that were found has it."""
+        return replace(self, message=message_of(found[0].reason)) if found and "error" in self.given else self
 
     def value(self, name: str) -> str:
         """Return the value of a field; "" if there is none."""

@@ -12,6 +12,7 @@ from quart import Quart, Response, g, render_template, request
 from flowlet.instances import Status
 from flowlet.resources import folder
 from flowlet.roles import Principal, Role
+from flowlet.store.reports.errors import failed_count
 from flowlet.store.reports.inbox import count_waiting
 from flowlet.web.files import static
 from flowlet.web.forms import HIDDEN_FIELD, form_token
@@ -47,9 +48,14 @@ async def _count_waiting() -> int:
     return await count_waiting(services().store.connections)
 
 
+async def _failed() -> int:
+    return await failed_count(services().store.connections)
+
+
 NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
     Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
+    Entry("/errors", "Errors", "warning", count=_failed),
     Entry("/users", "Users", "user", Role.ADMIN),
     Entry("/keys", "API keys", "key"),
     Entry("/settings", "Settings", "gear", Role.ADMIN),

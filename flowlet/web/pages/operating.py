@@ -168,7 +168,7 @@ async def _asked(choice: Choice, faults: Mapping[str, str] | None = None, **give
         found = await reads.search(_query(choice, limit=PREVIEWED))
         first, total, is_at_least = found.instances, found.total, found.total_is_at_least
     values: dict[str, Any] = {
-        "choice": choice,
+        "choice": replace(choice, filters=choice.filters.naming(first)),
         "first": first,
         "total": total,
         "is_at_least": is_at_least,

@@ -29,6 +29,7 @@ async def show() -> Response:
     """Show the workflows that fit, the newest first."""
     filters = read_filters(request.args.items(multi=True))
     found = await services().store.reads.search(filters.query) if filters.query else _NOTHING
+    filters = filters.naming(found.instances)
     return await page(
         "workflows/workflows.html",
         status=400 if filters.faults else 200,

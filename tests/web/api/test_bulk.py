@@ -98,6 +98,25 @@ async def test_a_limit_bounds_the_work(office: Office) -> None:
     assert await statuses(office) == ["CANCELLED"] * 3 + ["NEW"]
 
 
+async def test_a_group_of_errors_is_found_and_operated_by_its_fingerprint(office: Office) -> None:
+    for group in ("early", "late", "late"):
+        await office.create(executorGroup=group)
+    await bulk(office, "move", state="charge")
+    await bulk(office, "move", {"executorGroup": "late"}, state="unpaid", reason="The card has expired.")
+    await bulk(office, "move", {"executorGroup": "early"}, state="unpaid")
+
+    path = "/api/workflows/{}"
+    one, two, three = [(await office.get(path.format(id)))["fingerprint"] for id in (1, 2, 3)]
+    found = await office.post("/api/workflows/search", {"fingerprint": two, "descending": False})
+    preview = await bulk(office, "retry", {"fingerprint": two}, preview=True)
+
+    assert one
+    assert one != two
+    assert two == three
+    assert [instance["id"] for instance in found["workflows"]] == preview["ids"] == [2, 3]
+    assert (await office.get(path.format(await office.create())))["fingerprint"] is None
+
+
 async def test_a_move_goes_along_transitions_and_names_what_is_unknown(office: Office) -> None:
     await office.create()
     await office.post("/api/workflows", {"workflowType": "Families", "stateVars": {}}, status=201)

@@ -1,0 +1,108 @@
+"""Errors, grouped: which failures are the same one, how many instances have it, and when they failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flowlet.fingerprints import message_of
+from flowlet.store.connection import Connections, Session
+
+__all__ = ["COUNTED_FAILED", "ErrorGroup", "error_groups", "failed_count", "failing_types"]
+
+COUNTED_FAILED = 10_000
+"""Up to how many FAILED instances are counted."""
+
+_FAILING = "fingerprint IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Instances whose last attempt failed alike.
+
+    Attributes:
+        message: The newest one's, as it was.
+        count: How many instances.
+        failed: How many of them are FAILED; the others will try again.
+        first: When the first of them failed last, in microseconds since 1970 UTC.
+        last: When the last of them did.
+        newest_id: The instance that failed last.
+    """
+
+    fingerprint: str
+    type: str
+    state: str
+    message: str
+    count: int
+    failed: int
+    first: int
+    last: int
+    newest_id: int
+
+
+async def error_groups(connections: Connections, *, limit: int = 50, type: str | None = None) -> list[ErrorGroup]:
+    """Return the groups, the one that failed last first.
+
+    Args:
+        connections: Where the instances are.
+        limit: At most so many groups.
+        type: Only those of one workflow; None for all.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+
+    async def work(session: Session) -> list[tuple[Any, ...]]:
+        status = _status_column(session)
+        where = f"{_FAILING} AND workflow_type = :type" if type is not None else _FAILING
+        # Grouped by the index alone, in its order; whole rows are read of the newest one of each group, and of no
+        # other. The last of several that failed in the same microsecond is the one of the highest id.
+        sql = f"""
+        SELECT g.fingerprint, w.workflow_type, w.state, w.reason, g.instances, g.ended, g.first, g.last, w.id
+        FROM (
+            SELECT fingerprint, workflow_type, COUNT(*) AS instances,
+                SUM(CASE WHEN {status} = 'FAILED' THEN 1 ELSE 0 END) AS ended, MIN(failed) AS first, MAX(failed) AS last
+            FROM workflow WHERE {where} GROUP BY fingerprint, workflow_type
+            ORDER BY MAX(failed) DESC, fingerprint LIMIT :row_limit
+        ) g JOIN workflow w ON w.id = (
+            SELECT MAX(n.id) FROM workflow n
+            WHERE n.fingerprint = g.fingerprint AND n.workflow_type = g.workflow_type AND n.failed = g.last
+        )
+        ORDER BY g.last DESC, g.fingerprint
+        """
+        values = {"row_limit": limit, **({"type": type} if type is not None else {})}
+        return await session.rows(sql, values)
+
+    rows = await connections.read(work)
+    return [
+        ErrorGroup(row[0], row[1], row[2], message_of(row[3]), int(row[4]), int(row[5]), row[6], row[7], row[8])
+        for row in rows
+    ]
+
+
+async def failing_types(connections: Connections) -> list[str]:
+    """Return the workflows that have errors, in the order of their names.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+    sql = f"SELECT DISTINCT workflow_type FROM workflow WHERE {_FAILING} ORDER BY workflow_type"
+    return [row[0] for row in await connections.read(lambda session: session.rows(sql))]
+
+
+async def failed_count(connections: Connections) -> int:
+    """Return how many instances are FAILED, counted up to 10,000.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+    # The second condition, in the words of the index's own, lets the databases use it.
+    failed = "status = 'FAILED' AND status NOT IN ('FINISHED', 'CANCELLED')"
+    sql = f"SELECT COUNT(*) FROM (SELECT status FROM workflow WHERE {failed} LIMIT {COUNTED_FAILED}) counted"
+    ((count,),) = await connections.read(lambda session: session.rows(sql))
+    return int(count)
+
+
+def _status_column(session: Session) -> str:
+    """Return the column of the index that has the status."""
+    return "failing" if session.dialect.name == "mysql" else "status"
