@@ -190,7 +190,10 @@ async def test_what_is_being_committed_while_counts_are_folded_is_not_lost(
         later = hands.clock.now() + HOUR
 
         async with hands.store.instances.transaction() as session:
+            writer = session.dialect.writer(session.raw)
             await hands.store.instances.commit_within(session, hand.id, one, now=hands.clock.now())
+        async with hands.store.instances.transaction() as session:
+            assert session.dialect.writer(session.raw) == writer, "it would be another row"
             await hands.store.instances.commit_within(session, hand.id, other, now=hands.clock.now())
             folding = asyncio.create_task(hands.store.tallies.fold(now=later))
             await asyncio.wait({folding}, timeout=5)
