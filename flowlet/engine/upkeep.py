@@ -15,11 +15,15 @@ from flowlet.sessions import Sessions
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import REPAIRS
 from flowlet.store.opening import Store
+from flowlet.store.tallies import FOLDED
 
 __all__ = ["Upkeep"]
 
 SHORTEST_LOOK = 0.1
 """Seconds between two looks at most, however often somebody tells of a change."""
+
+FOLDS = 10
+"""How many times in one look counts are folded at most, 100 rows each time: every fold holds the others up."""
 
 KEPT = timedelta(days=7)
 """How long executors that are gone stay on the list."""
@@ -88,7 +92,7 @@ class Upkeep:
         self._told.clear()
 
     async def look(self) -> None:
-        """Repair, hand back what is not run, explain what nobody serves, delete what is over: once.
+        """Repair, hand back what is not run, explain what nobody serves, fold counts, delete what is over: once.
 
         Raises:
             StoreUnavailableError: If the database is away.
@@ -100,8 +104,17 @@ class Upkeep:
         self._rounds += 1
         if self._rounds % 3 == 1:
             await self._store.executors.explain_unserved(now=self._store.clock.now())
+            await self._fold_counts()
         if self._rounds % 1000 == 1:
             await self._delete_what_is_over()
+
+    async def _fold_counts(self) -> None:
+        """Fold old counts, of whatever process, a bounded number of them in one go."""
+        tallies, now = self._store.tallies, self._store.clock.now()
+        if await tallies.needs_folding(now=now):
+            for _ in range(FOLDS):
+                if await tallies.fold(now=now) < FOLDED:
+                    break
 
     async def _delete_what_is_over(self) -> None:
         """Delete old executors and ended sessions, of whatever process: nobody else does."""

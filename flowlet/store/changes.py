@@ -6,19 +6,17 @@ the fencing token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flowlet.errors import UnknownInstanceError
-from flowlet.instances import DAY, Action, Instance
+from flowlet.instances import Action, Instance
 from flowlet.store.connection import Connections, Session, listed
-from flowlet.store.dialect import Ended, Followups
+from flowlet.store.counts import EVER, MINUTE, Count, ended, summed
+from flowlet.store.dialect import Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS, action_row, instance_from, instance_row
 
 __all__ = ["LARGEST_ID", "Change", "apply_changes", "change", "change_each", "selected"]
-
-SYSTEM = ""
-"""Under which executor id the ends that no executor made are counted."""
 
 LARGEST_ID = 2**63 - 1
 
@@ -121,15 +119,24 @@ async def apply_changes(session: Session, changes: Sequence[Change], *, now: int
 
 
 async def _count(session: Session, changes: Sequence[Change]) -> None:
-    counts: dict[tuple[str, str, int], int] = {}
-    for made in changes:
-        for instance, step in ((made.before, -1), (made.after, 1)):
-            if instance.has_ended:
-                key = (instance.type, instance.status.value, (instance.ended or 0) // DAY)
-                counts[key] = counts.get(key, 0) + step
-    ended: list[Ended] = [(*key, count) for key, count in sorted(counts.items()) if count]
-    if ended:
-        await session.dialect.count(session.raw, SYSTEM, ended)
+    counts = summed(count for made in changes for count in _counts(made))
+    if counts:
+        await session.dialect.count(session.raw, session.dialect.writer(session.raw), counts)
+
+
+def _counts(made: Change) -> Iterator[Count]:
+    """Return the counts of an end, and of one that is taken back.
+
+    That takes nothing from the minute in which it was: it did happen then. It is taken from the sum.
+    """
+    before, after = made.before, made.after
+    if (before.status, before.ended) == (after.status, after.ended):
+        return
+    if before.has_ended:
+        yield ended(before.status, minutes=EVER, start=0, type=before.type, by=-1)
+    if after.has_ended:
+        at = after.ended or 0
+        yield ended(after.status, minutes=1, start=at - at % MINUTE, type=after.type)
 
 
 async def _tell_parents(session: Session, changes: Sequence[Change], now: int) -> set[str]:

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flowlet.instances import DAY, ENDED, NewInstance
+from flowlet.instances import ENDED, NewInstance
+from flowlet.store.counts import Count
 from flowlet.transitions import Transition
 
-__all__ = ["LEGS", "Batch", "ClaimRequest", "Dialect", "Ended", "Followups", "ended_counts", "followups", "parent_ends"]
+__all__ = ["LEGS", "Batch", "ClaimRequest", "Dialect", "Followups", "followups", "parent_ends"]
 
 LEGS = tuple(range(9, -1, -1))
 """The priorities in the order in which they are served."""
@@ -55,20 +56,6 @@ class Followups:
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (self.children or self.ended or self.woken)
-
-
-Ended = tuple[str, str, int, int]
-"""A workflow's name, the status it ended with, the day since 1970, and by how much the count changes."""
-
-
-def ended_counts(transitions: Sequence[Transition]) -> list[Ended]:
-    """Return how many instances of each kind end with these transitions, in a stable order."""
-    counts: dict[tuple[str, str, int], int] = {}
-    for transition in transitions:
-        if transition.status in ENDED:
-            key = (transition.instance.type, transition.status.value, transition.at // DAY)
-            counts[key] = counts.get(key, 0) + 1
-    return [(*key, count) for key, count in sorted(counts.items())]
 
 
 def parent_ends(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
@@ -183,8 +170,12 @@ class Dialect(Protocol):
         """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction."""
         ...
 
-    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
-        """Add to the executor's counts of ended instances, in the caller's transaction."""
+    def writer(self, raw: Any) -> int:
+        """Return under which number a connection counts: no two that write at the same time have the same."""
+        ...
+
+    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+        """Add to a writer's counts, in the caller's transaction; ``counts.COMMON`` counts for all."""
         ...
 
     async def notify(self, raw: Any, channel: str) -> None:

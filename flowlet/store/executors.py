@@ -86,7 +86,6 @@ class ExecutorStore:
             held = [instance_from(row) for row in await session.rows(sql, {"id": id})]
             await apply_changes(session, [_handed_back(instance, now, STOPS) for instance in held], now=now)
             await session.execute("UPDATE executor SET status = 'STOPPED' WHERE id = :id", {"id": id})
-            await _fold_counts(session, id)
             return len(held)
 
         return await self._connections.write(work)
@@ -111,13 +110,11 @@ class ExecutorStore:
         """
 
         async def work(session: Session) -> list[Change]:
-            lost = await _give_up(session, now)
+            await _give_up(session, now)
             sql = selected(_ORPHANED, lock=session.dialect.skip_locked)
             orphans = [instance_from(row) for row in await session.rows(sql, {"limit": REPAIRS})]
             changes = [_repaired(instance, now, crash_limit) for instance in orphans]
             await apply_changes(session, changes, now=now)
-            for id in lost:
-                await _fold_counts(session, id)
             return changes
 
         return await self._connections.write(work)
@@ -175,20 +172,10 @@ async def _explain(session: Session, group: str, types: Sequence[str], now: int)
     await session.execute(sql, {**values, "group": group, "due": now - 1_000_000, "reason": reason})
 
 
-async def _give_up(session: Session, now: int) -> list[str]:
+async def _give_up(session: Session, now: int) -> None:
     sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked}"
-    lost = [row[0] for row in await session.rows(sql, {"now": now})]
-    for id in lost:
+    for (id,) in await session.rows(sql, {"now": now}):
         await session.execute("UPDATE executor SET status = 'LOST' WHERE id = :id", {"id": id})
-    return lost
-
-
-async def _fold_counts(session: Session, id: str) -> None:
-    """Add an executor's counts to the common ones, so that rows do not pile up with every start."""
-    sql = "SELECT workflow_type, status, day, ended FROM workflow_tally WHERE executor_id = :id"
-    rows = await session.rows(sql, {"id": id})
-    await session.dialect.count(session.raw, "", sorted((row[0], row[1], row[2], row[3]) for row in rows))
-    await session.execute("DELETE FROM workflow_tally WHERE executor_id = :id", {"id": id})
 
 
 def _handed_back(instance: Instance, now: int, why: str) -> Change:

@@ -17,17 +17,8 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from flowlet.instances import NewInstance
-from flowlet.store.dialect import (
-    LEGS,
-    Batch,
-    ClaimRequest,
-    Ended,
-    Followups,
-    end_task,
-    ended_counts,
-    followups,
-    transaction,
-)
+from flowlet.store.counts import COUNTED, TALLY_KEY, Count, counted
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups, transaction
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -94,10 +85,8 @@ WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_P
 """
 _INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "
 _INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "
-_TALLY = """
-INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES (%s, %s, %s, %s, %s)
-ON DUPLICATE KEY UPDATE ended = ended + VALUES(ended)
-"""
+_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*TALLY_KEY, *COUNTED))}) VALUES "
+_ADD = f" ON DUPLICATE KEY UPDATE {', '.join(f'{column} = {column} + VALUES({column})' for column in COUNTED)}"
 
 
 class MySQL:
@@ -197,7 +186,7 @@ class MySQL:
             raise _FenceLost
         await _insert(raw, _INSERT_ACTION, action_rows(batch.transitions))
         await self.follow(raw, followups(batch.transitions), batch.now)
-        await self.count(raw, batch.executor_id, ended_counts(batch.transitions))
+        await self.count(raw, self.writer(raw), counted(batch.transitions))
         return {transition.instance.id for transition in batch.transitions}
 
     async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
@@ -242,10 +231,14 @@ class MySQL:
         for id in follow.woken:
             await _rows(raw, _WAKE, (now, id))
 
-    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
-        """Add to the executor's counts of ended instances."""
-        for row in ended:
-            await _rows(raw, _TALLY, (executor_id, *row))
+    def writer(self, raw: Any) -> int:
+        """Return the number that the server has given the connection."""
+        number: int = raw.thread_id()
+        return number
+
+    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+        """Add to a writer's counts."""
+        await _insert(raw, _INSERT_TALLY, [(*count[:2], writer, *count[2:]) for count in counts], _ADD)
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Do nothing: other processes poll."""
@@ -336,12 +329,13 @@ async def _count(raw: Any, sql: str, values: Sequence[Any]) -> int:
         return count
 
 
-async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
+async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]], otherwise: str = "") -> None:
     if not rows:
         return
     row = f"({', '.join(['%s'] * len(rows[0]))})"
     async with raw.cursor() as cursor:
-        await cursor.execute(insert + ", ".join([row] * len(rows)), [value for values in rows for value in values])
+        values = [value for values in rows for value in values]
+        await cursor.execute(insert + ", ".join([row] * len(rows)) + otherwise, values)
 
 
 async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from flowlet.store.instances import InstanceStore
 from flowlet.store.keys import KeyStore
 from flowlet.store.reads import Reads
 from flowlet.store.sessions import SessionStore
+from flowlet.store.tallies import TallyStore
 from flowlet.store.users import UserStore
 
 __all__ = ["Store", "dialect_of", "open_store"]
@@ -37,6 +38,7 @@ class Store:
     users: UserStore
     sessions: SessionStore
     keys: KeyStore
+    tallies: TallyStore
 
     @property
     def url(self) -> str:
@@ -97,6 +99,7 @@ async def open_store(
             UserStore(connections),
             SessionStore(connections),
             KeyStore(connections),
+            TallyStore(connections),
         )
         await store.read_clock()
         yield store

@@ -10,8 +10,9 @@ from typing import Any
 
 import asyncpg
 
-from flowlet.instances import DAY, ActionKind, NewInstance
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, end_task, followups, transaction
+from flowlet.instances import ActionKind, NewInstance
+from flowlet.store.counts import COUNTED, ENDS, MINUTE, TALLY_KEY, Count, happened
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups, transaction
 from flowlet.store.listening import listen
 from flowlet.store.rows import (
     ACTION_COLUMNS,
@@ -32,6 +33,7 @@ _COMMIT_TYPES = (
     *("bigint", "bigint", "bigint", "int", "text", "text", "text", "bigint", "int", "bigint", "int"),
     *("text", "text", "text", "bigint", "int", "int", "int", "bigint", "text", "bigint"),
 )
+_HAPPENED_TYPES = ("int", "int")
 _ACTION_TYPES = (
     *("bigint", "text", "bigint", "text", "text", "text", "int", "bigint", "text", "text", "text", "text", "int"),
 )
@@ -49,14 +51,18 @@ _CLAIM_LEG = """SELECT id FROM (SELECT id FROM workflow
     WHERE executor_group = ($2::text[])[{group}] AND priority = {level} AND {ready} AND next_activation <= $3
         AND workflow_type = ANY($4::text[])
     ORDER BY next_activation LIMIT $5 FOR UPDATE SKIP LOCKED) leg_{level}_{group}"""
+_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*TALLY_KEY, *COUNTED))})"
+_ADD = f"""ON CONFLICT ({", ".join(TALLY_KEY)}) DO UPDATE
+    SET {", ".join(f"{column} = workflow_tally.{column} + excluded.{column}" for column in COUNTED)}"""
+_ENDED_SO = ", ".join(f"count(*) FILTER (WHERE u.status = '{status}')" for status in ENDS)
 # The whole batch in one round trip and one transaction: the rows whose fence holds, their history, the counts.
 # "IS TRUE" steers the planner: the rows are found by their primary key (not by all that the executor holds, compared
 # with each), and which lines of history to keep by a hash (a nested loop cost 15 of the 21 ms of a batch of 256).
 _COMMIT = f"""
 WITH b AS (
-    SELECT * FROM unnest({_arrays(_COMMIT_TYPES, 2)}) AS b(id, token, version, pausing, status, state, vars,
-        next_activation, attempt, visit, streak, held_status, answer, reason, at, spawned, waits, rests, ended,
-        fingerprint, failed)
+    SELECT * FROM unnest({_arrays((*_HAPPENED_TYPES, *_COMMIT_TYPES), 2)}) AS b(moves, failures,
+        id, token, version, pausing, status, state, vars, next_activation, attempt, visit, streak, held_status, answer,
+        reason, at, spawned, waits, rests, ended, fingerprint, failed)
 ), u AS (
     UPDATE workflow w SET status = b.status, state = b.state, vars = COALESCE(b.vars, w.vars),
         next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1) OR (b.waits = 1 AND w.open_children + b.spawned = 0)
@@ -69,18 +75,19 @@ WITH b AS (
         modified = b.at, ended = b.ended, fingerprint = b.fingerprint, failed = b.failed
     FROM b WHERE w.id = b.id AND (w.executor_id = $1) IS TRUE AND w.token = b.token AND w.version = b.version
         AND w.pause_requested = b.pausing
-    RETURNING w.id, w.workflow_type, w.status, w.ended
+    RETURNING w.id, w.workflow_type, w.status, b.at, b.moves, b.failures
 ), a AS (
     INSERT INTO workflow_action ({", ".join(ACTION_COLUMNS)})
     SELECT a.workflow_id, {", ".join(f"a.{column}" for column in ACTION_COLUMNS[1:])}
-    FROM unnest({_arrays(_ACTION_TYPES, 2 + len(_COMMIT_TYPES))}) WITH ORDINALITY
+    FROM unnest({_arrays(_ACTION_TYPES, 2 + len(_HAPPENED_TYPES) + len(_COMMIT_TYPES))}) WITH ORDINALITY
         AS a({", ".join(ACTION_COLUMNS)}, place)
     WHERE (a.workflow_id IN (SELECT id FROM u)) IS TRUE ORDER BY a.place
 ), t AS (
-    INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended)
-    SELECT $1, u.workflow_type, u.status, (u.ended / {DAY})::int, count(*) FROM u WHERE u.ended IS NOT NULL
-    GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
-    ON CONFLICT (executor_id, workflow_type, status, day) DO UPDATE SET ended = workflow_tally.ended + excluded.ended
+    {_INSERT_TALLY}
+    SELECT 1, u.at - u.at % {MINUTE}, pg_backend_pid(), u.workflow_type, sum(u.moves), sum(u.failures), {_ENDED_SO}
+    FROM u WHERE u.moves + u.failures > 0 OR u.status IN ({", ".join(f"'{status}'" for status in ENDS)})
+    GROUP BY 2, 4
+    {_ADD}
 )
 SELECT id FROM u
 """
@@ -124,9 +131,9 @@ WITH live AS MATERIALIZED (
 )
 UPDATE executor e SET beat = {_NOW}, lease_until = {_NOW} + $2 FROM live WHERE e.id = live.id RETURNING e.beat
 """
-_COUNT = """
-INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (executor_id, workflow_type, status, day) DO UPDATE SET ended = workflow_tally.ended + excluded.ended
+_COUNT = f"""
+{_INSERT_TALLY} VALUES ({", ".join(f"${place}" for place in range(1, 1 + len(TALLY_KEY) + len(COUNTED)))})
+{_ADD}
 """
 # The instances, the first line of each one's history and the word to the executors: one round trip, one transaction.
 _CREATE = f"""
@@ -249,9 +256,14 @@ class Postgres:
         for group in sorted({row[0] for row in touched if row[1]}):
             await self.notify(raw, group)
 
-    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
-        """Add to the executor's counts of ended instances."""
-        await raw.executemany(_COUNT, [(executor_id, *row) for row in ended])
+    def writer(self, raw: Any) -> int:
+        """Return the number of the server's process that serves the connection."""
+        number: int = raw.get_server_pid()
+        return number
+
+    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+        """Add to a writer's counts."""
+        await raw.executemany(_COUNT, [(*count[:2], writer, *count[2:]) for count in counts])
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Send one NOTIFY, which arrives when the transaction commits."""
@@ -349,7 +361,8 @@ def _handed_back(batch: Batch) -> list[str]:
 
 
 async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
-    columns = [list(column) for column in zip(*map(commit_row, batch.transitions), strict=True)]
+    both = [(*happened(transition), *commit_row(transition)) for transition in batch.transitions]
+    columns = [list(column) for column in zip(*both, strict=True)]
     rows = action_rows(batch.transitions)
     actions = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in ACTION_COLUMNS]
     return {row[0] for row in await raw.fetch(_COMMIT, batch.executor_id, *columns, *actions)}

@@ -12,6 +12,7 @@ from flowlet.store.changes import LARGEST_ID, selected
 from flowlet.store.connection import Connections
 from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
 from flowlet.store.search import SearchQuery, SearchResult, search
+from flowlet.store.tallies import TallyStore
 
 __all__ = ["Reads", "Standing", "Way"]
 
@@ -43,12 +44,21 @@ class Way:
 
 LONGEST_SHOWN = 100
 
+# Said twice: SQLite uses a partial index only where its condition stands in the statement, and the list of what is
+# asked for leads over the FAILED ones, which may be many.
+_OPEN = """
+SELECT workflow_type, status, COUNT(*) FROM workflow
+WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND status NOT IN ('FINISHED', 'CANCELLED')
+GROUP BY workflow_type, status
+"""
+
 
 class Reads:
     """Look-ups of instances and their history."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._tallies = TallyStore(connections)
 
     async def get(self, id: int) -> Instance:
         """Return the instance of an id.
@@ -145,16 +155,9 @@ class Reads:
         return [(row[0], row[1], row[2]) for row in rows]
 
     async def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many instances of each type have each status. Ended ones come from the counts of executors."""
-        open_sql = (
-            "SELECT workflow_type, status, COUNT(*) FROM workflow "
-            "WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') GROUP BY workflow_type, status"
-        )
-        ended_sql = "SELECT workflow_type, status, SUM(ended) FROM workflow_tally GROUP BY workflow_type, status"
-        found: dict[tuple[str, str], int] = {}
-        for sql in (open_sql, ended_sql):
-            for name, status, count in await self._connections.read(lambda session, sql=sql: session.rows(sql)):  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-                found[name, status] = int(count)
+        """Return how many instances of each type have each status. Ended ones come from ``workflow_tally``."""
+        rows = await self._connections.read(lambda session: session.rows(_OPEN))
+        found = {(name, status): int(count) for name, status, count in rows} | await self._tallies.ends()
         return {key: count for key, count in found.items() if count}
 
     async def _standings(self, ids: Sequence[int], mark: str) -> list[Standing]:

@@ -97,15 +97,20 @@ CREATE TABLE IF NOT EXISTS executor (
     lease_until bigint NOT NULL
 ){options}
 """,
-    # Each executor counts what it ended in rows of its own, so that none waits for another's; readers add them up.
+    # Each connection counts in rows of its own, so that none waits for another's; readers add them up. Time is first in
+    # the key: reports read what is of late, folding what is old, each as one range.
     """
 CREATE TABLE IF NOT EXISTS workflow_tally (
-    executor_id {name} NOT NULL,
+    minutes integer NOT NULL,
+    start bigint NOT NULL,
+    writer bigint NOT NULL,
     workflow_type {name} NOT NULL,
-    status {word} NOT NULL,
-    day integer NOT NULL,
-    ended bigint NOT NULL,
-    PRIMARY KEY (executor_id, workflow_type, status, day)
+    transitions bigint NOT NULL,
+    failures bigint NOT NULL,
+    finished bigint NOT NULL,
+    failed bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    PRIMARY KEY (minutes, start, writer, workflow_type)
 ){options}
 """,
 )

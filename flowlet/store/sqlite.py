@@ -18,7 +18,8 @@ import orjson
 
 from flowlet.instances import NewInstance
 from flowlet.settings import sqlite_path
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Ended, Followups, end_task, ended_counts, followups
+from flowlet.store.counts import COMMON, COUNTED, TALLY_KEY, Count, counted
+from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -79,9 +80,11 @@ UPDATE workflow SET woken = (status = 'EXECUTING'), waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
 WHERE id = :id AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
-_TALLY = """
-INSERT INTO workflow_tally (executor_id, workflow_type, status, day, ended) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (executor_id, workflow_type, status, day) DO UPDATE SET ended = ended + excluded.ended
+_TALLY = f"""
+INSERT INTO workflow_tally ({", ".join((*TALLY_KEY, *COUNTED))})
+VALUES ({", ".join("?" * (len(TALLY_KEY) + len(COUNTED)))})
+ON CONFLICT ({", ".join(TALLY_KEY)}) DO UPDATE
+SET {", ".join(f"{column} = {column} + excluded.{column}" for column in COUNTED)}
 """
 _READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 
@@ -149,9 +152,13 @@ class SQLite:
         """Create children, count ended ones in their parents' rows, wake parents."""
         await raw._execute(_follow, raw._conn, follow, now)
 
-    async def count(self, raw: Any, executor_id: str, ended: Sequence[Ended]) -> None:
-        """Add to the executor's counts of ended instances."""
-        await raw._execute(_count, raw._conn, executor_id, ended)
+    def writer(self, raw: Any) -> int:
+        """Return the number of the common rows: only one writes at a time."""
+        return COMMON
+
+    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+        """Add to a writer's counts."""
+        await raw._execute(_count, raw._conn, writer, counts)
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
@@ -316,7 +323,7 @@ def _apply(connection: sqlite3.Connection, batch: Batch) -> set[int]:
     held = [t for t in batch.transitions if write(_COMMIT, (*commit_row(t), executor_id)).rowcount == 1]
     connection.executemany(_INSERT_ACTION, action_rows(held))
     _follow(connection, followups(held), batch.now)
-    _count(connection, batch.executor_id, ended_counts(held))
+    _count(connection, COMMON, counted(held))
     return {transition.instance.id for transition in held}
 
 
@@ -328,8 +335,8 @@ def _follow(connection: sqlite3.Connection, follow: Followups, now: int) -> None
     connection.executemany(_WAKE, [{"id": id, "now": now} for id in follow.woken])
 
 
-def _count(connection: sqlite3.Connection, executor_id: str, ended: Sequence[Ended]) -> None:
-    connection.executemany(_TALLY, [(executor_id, *row) for row in ended])
+def _count(connection: sqlite3.Connection, writer: int, counts: Sequence[Count]) -> None:
+    connection.executemany(_TALLY, [(*count[:2], writer, *count[2:]) for count in counts])
 
 
 def _create(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:

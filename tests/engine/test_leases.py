@@ -21,6 +21,7 @@ from flowlet.roles import Role
 from flowlet.settings import ExecutorSettings
 from flowlet.states import Workflow, end, state
 from flowlet.store.instances import Verdict
+from flowlet.store.tallies import FOLDED
 from flowlet.transitions import Next, child
 from flowlet.users import Users
 from tests.engine.hands import LEASE, Hand, Hands, opened
@@ -324,6 +325,20 @@ async def test_an_instance_that_nobody_here_can_run_waits_and_says_why(database_
         waiting = await at.hands.get(id)
         assert waiting.status is Status.NEW
         assert waiting.reason == "no running executor of the group 'default' knows this workflow"
+
+
+async def test_counts_that_are_old_are_folded_also_those_of_writers_that_are_gone(database_url: str) -> None:
+    async with watched(database_url) as at:
+        writers = FOLDED + 10
+        for writer in range(1, writers + 1):
+            values = {"start": at.hands.clock.now(), "writer": writer}
+            await at.hands.execute("INSERT INTO workflow_tally VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values)
+        at.hands.clock.advance(microseconds(timedelta(hours=3)))
+
+        await at.upkeep.look()
+
+        rows = await at.hands.rows("SELECT minutes, writer, transitions, finished FROM workflow_tally")
+        assert rows == [(60, 0, 2 * writers, writers)]
 
 
 @pytest.mark.parametrize("status", ["STOPPED", "LOST"])

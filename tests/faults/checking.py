@@ -14,6 +14,7 @@ from flowlet.clock import StoreClock
 from flowlet.doctor import examine
 from flowlet.registry import Registry
 from flowlet.store.opening import Store, open_store
+from tests.store.tallying import tallied, told
 
 __all__ = ["CLOCK", "WORKFLOWS", "Bench", "bench"]
 
@@ -75,8 +76,9 @@ class Bench:
         return f"now {await self.store.read_clock()}, open {await self.rows(sql)}, executors {executors}"
 
     async def check(self) -> None:
-        """Check that doctor finds nothing, nothing is leased, and each history is a path, gone once, to the end."""
+        """Check that doctor finds nothing, nothing is leased, each history is a path, gone once, and all is counted."""
         assert not await examine(self.store)
+        assert await tallied(self.store) == await told(self.store)
         assert not await self.rows("SELECT id FROM workflow WHERE executor_id IS NOT NULL")
         assert not await self.broken_paths()
 

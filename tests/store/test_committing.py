@@ -14,7 +14,7 @@ from flowlet.states import Workflow, end, state
 from flowlet.store.instances import Verdict
 from flowlet.transitions import Next, Transition, child
 from tests.engine.hands import Hand, Hands, opened
-from tests.engine.making import SECOND, one_state, workflow_module
+from tests.engine.making import one_state, workflow_module
 
 
 @state(start=True, next=["wait"])
@@ -240,19 +240,6 @@ async def test_a_pause_that_was_asked_for_meanwhile_is_told_before_anything_is_w
 
         assert await hands.contents() == before
         assert await hand.commit(with_instance(transition, pause_requested=True)) == [Verdict.COMMITTED]
-
-
-async def test_ended_instances_are_counted_by_their_end_and_day(database_url: str) -> None:
-    async with opened(database_url, ORDERS) as hands:
-        hand = await hands.hand()
-        await hand.commit(*await executed(hands, hand, 3))
-        hands.clock.advance(86_400 * SECOND)
-        await hand.commit(*await executed(hands, hand, 2))
-
-        rows = await hands.rows("SELECT workflow_type, status, ended FROM workflow_tally ORDER BY day")
-
-        assert rows == [("Orders", "FINISHED", 3), ("Orders", "FINISHED", 2)]
-        assert await hands.store.reads.counts() == {("Orders", "FINISHED"): 5}
 
 
 async def test_big_variables_are_kept_as_they_are(database_url: str) -> None:
