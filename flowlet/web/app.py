@@ -8,7 +8,8 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import docs, errors, frame, operating, sessions, workflow
+from flowlet.web.pages import definitions as definition_pages
+from flowlet.web.pages import docs, errors, frame, operating, sessions, starting, workflow
 from flowlet.web.pages import workflows as workflow_pages
 from flowlet.web.services import EXTENSION, Services
 
@@ -34,6 +35,8 @@ PAGES: tuple[Blueprint, ...] = (
     workflow_pages.blueprint,
     operating.blueprint,
     workflow.blueprint,
+    definition_pages.blueprint,
+    starting.blueprint,
     docs.blueprint,
 )
 """What people see in a browser."""

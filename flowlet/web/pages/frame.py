@@ -42,6 +42,7 @@ class Entry:
 
 NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
+    Entry("/definitions", "Definitions", "cube"),
     Entry("/docs", "API", "code"),
 )
 """What the side of every page leads to."""

@@ -218,7 +218,12 @@ def _control(name: str, schema: Any, root: Mapping[str, Any], *, is_required: bo
         # A box that is not ticked would be an answer that nobody has given.
         kind, options = Kind.CHOICE, (("true", "Yes"), ("false", "No"))
     told = _help(outer, inner, is_required=is_required)
-    return Control(name, str(outer.get("title") or name), kind, told, options, outer.get("default"), takes_null)
+    return Control(name, str(outer.get("title") or _words(name)), kind, told, options, outer.get("default"), takes_null)
+
+
+def _words(name: str) -> str:
+    """Return a name as pydantic would have titled it, which leaves out what refers to another model."""
+    return name.replace("_", " ").title().strip() or name
 
 
 def _kind(schema: Mapping[str, Any]) -> Kind:

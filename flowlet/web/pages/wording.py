@@ -57,7 +57,7 @@ def type_of(schema: Any) -> tuple[Part, ...]:
     if isinstance(schema, bool):
         return (Part("anything" if schema else "nothing"),)
     if "$ref" in schema:
-        name = str(schema["$ref"]).removeprefix(SCHEMAS)
+        name = str(schema["$ref"]).rpartition("/")[2]
         return (Part(name, name),)
     for key, word in _JOINED.items():
         if key in schema:
