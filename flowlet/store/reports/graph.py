@@ -23,7 +23,7 @@ SAMPLED = 1_000
 """How many instances are in the sample at most."""
 LINES = 5_000
 """How many states those in the sample have entered at most, all together."""
-COUNTED = 50_000
+COUNTED = 20_000
 """Up to how many open instances are counted."""
 
 _SECOND = 1_000_000
@@ -70,7 +70,7 @@ class Graph:
 
     Attributes:
         open: How many that have not ended are in each state.
-        open_is_at_least: Whether there are more than these: beyond 50,000 they are not counted.
+        open_is_at_least: Whether there are more than these: beyond 20,000 they are not counted.
         sampled: How many instances are in the sample.
         since: When the oldest of them was created, in microseconds since 1970 UTC; None where there is none.
         ways: By the states they lead from and to.
