@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -11,10 +12,25 @@ import orjson
 from flowlet.definition import Definition
 from flowlet.store.connection import Connections, Session
 
-__all__ = ["DefinitionStore"]
+__all__ = ["DefinitionStore", "Shape"]
 
 SAVES = 10
 """How often a save loses at most against others, each of which has then saved a definition for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A definition as it was served.
+
+    Attributes:
+        created: When an executor first served it in this shape, in microseconds since 1970 UTC.
+        told: What ``Definition.as_json`` tells.
+    """
+
+    name: str
+    version: int
+    created: int
+    told: dict[str, Any]
 
 
 class DefinitionStore:
@@ -74,3 +90,25 @@ class DefinitionStore:
         for name, version, text in await self._connections.read(lambda session: session.rows(sql)):
             shapes.setdefault((name, version), []).append(orjson.loads(text))
         return shapes
+
+    async def history(self, name: str, *, limit: int) -> list[Shape]:
+        """Return the stored shapes of a definition, the newest first."""
+        sql = (
+            "SELECT name, version, created, definition FROM workflow_definition WHERE name = :name "
+            "ORDER BY created DESC, version DESC LIMIT :limit"
+        )
+        rows = await self._connections.read(lambda session: session.rows(sql, {"name": name, "limit": limit}))
+        return [_shape(row) for row in rows]
+
+    async def newest(self) -> dict[str, Shape]:
+        """Return the newest shape of each definition, by name."""
+        sql = (
+            "SELECT name, version, created, definition FROM workflow_definition one WHERE created = "
+            "(SELECT MAX(created) FROM workflow_definition other WHERE other.name = one.name) ORDER BY name, version"
+        )
+        rows = await self._connections.read(lambda session: session.rows(sql))
+        return {row[0]: _shape(row) for row in rows}
+
+
+def _shape(row: Sequence[Any]) -> Shape:
+    return Shape(row[0], int(row[1]), int(row[2]), orjson.loads(row[3]))

@@ -8,7 +8,20 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import account, docs, errors, failures, frame, inbox, operating, sessions, settings, workflow
+from flowlet.web.pages import (
+    account,
+    docs,
+    errors,
+    failures,
+    frame,
+    inbox,
+    operating,
+    sessions,
+    settings,
+    starting,
+    workflow,
+)
+from flowlet.web.pages import definitions as definition_pages
 from flowlet.web.pages import keys as key_pages
 from flowlet.web.pages import users as user_pages
 from flowlet.web.pages import workflows as workflow_pages
@@ -42,6 +55,8 @@ PAGES: tuple[Blueprint, ...] = (
     settings.blueprint,
     account.blueprint,
     failures.blueprint,
+    definition_pages.blueprint,
+    starting.blueprint,
     docs.blueprint,
 )
 """What people see in a browser."""

@@ -12,7 +12,7 @@ FLOORS: dict[int, str] = {
     0: "errors clock durations resources settings passwords logs texts roles stopping fingerprints",
     1: (
         "states transitions instances context definition retry provided registry modules draft parameters checks "
-        "returns mermaid svg theme layout layers placement routing lettering overlays accounts logins"
+        "recalled returns mermaid svg theme layout layers placement routing lettering overlays accounts logins"
     ),
     2: "store",
     3: "engine operations permitted moves edits doctor users sessions keys",

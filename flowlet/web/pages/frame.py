@@ -56,6 +56,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
     Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
     Entry("/errors", "Errors", "warning", count=_failed),
+    Entry("/definitions", "Definitions", "cube"),
     Entry("/users", "Users", "user", Role.ADMIN),
     Entry("/keys", "API keys", "key"),
     Entry("/settings", "Settings", "gear", Role.ADMIN),

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flowlet.web.forms import Form
-from flowlet.web.pages.wording import notes, shown
+from flowlet.web.pages.wording import notes, shown, type_of, unfolded
 from flowlet.web.parsing import LARGEST, SMALLEST, read_json
 from flowlet.web.problems import ProblemError
 
@@ -217,8 +217,13 @@ def _control(name: str, schema: Any, root: Mapping[str, Any], *, is_required: bo
     elif kind is Kind.TICK and (takes_null or not isinstance(outer.get("default"), bool)):
         # A box that is not ticked would be an answer that nobody has given.
         kind, options = Kind.CHOICE, (("true", "Yes"), ("false", "No"))
-    told = _help(outer, inner, is_required=is_required)
-    return Control(name, str(outer.get("title") or name), kind, told, options, outer.get("default"), takes_null)
+    told = _help(outer, inner, _shape(outer, root) if kind is Kind.JSON else "", is_required=is_required)
+    return Control(name, str(outer.get("title") or _words(name)), kind, told, options, outer.get("default"), takes_null)
+
+
+def _words(name: str) -> str:
+    """Return a name as pydantic would have titled it, which leaves out what refers to another model."""
+    return name.replace("_", " ").title().strip() or name
 
 
 def _kind(schema: Mapping[str, Any]) -> Kind:
@@ -240,12 +245,19 @@ def _kind(schema: Mapping[str, Any]) -> Kind:
     return Kind.JSON
 
 
-def _help(outer: Mapping[str, Any], inner: Mapping[str, Any], *, is_required: bool) -> str:
-    description = outer.get("description") or inner.get("description") or ""
+def _help(outer: Mapping[str, Any], inner: Mapping[str, Any], shape: str, *, is_required: bool) -> str:
+    description = str(outer.get("description") or inner.get("description") or "")
     rules = [note for note in notes({**inner, "format": "", "anyOf": ()}) if note]
     said = ["has to be given"] if is_required else []
+    said += [shape] if shape else []
     said += [_HELP[inner["format"]]] if inner.get("format") in _HELP else []
-    return " ".join(filter(None, (str(description), "; ".join([*said, *rules]))))
+    told = "; ".join([*said, *rules])
+    return f"{description} ({told})" if description and told else description or told
+
+
+def _shape(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    """Return what the JSON of a value looks like, as "JSON: array of object {sku: string}"."""
+    return f"JSON: {''.join(part.text for part in type_of(unfolded(schema, root)))}"
 
 
 def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SCHEMAS", "Part", "notes", "shown", "type_of"]
+__all__ = ["SCHEMAS", "Part", "notes", "shown", "type_of", "unfolded"]
 
 SCHEMAS = "#/components/schemas/"
 """What a reference to a model begins with."""
@@ -57,7 +57,7 @@ def type_of(schema: Any) -> tuple[Part, ...]:
     if isinstance(schema, bool):
         return (Part("anything" if schema else "nothing"),)
     if "$ref" in schema:
-        name = str(schema["$ref"]).removeprefix(SCHEMAS)
+        name = str(schema["$ref"]).rpartition("/")[2]
         return (Part(name, name),)
     for key, word in _JOINED.items():
         if key in schema:
@@ -73,6 +73,24 @@ def type_of(schema: Any) -> tuple[Part, ...]:
 def notes(schema: Any) -> list[str]:
     """Return what else has to hold for a value, as "at most 1000", each said once."""
     return list(dict.fromkeys(_notes(schema)))
+
+
+def unfolded(schema: Any, root: Mapping[str, Any], *, depth: int = 3) -> Any:
+    """Return a schema with what it refers to in the place of the references, down to some models within models.
+
+    Args:
+        schema: A part of ``root``, as pydantic writes it.
+        root: What has the models in ``$defs``.
+        depth: How many references are followed, one within the other; what is deeper keeps its name.
+    """
+    if isinstance(schema, list):
+        return [unfolded(one, root, depth=depth) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if "$ref" in schema and depth:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return unfolded(root.get("$defs", {}).get(name, {}), root, depth=depth - 1)
+    return {key: unfolded(value, root, depth=depth) for key, value in schema.items()}
 
 
 def shown(value: Any) -> str:

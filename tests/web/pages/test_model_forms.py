@@ -80,8 +80,22 @@ def test_each_type_has_its_control() -> None:
 def test_labels_and_help_are_the_models() -> None:
     whole = next(control for control in CONTROLS if control.name == "whole")
 
-    assert (whole.label, whole.help) == ("How many", "Of them. at least 0; at most 9")
+    assert (whole.label, whole.help) == ("How many", "Of them. (at least 0; at most 9)")
     assert next(control for control in CONTROLS if control.name == "text").help == "has to be given"
+    assert next(control for control in CONTROLS if control.name == "colour").label == "Colour"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("item", "JSON: object {sku: string}"),
+        ("items", "JSON: array of object {sku: string}"),
+        ("anything", "JSON: anything"),
+        ("either", "JSON: integer or string"),
+    ],
+)
+def test_what_is_entered_as_json_says_how_it_looks(name: str, told: str) -> None:
+    assert next(control for control in CONTROLS if control.name == name).help == told
 
 
 @pytest.mark.parametrize(
@@ -193,7 +207,10 @@ def test_a_model_without_fields_has_no_control() -> None:
 
 
 def test_a_model_that_refers_to_itself_has_controls() -> None:
-    assert [one.kind for one in controls(Node.model_json_schema())] == [Kind.TEXT, Kind.JSON]
+    name, below = controls(Node.model_json_schema())
+
+    assert (name.kind, below.kind) == (Kind.TEXT, Kind.JSON)
+    assert below.help.startswith("JSON: array of object {name: string, below: array of object {name: string, below: ")
 
 
 def test_faults_are_told_at_the_field_they_are_of() -> None:

@@ -1,0 +1,86 @@
+"""The pages of definitions in a browser: their looks, how they follow what happens, and how one starts a workflow."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.visit import IN_THE_BROWSER, Visitor
+
+pytestmark = IN_THE_BROWSER
+
+PATH = "/definitions/Order%20%3C1%3E"
+WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
+    "visitor", [{"java_script_enabled": True}, {"java_script_enabled": False}], indirect=True, ids=["with", "without"]
+)
+
+
+async def started(visitor: Visitor) -> int:
+    """Return a new workflow that waits for a decision."""
+    vars = {"items": [{"sku": "lamp"}]}
+    return (await visitor.site.app.start_and_wait("Order <1>", states=["decide"], vars=vars, group="default")).id
+
+
+async def test_the_pages_hinder_nobody_and_fit_every_window(visitor: Visitor) -> None:
+    await started(visitor)
+    await visitor.enter("/definitions")
+    await visitor.open(PATH)
+    await expect(visitor.page.locator(".fl-badge").first).to_be_visible()
+    await visitor.look_around()
+
+    await visitor.open("/definitions")
+    await visitor.look_around("#known")
+    await visitor.open(f"{PATH}/start")
+    await visitor.look_around("form.starting")
+
+
+@WITH_AND_WITHOUT_SCRIPTS
+async def test_a_workflow_is_started_by_the_form_once_its_faults_are_mended(visitor: Visitor) -> None:
+    page, key = visitor.page, uuid.uuid4().hex
+    await visitor.enter("/definitions")
+    await page.get_by_role("link", name="New workflow of Order <1>").click()
+    await page.get_by_label("Items").fill('[{"sku": 1}]')
+    await page.get_by_label("Paid").check()
+    await page.get_by_label("Business key").fill(key)
+    await page.get_by_role("button", name="Start").click()
+
+    await expect(page.get_by_label("Items")).to_have_attribute("aria-invalid", "true")
+    await expect(page.get_by_label("Paid")).to_be_checked()
+    await page.get_by_label("Items").fill('[{"sku": "lamp"}]')
+    await page.get_by_label("Not before").fill("2126-01-02T03:04")
+    await page.get_by_role("button", name="Start").dblclick()
+
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(key)
+    await expect(page.get_by_text("Next activation")).to_be_visible()
+    await visitor.open(f"/workflows?q={key}")
+    await expect(page.locator("#found tbody tr")).to_have_count(1)
+    visitor.expect("422")
+
+
+async def test_figures_follow_what_happens(visitor: Visitor) -> None:
+    page, id = visitor.page, await started(visitor)
+    await visitor.enter("/definitions")
+    await visitor.open(PATH)
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    row = page.locator("#states tr").filter(has_text="Wait for somebody to decide.")
+    before = int(await row.locator("td").first.inner_text())
+
+    await visitor.site.app.operations.answer(id, "done", form={"approved": True}, username="ada")
+
+    await expect(row.locator("td").first).to_have_text(str(before - 1))
+    await expect(row).to_contain_text("100 %")
+    await expect(page.locator("#diagram .fl-label").filter(has_text="Approve")).to_contain_text("100 % · ")
+    await expect(page.locator("#counts")).to_contain_text("Finished")
+
+
+async def test_a_state_of_the_diagram_leads_to_its_workflows(visitor: Visitor) -> None:
+    id = await started(visitor)
+    await visitor.enter("/definitions")
+    await visitor.open(PATH)
+
+    await visitor.page.get_by_role("link", name="decide (manual)").click()
+
+    await expect(visitor.page.locator(f"#workflow-{id}")).to_be_visible()
+    await expect(visitor.page.get_by_role("list", name="Filters")).to_contain_text("State: decide")
