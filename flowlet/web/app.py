@@ -8,7 +8,8 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import docs, errors, frame, operating, sessions, workflow
+from flowlet.web.pages import dashboard, docs, errors, frame, operating, sessions, workflow
+from flowlet.web.pages import executors as executor_pages
 from flowlet.web.pages import workflows as workflow_pages
 from flowlet.web.services import EXTENSION, Services
 
@@ -31,6 +32,8 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 PAGES: tuple[Blueprint, ...] = (
     files.blueprint,
     sessions.blueprint,
+    dashboard.blueprint,
+    executor_pages.blueprint,
     workflow_pages.blueprint,
     operating.blueprint,
     workflow.blueprint,

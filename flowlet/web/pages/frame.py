@@ -27,7 +27,7 @@ class Entry:
     """An entry of the navigation.
 
     Attributes:
-        address: Where it leads; it is the current one on every page below too.
+        address: Where it leads; it is the current one on every page below too, but the start on no other.
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
         count: Counts what waits there for somebody; shown beside the label unless it is 0. Asked for on each page.
@@ -41,7 +41,9 @@ class Entry:
 
 
 NAVIGATION: tuple[Entry, ...] = (
+    Entry("/", "Dashboard", "tiles"),
     Entry("/workflows", "Workflows", "flow"),
+    Entry("/executors", "Executors", "server"),
     Entry("/docs", "API", "code"),
 )
 """What the side of every page leads to."""
@@ -96,8 +98,8 @@ class Frame:
         return self.counts.get(entry.address, 0)
 
     def is_current(self, entry: Entry) -> bool:
-        """Return whether the page is an entry's, or below it."""
-        return self.path == entry.address or self.path.startswith(f"{entry.address}/")
+        """Return whether the page is an entry's, or below it; every page is below the start, which does not count."""
+        return self.path == entry.address or (entry.address != "/" and self.path.startswith(f"{entry.address}/"))
 
 
 def install(app: Quart) -> None:
