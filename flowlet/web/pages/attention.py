@@ -18,6 +18,8 @@ LATELY = 3_600_000_000
 """For how long a lost executor that holds nothing any more is told of, in microseconds."""
 SILENCE = 300_000_000
 """How far the last claim of an executor with free slots may be behind its last beat, in microseconds."""
+TYPES_NAMED = 5
+"""How many workflows are named in which people are waited for."""
 QUEUED = (Status.NEW, Status.IN_PROGRESS)
 
 
@@ -55,7 +57,7 @@ def concerns(
     *,
     now: int,
 ) -> list[Concern]:
-    """Return what needs attention: what stands still, then what failed, then what waits for people.
+    """Return what needs attention: what stands still, then what waits for people, then what failed.
 
     Args:
         counts: How many instances of each type have each status.
@@ -65,7 +67,7 @@ def concerns(
         now: In microseconds since 1970 UTC.
     """
     live = [executor for executor in crew if executor.is_live]
-    return [*_unserved(counts, live, queues, now), *_ailing(crew, now), *map(_failed, errors), *_asking(counts)]
+    return [*_unserved(counts, live, queues, now), *_ailing(crew, now), *_asking(counts), *map(_failed, errors)]
 
 
 def _unserved(
@@ -112,12 +114,14 @@ def _failed(group: ErrorGroup) -> Concern:
 
 
 def _asking(counts: Mapping[tuple[str, str], int]) -> Iterator[Concern]:
-    """Yield what waits for people, the most first."""
+    """Yield that people are waited for, and in which workflows the most."""
     waiting = [(count, type) for (type, status), count in counts.items() if status == Status.WAITING]
-    for count, type in sorted(waiting, key=lambda one: (-one[0], one[1])):
-        text = "waits for an answer" if count == 1 else "wait for an answer"
-        title = cleaned(f"{count:,} × {type}")
-        yield Concern("warn", "Waiting", title, _list((Status.WAITING,), type=type), text)
+    if not waiting:
+        return
+    total, first = sum(count for count, _ in waiting), sorted(waiting, key=lambda one: (-one[0], one[1]))
+    title = "1 waits for an answer" if total == 1 else f"{total:,} wait for an answer"
+    text = ", ".join(f"{count:,} {type}" if len(waiting) > 1 else type for count, type in first[:TYPES_NAMED])
+    yield Concern("warn", "Waiting", title, _list((Status.WAITING,)), cleaned(text))
 
 
 def _list(statuses: Sequence[Status], **fields: str) -> str:
