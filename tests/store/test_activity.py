@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ async def hands(database_url: str) -> AsyncIterator[Hands]:
         yield hands
 
 
-async def later(hands: Hands, seconds: int, **values: object) -> int:
+async def later(hands: Hands, seconds: int, **values: Any) -> int:
     """Create an instance that is due so many seconds from now."""
     id = await hands.create(**values)
     at = hands.clock.now() + seconds * SECOND
