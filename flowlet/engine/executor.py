@@ -74,6 +74,7 @@ class Executor:
         self._meter = meter
         self._on_committed = arrivals.committed if arrivals else None
         self._claimed_at: float | None = None
+        self._last_claim: int | None = None
         self._upkeep: Upkeep | None = None
         self.is_ready = asyncio.Event()
         self.committed = 0
@@ -151,6 +152,7 @@ class Executor:
         id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
         types = tuple(self._registry.names)
         await store.read_clock()  # after a suspend of the machine the monotonic clock is behind
+        self._last_claim = None
         await store.executors.register(self._record(id, types))
         activations = Activations(
             self._registry.definition, self._provided, store.clock, self._random, id, threads=min(settings.slots, 128)
@@ -163,7 +165,14 @@ class Executor:
         runner = Runner(store, activations, committer, self._waker, settings, executor_id=id, types=types, meter=meter)
         self._upkeep = Upkeep(store, runner, settings, executor_id=id, random=self._random)
         self._runner = runner
-        heartbeat = Heartbeat(store, id, settings.lease, on_lost=self._give_up, on_silence=self._upkeep.out_of_touch)
+        heartbeat = Heartbeat(
+            store,
+            id,
+            settings.lease,
+            on_lost=self._give_up,
+            on_silence=self._upkeep.out_of_touch,
+            last_claim=lambda: self._last_claim,
+        )
         heartbeat.start()
         upkeep = asyncio.create_task(self._upkeep.run())
         logger.info("executor %s runs %s", id, ", ".join(types))
@@ -185,6 +194,7 @@ class Executor:
             try:
                 claimed = await runner.claim()
                 self._claimed_at = self._store.clock.elapsed()
+                self._last_claim = claimed.now
                 if claimed.may_be_more:
                     await self._interrupted(runner.wait_for_room())
                     continue

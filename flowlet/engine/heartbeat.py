@@ -32,6 +32,8 @@ class Heartbeat:
         lease: Its length.
         on_lost: Called in the executor's loop when the executor has been given up as lost.
         on_silence: Called in the executor's loop when a beat did not get through.
+        last_claim: Tells when the executor last claimed; noted with each beat, so that one can see who beats on, and
+            claims no more. Called in the heartbeat's thread.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Heartbeat:
         *,
         on_lost: Callable[[], None],
         on_silence: Callable[[], None],
+        last_claim: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._store = store
         self._executor_id = executor_id
         self._lease = lease
         self._on_lost = on_lost
         self._on_silence = on_silence
+        self._last_claim = last_claim
         self._loop = asyncio.get_running_loop()
         self._beating: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -106,7 +110,9 @@ class Heartbeat:
     async def _beats_once(self, connections: Connections) -> bool:
         clock = self._store.clock
         began = clock.elapsed()
-        now = await ExecutorStore(connections).beat(self._executor_id, lease_microseconds=microseconds(self._lease))
+        now = await ExecutorStore(connections).beat(
+            self._executor_id, lease_microseconds=microseconds(self._lease), claimed=self._last_claim()
+        )
         if now is None:
             return False
         if clock.elapsed() - began < PROMPT_SECONDS:  # an answer that was long under way tells an old time

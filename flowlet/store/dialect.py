@@ -134,8 +134,11 @@ class Dialect(Protocol):
         """Return the server's time in microseconds since 1970 UTC."""
         ...
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
-        """Prolong a live executor's lease by the server's time and return that; None if it is not live. One commit."""
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+        """Prolong a live executor's lease by the server's time and return that; None if it is not live. One commit.
+
+        When it last claimed is noted with it, unless that is None.
+        """
         ...
 
     async def lock_migrations(self, raw: Any) -> None:

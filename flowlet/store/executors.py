@@ -69,9 +69,17 @@ class ExecutorStore:
         sql = f"INSERT INTO executor ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
         await self._connections.write(lambda session: session.execute(sql, values))
 
-    async def beat(self, id: str, *, lease_microseconds: int) -> int | None:
-        """Prolong the lease and return the store's time; None if the executor has been given up as lost."""
-        return await self._connections.run(lambda session: session.dialect.beat(session.raw, id, lease_microseconds))
+    async def beat(self, id: str, *, lease_microseconds: int, claimed: int | None = None) -> int | None:
+        """Prolong the lease and return the store's time; None if the executor has been given up as lost.
+
+        Args:
+            id: Whose.
+            lease_microseconds: Its length.
+            claimed: When it last asked for due instances, which is noted by the way; None leaves what is noted.
+        """
+        return await self._connections.run(
+            lambda session: session.dialect.beat(session.raw, id, lease_microseconds, claimed)
+        )
 
     async def drain(self, id: str) -> None:
         """Mark an executor as one that claims no more."""

@@ -127,14 +127,14 @@ class MySQL:
         rows = await _rows(raw, f"SELECT {_NOW}")
         return int(rows[0][0])
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
         """Prolong the lease; the rows that the condition found are counted, not those that it changed."""
         # The time is read when the row's lock is held; from left to right, the lease counts from the new beat.
         sql = (
-            f"UPDATE executor SET beat = {_NOW}, lease_until = beat + %s "
+            f"UPDATE executor SET beat = {_NOW}, lease_until = beat + %s, claimed = COALESCE(%s, claimed) "
             "WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
         )
-        return await self.now(raw) if await _count(raw, sql, (lease_microseconds, executor_id)) else None
+        return await self.now(raw) if await _count(raw, sql, (lease_microseconds, claimed, executor_id)) else None
 
     async def lock_migrations(self, raw: Any) -> None:
         """Wait until no other process migrates this database; its notes about what exists are not worth a warning."""

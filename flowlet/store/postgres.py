@@ -129,7 +129,8 @@ _BEAT = f"""
 WITH live AS MATERIALIZED (
     SELECT id FROM executor WHERE id = $1 AND status IN ('RUNNING', 'DRAINING') FOR UPDATE
 )
-UPDATE executor e SET beat = {_NOW}, lease_until = {_NOW} + $2 FROM live WHERE e.id = live.id RETURNING e.beat
+UPDATE executor e SET beat = {_NOW}, lease_until = {_NOW} + $2, claimed = COALESCE($3::bigint, e.claimed)
+FROM live WHERE e.id = live.id RETURNING e.beat
 """
 _COUNT = f"""
 {_INSERT_TALLY} VALUES ({", ".join(f"${place}" for place in range(1, 1 + len(TALLY_KEY) + len(COUNTED)))})
@@ -190,9 +191,9 @@ class Postgres:
         value: int = await raw.fetchval(f"SELECT {_NOW}")
         return value
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
         """Prolong the lease, in one statement."""
-        value: int | None = await raw.fetchval(_BEAT, executor_id, lease_microseconds)
+        value: int | None = await raw.fetchval(_BEAT, executor_id, lease_microseconds, claimed)
         return value
 
     async def lock_migrations(self, raw: Any) -> None:

@@ -94,7 +94,8 @@ CREATE TABLE IF NOT EXISTS executor (
     status {word} NOT NULL,
     started bigint NOT NULL,
     beat bigint NOT NULL,
-    lease_until bigint NOT NULL
+    lease_until bigint NOT NULL,
+    claimed bigint
 ){options}
 """,
     # Each connection counts in rows of its own, so that none waits for another's; readers add them up. Time is first in

@@ -119,9 +119,9 @@ class SQLite:
         """Return this machine's time: all processes of a SQLite database run on it."""
         return time.time_ns() // 1000  # noqa: TID251 - this is the store's clock
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int) -> int | None:
+    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
         """Prolong the lease by this machine's time."""
-        beat: int | None = await raw._execute(_beat, raw._conn, executor_id, lease_microseconds)
+        beat: int | None = await raw._execute(_beat, raw._conn, executor_id, lease_microseconds, claimed)
         return beat
 
     async def lock_migrations(self, raw: Any) -> None:
@@ -260,12 +260,15 @@ async def _poll_version(connection: sqlite3.Connection, wake: Callable[[], None]
             wake()
 
 
-def _beat(connection: sqlite3.Connection, executor_id: str, lease_microseconds: int) -> int | None:
-    sql = "UPDATE executor SET beat = ?, lease_until = ? WHERE id = ? AND status IN ('RUNNING', 'DRAINING')"
+def _beat(connection: sqlite3.Connection, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+    sql = (
+        "UPDATE executor SET beat = ?, lease_until = ?, claimed = COALESCE(?, claimed) "
+        "WHERE id = ? AND status IN ('RUNNING', 'DRAINING')"
+    )
 
     def beat() -> int | None:
         now = time.time_ns() // 1000  # noqa: TID251 - read once the write lock is held
-        return now if connection.execute(sql, (now, now + lease_microseconds, executor_id)).rowcount else None
+        return now if connection.execute(sql, (now, now + lease_microseconds, claimed, executor_id)).rowcount else None
 
     taken: int | None = _transaction(connection, beat)
     return taken

@@ -10,6 +10,7 @@ from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
 from flowlet.web.pages import (
     account,
+    dashboard,
     docs,
     errors,
     failures,
@@ -22,6 +23,7 @@ from flowlet.web.pages import (
     workflow,
 )
 from flowlet.web.pages import definitions as definition_pages
+from flowlet.web.pages import executors as executor_pages
 from flowlet.web.pages import keys as key_pages
 from flowlet.web.pages import users as user_pages
 from flowlet.web.pages import workflows as workflow_pages
@@ -46,6 +48,8 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 PAGES: tuple[Blueprint, ...] = (
     files.blueprint,
     sessions.blueprint,
+    dashboard.blueprint,
+    executor_pages.blueprint,
     workflow_pages.blueprint,
     operating.blueprint,
     inbox.blueprint,

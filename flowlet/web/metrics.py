@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from flowlet.clock import SECOND
 from flowlet.instances import ActionKind, Status
+from flowlet.store.reports.activity import lag, queues
 from flowlet.transitions import Transition
 
 if TYPE_CHECKING:
@@ -112,8 +112,6 @@ async def _standing(services: Services) -> tuple[Metric, ...]:
     )
     for (workflow, status), count in sorted((await store.reads.counts()).items()):
         instances.add_metric((workflow, status), count)
-    now = store.clock.now()
-    oldest = await store.instances.earliest(services.settings.groups, now=0)
-    lag = 0.0 if oldest is None else max(0.0, (now - oldest) / SECOND)
+    late = lag(await queues(store.connections, services.settings.groups), now=store.clock.now())
     text = "For how long the oldest due instance of this process's groups has been due."
-    return instances, GaugeMetricFamily("flowlet_lag_seconds", text, lag)
+    return instances, GaugeMetricFamily("flowlet_lag_seconds", text, late)

@@ -6,8 +6,7 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from quart import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as Redirection
+from quart import Blueprint, Response, request
 
 from flowlet.roles import Role
 from flowlet.web.files import Files
@@ -24,13 +23,6 @@ _MISSING = (
     "pip install 'flowlet-workflows[docs]', and start the server again. The reference at /docs needs none."
 )
 blueprint = Blueprint("docs", __name__)
-
-
-@blueprint.get("/")
-@needs(Role.VIEWER)
-async def home() -> Redirection:
-    """Lead to what there is to see."""
-    return redirect("/workflows", 303)
 
 
 @blueprint.get("/docs")

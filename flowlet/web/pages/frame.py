@@ -30,7 +30,7 @@ class Entry:
     """An entry of the navigation.
 
     Attributes:
-        address: Where it leads; it is the current one on every page below too.
+        address: Where it leads; it is the current one on every page below too, but the start on no other.
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
         count: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
@@ -53,10 +53,12 @@ async def _failed() -> int:
 
 
 NAVIGATION: tuple[Entry, ...] = (
+    Entry("/", "Dashboard", "tiles"),
     Entry("/workflows", "Workflows", "flow"),
     Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
     Entry("/errors", "Errors", "warning", count=_failed),
     Entry("/definitions", "Definitions", "cube"),
+    Entry("/executors", "Executors", "server"),
     Entry("/users", "Users", "user", Role.ADMIN),
     Entry("/keys", "API keys", "key"),
     Entry("/settings", "Settings", "gear", Role.ADMIN),
@@ -118,8 +120,8 @@ class Frame:
         return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
 
     def is_current(self, entry: Entry) -> bool:
-        """Return whether the page is an entry's, or below it."""
-        return self.path == entry.address or self.path.startswith(f"{entry.address}/")
+        """Return whether the page is an entry's, or below it; every page is below the start, which does not count."""
+        return self.path == entry.address or (entry.address != "/" and self.path.startswith(f"{entry.address}/"))
 
 
 def install(app: Quart) -> None:

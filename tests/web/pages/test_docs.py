@@ -35,12 +35,6 @@ async def test_a_viewer_sees_every_page_that_is_for_viewers(door: Door) -> None:
             assert (await asked(door.probe, page, "viewer")).status_code not in (401, 403), page
 
 
-async def test_the_start_leads_to_the_workflows(door: Door) -> None:
-    answer = await (await door.logged_in()).get("/")
-
-    assert (answer.status_code, answer.headers["location"]) == (303, "/workflows")
-
-
 async def test_the_reference_has_every_operation_and_every_component(door: Door) -> None:
     door.probe.services.registry.add(shop())
     browser = await door.logged_in()

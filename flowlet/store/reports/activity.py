@@ -1,0 +1,228 @@
+"""What goes on: what runs now, what comes next, how late the oldest due instance is, and what happened last.
+
+Every statement begins at an index and is bounded: it costs the same however many instances have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowlet.clock import SECOND
+from flowlet.instances import Action, ActionKind, Status
+from flowlet.store.connection import Connections, Session
+from flowlet.store.dialect import LEGS, Dialect
+
+__all__ = [
+    "GROUPS",
+    "Happening",
+    "Queue",
+    "Running",
+    "Upcoming",
+    "groups",
+    "lag",
+    "overdue",
+    "queues",
+    "recent",
+    "running",
+    "upcoming",
+]
+
+GROUPS = 16
+"""How many executor groups are looked at, in the order of their names."""
+TEXT_LENGTH = 300
+"""How much of a line of history is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An instance that an executor holds.
+
+    Attributes:
+        executor_id: Whose it is.
+        since: When it became due, or made its last transition in the same lease, whichever was later; in microseconds
+            since 1970 UTC. A claim writes no time of its own.
+    """
+
+    id: int
+    type: str
+    business_key: str
+    state: str
+    attempt: int
+    executor_id: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The instances of a group and a priority that have a next activation: at least one.
+
+    Attributes:
+        earliest: When the first of them runs again, in microseconds since 1970 UTC.
+    """
+
+    group: str
+    priority: int
+    earliest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """An instance that runs at a time to come.
+
+    Attributes:
+        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
+        attempt: How many attempts have failed; above 0 it is a retry.
+    """
+
+    id: int
+    type: str
+    business_key: str
+    state: str
+    status: Status
+    attempt: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A line of some instance's history.
+
+    Attributes:
+        action: The line, with the first 300 characters of its text, without traceback and variables.
+    """
+
+    type: str
+    business_key: str
+    action: Action
+
+
+async def running(connections: Connections, *, limit: int) -> list[Running]:
+    """Return what runs, the longest first: what hangs is seen, and the list does not turn over with every instance."""
+    # As many as there are slots, by the index of what has not ended; sorting them costs nothing.
+    since = "CASE WHEN next_activation > modified THEN next_activation ELSE modified END"
+    sql = (
+        f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM workflow "
+        "WHERE status = 'EXECUTING' AND executor_id IS NOT NULL ORDER BY since, id LIMIT :limit"
+    )
+    rows = await connections.read(lambda session: session.rows(sql, {"limit": limit}))
+    return [Running(*row) for row in rows]
+
+
+async def groups(connections: Connections) -> list[str]:
+    """Return the executor groups that have instances with a next activation, the first 16 by name.
+
+    On MySQL and MariaDB also those whose instances have all ended.
+    """
+    _, is_open = _due(connections.dialect)
+    condition = "" if connections.dialect.name == "mysql" else f"{is_open} AND "
+    # One probe of the due index for each: SELECT DISTINCT would walk the whole of it.
+    sql = f"SELECT MIN(executor_group) FROM workflow WHERE {condition}executor_group > :last"
+
+    async def work(session: Session) -> list[str]:
+        found: list[str] = []
+        while len(found) < GROUPS:
+            ((name,),) = await session.rows(sql, {"last": found[-1] if found else ""})
+            if name is None:
+                break
+            found.append(name)
+        return found
+
+    return await connections.read(work)
+
+
+async def queues(connections: Connections, groups: Sequence[str]) -> list[Queue]:
+    """Return the queues of these groups that are not empty: what is due, and what has a time to come."""
+    if not groups:
+        return []
+    column, is_open = _due(connections.dialect)
+    # One probe of the due index for each priority and group, its first entry.
+    sql = " UNION ALL ".join(
+        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
+        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
+        for place in range(len(groups))
+        for level in LEGS
+    )
+    values = {f"group_{place}": group for place, group in enumerate(groups)}
+    rows = await connections.read(lambda session: session.rows(sql, values))
+    return [Queue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+
+
+def lag(queues: Sequence[Queue], *, now: int) -> float:
+    """Return how late the oldest due instance of these queues is, in seconds; 0 if none is due."""
+    return max(0.0, (now - min((queue.earliest for queue in queues), default=now)) / SECOND)
+
+
+async def upcoming(connections: Connections, queues: Sequence[Queue], *, now: int, limit: int) -> list[Upcoming]:
+    """Return what runs next after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
+    return await _nearest(connections, queues, ">", {"now": now, "limit": limit})
+
+
+async def overdue(connections: Connections, queues: Sequence[Queue], *, now: int, limit: int) -> list[Upcoming]:
+    """Return what is due in these queues at ``now`` and runs not yet, the longest due first."""
+    late = [queue for queue in queues if queue.earliest <= now]
+    return await _nearest(connections, late, "<=", {"now": now, "limit": limit})
+
+
+async def recent(connections: Connections, *, limit: int) -> list[Happening]:
+    """Return the last lines of all histories, the newest first."""
+    # The newest ids are the end of the primary key; each line's instance is found by its own.
+    sql = (
+        "SELECT w.workflow_type, w.business_key, a.id, a.workflow_id, a.kind, a.at, a.from_state, a.to_state, "
+        f"SUBSTR(a.text, 1, {TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
+        "FROM (SELECT id FROM workflow_action ORDER BY id DESC LIMIT :limit) newest "
+        "JOIN workflow_action a ON a.id = newest.id JOIN workflow w ON w.id = a.workflow_id ORDER BY a.id DESC"
+    )
+    rows = await connections.read(lambda session: session.rows(sql, {"limit": limit}))
+    return [Happening(row[0], row[1], _line(row)) for row in rows]
+
+
+def _line(row: Sequence[Any]) -> Action:
+    _, _, id, workflow_id, kind, at, source, target, text, attempt, took, executor_id, username = row
+    return Action(
+        ActionKind(kind),
+        at,
+        from_state=source,
+        to_state=target,
+        text=text,
+        attempt=attempt,
+        duration_ms=took,
+        executor_id=executor_id,
+        username=username,
+        id=id,
+        workflow_id=workflow_id,
+    )
+
+
+async def _nearest(
+    connections: Connections, queues: Sequence[Queue], sign: str, values: dict[str, Any]
+) -> list[Upcoming]:
+    if not queues:
+        return []
+    column, is_open = _due(connections.dialect)
+    # A leg for each queue walks the due index from its nearest entry and stops at the limit.
+    legs = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM workflow WHERE executor_group = :group_{place} "
+        f"AND priority = {queue.priority} AND {is_open} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "
+        f"leg_{place}"
+        for place, queue in enumerate(queues)
+    )
+    sql = (
+        "SELECT id, workflow_type, business_key, state, status, attempt, moment FROM workflow "
+        f"JOIN (SELECT found, moment FROM ({legs}) legs ORDER BY moment, found LIMIT :limit) nearest ON id = found "
+        "ORDER BY moment, id"
+    )
+    values |= {f"group_{place}": queue.group for place, queue in enumerate(queues)}
+    rows = await connections.read(lambda session: session.rows(sql, values))
+    return [
+        Upcoming(id, type, key, state, Status(status), attempt, at)
+        for id, type, key, state, status, attempt, at in rows
+    ]
+
+
+def _due(dialect: Dialect) -> tuple[str, str]:
+    """Return the column of the due index that has the time, and what says that an instance is in it."""
+    if dialect.name == "mysql":
+        return "due", "due > 0"
+    return "next_activation", "status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND next_activation > 0"

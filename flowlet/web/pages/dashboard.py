@@ -1,0 +1,170 @@
+"""The dashboard: how everything stands, what needs somebody, and what goes on, on one page that follows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quart import Blueprint, Response, request
+
+from flowlet.instances import Status
+from flowlet.registry import Registry
+from flowlet.roles import Role
+from flowlet.store.opening import Store
+from flowlet.store.reports.activity import (
+    Queue,
+    Upcoming,
+    groups,
+    lag,
+    overdue,
+    queues,
+    recent,
+    running,
+    upcoming,
+)
+from flowlet.store.reports.errors import error_groups
+from flowlet.store.reports.executors import executors
+from flowlet.store.reports.throughput import throughput
+from flowlet.web.guards import needs, principal
+from flowlet.web.pages.attention import concerns
+from flowlet.web.pages.charts import Part
+from flowlet.web.pages.executors import occupied
+from flowlet.web.pages.frame import page
+from flowlet.web.pages.lines import lines
+from flowlet.web.pages.pace import HOUR, MINUTE, Pace, beginning
+from flowlet.web.services import services
+
+__all__ = ["blueprint"]
+
+RUNNING_SHOWN, NEXT_SHOWN, LINES_SHOWN, ERRORS_SHOWN = 4, 4, 9, 4
+CONCERNS_SHOWN, DEFINITIONS_SHOWN, EXECUTORS_SHOWN = 6, 12, 6
+ACTIVE = (Status.NEW, Status.EXECUTING, Status.IN_PROGRESS)
+OPEN = (
+    ("queued", "accent", (Status.NEW, Status.IN_PROGRESS)),
+    ("running", "info", (Status.EXECUTING,)),
+    ("waiting", "warn", (Status.WAITING,)),
+    ("paused", "idle", (Status.PAUSED,)),
+)
+"""The open work of a definition: what its parts are called, their colours, and the statuses each one counts."""
+
+Counts = Mapping[tuple[str, str], int]
+"""How many instances of each type have each status."""
+
+blueprint = Blueprint("dashboard", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A definition, and how many of its instances have each status.
+
+    Attributes:
+        group: Which executors run it; None where this process has not loaded it.
+        counts: By status.
+        open: The parts of its open work.
+    """
+
+    name: str
+    group: str | None
+    counts: Mapping[str, int]
+    open: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is due and what comes next.
+
+    Attributes:
+        queues: What has a next activation.
+        late: How late the oldest due instance is, in milliseconds.
+        oldest: That one; None if none is due, or it has been claimed meanwhile.
+        next: What comes after now.
+    """
+
+    queues: list[Queue]
+    late: float
+    oldest: Upcoming | None
+    next: list[Upcoming]
+
+
+@blueprint.get("/")
+@needs(Role.VIEWER)
+async def show() -> Response:
+    """Show how everything stands; with ``span=day`` the throughput of the last day."""
+    here, is_day = services(), request.args.get("span") == "day"
+    store, now = here.store, here.store.clock.now()
+    # Side by side: six statements and three in a row, of which none takes long.
+    (counts, ahead, pace), (runs, happened, crew, errors) = await asyncio.gather(
+        asyncio.gather(store.reads.counts(), _ahead(store, now), _pace(store, now, is_day=is_day)),
+        asyncio.gather(
+            running(store.connections, limit=RUNNING_SHOWN),
+            recent(store.connections, limit=LINES_SHOWN),
+            executors(store.connections, now=now),
+            error_groups(store.connections, limit=ERRORS_SHOWN),
+        ),
+    )
+    live = [executor for executor in crew if executor.is_live]
+    totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
+    found = concerns(counts, crew, ahead.queues, errors, now=now)
+    standings = _standings(here.registry, counts)
+    return await page(
+        "dashboard/dashboard.html",
+        is_new=not counts,
+        may_start=principal().role.allows(Role.OPERATOR),
+        url=request.host_url.rstrip("/"),
+        example=next(iter(here.registry.names), "MyWorkflow"),
+        totals=totals,
+        active=sum(totals[status] for status in ACTIVE),
+        active_parts=_parts(totals),
+        ahead=ahead,
+        pace=pace[0],
+        shown_pace=pace[1],
+        runs=runs,
+        happened=list(zip(happened, lines([one.action for one in happened]), strict=True)),
+        crew=[*live, *(one for one in crew if one.status == "LOST")][:EXECUTORS_SHOWN],
+        live_count=len(live),
+        busy=sum(one.busy for one in live),
+        slots=sum(one.slots for one in live),
+        occupied=occupied,
+        concerns=found[:CONCERNS_SHOWN],
+        concern_count=len(found),
+        standings=standings[:DEFINITIONS_SHOWN],
+        standing_count=len(standings),
+        open_parts=[Part(label, tone) for label, tone, _ in OPEN],
+    )
+
+
+async def _ahead(store: Store, now: int) -> Ahead:
+    connections = store.connections
+    found = await queues(connections, await groups(connections))
+    oldest = await overdue(connections, found, now=now, limit=1)
+    late = 1000 * lag(found, now=now) if oldest else 0.0
+    return Ahead(found, late, next(iter(oldest), None), await upcoming(connections, found, now=now, limit=NEXT_SHOWN))
+
+
+async def _pace(store: Store, now: int, *, is_day: bool) -> tuple[Pace, Pace]:
+    """Return the pace of the last hour, and the one that the chart shows."""
+    hour = await _pace_by(store, now, MINUTE)
+    return hour, await _pace_by(store, now, HOUR) if is_day else hour
+
+
+async def _pace_by(store: Store, now: int, step: int) -> Pace:
+    since, until = beginning(now, step)
+    return Pace(step, await throughput(store.connections, since=since, until=until, step=step))
+
+
+def _parts(counts: Mapping[Any, int]) -> tuple[Part, ...]:
+    return tuple(Part(label, tone, sum(counts.get(one, 0) for one in statuses)) for label, tone, statuses in OPEN)
+
+
+def _standings(registry: Registry, counts: Counts) -> list[Standing]:
+    """Return the definitions by name; where there are too many, those with the most open work first."""
+    known = {definition.name: definition.group for definition in registry.definitions}
+    found = []
+    for name in sorted({*known, *(type for type, _ in counts)}):
+        own = {status: count for (type, status), count in counts.items() if type == name}
+        found.append(Standing(name, known.get(name), own, _parts(own)))
+    if len(found) > DEFINITIONS_SHOWN:
+        found.sort(key=lambda one: -sum(part.count for part in one.open))
+    return found

@@ -1,0 +1,115 @@
+"""What the dashboard says needs attention, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowlet.store.reports.activity import Queue
+from flowlet.store.reports.errors import ErrorGroup
+from flowlet.store.reports.executors import ExecutorReport
+from flowlet.web.pages.attention import concerns
+
+NOW, MINUTE = 1_800_000_000_000_000, 60_000_000
+ALIVE = ExecutorReport(
+    id="worker-1f",
+    name="worker",
+    host="here",
+    pid=7,
+    groups=("default",),
+    types=("Orders",),
+    slots=4,
+    status="RUNNING",
+    started=NOW - 600 * MINUTE,
+    beat=NOW - MINUTE // 10,
+    lease_until=NOW + MINUTE,
+    claimed=NOW - MINUTE // 5,
+    busy=1,
+)
+LOST = replace(ALIVE, id="gone-2e", name="gone", status="LOST", beat=NOW - 5 * MINUTE, busy=0)
+GROUP = ErrorGroup("a1 b", "Orders", "pay", "Declined: no\ncover", 3, 2, NOW - 9 * MINUTE, NOW - MINUTE, 41)
+
+
+def told(*crew: ExecutorReport, **found: object) -> list[tuple[str, str, str]]:
+    """Return the badge, the title and the address of each concern."""
+    counts, queues, errors = (
+        found.get(name, default) for name, default in (("counts", {}), ("queues", ()), ("errors", ()))
+    )
+    asked = concerns(counts, crew, queues, errors, now=NOW)  # type: ignore[arg-type]  # given by name above
+    return [(one.label, one.title, one.address) for one in asked]
+
+
+def test_where_all_is_well_nothing_needs_attention() -> None:
+    well = {("Orders", "NEW"): 2, ("Orders", "EXECUTING"): 1, ("Orders", "FINISHED"): 9}
+
+    assert told(ALIVE, counts=well, queues=[Queue("default", 0, NOW - MINUTE)]) == []
+    assert told() == []
+
+
+def test_what_is_queued_where_nobody_runs_anything_comes_once() -> None:
+    counts = {("Orders", "NEW"): 2, ("Other", "IN_PROGRESS"): 3, ("Orders", "FINISHED"): 9}
+
+    assert told(counts=counts) == [("Stopped", "No executor runs", "/executors")]
+    assert told(LOST, counts=counts)[0] == ("Stopped", "No executor runs", "/executors")
+    assert told(counts={("Orders", "FINISHED"): 9}) == []
+
+
+def test_a_workflow_that_nobody_has_loaded_is_unserved() -> None:
+    counts = {("A&B", "NEW"): 2, ("A&B", "IN_PROGRESS"): 3, ("Orders", "NEW"): 1, ("Old", "FINISHED"): 1}
+
+    assert told(ALIVE, counts=counts) == [
+        ("Unserved", "A&B", "/workflows?type=A%26B&status=NEW&status=IN_PROGRESS"),
+    ]
+
+
+def test_a_group_that_nobody_runs_is_unserved_once_something_is_due() -> None:
+    queues = [Queue("night", 0, NOW - MINUTE), Queue("night", 9, NOW + MINUTE), Queue("later", 0, NOW + MINUTE)]
+
+    assert told(ALIVE, queues=queues) == [
+        ("Unserved", "Group night", "/workflows?group=night&status=NEW&status=IN_PROGRESS"),
+    ]
+
+
+def test_a_lost_executor_is_told_of_for_an_hour_or_as_long_as_it_holds_something() -> None:
+    assert told(ALIVE, LOST) == [("Lost", "gone", "/executors#gone-2e")]
+    assert told(ALIVE, replace(LOST, beat=NOW - 61 * MINUTE)) == []
+    assert told(ALIVE, replace(LOST, beat=NOW - 61 * MINUTE, busy=2)) == [("Lost", "gone", "/executors#gone-2e")]
+    assert told(ALIVE, replace(LOST, status="STOPPED")) == []
+
+
+def test_one_that_beats_and_has_room_but_claims_nothing_is_blocked() -> None:
+    blocked = replace(ALIVE, claimed=ALIVE.beat - 6 * MINUTE)
+
+    assert told(blocked) == [("Blocked", "worker", "/executors#worker-1f")]
+    assert told(replace(blocked, busy=4)) == []
+    assert told(replace(blocked, status="DRAINING")) == []
+    assert told(replace(blocked, claimed=None)) == []
+
+
+def test_errors_lead_to_the_workflows_that_have_them() -> None:
+    again = replace(GROUP, fingerprint="c3", failed=0, count=1)
+
+    (failed, retrying) = concerns({}, [ALIVE], [], [GROUP, again], now=NOW)
+
+    assert (failed.label, failed.title, failed.address) == ("Failed", "2 × Orders", "/workflows?error=a1+b")
+    assert (failed.text, failed.at) == ("pay: Declined: no cover", GROUP.last)
+    assert (retrying.label, retrying.title) == ("Retrying", "#41 Orders")
+
+
+def test_people_are_waited_for_in_one_line() -> None:
+    (two,) = concerns({("Orders", "WAITING"): 2, ("Loans", "WAITING"): 5}, [ALIVE], [], [], now=NOW)
+    (one,) = concerns({("Orders", "WAITING"): 1}, [ALIVE], [], [], now=NOW)
+
+    assert (two.title, two.text, two.address) == (
+        "7 wait for an answer",
+        "5 Loans, 2 Orders",
+        "/workflows?status=WAITING",
+    )
+    assert (one.title, one.text) == ("1 waits for an answer", "Orders")
+
+
+def test_what_stands_still_comes_before_what_waits_and_what_failed() -> None:
+    counts = {("Orders", "WAITING"): 2, ("Other", "NEW"): 1}
+
+    found = told(ALIVE, LOST, counts=counts, errors=[GROUP])
+
+    assert [label for label, _, _ in found] == ["Unserved", "Lost", "Waiting", "Failed"]

@@ -1,0 +1,170 @@
+"""The dashboard: its figures lead to what is behind them, and nothing in a workflow or an address breaks it."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from flowlet.store.executors import ExecutorRecord
+from tests.web.pages.door import Door, log_in
+from tests.web.pages.hall import Hall
+
+MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
+MINUTE = 60_000_000
+
+
+def section(page: httpx.Response, title: str) -> str:
+    """Return the words of the card with a title, and of what stands below its number."""
+    card = next(each for each in page.text.split("<section ")[1:] if f">{title}<" in each)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", f"<section {card.partition('</section>')[0]}")).split())
+
+
+def number(page: httpx.Response, status: str) -> str:
+    """Return how many workflows have a status, by the row of all of them."""
+    found = re.search(
+        rf'<a href="/workflows\?status={status}"><span[^>]*>[^<]*</span><b[^>]*>([^<]*)</b></a>', page.text
+    )
+    assert found, page.text
+    return found[1]
+
+
+async def employ(hall: Hall, name: str = "worker", **values: object) -> ExecutorRecord:
+    """Register an executor that runs Orders."""
+    now = hall.door.probe.services.store.clock.now()
+    record = ExecutorRecord(
+        **{
+            "id": f"{name}-1",
+            "name": name,
+            "host": "here",
+            "pid": 7,
+            "groups": ("default",),
+            "types": ("Orders",),
+            "slots": 4,
+            "status": "RUNNING",
+            "started": now,
+            "beat": now,
+            "lease_until": now + 60 * MINUTE,
+            **values,
+        }  # type: ignore[arg-type]  # by name
+    )
+    await hall.door.probe.services.store.executors.register(record)
+    return record
+
+
+async def test_the_start_shows_how_everything_stands(hall: Hall) -> None:
+    one, two, three = await hall.create(key="A-1"), await hall.create(), await hall.create()
+    await employ(hall)
+    await hall.fail(two, "no cover")
+    await hall.door.probe.services.operations.pause(three, username="ada")
+
+    page = await hall.viewer.get("/")
+
+    assert page.status_code == 200
+    assert [number(page, status) for status in ("NEW", "FAILED", "PAUSED", "FINISHED")] == ["1", "1", "1", "0"]
+    assert "0 running, 1 queued" in section(page, "Active")
+    assert "0 of 4 slots busy worker default · here:7" in section(page, "Executors")
+    assert "unpaid: no cover" in section(page, "Needs attention")
+    assert f"#{three} Paused" in section(page, "Recent activity")
+    assert f"#{two} Moved by force: check → unpaid by ada no cover Orders" in section(page, "Recent activity")
+    assert f'<a href="/workflows/{one}">#{one}</a>' in page.text
+    orders = section(page, "Definitions")
+    assert "Orders default 1 0 0 0 1 0" in orders
+    assert "Families default 0 0 0 0 0 0 none open" in orders
+
+
+async def test_every_number_leads_to_the_list_behind_it(sqlite_hall: Hall) -> None:
+    await sqlite_hall.create()
+    await sqlite_hall.fail(await sqlite_hall.create(), "no cover")
+
+    page = await sqlite_hall.viewer.get("/")
+
+    links = {unescape(link) for link in re.findall(r'href="(/workflows[^"]*)"', page.text) if "error=" not in link}
+    assert {"/workflows?status=FAILED", "/workflows?type=Orders&status=NEW", "/workflows?status=EXECUTING"} <= links
+    for link in links:
+        assert (await sqlite_hall.viewer.get(link)).status_code == 200, link
+
+
+async def test_a_fresh_install_is_told_what_to_do(sqlite_hall: Hall) -> None:
+    for browser, may_start in ((sqlite_hall.viewer, False), (sqlite_hall.operator, True)):
+        page = await browser.get("/")
+
+        assert "Nothing has been started yet" in page.text
+        assert "flowlet start Families -m" in page.text or "flowlet start Orders -m" in page.text
+        assert 'href="/definitions"' in page.text
+        assert "No executor runs, and nothing would run yet" in page.text
+        assert ("New workflow" in page.text) is may_start
+
+
+async def test_without_an_executor_it_says_that_nothing_goes_on(sqlite_hall: Hall) -> None:
+    await sqlite_hall.create()
+
+    page = await sqlite_hall.viewer.get("/")
+
+    assert "Stopped No executor runs 1 queued: start flowlet serve" in section(page, "Needs attention")
+    assert "No executor runs Start one: flowlet serve" in section(page, "Executors")
+
+
+async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_hall: Hall) -> None:
+    id = await sqlite_hall.create()
+    connections, now = (
+        sqlite_hall.door.probe.services.store.connections,
+        sqlite_hall.door.probe.services.store.clock.now(),
+    )
+    late = {"at": now - 125 * 1_000_000}
+    before = await sqlite_hall.viewer.get("/")
+    await connections.write(lambda session: session.execute("UPDATE workflow SET next_activation = :at", late))
+
+    page = await sqlite_hall.viewer.get("/")
+
+    assert "On time" in section(before, "Longest overdue")
+    assert f"2 min 5 s #{id} Orders is due and not run" in section(page, "Longest overdue")
+    assert f'<h2><a href="/workflows/{id}">Longest overdue</a></h2>' in page.text
+
+
+@pytest.mark.parametrize("asked", ["?span=day", "?span=week", "?span=", "?span=day&span=hour", "?other=1"])
+async def test_any_span_is_answered(sqlite_hall: Hall, asked: str) -> None:
+    await sqlite_hall.create()
+
+    page = await sqlite_hall.viewer.get(f"/{asked}")
+
+    assert page.status_code == 200
+    assert ("-24 h" in page.text) is asked.startswith("?span=day")
+    assert ("-60 min" in page.text) is not asked.startswith("?span=day")
+
+
+async def test_what_is_stored_is_only_shown(sqlite_hall: Hall) -> None:
+    id = await sqlite_hall.create(key=MARKUP, group=MARKUP)
+    await employ(sqlite_hall, name=MARKUP, groups=(MARKUP,), types=(MARKUP,), host=MARKUP)
+    await sqlite_hall.fail(id, MARKUP)
+    await sqlite_hall.create(key=MARKUP)
+
+    for path in ("/", "/executors"):
+        page = await sqlite_hall.viewer.get(path)
+
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+        assert "&lt;script&gt;alert" in page.text
+        assert "{{7*7}}" in unescape(page.text)
+
+
+async def test_a_login_leads_to_the_dashboard_and_nobody_else_sees_it(door: Door) -> None:
+    browser = door.browser()
+
+    asked, home = await browser.get("/"), await log_in(browser)
+
+    assert (asked.status_code, asked.headers["location"]) == (303, "/login?next=%2F")
+    assert (home.status_code, home.headers["location"]) == (303, "/")
+    assert "<h1>Dashboard</h1>" in (await browser.get("/")).text
+
+
+async def test_the_start_is_the_current_page_on_no_other(door: Door) -> None:
+    browser = await door.logged_in()
+
+    for path, label in (("/", "Dashboard"), ("/executors", "Executors"), ("/workflows", "Workflows")):
+        text = (await browser.get(path)).text
+        current = re.findall(r'<a href="([^"]*)" aria-current="page">', text)
+
+        assert current == [path], label
