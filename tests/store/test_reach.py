@@ -20,12 +20,7 @@ async def shelf(database_url: str) -> AsyncIterator[Shelf]:
         shelf = Shelf(store)
         for place in range(20):
             state = "pack" if place % 5 == 0 else "check"
-            later = {
-                "created": NOW + place,
-                "modified": NOW - place,
-                "status": Status.FINISHED,
-                "next_activation": None,
-            }
+            later: dict[str, Any] = {"created": NOW + place, "modified": NOW - place, "next_activation": None}
             await shelf.put(
                 external_id=f"order-{place}", type="Rare" if place in (2, 5, 7) else "Common", state=state, **later
             )

@@ -18,7 +18,7 @@ from flowlet.web.services import services
 
 __all__ = ["blueprint"]
 
-REACH = 50_000
+REACH = 25_000
 """Among how many workflows a page looks for what no index tells; the next one looks among the next so many."""
 
 _NOTHING = SearchResult((), 0, False, None)
