@@ -17,12 +17,13 @@ Order: TypeAlias = Literal["id", "created", "modified", "next_activation"]
 
 
 class Filter(TypedDict, total=False):
-    """Which workflows: ``id``, ``external_id`` and ``business_key`` are joined by OR, everything else by AND.
+    """Which workflows: ``id``, ``external_id``, ``business_key`` and ``prefix`` are joined by OR, the rest by AND.
 
     Times are aware, from the first one inclusive to the second one exclusive. What is left out, or None, is no
     condition; an empty value is refused.
 
     Keys:
+        prefix: What the external id or the business key begins with; capital and small letters differ.
         status: One status or several.
         is_retrying: Whether an attempt has failed and another one is to come.
         fingerprint: Whose last attempt failed so: that of a workflow which is FAILED or tries again.
@@ -34,6 +35,7 @@ class Filter(TypedDict, total=False):
     id: int | None
     external_id: str | None
     business_key: str | None
+    prefix: str | None
     workflow_type: str | None
     state: str | None
     status: Status | str | Collection[Status | str] | None

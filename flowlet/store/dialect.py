@@ -205,6 +205,14 @@ class Dialect(Protocol):
         """Return the value of that bind."""
         ...
 
+    def begins(self, column: str, bind: str) -> str:
+        """Return the condition that a name begins with a text, as a range that the column's index answers."""
+        ...
+
+    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return the values of its binds; a name is at most 255 characters long."""
+        ...
+
     def variable(self, bind: str) -> str:
         """Return the SQL of a top-level variable as JSON text; NULL where there is none. It is named by a bind."""
         ...

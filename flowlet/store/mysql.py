@@ -19,6 +19,7 @@ from pymysql.constants import CLIENT
 from flowlet.instances import NewInstance
 from flowlet.store.counts import COUNTED, TALLY_KEY, Count, counted
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups, transaction
+from flowlet.store.prefixes import bounds, following
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -267,6 +268,14 @@ class MySQL:
     def members_value(self, ids: Sequence[int]) -> str:
         """Return the ids as the text of a JSON array."""
         return orjson.dumps(ids).decode()
+
+    def begins(self, column: str, bind: str) -> str:
+        """Return a range made by hand: that of LIKE loses names that go on with a letter beyond U+FFFF."""
+        return f"{bounds(column, bind)} AND CHAR_LENGTH({column}) >= :{bind}_length"
+
+    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return the range and the length: a column is compared as if it went on with spaces, NUL comes before them."""
+        return {bind: f"{prefix}\0", f"{bind}_end": f"{following(prefix)}\0", f"{bind}_length": len(prefix)}
 
     def variable(self, bind: str) -> str:
         """Return the variable as it is written; compared letter by letter, as the columns are."""

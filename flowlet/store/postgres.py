@@ -14,6 +14,7 @@ from flowlet.instances import ActionKind, NewInstance
 from flowlet.store.counts import COUNTED, ENDS, MINUTE, TALLY_KEY, Count, happened
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups, transaction
 from flowlet.store.listening import listen
+from flowlet.store.prefixes import bounds, following
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     INSTANCE_COLUMNS,
@@ -293,6 +294,14 @@ class Postgres:
     def members_value(self, ids: Sequence[int]) -> list[int]:
         """Return the ids as an array."""
         return list(ids)
+
+    def begins(self, column: str, bind: str) -> str:
+        """Return a range: the column is compared letter by letter."""
+        return bounds(column, bind)
+
+    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return where the range begins, and where it has ended."""
+        return {bind: prefix, f"{bind}_end": following(prefix)}
 
     def variable(self, bind: str) -> str:
         """Return the variable as it is written.

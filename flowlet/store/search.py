@@ -17,6 +17,8 @@ from flowlet.errors import SearchError
 from flowlet.instances import ENDED, Instance, Status
 from flowlet.store.connection import Session, listed
 from flowlet.store.cursor import LARGEST, cursor_at, read_cursor
+from flowlet.store.prefixes import beginning
+from flowlet.store.reach import EVERYTHING, Walk, window
 from flowlet.store.rows import INSTANCE_COLUMNS, instance_from
 
 __all__ = ["COUNTED", "Order", "SearchQuery", "SearchResult", "Variable", "search"]
@@ -32,13 +34,15 @@ NAME_LENGTH, TEXT_LENGTH = 255, 2_000
 
 _COLUMNS = ", ".join(INSTANCE_COLUMNS)
 _IDS = ("id", "parent_id")
-_NAMES = ("external_id", "business_key", "workflow_type", "state", "executor_group", "fingerprint")
+_NAMES = ("external_id", "business_key", "prefix", "workflow_type", "state", "executor_group", "fingerprint")
 _TIMES = ("created", "modified", "next_activation")
-_ENDED = ", ".join(sorted(f"'{status}'" for status in ENDED))
 _CLOSED = frozenset({Status.FINISHED, Status.CANCELLED})
 # Without a part that says so in these words, no partial index is used: a database does not look into binds.
 _HAS_KEY = "business_key <> ''"
 _IN_STATUS_INDEX = "status NOT IN ('FINISHED', 'CANCELLED')"
+_IS_CANCELLED = "status = 'CANCELLED'"
+_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
+_OPEN = ", ".join(sorted(f"'{status}'" for status in set(Status) - ENDED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +59,24 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """What is looked for. ``id``, ``external_id`` and ``business_key`` are joined by OR, everything else by AND.
+    """What is looked for. ``id``, the names and ``prefix`` are joined by OR, everything else by AND.
 
     None, and an empty collection, mean no condition. Times are microseconds since 1970 UTC, from the first one
     inclusive to the second one exclusive.
 
     Attributes:
+        prefix: What the external id or the business key begins with; capital and small letters differ.
         status: One status or several.
         is_retrying: Whether an attempt has failed and another one is to come.
         fingerprint: Of a group of errors: those whose last attempt failed so, and that have not gone on since.
         reason_contains: A part of the reason, in capital or small letters; at most 2,000 characters.
         variables: At most 5.
+        has_next: Whether only what is open and has a next activation is looked for.
         order_by: A walk that is to miss nothing goes by ``id`` or ``created``, which never change.
         limit: At most so many instances, 1 to 1,000.
         offset: How many to leave out, 0 to 10,000; the cursor goes further, and costs the same on every page.
         cursor: What the page before gave as ``next_cursor``, for the same filters and order.
+        reach: Among how many instances, from where the page begins, is looked for what no index tells; None for all.
 
     Raises:
         SearchError: If a value cannot be looked for; each one is named.
@@ -78,6 +85,7 @@ class SearchQuery:
     id: int | None = None
     external_id: str | None = None
     business_key: str | None = None
+    prefix: str | None = None
     workflow_type: str | None = None
     state: str | None = None
     status: str | Collection[str] | None = None
@@ -93,11 +101,13 @@ class SearchQuery:
     fingerprint: str | None = None
     reason_contains: str | None = None
     variables: Sequence[Variable] = ()
+    has_next: bool = False
     order_by: Order = "id"
     descending: bool = True
     limit: int = 50
     offset: int = 0
     cursor: str | None = None
+    reach: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be looked for."""
@@ -123,40 +133,79 @@ class SearchResult:
     Attributes:
         instances: In the order asked for.
         total: How many fit on all pages together.
-        total_is_at_least: Whether there are more than ``total``: beyond 10,000 they are not counted.
-        next_cursor: What gives the next page; None on the last one.
+        total_is_at_least: Whether there may be more than ``total``: beyond 10,000, or the reach, they are not counted.
+        next_cursor: What gives the next page, or what lies beyond the reach; None if there is nothing.
+        is_cut: Whether more may fit beyond the reach.
     """
 
     instances: tuple[Instance, ...]
     total: int
     total_is_at_least: bool
     next_cursor: str | None
+    is_cut: bool = False
 
 
 async def search(session: Session, query: SearchQuery) -> SearchResult:
     """Return a page of the instances that fit, and how many there are."""
+    names, named, is_few = await _named(query, session)
     parts, values = _conditions(query, session)
+    parts, values = [*names, *parts], {**named, **values}
+    is_bounded = query.reach is not None and not is_few and not _is_narrow(query)
+    seen = await window(session, _walk(query, query.cursor)) if is_bounded else EVERYTHING
+    found = await _page(session, query, [*parts, *seen.parts], {**values, **seen.values})
+    instances = tuple(found[: query.limit])
+    has_more = len(found) > query.limit
+    total, first = len(instances), seen
+    if has_more or query.offset or query.cursor is not None:
+        first = await window(session, _walk(query, None)) if is_bounded and query.cursor is not None else seen
+        total = await _counted(session, [*parts, *first.parts], {**values, **first.values})
+    last = cursor_at(query.order, _key_of(query, instances[-1]), instances[-1].id) if has_more else seen.further
+    is_at_least = first.is_cut or total > COUNTED
+    return SearchResult(instances, min(total, COUNTED), is_at_least, last, is_cut=seen.is_cut)
+
+
+async def _page(session: Session, query: SearchQuery, page: list[str], values: dict[str, Any]) -> list[Instance]:
+    """Return the instances of a page, and one more if there is one: that tells whether there is another page."""
     key = _sort_key(query)
     way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
-    page, place = list(parts), dict(values)
+    place = {**values, "row_limit": query.limit + 1, "row_offset": query.offset}
     if query.cursor is not None:
         place["after_key"], place["after_id"] = read_cursor(query.cursor, query.order)
         # The first comparison alone lets an index begin where the page does.
-        page.append(f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)")
+        page = [*page, f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)"]
     order = f"id {way}" if query.order_by == "id" else f"{key} {way}, id {way}"
-    # Only ids are sorted, and whole rows read for a page of them: on SQLite 10 times as fast. One row more than asked
-    # for tells whether there is another page.
+    # Only ids are sorted, and whole rows read for a page of them: on SQLite 10 times as fast.
     ids = f"SELECT id AS found FROM workflow WHERE {_joined(page)} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
     sql = f"SELECT {_COLUMNS} FROM workflow JOIN ({ids}) page ON id = found ORDER BY {order}"
-    place |= {"row_limit": query.limit + 1, "row_offset": query.offset}
-    found = [instance_from(row) for row in await session.rows(sql, place)]
-    instances = tuple(found[: query.limit])
-    has_more = len(found) > query.limit
-    total = len(instances)
-    if has_more or query.offset or query.cursor is not None:
-        total = await _counted(session, parts, values)
-    last = cursor_at(query.order, _key_of(query, instances[-1]), instances[-1].id) if has_more else None
-    return SearchResult(instances, min(total, COUNTED), total > COUNTED, last)
+    return [instance_from(row) for row in await session.rows(sql, place)]
+
+
+def _walk(query: SearchQuery, cursor: str | None) -> Walk:
+    """Return the walk of a query, from where a cursor says."""
+    is_sorted = query.order_by in ("id", "created")
+    return Walk(
+        order=query.order,
+        key=query.order_by,
+        backward=query.descending or not is_sorted,
+        start=read_cursor(cursor, query.order) if cursor is not None and is_sorted else None,
+        workflow_type=query.workflow_type,
+        created_from=query.created_from,
+        created_to=query.created_to,
+        reach=query.reach or COUNTED,
+    )
+
+
+def _is_narrow(query: SearchQuery) -> bool:
+    """Return whether an index leads to what fits, or fits in the order of the answer: then the reach says nothing."""
+    if query.parent_id is not None or query.is_retrying or query.has_next:
+        return True
+    statuses = set(query.statuses)
+    if statuses and (not _CLOSED & statuses or statuses == {Status.CANCELLED}):
+        return True
+    unindexed = (query.state, query.executor_group, query.reason_contains, query.prefix, query.variables or None)
+    times = (getattr(query, f"{column}_{end}") for column in ("modified", "next_activation") for end in ("from", "to"))
+    is_filtered = bool(statuses) or any(value is not None for value in (*unindexed, *times))
+    return not is_filtered and query.order_by in ("id", "created")
 
 
 async def _counted(session: Session, parts: Sequence[str], values: dict[str, Any]) -> int:
@@ -188,7 +237,8 @@ def _key_of(query: SearchQuery, instance: Instance) -> int:
 
 def _conditions(query: SearchQuery, session: Session) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions, each to be joined by AND, and the values of their binds."""
-    parts, values = _named(query)
+    parts: list[str] = []
+    values: dict[str, Any] = {}
     for column in ("workflow_type", "state", "executor_group", "parent_id", "fingerprint"):
         if (value := getattr(query, column)) is not None:
             parts.append(f"{column} = :{column}")
@@ -198,14 +248,9 @@ def _conditions(query: SearchQuery, session: Session) -> tuple[list[str], dict[s
             if (value := getattr(query, f"{column}_{end}")) is not None:
                 parts.append(f"{column} {sign} :{column}_{end}")
                 values[f"{column}_{end}"] = value
-    if statuses := query.statuses:
-        binds, more = listed("status", statuses)
-        parts.append(f"status IN ({binds})")
-        parts += [] if _CLOSED.intersection(statuses) else [_IN_STATUS_INDEX]
-        values |= more
-    if query.is_retrying is not None:
-        retrying = f"attempt > 0 AND status NOT IN ({_ENDED})"
-        parts.append(f"{retrying} AND {_IN_STATUS_INDEX}" if query.is_retrying else f"NOT ({retrying})")
+    standing, more = _standing(query)
+    parts += standing
+    values |= more
     if query.reason_contains is not None:
         parts.append("LOWER(reason) LIKE LOWER(:reason) ESCAPE '!'")
         values["reason"] = f"%{_escaped(query.reason_contains)}%"
@@ -213,6 +258,22 @@ def _conditions(query: SearchQuery, session: Session) -> tuple[list[str], dict[s
         part, more = _held(variable, session, f"variable_{place}")
         parts.append(part)
         values |= more
+    return parts, values
+
+
+def _standing(query: SearchQuery) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions on the status, and on what only what is open has."""
+    parts: list[str] = []
+    values: dict[str, Any] = {}
+    if statuses := query.statuses:
+        binds, values = listed("status", statuses)
+        parts.append(f"status IN ({binds})")
+        parts += [] if _CLOSED.intersection(statuses) else [_IN_STATUS_INDEX]
+        parts += [_IS_CANCELLED] if set(statuses) == {Status.CANCELLED} else []
+    if query.is_retrying is not None:
+        parts.append(_RETRYING if query.is_retrying else f"NOT ({_RETRYING})")
+    if query.has_next:
+        parts.append(f"next_activation IS NOT NULL AND status IN ({_OPEN}) AND {_IN_STATUS_INDEX}")
     return parts, values
 
 
@@ -230,13 +291,16 @@ def _held(variable: Variable, session: Session, bind: str) -> tuple[str, dict[st
     return part, {bind: dialect.variable_path(variable.name), **values, **texts}
 
 
-def _named(query: SearchQuery) -> tuple[list[str], dict[str, Any]]:
-    """Return the condition on what names an instance: one of these has to fit."""
+async def _named(query: SearchQuery, session: Session) -> tuple[list[str], dict[str, Any], bool]:
+    """Return the condition on what names an instance, one of which has to fit; its binds; whether only few can fit."""
     names = {"id": query.id, "external_id": query.external_id, "business_key": query.business_key}
     values: dict[str, Any] = {f"named_{name}": value for name, value in names.items() if value is not None}
     either = [f"{name} = :named_{name}" for name in names if f"named_{name}" in values]
     either = [f"({part} AND {_HAS_KEY})" if part.startswith("business_key") else part for part in either]
-    return [f"({' OR '.join(either)})"] if either else [], values
+    if query.prefix is not None:
+        part, values, is_few = await beginning(session, query.prefix, either, values)
+        return [f"({part})"], values, is_few
+    return [f"({' OR '.join(either)})"] if either else [], values, bool(either)
 
 
 def _escaped(text: str) -> str:
@@ -268,6 +332,7 @@ def _faults(query: SearchQuery) -> Iterator[tuple[str, str]]:
     for name in (f"{column}_{end}" for column in _TIMES for end in ("from", "to")):
         yield from _number_fault(name, getattr(query, name), -LARGEST, LARGEST)
     yield from _number_fault("limit", query.limit, 1, MOST_ROWS)
+    yield from _number_fault("reach", query.reach, 1, LARGEST)
     yield from _number_fault("offset", query.offset, 0, FURTHEST_OFFSET)
     for name in _NAMES:
         yield from _text_fault(name, getattr(query, name), NAME_LENGTH)

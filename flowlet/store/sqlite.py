@@ -20,6 +20,7 @@ from flowlet.instances import NewInstance
 from flowlet.settings import sqlite_path
 from flowlet.store.counts import COMMON, COUNTED, TALLY_KEY, Count, counted
 from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups
+from flowlet.store.prefixes import bounds, following
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -188,6 +189,14 @@ class SQLite:
     def members_value(self, ids: Sequence[int]) -> str:
         """Return the ids as the text of a JSON array."""
         return orjson.dumps(ids).decode()
+
+    def begins(self, column: str, bind: str) -> str:
+        """Return a range: the column is compared letter by letter."""
+        return bounds(column, bind)
+
+    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return where the range begins, and where it has ended."""
+        return {bind: prefix, f"{bind}_end": following(prefix)}
 
     def variable(self, bind: str) -> str:
         """Return the variable as it is written, cut out of an array of it and of what no object has.

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import orjson
 import pytest
 
 from flowlet.clock import VirtualClock
 from flowlet.errors import SearchError
 from flowlet.instances import NewInstance, Status
-from flowlet.store.opening import Store, open_store
-from flowlet.store.search import COUNTED, SearchQuery, SearchResult, Variable
+from flowlet.store.opening import open_store
+from flowlet.store.search import COUNTED, SearchQuery, Variable
+from tests.store.shelf import NOW, Shelf
 
-NOW = VirtualClock().now()
 LARGEST = 2**63 - 1
 HOSTILE = ("%", "_", "!", "\\", "'", '"', "'; DROP TABLE workflow; --", ":id", "%s", "{}", "ä𝄞", "[a-z]*", "NULL")
 
@@ -62,50 +61,6 @@ DIFFERENT: tuple[tuple[Any, Any], ...] = (
 """Stored values, and by what each is not found."""
 NEARLY_NUMBERS = ("1e999", "-1e999", "NaN", "1e400", "99999999999999999999999", "[" * 2_000, "0x1", " ")
 NAMES = ("a.b", "a b", "ä", "$", "*", "a[0]", "'", "%", "_", "0", "a'b:c")
-
-
-class Shelf:
-    """A database, and instances put into it as a test wants them."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._made = 0
-
-    async def put(self, *, vars: dict[str, Any] | None = None, **columns: Any) -> int:
-        """Create an instance with these columns and return its id."""
-        self._made += 1
-        given = {
-            "type": "Orders",
-            "definition_version": 1,
-            "external_id": f"order-{self._made}",
-            "business_key": "",
-            "executor_group": "default",
-            "priority": 0,
-            "state": "check",
-            "status": Status.NEW,
-            "next_activation": NOW,
-        }
-        later = {name: columns.pop(name) for name in list(columns) if name not in NewInstance.__slots__}
-        text = orjson.dumps(vars or {}).decode()
-        new = NewInstance(**{**given, **columns, "vars": text})
-        (created,) = await self.store.instances.create([new], now=NOW)
-        for column, value in later.items():
-            await self.execute(f"UPDATE workflow SET {column} = :value WHERE id = :id", value=value, id=created.id)
-        return created.id
-
-    async def execute(self, sql: str, **values: Any) -> None:
-        await self.store.connections.write(lambda session: session.execute(sql, values))
-
-    async def search(self, **query: Any) -> SearchResult:
-        return await self.store.reads.search(SearchQuery(**query))
-
-    async def ids(self, **query: Any) -> list[int]:
-        """Return the ids that a search finds, in its order."""
-        return [instance.id for instance in (await self.search(**query)).instances]
-
-    async def named(self, **query: Any) -> set[str]:
-        """Return the external ids that a search finds."""
-        return {instance.external_id for instance in (await self.search(**query)).instances}
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class CreateRequest(Body):
 
 
 class Filter(Body):
-    """Which instances: id, externalId and businessKey are joined by OR, everything else by AND.
+    """Which instances: id, externalId, businessKey and prefix are joined by OR, everything else by AND.
 
     Times are from the first one inclusive to the second one exclusive. What is left out, null, empty or 0 sets no
     condition.
@@ -84,6 +84,7 @@ class Filter(Body):
         id: The instance's id.
         external_id: The whole of it.
         business_key: The whole of it.
+        prefix: What the externalId or the businessKey begins with; capital and small letters differ.
         workflow_type: The workflow's name.
         state: In which state it stands.
         status: One status or several.
@@ -108,6 +109,7 @@ class Filter(Body):
     id: OptionalId = None
     external_id: SearchText = None
     business_key: SearchText = None
+    prefix: SearchText = None
     workflow_type: SearchText = None
     state: SearchText = None
     status: SearchedStatuses = ()

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from flowlet.clock import microseconds, moment
 from flowlet.errors import SearchError
 from flowlet.fingerprints import message_of
-from flowlet.instances import Instance
+from flowlet.instances import ENDED, Instance
 from flowlet.store.cursor import LARGEST
 from flowlet.store.search import Order, SearchQuery, Variable
 from flowlet.texts import cleaned, number_in
@@ -46,6 +46,7 @@ _FIELDS = {
     "id": "q",
     "external_id": "q",
     "business_key": "q",
+    "prefix": "q",
     "workflow_type": "type",
     "executor_group": "group",
     "parent_id": "parent",
@@ -174,6 +175,8 @@ def read_filters(pairs: Iterable[tuple[str, str]], **more: Any) -> Filters:
             asked |= _asked(name, values)
         except ValueError as error:
             faults.setdefault(name, str(error))
+    if ENDED.intersection(given.get("status", ())):
+        asked.pop("has_next", None)
     try:
         query = SearchQuery(**{**asked, **more})
     except SearchError as error:
@@ -198,7 +201,7 @@ def _asked(name: str, values: tuple[str, ...]) -> dict[str, Any]:
 
 def _named(text: str) -> dict[str, Any]:
     id = _number(text.removeprefix("#"))
-    return {"external_id": text, "business_key": text, **({"id": id} if id else {})}
+    return {"prefix": text, **({"id": id} if id else {})}
 
 
 def _parent(text: str) -> dict[str, Any]:
@@ -223,7 +226,10 @@ def _variable(text: str) -> dict[str, Any]:
 def _sort(text: str) -> dict[str, Any]:
     if text not in SORTS:
         raise ValueError(f"is none of {', '.join(SORTS)}")
-    return {"order_by": ORDERS[text.removeprefix("-")], "descending": text.startswith("-")}
+    order = ORDERS[text.removeprefix("-")]
+    # Of a million most have ended, and no next activation to be sorted by.
+    only = {"has_next": True} if order == "next_activation" else {}
+    return {"order_by": order, "descending": text.startswith("-"), **only}
 
 
 _READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {

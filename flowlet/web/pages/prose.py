@@ -1,4 +1,4 @@
-"""Texts as HTML: paragraphs, names set as code, and paths that may be broken where they have a slash."""
+"""Texts as HTML: paragraphs, names set as code, and names and paths that break where their parts meet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 __all__ = ["breakable", "coded", "prose"]
 
 _CODE = re.compile(r"(`{1,2})([^`]+)\1")
+_PIECE = re.compile(r"(?<=[/._-])(?=.)|(?<=[a-z0-9])(?=[A-Z])")
 
 
 def prose(text: str) -> Markup:
@@ -26,6 +27,6 @@ def coded(text: str) -> Markup:
     return Markup("").join([*pieces, escape(text[end:])])
 
 
-def breakable(path: str) -> Markup:
-    """Return a path that a line may end in, behind each of its slashes."""
-    return Markup("/<wbr>").join(escape(part) for part in path.split("/"))
+def breakable(name: str) -> Markup:
+    """Return a name or a path that a line may end in: behind a slash, dot, underscore or dash, and before a capital."""
+    return Markup("<wbr>").join(escape(part) for part in _PIECE.split(name))

@@ -18,6 +18,9 @@ from flowlet.web.services import services
 
 __all__ = ["blueprint"]
 
+REACH = 25_000
+"""Among how many workflows a page looks for what no index tells; the next one looks among the next so many."""
+
 _NOTHING = SearchResult((), 0, False, None)
 
 blueprint = Blueprint("workflow_list", __name__)
@@ -27,7 +30,7 @@ blueprint = Blueprint("workflow_list", __name__)
 @needs(Role.VIEWER)
 async def show() -> Response:
     """Show the workflows that fit, the newest first."""
-    filters = read_filters(request.args.items(multi=True))
+    filters = read_filters(request.args.items(multi=True), reach=REACH)
     found = await services().store.reads.search(filters.query) if filters.query else _NOTHING
     filters = filters.naming(found.instances)
     return await page(
@@ -37,11 +40,12 @@ async def show() -> Response:
         labels=LABELS,
         found=found,
         older=filters.address(cursor=found.next_cursor) if found.next_cursor else None,
+        reach=REACH,
         types=await _types(filters),
         statuses=tuple(Status),
         operations=OPERATIONS if principal().role.allows(Role.OPERATOR) else {},
         events=urlencode({"workflowType": filters.value("type")} if filters.value("type") else {}),
-        is_vacant=filters.is_empty and not filters.faults and not found.total,
+        is_vacant=filters.is_empty and not filters.faults and not found.total and not found.is_cut,
     )
 
 

@@ -118,6 +118,7 @@ BODIES = [
     ("SearchRequest", {"stateVars": {"a": [1]}}, False),
     ("SearchRequest", {"stateVars": {"a": "x" * 2001}}, False),
     ("SearchRequest", {"businessKey": "x" * 256}, False),
+    ("SearchRequest", {"prefix": "x" * 256}, False),
     ("SearchRequest", {"reasonContains": "x" * 2001}, False),
     ("CreateRequest", {"workflowType": "Orders", "externalId": ""}, True),
     ("CreateRequest", {"workflowType": "Orders", "externalId": "a b", "executorGroup": "\ufeffx"}, True),

@@ -170,8 +170,21 @@ async def test_a_search_joins_names_by_or_and_the_rest_by_and(still_office: Offi
     assert three
 
 
+async def test_a_search_by_the_beginning_of_a_name_takes_letters_for_themselves(still_office: Office) -> None:
+    one = await still_office.create(externalId="shop_1", businessKey="else")
+    two = await still_office.create(externalId="other", businessKey="shop_1\U0001f600")
+    await still_office.create(externalId="shopX1", businessKey="Shop_1")
+
+    found = await still_office.post("/api/workflows/search", {"prefix": "shop_1"})
+    exact = await still_office.post("/api/workflows/search", {"externalId": "shop"})
+
+    assert [each["id"] for each in found["workflows"]] == [two, one]
+    assert exact["workflows"] == []
+
+
 SEARCH_FAULTS = [
     ({"limit": 1001}, "limit"),
+    ({"prefix": "x" * 256}, "prefix"),
     ({"limit": -1}, "limit"),
     ({"offset": -1}, "offset"),
     ({"offset": 10_001}, "offset"),

@@ -198,6 +198,7 @@ def test_prose_sets_names_as_code_and_escapes_the_rest() -> None:
 
     assert found == "<p>A <code>&lt;b&gt;</code> and <code>two</code>.</p><p>&lt;i&gt;Next&lt;/i&gt; `open</p>"
     assert breakable("/a/<b>") == "/<wbr>a/<wbr>&lt;b&gt;"
+    assert breakable("OrderItem2Sent_by-post HTTP") == "Order<wbr>Item2<wbr>Sent_<wbr>by-<wbr>post HTTP"
 
 
 SCHEMAS = st.recursive(

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from flowlet.clock import moment
+from flowlet.web.pages import workflows
 from tests.web.pages.hall import Hall
 
 MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
@@ -49,6 +50,9 @@ async def test_the_newest_stands_first_with_where_it_is(hall: Hall) -> None:
         ({"q": "#3"}, [3]),
         ({"q": " o-1 "}, [1]),
         ({"q": "A-2"}, [2]),
+        ({"q": "o"}, [2, 1]),
+        ({"q": "A_"}, []),
+        ({"q": "a"}, []),
         ({"q": "2"}, [4, 2]),
         ({"q": "99999999999999999999"}, []),
         ({"type": "Orders"}, [4, 3, 2, 1]),
@@ -68,6 +72,8 @@ async def test_the_newest_stands_first_with_where_it_is(hall: Hall) -> None:
         ({"q": "", "type": " ", "state": "", "colour": "red"}, [4, 3, 2, 1]),
         ({"sort": "id"}, [1, 2, 3, 4]),
         ({"sort": "-modified"}, [2, 4, 3, 1]),
+        ({"sort": "next"}, [1, 3, 4]),
+        ({"sort": "-next", "status": ["FAILED", "NEW"]}, [4, 3, 1, 2]),
         ({"sort": "created", "type": "Orders"}, [1, 2, 3, 4]),
     ],
     ids=str,
@@ -82,6 +88,23 @@ async def test_filters_in_the_address_narrow_what_is_shown(hall: Hall, asked: An
     page = await hall.viewer.get("/workflows", params=asked)
 
     assert (page.status_code, rows(page)) == (200, fits)
+
+
+async def test_what_no_index_tells_is_looked_for_among_the_newest_and_then_further(
+    sqlite_hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "REACH", 2)
+    ids = [await sqlite_hall.create("later", group="night")] + [await sqlite_hall.create() for _ in range(4)]
+
+    first = await sqlite_hall.viewer.get("/workflows?group=night")
+    second = await sqlite_hall.viewer.get(link(first, "Look further"))
+    sorted_ = await sqlite_hall.viewer.get("/workflows?sort=-modified")
+
+    assert "No workflow fits among the newest 2" in first.text
+    assert rows(second) == ids[:1]
+    assert rows(sorted_) == ids[:1:-1]
+    assert "among the newest 2<" in sorted_.text
+    assert "Look further" not in sorted_.text
 
 
 async def test_pages_follow_each_other_whatever_is_created_meanwhile(hall: Hall) -> None:

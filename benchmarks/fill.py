@@ -1,0 +1,193 @@
+"""Fill an empty database with instances and histories: the million that the pages' figures are of.
+
+    python benchmarks/fill.py postgresql://postgres@127.0.0.1/million --workflows 1000000 --lines 5
+    python benchmarks/fill.py sqlite:////tmp/many.db --workflows 200000
+
+By the database's own fastest way, past the store: COPY, one long transaction, inserts of many rows. Same seed, same
+rows; the times count back from now. Their types are in ``benchmarks/lives``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import pymysql
+from histories import EXECUTOR, Life, lives
+
+from flowlet.instances import DAY
+from flowlet.registry import Registry
+from flowlet.settings import usable_url
+from flowlet.store.opening import Store, open_store
+from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS
+
+LIVES = sorted(str(path) for path in (Path(__file__).with_name("lives")).glob("*.py"))
+CHUNK = 20_000
+TABLES = ("workflow", "workflow_action")
+HOUR = DAY // 24
+
+
+class Filling(Protocol):
+    """A connection that takes many rows at once."""
+
+    async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None: ...
+
+    async def finish(self) -> None: ...
+
+
+class PostgresFilling:
+    """COPY, with the indexes that are no constraints made afterwards."""
+
+    def __init__(self, connection: Any, indexes: list[tuple[str, str]]) -> None:
+        self._connection = connection
+        self._indexes = indexes
+
+    @classmethod
+    async def open(cls, url: str) -> PostgresFilling:
+        connection = await asyncpg.connect(url)
+        await connection.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'")
+        found = await connection.fetch(
+            "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
+            "WHERE indrelid = ANY($1::regclass[]) AND NOT indisunique",
+            list(TABLES),
+        )
+        for name, _ in found:
+            await connection.execute(f"DROP INDEX {name}")
+        return cls(connection, [tuple(row) for row in found])
+
+    async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+        await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
+    async def finish(self) -> None:
+        for _, definition in self._indexes:
+            await self._connection.execute(definition)
+        for table in TABLES:
+            await self._connection.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT MAX(id) FROM {table}))"
+            )
+        await self._connection.execute("VACUUM ANALYZE")
+        await self._connection.close()
+
+
+class SQLiteFilling:
+    """One transaction for each chunk, that waits for no disk."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path)
+        self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.execute("PRAGMA cache_size = -500000")
+
+    async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        with self._connection as connection:
+            connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+    async def finish(self) -> None:
+        self._connection.execute("ANALYZE")
+        self._connection.commit()
+        self._connection.close()
+
+
+class MySQLFilling:
+    """Inserts of a thousand rows each."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._connection = pymysql.connect(
+            host=parts.hostname,
+            port=parts.port or 3306,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            database=parts.path.strip("/"),
+            charset="utf8mb4",
+        )
+        with self._connection.cursor() as cursor:
+            cursor.execute("SET SESSION unique_checks = 0")
+
+    async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+        marks = ", ".join(["%s"] * len(columns))
+        with self._connection.cursor() as cursor:
+            cursor.max_stmt_length = 4_000_000
+            cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+        self._connection.commit()
+
+    async def finish(self) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE TABLE {', '.join(TABLES)}")
+            cursor.fetchall()
+        self._connection.close()
+
+
+async def opened(url: str) -> Filling:
+    """Return what fills the database of a URL."""
+    if url.startswith("postgresql"):
+        return await PostgresFilling.open(url)
+    if url.startswith("mysql"):
+        return MySQLFilling(url)
+    return SQLiteFilling(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def tally_rows(ended: Counter[tuple[str, str, int]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return the columns and rows of ``workflow_tally`` for what has ended: by type, status and moment's day."""
+    days: Counter[tuple[str, str, int]] = Counter()
+    for (name, status, hour), count in ended.items():
+        days[name, status, hour * HOUR // DAY] += count
+    columns = ("executor_id", "workflow_type", "status", "day", "ended")
+    return columns, [(EXECUTOR, *key, count) for key, count in sorted(days.items())]
+
+
+def chunks(made: Iterable[Life], size: int) -> Iterator[list[Life]]:
+    """Return the lives in lists."""
+    rest = iter(made)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk
+
+
+async def fill(store: Store, url: str, given: argparse.Namespace) -> None:
+    """Write everything, and say how long it took."""
+    if await store.connections.read(lambda session: session.rows("SELECT 1 FROM workflow LIMIT 1")):
+        raise SystemExit("the database holds workflows already: give an empty one")
+    registry = Registry()
+    registry.load_all(LIVES)
+    await store.definitions.save(registry.definitions, now=store.clock.now())
+    filling, began = await opened(url), time.perf_counter()
+    made = lives(given.workflows, given.lines, now=store.clock.now())
+    ended: Counter[tuple[str, str, int]] = Counter()
+    written = lines = 0
+    columns: tuple[str, ...] = ()
+    for chunk in chunks(made, CHUNK):
+        columns = columns or tuple(name for name in INSTANCE_COLUMNS if name in chunk[0].row)
+        await filling.write("workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
+        actions = [tuple([line.get(name) for name in ACTION_COLUMNS]) for one in chunk for line in one.actions]
+        await filling.write("workflow_action", ACTION_COLUMNS, actions)
+        for row in (one.row for one in chunk if one.row["ended"] is not None):
+            ended[row["workflow_type"], row["status"], row["ended"] // HOUR] += 1
+        written, lines = written + len(chunk), lines + len(actions)
+        print(f"\r{written:,} workflows, {lines:,} lines, {time.perf_counter() - began:.0f} s", end="", flush=True)
+    await filling.write("workflow_tally", *tally_rows(ended))
+    print(f"\n{sum(ended.values()):,} have ended; indexes and statistics ...", flush=True)
+    await filling.finish()
+    print(f"filled in {time.perf_counter() - began:.0f} s")
+
+
+async def main(given: argparse.Namespace) -> None:
+    """Fill."""
+    async with open_store(given.url) as store:
+        await fill(store, usable_url(given.url), given)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--workflows", type=int, default=1_000_000)
+    parser.add_argument("--lines", type=int, default=5, help="of history, on average")
+    asyncio.run(main(parser.parse_args()))

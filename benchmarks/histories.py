@@ -1,0 +1,212 @@
+"""Believable instances and their histories, made from a seed: what ``fill.py`` writes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from flowlet.instances import DAY
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+EXECUTOR = "benchmark-1"
+ORDER, PARCEL, APPROVAL = "OrderFulfilment", "ParcelDelivery", "ExpenseApproval"
+REFUND, AUDIT = "RefundPaymentToCustomerAccount", "YearlyAudit"
+PATHS = {
+    ORDER: ("check", "charge", "pack", "deliver", "done"),
+    PARCEL: ("hand_over", "travel", "delivered"),
+    APPROVAL: ("ask", "decide", "book", "booked"),
+    REFUND: ("verify", "pay", "paid"),
+    AUDIT: ("collect", "review", "filed"),
+}
+RARE = 20_000
+"""Of so many instances one is an audit."""
+DAYS = 30
+LAST_DAY = 0.25
+"""The share of the last day."""
+
+STEP_SHARES = (("FAILED", 0.02), ("CANCELLED", 0.01), ("open", 0.03))
+ERRORS = (
+    "ConnectionError: payment gateway answered {a} after {b} ms",
+    "TimeoutError: no answer from stock-{c}.internal:8443 within {a} s",
+    "HTTPStatusError: Server error '503 Service Unavailable' for url 'https://carrier.example/v2/parcels/{b}'",
+    "HTTPStatusError: Client error '404 Not Found' for url 'https://crm.example/customers/{b}'",
+    "HTTPStatusError: Client error '409 Conflict' for url 'https://bank.example/transfers/{b}'",
+    "ValueError: amount {a} is above the limit of {c}",
+    "ValueError: customer c-{b} has no address",
+    "KeyError: 'sku-{c}'",
+    "ValidationError: 1 validation error for Order\namount\n  Input should be greater than 0 [input_value=-{c}]",
+    "OperationalError: deadlock detected: process {b} waits for ShareLock on transaction {a}",
+    "OSError: [Errno 28] No space left on device: '/var/spool/labels/{b}.pdf'",
+    "PermissionError: [Errno 13] Permission denied: '/exports/{b}.csv'",
+    "JSONDecodeError: Expecting value: line {c} column {c} (char {b})",
+    "Fail: the card ending in {a} was refused",
+    "Fail: order {b} was cancelled by the customer",
+    "ZeroDivisionError: division by zero",
+    "RuntimeError: exchange rate of day {c} is missing",
+    "AttributeError: 'NoneType' object has no attribute 'street'",
+    "SSLCertVerificationError: certificate of bank.example expired {c} days ago",
+    "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position {b}: invalid continuation byte",
+    "AssertionError: sum {a} differs from {b}",
+    "IndexError: list index out of range",
+    "ConnectionResetError: [Errno 104] Connection reset by peer",
+    "DNSError: carrier-{c}.example: name does not resolve",
+)
+TRACEBACK = """Traceback (most recent call last):
+  File "benchmarks/lives/order.py", line {c}, in charge
+    answer = await gateway.charge(order.customer, order.amount)
+{text}
+"""
+
+
+@dataclass(slots=True)
+class Life:
+    """An instance and its history, as rows by column; columns that are not named have their defaults."""
+
+    row: dict[str, Any]
+    actions: list[dict[str, Any]]
+
+
+def lives(workflows: int, lines: int, *, now: int, seed: int = 4) -> Iterator[Life]:
+    """Return instances with the ids 1, 2, ..., the oldest first, with so many lines of history each on average."""
+    random = Random(seed)
+    moments = sorted(_created(random, now) for _ in range(workflows))
+    parent: Life | None = None
+    for place, created in enumerate(moments):
+        name = _type(random, place, parent)
+        life = _life(random, place + 1, name, created, lines=lines, now=now)
+        if name == PARCEL and parent is not None:
+            life.row["parent_id"] = parent.row["id"]
+            life.actions[0]["text"] = f"child of {parent.row['id']}"
+            parent.row |= {"children": 1, "open_children": int(life.row["ended"] is None)}
+        if parent is not None:
+            yield parent
+        parent = life
+    if parent is not None:
+        yield parent
+
+
+def _created(random: Random, now: int) -> int:
+    age = random.random() * DAY if random.random() < LAST_DAY else random.random() * DAYS * DAY
+    return now - int(age) - MINUTE
+
+
+def _type(random: Random, place: int, before: Life | None) -> str:
+    if place % RARE == RARE // 2:
+        return AUDIT
+    if before is not None and before.row["state"] == "done" and random.random() < 0.25:
+        return PARCEL
+    drawn = random.random()
+    return ORDER if drawn < 0.64 else APPROVAL if drawn < 0.84 else REFUND
+
+
+def _life(random: Random, id: int, name: str, created: int, *, lines: int, now: int) -> Life:
+    number = random.randrange(10**6)
+    path = PATHS[name]
+    drawn, fate = random.random(), "FINISHED"
+    for other, share in STEP_SHARES:
+        if drawn < share:
+            fate = other
+            break
+        drawn -= share
+    reached = len(path) if fate == "FINISHED" else random.randrange(1, len(path) - 1)
+    if fate == "open":
+        fate, reached = _open(random, name, reached)
+        created = max(created, now - random.randrange(MINUTE, 3 * DAY)) if random.random() < 0.7 else created
+    variables = f'{{"customer":"c-{number % 50_000}","amount":{number % 997},"sku":"A-{number % 5_000}"}}'
+    row: dict[str, Any] = {
+        "id": id,
+        "workflow_type": name,
+        "definition_version": 1,
+        "external_id": f"web-{number:06d}-{id}" if id % 3 else f"{random.getrandbits(128):032x}",
+        "business_key": "" if id % 10 == 0 else f"{'refund' if name == REFUND else 'order'}-{number:06d}",
+        "parent_id": None,
+        "executor_group": "default",
+        "status": fate,
+        "state": path[reached - 1],
+        "vars": variables,
+        "next_activation": None,
+        "executor_id": None,
+        "attempt": 0,
+        "visit": reached - 1,
+        "token": reached,
+        "version": reached,
+        "children": 0,
+        "open_children": 0,
+        "waits_for_children": 0,
+        "held_status": None,
+        "reason": None,
+        "created_by": "shop",
+        "created": created,
+        "started": created + 4_000 if fate != "NEW" else None,
+    }
+    actions = _history(random, row, path[:reached], lines=lines, now=now)
+    _stand(random, row, actions, now)
+    return Life(row, actions)
+
+
+def _open(random: Random, name: str, reached: int) -> tuple[str, int]:
+    """Return the status of an instance that has not ended, and how many states it has reached."""
+    drawn = random.random()
+    if name == APPROVAL and drawn < 0.8:
+        return "WAITING", 2
+    if drawn < 0.15:
+        return "NEW", 1
+    return ("PAUSED" if drawn < 0.22 else "RETRYING" if drawn < 0.4 else "IN_PROGRESS"), reached
+
+
+def _history(
+    random: Random, row: dict[str, Any], path: tuple[str, ...], *, lines: int, now: int
+) -> list[dict[str, Any]]:
+    id, at = row["id"], row["created"]
+    changes = f'{{"set":{row["vars"]},"unset":[]}}'
+    actions = [{"workflow_id": id, "kind": "CREATED", "at": at, "to_state": path[0], "username": "shop"}]
+    actions[0] |= {"changes": changes, "definition_version": 1}
+    wanted = lines + random.choice((-1, 0, 0, 0, 1))
+    logs = max(0, wanted - len(path) - (row["status"] in ("FAILED", "CANCELLED", "RETRYING")))
+    longest = max(1, min(2 * DAY, now - at) // (len(path) + logs + 3))
+    for source, target in itertools.pairwise(path):
+        text = f"{logs} lines of order {id % 977}"
+        actions += [_line(id, "LOG", at, source, None, text=text) for _ in range(logs // (len(path) - 1))]
+        at += 1 + int(random.random() ** 4 * longest)
+        actions.append(_line(id, "TRANSITION", at, source, target, attempt=1, duration_ms=random.randrange(1, 400)))
+    rest = wanted - len(actions) - (row["status"] in ("FAILED", "CANCELLED", "RETRYING"))
+    actions += [_line(id, "LOG", at, path[-1], None, text=f"looked at {id % 977}") for _ in range(max(0, rest))]
+    row["modified"] = at
+    return actions
+
+
+def _line(id: int, kind: str, at: int, source: str | None, target: str | None, **more: Any) -> dict[str, Any]:
+    line = {"workflow_id": id, "kind": kind, "at": at, "from_state": source, "to_state": target}
+    return {**line, "executor_id": EXECUTOR, "definition_version": 1, **more}
+
+
+def _stand(random: Random, row: dict[str, Any], actions: list[dict[str, Any]], now: int) -> None:
+    """Complete the row and its history by how it stands."""
+    status, at, id, state = row["status"], row["modified"], row["id"], row["state"]
+    row["ended"] = at if status in ("FINISHED", "FAILED", "CANCELLED") else None
+    later = now + int(random.random() * 10 * DAY) + 6 * 3600 * SECOND
+    if status in ("FAILED", "RETRYING"):
+        number = {"a": random.randrange(100, 9_999), "b": random.randrange(10**6), "c": random.randrange(1, 99)}
+        text = ERRORS[min(int(random.expovariate(0.2)), len(ERRORS) - 1)].format(**number)
+        attempt = random.randrange(1, 5)
+        detail = TRACEBACK.format(text=text, **number)
+        actions.append(_line(id, "ERROR", at, state, None, text=text, attempt=attempt, duration_ms=99, detail=detail))
+        if status == "FAILED":
+            row |= {"attempt": attempt, "reason": f"{text} (attempt {attempt}, no other follows)"}
+            actions.append(_line(id, "FAILED", at, state, None, text=row["reason"]))
+        else:
+            row |= {"status": "IN_PROGRESS", "attempt": attempt, "next_activation": later}
+            row["reason"] = f"{text} (attempt {attempt} of 9, again later)"
+    elif status == "CANCELLED":
+        actions.append(_line(id, "CANCELLED", at, state, None, executor_id=None, username="shop"))
+    elif status in ("NEW", "IN_PROGRESS"):
+        row["next_activation"] = later
+    elif status == "PAUSED":
+        row |= {"held_status": "IN_PROGRESS", "next_activation": later}
+        actions.append(_line(id, "PAUSED", at, state, None, executor_id=None, username="shop"))
+    elif status == "WAITING":
+        row["next_activation"] = later + 20 * DAY

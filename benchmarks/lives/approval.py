@@ -1,0 +1,44 @@
+"""An expense that a person has to approve."""
+
+from pydantic import BaseModel, Field
+
+from flowlet import Next, Workflow, end, manual, state
+
+
+class Expense(BaseModel):
+    """What is to be paid."""
+
+    purpose: str = "travel"
+    amount: int = 120
+    comment: str = ""
+
+
+class Decision(BaseModel):
+    """What the person says."""
+
+    comment: str = Field(default="", max_length=500)
+
+
+workflow = Workflow("ExpenseApproval", vars=Expense)
+
+
+@state(start=True, next=["decide"])
+async def ask(expense: Expense) -> Next:
+    """Lay it before whoever decides."""
+    return decide
+
+
+@manual(next={"book": "Approve", "rejected": "Reject"}, form=Decision, deadline="30 days", on_deadline="rejected")
+async def decide(expense: Expense, decision: Decision) -> None:
+    """Keep what was said."""
+    expense.comment = decision.comment
+
+
+@state(next=["booked"])
+async def book(expense: Expense) -> Next:
+    """Book it."""
+    return booked
+
+
+booked = end("Booked.")
+rejected = end("Turned down.")

@@ -1,0 +1,20 @@
+"""A yearly audit: of a million workflows some fifty are one."""
+
+from flowlet import Context, Next, Workflow, end, state
+
+workflow = Workflow("YearlyAudit")
+
+
+@state(start=True, next=["review"])
+async def collect(ctx: Context) -> Next:
+    """Collect the books."""
+    return review.after("5 days")
+
+
+@state(next=["filed"])
+async def review(ctx: Context) -> Next:
+    """Read them."""
+    return filed
+
+
+filed = end("Filed.")

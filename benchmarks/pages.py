@@ -1,0 +1,236 @@
+"""How long the console's pages take on a filled database: each asked for again and again, one after the other.
+
+    python benchmarks/fill.py postgresql://postgres@127.0.0.1/million --workflows 1000000
+    python benchmarks/pages.py postgresql://postgres@127.0.0.1/million
+    python benchmarks/pages.py sqlite:////tmp/many.db --limit 150
+
+The server is a process of its own on the loopback address, that executes nothing. A time is from the request's last
+byte to the answer's last one, at a client that costs next to nothing. Ends with 1 if a page's p95 is above the limit.
+What a page needs first (templates, plans, what the database keeps in memory) is warmed by two requests that do not
+count. The database is left as it is, but for a session, and for the user admin if it had none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from api import served
+from fill import LIVES
+from histories import APPROVAL, AUDIT, ORDER, REFUND
+from loopback import Connection, quantile
+
+from flowlet.clock import moment
+from flowlet.instances import DAY
+from flowlet.roles import Principal
+from flowlet.store.opening import Store, open_store
+from flowlet.users import Users
+
+SERVER = (sys.executable, "-m", "flowlet", "serve", *LIVES, "--port", "0", "--no-executor")
+WARMING = 2
+TABS = ("history", "variables", "children", "definition", "errors", "api")
+PAGED = (
+    *("all", "type common", "type rare", "failed", "retrying", "by created", "by modified, newest", "by next"),
+    *("state common", "q beginning, many", "q beginning, fewer"),
+)
+"""The lists of which the second page is asked for too."""
+
+
+async def cookie(store: Store) -> str:
+    """Return the cookie of a session of admin."""
+    users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
+    user = await users.get("admin")
+    principal = Principal(username=user.username, role=user.role, user_id=user.id)
+    return f"flowlet_session={await users.sessions.open_session(principal)}"
+
+
+async def rows(store: Store, sql: str) -> list[Any]:
+    """Return the first values of a statement's rows."""
+    return [row[0] for row in await store.connections.read(lambda session: session.rows(sql))]
+
+
+async def one(store: Store, where: str) -> int:
+    """Return the id of the newest instance that fits, or 1."""
+    return ([*await rows(store, f"SELECT id FROM workflow WHERE {where} ORDER BY id DESC LIMIT 1"), 1])[0]
+
+
+def searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return what is looked for on the page of workflows, by what it is called here."""
+
+    def ago(days: float) -> str:
+        return moment(now - int(days * DAY)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    found = {
+        "all": {},
+        "type common": {"type": ORDER},
+        "type rare": {"type": AUDIT},
+        "type unknown": {"type": "Nothing"},
+        "type rare, oldest first": {"type": AUDIT, "sort": "id"},
+        "type rare by created": {"type": AUDIT, "sort": "-created"},
+        "type common by created": {"type": ORDER, "sort": "created"},
+        "type rare by modified": {"type": AUDIT, "sort": "-modified"},
+        "type rare, finished": {"type": AUDIT, "status": "FINISHED"},
+        "type rare, failed": {"type": AUDIT, "status": "FAILED"},
+        "type rare, state": {"type": AUDIT, "state": "filed"},
+        "type common, unknown state": {"type": ORDER, "state": "nowhere"},
+        "type common, failed": {"type": ORDER, "status": "FAILED"},
+        "type common, cancelled": {"type": ORDER, "status": "CANCELLED"},
+        "type refund, finished": {"type": REFUND, "status": "FINISHED"},
+        "failed": {"status": "FAILED"},
+        "failed by modified": {"status": "FAILED", "sort": "-modified"},
+        "waiting": {"status": "WAITING"},
+        "waiting by deadline": {"status": "WAITING", "sort": "next"},
+        "paused": {"status": "PAUSED"},
+        "cancelled": {"status": "CANCELLED"},
+        "finished": {"status": "FINISHED"},
+        "executing": {"status": "EXECUTING"},
+        "retrying": {"retrying": "true"},
+        "not retrying": {"retrying": "false"},
+        "state common": {"state": "charge"},
+        "state rare": {"state": "review"},
+        "state unknown": {"state": "nowhere"},
+        "group default": {"group": "default"},
+        "group unknown": {"group": "nobody"},
+        "parent": {"parent": keys["parent"]},
+        "q id": {"q": keys["id"]},
+        "q external id": {"q": keys["external_id"]},
+        "q business key": {"q": keys["business_key"]},
+        "q unknown": {"q": "zebra-1"},
+        "q beginning, many": {"q": "order-"},
+        "q beginning, fewer": {"q": "order-123"},
+        "q beginning, few": {"q": "order-12345"},
+        "q beginning, external": {"q": "web-00"},
+        "q beginning of an id": {"q": "123"},
+        "q one letter": {"q": "o"},
+        "q beginning, type rare": {"q": "order-", "type": AUDIT},
+        "q beginning, failed": {"q": "order-", "status": "FAILED"},
+        "q beginning, by created": {"q": "order-", "sort": "created"},
+        "by created": {"sort": "created"},
+        "by created, newest": {"sort": "-created"},
+        "by modified": {"sort": "modified"},
+        "by modified, newest": {"sort": "-modified"},
+        "by next": {"sort": "next"},
+        "by next, last": {"sort": "-next"},
+        "created in the last hour": {"created_from": ago(1 / 24)},
+        "created ten days ago": {"created_from": ago(10), "created_to": ago(9.9)},
+        "created ten days ago, rare": {"created_from": ago(10), "created_to": ago(9), "type": AUDIT},
+        "created in the future": {"created_from": ago(-1)},
+        "modified in the last hour": {"modified_from": ago(1 / 24)},
+        "modified ten days ago": {"modified_from": ago(10), "modified_to": ago(9.9)},
+        "modified in the future": {"modified_from": ago(-1)},
+        "variable common": {"variable": "amount=3"},
+        "variable rare": {"variable": f"customer={keys['customer']}"},
+        "variable unknown": {"variable": "color=red"},
+        "variable, type rare": {"variable": "amount=3", "type": AUDIT},
+        "variable, failed": {"variable": "amount=3", "status": "FAILED"},
+        "reason, failed": {"reason": "gateway", "status": "FAILED"},
+        "reason": {"reason": "gateway"},
+        "reason unknown": {"reason": "zebra"},
+    }
+    return {f"/workflows: {name}": fields for name, fields in found.items()}
+
+
+async def pages(store: Store) -> dict[str, str]:
+    """Return the address of each page that is asked for, by what it is called here."""
+    ids = {
+        "ended": await one(store, "status = 'FINISHED'"),
+        "failed": await one(store, "status = 'FAILED'"),
+        "waiting": await one(store, "status = 'WAITING'"),
+        "with a child": await one(store, "children > 0"),
+    }
+    middle = (await rows(store, "SELECT MAX(id) FROM workflow"))[0] // 2
+    some = (await store.connections.read(lambda session: session.rows(_SOME, {"id": middle})))[0]
+    keys = dict(zip(("id", "external_id", "business_key"), map(str, some), strict=True))
+    keys |= {"parent": str(ids["with a child"]), "customer": "c-4711"}
+    found = {"/": "/", "/workflows/1": "/workflows/1"}
+    for name, fields in searches(store.clock.now(), keys).items():
+        found[name] = f"/workflows?{urlencode(fields)}"
+    for name, id in ids.items():
+        found[f"/workflows/<id>: {name}"] = f"/workflows/{id}"
+    for tab in TABS:
+        found[f"/workflows/<id>: tab {tab}"] = f"/workflows/{ids['failed']}?tab={tab}"
+    for name in (ORDER, APPROVAL, AUDIT):
+        found[f"/definitions/{name}"] = f"/definitions/{name}"
+    for path in ("inbox", "definitions", "errors", "executors", "users", "settings", "docs"):
+        found[f"/{path}"] = f"/{path}"
+    return found
+
+
+_SOME = "SELECT id, external_id, business_key FROM workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+
+
+class Browser:
+    """Asks for pages on one connection after another, as somebody who is logged in."""
+
+    def __init__(self, address: str, cookie: str) -> None:
+        host, _, port = address.removeprefix("http://").partition(":")
+        self._place = host, int(port)
+        self._head = f"Host: {host}:{port}\r\nCookie: {cookie}\r\nAccept: text/html\r\n"
+        self._connection: Connection | None = None
+
+    async def ask(self, path: str) -> tuple[int, float, bytes]:
+        """Return the status of a page, how long it took in milliseconds, and its text."""
+        if self._connection is None or not self._connection.is_open:
+            _, self._connection = await asyncio.get_running_loop().create_connection(Connection, *self._place)
+        began = time.perf_counter()
+        answer = await self._connection.ask(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+        return answer.status, (time.perf_counter() - began) * 1000, answer.body
+
+
+async def second_page(browser: Browser, path: str) -> str | None:
+    """Return the address of a list's next page; None if it has only one."""
+    _, _, body = await browser.ask(path)
+    for part in body.decode().split('href="')[1:]:
+        target = part.partition('"')[0].replace("&amp;", "&")
+        if "cursor=" in target:
+            return target
+    return None
+
+
+async def measure(browser: Browser, name: str, path: str, given: argparse.Namespace) -> bool:
+    """Print how long a page takes; return whether that is within the limit."""
+    for _ in range(WARMING):
+        status, _, _ = await browser.ask(path)
+    if status in (303, 404):
+        print(f"{name:44} not there", flush=True)
+        return True
+    taken = []
+    for _ in range(given.times):
+        status, milliseconds, body = await browser.ask(path)
+        taken.append(milliseconds)
+    taken.sort()
+    p95 = quantile(taken, 0.95)
+    told = f"p50 {quantile(taken, 0.5):6.1f}  p95 {p95:6.1f}  max {taken[-1]:6.1f} ms  {len(body) / 1000:4.0f} kB"
+    is_right = status == 200 and p95 <= given.limit
+    print(f"{name:44} {told}{'' if status == 200 else f'  status {status}'}{'' if is_right else '  <--'}", flush=True)
+    return is_right
+
+
+async def main(given: argparse.Namespace) -> int:
+    """Ask for every page; return how many were too slow or not right."""
+    async with open_store(given.url) as store:
+        found = await pages(store)
+        async with served(*SERVER, url=given.url) as server:
+            browser = Browser(server.address, await cookie(store))
+            for name, path in list(found.items()):
+                if name.removeprefix("/workflows: ") in PAGED and (other := await second_page(browser, path)):
+                    found[f"{name}, second page"] = other
+            wanted = {name: path for name, path in found.items() if given.only in name}
+            slow = [name for name, path in wanted.items() if not await measure(browser, name, path, given)]
+            print(f"{len(wanted)} pages, {len(slow)} above {given.limit:g} ms or not right; {server.memory:.0f} MB")
+    return len(slow)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--times", type=int, default=40, help="how often each page is asked for")
+    parser.add_argument("--limit", type=float, default=100, help="of p95, in milliseconds")
+    parser.add_argument("--only", default="", help="the pages with this in their names")
+    given = parser.parse_args()
+    sys.exit(asyncio.run(main(given)) > 0)

@@ -1,0 +1,60 @@
+"""A database, and instances put into it as a test wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from flowlet.clock import VirtualClock
+from flowlet.instances import NewInstance, Status
+from flowlet.store.opening import Store
+from flowlet.store.search import SearchQuery, SearchResult
+
+__all__ = ["NOW", "Shelf"]
+
+NOW = VirtualClock().now()
+
+
+class Shelf:
+    """A database, and instances put into it as a test wants them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._made = 0
+
+    async def put(self, *, vars: dict[str, Any] | None = None, **columns: Any) -> int:
+        """Create an instance with these columns and return its id."""
+        self._made += 1
+        given = {
+            "type": "Orders",
+            "definition_version": 1,
+            "external_id": f"order-{self._made}",
+            "business_key": "",
+            "executor_group": "default",
+            "priority": 0,
+            "state": "check",
+            "status": Status.NEW,
+            "next_activation": NOW,
+        }
+        later = {name: columns.pop(name) for name in list(columns) if name not in NewInstance.__slots__}
+        text = orjson.dumps(vars or {}).decode()
+        new = NewInstance(**{**given, **columns, "vars": text})
+        (created,) = await self.store.instances.create([new], now=NOW)
+        for column, value in later.items():
+            await self.execute(f"UPDATE workflow SET {column} = :value WHERE id = :id", value=value, id=created.id)
+        return created.id
+
+    async def execute(self, sql: str, **values: Any) -> None:
+        await self.store.connections.write(lambda session: session.execute(sql, values))
+
+    async def search(self, **query: Any) -> SearchResult:
+        return await self.store.reads.search(SearchQuery(**query))
+
+    async def ids(self, **query: Any) -> list[int]:
+        """Return the ids that a search finds, in its order."""
+        return [instance.id for instance in (await self.search(**query)).instances]
+
+    async def named(self, **query: Any) -> set[str]:
+        """Return the external ids that a search finds."""
+        return {instance.external_id for instance in (await self.search(**query)).instances}
