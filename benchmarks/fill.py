@@ -14,7 +14,6 @@ import asyncio
 import itertools
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,18 +21,19 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import pymysql
-from histories import EXECUTOR, Life, lives
+from histories import Life, lives
 
-from flowlet.instances import DAY
+from flowlet.instances import Status
 from flowlet.registry import Registry
 from flowlet.settings import usable_url
+from flowlet.store.counts import COMMON, COUNTED, MINUTE, Count, ended, summed
 from flowlet.store.opening import Store, open_store
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS
+from flowlet.store.tallies import AGES
 
 LIVES = sorted(str(path) for path in (Path(__file__).with_name("lives")).glob("*.py"))
 CHUNK = 20_000
 TABLES = ("workflow", "workflow_action")
-HOUR = DAY // 24
 
 
 class Filling(Protocol):
@@ -136,13 +136,20 @@ async def opened(url: str) -> Filling:
     return SQLiteFilling(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
 
 
-def tally_rows(ended: Counter[tuple[str, str, int]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Return the columns and rows of ``workflow_tally`` for what has ended: by type, status and moment's day."""
-    days: Counter[tuple[str, str, int]] = Counter()
-    for (name, status, hour), count in ended.items():
-        days[name, status, hour * HOUR // DAY] += count
-    columns = ("executor_id", "workflow_type", "status", "day", "ended")
-    return columns, [(EXECUTOR, *key, count) for key, count in sorted(days.items())]
+def tallied(life: Life, *, now: int) -> Iterator[Count]:
+    """Return what an instance adds to the counts, in the spans that are kept of how long ago it happened."""
+    name = life.row["workflow_type"]
+    for action in life.actions:
+        if action["kind"] in ("TRANSITION", "ERROR"):
+            is_move = action["kind"] == "TRANSITION"
+            yield Count(*_span(action["at"], now), name, int(is_move), int(not is_move))
+    if (at := life.row["ended"]) is not None:
+        minutes, start = _span(at, now)
+        yield ended(Status(life.row["status"]), minutes=minutes, start=start, type=name)
+
+
+def _span(at: int, now: int) -> tuple[int, int]:
+    return next(((minutes, at - at % size) for age, minutes, size in AGES if at < now - age), (1, at - at % MINUTE))
 
 
 def chunks(made: Iterable[Life], size: int) -> Iterator[list[Life]]:
@@ -160,21 +167,23 @@ async def fill(store: Store, url: str, given: argparse.Namespace) -> None:
     registry.load_all(LIVES)
     await store.definitions.save(registry.definitions, now=store.clock.now())
     filling, began = await opened(url), time.perf_counter()
-    made = lives(given.workflows, given.lines, now=store.clock.now())
-    ended: Counter[tuple[str, str, int]] = Counter()
+    now = store.clock.now()
+    counts: list[Count] = []
     written = lines = 0
+    made = lives(given.workflows, given.lines, now=now)
     columns: tuple[str, ...] = ()
     for chunk in chunks(made, CHUNK):
         columns = columns or tuple(name for name in INSTANCE_COLUMNS if name in chunk[0].row)
         await filling.write("workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
         actions = [tuple([line.get(name) for name in ACTION_COLUMNS]) for one in chunk for line in one.actions]
         await filling.write("workflow_action", ACTION_COLUMNS, actions)
-        for row in (one.row for one in chunk if one.row["ended"] is not None):
-            ended[row["workflow_type"], row["status"], row["ended"] // HOUR] += 1
+        counts = summed([*counts, *(count for one in chunk for count in tallied(one, now=now))])
         written, lines = written + len(chunk), lines + len(actions)
         print(f"\r{written:,} workflows, {lines:,} lines, {time.perf_counter() - began:.0f} s", end="", flush=True)
-    await filling.write("workflow_tally", *tally_rows(ended))
-    print(f"\n{sum(ended.values()):,} have ended; indexes and statistics ...", flush=True)
+    await filling.write(
+        "workflow_tally", ("writer", *Count._fields[:2], "workflow_type", *COUNTED), [(COMMON, *one) for one in counts]
+    )
+    print("\nindexes and statistics ...", flush=True)
     await filling.finish()
     print(f"filled in {time.perf_counter() - began:.0f} s")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from flowlet.fingerprints import fingerprint, reason_with
 from flowlet.instances import DAY
 
 SECOND = 1_000_000
@@ -139,6 +140,8 @@ def _life(random: Random, id: int, name: str, created: int, *, lines: int, now: 
         "waits_for_children": 0,
         "held_status": None,
         "reason": None,
+        "fingerprint": None,
+        "failed": None,
         "created_by": "shop",
         "created": created,
         "started": created + 4_000 if fate != "NEW" else None,
@@ -195,12 +198,13 @@ def _stand(random: Random, row: dict[str, Any], actions: list[dict[str, Any]], n
         attempt = random.randrange(1, 5)
         detail = TRACEBACK.format(text=text, **number)
         actions.append(_line(id, "ERROR", at, state, None, text=text, attempt=attempt, duration_ms=99, detail=detail))
+        row |= {"fingerprint": fingerprint(row["workflow_type"], state, text), "failed": at}
         if status == "FAILED":
-            row |= {"attempt": attempt, "reason": f"{text} (attempt {attempt}, no other follows)"}
+            row |= {"attempt": attempt, "reason": reason_with(text, f"attempt {attempt}, no other follows")}
             actions.append(_line(id, "FAILED", at, state, None, text=row["reason"]))
         else:
             row |= {"status": "IN_PROGRESS", "attempt": attempt, "next_activation": later}
-            row["reason"] = f"{text} (attempt {attempt} of 9, again later)"
+            row["reason"] = reason_with(text, f"attempt {attempt} of 9, again at noon")
     elif status == "CANCELLED":
         actions.append(_line(id, "CANCELLED", at, state, None, executor_id=None, username="shop"))
     elif status in ("NEW", "IN_PROGRESS"):
