@@ -60,7 +60,7 @@ class VariableRow:
     """A variable, or a field of a model within one.
 
     Attributes:
-        path: Its name; below a list as in ``items[].sku``.
+        path: Its name; below a list as in ``items[].sku``, below an object of any names as in ``prices.*.amount``.
         depth: How many models it stands in.
         kind: Its type, as "array of Item or null".
         default: As JSON; None where there is none.
@@ -112,7 +112,7 @@ def variable_rows(schema: Mapping[str, Any]) -> list[VariableRow]:
         schema: The model's, as pydantic writes it; one without properties has no rows.
     """
     root = _resolved(schema, schema)
-    return list(_rows(root, schema, "", ()))
+    return list(_rows(root, schema, "", (id(root),)))
 
 
 def retry_words(retry: Retry) -> str:
@@ -150,15 +150,15 @@ def _rows(
         here = f"{path}.{name}" if path else name
         yield VariableRow(
             here,
-            len(inside),
-            "".join(part.text for part in type_of(given)),
+            len(inside) - 1,
+            "".join(part.text for part in type_of(_with_choices(given, root))),
             name in model.get("required", ()),
             shown(schema["default"]) if "default" in schema else None,
             str(schema.get("description", "")),
             "; ".join(notes({key: value for key, value in schema.items() if key not in ("title", "default")})),
         )
         for inner, end in _models(schema, root):
-            if id(inner) not in inside and len(inside) < DEEPEST:
+            if id(inner) not in inside and len(inside) <= DEEPEST:
                 yield from _rows(inner, root, here + end, (*inside, id(inner)))
 
 
@@ -169,9 +169,22 @@ def _models(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[tupl
         yield found, ""
     for one in (*found.get("anyOf", ()), *found.get("oneOf", ()), *found.get("allOf", ())):
         yield from _models(one, root) if isinstance(one, Mapping) else ()
-    if isinstance(found.get("items"), Mapping):
-        for inner, end in _models(found["items"], root):
-            yield inner, f"[]{end}"
+    for key, mark in (("items", "[]"), ("additionalProperties", ".*")):
+        if isinstance(found.get(key), Mapping):
+            for inner, end in _models(found[key], root):
+                yield inner, f"{mark}{end}"
+
+
+def _with_choices(schema: Any, root: Mapping[str, Any]) -> Any:
+    """Return a schema with the values of enumerations in the place of their names."""
+    if isinstance(schema, list):
+        return [_with_choices(one, root) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if "$ref" in schema:
+        found = _resolved(schema, root)
+        return found if "enum" in found or "const" in found else schema
+    return {key: _with_choices(value, root) for key, value in schema.items()}
 
 
 def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,8 +22,9 @@ from flowlet.store.instances import Created
 from flowlet.texts import number_in
 from flowlet.web.forms import form
 from flowlet.web.guards import needs, principal
+from flowlet.web.pages.controls import Control, controls
 from flowlet.web.pages.frame import page
-from flowlet.web.pages.model_forms import Control, Sent, controls, fields, read, texts
+from flowlet.web.pages.model_forms import Sent, fields, read, texts
 from flowlet.web.pages.notices import done
 from flowlet.web.pages.outlines import address
 from flowlet.web.services import services

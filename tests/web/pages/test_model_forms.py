@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, create_model
 
 from flowlet.web.forms import Form, read_form
-from flowlet.web.pages.model_forms import WHOLE, Control, Kind, Sent, controls, fields, read, texts
+from flowlet.web.pages.controls import WHOLE, Control, Kind, controls
+from flowlet.web.pages.model_forms import Sent, fields, read, texts
 from flowlet.web.problems import ProblemError
 
 
