@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowlet.store.connection import Session
-from flowlet.store.cursor import LARGEST, cursor_at
+from flowlet.store.cursor import cursor_at
 
 __all__ = ["EVERYTHING", "Walk", "Window", "window"]
 
@@ -74,42 +74,68 @@ async def window(session: Session, walk: Walk) -> Window:
     they are.
     """
     if walk.workflow_type is not None and walk.key != "created":
-        part, value = "workflow_type = :edge_type", {"edge_type": walk.workflow_type}
-        edge = await _edge(session, walk, "id", [part], value)
+        edge = await _edge(session, walk, "id", ["workflow_type = :edge_type"], {"edge_type": walk.workflow_type})
         if edge is None or not walk.has_times:
-            return _window(walk, "id", edge)
+            return EVERYTHING if edge is None else _ids(walk, edge[1])
     if walk.key == "created" or walk.has_times:
-        given = {"from": (">=", walk.created_from), "to": ("<", walk.created_to)}
-        parts = [f"created {sign} :edge_{end}" for end, (sign, value) in given.items() if value is not None]
-        values = {f"edge_{end}": value for end, (_, value) in given.items() if value is not None}
-        return _window(walk, "created", await _edge(session, walk, "created", parts, values))
-    return _window(walk, "id", await _edge_of_ids(session, walk))
+        return await _created(session, walk)
+    found = await _edge_of_ids(session, walk)
+    return EVERYTHING if found is None else _ids(walk, found)
 
 
-async def _edge(session: Session, walk: Walk, key: str, parts: list[str], values: dict[str, Any]) -> int | None:
-    """Return the key of the last instance within reach; None if that is everything. It reads nothing but an index."""
+async def _created(session: Session, walk: Walk) -> Window:
+    given = {"from": (">=", walk.created_from), "to": ("<", walk.created_to)}
+    parts = [f"created {sign} :edge_{end}" for end, (sign, value) in given.items() if value is not None]
+    values = {f"edge_{end}": value for end, (_, value) in given.items() if value is not None}
+    edge = await _edge(session, walk, "created", parts, values)
+    if edge is None:
+        return EVERYTHING
+    where, values = _from_start(walk, "created", parts, values)
+    way, sign = ("DESC", ">") if walk.backward else ("ASC", "<")
+    # Rows lie in the order of their ids: told between which ids these are, PostgreSQL does not read the whole table.
+    ids = f"SELECT id FROM workflow WHERE {where} ORDER BY created {way}, id {way} LIMIT :edge_reach"
+    ((least, most),) = await session.rows(
+        f"SELECT MIN(id), MAX(id) FROM ({ids}) reached", {**values, "edge_reach": walk.reach}
+    )
+    condition = f"created {sign}= :edge_key AND (created {sign} :edge_key OR id {sign}= :edge_id)"
+    further = cursor_at(walk.order, *edge) if walk.key == "created" else None
+    bounds = {"edge_key": edge[0], "edge_id": edge[1], "edge_least": least, "edge_most": most}
+    return Window((condition, "id BETWEEN :edge_least AND :edge_most"), bounds, further)
+
+
+async def _edge(
+    session: Session, walk: Walk, key: str, parts: list[str], values: dict[str, Any]
+) -> tuple[int, int] | None:
+    """Return the key and the id of the last instance within reach, if others follow. It reads nothing but an index."""
+    where, values = _from_start(walk, key, parts, values)
+    way = "DESC" if walk.backward else "ASC"
+    order = "id" if key == "id" else f"{key} {way}, id"
+    sql = f"SELECT {key}, id FROM workflow WHERE {where} ORDER BY {order} {way} LIMIT 2 OFFSET :edge_reach"
+    rows = await session.rows(sql, {**values, "edge_reach": walk.reach - 1})
+    return (int(rows[0][0]), int(rows[0][1])) if len(rows) == 2 else None
+
+
+def _from_start(walk: Walk, key: str, parts: list[str], values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the condition of what comes from the start on, and its binds."""
     if walk.start is not None and key == walk.key:
         sign = "<" if walk.backward else ">"
-        parts = [*parts, f"{key} {sign}= :edge_key AND ({key} {sign} :edge_key OR id {sign} :edge_id)"]
-        values = {**values, "edge_key": walk.start[0], "edge_id": walk.start[1]}
-    where, way = " AND ".join(parts) or "1 = 1", "DESC" if walk.backward else "ASC"
-    sql = f"SELECT {key} FROM workflow WHERE {where} ORDER BY {key} {way} LIMIT 1 OFFSET :edge_reach"
-    rows = await session.rows(sql, {**values, "edge_reach": walk.reach})
-    return int(rows[0][0]) if rows else None
+        parts = [*parts, f"{key} {sign}= :start_key AND ({key} {sign} :start_key OR id {sign} :start_id)"]
+        values = {**values, "start_key": walk.start[0], "start_id": walk.start[1]}
+    return " AND ".join(parts) or "1 = 1", values
 
 
 async def _edge_of_ids(session: Session, walk: Walk) -> int | None:
-    """Return the id so many before the first one, or behind it; None if there are no others beyond."""
+    """Return the last id within reach, if others follow. Ids that are missing count as well."""
     ((least, most),) = await session.rows("SELECT MIN(id), MAX(id) FROM workflow")
     if least is None:
         return None
-    first = walk.start[0] if walk.start is not None and walk.key == "id" else (most if walk.backward else least)
-    edge = int(first) - walk.reach if walk.backward else int(first) + walk.reach
-    return edge if least < edge < most else None
+    if walk.backward:
+        edge = (most + 1 if walk.start is None or walk.key != "id" else walk.start[1]) - walk.reach
+    else:
+        edge = (least - 1 if walk.start is None else walk.start[1]) + walk.reach
+    return int(edge) if least < edge < most else None
 
 
-def _window(walk: Walk, key: str, edge: int | None) -> Window:
-    if edge is None:
-        return EVERYTHING
-    further = cursor_at(walk.order, edge, 0 if walk.backward else LARGEST) if walk.key == key else None
-    return Window((f"{key} {'>=' if walk.backward else '<='} :edge",), {"edge": edge}, further)
+def _ids(walk: Walk, edge: int) -> Window:
+    further = cursor_at(walk.order, edge, edge) if walk.key == "id" else None
+    return Window((f"id {'>=' if walk.backward else '<='} :edge",), {"edge": edge}, further)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import orjson
 
 from flowlet.errors import SearchError
-from flowlet.instances import ENDED, Instance, Status
+from flowlet.instances import Instance, Status
 from flowlet.store.connection import Session, listed
 from flowlet.store.cursor import LARGEST, cursor_at, read_cursor
 from flowlet.store.prefixes import beginning
@@ -42,7 +42,7 @@ _HAS_KEY = "business_key <> ''"
 _IN_STATUS_INDEX = "status NOT IN ('FINISHED', 'CANCELLED')"
 _IS_CANCELLED = "status = 'CANCELLED'"
 _RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
-_OPEN = ", ".join(sorted(f"'{status}'" for status in set(Status) - ENDED))
+_IS_SCHEDULED = "next_activation IS NOT NULL AND status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class SearchQuery:
         fingerprint: Of a group of errors: those whose last attempt failed so, and that have not gone on since.
         reason_contains: A part of the reason, in capital or small letters; at most 2,000 characters.
         variables: At most 5.
-        has_next: Whether only what is open and has a next activation is looked for.
+        has_next: Whether only what runs again by itself, or has a deadline, is looked for; what is paused does not.
         order_by: A walk that is to miss nothing goes by ``id`` or ``created``, which never change.
         limit: At most so many instances, 1 to 1,000.
         offset: How many to leave out, 0 to 10,000; the cursor goes further, and costs the same on every page.
@@ -221,7 +221,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 def _sort_key(query: SearchQuery) -> str:
     """Return the SQL of the sort key; what has no next activation is last either way."""
-    if query.order_by != "next_activation":
+    if query.order_by != "next_activation" or query.has_next:
         return query.order_by
     return f"COALESCE(next_activation, {_never(query)})"
 
@@ -273,7 +273,7 @@ def _standing(query: SearchQuery) -> tuple[list[str], dict[str, Any]]:
     if query.is_retrying is not None:
         parts.append(_RETRYING if query.is_retrying else f"NOT ({_RETRYING})")
     if query.has_next:
-        parts.append(f"next_activation IS NOT NULL AND status IN ({_OPEN}) AND {_IN_STATUS_INDEX}")
+        parts.append(_IS_SCHEDULED)
     return parts, values
 
 

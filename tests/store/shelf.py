@@ -25,6 +25,15 @@ class Shelf:
 
     async def put(self, *, vars: dict[str, Any] | None = None, **columns: Any) -> int:
         """Create an instance with these columns and return its id."""
+        later = {name: columns.pop(name) for name in list(columns) if name not in NewInstance.__slots__}
+        new = self.new(vars=vars, **columns)
+        (created,) = await self.store.instances.create([new], now=NOW)
+        for column, value in later.items():
+            await self.execute(f"UPDATE workflow SET {column} = :value WHERE id = :id", value=value, id=created.id)
+        return created.id
+
+    def new(self, *, vars: dict[str, Any] | None = None, **columns: Any) -> NewInstance:
+        """Return an instance to be created."""
         self._made += 1
         given = {
             "type": "Orders",
@@ -37,13 +46,7 @@ class Shelf:
             "status": Status.NEW,
             "next_activation": NOW,
         }
-        later = {name: columns.pop(name) for name in list(columns) if name not in NewInstance.__slots__}
-        text = orjson.dumps(vars or {}).decode()
-        new = NewInstance(**{**given, **columns, "vars": text})
-        (created,) = await self.store.instances.create([new], now=NOW)
-        for column, value in later.items():
-            await self.execute(f"UPDATE workflow SET {column} = :value WHERE id = :id", value=value, id=created.id)
-        return created.id
+        return NewInstance(**{**given, **columns, "vars": orjson.dumps(vars or {}).decode()})
 
     async def execute(self, sql: str, **values: Any) -> None:
         await self.store.connections.write(lambda session: session.execute(sql, values))

@@ -18,13 +18,20 @@ async def shelf(database_url: str) -> AsyncIterator[Shelf]:
     """Twenty instances, of which every fifth is in another state."""
     async with open_store(database_url, clock=VirtualClock()) as store:
         shelf = Shelf(store)
-        for place in range(20):
-            state = "pack" if place % 5 == 0 else "check"
-            later: dict[str, Any] = {"created": NOW + place, "modified": NOW - place, "next_activation": None}
-            await shelf.put(
-                external_id=f"order-{place}", type="Rare" if place in (2, 5, 7) else "Common", state=state, **later
-            )
+        made = [shelf.new(external_id=f"order-{n}", type=_type(n), state=_state(n)) for n in range(20)]
+        await store.instances.create(made, now=NOW)
+        # The first has the id 1.
+        sql = "UPDATE workflow SET created = :at + id - 1, modified = :at - id, next_activation = NULL"
+        await shelf.execute(sql, at=NOW)
         yield shelf
+
+
+def _type(number: int) -> str:
+    return "Rare" if number in (2, 5, 7) else "Common"
+
+
+def _state(number: int) -> str:
+    return "pack" if number % 5 == 0 else "check"
 
 
 async def walked(shelf: Shelf, **query: Any) -> tuple[list[str], int]:
@@ -107,11 +114,11 @@ async def test_what_an_index_finds_is_found_however_far_it_is(shelf: Shelf, quer
 
 
 async def test_sorted_by_what_changes_the_newest_are_sorted(shelf: Shelf) -> None:
-    found = await shelf.search(order_by="modified", reach=3, limit=2)
+    found = await shelf.search(order_by="modified", reach=4, limit=2)
 
     assert [instance.external_id for instance in found.instances] == ["order-16", "order-17"]
     assert (found.total, found.total_is_at_least) == (4, True)
-    rest = await shelf.search(order_by="modified", reach=3, limit=2, cursor=found.next_cursor)
+    rest = await shelf.search(order_by="modified", reach=4, limit=2, cursor=found.next_cursor)
     assert [instance.external_id for instance in rest.instances] == ["order-18", "order-19"]
     assert rest.next_cursor is None
 
@@ -123,9 +130,10 @@ async def test_of_many_created_in_a_time_the_newest_are_looked_at(shelf: Shelf) 
     assert found.is_cut
 
 
-async def test_only_what_is_open_has_a_next_activation(shelf: Shelf) -> None:
+async def test_what_is_paused_or_waits_without_a_deadline_has_no_next_activation(shelf: Shelf) -> None:
+    await shelf.put(external_id="held", next_activation=NOW, status=Status.PAUSED)
     later = await shelf.put(external_id="later", next_activation=NOW + 1)
-    sooner = await shelf.put(external_id="sooner", next_activation=NOW, status=Status.PAUSED)
+    sooner = await shelf.put(external_id="sooner", next_activation=NOW, status=Status.IN_PROGRESS)
     await shelf.put(external_id="asked", next_activation=None, status=Status.WAITING)
 
     assert await shelf.ids(has_next=True, order_by="next_activation", descending=False) == [sooner, later]
