@@ -8,7 +8,7 @@ from quart import Blueprint, Quart, Response
 
 from flowlet.web import files, guards, health, openapi, problems
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import docs, errors, frame, operating, sessions, workflow
+from flowlet.web.pages import docs, errors, frame, operating, picture, sessions, workflow
 from flowlet.web.pages import workflows as workflow_pages
 from flowlet.web.services import EXTENSION, Services
 
@@ -34,6 +34,7 @@ PAGES: tuple[Blueprint, ...] = (
     workflow_pages.blueprint,
     operating.blueprint,
     workflow.blueprint,
+    picture.blueprint,
     docs.blueprint,
 )
 """What people see in a browser."""
