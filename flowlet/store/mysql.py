@@ -106,6 +106,7 @@ class MySQL:
     begin = "BEGIN"
     for_update = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    newest = "id DESC"
     has_pool = True
     polls = True
     announces = False

@@ -118,7 +118,9 @@ class Reads:
             members = ", ".join(f"'{kind}'" for kind in kinds)
             parts.append(f"AND kind IN ({members})")
         values = {"id": id, "limit": limit} if before is None else {"id": id, "limit": limit, "before": before}
-        return await self._actions(" ".join([*parts, "ORDER BY id DESC LIMIT :limit"]), values)
+        return await self._actions(
+            " ".join([*parts, f"ORDER BY {self._connections.dialect.newest} LIMIT :limit"]), values
+        )
 
     async def ways(self, id: int) -> list[Way]:
         """Return each way that an instance took from state to state, and how often; first into the one it began in."""

@@ -92,6 +92,7 @@ class SQLite:
     begin = "BEGIN IMMEDIATE"
     for_update = ""
     skip_locked = ""
+    newest = "id DESC"
     has_pool = False
     polls = False
     announces = False

@@ -209,3 +209,20 @@ async def updates(hands: Hands) -> tuple[int, int]:
 
     ((all_, hot),) = await hands.store.connections.run(work)
     return all_, hot
+
+
+async def test_postgresql_reads_a_long_history_of_long_ago_without_what_was_written_since(postgres_url: str) -> None:
+    fill = (
+        "INSERT INTO workflow_action (workflow_id, kind, at) SELECT {}, 'TRANSITION', i FROM generate_series(1, {}) i"
+    )
+    async with opened(postgres_url, ORDERS) as hands:
+        await hands.execute(fill.format("7", 5_000))
+        await hands.execute(fill.format("1000 + i", 60_000))
+        await hands.execute("ANALYZE workflow_action")
+
+        order = hands.store.connections.dialect.newest
+        sql = f"EXPLAIN SELECT * FROM workflow_action WHERE workflow_id = 7 ORDER BY {order} LIMIT 400"
+        plan = "\n".join(row[0] for row in await hands.rows(sql))
+
+    assert "action_workflow" in plan
+    assert "pkey" not in plan

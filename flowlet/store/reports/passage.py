@@ -157,7 +157,7 @@ async def passage(
     # What handlers logged is no turn of the passage, and may be most of a history.
     sql = (
         f"SELECT id, {columns} FROM workflow_action WHERE workflow_id = :id AND kind <> 'LOG' "
-        "ORDER BY id DESC LIMIT :limit"
+        f"ORDER BY {connections.dialect.newest} LIMIT :limit"
     )
     rows = await connections.read(lambda session: session.rows(sql, {"id": instance.id, "limit": LINES_READ}))
     return passage_of([action_from(row) for row in reversed(rows)], instance, children, standing=standing, now=now)

@@ -486,3 +486,18 @@ async def test_lists_and_objects_of_variables_are_told_as_they_became(operator: 
 
     assert '<del>[\n  {\n    "n": 1\n  }\n]</del>' in page
     assert '<ins>[\n  {\n    "n": 2\n  }\n]</ins>' in page
+
+
+async def test_a_picture_that_would_be_too_small_in_its_place_is_shown_as_large_as_it_is(admin: Visit) -> None:
+    targets = {f"end_{number}": end() for number in range(12)}
+
+    @manual(next=list(targets), start=True)
+    async def ask() -> None: ...
+
+    registry = admin.door.probe.services.registry
+    registry.add(workflow_module(workflow=Workflow("Wide"), ask=ask, **targets))
+    wide, narrow = await admin.desk.hands.create("Wide"), await admin.desk.start()
+
+    checked = [re.findall(r'value="(\w+)" checked', (await admin.page(id)).text) for id in (wide, narrow)]
+
+    assert checked == [["full"], ["fit"]]
