@@ -11,7 +11,7 @@ from flowlet.web.pages.times import took
 
 __all__ = ["Axis", "Tick", "axis"]
 
-MOST_CUTS = 3
+MOST_CUTS = 2
 _SCARCE = 4
 """How many times as long as all the rest a stretch has to be to be cut: then the rest has a fifth of the width."""
 _APART = 19.0
@@ -57,22 +57,16 @@ class Axis:
 def axis(moments: Sequence[int]) -> Axis:
     """Return the axis of all times at which something begins or ends.
 
-    A stretch between two of them that is more than four times as long as all the rest is drawn as long as the rest.
+    A stretch between two of them that is more than four times as long as all the rest is cut; what is cut has half of
+    the width.
 
     Args:
         moments: In microseconds, rising; at least one.
     """
     lengths = [after - before for before, after in pairwise(moments)]
-    drawn, cut = list[float](lengths), set[int]()
-    for _ in range(MOST_CUTS):
-        longest = max((place for place in range(len(drawn)) if place not in cut), key=drawn.__getitem__, default=None)
-        if longest is None:
-            break
-        rest = sum(drawn) - drawn[longest]
-        if not 0 < rest * _SCARCE < drawn[longest]:
-            break
-        drawn[longest] = rest
-        cut.add(longest)
+    cut = _cut(lengths)
+    rest = sum(length for place, length in enumerate(lengths) if place not in cut)
+    drawn = [rest / len(cut) if place in cut else float(length) for place, length in enumerate(lengths)]
     whole = sum(drawn) or 1.0
     places = tuple(100 * length / whole for length in accumulate(drawn, initial=0.0))
     cuts = tuple(
@@ -80,6 +74,18 @@ def axis(moments: Sequence[int]) -> Axis:
     )
     ticks = tuple(_ticks(moments, places, cut, cuts, whole))
     return Axis(tuple(moments), places, cuts, ticks)
+
+
+def _cut(lengths: Sequence[int]) -> set[int]:
+    """Return the places of the stretches that are drawn shorter."""
+    cut: set[int] = set()
+    for _ in range(MOST_CUTS):
+        left = sorted((length, place) for place, length in enumerate(lengths) if place not in cut)
+        rest = sum(length for length, _ in left[:-1])
+        if not rest or rest * _SCARCE >= left[-1][0]:
+            break
+        cut.add(left[-1][1])
+    return cut
 
 
 def _ticks(

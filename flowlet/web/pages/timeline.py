@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -40,6 +40,7 @@ _LOOKS = {
 }
 _RUNS = (Spending.RUNNING, Spending.FAILING)
 _STANDING = {Kind.MANUAL: Spending.PERSON, Kind.END: Spending.ENDED, Kind.ERROR: Spending.ENDED}
+_END_TONES = {Kind.END: "ok", Kind.ERROR: "err"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Row:
     Attributes:
         address: Where its name leads to; "" for nowhere.
         length: How long it was there, in microseconds; of several visits, together.
-        tone: The colour of a child's bar; "" for a row that has spans.
+        tone: The colour of its one bar, where it has no spans: a child, or an end.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Row:
     length: int
     spans: tuple[Span, ...] = ()
     marks: tuple[Mark, ...] = ()
-    tone: str = ""
+    tone: str = "idle"
 
     @property
     def ran(self) -> str:
@@ -124,13 +125,24 @@ async def timeline(instance: Instance) -> Timeline:
     standing = {name: _STANDING[state.kind] for name, state in known.items() if state.kind in _STANDING}
     children = await here.store.reads.children(instance.id, limit=CHILDREN_DRAWN) if instance.children else []
     found = await passage(here.store.connections, instance, children, standing=standing, now=present)
-    return timeline_of(found, children, now=present)
+    tones = {name: _END_TONES[state.kind] for name, state in known.items() if state.kind in _END_TONES}
+    return timeline_of(found, children, tones=tones, now=present)
 
 
-def timeline_of(found: Passage, children: Sequence[Instance], *, now: int) -> Timeline:
-    """Return the timeline of a passage and of children, at a present in microseconds since 1970 UTC."""
+def timeline_of(
+    found: Passage, children: Sequence[Instance], *, now: int, tones: Mapping[str, str] | None = None
+) -> Timeline:
+    """Return the timeline of a passage and of children.
+
+    Args:
+        found: The passage.
+        children: Each has a row.
+        now: The present, in microseconds since 1970 UTC.
+        tones: The colours of end states, by their names.
+    """
     is_grouped = len(found.visits) > VISITS_DRAWN
     rows = tuple(_grouped(found.visits) if is_grouped else map(_row_of, found.visits))
+    rows = tuple(replace(row, tone=(tones or {}).get(row.name, row.tone)) for row in rows)
     below = tuple(_child(child, now) for child in children)
     begin = min((row.begin for row in rows), default=now)
     scale = axis(sorted(_moments(rows, below, begin)))
@@ -140,21 +152,17 @@ def timeline_of(found: Passage, children: Sequence[Instance], *, now: int) -> Ti
 
 def drawn(rows: Sequence[Row], children: Sequence[Row], scale: Axis) -> Markup:
     """Return the picture of rows: as wide as its place is, and themed by the page's stylesheet."""
-    y, parts, marks = _TOP, [], []
+    y, bars, words = _TOP, list[Markup](), list[Markup]()
     for row in (*rows, *children):
-        parts.append(_drawn(row, y, scale))
-        marks += [_marked(mark, y + _ROW + _MARK * place, scale) for place, mark in enumerate(row.marks[:MARKS_DRAWN])]
+        bars += _bars(row, y, scale)
+        words.append(_words(row, y))
+        words += [_marked(mark, y + _ROW + _MARK * place, scale) for place, mark in enumerate(row.marks[:MARKS_DRAWN])]
         y += _ROW + _MARK * min(len(row.marks), MARKS_DRAWN)
+    # What is a word stands above the cuts, which would hide letters.
+    parts = [*_rules(scale, y), *bars, *_cut_lines(scale, y), *words]
     return Markup(
-        '<svg class="passage" width="100%" height="{}" role="{}" aria-label="Timeline, in numbers below">{}{}{}{}</svg>'
-    ).format(
-        y + 2,
-        "group" if children else "img",
-        Markup("").join(_rules(scale, y)),
-        Markup("").join(parts),
-        Markup("").join(_cut_lines(scale, y)),
-        Markup("").join(marks),  # over the cuts, which would hide letters
-    )
+        '<svg class="passage" width="100%" height="{}" role="{}" aria-label="Timeline, in numbers below">{}</svg>'
+    ).format(y + 2, "group" if children else "img", Markup("").join(parts))
 
 
 def _row_of(visit: Visit) -> Row:
@@ -192,19 +200,20 @@ def _moments(rows: Sequence[Row], children: Sequence[Row], begin: int) -> set[in
     return found | {moment for row in rows for span in row.spans for moment in (span.begin, span.end)}
 
 
-def _drawn(row: Row, y: int, scale: Axis) -> Markup:
+def _words(row: Row, y: int) -> Markup:
     name = shortened(cleaned_line(row.name), _NAME_LIMIT) + (f" ×{row.visits:,}" if row.visits > 1 else "")
     label = Markup('<text class="name" x="0" y="{}">{}</text>').format(y + 14, name)
     if row.address:
         label = Markup('<a href="{}">{}</a>').format(row.address, label)
     failed = f"{row.failures:,} failed · " if row.failures else ""
-    length = Markup('<text class="took" x="100%" y="{}">{}{}</text>').format(y + 14, failed, row.took)
-    bars = [_bar(span, y, scale) for span in sorted(row.spans, key=lambda span: _RANKS.get(span.spending, 0))]
-    if row.tone:
-        bars = [_rect(row.tone, y + 22, 10, (row.begin, row.end), scale)]
-    elif not bars:
-        bars = [_rect("ok", y + 21, 12, (row.end, row.end), scale)]
-    return Markup("<g>{}{}{}</g>").format(label, length, Markup("").join(bars))
+    return label + Markup('<text class="took" x="100%" y="{}">{}{}</text>').format(y + 14, failed, row.took)
+
+
+def _bars(row: Row, y: int, scale: Axis) -> Iterator[Markup]:
+    for span in sorted(row.spans, key=lambda span: _RANKS.get(span.spending, 0)):
+        yield _bar(span, y, scale)
+    if not row.spans:
+        yield _rect(row.tone, y + 22, 10, (row.begin, row.end), scale)
 
 
 _RANKS = {Spending.RUNNING: 1, Spending.FAILING: 2}

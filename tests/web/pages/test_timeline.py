@@ -54,6 +54,13 @@ def test_a_wait_that_is_far_longer_than_the_rest_is_cut_to_as_much_as_that() -> 
     assert [tick.label for tick in scale.ticks] == ["0", "1 s", "+1 s"]
 
 
+def test_two_long_waits_are_cut_to_a_quarter_of_the_width_each() -> None:
+    scale = axis([0, 1 * SECOND, 1 * SECOND + HOUR, 2 * SECOND + HOUR, 2 * SECOND + HOUR + DAY])
+
+    assert [(cut.label, cut.share) for cut in scale.cuts] == [("1 h", 37.5), ("1 d", 87.5)]
+    assert [round(place) for place in scale.places] == [0, 25, 50, 75, 100]
+
+
 @pytest.mark.parametrize("moments", [[5], [5, 6], [0, 1, 10**17], list(range(0, 10**9, 10**6))])
 def test_an_axis_has_a_few_ticks_that_do_not_touch(moments: list[int]) -> None:
     scale = axis(moments)
@@ -64,16 +71,17 @@ def test_an_axis_has_a_few_ticks_that_do_not_touch(moments: list[int]) -> None:
 
 
 def test_milliseconds_are_seen_beside_days() -> None:
-    long = visit("wait", 0, (Spending.PERSON, DAY), (Spending.RUNNING, 1000), (Spending.WAITING, 5 * HOUR))
+    spans = (Spending.PERSON, DAY), (Spending.FAILING, 1000), (Spending.WAITING, 3 * HOUR), (Spending.RUNNING, HOUR)
 
-    found = timeline_of(Passage((long,), is_whole=True), [], now=2 * DAY)
+    found = timeline_of(Passage((visit("wait", 0, *spans),), is_whole=True), [], now=2 * DAY)
 
     drawn = {name: (x, width) for name, x, width in bars(found.picture)}
-    assert drawn["accent running"][1] == 0.7
+    assert drawn["err failing"][1] == 0.7
     assert all(x >= 0 and x + width <= 100.01 for x, width in drawn.values())
     assert found.cuts == 1
     assert [part.label for part in found.legend] == [
         "running",
+        "a failed attempt",
         "waiting for a timer or its turn",
         "waiting for a person",
     ]
@@ -87,6 +95,14 @@ def test_a_row_tells_in_words_what_its_bars_show() -> None:
 
     assert (row.took, row.ran, row.failures) == ("9 s", "2 ms", 1)
     assert (row.waits, row.deeds) == (["9 s waiting for the next attempt"], ["Run now by ada"])
+
+
+def test_an_end_has_a_short_bar_in_its_colour() -> None:
+    visits = (visit("go", 0, (Spending.RUNNING, SECOND)), visit("lost", SECOND))
+
+    picture = timeline_of(Passage(visits, is_whole=True), [], now=HOUR, tones={"lost": "err"}).picture
+
+    assert bars(picture) == [("accent running", 0, 100), ("err", 99.3, 0.7)]
 
 
 def test_many_visits_are_a_row_for_each_state() -> None:
