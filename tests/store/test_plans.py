@@ -216,8 +216,8 @@ async def test_postgresql_reads_a_long_history_of_long_ago_without_what_was_writ
         "INSERT INTO workflow_action (workflow_id, kind, at) SELECT {}, 'TRANSITION', i FROM generate_series(1, {}) i"
     )
     async with opened(postgres_url, ORDERS) as hands:
-        await hands.execute(fill.format("7", 5_000))
-        await hands.execute(fill.format("1000 + i", 60_000))
+        await hands.execute(fill.format("7", 2_000))
+        await hands.execute(fill.format("1000 + i", 20_000))
         await hands.execute("ANALYZE workflow_action")
 
         order = hands.store.connections.dialect.newest

@@ -16,6 +16,7 @@ from flowlet.operations import Operations
 from flowlet.permitted import Operation
 from flowlet.roles import Role
 from flowlet.store.reports.family import standings
+from flowlet.store.reports.passage import LINES_READ
 from flowlet.texts import number_in
 from flowlet.web.forms import MOST_SENT, Form, form
 from flowlet.web.guards import needs, principal
@@ -246,7 +247,7 @@ async def _shown(instance: Instance, tab: str) -> dict[str, Any]:
     """Return what a tab shows."""
     reads = services().store.reads
     if tab == "timeline":
-        return {"timeline": await timeline(instance), "children_drawn": CHILDREN_DRAWN}
+        return {"timeline": await timeline(instance), "children_drawn": CHILDREN_DRAWN, "lines_read": LINES_READ}
     if tab == "variables":
         return {"variables": instance.variables}
     if tab == "children":

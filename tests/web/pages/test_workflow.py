@@ -371,6 +371,7 @@ async def test_a_long_history_shows_its_newest_lines_and_draws_all_of_its_way(an
     assert page.count('id="line-') == 500
     assert "These are the newest 500 lines" in page
     assert "taken 600 times" in page
+    assert "only its newest 400 lines are drawn" in (await any_operator.page(instance.id, "timeline")).text
     older = re.search(r'rel="next" href="([^"]+)"', page)
     assert older
     last = (await any_operator.browser.get(unescape(older[1]))).text
@@ -400,18 +401,18 @@ async def test_a_line_that_is_none_is_refused_and_beyond_the_oldest_there_is_not
     assert "No older lines" in (await operator.page(instance.id, "history&before=1")).text
 
 
-async def test_a_move_may_have_a_time_before_which_the_state_is_not_run(any_operator: Visit) -> None:
-    instance, now = await any_operator.desk.at(Status.WAITING), any_operator.desk.hands.clock.now()
+async def test_a_move_may_have_a_time_before_which_the_state_is_not_run(operator: Visit) -> None:
+    instance, now = await operator.desk.at(Status.WAITING), operator.desk.hands.clock.now()
 
-    bad = await any_operator.told(await any_operator.send(instance, "move", state="charge", when="soon <b>"))
-    at_an_end = await any_operator.told(await any_operator.send(instance, "move", state="rejected", when="2 days"))
-    told = await any_operator.told(await any_operator.send(instance, "move", state="charge", when=" 2 days "))
+    bad = await operator.told(await operator.send(instance, "move", state="charge", when="soon <b>"))
+    at_an_end = await operator.told(await operator.send(instance, "move", state="rejected", when="2 days"))
+    told = await operator.told(await operator.send(instance, "move", state="charge", when=" 2 days "))
 
     assert bad.startswith("err: Not before 'soon <b>' is no time")
     assert at_an_end.startswith("err: ")
     assert "cannot be moved to 'rejected' at a later time" in at_an_end
     assert told == "ok: Moved to charge."
-    moved = await any_operator.desk.get(instance.id)
+    moved = await operator.desk.get(instance.id)
     assert moved.next_activation is not None
     assert 0 <= moved.next_activation - now - 2 * DAY < DAY
 
@@ -438,10 +439,10 @@ async def test_an_admin_gives_a_forced_move_a_time(admin: Visit, text: str, due_
     assert told.startswith("ok" if due_at else "err")
 
 
-async def test_the_picture_with_the_way_taken_is_a_file_of_its_own(any_operator: Visit) -> None:
-    instance = await any_operator.desk.at(Status.WAITING)
+async def test_the_picture_with_the_way_taken_is_a_file_of_its_own(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
 
-    answer = await any_operator.browser.get(f"/workflows/{instance.id}/diagram.svg")
+    answer = await operator.browser.get(f"/workflows/{instance.id}/diagram.svg")
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/svg+xml"
@@ -449,9 +450,9 @@ async def test_the_picture_with_the_way_taken_is_a_file_of_its_own(any_operator:
     assert "sandbox" in answer.headers["content-security-policy"]
     assert "check → review, taken once" in answer.text
     assert "fl-state manual visited current is-waiting" in answer.text
-    assert (await any_operator.browser.get("/workflows/999/diagram.svg")).status_code == 404
-    await any_operator.desk.hands.execute("UPDATE workflow SET workflow_type = 'Elsewhere'")
-    assert (await any_operator.browser.get(f"/workflows/{instance.id}/diagram.svg")).status_code == 404
+    assert (await operator.browser.get("/workflows/999/diagram.svg")).status_code == 404
+    await operator.desk.hands.execute("UPDATE workflow SET workflow_type = 'Elsewhere'")
+    assert (await operator.browser.get(f"/workflows/{instance.id}/diagram.svg")).status_code == 404
 
 
 async def test_a_state_leads_to_the_workflows_that_are_in_it(viewer: Visit) -> None:
