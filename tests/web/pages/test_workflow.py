@@ -471,7 +471,9 @@ async def test_children_are_counted_and_lead_to_their_siblings(any_operator: Vis
 
     assert "1 new, 1 cancelled" in page
     assert f'href="/workflows?parent={parent}&amp;status=CANCELLED"' in page
-    assert f'<a href="/workflows/{parent}?tab=children">its children</a>' in (await any_operator.page(second)).text
+    below = (await any_operator.page(second)).text
+    assert f'<a href="/workflows/{parent}?tab=children">its children</a>' in below
+    assert f' / <a href="/workflows/{parent}">child of #{parent}</a></nav>' in below
 
 
 async def test_lists_and_objects_of_variables_are_told_as_they_became(operator: Visit) -> None:
