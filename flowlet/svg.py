@@ -7,6 +7,7 @@ from html import escape
 from pathlib import PurePath
 
 from flowlet.definition import Definition, StateDefinition
+from flowlet.durations import duration, spoken
 from flowlet.layout import Frame, Graph, Layout, Link, Point, Size, arranged
 from flowlet.lettering import (
     cleaned_line,
@@ -193,6 +194,7 @@ class _Picture:
         lines = [f"{cleaned_line(state.name)} ({state.kind.value})"]
         if state.description:
             lines.append(cleaned_lines(state.description))
+        lines += _policies(state)
         if state.file:
             lines.append(f"{cleaned_line(PurePath(state.file).name)}:{state.line}")
         if isinstance(self.overlay, InstanceOverlay) and self.overlay.visits.get(state.name):
@@ -224,6 +226,21 @@ class _Picture:
             return count_text(count) if count > 0 else ""
         visits = self.overlay.visits.get(name, 0) if self.overlay else 0
         return f"×{count_text(visits)}" if visits > 1 else ""
+
+
+def _policies(state: StateDefinition) -> Iterator[str]:
+    """Yield what becomes of failed attempts, of long ones, and of a missing answer."""
+    if state.is_final:
+        return
+    if state.is_manual and state.deadline is not None:
+        yield f"an answer is due within {spoken(state.deadline)}"
+    if state.handler is not None:
+        retry = state.retry
+        first, ceiling = spoken(duration(retry.min)), spoken(duration(retry.max))
+        delays = f"after {first}" if first == ceiling else f"after {first} to {ceiling}, {retry.backoff}"
+        yield f"retried {_times(retry.limit)}, {delays}" if retry.limit else "not retried"
+    if state.timeout is not None:
+        yield f"an attempt may take {spoken(state.timeout)}"
 
 
 def _graph(definition: Definition, labels: dict[Pair, str], *, has_numbers: bool) -> Graph:

@@ -107,6 +107,8 @@ class Dialect(Protocol):
     """What locks the rows of a SELECT, or nothing."""
     skip_locked: str
     """What locks the rows of a SELECT and leaves out those that others hold, or nothing."""
+    newest: str
+    """What has the newest lines of one instance's history first, after ORDER BY."""
     has_pool: bool
     """Whether connections are pooled; SQLite has one that writes and one that reads."""
     polls: bool

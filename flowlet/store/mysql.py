@@ -98,6 +98,7 @@ class MySQL:
     version_sql = "SELECT VERSION()"
     for_update = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    newest = "id DESC"
     has_pool = True
     polls = True
     announces = False

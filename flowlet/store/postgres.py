@@ -161,6 +161,9 @@ class Postgres:
     version_sql = "SHOW server_version"
     for_update = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    # A sum has no index. By the primary key, backwards, a long history of long ago would cost all that was written
+    # since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
+    newest = "id + 0 DESC"
     has_pool = True
     polls = False
     announces = True

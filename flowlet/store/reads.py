@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.errors import UnknownInstanceError
-from flowlet.instances import ENDED, ENTERING, Action, Instance
+from flowlet.instances import ENDED, ENTERING, Action, ActionKind, Instance
 from flowlet.store.changes import LARGEST_ID, selected
 from flowlet.store.connection import Connections
 from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
@@ -112,9 +112,25 @@ class Reads:
         """Return the lines of an instance's history, the oldest first."""
         return await self._actions("ORDER BY id", {"id": id})
 
-    async def latest(self, id: int, *, limit: int) -> list[Action]:
-        """Return the last lines of an instance's history, the newest first."""
-        return await self._actions("ORDER BY id DESC LIMIT :limit", {"id": id, "limit": limit})
+    async def latest(
+        self, id: int, *, limit: int, before: int | None = None, kinds: Sequence[ActionKind] = ()
+    ) -> list[Action]:
+        """Return the last lines of an instance's history, the newest first.
+
+        Args:
+            id: Whose.
+            limit: How many at most.
+            before: Only those before this line, by its id; None for no such bound.
+            kinds: Only those of these kinds; all if there is none.
+        """
+        parts = ["AND id < :before"] if before is not None else []
+        if kinds:
+            members = ", ".join(f"'{kind}'" for kind in kinds)
+            parts.append(f"AND kind IN ({members})")
+        values = {"id": id, "limit": limit} if before is None else {"id": id, "limit": limit, "before": before}
+        return await self._actions(
+            " ".join([*parts, f"ORDER BY {self._connections.dialect.newest} LIMIT :limit"]), values
+        )
 
     async def ways(self, id: int) -> list[Way]:
         """Return each way that an instance took from state to state, and how often; first into the one it began in."""

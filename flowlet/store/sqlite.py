@@ -98,6 +98,7 @@ class SQLite:
     version_sql = "SELECT sqlite_version()"
     for_update = ""
     skip_locked = ""
+    newest = "id DESC"
     has_pool = False
     polls = False
     announces = False

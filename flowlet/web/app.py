@@ -17,6 +17,7 @@ from flowlet.web.pages import (
     frame,
     inbox,
     operating,
+    picture,
     sessions,
     settings,
     starting,
@@ -61,6 +62,7 @@ PAGES: tuple[Blueprint, ...] = (
     failures.blueprint,
     definition_pages.blueprint,
     starting.blueprint,
+    picture.blueprint,
     docs.blueprint,
 )
 """What people see in a browser."""

@@ -11,6 +11,7 @@ from tests.browser.visit import IN_THE_BROWSER, Visitor
 pytestmark = IN_THE_BROWSER
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+TOP = "each => each.getBoundingClientRect().top"
 VARIABLES = {"items": [{"sku": "lamp"}]}
 
 
@@ -98,3 +99,90 @@ async def test_enter_in_a_field_chooses_nothing(visitor: Visitor) -> None:
 
     await visitor.open(f"/workflows/{instance.id}")
     await expect(page.locator("#standing")).to_contain_text("Waiting")
+
+
+async def test_of_two_windows_the_second_is_told_that_it_has_moved_and_a_double_click_moves_once(
+    visitor: Visitor,
+) -> None:
+    instance = await waiting(visitor)
+    first, second = visitor.page, await visitor.page.context.new_page()
+    await visitor.enter(f"/workflows/{instance.id}")
+    await second.route("**/api/events?*", lambda route: route.abort())  # it hears nothing of the first one
+    await second.goto(first.url)
+    await first.locator("#move").get_by_label("Reason").fill("seen by telephone")
+    await second.get_by_text("Move by force…").click()
+    await second.get_by_label("Why by force").fill("mine")
+    await second.locator("#force").get_by_label("State").select_option("broken")
+
+    await first.locator("#move").get_by_role("button", name="Approve").dblclick()
+    await expect(first.get_by_text("Moved to done.")).to_be_visible()
+    await second.get_by_role("button", name="Move it by force").click()
+
+    await expect(second.get_by_role("alert")).to_contain_text("has moved on since it was looked at")
+    moves = second.locator(".timeline > li").filter(has_text="Moved")
+    await expect(moves).to_have_count(1)
+    await expect(moves).to_contain_text("Moved by hand: decide → done by admin")
+    await expect(moves).to_contain_text("seen by telephone")
+
+
+async def test_what_is_typed_and_where_the_caret_is_stay_when_something_happens(visitor: Visitor) -> None:
+    page, instance = visitor.page, await waiting(visitor)
+    await visitor.enter(f"/workflows/{instance.id}")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    field = page.locator("#move").get_by_label("Reason")
+    await field.fill("the card is valid")
+    for _ in range(5):
+        await field.press("ArrowLeft")
+    top = await page.locator("#answer").evaluate(TOP)
+
+    await visitor.site.app.operations.edit_variables(instance.id, {"paid": True}, username="ada")
+    await expect(page.locator("#about")).to_contain_text("Variables edited")
+
+    await expect(field).to_be_focused()
+    assert await field.evaluate("field => [field.value, field.selectionStart]") == ["the card is valid", 12]
+    assert await page.locator("#answer").evaluate(TOP) == top
+
+
+async def test_the_picture_has_three_sizes_and_the_page_never_scrolls_sideways(visitor: Visitor) -> None:
+    page, instance = visitor.page, await waiting(visitor)
+    await visitor.enter(f"/workflows/{instance.id}")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    widths = list[float]()
+
+    for size in ("Fit", "100 %", "Larger"):
+        await page.get_by_role("radio", name=size).check(force=True)
+        widths.append(await page.locator(".fl-diagram").evaluate("each => each.getBoundingClientRect().width"))
+        assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+    assert widths[0] <= widths[1] < widths[2]
+    await page.locator(".canvas").focus()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator(".canvas")).not_to_have_js_property("scrollLeft", 0)
+
+
+async def test_the_timeline_hinders_nobody_and_follows_what_happens(visitor: Visitor) -> None:
+    page, instance = visitor.page, await waiting(visitor)
+    await visitor.enter(f"/workflows/{instance.id}")
+    await page.get_by_role("link", name="Timeline").click()
+    await page.get_by_text("In numbers").click()
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+    await visitor.site.app.operations.move(instance.id, "broken", username="ada", reason="a test")
+
+    await expect(page.locator(".passage .mark")).to_have_text("Moved by hand by ada")
+    await expect(page.get_by_role("row", name="broken")).to_be_visible()
+    await visitor.look_around("#about")
+
+
+async def test_on_paper_there_is_what_is_known_and_nothing_to_press(visitor: Visitor) -> None:
+    page, instance = visitor.page, await waiting(visitor)
+    await visitor.enter(f"/workflows/{instance.id}")
+    await page.emulate_media(media="print", color_scheme="dark")
+
+    for part in ("#facts", ".fl-diagram", "#about .timeline"):
+        await expect(page.locator(part)).to_be_visible()
+    shown = "els => els.filter(each => each.checkVisibility() && !each.closest('#operations [hidden]')).length"
+    assert await page.locator(".button, .side, .tabs, input:not([type=hidden])").evaluate_all(shown) == 0
+    await expect(page.locator(".diff").first).to_be_visible()
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert await page.locator("#facts dt").first.evaluate("each => getComputedStyle(each).color") == "rgb(90, 100, 120)"

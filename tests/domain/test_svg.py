@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 from flowlet.definition import Definition
 from flowlet.instances import Status
 from flowlet.lettering import count_text, seconds_text, share_text, shortened, text_width
-from flowlet.states import Kind
+from flowlet.registry import Registry
+from flowlet.retry import Retry
+from flowlet.states import Kind, Workflow, end, manual
+from flowlet.states import state as step
 from flowlet.svg import STYLE, DefinitionOverlay, InstanceOverlay, svg
 from tests.domain.graphs import DEMO, FAMILY, LOOP, ORDER, definition, random_definition
+from tests.engine.making import workflow_module
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -76,6 +80,30 @@ def test_a_state_tells_its_description_and_its_place_in_the_source() -> None:
     tip = title(state(svg(DEMO), "Review"))
 
     assert tip == "Review (manual)\nWait for a person.\n\nWhoever answers has read the request.\norders.py:20"
+
+
+def test_a_state_tells_what_becomes_of_failed_attempts_long_ones_and_missing_answers() -> None:
+    @step(start=True, next=["ask"], retry=Retry(limit=3, min="1s", max="1h"), timeout="2 minutes")
+    async def go() -> None: ...
+
+    @manual(next=["once"], deadline="3 days", on_deadline="once", retry=Retry(limit=1, min="5s", max="5s"))
+    async def ask() -> None: ...
+
+    @step(next=["done"], retry=Retry(limit=0))
+    async def once() -> None: ...
+
+    registry = Registry()
+    registry.add(workflow_module(go=go, ask=ask, once=once, done=end(), workflow=Workflow("Orders")))
+    picture = svg(registry.definition("Orders"))
+
+    tips = {name: title(state(picture, name)).splitlines() for name in ("go", "ask", "once", "done")}
+    assert tips["go"][1:3] == [
+        "retried 3 times, after 1 second to 1 hour, exponential",
+        "an attempt may take 2 minutes",
+    ]
+    assert tips["ask"][1:3] == ["an answer is due within 3 days", "retried once, after 5 seconds"]
+    assert "not retried" in tips["once"]
+    assert not any("retried" in line for line in tips["done"])
 
 
 def test_it_has_a_name_and_a_description_for_those_who_cannot_see_it() -> None:

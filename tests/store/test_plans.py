@@ -232,3 +232,20 @@ async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_u
     assert len(looks) >= 5
     indexes = ("COVERING INDEX workflow_failing", "INDEX workflow_failing (fingerprint=?", "INTEGER PRIMARY KEY")
     assert not [line for line in looks if not any(name in line for name in (*indexes, "INDEX workflow_status ("))]
+
+
+async def test_postgresql_reads_a_long_history_of_long_ago_without_what_was_written_since(postgres_url: str) -> None:
+    fill = (
+        "INSERT INTO workflow_action (workflow_id, kind, at) SELECT {}, 'TRANSITION', i FROM generate_series(1, {}) i"
+    )
+    async with opened(postgres_url, ORDERS) as hands:
+        await hands.execute(fill.format("7", 2_000))
+        await hands.execute(fill.format("1000 + i", 20_000))
+        await hands.execute("ANALYZE workflow_action")
+
+        order = hands.store.connections.dialect.newest
+        sql = f"EXPLAIN SELECT * FROM workflow_action WHERE workflow_id = 7 ORDER BY {order} LIMIT 400"
+        plan = "\n".join(row[0] for row in await hands.rows(sql))
+
+    assert "action_workflow" in plan
+    assert "pkey" not in plan

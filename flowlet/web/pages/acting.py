@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.definition import StateDefinition
-from flowlet.errors import RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
+from flowlet.errors import DurationError, RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance
 from flowlet.operations import Operations
 from flowlet.texts import number_in
@@ -58,7 +58,7 @@ async def acted(instance: Instance, given: Form, act: Act, told: str, address: s
     operations = services().operations.expecting(version_of(given))
     try:
         await act(operations, instance.id, principal().username)
-    except (RefusedError, UnknownStateError, UnknownWorkflowError) as error:
+    except (DurationError, RefusedError, UnknownStateError, UnknownWorkflowError) as error:
         return refused(str(error), address)
     return done(told, address)
 

@@ -11,7 +11,7 @@ from flowlet.instances import Action, ActionKind
 from flowlet.lettering import cleaned_lines
 from flowlet.web.pages.values import Change, changes
 
-__all__ = ["LINES_SHOWN", "Line", "lines"]
+__all__ = ["LINES_SHOWN", "PROBLEMS", "TITLES", "Line", "lines"]
 
 LINES_SHOWN = 500
 LETTERS_SHOWN = 500_000
@@ -28,7 +28,7 @@ _TONES = {
     ActionKind.RELEASED: "idle",
 }
 _BY_A_PERSON = "info"
-_TITLES = {
+TITLES = {
     ActionKind.CREATED: "Created",
     ActionKind.LOG: "Log",
     ActionKind.ERROR: "Attempt failed",
@@ -45,6 +45,9 @@ _TITLES = {
     ActionKind.REPAIRED: "Taken from a lost executor",
     ActionKind.RELEASED: "Handed back by a stopping executor",
 }
+"""What happened, by a line's kind; one that is not here is a way from state to state."""
+PROBLEMS = (ActionKind.ERROR, ActionKind.FAILED, ActionKind.CANCELLED, ActionKind.REPAIRED, ActionKind.RELEASED)
+"""The kinds of lines that tell that something went wrong, or broke off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def _told(actions: Sequence[Action]) -> Iterator[Line]:
         yield Line(
             action=action,
             tone=_TONES.get(action.kind, _BY_A_PERSON),
-            title=_TITLES.get(action.kind, ""),
+            title=TITLES.get(action.kind, ""),
             way=cleaned_lines(" → ".join(filter(None, (action.from_state, action.to_state)))),
             text=cleaned_lines(action.text or ""),
             detail=cleaned_lines(action.detail or ""),

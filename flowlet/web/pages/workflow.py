@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
-from markupsafe import Markup
 from quart import Blueprint, Response, request
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.definition import Definition, StateDefinition
 from flowlet.errors import UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance
-from flowlet.mermaid import mermaid
 from flowlet.operations import Operations
 from flowlet.permitted import Operation
 from flowlet.roles import Role
-from flowlet.store.reads import Way
-from flowlet.svg import InstanceOverlay, svg
-from flowlet.web.forms import form
+from flowlet.store.reports.family import standings
+from flowlet.store.reports.passage import LINES_READ
+from flowlet.texts import number_in
+from flowlet.web.forms import MOST_SENT, form
 from flowlet.web.guards import needs, principal
 from flowlet.web.pages.acting import Mending, acted, answer_controls, answering, refuse_faults, version_of
-from flowlet.web.pages.charts import Part
+from flowlet.web.pages.due import due
 from flowlet.web.pages.frame import page
-from flowlet.web.pages.lines import LINES_SHOWN, lines
+from flowlet.web.pages.lines import LINES_SHOWN, PROBLEMS, lines
 from flowlet.web.pages.model_forms import Control, controls, fields, read, texts
+from flowlet.web.pages.picture import picture
+from flowlet.web.pages.timeline import CHILDREN_DRAWN, timeline
+from flowlet.web.problems import ProblemError, faulty
 from flowlet.web.services import services
 
 __all__ = ["blueprint"]
 
 CHILDREN_SHOWN = 200
-TABS = ("history", "variables", "children")
-LEGEND = (Part("path taken", "accent"), Part("manual", "warn"), Part("end", "ok"), Part("error", "err"))
+TABS = ("history", "timeline", "variables", "children")
 
 blueprint = Blueprint("workflow", __name__)
 
@@ -98,7 +98,8 @@ async def move(id: str) -> Redirection:
     state, reason = given.text("state"), given.text("reason").strip() or None
 
     async def act(operations: Operations, id: int, username: str) -> Instance:
-        return await operations.move(id, state, username=username, reason=reason)
+        when = due(given.text("when"))
+        return await operations.move(id, state, username=username, when=when, reason=reason)
 
     return await acted(instance, given, act, f"Moved to {state}.", _address(instance))
 
@@ -111,7 +112,8 @@ async def force(id: str) -> Redirection:
     state, reason = given.text("state"), given.text("reason")
 
     async def act(operations: Operations, id: int, username: str) -> Instance:
-        return await operations.move(id, state, username=username, force=True, reason=reason)
+        when = due(given.text("when"))
+        return await operations.move(id, state, username=username, when=when, force=True, reason=reason)
 
     return await acted(instance, given, act, f"Moved by force to {state}.", _address(instance))
 
@@ -188,36 +190,53 @@ def _shape(instance: Instance) -> Shape:
 
 async def _page(instance: Instance, tab: str, *, mending: Mending | None = None) -> Response:
     """Return the page; with status 422 and what was typed where a form has to be mended."""
-    reads, shape = services().store.reads, _shape(instance)
-    ways = await reads.ways(instance.id)
-    latest = await reads.latest(instance.id, limit=LINES_SHOWN + 1) if tab == "history" else []
-    told = lines(latest[:LINES_SHOWN])
+    here, shape = services(), _shape(instance)
+    ways = await here.store.reads.ways(instance.id)
     values: dict[str, Any] = {
         "tab": tab,
         "instance": instance,
         "since": max((way.last for way in ways), default=instance.created),
         "state": shape.state,
-        "lines": told,
-        "has_more": len(told) < len(latest),
-        "children": await reads.children(instance.id, limit=CHILDREN_SHOWN) if tab == "children" else [],
-        "variables": instance.variables,
+        "family": await standings(here.store.connections, instance),
         "mending": mending,
-        "legend_parts": LEGEND,
         "definition": shape.definition,
-        **_picture(instance, shape.definition, ways),
+        "only": "",
+        "before": None,
+        **await _shown(instance, tab),
+        **picture(instance, shape.definition, ways),
         **_acting(instance, shape, mending),
     }
     return await page("workflow/workflow.html", status=422 if mending else 200, **values)
 
 
-def _picture(instance: Instance, definition: Definition | None, ways: list[Way]) -> dict[str, Any]:
-    if definition is None:
-        return {"picture": None, "mermaid": "", "picture_address": ""}
-    start = next((way.target for way in ways if way.source is None), definition.start)
-    taken = {(way.source, way.target): way.count for way in ways if way.source is not None}
-    overlay = InstanceOverlay.of_path(taken, start=start, current=instance.state, status=instance.status)
-    address = f"/api/definitions/{quote(definition.name)}.svg"
-    return {"picture": Markup(svg(definition, overlay)), "mermaid": mermaid(definition), "picture_address": address}  # noqa: S704 - made of escaped texts
+async def _shown(instance: Instance, tab: str) -> dict[str, Any]:
+    """Return what a tab shows."""
+    reads = services().store.reads
+    if tab == "timeline":
+        return {"timeline": await timeline(instance), "children_drawn": CHILDREN_DRAWN, "lines_read": LINES_READ}
+    if tab == "variables":
+        return {"variables": instance.variables}
+    if tab == "children":
+        return {"children": await reads.children(instance.id, limit=CHILDREN_SHOWN)}
+    is_narrowed, before = request.args.get("only") == "problems", _before()
+    kinds = PROBLEMS if is_narrowed else ()
+    latest = await reads.latest(instance.id, limit=LINES_SHOWN + 1, before=before, kinds=kinds)
+    told = lines(latest[:LINES_SHOWN])
+    older = told[-1].action.id if told and len(told) < len(latest) else None
+    return {"lines": told, "older": older, "before": before, "only": "problems" if is_narrowed else ""}
+
+
+def _before() -> int | None:
+    """Return before which line the history is asked for.
+
+    Raises:
+        ProblemError: 400 if it is no line's number.
+    """
+    text = request.args.get("before", "")
+    found = number_in(text, most=MOST_SENT)
+    if text and found is None:
+        raise ProblemError(faulty({"before": "has to be the number of a line of history"}))
+    return found
 
 
 def _acting(instance: Instance, shape: Shape, mending: Mending | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from flowlet.instances import ActionKind, Instance, Status
+from flowlet.clock import moment
+from flowlet.instances import DAY, ActionKind, Instance, Status
 from flowlet.roles import Role
 from flowlet.states import Workflow, end, manual
 from tests.engine.hands import Hands
@@ -327,7 +328,7 @@ async def test_stored_attacks_are_text(operator: Visit) -> None:
         {"a": ATTACK, "c": '{"set": {"<script>alert(3)</script>": "<script>alert(4)</script>"}, "unset": []}'},
     )
 
-    for tab in ("history", "variables", "children"):
+    for tab in ("history", "timeline", "variables", "children"):
         page = (await operator.page(instance.id, tab)).text
         assert "<script>alert" not in page
     history = (await operator.page(instance.id)).text.partition('class="timeline"')[2]
@@ -370,3 +371,136 @@ async def test_a_long_history_shows_its_newest_lines_and_draws_all_of_its_way(an
     assert page.count('id="line-') == 500
     assert "These are the newest 500 lines" in page
     assert "taken 600 times" in page
+    assert "only its newest 400 lines are drawn" in (await any_operator.page(instance.id, "timeline")).text
+    older = re.search(r'rel="next" href="([^"]+)"', page)
+    assert older
+    last = (await any_operator.browser.get(unescape(older[1]))).text
+    assert "These are older lines." in last
+    assert "Created: check" in last
+    assert 'rel="next"' not in last
+    assert not set(re.findall(r'id="line-(\d+)"', page)) & set(re.findall(r'id="line-(\d+)"', last))
+
+
+async def test_only_what_went_wrong_is_shown_if_that_is_asked_for(any_operator: Visit) -> None:
+    failed, fine = await any_operator.desk.at(Status.FAILED), await any_operator.desk.at(Status.WAITING)
+
+    page = (await any_operator.page(failed.id, "history&only=problems")).text
+
+    assert "the card was refused" in page
+    assert "Created:" not in page
+    assert f'data-live="/workflows/{failed.id}?tab=history&amp;only=problems"' in page
+    assert "No problems" in (await any_operator.page(fine.id, "history&only=problems")).text
+
+
+async def test_a_line_that_is_none_is_refused_and_beyond_the_oldest_there_is_nothing(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+
+    bad = [await operator.browser.get(f"/workflows/{instance.id}?before={text}") for text in ("x", "-1", "9" * 3000)]
+
+    assert [answer.status_code for answer in bad] == [400] * 3
+    assert "No older lines" in (await operator.page(instance.id, "history&before=1")).text
+
+
+async def test_a_move_may_have_a_time_before_which_the_state_is_not_run(operator: Visit) -> None:
+    instance, now = await operator.desk.at(Status.WAITING), operator.desk.hands.clock.now()
+
+    bad = await operator.told(await operator.send(instance, "move", state="charge", when="soon <b>"))
+    at_an_end = await operator.told(await operator.send(instance, "move", state="rejected", when="2 days"))
+    told = await operator.told(await operator.send(instance, "move", state="charge", when=" 2 days "))
+
+    assert bad.startswith("err: Not before 'soon <b>' is no time")
+    assert at_an_end.startswith("err: ")
+    assert "cannot be moved to 'rejected' at a later time" in at_an_end
+    assert told == "ok: Moved to charge."
+    moved = await operator.desk.get(instance.id)
+    assert moved.next_activation is not None
+    assert 0 <= moved.next_activation - now - 2 * DAY < DAY
+
+
+@pytest.mark.parametrize(
+    ("text", "due_at"),
+    [
+        ("2999-01-02 03:04", "2999-01-02 03:04 UTC"),
+        ("2999-01-02T03:04:05+02:00", "2999-01-02 01:04 UTC"),
+        ("2999-01-02", "2999-01-02 00:00 UTC"),
+        ("2999-13-02", None),
+        ("0001-01-01T00:00+14:00", None),
+        ("9" * 3000, None),
+        ("-1 day", None),
+    ],
+)
+async def test_an_admin_gives_a_forced_move_a_time(admin: Visit, text: str, due_at: str | None) -> None:
+    instance = await admin.desk.at(Status.CANCELLED)
+
+    told = await admin.told(await admin.send(instance, "force", state="charge", reason="again", when=text))
+
+    due = (await admin.desk.get(instance.id)).next_activation
+    assert (f"{moment(due):%Y-%m-%d %H:%M UTC}" if due else None) == due_at
+    assert told.startswith("ok" if due_at else "err")
+
+
+async def test_the_picture_with_the_way_taken_is_a_file_of_its_own(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+
+    answer = await operator.browser.get(f"/workflows/{instance.id}/diagram.svg")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["content-disposition"] == f'attachment; filename="workflow-{instance.id}.svg"'
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "check → review, taken once" in answer.text
+    assert "fl-state manual visited current is-waiting" in answer.text
+    assert (await operator.browser.get("/workflows/999/diagram.svg")).status_code == 404
+    await operator.desk.hands.execute("UPDATE workflow SET workflow_type = 'Elsewhere'")
+    assert (await operator.browser.get(f"/workflows/{instance.id}/diagram.svg")).status_code == 404
+
+
+async def test_a_state_leads_to_the_workflows_that_are_in_it(viewer: Visit) -> None:
+    instance = await viewer.desk.at(Status.WAITING)
+
+    address = '<a href="/workflows?type=Orders&amp;state=review"><g class="fl-state manual'
+
+    assert address in (await viewer.page(instance.id)).text
+
+
+async def test_children_are_counted_and_lead_to_their_siblings(any_operator: Visit) -> None:
+    parent, (first, second) = await any_operator.desk.family("Orders", "Orders")
+    await any_operator.desk.operations.cancel(first, username=CLERK)
+
+    page = (await any_operator.page(parent, "children")).text
+
+    assert "1 new, 1 cancelled" in page
+    assert f'href="/workflows?parent={parent}&amp;status=CANCELLED"' in page
+    below = (await any_operator.page(second)).text
+    assert f'<a href="/workflows/{parent}?tab=children">its children</a>' in below
+    assert f' / <a href="/workflows/{parent}">child of #{parent}</a></nav>' in below
+
+
+async def test_lists_and_objects_of_variables_are_told_as_they_became(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+    before, after = '{"set": {"items": [{"n": 1}]}, "unset": []}', '{"set": {"items": [{"n": 2}]}, "unset": []}'
+    for changes in (before, after):
+        await operator.desk.hands.execute(
+            "INSERT INTO workflow_action (workflow_id, kind, at, changes) VALUES (:id, 'EDITED', 1, :c)",
+            {"id": instance.id, "c": changes},
+        )
+
+    page = unescape((await operator.page(instance.id)).text)
+
+    assert '<del>[\n  {\n    "n": 1\n  }\n]</del>' in page
+    assert '<ins>[\n  {\n    "n": 2\n  }\n]</ins>' in page
+
+
+async def test_a_picture_that_would_be_too_small_in_its_place_is_shown_as_large_as_it_is(admin: Visit) -> None:
+    targets = {f"end_{number}": end() for number in range(12)}
+
+    @manual(next=list(targets), start=True)
+    async def ask() -> None: ...
+
+    registry = admin.door.probe.services.registry
+    registry.add(workflow_module(workflow=Workflow("Wide"), ask=ask, **targets))
+    wide, narrow = await admin.desk.hands.create("Wide"), await admin.desk.start()
+
+    checked = [re.findall(r'value="(\w+)" checked', (await admin.page(id)).text) for id in (wide, narrow)]
+
+    assert checked == [["full"], ["fit"]]
