@@ -36,12 +36,12 @@ async def later(hands: Hands, seconds: int, **values: Any) -> int:
 
 
 async def test_what_runs_is_told_with_its_executor_the_longest_first(hands: Hands) -> None:
-    first, _ = await hands.create(key="A-1"), await later(hands, 60)
+    second, _ = await later(hands, 5), await later(hands, 60)
+    first = await hands.create(key="A-1")
     hand = await hands.hand("executor-a")
     await hand.claim()
     began = hands.clock.now()
     hands.clock.advance(5 * SECOND)
-    second = await hands.create()
     await hand.claim()
 
     found = await running(hands.store.connections, limit=10)
