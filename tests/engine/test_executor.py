@@ -16,6 +16,7 @@ from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
 from flowlet.states import end, state
 from flowlet.store.opening import open_store
+from flowlet.store.reports.executors import executors
 from tests.engine.making import one_state, workflow_module
 from tests.engine.running import NEVER, SECONDS, Gate, Running, running, seen
 
@@ -308,3 +309,22 @@ async def test_more_instances_than_slots_are_all_run(database_url: str) -> None:
         await run.stop()
 
         assert await run.store.reads.counts() == {("Orders", "FINISHED"): 30}
+
+
+async def test_a_beat_notes_when_it_last_claimed(sqlite_url: str) -> None:
+    async def noted(*, since: int) -> int:
+        while True:
+            (found,) = await executors(run.store.connections, now=0)
+            if found.claimed is not None and found.claimed >= since:
+                return found.claimed
+
+    gate = Gate()
+    async with running(sqlite_url, gate.module(), lease=timedelta(seconds=0.3)) as run:
+        before = run.store.clock.now()
+        await run.start()
+        await seen(gate.begun.wait())
+
+        claimed = await seen(noted(since=before))
+
+        assert before <= claimed <= run.store.clock.now()
+        gate.may_end.set()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowlet.instances import ActionKind, Status
-from flowlet.store.reports.activity import GROUPS, groups, lag, overdue, queues, recent, running, upcoming
+from flowlet.store.reports.activity import GROUPS, Queue, groups, lag, overdue, queues, recent, running, upcoming
 from tests.engine.hands import Hands, opened
 from tests.engine.making import SECOND, one_state, workflow_module
 
@@ -36,12 +36,12 @@ async def later(hands: Hands, seconds: int, **values: Any) -> int:
 
 
 async def test_what_runs_is_told_with_its_executor_the_longest_first(hands: Hands) -> None:
-    first, _ = await hands.create(key="A-1"), await later(hands, 60)
+    second, _ = await later(hands, 5), await later(hands, 60)
+    first = await hands.create(key="A-1")
     hand = await hands.hand("executor-a")
     await hand.claim()
     began = hands.clock.now()
     hands.clock.advance(5 * SECOND)
-    second = await hands.create()
     await hand.claim()
 
     found = await running(hands.store.connections, limit=10)
@@ -64,7 +64,7 @@ async def test_what_came_due_by_a_timer_runs_since_then(hands: Hands) -> None:
 
 
 async def test_what_comes_next_is_found_in_every_group_and_priority(hands: Hands) -> None:
-    due = await later(hands, 0)
+    due, last = await later(hands, 0), await later(hands, 50)
     third, first = await later(hands, 30), await later(hands, 10, priority=9)
     second, fourth = await later(hands, 20, group="night"), await later(hands, 40, group="night")
     await hands.execute("UPDATE workflow SET attempt = 2 WHERE id = :id", {"id": first})
@@ -83,13 +83,14 @@ async def test_what_comes_next_is_found_in_every_group_and_priority(hands: Hands
         ("default", 9, 10 * SECOND),
         ("night", 0, 20 * SECOND),
     }
-    assert [one.id for one in found] == [first, second, third]
+    assert [one.id for one in found] == [first, second, third, last]
     assert [(one.attempt, one.status, one.at - now) for one in found[:2]] == [
         (2, Status.NEW, 10 * SECOND),
         (0, Status.WAITING, 20 * SECOND),
     ]
     assert [one.id for one in late] == [due]
     assert [one.id for one in await upcoming(connections, ahead, now=now, limit=2)] == [first, second]
+    assert [one.id for one in await upcoming(connections, [Queue("default", 0, now)], now=now, limit=1)] == [third]
 
 
 async def test_the_oldest_due_one_says_how_late_it_is(hands: Hands) -> None:

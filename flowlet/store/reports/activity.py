@@ -31,6 +31,8 @@ __all__ = [
 
 GROUPS = 16
 """How many executor groups are looked at, in the order of their names."""
+TOGETHER = 4
+"""How many of them in one statement: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
 TEXT_LENGTH = 300
 """How much of a line of history is read."""
 
@@ -134,19 +136,24 @@ async def groups(connections: Connections) -> list[str]:
 
 async def queues(connections: Connections, groups: Sequence[str]) -> list[Queue]:
     """Return the queues of these groups that are not empty: what is due, and what has a time to come."""
-    if not groups:
-        return []
     column, is_open = _due(connections.dialect)
-    # One probe of the due index for each priority and group, its first entry.
-    sql = " UNION ALL ".join(
-        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
-        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
-        for place in range(len(groups))
-        for level in LEGS
-    )
-    values = {f"group_{place}": group for place, group in enumerate(groups)}
-    rows = await connections.read(lambda session: session.rows(sql, values))
-    return [Queue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+
+    async def earliest(session: Session, some: Sequence[str]) -> list[Queue]:
+        # One probe of the due index for each priority and group, its first entry.
+        sql = " UNION ALL ".join(
+            f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
+            f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
+            for place in range(len(some))
+            for level in LEGS
+        )
+        rows = await session.rows(sql, {f"group_{place}": group for place, group in enumerate(some)})
+        return [Queue(some[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+
+    async def work(session: Session) -> list[Queue]:
+        parts = [groups[place : place + TOGETHER] for place in range(0, len(groups), TOGETHER)]
+        return [queue for part in parts for queue in await earliest(session, part)]
+
+    return await connections.read(work)
 
 
 def lag(queues: Sequence[Queue], *, now: int) -> float:

@@ -121,7 +121,7 @@ def _asking(counts: Mapping[tuple[str, str], int]) -> Iterator[Concern]:
     total, first = sum(count for count, _ in waiting), sorted(waiting, key=lambda one: (-one[0], one[1]))
     title = "1 waits for an answer" if total == 1 else f"{total:,} wait for an answer"
     text = ", ".join(f"{count:,} {type}" if len(waiting) > 1 else type for count, type in first[:TYPES_NAMED])
-    yield Concern("warn", "Waiting", title, _list((Status.WAITING,)), cleaned(text))
+    yield Concern("warn", "Waiting", title, "/inbox", cleaned(text))
 
 
 def _list(statuses: Sequence[Status], **fields: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -112,8 +114,7 @@ async def show() -> Response:
         "dashboard/dashboard.html",
         is_new=not counts,
         may_start=principal().role.allows(Role.OPERATOR),
-        url=request.host_url.rstrip("/"),
-        example=next(iter(here.registry.names), "MyWorkflow"),
+        first=_first_steps(here.registry, request.host_url.rstrip("/"), principal().username),
         totals=totals,
         active=sum(totals[status] for status in ACTIVE),
         active_parts=_parts(totals),
@@ -133,6 +134,17 @@ async def show() -> Response:
         standing_count=len(standings),
         open_parts=[Part(label, tone) for label, tone, _ in OPEN],
     )
+
+
+def _first_steps(registry: Registry, url: str, username: str) -> dict[str, str]:
+    """Return how to start a first workflow: by the command line, and by the API."""
+    name = next(iter(registry.names), "MyWorkflow")
+    body = json.dumps({"workflowType": name, "externalId": "my-first"}, ensure_ascii=False)
+    return {
+        "shell": f"flowlet start {shlex.quote(name)} -m my_workflows.py",
+        "key": f"KEY=$(flowlet key add first --user {shlex.quote(username)} --role operator)",
+        "http": f'curl -H "X-API-Key: $KEY" {url}/api/workflows --json {shlex.quote(body)}',
+    }
 
 
 async def _ahead(store: Store, now: int) -> Ahead:

@@ -120,8 +120,8 @@ class Frame:
         return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
 
     def is_current(self, entry: Entry) -> bool:
-        """Return whether the page is an entry's, or below it; every page is below the start, which does not count."""
-        return self.path == entry.address or (entry.address != "/" and self.path.startswith(f"{entry.address}/"))
+        """Return whether the page is an entry's, or below it; below "/" would be "//"."""
+        return self.path == entry.address or self.path.startswith(f"{entry.address}/")
 
 
 def install(app: Quart) -> None:

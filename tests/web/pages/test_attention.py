@@ -102,7 +102,7 @@ def test_people_are_waited_for_in_one_line() -> None:
     assert (two.title, two.text, two.address) == (
         "7 wait for an answer",
         "5 Loans, 2 Orders",
-        "/workflows?status=WAITING",
+        "/inbox",
     )
     assert (one.title, one.text) == ("1 waits for an answer", "Orders")
 

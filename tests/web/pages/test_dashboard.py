@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from html import unescape
 
 import httpx
 import pytest
 
 from flowlet.store.executors import ExecutorRecord
-from tests.web.pages.door import Door, log_in
+from tests.web.api.shop import shop
+from tests.web.pages.door import HTML, Door, log_in
 from tests.web.pages.hall import Hall
 
 MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
@@ -92,10 +94,27 @@ async def test_a_fresh_install_is_told_what_to_do(sqlite_hall: Hall) -> None:
         page = await browser.get("/")
 
         assert "Nothing has been started yet" in page.text
-        assert "flowlet start Families -m" in page.text or "flowlet start Orders -m" in page.text
+        assert "flowlet start Families -m" in page.text
         assert 'href="/definitions"' in page.text
         assert "No executor runs, and nothing would run yet" in page.text
         assert ("New workflow" in page.text) is may_start
+        assert ("curl -H" in page.text) is may_start
+
+
+async def test_the_first_steps_can_be_pasted_whatever_a_workflow_is_called(door: Door) -> None:
+    door.probe.services.registry.add(shop("Order's <1>; rm"))
+
+    page = await door.probe.browser(accept=HTML).get("/")
+
+    steps = [unescape(text) for text in re.findall(r'<pre id="by-[^>]*>([^<]*)</pre>', page.text)]
+    assert [shlex.split(step) for step in steps] == [
+        ["flowlet", "start", "Order's <1>; rm", "-m", "my_workflows.py"],
+        [
+            *("KEY=$(flowlet", "key", "add", "first", "--user", "ada", "--role", "operator)"),
+            *("curl", "-H", "X-API-Key: $KEY", "http://flowlet.test/api/workflows", "--json"),
+            '{"workflowType": "Order\'s <1>; rm", "externalId": "my-first"}',
+        ],
+    ]
 
 
 async def test_without_an_executor_it_says_that_nothing_goes_on(sqlite_hall: Hall) -> None:
