@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+from pydantic import BaseModel
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.definition import StateDefinition
@@ -79,7 +81,13 @@ def answering(instance: Instance, given: Form, sent: Sent) -> Act:
 
 def answer_controls(state: StateDefinition | None) -> tuple[Control, ...]:
     """Return what an answer's values are entered by; nothing where the state has no form, or is not known here."""
-    return controls(state.form.model_json_schema()) if state and state.form else ()
+    return _controls(state.form) if state and state.form else ()
+
+
+@lru_cache(maxsize=500)
+def _controls(form: type[BaseModel]) -> tuple[Control, ...]:
+    """Return the controls of a form: kept, because pydantic takes most of a millisecond to tell a model's schema."""
+    return controls(form.model_json_schema())
 
 
 def version_of(given: Form) -> int:

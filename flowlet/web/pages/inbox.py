@@ -151,7 +151,6 @@ def _ways(look: Look, found: Inbox) -> Mapping[str, Any]:
     return {
         "here": look.address(cursor=look.cursor),
         "older": look.address(cursor=found.next_cursor) if found.next_cursor else None,
-        "waiting": sum(group.count for group in found.groups),
         "events": urlencode({"workflowType": look.type} if look.type else {}),
     }
 

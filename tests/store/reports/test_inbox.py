@@ -79,8 +79,9 @@ async def test_pages_follow_one_another_and_filters_hold(desk: Desk) -> None:
     rest = await ids(desk, limit=2, cursor=page.next_cursor)
 
     assert ([each.instance.id for each in page.questions], rest) == ([first, second], [third, signing])
-    assert (page.total, page.total_is_at_least) == (4, False)
+    assert (page.total, page.waiting, page.groups_are_of_a_part) == (4, 4, False)
     assert page.groups == (Group("Orders", "review", 3), Group("Orders", "sign", 1))
+    assert (await read_inbox(connections(desk), state="review", limit=1)).total == 3
     assert await ids(desk, type="Orders", state="sign") == [signing]
     assert await ids(desk, type="Families") == []
 
@@ -98,6 +99,17 @@ async def test_no_more_are_counted_than_are_told(desk: Desk, monkeypatch: pytest
     await waiting(desk, 1, 1, 1)
 
     assert await count_waiting(connections(desk)) == 2
+
+
+async def test_groups_of_a_part_say_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await waiting(desk, 1, 1, 1)
+    whole = await read_inbox(connections(desk))
+    monkeypatch.setattr(inbox, "GROUPED", 2)
+
+    part = await read_inbox(connections(desk))
+
+    assert (whole.groups, whole.groups_are_of_a_part) == ((Group("Orders", "review", 3),), False)
+    assert (part.groups, part.groups_are_of_a_part) == ((Group("Orders", "review", 2),), True)
 
 
 class Explaining:

@@ -20,16 +20,16 @@ async def change(clerk: Clerk, current: str = PASSWORD, password: str = NEW, rep
     return await clerk.send("/account/password", current=current, password=password, repeated=repeated)
 
 
-async def test_everybody_changes_their_own_password_and_stays_logged_in(any_office: Office) -> None:
-    other = any_office.door.browser()
+async def test_everybody_changes_their_own_password_and_stays_logged_in(office: Office) -> None:
+    other = office.door.browser()
     await log_in(other, username="vera")
 
-    told = await any_office.viewer.told(await change(any_office.viewer))
+    told = await office.viewer.told(await change(office.viewer))
 
     assert told.startswith("ok: Your password is changed.")
     assert (await other.get("/workflows")).status_code == 303
-    assert (await any_office.log_in("vera")).status_code == 401
-    assert (await any_office.log_in("vera", NEW)).status_code == 303
+    assert (await office.log_in("vera")).status_code == 401
+    assert (await office.log_in("vera", NEW)).status_code == 303
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ async def asked(visit: Visit, **options: Any) -> Instance:
     return await visit.desk.get(await visit.desk.hands.create("Asking"))
 
 
-async def test_what_waits_is_shown_with_its_choices_and_its_deadline(any_operator: Visit) -> None:
-    instance = await any_operator.desk.at(Status.WAITING)
-    paused = await any_operator.desk.at(Status.PAUSED)
+async def test_what_waits_is_shown_with_its_choices_and_its_deadline(operator: Visit) -> None:
+    instance = await operator.desk.at(Status.WAITING)
+    paused = await operator.desk.at(Status.PAUSED)
 
-    shown = question(text := await page(any_operator), instance)
+    shown = question(text := await page(operator), instance)
 
     assert re.findall(r'name="choice" value="(\w+)">([^<]+)<', shown) == [
         ("charge", "Approve"),
@@ -144,15 +144,21 @@ async def test_one_that_has_to_be_mended_is_there_whatever_is_looked_at(operator
 
 
 @pytest.mark.parametrize("score", ["3", "many"])
-async def test_an_answer_to_what_has_moved_on_does_nothing_and_says_where_it_is(operator: Visit, score: str) -> None:
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "edited"])
+async def test_an_answer_to_what_has_moved_on_does_nothing_and_says_where_it_is(
+    operator: Visit, score: str, is_moved: bool
+) -> None:
     seen = await operator.desk.at(Status.WAITING)
-    await operator.desk.operations.move(seen.id, "charge", username=CLERK)
+    if is_moved:
+        await operator.desk.operations.move(seen.id, "charge", username=CLERK)
+    else:
+        await operator.desk.operations.edit_variables(seen.id, {"amount": 3}, username=CLERK)
     moved = await operator.desk.get(seen.id)
 
     told = await operator.told(await send(operator, seen, choice="charge", **{"value-score": score}))
 
     assert "has moved on since it was looked at" in told
-    assert "IN_PROGRESS in state 'charge'" in told
+    assert f"{moved.status} in state '{moved.state}'" in told
     assert await operator.desk.get(seen.id) == moved
 
 

@@ -21,18 +21,18 @@ async def make(clerk: Clerk, **fields: str) -> httpx.Response:
     return await clerk.send("/keys", **values)
 
 
-async def test_a_key_is_shown_once_and_lets_in(any_office: Office) -> None:
-    answer = await make(any_office.operator, role="operator", name="nightly build")
+async def test_a_key_is_shown_once_and_lets_in(office: Office) -> None:
+    answer = await make(office.operator, role="operator", name="nightly build")
 
     key = secret(answer.text)
-    me = await any_office.door.probe.client(**{"x-api-key": key}).get("/api/me")
-    (made,) = await any_office.users.keys.list("olga")
+    me = await office.door.probe.client(**{"x-api-key": key}).get("/api/me")
+    (made,) = await office.users.keys.list("olga")
     assert answer.status_code == 201
     assert (me.json()["username"], me.json()["role"]) == ("olga", "operator")
     assert (made.name, made.created_by) == ("nightly build", "olga")
     assert made.expires is not None
     assert made.expires - made.created == 90 * 86_400_000_000
-    assert "nightly build" in await any_office.operator.page("/keys")
+    assert "nightly build" in await office.operator.page("/keys")
 
 
 async def test_a_key_is_nowhere_but_in_the_answer_to_its_making(

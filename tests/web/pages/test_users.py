@@ -39,12 +39,12 @@ async def test_the_list_tells_who_may_log_in_and_as_what(any_office: Office) -> 
     assert "Disabled" in page.partition("<bdi>grace</bdi>")[2].partition("</tr>")[0]
 
 
-async def test_a_user_is_added_with_a_password_and_logs_in(any_office: Office) -> None:
-    answer = await any_office.admin.send("/users", username="hedy", password="four words make one", role="operator")
+async def test_a_user_is_added_with_a_password_and_logs_in(office: Office) -> None:
+    answer = await office.admin.send("/users", username="hedy", password="four words make one", role="operator")
 
-    assert await any_office.admin.told(answer) == "ok: hedy can log in now, as operator."
-    assert (await any_office.log_in("hedy", "four words make one")).status_code == 303
-    assert (await any_office.users.get("hedy")).created_by == "rita"
+    assert await office.admin.told(answer) == "ok: hedy can log in now, as operator."
+    assert (await office.log_in("hedy", "four words make one")).status_code == 303
+    assert (await office.users.get("hedy")).created_by == "rita"
 
 
 async def test_without_a_password_a_random_one_is_shown_once(office: Office) -> None:
@@ -83,22 +83,22 @@ async def test_a_role_that_is_none_is_refused(office: Office) -> None:
     assert [answer.status_code for answer in answers] == [400, 400]
 
 
-async def test_a_role_holds_at_once(any_office: Office) -> None:
-    answer = await change(any_office.admin, any_office.viewer.user, "role", role="admin")
+async def test_a_role_holds_at_once(office: Office) -> None:
+    answer = await change(office.admin, office.viewer.user, "role", role="admin")
 
-    assert await any_office.admin.told(answer) == "ok: vera is admin now."
-    assert (await any_office.viewer.browser.get("/users")).status_code == 200
+    assert await office.admin.told(answer) == "ok: vera is admin now."
+    assert (await office.viewer.browser.get("/users")).status_code == 200
 
 
-async def test_who_is_disabled_is_out_until_enabled_again(any_office: Office) -> None:
-    await change(any_office.admin, any_office.viewer.user, "disable")
-    out = await any_office.viewer.browser.get("/workflows")
-    disabled = await any_office.users.get("vera")
-    told = await any_office.admin.told(await change(any_office.admin, disabled, "enable"))
+async def test_who_is_disabled_is_out_until_enabled_again(office: Office) -> None:
+    await change(office.admin, office.viewer.user, "disable")
+    out = await office.viewer.browser.get("/workflows")
+    disabled = await office.users.get("vera")
+    told = await office.admin.told(await change(office.admin, disabled, "enable"))
 
     assert out.headers["location"].startswith("/login")
     assert told == "ok: vera can log in again."
-    assert (await any_office.log_in("vera")).status_code == 303
+    assert (await office.log_in("vera")).status_code == 303
 
 
 async def test_sessions_are_ended_and_ones_own_stays(office: Office) -> None:
@@ -139,23 +139,23 @@ async def test_ones_own_password_is_not_reset_without_the_present_one(office: Of
     assert (await office.log_in("rita")).status_code == 303
 
 
-async def test_a_deleted_user_is_gone(any_office: Office) -> None:
-    told = await any_office.admin.told(await change(any_office.admin, any_office.viewer.user, "delete"))
+async def test_a_deleted_user_is_gone(office: Office) -> None:
+    told = await office.admin.told(await change(office.admin, office.viewer.user, "delete"))
 
     assert told == "ok: vera is deleted."
-    assert (await any_office.admin.browser.get(f"/users/{any_office.viewer.user.id}")).status_code == 404
-    assert (await any_office.viewer.browser.get("/workflows")).status_code == 303
+    assert (await office.admin.browser.get(f"/users/{office.viewer.user.id}")).status_code == 404
+    assert (await office.viewer.browser.get("/workflows")).status_code == 303
 
 
 @pytest.mark.parametrize(("operation", "fields"), [("role", {"role": "viewer"}), ("disable", {}), ("delete", {})])
-async def test_the_last_admin_stays(any_office: Office, operation: str, fields: dict[str, str]) -> None:
-    await any_office.users.disable("ada", by="test")
+async def test_the_last_admin_stays(office: Office, operation: str, fields: dict[str, str]) -> None:
+    await office.users.disable("ada", by="test")
 
-    told = await any_office.admin.told(await change(any_office.admin, any_office.admin.user, operation, **fields))
+    told = await office.admin.told(await change(office.admin, office.admin.user, operation, **fields))
 
     assert told.startswith("err: 'rita' is the last admin who is enabled")
-    assert await any_office.users.get("rita") == await any_office.users.by_id(any_office.admin.user.id)
-    assert (await any_office.users.get("rita")).is_acting_admin
+    assert await office.users.get("rita") == await office.users.by_id(office.admin.user.id)
+    assert (await office.users.get("rita")).is_acting_admin
 
 
 @pytest.mark.parametrize("operation", ["disable", "delete"])
