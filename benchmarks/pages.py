@@ -6,6 +6,7 @@
 
 The server is a process of its own on the loopback address, that executes nothing. A time is from the request's last
 byte to the answer's last one, at a client that costs next to nothing. Ends with 1 if a page's p95 is above the limit.
+Where other programs keep the processors busy, p95 tells of these.
 What a page needs first (templates, plans, what the database keeps in memory) is warmed by two requests that do not
 count. The database is left as it is, but for a session, and for the user admin if it had none.
 """
