@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format client constraints clean databases browser newman
+.PHONY: help demo test lint format client pictures constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ format: $(VENV)/.dev ## Put the source into shape.
 
 client: $(VENV)/.dev ## Make the synchronous client of the asynchronous one.
 	@$(BIN)/python .ci/unasync.py
+
+pictures: $(VENV)/.dev browser ## Take the pictures of the console that the documents show.
+	@$(BIN)/python .ci/pictures.py
 
 constraints: ## Pin the newest versions that pyproject.toml allows.
 	@rm -rf $(VENV)

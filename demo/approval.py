@@ -27,7 +27,7 @@ async def ask(trip: Trip, ctx: Context) -> Next:
 
 @manual(next={"book": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
 async def decide(trip: Trip, decision: Decision, ctx: Context) -> None:
-    """Keep what the person has decided."""
+    """Decide whether the trip is booked, and for how much."""
     trip.budget = decision.budget
     ctx.log(f"{ctx.username} chose {ctx.choice}: {decision.comment or 'no comment'}")
 

@@ -54,7 +54,7 @@ STYLE = """\
 .fl-state.error > .fl-icon { stroke: var(--err) }
 .fl-state.visited > rect { stroke: var(--accent); stroke-width: 2 }
 .fl-state.normal.visited > rect, .fl-state.start.visited > rect { fill: var(--fl-visited) }
-.fl-state.start.visited > .fl-icon { stroke: var(--accent) }
+.fl-state.start.visited:not(.current) > .fl-icon { stroke: var(--accent) }
 .fl-state.current > rect { fill: var(--fl-now); stroke: var(--fl-now); filter: drop-shadow(0 0 6px var(--fl-now)) }
 .fl-state.normal.current > rect, .fl-state.start.current > rect { fill: var(--fl-now) }
 .fl-state.current > text { fill: var(--on-accent) }

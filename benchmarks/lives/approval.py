@@ -30,7 +30,7 @@ async def ask(expense: Expense) -> Next:
 
 @manual(next={"book": "Approve", "rejected": "Reject"}, form=Decision, deadline="30 days", on_deadline="rejected")
 async def decide(expense: Expense, decision: Decision) -> None:
-    """Keep what was said."""
+    """Decide whether the expense is paid back."""
     expense.comment = decision.comment
 
 
