@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from flowlet.roles import Role
 from tests.web.pages.door import Door, opened_door
 from tests.web.pages.hall import Hall, opened_hall
 from tests.web.pages.office import Office, opened_office
+from tests.web.pages.visits import Visit, opened_visit
 
 
 @pytest.fixture
@@ -51,3 +53,38 @@ async def any_office(database_url: str) -> AsyncIterator[Office]:
     """People of each role who are logged in, on each of the three databases."""
     async with opened_office(database_url) as office:
         yield office
+
+
+@pytest.fixture
+async def any_operator(database_url: str) -> AsyncIterator[Visit]:
+    """An operator, on each of the three databases."""
+    async with opened_visit(database_url, Role.OPERATOR) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def operator(sqlite_url: str) -> AsyncIterator[Visit]:
+    """An operator, on SQLite, for what cannot differ by database."""
+    async with opened_visit(sqlite_url, Role.OPERATOR) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def any_admin(database_url: str) -> AsyncIterator[Visit]:
+    """An admin, on each of the three databases."""
+    async with opened_visit(database_url, Role.ADMIN) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def admin(sqlite_url: str) -> AsyncIterator[Visit]:
+    """An admin, on SQLite, for what cannot differ by database."""
+    async with opened_visit(sqlite_url, Role.ADMIN) as visit:
+        yield visit
+
+
+@pytest.fixture
+async def viewer(sqlite_url: str) -> AsyncIterator[Visit]:
+    """A viewer."""
+    async with opened_visit(sqlite_url, Role.VIEWER) as visit:
+        yield visit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,33 +10,11 @@ import pytest
 from pydantic import BaseModel
 
 from flowlet.instances import ActionKind, Instance, Status
-from flowlet.roles import Role
 from flowlet.states import Workflow, end, manual
 from tests.engine.making import workflow_module
 from tests.operations.desk import CLERK
 from tests.web.pages.door import token_of
-from tests.web.pages.test_workflow import ATTACK, Visit, opened_visit
-
-
-@pytest.fixture
-async def any_operator(database_url: str) -> AsyncIterator[Visit]:
-    """An operator, on each of the three databases."""
-    async with opened_visit(database_url, Role.OPERATOR) as visit:
-        yield visit
-
-
-@pytest.fixture
-async def operator(sqlite_url: str) -> AsyncIterator[Visit]:
-    """An operator."""
-    async with opened_visit(sqlite_url, Role.OPERATOR) as visit:
-        yield visit
-
-
-@pytest.fixture
-async def viewer(sqlite_url: str) -> AsyncIterator[Visit]:
-    """A viewer."""
-    async with opened_visit(sqlite_url, Role.VIEWER) as visit:
-        yield visit
+from tests.web.pages.visits import ATTACK, Visit
 
 
 async def page(visit: Visit, query: str = "") -> str:

@@ -3,106 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from html import unescape
-from typing import Any
 
-import httpx
 import pytest
 from pydantic import BaseModel
 
 from flowlet.clock import moment
-from flowlet.instances import DAY, ActionKind, Instance, Status
-from flowlet.roles import Role
+from flowlet.instances import DAY, ActionKind, Status
 from flowlet.states import Workflow, end, manual
-from tests.engine.hands import Hands
 from tests.engine.making import workflow_module
-from tests.operations.desk import CLERK, Desk, families, orders
-from tests.web.pages.door import PASSWORD, Door, log_in, opened_door, token_of
+from tests.operations.desk import CLERK
+from tests.web.pages.visits import ATTACK, Visit
 
-ATTACK = "<script>alert(1)</script>\"'&\u202e"
 OPERATIONS = ("answer", "cancel", "force", "move", "pause", "resume", "retry", "variables", "wake")
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """Somebody who is logged in, on a database with instances that a desk moves."""
-
-    desk: Desk
-    door: Door
-    browser: httpx.AsyncClient
-
-    async def page(self, id: int | str, tab: str = "history") -> httpx.Response:
-        """Return the page of a workflow, which has to be there."""
-        answer = await self.browser.get(f"/workflows/{id}?tab={tab}")
-        assert answer.status_code == 200, answer.text
-        return answer
-
-    async def send(self, instance: Instance, operation: str, **fields: Any) -> httpx.Response:
-        """Send a form of a workflow's page, as of the version that is given."""
-        token = token_of(await self.browser.get("/docs"))
-        values = {"token": token, "version": str(instance.version), **fields}
-        return await self.browser.post(f"/workflows/{instance.id}/{operation}", data=values)
-
-    async def told(self, answer: httpx.Response) -> str:
-        """Return what the page after a form says of it."""
-        assert answer.status_code == 303, answer.text
-        followed = await self.browser.get(answer.headers["location"])
-        found = re.search(r'<p class="notice (\w+)" role="\w+">(.*?)</p>', followed.text, re.DOTALL)
-        assert found, followed.text
-        return f"{found[1]}: {unescape(found[2])}"
-
-
-@asynccontextmanager
-async def opened_visit(url: str, role: Role) -> AsyncIterator[Visit]:
-    """Open a database with Orders and Families, and let somebody of a role log in."""
-    async with opened_door(url) as door:
-        here = door.probe.services
-        here.registry.add(orders())
-        here.registry.add(families())
-        clock: Any = here.store.clock  # which nothing here moves
-        hands = Hands(here.store, here.registry, clock)
-        await here.users.create("olga", PASSWORD, role, by="test")
-        browser = door.browser()
-        assert (await log_in(browser, username="olga")).status_code == 303
-        yield Visit(Desk(hands, await hands.hand()), door, browser)
-
-
-@pytest.fixture
-async def any_operator(database_url: str) -> AsyncIterator[Visit]:
-    """An operator, on each of the three databases."""
-    async with opened_visit(database_url, Role.OPERATOR) as visit:
-        yield visit
-
-
-@pytest.fixture
-async def operator(sqlite_url: str) -> AsyncIterator[Visit]:
-    """An operator, on SQLite, for what cannot differ by database."""
-    async with opened_visit(sqlite_url, Role.OPERATOR) as visit:
-        yield visit
-
-
-@pytest.fixture
-async def any_admin(database_url: str) -> AsyncIterator[Visit]:
-    """An admin, on each of the three databases."""
-    async with opened_visit(database_url, Role.ADMIN) as visit:
-        yield visit
-
-
-@pytest.fixture
-async def admin(sqlite_url: str) -> AsyncIterator[Visit]:
-    """An admin, on SQLite, for what cannot differ by database."""
-    async with opened_visit(sqlite_url, Role.ADMIN) as visit:
-        yield visit
-
-
-@pytest.fixture
-async def viewer(sqlite_url: str) -> AsyncIterator[Visit]:
-    """A viewer."""
-    async with opened_visit(sqlite_url, Role.VIEWER) as visit:
-        yield visit
 
 
 async def test_the_page_tells_where_a_workflow_stands(any_operator: Visit) -> None:
