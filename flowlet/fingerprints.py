@@ -9,8 +9,8 @@ __all__ = ["FINGERPRINT_LENGTH", "fingerprint", "message_of", "reason_with", "re
 
 FINGERPRINT_LENGTH = 16
 """Characters of a fingerprint: 64 bits, as hexadecimal digits."""
-READ_LENGTH = 1_000
-"""How much of a message is read: of two that differ further on, one is enough to know both."""
+REDUCED_LENGTH = 1_000
+"""How much is kept of a reduced message: of two that differ further on, one is enough to know both."""
 
 _DIGIT = re.compile(r"\d")
 _COUNT = re.compile(r" \(attempt \d+(?: of \d+, again at [^()]*|, no other follows)\)\Z")
@@ -34,15 +34,15 @@ def reduced(message: str) -> str:
     Each word that has a digit becomes ``*``, several in a row become one: numbers, ids in hexadecimal digits, times,
     addresses. The name of the exception's class is kept, whatever it has. White space is folded.
     """
-    name, colon, rest = message[:READ_LENGTH].strip().partition(": ")
-    if not name.isidentifier():
+    name, colon, rest = message.strip().partition(": ")
+    if not (name.isidentifier() and name[0].isupper()):
         name, colon, rest = "", "", f"{name}{colon}{rest}"
     words = [f"{name}{colon.strip()}"] if name else []
     for word in rest.split():
         kept = "*" if _DIGIT.search(word) else word
         if kept != "*" or words[-1:] != ["*"]:
             words.append(kept)
-    return " ".join(words)
+    return " ".join(words)[:REDUCED_LENGTH]
 
 
 def reason_with(message: str, count: str) -> str:

@@ -68,7 +68,7 @@ def _bound(text: str) -> Duration:
     """Return a bound, which stands there as its module wrote it, or in seconds as Python writes any number of them."""
     try:
         return timedelta(seconds=float(text.removesuffix("s")))
-    except ValueError:
+    except (ValueError, OverflowError):
         return text
 
 

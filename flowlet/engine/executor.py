@@ -99,6 +99,10 @@ class Executor:
         lately = 2 * self._settings.poll.total_seconds() + 10
         return self.free == 0 or self._store.clock.elapsed() - self._claimed_at <= lately
 
+    def _claimed_last(self) -> int | None:
+        """Return when it last asked for due instances; one whose slots are all taken would ask for none."""
+        return self._last_claim if self.free else self._store.clock.now()
+
     def wake(self) -> None:
         """Look at once for what is due, and for what is no longer ours: somebody has written to the store."""
         self._schedule.is_stale = True
@@ -171,7 +175,7 @@ class Executor:
             settings.lease,
             on_lost=self._give_up,
             on_silence=self._upkeep.out_of_touch,
-            last_claim=lambda: self._last_claim,
+            last_claim=self._claimed_last,
         )
         heartbeat.start()
         upkeep = asyncio.create_task(self._upkeep.run())

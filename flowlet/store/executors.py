@@ -143,9 +143,11 @@ class ExecutorStore:
 
     async def all(self, *, limit: int = 100) -> list[ExecutorRecord]:
         """Return the executors, the live ones first, then the latest."""
-        sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY lease_until DESC, id LIMIT :limit"
-        rows = await self._connections.read(lambda session: session.rows(sql, {"limit": limit}))
-        return sorted(map(_record, rows), key=lambda record: not record.is_live)
+        live_first = f"CASE WHEN {_LIVE} THEN 0 ELSE 1 END"
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY {live_first}, lease_until DESC, id LIMIT :limit"
+        return [
+            _record(row) for row in await self._connections.read(lambda session: session.rows(sql, {"limit": limit}))
+        ]
 
     async def forget(self, *, before: int) -> None:
         """Delete executors that have been gone since before the given time."""

@@ -86,8 +86,10 @@ WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_P
 """
 _INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "
 _INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "
-_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*TALLY_KEY, *COUNTED))}) VALUES "
-_ADD = f" ON DUPLICATE KEY UPDATE {', '.join(f'{column} = {column} + VALUES({column})' for column in COUNTED)}"
+_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*TALLY_KEY, *COUNTED))}) SELECT * FROM "
+# As a derived table: MySQL 8 warns of VALUES() in an update, and MariaDB has no alias for the row.
+_TALLY_ROW = f"SELECT {', '.join(f'%s AS {column}' for column in (*TALLY_KEY, *COUNTED))}"
+_ADD = ", ".join(f"{column} = workflow_tally.{column} + b.{column}" for column in COUNTED)
 
 
 class MySQL:
@@ -240,7 +242,12 @@ class MySQL:
 
     async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
         """Add to a writer's counts."""
-        await _insert(raw, _INSERT_TALLY, [(*count[:2], writer, *count[2:]) for count in counts], _ADD)
+        if not counts:
+            return
+        rows = " UNION ALL ".join([_TALLY_ROW] * len(counts))
+        values = [value for count in counts for value in (*count[:2], writer, *count[2:])]
+        async with raw.cursor() as cursor:
+            await cursor.execute(f"{_INSERT_TALLY}({rows}) b ON DUPLICATE KEY UPDATE {_ADD}", values)
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Do nothing: other processes poll."""
@@ -339,13 +346,13 @@ async def _count(raw: Any, sql: str, values: Sequence[Any]) -> int:
         return count
 
 
-async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]], otherwise: str = "") -> None:
+async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
     if not rows:
         return
     row = f"({', '.join(['%s'] * len(rows[0]))})"
     async with raw.cursor() as cursor:
         values = [value for values in rows for value in values]
-        await cursor.execute(insert + ", ".join([row] * len(rows)) + otherwise, values)
+        await cursor.execute(insert + ", ".join([row] * len(rows)), values)
 
 
 async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:

@@ -91,13 +91,15 @@ async def _created(session: Session, walk: Walk) -> Window:
     if edge is None:
         return EVERYTHING
     where, values = _from_start(walk, "created", parts, values)
-    way, sign = ("DESC", ">") if walk.backward else ("ASC", "<")
-    # Rows lie in the order of their ids: told between which ids these are, PostgreSQL does not read the whole table.
-    ids = f"SELECT id FROM workflow WHERE {where} ORDER BY created {way}, id {way} LIMIT :edge_reach"
-    ((least, most),) = await session.rows(
-        f"SELECT MIN(id), MAX(id) FROM ({ids}) reached", {**values, "edge_reach": walk.reach}
-    )
+    sign = ">" if walk.backward else "<"
     condition = f"created {sign}= :edge_key AND (created {sign} :edge_key OR id {sign}= :edge_id)"
+    # Rows lie in the order of their ids: told between which ids these are, PostgreSQL does not read the whole table.
+    ((least, most),) = await session.rows(
+        f"SELECT MIN(id), MAX(id) FROM workflow WHERE {where} AND {condition}",
+        {**values, "edge_key": edge[0], "edge_id": edge[1]},
+    )
+    if walk.key == "id":
+        return _ids(walk, least if walk.backward else most)
     further = cursor_at(walk.order, *edge) if walk.key == "created" else None
     bounds = {"edge_key": edge[0], "edge_id": edge[1], "edge_least": least, "edge_most": most}
     return Window((condition, "id BETWEEN :edge_least AND :edge_most"), bounds, further)
@@ -117,7 +119,10 @@ async def _edge(
 
 def _from_start(walk: Walk, key: str, parts: list[str], values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the condition of what comes from the start on, and its binds."""
-    if walk.start is not None and key == walk.key:
+    if walk.start is not None and walk.key == "id" != key:
+        parts = [*parts, f"id {'<' if walk.backward else '>'} :start_id"]
+        values = {**values, "start_id": walk.start[1]}
+    elif walk.start is not None and key == walk.key:
         sign = "<" if walk.backward else ">"
         parts = [*parts, f"{key} {sign}= :start_key AND ({key} {sign} :start_key OR id {sign} :start_id)"]
         values = {**values, "start_key": walk.start[0], "start_id": walk.start[1]}
@@ -133,7 +138,7 @@ async def _edge_of_ids(session: Session, walk: Walk) -> int | None:
         edge = (most + 1 if walk.start is None or walk.key != "id" else walk.start[1]) - walk.reach
     else:
         edge = (least - 1 if walk.start is None else walk.start[1]) + walk.reach
-    return int(edge) if least < edge < most else None
+    return int(edge) if (least < edge if walk.backward else edge < most) else None
 
 
 def _ids(walk: Walk, edge: int) -> Window:

@@ -132,7 +132,7 @@ _PARTIAL_INDEXES = (
     "CREATE INDEX IF NOT EXISTS workflow_retrying ON workflow (id) "
     "WHERE attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')",
     # Only what has failed, and is FAILED or tries again: grouped without a look at any row.
-    "CREATE INDEX IF NOT EXISTS workflow_failing ON workflow (fingerprint, workflow_type, failed, status, id) "
+    "CREATE INDEX IF NOT EXISTS workflow_failing ON workflow (fingerprint, failed, workflow_type, status, id) "
     "WHERE fingerprint IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS action_workflow ON workflow_action (workflow_id)",
 )
@@ -150,7 +150,7 @@ _MYSQL_WORKFLOW_INDEXES = """,
     KEY workflow_created (created, id),
     KEY workflow_key (business_key),
     KEY workflow_status (status, workflow_type),
-    KEY workflow_failing (fingerprint, workflow_type, failed, failing),
+    KEY workflow_failing (fingerprint, failed, workflow_type, failing),
     KEY workflow_of_type (workflow_type, id)"""
 
 _USER = """

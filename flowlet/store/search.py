@@ -197,7 +197,7 @@ def _walk(query: SearchQuery, cursor: str | None) -> Walk:
 
 def _is_narrow(query: SearchQuery) -> bool:
     """Return whether an index leads to what fits, or fits in the order of the answer: then the reach says nothing."""
-    if query.parent_id is not None or query.is_retrying or query.has_next:
+    if query.parent_id is not None or query.fingerprint is not None or query.is_retrying or query.has_next:
         return True
     statuses = set(query.statuses)
     if statuses and (not _CLOSED & statuses or statuses == {Status.CANCELLED}):

@@ -21,6 +21,7 @@ REDUCED = (
     ("Missing: 1 and 4", "Missing: * and *"),
     ("Überlauf: Zeile ٣ fehlt", "Überlauf: Zeile * fehlt"),
     ("not a class: 7", "not a class: *"),
+    ("order_17: no stock", "* no stock"),
     ("", ""),
 )
 COUNTS = ("attempt 1 of 4, again at 2026-11-24 12:00:00 UTC", "attempt 17, no other follows")
@@ -47,6 +48,12 @@ def test_the_workflow_the_state_and_the_class_keep_failures_apart() -> None:
 
     assert len(same) == 1
     assert len(others - same) == 4
+
+
+def test_the_length_of_a_number_does_not_move_what_is_left_out() -> None:
+    texts = {fingerprint("Orders", "charge", f"Wrong: item {number} {'so ' * 500}") for number in (1, 10, 1000)}
+
+    assert len(texts) == 1
 
 
 @given(st.text(), st.integers(min_value=0), st.integers(min_value=0))

@@ -65,6 +65,35 @@ async def test_a_walk_goes_on_beyond_its_reach_and_misses_nothing(
     assert 4 <= pages <= 6
 
 
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("times", [{"created_from": NOW}, {"created_to": NOW + 100}, {"created_from": NOW + 4}])
+async def test_a_walk_within_a_time_of_creation_misses_nothing(
+    shelf: Shelf, times: dict[str, Any], descending: bool
+) -> None:
+    # The later an instance was created, the lower its id: nothing but its time says so.
+    await shelf.execute(f"UPDATE workflow SET created = {NOW} + 20 - id")
+    query: dict[str, Any] = {"state": "pack", **times, "descending": descending, "limit": 1}
+
+    found, _ = await walked(shelf, **query, reach=5)
+
+    everything, _ = await walked(shelf, **query)
+    assert found == everything
+
+
+async def test_a_reach_of_one_goes_on(shelf: Shelf) -> None:
+    found, pages = await walked(shelf, state="pack", reach=1)
+
+    assert (found, pages) == (["15", "10", "5", "0"], 20)
+
+
+async def test_what_failed_alike_is_found_however_far_it_is(shelf: Shelf) -> None:
+    await shelf.execute("UPDATE workflow SET fingerprint = 'f0', failed = :at WHERE id <= 3", at=NOW)
+
+    found = await shelf.search(fingerprint="f0", order_by="modified", reach=4)
+
+    assert (found.total, found.is_cut) == (3, False)
+
+
 async def test_instances_created_at_one_moment_are_not_split(shelf: Shelf) -> None:
     await shelf.execute("UPDATE workflow SET created = :at", at=NOW)
 

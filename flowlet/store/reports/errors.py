@@ -14,6 +14,8 @@ COUNTED_FAILED = 10_000
 """Up to how many FAILED instances are counted."""
 
 _FAILING = "fingerprint IS NOT NULL"
+_TYPE = "COALESCE(workflow_type, '')"
+"""The type as an expression: SQLite would else walk the index of types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,19 @@ async def error_groups(connections: Connections, *, limit: int = 50, type: str |
 
     async def work(session: Session) -> list[tuple[Any, ...]]:
         status = _status_column(session)
-        where = f"{_FAILING} AND workflow_type = :type" if type is not None else _FAILING
+        where = f"{_FAILING} AND {_TYPE} = :type" if type is not None else _FAILING
         # Grouped by the index alone, in its order; whole rows are read of the newest one of each group, and of no
-        # other. The last of several that failed in the same microsecond is the one of the highest id.
+        # other. The last of several that failed in the same microsecond is the one of the highest id. A fingerprint
+        # is of one type.
         sql = f"""
         SELECT g.fingerprint, w.workflow_type, w.state, w.reason, g.instances, g.ended, g.first, g.last, w.id
         FROM (
-            SELECT fingerprint, workflow_type, COUNT(*) AS instances,
+            SELECT fingerprint, COUNT(*) AS instances,
                 SUM(CASE WHEN {status} = 'FAILED' THEN 1 ELSE 0 END) AS ended, MIN(failed) AS first, MAX(failed) AS last
-            FROM workflow WHERE {where} GROUP BY fingerprint, workflow_type
+            FROM workflow WHERE {where} GROUP BY fingerprint
             ORDER BY MAX(failed) DESC, fingerprint LIMIT :row_limit
         ) g JOIN workflow w ON w.id = (
-            SELECT MAX(n.id) FROM workflow n
-            WHERE n.fingerprint = g.fingerprint AND n.workflow_type = g.workflow_type AND n.failed = g.last
+            SELECT MAX(n.id) FROM workflow n WHERE n.fingerprint = g.fingerprint AND n.failed = g.last
         )
         ORDER BY g.last DESC, g.fingerprint
         """
@@ -86,7 +88,7 @@ async def failing_types(connections: Connections) -> list[str]:
     Raises:
         StoreUnavailableError: If the database is away.
     """
-    sql = f"SELECT DISTINCT workflow_type FROM workflow WHERE {_FAILING} ORDER BY workflow_type"
+    sql = f"SELECT DISTINCT {_TYPE} AS name FROM workflow WHERE {_FAILING} ORDER BY name"
     return [row[0] for row in await connections.read(lambda session: session.rows(sql))]
 
 

@@ -27,8 +27,8 @@ class ExecutorReport:
         status: RUNNING, DRAINING, STOPPED (it left in order) or LOST: its lease has run out, noticed by another
             executor or not.
         beat: When it last prolonged its lease.
-        claimed: When it last asked for due instances, as of its last beat; None if never. Far behind the beat, it is
-            full, or something blocks it.
+        claimed: When it last asked for due instances, or was full, as of its last beat; None if never. Far behind the
+            beat, something blocks it.
         busy: How many instances it holds.
     """
 
@@ -63,7 +63,9 @@ async def executors(connections: Connections, *, now: int, limit: int = 100) -> 
     # What each one holds is counted by the index of held instances: as many as it has slots.
     sql = (
         f"SELECT {_COLUMNS}, (SELECT COUNT(*) FROM workflow WHERE workflow.executor_id = shown.id) AS busy "
-        f"FROM (SELECT {_COLUMNS} FROM executor ORDER BY lease_until DESC, id LIMIT :limit) shown "
+        f"FROM (SELECT {_COLUMNS} FROM executor "
+        "ORDER BY CASE WHEN status IN ('RUNNING', 'DRAINING') THEN 0 ELSE 1 END, lease_until DESC, id LIMIT :limit"
+        ") shown "
         "ORDER BY name, started DESC, id"
     )
     rows = await connections.read(lambda session: session.rows(sql, {"limit": limit}))

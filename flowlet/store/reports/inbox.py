@@ -123,7 +123,7 @@ async def read_inbox(
             cursor_at(query.order, _key_of(query, found[-1]), found[-1].id) if has_more else None,
             waiting,
             groups,
-            groups_are_of_a_part=sum(group.count for group in groups) < waiting,
+            groups_are_of_a_part=waiting > GROUPED,
         )
 
     return await connections.read(work)

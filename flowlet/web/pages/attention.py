@@ -12,12 +12,12 @@ from flowlet.store.reports.activity import Queue
 from flowlet.store.reports.errors import ErrorGroup
 from flowlet.store.reports.executors import ExecutorReport
 
-__all__ = ["Concern", "concerns"]
+__all__ = ["SILENCE", "Concern", "concerns"]
 
 LATELY = 3_600_000_000
 """For how long a lost executor that holds nothing any more is told of, in microseconds."""
 SILENCE = 300_000_000
-"""How far the last claim of an executor with free slots may be behind its last beat, in microseconds."""
+"""How far the last claim of an executor with free slots may at least be behind its last beat, in microseconds."""
 TYPES_NAMED = 5
 """How many workflows are named in which people are waited for."""
 QUEUED = (Status.NEW, Status.IN_PROGRESS)
@@ -56,6 +56,7 @@ def concerns(
     errors: Sequence[ErrorGroup],
     *,
     now: int,
+    silence: int = SILENCE,
 ) -> list[Concern]:
     """Return what needs attention: what stands still, then what waits for people, then what failed.
 
@@ -65,9 +66,15 @@ def concerns(
         queues: What has a next activation.
         errors: The last errors, grouped.
         now: In microseconds since 1970 UTC.
+        silence: How far the last claim of an executor with free slots may be behind its last beat, in microseconds.
     """
     live = [executor for executor in crew if executor.is_live]
-    return [*_unserved(counts, live, queues, now), *_ailing(crew, now), *_asking(counts), *map(_failed, errors)]
+    return [
+        *_unserved(counts, live, queues, now),
+        *_ailing(crew, now, silence),
+        *_asking(counts),
+        *map(_failed, errors),
+    ]
 
 
 def _unserved(
@@ -91,7 +98,7 @@ def _unserved(
             yield Concern("warn", "Unserved", f"Group {cleaned(group)}", address, text, due[group])
 
 
-def _ailing(crew: Sequence[ExecutorReport], now: int) -> Iterator[Concern]:
+def _ailing(crew: Sequence[ExecutorReport], now: int, silence: int) -> Iterator[Concern]:
     """Yield the executors that have died, and those that beat on but ask for no work."""
     for one in crew:
         address = "/executors"
@@ -99,7 +106,7 @@ def _ailing(crew: Sequence[ExecutorReport], now: int) -> Iterator[Concern]:
             held = f"it still holds {one.busy:,}" if one.busy else "what it held was freed"
             yield Concern("err", "Lost", cleaned(one.name), f"{address}#{one.id}", f"no heartbeat; {held}", one.beat)
         idle = one.status == "RUNNING" and one.busy < one.slots and one.claimed is not None
-        if idle and one.claimed is not None and one.beat - one.claimed > SILENCE:
+        if idle and one.claimed is not None and one.beat - one.claimed > silence:
             text = "beats, but has not asked for work since"
             yield Concern("warn", "Blocked", cleaned(one.name), f"{address}#{one.id}", text, one.claimed)
 

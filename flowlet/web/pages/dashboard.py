@@ -11,6 +11,7 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
+from flowlet.clock import microseconds
 from flowlet.instances import Status
 from flowlet.registry import Registry
 from flowlet.roles import Role
@@ -30,7 +31,7 @@ from flowlet.store.reports.errors import error_groups
 from flowlet.store.reports.executors import executors
 from flowlet.store.reports.throughput import throughput
 from flowlet.web.guards import needs, principal
-from flowlet.web.pages.attention import concerns
+from flowlet.web.pages.attention import SILENCE, concerns
 from flowlet.web.pages.charts import Part
 from flowlet.web.pages.executors import occupied
 from flowlet.web.pages.frame import page
@@ -108,7 +109,8 @@ async def show() -> Response:
     )
     live = [executor for executor in crew if executor.is_live]
     totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
-    found = concerns(counts, crew, ahead.queues, errors, now=now)
+    silence = max(SILENCE, 2 * microseconds(here.settings.poll))
+    found = concerns(counts, crew, ahead.queues, errors, now=now, silence=silence)
     standings = _standings(here.registry, counts)
     return await page(
         "dashboard/dashboard.html",

@@ -83,6 +83,7 @@ def test_one_that_beats_and_has_room_but_claims_nothing_is_blocked() -> None:
     assert told(replace(blocked, busy=4)) == []
     assert told(replace(blocked, status="DRAINING")) == []
     assert told(replace(blocked, claimed=None)) == []
+    assert concerns({}, [blocked], [], [], now=NOW, silence=6 * MINUTE) == []
 
 
 def test_errors_lead_to_the_workflows_that_have_them() -> None:

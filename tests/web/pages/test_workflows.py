@@ -81,7 +81,7 @@ async def test_the_newest_stands_first_with_where_it_is(hall: Hall) -> None:
 async def test_filters_in_the_address_narrow_what_is_shown(hall: Hall, asked: Any, fits: list[int]) -> None:
     await hall.create(external_id="o-1")
     two = await hall.create(external_id="o-2", key="A-2")
-    await hall.create("later", group="night")
+    await hall.create("later", group="night", external_id="night")
     await hall.create(external_id="2")
     await hall.fail(two, "stock-taking")
 
@@ -94,7 +94,7 @@ async def test_what_no_index_tells_is_looked_for_among_the_newest_and_then_furth
     sqlite_hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workflows, "REACH", 2)
-    ids = [await sqlite_hall.create("later", group="night")] + [await sqlite_hall.create() for _ in range(4)]
+    ids = [await sqlite_hall.create("later", group="night")] + [await sqlite_hall.create() for _ in range(3)]
 
     first = await sqlite_hall.viewer.get("/workflows?group=night")
     second = await sqlite_hall.viewer.get(link(first, "Look further"))
