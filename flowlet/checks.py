@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.errors import PydanticUserError
 
 from flowlet.draft import Draft
@@ -103,6 +103,22 @@ def _faults_of_model(model: object, what: str, owner: str) -> Iterator[str]:
     except (PydanticUserError, NameError) as error:
         cure = "Give each field a type that JSON can hold, known when the module has been imported."
         yield f"{what} of {owner}: {model.__name__} has no JSON schema: {str(error).splitlines()[0]}\n{cure}"
+        return
+    if name := _hidden(model):
+        message = f"{what} of {owner}: {model.__name__}.{name} is a secret, and would be stored as asterisks"
+        yield f"{message}.\nLeave secrets to a resource, and store the name of one."
+
+
+def _hidden(model: type[BaseModel]) -> str | None:
+    """Return the first field that would be stored as asterisks: a secret without a serializer that tells it."""
+    for name, field in model.model_fields.items():
+        for secret in (SecretStr("probe"), SecretBytes(b"probe")):
+            if type(secret) in (field.annotation, *get_args(field.annotation)):
+                made = model.model_construct(None, **{name: secret})
+                told = made.model_dump(mode="json", include={name}, warnings=False)
+                if told.get(name) == str(secret):
+                    return name
+    return None
 
 
 def _next_faults(draft: Draft, name: str, state: State[..., Any]) -> Iterator[Fault]:

@@ -18,12 +18,12 @@ from pymysql.constants import CLIENT
 
 from flowlet.instances import NewInstance
 from flowlet.store.counts import COUNTED, TALLY_KEY, Count, counted
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups, transaction
+from flowlet.store.dialect import Batch, ClaimRequest, Followups, end_task, followups, transaction
+from flowlet.store.mysql_claims import claim, fetch
 from flowlet.store.prefixes import bounds, following
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
-    INSTANCE_COLUMNS,
     NEW_COLUMNS,
     action_rows,
     commit_row,
@@ -41,7 +41,6 @@ _GONE = frozenset(
 )
 
 _NOW = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-_READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 _COLUMN_TYPES = dict.fromkeys(COMMIT_COLUMNS, "bigint") | {
     "status": "varchar(64)",
     "state": "varchar(255)",
@@ -86,10 +85,12 @@ WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_P
 """
 _INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "
 _INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "
-_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*TALLY_KEY, *COUNTED))}) SELECT * FROM "
 # As a derived table: MySQL 8 warns of VALUES() in an update, and MariaDB has no alias for the row.
 _TALLY_ROW = f"SELECT {', '.join(f'%s AS {column}' for column in (*TALLY_KEY, *COUNTED))}"
-_ADD = ", ".join(f"{column} = workflow_tally.{column} + b.{column}" for column in COUNTED)
+_COUNT = f"""
+INSERT INTO workflow_tally ({", ".join((*TALLY_KEY, *COUNTED))}) SELECT * FROM ({{}}) b
+ON DUPLICATE KEY UPDATE {", ".join(f"{column} = workflow_tally.{column} + b.{column}" for column in COUNTED)}
+"""
 
 
 class MySQL:
@@ -128,7 +129,7 @@ class MySQL:
 
     async def now(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
-        rows = await _rows(raw, f"SELECT {_NOW}")
+        rows = await fetch(raw, f"SELECT {_NOW}")
         return int(rows[0][0])
 
     async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
@@ -142,37 +143,19 @@ class MySQL:
 
     async def lock_migrations(self, raw: Any) -> None:
         """Wait until no other process migrates this database; its notes about what exists are not worth a warning."""
-        rows = await _rows(raw, "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)", (MIGRATION_LOCK_SECONDS,))
+        rows = await fetch(raw, "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)", (MIGRATION_LOCK_SECONDS,))
         if rows[0][0] != 1:
             raise TimeoutError(f"another process has been migrating for {MIGRATION_LOCK_SECONDS} seconds")
-        await _rows(raw, "SET SESSION sql_notes = 0")
+        await fetch(raw, "SET SESSION sql_notes = 0")
 
     async def unlock_migrations(self, raw: Any) -> None:
         """Let the next process migrate."""
-        await _rows(raw, "SET SESSION sql_notes = 1")
-        await _rows(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
+        await fetch(raw, "SET SESSION sql_notes = 1")
+        await fetch(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
         """Lease due instances, the higher priority first, and return their rows."""
-        levels = await _due_levels(raw, request)
-        if not levels:
-            return []
-        async with transaction(raw.query):
-            rows: list[Sequence[Any]] = []
-            for group, level in levels:
-                rows += await _lock_due(raw, request, group, level, request.limit - len(rows))
-                if len(rows) == request.limit:
-                    break
-            if rows:
-                ids = ", ".join(str(row[0]) for row in rows)
-                await _rows(
-                    raw,
-                    "UPDATE workflow SET status = 'EXECUTING', executor_id = %s, token = token + 1, "
-                    "started = COALESCE(started, %s), waits_for_children = 0, woken = 0 "
-                    f"WHERE id IN ({ids})",
-                    (request.executor_id, request.now),
-                )
-        return [_leased(row, request) for row in rows]
+        return await claim(raw, request)
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
         """Write the batch; where a fence does not hold, roll back and write the others."""
@@ -195,7 +178,7 @@ class MySQL:
 
     async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
         document = orjson.dumps([commit_row(transition) for transition in batch.transitions]).decode()
-        held = {row[0] for row in await _rows(raw, _HELD, (document, batch.executor_id))}
+        held = {row[0] for row in await fetch(raw, _HELD, (document, batch.executor_id))}
         kept = [transition for transition in batch.transitions if transition.instance.id in held]
         return await self._apply(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
 
@@ -231,9 +214,9 @@ class MySQL:
             if not all(is_new for _, is_new in created):
                 raise pymysql.err.IntegrityError(0, "a child's external id exists already")
         for id, ended in follow.ended:
-            await _rows(raw, _END_CHILD, (ended, now, ended, ended, id))
+            await fetch(raw, _END_CHILD, (ended, now, ended, ended, id))
         for id in follow.woken:
-            await _rows(raw, _WAKE, (now, id))
+            await fetch(raw, _WAKE, (now, id))
 
     def writer(self, raw: Any) -> int:
         """Return the number that the server has given the connection."""
@@ -242,12 +225,10 @@ class MySQL:
 
     async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
         """Add to a writer's counts."""
-        if not counts:
-            return
-        rows = " UNION ALL ".join([_TALLY_ROW] * len(counts))
-        values = [value for count in counts for value in (*count[:2], writer, *count[2:])]
-        async with raw.cursor() as cursor:
-            await cursor.execute(f"{_INSERT_TALLY}({rows}) b ON DUPLICATE KEY UPDATE {_ADD}", values)
+        if counts:
+            rows = " UNION ALL ".join([_TALLY_ROW] * len(counts))
+            values = [value for count in counts for value in (*count[:2], writer, *count[2:])]
+            await _count(raw, _COUNT.format(rows), values)
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Do nothing: other processes poll."""
@@ -332,13 +313,6 @@ class _FenceLost(Exception):  # noqa: N818 - a signal inside this module
     """Some row of a batch is no longer ours."""
 
 
-async def _rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
-    async with raw.cursor() as cursor:
-        await cursor.execute(sql, values or None)
-        rows: Sequence[Any] = await cursor.fetchall()
-        return rows
-
-
 async def _count(raw: Any, sql: str, values: Sequence[Any]) -> int:
     async with raw.cursor() as cursor:
         await cursor.execute(sql, values)
@@ -358,42 +332,7 @@ async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
 async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
     binds = ", ".join(["%s"] * len(names))
     sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"
-    return {row[0]: row[1] for row in await _rows(raw, sql, names)}
-
-
-async def _due_levels(raw: Any, request: ClaimRequest) -> Sequence[Any]:
-    """Return the groups and priorities in which something is due: one probe of the index for each."""
-    probe = (
-        "(SELECT %s AS executor_group, {level} AS level FROM workflow FORCE INDEX (workflow_due) "
-        "WHERE executor_group = %s AND priority = {level} AND due >= 0 AND due <= %s LIMIT 1)"
-    )
-    probes = [probe.format(level=level) for level in LEGS for _ in request.groups]
-    values = [value for _ in LEGS for group in request.groups for value in (group, group, request.now)]
-    return await _rows(raw, " UNION ALL ".join(probes), values)
-
-
-async def _lock_due(raw: Any, request: ClaimRequest, group: str, level: int, limit: int) -> Sequence[Any]:
-    # The lower bound matters: without it MariaDB walked over every NULL of the index, which is every ended instance.
-    types = ", ".join(["%s"] * len(request.types))
-    sql = (
-        f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow FORCE INDEX (workflow_due) "
-        f"WHERE executor_group = %s AND priority = %s AND due >= 0 AND due <= %s AND {_READY} "
-        f"AND workflow_type IN ({types}) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED"
-    )
-    return list(await _rows(raw, sql, [group, level, request.now, *request.types, limit]))
-
-
-def _leased(row: Sequence[Any], request: ClaimRequest) -> Sequence[Any]:
-    """Return the row as the UPDATE has left it."""
-    place = {name: index for index, name in enumerate(INSTANCE_COLUMNS)}
-    values = list(row)
-    values[place["status"]] = "EXECUTING"
-    values[place["executor_id"]] = request.executor_id
-    values[place["token"]] += 1
-    values[place["waits_for_children"]] = 0
-    if values[place["started"]] is None:
-        values[place["started"]] = request.now
-    return values
+    return {row[0]: row[1] for row in await fetch(raw, sql, names)}
 
 
 async def _poll(wake: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ __all__ = ["HEADER", "check", "refusal", "refused", "write"]
 HEADER = """\
 import functools
 from typing import TYPE_CHECKING, Any
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr, field_serializer
 from flowlet import Context, Next, Workflow, end, error, manual, state
 class Order(BaseModel):
     amount: int = 0

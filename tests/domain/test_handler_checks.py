@@ -259,6 +259,22 @@ NAMES_AND_MODELS = [
         """,
     ),
     refusal(
+        "a secret among the variables",
+        """
+        class Login(BaseModel):
+            user: str
+            token: SecretStr | None = None
+        workflow = Workflow("Orders", vars=Login)  # here
+        @state(start=True, next=["done"])
+        def first(): ...
+        done = end()
+        """,
+        """
+        vars of Workflow('Orders'): Login.token is a secret, and would be stored as asterisks.
+        Leave secrets to a resource, and store the name of one.
+        """,
+    ),
+    refusal(
         "a form that is an object",
         """
         @manual(start=True, next=["done"], form=Form())  # here
@@ -291,6 +307,22 @@ def test_a_fault_of_a_handler_or_model_is_told_once_with_its_line_and_its_cure(
     source: str, message: str, tmp_path: Path
 ) -> None:
     check(tmp_path, source, message)
+
+
+def test_a_secret_with_a_serializer_that_tells_it_is_let_pass(tmp_path: Path) -> None:
+    source = """
+    class Login(BaseModel):
+        token: SecretStr
+        @field_serializer("token", when_used="json")
+        def tell(self, token: SecretStr) -> str:
+            return token.get_secret_value()
+    workflow = Workflow("Orders", vars=Login)
+    @state(start=True, next=["done"])
+    def first(): ...
+    done = end()
+    """
+
+    assert Registry().load(str(write(tmp_path, source))).vars
 
 
 def test_what_a_return_does_not_surely_name_is_let_pass(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ FLOORS: dict[int, str] = {
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 DOOR = max(FLOORS)
 
-DIALECTS = {"store.sqlite", "store.postgres", "store.mysql"}
+DIALECTS = {"store.sqlite", "store.postgres", "store.mysql", "store.mysql_claims"}
 DATABASE_LIBRARIES = {"aiomysql", "aiosqlite", "asyncpg", "databases", "pymysql", "sqlalchemy", "sqlite3"}
 DIALECT_WORDS = {
     "sqlite": "AUTOINCREMENT, BEGIN IMMEDIATE, ON CONFLICT, PRAGMA , json_each, sqlite_master",

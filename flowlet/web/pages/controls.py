@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
+from flowlet.lettering import shortened
 from flowlet.web.pages.wording import notes, shown, type_of, unfolded
 
 __all__ = ["WHOLE", "Control", "Kind", "controls", "plain"]
@@ -19,6 +20,8 @@ PREFIX = "value-"
 """What the names of the fields begin with, so that a variable may be called "token"."""
 WHOLE = ""
 """The name of the control of a whole object."""
+_DEFAULT_SHOWN = 60
+"""How many characters are told of a default."""
 _HELP = {
     "date": "such as 2026-11-24",
     "date-time": "such as 2026-11-24T12:00:00Z",
@@ -134,6 +137,9 @@ def _help(outer: Mapping[str, Any], inner: Mapping[str, Any], shape: str, *, is_
     description = str(outer.get("description") or inner.get("description") or "")
     rules = [note for note in notes({**inner, "format": "", "anyOf": ()}) if note]
     said = ["has to be given"] if is_required else []
+    default = outer.get("default")
+    if default not in (None, "") and not shape and "enum" not in inner and not isinstance(default, bool):
+        said = [f"left empty, it is {shortened(plain(default), _DEFAULT_SHOWN)}"]
     said += [shape] if shape else []
     said += [_HELP[inner["format"]]] if inner.get("format") in _HELP else []
     told = "; ".join([*said, *rules])

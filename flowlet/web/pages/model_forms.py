@@ -102,7 +102,8 @@ def read(controls: Sequence[Control], form: Form, *, edited: Mapping[str, Any] |
         text = sent.texts[control.name]
         if before.get(control.name) == text:
             continue
-        if text.strip() == "" and not (control.takes_null or control.kind is Kind.TICK):
+        takes_null = control.takes_null and control.default != ""
+        if text.strip() == "" and not (takes_null or control.kind is Kind.TICK):
             emptied.append(control.name)
             continue
         try:

@@ -145,7 +145,7 @@ def timeline_of(
     rows = tuple(replace(row, tone=(tones or {}).get(row.name, row.tone)) for row in rows)
     below = tuple(_child(child, now) for child in children)
     begin = min((row.begin for row in rows), default=now)
-    scale = axis(sorted(_moments(rows, below, begin)))
+    scale = axis(sorted(_moments(rows, below, begin)) or [now])
     picture = drawn(rows, below, scale)
     return Timeline(picture, rows, below, _legend(rows), begin, found.is_whole, is_grouped, len(scale.cuts))
 

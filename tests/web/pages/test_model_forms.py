@@ -81,7 +81,7 @@ def test_each_type_has_its_control() -> None:
 def test_labels_and_help_are_the_models() -> None:
     whole = next(control for control in CONTROLS if control.name == "whole")
 
-    assert (whole.label, whole.help) == ("How many", "Of them. (at least 0; at most 9)")
+    assert (whole.label, whole.help) == ("How many", "Of them. (left empty, it is 3; at least 0; at most 9)")
     assert next(control for control in CONTROLS if control.name == "text").help == "has to be given"
     assert next(control for control in CONTROLS if control.name == "colour").label == "Colour"
 
@@ -129,6 +129,23 @@ def test_what_is_typed_becomes_a_value_of_the_type(name: str, text: str, value: 
     found = sent({name: text})
 
     assert (found.values[name], type(found.values[name]), found.faults) == (value, type(value), {})
+
+
+def test_a_default_is_told_where_an_empty_field_would_mean_it() -> None:
+    schema = {
+        "properties": {
+            "size": {"type": "string", "default": "medium"},
+            "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": ""},
+            "amount": {"type": "integer", "default": 3, "description": "Of them."},
+        }
+    }
+    parts = controls(schema)
+
+    told = [control.help for control in parts]
+    found = sent({"size": "", "note": "", "amount": ""}, parts)
+
+    assert told == ["left empty, it is medium", "", "Of them. (left empty, it is 3)"]
+    assert (found.values, found.emptied) == ({}, ("size", "note", "amount"))
 
 
 @pytest.mark.parametrize("name", ["text", "whole", "number", "price", "yes", "colour", "items"])

@@ -145,6 +145,16 @@ async def test_the_tab_shows_each_state_and_what_was_done_by_hand(hall: Hall) ->
     assert '<th scope="row">unpaid</th>' in page
 
 
+async def test_the_tab_of_a_workflow_whose_history_is_gone_says_so(hall: Hall) -> None:
+    id = await hall.create()
+    connections = hall.door.probe.services.store.connections
+    await connections.write(lambda session: session.execute("DELETE FROM workflow_action"))
+
+    page = await hall.viewer.get(f"/workflows/{id}?tab=timeline")
+
+    assert (page.status_code, "No history" in page.text) == (200, True)
+
+
 async def test_the_tab_shows_children_as_links_and_a_workflow_that_is_not_known_here(hall: Hall) -> None:
     operations = hall.door.probe.services.operations
     parent, child = [(await operations.create("Orders", username=CLERK)).id for _ in range(2)]

@@ -38,6 +38,27 @@ async def test_an_external_id_leads_to_the_page_and_what_is_unknown_is_not_found
         assert (await viewer.browser.get(f"/workflows/{unknown}")).status_code == 404
 
 
+async def test_no_two_fields_of_the_page_have_one_id(operator: Visit) -> None:
+    class Vars(BaseModel):
+        note: str = ""
+
+    class Form(BaseModel):
+        note: str = ""
+
+    @manual(next=["done"], form=Form, start=True)
+    async def ask() -> None: ...
+
+    registry = operator.door.probe.services.registry
+    registry.add(workflow_module(workflow=Workflow("Noted", vars=Vars), ask=ask, done=end()))
+    id = await operator.desk.hands.create("Noted")
+
+    page = (await operator.page(id, "variables")).text
+
+    found = re.findall(r'\bid="([^"]*)"', page)
+    assert page.count('name="value-note"') == 2
+    assert [name for name in set(found) if found.count(name) > 1] == []
+
+
 @pytest.mark.parametrize("status", list(Status), ids=str)
 async def test_exactly_what_is_permitted_has_a_form(operator: Visit, status: Status) -> None:
     if status is Status.FINISHED:
