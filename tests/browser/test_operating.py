@@ -11,10 +11,13 @@ from playwright.async_api import expect
 
 from flowlet.errors import Fail
 from flowlet.registry import Registry
+from flowlet.roles import Role
 from flowlet.server import Flowlet
 from flowlet.settings import Settings
 from flowlet.states import Workflow, end, error, state
+from flowlet.store.opening import open_store
 from flowlet.transitions import Next
+from flowlet.users import Users
 from tests.browser.visit import IN_THE_BROWSER, PASSWORD, Site, Visitor
 from tests.web.served import served
 
@@ -114,3 +117,30 @@ async def test_a_workflow_is_moved_later_and_by_force(visitor: Visitor) -> None:
     lines = page.locator(".timeline > li").filter(has_text="by admin")
     await expect(lines.filter(has_text="asked for too much")).to_be_visible()
     await expect(lines.filter(has_text="asked for less")).to_be_visible()
+
+
+@WITH_AND_WITHOUT_SCRIPTS
+async def test_a_user_is_given_a_role_let_out_let_in_and_deleted(visitor: Visitor) -> None:
+    page, name = visitor.page, "hedy"
+    async with open_store(visitor.site.app.settings.database_url) as store:
+        users = Users(store)
+        user = await users.create(name, PASSWORD, Role.VIEWER, by="test")
+        await users.keys.add("nightly", username=name, role=Role.VIEWER, by="test")
+        await users.log_in(name, PASSWORD)
+    await visitor.enter(f"/users/{user.id}")
+
+    await page.get_by_label("Role").select_option("Operator")
+    await press(visitor, "Change the role", "hedy is operator now.")
+    await press(visitor, "End all", "have ended")
+    await page.get_by_text("Revoke…").click()
+    await press(visitor, "Revoke the key", "revoked")
+    await visitor.open(f"/users/{user.id}")
+    await page.get_by_role("button", name="Reset the password").click()
+    await expect(page.get_by_role("status", name=f"The password of {name}")).to_be_visible()
+    await page.get_by_text("Disable…").click()
+    await press(visitor, "Disable", "is disabled")
+    await press(visitor, "Enable", "can log in again")
+    await page.get_by_text("Delete…").click()
+    await press(visitor, "Delete the user", "is deleted")
+
+    await expect(page.get_by_role("link", name=name)).to_have_count(0)
