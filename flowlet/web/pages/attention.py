@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flowlet.instances import Status
 from flowlet.lettering import cleaned_line as cleaned
@@ -101,14 +101,14 @@ def _unserved(
 def _ailing(crew: Sequence[ExecutorReport], now: int, silence: int) -> Iterator[Concern]:
     """Yield the executors that have died, and those that beat on but ask for no work."""
     for one in crew:
-        address = "/executors"
+        address = f"/executors#{quote(one.id)}"
         if one.status == "LOST" and (one.busy or now - one.beat < LATELY):
             held = f"it still holds {one.busy:,}" if one.busy else "what it held was freed"
-            yield Concern("err", "Lost", cleaned(one.name), f"{address}#{one.id}", f"no heartbeat; {held}", one.beat)
+            yield Concern("err", "Lost", cleaned(one.name), address, f"no heartbeat; {held}", one.beat)
         idle = one.status == "RUNNING" and one.busy < one.slots and one.claimed is not None
         if idle and one.claimed is not None and one.beat - one.claimed > silence:
             text = "beats, but has not asked for work since"
-            yield Concern("warn", "Blocked", cleaned(one.name), f"{address}#{one.id}", text, one.claimed)
+            yield Concern("warn", "Blocked", cleaned(one.name), address, text, one.claimed)
 
 
 def _failed(group: ErrorGroup) -> Concern:
