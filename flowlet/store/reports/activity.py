@@ -74,8 +74,9 @@ class Upcoming:
     """An instance that runs at a time to come.
 
     Attributes:
-        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
         attempt: How many attempts have failed; above 0 it is a retry.
+        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
+        group: Which executors run it.
     """
 
     id: int
@@ -85,6 +86,7 @@ class Upcoming:
     status: Status
     attempt: int
     at: int
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +218,15 @@ async def _nearest(
         for place, queue in enumerate(queues)
     )
     sql = (
-        "SELECT id, workflow_type, business_key, state, status, attempt, moment FROM workflow "
+        "SELECT id, workflow_type, business_key, state, status, attempt, moment, executor_group FROM workflow "
         f"JOIN (SELECT found, moment FROM ({legs}) legs ORDER BY moment, found LIMIT :limit) nearest ON id = found "
         "ORDER BY moment, id"
     )
     values |= {f"group_{place}": queue.group for place, queue in enumerate(queues)}
     rows = await connections.read(lambda session: session.rows(sql, values))
     return [
-        Upcoming(id, type, key, state, Status(status), attempt, at)
-        for id, type, key, state, status, attempt, at in rows
+        Upcoming(id, type, key, state, Status(status), attempt, at, group)
+        for id, type, key, state, status, attempt, at, group in rows
     ]
 
 

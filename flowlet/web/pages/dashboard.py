@@ -42,7 +42,7 @@ from flowlet.web.services import services
 __all__ = ["blueprint"]
 
 RUNNING_SHOWN, NEXT_SHOWN, LINES_SHOWN, ERRORS_SHOWN = 4, 4, 9, 4
-CONCERNS_SHOWN, DEFINITIONS_SHOWN, EXECUTORS_SHOWN = 6, 12, 6
+OVERDUE_READ, CONCERNS_SHOWN, DEFINITIONS_SHOWN, EXECUTORS_SHOWN = 8, 6, 12, 6
 ACTIVE = (Status.NEW, Status.EXECUTING, Status.IN_PROGRESS)
 OPEN = (
     ("queued", "accent", (Status.NEW, Status.IN_PROGRESS)),
@@ -81,13 +81,13 @@ class Ahead:
     Attributes:
         queues: What has a next activation.
         late: How late the oldest due instance is, in milliseconds.
-        oldest: That one; None if none is due, or it has been claimed meanwhile.
+        overdue: What has been due for the longest, that one first; none if it has been claimed meanwhile.
         next: What comes after now.
     """
 
     queues: list[Queue]
     late: float
-    oldest: Upcoming | None
+    overdue: list[Upcoming]
     next: list[Upcoming]
 
 
@@ -110,7 +110,7 @@ async def show() -> Response:
     live = [executor for executor in crew if executor.is_live]
     totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
     silence = max(SILENCE, 2 * microseconds(here.settings.poll))
-    found = concerns(counts, crew, ahead.queues, errors, now=now, silence=silence)
+    found = concerns(counts, crew, ahead.queues, errors, late=ahead.overdue, now=now, silence=silence)
     standings = _standings(here.registry, counts)
     return await page(
         "dashboard/dashboard.html",
@@ -152,9 +152,9 @@ def _first_steps(registry: Registry, url: str, username: str) -> dict[str, str]:
 async def _ahead(store: Store, now: int) -> Ahead:
     connections = store.connections
     found = await queues(connections, await groups(connections))
-    oldest = await overdue(connections, found, now=now, limit=1)
-    late = 1000 * lag(found, now=now) if oldest else 0.0
-    return Ahead(found, late, next(iter(oldest), None), await upcoming(connections, found, now=now, limit=NEXT_SHOWN))
+    due = await overdue(connections, found, now=now, limit=OVERDUE_READ)
+    late = 1000 * lag(found, now=now) if due else 0.0
+    return Ahead(found, late, due, await upcoming(connections, found, now=now, limit=NEXT_SHOWN))
 
 
 async def _pace(store: Store, now: int, *, is_day: bool) -> tuple[Pace, Pace]:

@@ -143,6 +143,19 @@ async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_hall: 
     assert f'<h2><a href="/workflows/{id}">Longest overdue</a></h2>' in page.text
 
 
+async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(sqlite_hall: Hall) -> None:
+    await employ(sqlite_hall, types=("Families",))
+    await employ(sqlite_hall, "gpu", groups=("gpu",))
+    await sqlite_hall.create()
+    connections = sqlite_hall.door.probe.services.store.connections
+    sql = "UPDATE workflow SET next_activation = next_activation - 5000000"
+    await connections.write(lambda session: session.execute(sql))
+
+    page = await sqlite_hall.viewer.get("/")
+
+    assert "Unserved Orders in default is due, and no live executor of this group" in section(page, "Needs attention")
+
+
 @pytest.mark.parametrize("asked", ["?span=day", "?span=week", "?span=", "?span=day&span=hour", "?other=1"])
 async def test_any_span_is_answered(sqlite_hall: Hall, asked: str) -> None:
     await sqlite_hall.create()
