@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from flowlet.registry import Registry
 from flowlet.roles import Role
 from flowlet.store.opening import Store
 from flowlet.store.reports.activity import (
+    GROUPS,
     Queue,
     Upcoming,
     groups,
@@ -28,7 +29,7 @@ from flowlet.store.reports.activity import (
     upcoming,
 )
 from flowlet.store.reports.errors import error_groups
-from flowlet.store.reports.executors import executors
+from flowlet.store.reports.executors import ExecutorReport, executors
 from flowlet.store.reports.throughput import throughput
 from flowlet.web.guards import needs, principal
 from flowlet.web.pages.attention import SILENCE, concerns
@@ -83,12 +84,14 @@ class Ahead:
         late: How late the oldest due instance is, in milliseconds.
         overdue: What has been due for the longest, that one first; none if it has been claimed meanwhile.
         next: What comes after now.
+        has_more: Whether there are groups that were not looked at.
     """
 
     queues: list[Queue]
     late: float
     overdue: list[Upcoming]
     next: list[Upcoming]
+    has_more: bool
 
 
 @blueprint.get("/")
@@ -97,13 +100,12 @@ async def show() -> Response:
     """Show how everything stands; with ``span=day`` the throughput of the last day."""
     here, is_day = services(), request.args.get("span") == "day"
     store, now = here.store, here.store.clock.now()
-    # Side by side: six statements and three in a row, of which none takes long.
-    (counts, ahead, pace), (runs, happened, crew, errors) = await asyncio.gather(
-        asyncio.gather(store.reads.counts(), _ahead(store, now), _pace(store, now, is_day=is_day)),
+    # Side by side: six statements and four in a row, of which none takes long.
+    (counts, (crew, ahead), pace), (runs, happened, errors) = await asyncio.gather(
+        asyncio.gather(store.reads.counts(), _crew_and_ahead(store, now), _pace(store, now, is_day=is_day)),
         asyncio.gather(
             running(store.connections, limit=RUNNING_SHOWN),
             recent(store.connections, limit=LINES_SHOWN),
-            executors(store.connections, now=now),
             error_groups(store.connections, limit=ERRORS_SHOWN),
         ),
     )
@@ -127,6 +129,8 @@ async def show() -> Response:
         happened=list(zip(happened, lines([one.action for one in happened]), strict=True)),
         crew=[*live, *(one for one in crew if one.status == "LOST")][:EXECUTORS_SHOWN],
         live_count=len(live),
+        serving_count=sum(one.status == "RUNNING" for one in live),
+        group_count=GROUPS,
         busy=sum(one.busy for one in live),
         slots=sum(one.slots for one in live),
         occupied=occupied,
@@ -149,12 +153,19 @@ def _first_steps(registry: Registry, url: str, username: str) -> dict[str, str]:
     }
 
 
-async def _ahead(store: Store, now: int) -> Ahead:
+async def _crew_and_ahead(store: Store, now: int) -> tuple[list[ExecutorReport], Ahead]:
+    crew = await executors(store.connections, now=now)
+    return crew, await _ahead(store, now, {group for one in crew if one.is_live for group in one.groups})
+
+
+async def _ahead(store: Store, now: int, served: Collection[str]) -> Ahead:
     connections = store.connections
-    found = await queues(connections, await groups(connections))
+    looked_at = await groups(connections, served=served)
+    found = await queues(connections, looked_at.names)
     due = await overdue(connections, found, now=now, limit=OVERDUE_READ)
     late = 1000 * lag(found, now=now) if due else 0.0
-    return Ahead(found, late, due, await upcoming(connections, found, now=now, limit=NEXT_SHOWN))
+    coming = await upcoming(connections, found, now=now, limit=NEXT_SHOWN)
+    return Ahead(found, late, due, coming, looked_at.has_more)
 
 
 async def _pace(store: Store, now: int, *, is_day: bool) -> tuple[Pace, Pace]:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from flowlet.store.executors import ExecutorRecord
+from flowlet.store.reports.activity import GROUPS
 from tests.web.api.shop import shop
 from tests.web.pages.door import HTML, Door, log_in
 from tests.web.pages.hall import Hall
@@ -133,14 +134,38 @@ async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_hall: 
         sqlite_hall.door.probe.services.store.clock.now(),
     )
     late = {"at": now - 125 * 1_000_000}
+    alone = await sqlite_hall.viewer.get("/")
+    await employ(sqlite_hall, status="DRAINING")
+    draining = await sqlite_hall.viewer.get("/")
+    await employ(sqlite_hall, "other")
     before = await sqlite_hall.viewer.get("/")
     await connections.write(lambda session: session.execute("UPDATE workflow SET next_activation = :at", late))
 
     page = await sqlite_hall.viewer.get("/")
 
-    assert "On time" in section(before, "Longest overdue")
-    assert f"2 min 5 s #{id} Orders is due and not run" in section(page, "Longest overdue")
+    assert section(alone, "Longest overdue").endswith("– no executor runs")
+    assert section(draining, "Longest overdue").endswith("– every executor drains")
+    assert section(before, "Longest overdue").endswith("On time whatever is due runs within a second")
+    assert section(page, "Longest overdue").endswith(f"2 min 5 s #{id} Orders is due and not run")
     assert f'<h2><a href="/workflows/{id}">Longest overdue</a></h2>' in page.text
+
+
+async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_of_how_many_it_tells(
+    sqlite_hall: Hall,
+) -> None:
+    await employ(sqlite_hall, groups=("z-served",))
+    ids = [await sqlite_hall.create(group=f"group-{number:02}") for number in range(GROUPS + 1)]
+    connections = sqlite_hall.door.probe.services.store.connections
+    before = await sqlite_hall.viewer.get("/")
+    ids.append(await sqlite_hall.create(group="z-served"))
+    sql = "UPDATE workflow SET next_activation = next_activation - 5000000 WHERE executor_group = 'z-served'"
+    await connections.write(lambda session: session.execute(sql))
+
+    page = await sqlite_hall.viewer.get("/")
+
+    few = f"of the first {GROUPS} groups"
+    assert section(before, "Longest overdue").endswith(f"On time whatever is due {few} runs within a second")
+    assert section(page, "Longest overdue").endswith(f"#{ids[-1]} Orders is due and not run, {few}")
 
 
 async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(sqlite_hall: Hall) -> None:
