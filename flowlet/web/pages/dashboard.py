@@ -37,6 +37,7 @@ from flowlet.web.pages.charts import Part
 from flowlet.web.pages.executors import occupied
 from flowlet.web.pages.frame import page
 from flowlet.web.pages.lines import lines
+from flowlet.web.pages.outlines import address, listing
 from flowlet.web.pages.pace import HOUR, MINUTE, Pace, beginning
 from flowlet.web.services import services
 
@@ -65,14 +66,26 @@ class Standing:
 
     Attributes:
         group: Which executors run it; None where this process has not loaded it.
+        is_known: Whether this process has loaded it, or another one has served it: only then it has a page.
         counts: By status.
         open: The parts of its open work.
     """
 
     name: str
     group: str | None
+    is_known: bool
     counts: Mapping[str, int]
     open: tuple[Part, ...]
+
+    @property
+    def address(self) -> str:
+        """Its page; where it has none, the list of its workflows."""
+        return address(self.name) if self.is_known else self.listing
+
+    @property
+    def listing(self) -> str:
+        """The list of its workflows."""
+        return listing(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +113,21 @@ async def show() -> Response:
     """Show how everything stands; with ``span=day`` the throughput of the last day."""
     here, is_day = services(), request.args.get("span") == "day"
     store, now = here.store, here.store.clock.now()
-    # Side by side: six statements and four in a row, of which none takes long.
-    (counts, (crew, ahead), pace), (runs, happened, errors) = await asyncio.gather(
+    # Side by side: seven statements and four in a row, of which none takes long.
+    (counts, (crew, ahead), pace), (runs, happened, errors, served) = await asyncio.gather(
         asyncio.gather(store.reads.counts(), _crew_and_ahead(store, now), _pace(store, now, is_day=is_day)),
         asyncio.gather(
             running(store.connections, limit=RUNNING_SHOWN),
             recent(store.connections, limit=LINES_SHOWN),
             error_groups(store.connections, limit=ERRORS_SHOWN),
+            store.definitions.moments(),
         ),
     )
     live = [executor for executor in crew if executor.is_live]
     totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
     silence = max(SILENCE, 2 * microseconds(here.settings.poll))
     found = concerns(counts, crew, ahead.queues, errors, late=ahead.overdue, now=now, silence=silence)
-    standings = _standings(here.registry, counts)
+    standings = _standings(here.registry, served, counts)
     return await page(
         "dashboard/dashboard.html",
         is_new=not counts,
@@ -183,13 +197,13 @@ def _parts(counts: Mapping[Any, int]) -> tuple[Part, ...]:
     return tuple(Part(label, tone, sum(counts.get(one, 0) for one in statuses)) for label, tone, statuses in OPEN)
 
 
-def _standings(registry: Registry, counts: Counts) -> list[Standing]:
+def _standings(registry: Registry, served: Collection[str], counts: Counts) -> list[Standing]:
     """Return the definitions by name; where there are too many, those with the most open work first."""
     known = {definition.name: definition.group for definition in registry.definitions}
     found = []
     for name in sorted({*known, *(type for type, _ in counts)}):
         own = {status: count for (type, status), count in counts.items() if type == name}
-        found.append(Standing(name, known.get(name), own, _parts(own)))
+        found.append(Standing(name, known.get(name), name in known or name in served, own, _parts(own)))
     if len(found) > DEFINITIONS_SHOWN:
         found.sort(key=lambda one: -sum(part.count for part in one.open))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from flowlet.store.reports.activity import GROUPS
 from tests.web.api.shop import shop
 from tests.web.pages.door import HTML, Door, log_in
 from tests.web.pages.hall import Hall
+from tests.web.pages.test_definitions import served_elsewhere
 
 MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
 MINUTE = 60_000_000
@@ -57,6 +59,11 @@ async def employ(hall: Hall, name: str = "worker", **values: object) -> Executor
     return record
 
 
+async def execute(hall: Hall, sql: str, values: dict[str, Any]) -> None:
+    """Run one statement in a transaction of its own."""
+    await hall.door.probe.services.store.connections.write(lambda session: session.execute(sql, values))
+
+
 async def test_the_start_shows_how_everything_stands(hall: Hall) -> None:
     one, two, three = await hall.create(key="A-1"), await hall.create(), await hall.create()
     await employ(hall)
@@ -87,6 +94,46 @@ async def test_every_number_leads_to_the_list_behind_it(sqlite_hall: Hall) -> No
     links = {unescape(link) for link in re.findall(r'href="(/workflows[^"]*)"', page.text) if "error=" not in link}
     assert {"/workflows?status=FAILED", "/workflows?type=Orders&status=NEW", "/workflows?status=EXECUTING"} <= links
     for link in links:
+        assert (await sqlite_hall.viewer.get(link)).status_code == 200, link
+
+
+async def test_what_is_queued_leads_to_all_that_are_also_those_without_a_next_activation(sqlite_hall: Hall) -> None:
+    for _ in range(2):
+        id = await sqlite_hall.create()
+    # As a parent that waits for its children without a time limit.
+    sql = "UPDATE workflow SET status = 'IN_PROGRESS', next_activation = NULL WHERE id = :id"
+    await execute(sqlite_hall, sql, {"id": id})
+
+    page = await sqlite_hall.viewer.get("/")
+
+    (queued,) = re.findall(r'<a class="all" href="([^"]*)">2 queued</a>', page.text)
+    listed = (await sqlite_hall.viewer.get(unescape(queued))).text
+    assert ">2 workflows</h2>" in listed
+    assert "with a next activation" not in listed
+    by_next = (await sqlite_hall.viewer.get(f"{unescape(queued)}&sort=next")).text
+    assert ">1 workflow</h2>" in by_next
+    assert "with a next activation" in by_next
+
+
+async def test_a_workflow_that_was_never_served_leads_to_its_list(sqlite_hall: Hall) -> None:
+    await sqlite_hall.create()
+    await served_elsewhere(sqlite_hall, shop("a/../b"))
+    for name in ("a/../b", "Never <1>"):
+        await sqlite_hall.create()
+        sql = "UPDATE workflow SET workflow_type = :name WHERE id = (SELECT MAX(id) FROM workflow)"
+        await execute(sqlite_hall, sql, {"name": name})
+
+    page = await sqlite_hall.viewer.get("/")
+
+    found = [unescape(link) for link in re.findall(r'<th scope="row"><a href="([^"]*)"', page.text)]
+    assert found == [
+        "/definitions/Families",
+        "/workflows?type=Never+%3C1%3E",
+        "/definitions/Orders",
+        "/definitions/a%2F..%2Fb",
+    ]
+    assert "never served" in section(page, "Definitions")
+    for link in found:
         assert (await sqlite_hall.viewer.get(link)).status_code == 200, link
 
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from flowlet.store.dialect import ClaimRequest
 from tests.web.pages.hall import Hall
-from tests.web.pages.test_dashboard import MINUTE, employ
-
-
-async def execute(hall: Hall, sql: str, values: dict[str, Any]) -> None:
-    """Run one statement in a transaction of its own."""
-    await hall.door.probe.services.store.connections.write(lambda session: session.execute(sql, values))
+from tests.web.pages.test_dashboard import MINUTE, employ, execute
 
 
 async def test_a_live_one_is_shown_with_what_it_runs(hall: Hall) -> None:
