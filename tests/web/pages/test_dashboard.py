@@ -176,21 +176,22 @@ async def test_without_an_executor_it_says_that_nothing_goes_on(sqlite_hall: Hal
 
 async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_hall: Hall) -> None:
     id = await sqlite_hall.create()
-    connections, now = (
-        sqlite_hall.door.probe.services.store.connections,
-        sqlite_hall.door.probe.services.store.clock.now(),
-    )
+    now = sqlite_hall.door.probe.services.store.clock.now()
     late = {"at": now - 125 * 1_000_000}
     alone = await sqlite_hall.viewer.get("/")
+    await execute(sqlite_hall, "UPDATE workflow SET next_activation = :at", late)
+    late_alone = await sqlite_hall.viewer.get("/")
+    await execute(sqlite_hall, "UPDATE workflow SET next_activation = :at", {"at": now})
     await employ(sqlite_hall, status="DRAINING")
     draining = await sqlite_hall.viewer.get("/")
     await employ(sqlite_hall, "other")
     before = await sqlite_hall.viewer.get("/")
-    await connections.write(lambda session: session.execute("UPDATE workflow SET next_activation = :at", late))
+    await execute(sqlite_hall, "UPDATE workflow SET next_activation = :at", late)
 
     page = await sqlite_hall.viewer.get("/")
 
     assert section(alone, "Longest overdue").endswith("– no executor runs")
+    assert section(late_alone, "Longest overdue").endswith(f"no executor runs : #{id} Orders is due and not run")
     assert section(draining, "Longest overdue").endswith("– every executor drains")
     assert section(before, "Longest overdue").endswith("On time whatever is due runs within a second")
     assert section(page, "Longest overdue").endswith(f"2 min 5 s #{id} Orders is due and not run")
@@ -211,8 +212,8 @@ async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_of
     page = await sqlite_hall.viewer.get("/")
 
     few = f"of the first {GROUPS} groups"
-    assert section(before, "Longest overdue").endswith(f"On time whatever is due {few} runs within a second")
-    assert section(page, "Longest overdue").endswith(f"#{ids[-1]} Orders is due and not run, {few}")
+    assert section(before, "Longest overdue").endswith(f"On time {few}: whatever is due runs within a second")
+    assert section(page, "Longest overdue").endswith(f"{few}: #{ids[-1]} Orders is due and not run")
 
 
 async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(sqlite_hall: Hall) -> None:
