@@ -74,7 +74,7 @@ def concerns(
     """
     serving = [executor for executor in crew if executor.status == "RUNNING"]
     return [
-        *_unserved(counts, crew, queues, now),
+        *_unserved(counts, serving, queues, now, is_draining=any(executor.is_live for executor in crew)),
         *_mismatched(serving, late, now),
         *_ailing(crew, now, silence),
         *_asking(counts),
@@ -83,13 +83,17 @@ def concerns(
 
 
 def _unserved(
-    counts: Mapping[tuple[str, str], int], crew: Sequence[ExecutorReport], queues: Sequence[Queue], now: int
+    counts: Mapping[tuple[str, str], int],
+    serving: Sequence[ExecutorReport],
+    queues: Sequence[Queue],
+    now: int,
+    *,
+    is_draining: bool,
 ) -> Iterator[Concern]:
     """Yield what no live executor would run; one that drains claims nothing any more."""
-    serving = [one for one in crew if one.status == "RUNNING"]
     if not serving:
         queued = sum(count for (_, status), count in counts.items() if status in QUEUED)
-        title = "Every executor drains" if any(one.is_live for one in crew) else "No executor runs"
+        title = "Every executor drains" if is_draining else "No executor runs"
         if queued:
             yield Concern("err", "Stopped", title, "/executors", f"{queued:,} queued: start flowlet serve")
         return
@@ -141,7 +145,7 @@ def _failed(group: ErrorGroup) -> Concern:
     address = f"/workflows?{urlencode({'error': group.fingerprint})}"
     title = cleaned(f"{number:,} × {group.type}" if number > 1 else f"#{group.newest_id} {group.type}")
     text = cleaned(f"{group.state}: {group.message}" if group.message else group.state)
-    tone, label = ("err", "Failed") if group.failed else ("warn", "Retrying")
+    tone, label = ("err", "Failed") if group.failed else ("warn", "Failing")
     return Concern(tone, label, title, address, text, group.last)
 
 

@@ -119,11 +119,11 @@ def test_one_that_beats_and_has_room_but_claims_nothing_is_blocked() -> None:
 def test_errors_lead_to_the_workflows_that_have_them() -> None:
     again = replace(GROUP, fingerprint="c3", failed=0, count=1)
 
-    (failed, retrying) = concerns({}, [ALIVE], [], [GROUP, again], now=NOW)
+    (failed, failing) = concerns({}, [ALIVE], [], [GROUP, again], now=NOW)
 
     assert (failed.label, failed.title, failed.address) == ("Failed", "2 × Orders", "/workflows?error=a1+b")
     assert (failed.text, failed.at) == ("pay: Declined: no cover", GROUP.last)
-    assert (retrying.label, retrying.title) == ("Retrying", "#41 Orders")
+    assert (failing.label, failing.title) == ("Failing", "#41 Orders")
 
 
 def test_people_are_waited_for_in_one_line() -> None:
