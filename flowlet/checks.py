@@ -53,6 +53,9 @@ def _workflow_faults(draft: Draft) -> Iterator[Fault]:
         yield Fault(draft.file, extra.line, f"{message}\nMove its states to a module of their own.")
     if not draft.workflow and len(draft.name) > MAX_STATE_NAME:
         yield Fault(draft.file, 0, f"the module's name has more than {MAX_STATE_NAME} characters.\nShorten it.")
+    if not draft.workflow and draft.name in (".", ".."):
+        message = f"the module's name is {draft.name!r}, which browsers take out of every address."
+        yield Fault(draft.file, 0, f"{message}\nGive the workflow a name: workflow = Workflow('...').")
     if draft.workflow and draft.workflow.vars is not None:
         for message in _faults_of_model(draft.workflow.vars, "vars", f"Workflow({draft.name!r})"):
             yield Fault(draft.file, draft.line, message)

@@ -205,7 +205,7 @@ class Workflow:
         loop_limit: After how many transitions without any wait an instance is taken to run in circles, and fails.
 
     Raises:
-        ValueError: If the name is empty or longer than 120 characters, or a number is out of range.
+        ValueError: If the name is empty, longer than 120 characters, "." or "..", or a number is out of range.
     """
 
     def __init__(
@@ -222,6 +222,8 @@ class Workflow:
     ) -> None:
         if not name or len(name) > 120 or name != name.strip():
             raise ValueError(f"a workflow's name has 1 to 120 characters and no space around it, not {name!r}")
+        if name in (".", ".."):
+            raise ValueError(f"a workflow cannot be called {name!r}: browsers take it out of every address")
         if version < 1 or loop_limit < 1 or priority not in LEVELS:
             raise ValueError(f"Workflow({name!r}): version and loop_limit are at least 1, priority is 0 to 9")
         self.name = name

@@ -32,7 +32,7 @@ async def test_the_pages_hinder_nobody_and_fit_every_window(visitor: Visitor) ->
 
     await visitor.open("/definitions")
     await visitor.look_around("#known")
-    await visitor.open(f"{PATH}/start")
+    await visitor.open(PATH.replace("definitions", "start"))
     await visitor.look_around("form.starting")
 
 

@@ -121,5 +121,5 @@ async def test_the_page_follows_what_happens_hinders_nobody_and_fits_every_windo
     await expect(page.get_by_role("heading", name="1 kind of error")).to_be_visible()
     await expect(page).to_have_url(f"{visitor.site.url}/errors?type=Refunds")
     await page.get_by_text("ValueError: <b>the answer</b>").first.click()
-    await expect(page.get_by_role("link", name="1 will retry")).to_be_visible()
+    await expect(page.get_by_role("link", name="1 open")).to_be_visible()
     await visitor.look_around()

@@ -306,6 +306,19 @@ def test_a_module_without_states_is_refused(tmp_path: Path) -> None:
     ]
 
 
+def test_a_module_whose_name_browsers_take_out_of_an_address_is_refused(tmp_path: Path) -> None:
+    source = """
+    @state(start=True, next=["done"])
+    def first(): ...
+    done = end()
+    """
+    path = write(tmp_path, source).rename(tmp_path / "..py")
+
+    (fault,) = refused(path)
+
+    assert fault.message.startswith("the module's name is '.', which browsers take out of every address.")
+
+
 def test_all_faults_of_a_module_are_told_at_once_in_the_order_of_the_source(tmp_path: Path) -> None:
     source = """
     @state(start=True, next=["shiped"], on_error="nowhere")

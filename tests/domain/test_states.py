@@ -112,6 +112,14 @@ def test_a_workflows_name_has_1_to_120_characters_and_no_space_around(name: str)
         Workflow(name)
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_workflows_name_is_not_what_browsers_take_out_of_an_address(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^a workflow cannot be called '\.+': browsers take it out of every address"):
+        Workflow(name)
+
+    assert Workflow("...").name == "..."
+
+
 @pytest.mark.parametrize("option", [{"version": 0}, {"loop_limit": 0}, {"priority": 10}, {"priority": -1}])
 def test_a_number_out_of_range_is_refused(option: dict[str, int]) -> None:
     options: dict[str, Any] = {**option}

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from flowlet.instances import ActionKind, Status
-from flowlet.store.reports.activity import GROUPS, Queue, groups, lag, overdue, queues, recent, running, upcoming
+from flowlet.store.reports.activity import (
+    GROUPS,
+    WALKED,
+    Groups,
+    Queue,
+    groups,
+    lag,
+    overdue,
+    queues,
+    recent,
+    running,
+    upcoming,
+)
 from tests.engine.hands import Hands, opened
 from tests.engine.making import SECOND, one_state, workflow_module
 
@@ -73,11 +85,11 @@ async def test_what_comes_next_is_found_in_every_group_and_priority(hands: Hands
     connections, now = hands.store.connections, hands.clock.now()
 
     known = await groups(connections)
-    ahead = await queues(connections, known)
+    ahead = await queues(connections, known.names)
     found = await upcoming(connections, ahead, now=now, limit=10)
     late = await overdue(connections, ahead, now=now, limit=10)
 
-    assert known == ["default", "night"]
+    assert known == Groups(("default", "night"), has_more=False)
     assert {(one.group, one.priority, one.earliest - now) for one in ahead} == {
         ("default", 0, 0),
         ("default", 9, 10 * SECOND),
@@ -97,10 +109,10 @@ async def test_the_oldest_due_one_says_how_late_it_is(hands: Hands) -> None:
     connections = hands.store.connections
     await later(hands, 90)
     oldest, _ = await later(hands, 10, group="night"), await later(hands, 20)
-    early = lag(await queues(connections, await groups(connections)), now=hands.clock.now())
+    early = lag(await queues(connections, (await groups(connections)).names), now=hands.clock.now())
     hands.clock.advance(25 * SECOND)
 
-    ahead = await queues(connections, await groups(connections))
+    ahead = await queues(connections, (await groups(connections)).names)
 
     assert early == 0.0
     assert lag(ahead, now=hands.clock.now()) == 15.0
@@ -110,7 +122,7 @@ async def test_the_oldest_due_one_says_how_late_it_is(hands: Hands) -> None:
 async def test_an_empty_store_has_nothing_ahead(hands: Hands) -> None:
     connections = hands.store.connections
 
-    ahead = await queues(connections, await groups(connections))
+    ahead = await queues(connections, (await groups(connections)).names)
 
     assert ahead == []
     assert lag(ahead, now=hands.clock.now()) == 0.0
@@ -119,14 +131,49 @@ async def test_an_empty_store_has_nothing_ahead(hands: Hands) -> None:
     assert await running(connections, limit=5) == []
 
 
-async def test_no_more_than_so_many_groups_are_looked_at(hands: Hands) -> None:
-    for number in range(GROUPS + 2):
+async def test_of_more_groups_than_are_looked_at_the_served_ones_are_among_them(hands: Hands) -> None:
+    names = [f"group-{number:02}" for number in range(GROUPS + 2)]
+    for name in names[:GROUPS]:
+        await hands.create(group=name)
+    connections = hands.store.connections
+
+    fits = await groups(connections)
+    for name in names[GROUPS:]:
+        await hands.create(group=name)
+    found = await groups(connections)
+    served = await groups(connections, served=[names[-1], names[0], "nothing-there"])
+    every = await groups(connections, served=names[GROUPS:])
+    crowded = await groups(connections, served=[*(f"a-{number:02}" for number in range(GROUPS)), names[-1]])
+
+    assert fits == Groups(tuple(names[:GROUPS]), has_more=False)
+    assert found == Groups(tuple(names[:GROUPS]), has_more=True)
+    assert served == Groups((*names[:GROUPS], names[-1], "nothing-there"), has_more=True)
+    assert every == Groups(tuple(names), has_more=False)
+    assert (len(crowded.names), names[-1] in crowded.names, crowded.has_more) == (2 * GROUPS, False, True)
+    assert len(await queues(connections, served.names)) == GROUPS + 1
+
+
+async def test_groups_whose_work_has_ended_take_no_place(hands: Hands) -> None:
+    for number in range(GROUPS + 3):
         await hands.create(group=f"group-{number:02}")
+    await hands.execute("UPDATE workflow SET status = 'FINISHED' WHERE executor_group < 'group-05'")
+    await hands.execute("UPDATE workflow SET next_activation = NULL WHERE executor_group = 'group-07'")
 
     found = await groups(hands.store.connections)
 
-    assert found == [f"group-{number:02}" for number in range(GROUPS)]
-    assert len(await queues(hands.store.connections, found)) == GROUPS
+    left = [f"group-{number:02}" for number in range(5, GROUPS + 3) if number != 7]
+    assert found == Groups(tuple(left), has_more=False)
+
+
+async def test_on_mysql_no_more_than_so_many_ended_groups_are_walked_through(mariadb_url: str) -> None:
+    async with opened(mariadb_url, ORDERS) as hands:
+        for number in range(WALKED + 1):
+            await hands.create(group=f"group-{number:03}")
+        await hands.execute("UPDATE workflow SET status = 'FINISHED' WHERE executor_group < 'group-127'")
+
+        found = await groups(hands.store.connections)
+
+    assert found == Groups(("group-127",), has_more=True)
 
 
 async def test_the_last_lines_of_all_histories_come_newest_first(hands: Hands) -> None:

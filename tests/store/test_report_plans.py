@@ -36,6 +36,7 @@ class Noted:
 
     def __init__(self, session: Session, asked: list[tuple[str, dict[str, Any]]]) -> None:
         self._session = session
+        self.dialect = session.dialect
         self._asked = asked
 
     async def rows(self, sql: str, values: dict[str, Any]) -> Any:
@@ -60,7 +61,7 @@ async def ask(hands: Hands) -> Watched:
     """Ask for all that the dashboard shows of the large tables."""
     watched: Any = Watched(hands.store.connections)
     now = hands.clock.now()
-    ahead = await queues(watched, await groups(watched))
+    ahead = await queues(watched, (await groups(watched)).names)
     assert len(await running(watched, limit=5)) == 5
     assert len(await upcoming(watched, ahead, now=now, limit=5)) == 5
     assert len(await overdue(watched, ahead, now=now, limit=1)) == 1

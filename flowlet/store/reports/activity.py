@@ -5,7 +5,7 @@ Every statement begins at an index and is bounded: it costs the same however man
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from flowlet.store.dialect import LEGS, Dialect
 
 __all__ = [
     "GROUPS",
+    "WALKED",
+    "Groups",
     "Happening",
     "Queue",
     "Running",
@@ -30,7 +32,9 @@ __all__ = [
 ]
 
 GROUPS = 16
-"""How many executor groups are looked at, in the order of their names."""
+"""How many executor groups are looked at, in the order of their names, and how many others that are served."""
+WALKED = 128
+"""How many groups are passed on the way: those that have something to come, and on MySQL all that there were."""
 TOGETHER = 4
 """How many of them in one statement: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
 TEXT_LENGTH = 300
@@ -57,6 +61,19 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """The executor groups that are looked at.
+
+    Attributes:
+        names: In their order.
+        has_more: Whether others may have a next activation too.
+    """
+
+    names: tuple[str, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """The instances of a group and a priority that have a next activation: at least one.
 
@@ -74,8 +91,9 @@ class Upcoming:
     """An instance that runs at a time to come.
 
     Attributes:
-        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
         attempt: How many attempts have failed; above 0 it is a retry.
+        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
+        group: Which executors run it.
     """
 
     id: int
@@ -85,6 +103,7 @@ class Upcoming:
     status: Status
     attempt: int
     at: int
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,48 +131,73 @@ async def running(connections: Connections, *, limit: int) -> list[Running]:
     return [Running(*row) for row in rows]
 
 
-async def groups(connections: Connections) -> list[str]:
-    """Return the executor groups that have instances with a next activation, the first 16 by name.
+async def groups(connections: Connections, *, served: Collection[str] = ()) -> Groups:
+    """Return the executor groups to look at: the first 16 that have a next activation, and those that are served.
 
-    On MySQL and MariaDB also those whose instances have all ended.
+    Args:
+        connections: The database's.
+        served: Groups of live executors; the first 16 of them are looked at wherever their names stand.
     """
     _, is_open = _due(connections.dialect)
-    condition = "" if connections.dialect.name == "mysql" else f"{is_open} AND "
-    # One probe of the due index for each: SELECT DISTINCT would walk the whole of it.
-    sql = f"SELECT MIN(executor_group) FROM workflow WHERE {condition}executor_group > :last"
+    is_mysql = connections.dialect.name == "mysql"
+    # One probe of the due index for each: SELECT DISTINCT would walk the whole of it. On MySQL the index has what has
+    # ended too, so that its groups are seen only by a look at each one's queues.
+    sql = (
+        f"SELECT MIN(executor_group) FROM workflow WHERE {'' if is_mysql else f'{is_open} AND '}executor_group > :last"
+    )
+    kept = sorted(set(served))[:GROUPS]
 
-    async def work(session: Session) -> list[str]:
-        found: list[str] = []
-        while len(found) < GROUPS:
-            ((name,),) = await session.rows(sql, {"last": found[-1] if found else ""})
+    async def walk(session: Session, last: str) -> list[str]:
+        names: list[str] = []
+        while len(names) < TOGETHER:
+            ((name,),) = await session.rows(sql, {"last": names[-1] if names else last})
             if name is None:
                 break
-            found.append(name)
-        return found
+            names.append(name)
+        return names
+
+    async def work(session: Session) -> Groups:
+        found: list[str] = []
+        last, walked = "", 0
+        while names := await walk(session, last):
+            last, walked = names[-1], walked + len(names)
+            if is_mysql:
+                names = sorted({queue.group for queue in await _queues(session, names)})
+            found += names
+            more = [name for name in found[GROUPS:] if name not in kept]
+            if more or walked >= WALKED:
+                return Groups(_together(found, kept), has_more=True)
+        return Groups(_together(found, kept), has_more=False)
 
     return await connections.read(work)
+
+
+def _together(found: Sequence[str], kept: Sequence[str]) -> tuple[str, ...]:
+    """Return the first groups and those that are kept, by name."""
+    return tuple(sorted({*found[:GROUPS], *kept}))
 
 
 async def queues(connections: Connections, groups: Sequence[str]) -> list[Queue]:
     """Return the queues of these groups that are not empty: what is due, and what has a time to come."""
-    column, is_open = _due(connections.dialect)
-
-    async def earliest(session: Session, some: Sequence[str]) -> list[Queue]:
-        # One probe of the due index for each priority and group, its first entry.
-        sql = " UNION ALL ".join(
-            f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
-            f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
-            for place in range(len(some))
-            for level in LEGS
-        )
-        rows = await session.rows(sql, {f"group_{place}": group for place, group in enumerate(some)})
-        return [Queue(some[place], level, earliest) for place, level, earliest in rows if earliest is not None]
 
     async def work(session: Session) -> list[Queue]:
         parts = [groups[place : place + TOGETHER] for place in range(0, len(groups), TOGETHER)]
-        return [queue for part in parts for queue in await earliest(session, part)]
+        return [queue for part in parts for queue in await _queues(session, part)]
 
     return await connections.read(work)
+
+
+async def _queues(session: Session, groups: Sequence[str]) -> list[Queue]:
+    column, is_open = _due(session.dialect)
+    # One probe of the due index for each priority and group, its first entry.
+    sql = " UNION ALL ".join(
+        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
+        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
+        for place in range(len(groups))
+        for level in LEGS
+    )
+    rows = await session.rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
+    return [Queue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
 
 
 def lag(queues: Sequence[Queue], *, now: int) -> float:
@@ -216,15 +260,15 @@ async def _nearest(
         for place, queue in enumerate(queues)
     )
     sql = (
-        "SELECT id, workflow_type, business_key, state, status, attempt, moment FROM workflow "
+        "SELECT id, workflow_type, business_key, state, status, attempt, moment, executor_group FROM workflow "
         f"JOIN (SELECT found, moment FROM ({legs}) legs ORDER BY moment, found LIMIT :limit) nearest ON id = found "
         "ORDER BY moment, id"
     )
     values |= {f"group_{place}": queue.group for place, queue in enumerate(queues)}
     rows = await connections.read(lambda session: session.rows(sql, values))
     return [
-        Upcoming(id, type, key, state, Status(status), attempt, at)
-        for id, type, key, state, status, attempt, at in rows
+        Upcoming(id, type, key, state, Status(status), attempt, at, group)
+        for id, type, key, state, status, attempt, at, group in rows
     ]
 
 

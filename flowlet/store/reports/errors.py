@@ -25,9 +25,10 @@ class ErrorGroup:
     Attributes:
         message: The newest one's, as it was.
         count: How many instances.
-        failed: How many of them are FAILED; the others will try again.
-        first: When the first of them failed last, in microseconds since 1970 UTC.
-        last: When the last of them did.
+        failed: How many of them are FAILED; the others will try again, or are paused.
+        first: When the one failed whose last failure is the longest ago, in microseconds since 1970 UTC: the error may
+            be older.
+        last: When the last of them failed.
         newest_id: The instance that failed last.
     """
 

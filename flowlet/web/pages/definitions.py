@@ -22,7 +22,7 @@ from flowlet.svg import svg
 from flowlet.web.guards import needs, principal
 from flowlet.web.pages.charts import Part
 from flowlet.web.pages.frame import TONES, page
-from flowlet.web.pages.outlines import address, listing, retry_words, state_rows, variable_rows
+from flowlet.web.pages.outlines import address, form_address, listing, retry_words, state_rows, variable_rows
 from flowlet.web.services import services
 
 __all__ = ["blueprint"]
@@ -58,6 +58,11 @@ class Known:
     def address(self) -> str:
         """Its page."""
         return address(self.definition.name)
+
+    @property
+    def form_address(self) -> str:
+        """The form that starts one."""
+        return form_address(self.definition.name)
 
     @property
     def parts(self) -> list[Part]:
@@ -97,7 +102,7 @@ async def show(name: str) -> Response:
     return await page(
         "definitions/definition.html",
         definition=definition,
-        address=address(name),
+        form_address=form_address(name),
         is_loaded=loaded,
         may_start=loaded and _may_start(),
         events=urlencode({"workflowType": name}),
@@ -119,7 +124,7 @@ def _picture(definition: Definition, figures: Graph, *, is_loaded: bool) -> dict
         {pair: way.median_seconds for pair, way in figures.ways.items()},
     )
     drawn = svg(definition, overlay, href=lambda state: listing(definition.name, state=state))
-    file = f"/api/definitions/{quote(definition.name)}.svg" if is_loaded else ""
+    file = f"/api/definitions/{quote(definition.name, safe='')}.svg" if is_loaded else ""
     return {"picture": Markup(drawn), "mermaid": mermaid(definition), "file": file}  # noqa: S704 - made of escaped texts
 
 

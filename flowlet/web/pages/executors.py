@@ -13,6 +13,7 @@ from flowlet.store.reports.executors import ExecutorReport, executors
 from flowlet.web.guards import needs
 from flowlet.web.pages.charts import Part, shares
 from flowlet.web.pages.frame import page
+from flowlet.web.pages.outlines import address
 from flowlet.web.services import services
 
 __all__ = ["blueprint", "occupied"]
@@ -45,6 +46,7 @@ async def show() -> Response:
         slots=sum(one.slots for one in live),
         tones=TONES,
         occupied=occupied,
+        address=address,
         modules="my_workflows.py",
     )
 

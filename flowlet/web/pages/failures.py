@@ -12,6 +12,7 @@ from quart import Blueprint, Response, request
 
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instances import Status
+from flowlet.lettering import cleaned_lines
 from flowlet.permitted import may_go_on
 from flowlet.roles import Role
 from flowlet.store.reports.errors import ErrorGroup, error_groups, failing_types
@@ -39,6 +40,11 @@ class ShownGroup:
     may_retry: bool
 
     @property
+    def message(self) -> str:
+        """The message without what could turn a line round."""
+        return cleaned_lines(self.group.message)
+
+    @property
     def all_address(self) -> str:
         """Where all of its workflows are listed."""
         return self._listed()
@@ -50,7 +56,7 @@ class ShownGroup:
 
     @property
     def open_address(self) -> str:
-        """Where those are listed that will try again."""
+        """Where those are listed that have not ended: that will try again, or are paused."""
         return self._listed(*_BETWEEN)
 
     @property

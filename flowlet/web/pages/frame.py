@@ -33,6 +33,7 @@ class Entry:
         address: Where it leads; it is the current one on every page below too, but the start on no other.
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
+        below: Where others of its pages are.
         count: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
             page.
     """
@@ -41,6 +42,7 @@ class Entry:
     label: str
     icon: str
     role: Role = Role.VIEWER
+    below: str | None = None
     count: Callable[[], Awaitable[int]] | None = None
 
 
@@ -57,7 +59,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry("/workflows", "Workflows", "flow"),
     Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
     Entry("/errors", "Errors", "warning", count=_failed),
-    Entry("/definitions", "Definitions", "cube"),
+    Entry("/definitions", "Definitions", "cube", below="/start/"),
     Entry("/executors", "Executors", "server"),
     Entry("/users", "Users", "user", Role.ADMIN),
     Entry("/keys", "API keys", "key"),
@@ -121,7 +123,8 @@ class Frame:
 
     def is_current(self, entry: Entry) -> bool:
         """Return whether the page is an entry's, or below it; below "/" would be "//"."""
-        return self.path == entry.address or self.path.startswith(f"{entry.address}/")
+        own = (f"{entry.address}/", entry.below or f"{entry.address}/")
+        return self.path == entry.address or self.path.startswith(own)
 
 
 def install(app: Quart) -> None:

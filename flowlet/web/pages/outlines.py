@@ -14,7 +14,17 @@ from flowlet.retry import Retry
 from flowlet.store.reports.graph import Graph, Stay, Way
 from flowlet.web.pages.wording import notes, shown, type_of
 
-__all__ = ["Edge", "StateRow", "VariableRow", "address", "listing", "retry_words", "state_rows", "variable_rows"]
+__all__ = [
+    "Edge",
+    "StateRow",
+    "VariableRow",
+    "address",
+    "form_address",
+    "listing",
+    "retry_words",
+    "state_rows",
+    "variable_rows",
+]
 
 DEEPEST = 4
 """How many models within models are unfolded."""
@@ -76,9 +86,14 @@ class VariableRow:
     notes: str
 
 
-def address(name: str, *more: str) -> str:
-    """Return the address of a definition's page, or of one below it."""
-    return "/".join(["/definitions", quote(name, safe=""), *more])
+def address(name: str) -> str:
+    """Return the address of a definition's page."""
+    return f"/definitions/{quote(name, safe='')}"
+
+
+def form_address(name: str) -> str:
+    """Return the address of the form that starts a workflow: not below its page, which may be another one's."""
+    return f"/start/{quote(name, safe='')}"
 
 
 def listing(name: str, *, state: str | None = None, statuses: list[str] | None = None) -> str:

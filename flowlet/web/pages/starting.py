@@ -26,7 +26,7 @@ from flowlet.web.pages.controls import Control, controls
 from flowlet.web.pages.frame import page
 from flowlet.web.pages.model_forms import Sent, fields, read, texts
 from flowlet.web.pages.notices import done
-from flowlet.web.pages.outlines import address
+from flowlet.web.pages.outlines import address, form_address
 from flowlet.web.services import services
 
 __all__ = ["blueprint"]
@@ -38,7 +38,7 @@ _FIELDS = {"businessKey": "key", "externalId": "external_id", "executorGroup": "
 blueprint = Blueprint("starting", __name__)
 
 
-@blueprint.get("/definitions/<path:name>/start")
+@blueprint.get("/start/<path:name>")
 @needs(Role.OPERATOR)
 async def ask(name: str) -> Response:
     """Show the form with the model's defaults."""
@@ -48,7 +48,7 @@ async def ask(name: str) -> Response:
     return await _page(definition, parts, texts(parts), own)
 
 
-@blueprint.post("/definitions/<path:name>/start")
+@blueprint.post("/start/<path:name>")
 @needs(Role.OPERATOR)
 async def start(name: str) -> Response | Redirection:
     """Start a workflow, and lead to its page."""
@@ -135,6 +135,7 @@ async def _page(
         status=422 if faults or wrong else 200,
         definition=definition,
         address=address(definition.name),
+        form_address=form_address(definition.name),
         own=own,
         faults=faults or {},
         fields=shown,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowlet.store.reports.activity import Queue
+from flowlet.instances import Status
+from flowlet.store.reports.activity import Queue, Upcoming
 from flowlet.store.reports.errors import ErrorGroup
 from flowlet.store.reports.executors import ExecutorReport
 from flowlet.web.pages.attention import concerns
@@ -69,6 +70,34 @@ def test_a_group_that_nobody_runs_is_unserved_once_something_is_due() -> None:
     ]
 
 
+def test_what_drains_claims_nothing_and_serves_nobody() -> None:
+    counts, draining = {("Orders", "NEW"): 2}, replace(ALIVE, id="leaving", status="DRAINING")
+    queues = [Queue("default", 0, NOW - MINUTE)]
+    other = replace(ALIVE, types=("Loans",), groups=("gpu",))
+
+    (stopped,) = concerns(counts, [draining], queues, [], now=NOW)
+
+    assert (stopped.title, stopped.text) == ("Every executor drains", "2 queued: start flowlet serve")
+    assert [title for _, title, _ in told(draining, other, counts=counts, queues=queues)] == ["Orders", "Group default"]
+    assert told(draining, ALIVE, counts=counts, queues=queues) == []
+
+
+def test_a_workflow_is_unserved_in_a_group_whose_executors_have_not_loaded_it() -> None:
+    gpu = replace(ALIVE, groups=("gpu",), types=("Pictures", "Orders"))
+    due = Upcoming(7, "Pictures", "", "check", Status.NEW, 0, NOW - MINUTE, "default")
+    late = [due, replace(due, id=8, at=NOW - MINUTE // 2), replace(due, id=9, group="gpu"), replace(due, type="Gone")]
+    just = [replace(due, at=NOW - MINUTE // 120)]
+
+    (found,) = concerns({}, [ALIVE, gpu], [], [], late=late[:3], now=NOW)
+
+    assert (found.label, found.title, found.at) == ("Unserved", "Pictures in default", NOW - MINUTE)
+    assert found.text == "is due, and no live executor of this group has it loaded"
+    assert found.address == "/workflows?type=Pictures&group=default&status=NEW&status=IN_PROGRESS&status=WAITING"
+    assert concerns({}, [ALIVE, gpu], [], [], late=late[3:], now=NOW) == []
+    assert concerns({}, [ALIVE, gpu], [], [], late=just, now=NOW) == []
+    assert concerns({}, [replace(ALIVE, types=("Pictures",))], [], [], late=late[:2], now=NOW) == []
+
+
 def test_a_lost_executor_is_told_of_for_an_hour_or_as_long_as_it_holds_something() -> None:
     assert told(ALIVE, LOST) == [("Lost", "gone", "/executors#gone-2e")]
     assert told(ALIVE, replace(LOST, beat=NOW - 61 * MINUTE)) == []
@@ -82,18 +111,19 @@ def test_one_that_beats_and_has_room_but_claims_nothing_is_blocked() -> None:
     assert told(blocked) == [("Blocked", "worker", "/executors#worker-1f")]
     assert told(replace(blocked, busy=4)) == []
     assert told(replace(blocked, status="DRAINING")) == []
-    assert told(replace(blocked, claimed=None)) == []
+    assert told(replace(blocked, claimed=None)) == [("Blocked", "worker", "/executors#worker-1f")]
+    assert told(replace(blocked, claimed=None, started=NOW - 4 * MINUTE)) == []
     assert concerns({}, [blocked], [], [], now=NOW, silence=6 * MINUTE) == []
 
 
 def test_errors_lead_to_the_workflows_that_have_them() -> None:
     again = replace(GROUP, fingerprint="c3", failed=0, count=1)
 
-    (failed, retrying) = concerns({}, [ALIVE], [], [GROUP, again], now=NOW)
+    (failed, failing) = concerns({}, [ALIVE], [], [GROUP, again], now=NOW)
 
     assert (failed.label, failed.title, failed.address) == ("Failed", "2 × Orders", "/workflows?error=a1+b")
     assert (failed.text, failed.at) == ("pay: Declined: no cover", GROUP.last)
-    assert (retrying.label, retrying.title) == ("Retrying", "#41 Orders")
+    assert (failing.label, failing.title) == ("Failing", "#41 Orders")
 
 
 def test_people_are_waited_for_in_one_line() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
 
 from flowlet.store.executors import ExecutorRecord
+from flowlet.store.reports.activity import GROUPS
 from tests.web.api.shop import shop
 from tests.web.pages.door import HTML, Door, log_in
 from tests.web.pages.hall import Hall
+from tests.web.pages.test_definitions import served_elsewhere
 
 MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
 MINUTE = 60_000_000
@@ -56,6 +59,11 @@ async def employ(hall: Hall, name: str = "worker", **values: object) -> Executor
     return record
 
 
+async def execute(hall: Hall, sql: str, values: dict[str, Any]) -> None:
+    """Run one statement in a transaction of its own."""
+    await hall.door.probe.services.store.connections.write(lambda session: session.execute(sql, values))
+
+
 async def test_the_start_shows_how_everything_stands(hall: Hall) -> None:
     one, two, three = await hall.create(key="A-1"), await hall.create(), await hall.create()
     await employ(hall)
@@ -86,6 +94,46 @@ async def test_every_number_leads_to_the_list_behind_it(sqlite_hall: Hall) -> No
     links = {unescape(link) for link in re.findall(r'href="(/workflows[^"]*)"', page.text) if "error=" not in link}
     assert {"/workflows?status=FAILED", "/workflows?type=Orders&status=NEW", "/workflows?status=EXECUTING"} <= links
     for link in links:
+        assert (await sqlite_hall.viewer.get(link)).status_code == 200, link
+
+
+async def test_what_is_queued_leads_to_all_that_are_also_those_without_a_next_activation(sqlite_hall: Hall) -> None:
+    for _ in range(2):
+        id = await sqlite_hall.create()
+    # As a parent that waits for its children without a time limit.
+    sql = "UPDATE workflow SET status = 'IN_PROGRESS', next_activation = NULL WHERE id = :id"
+    await execute(sqlite_hall, sql, {"id": id})
+
+    page = await sqlite_hall.viewer.get("/")
+
+    (queued,) = re.findall(r'<a class="all" href="([^"]*)">2 queued</a>', page.text)
+    listed = (await sqlite_hall.viewer.get(unescape(queued))).text
+    assert ">2 workflows</h2>" in listed
+    assert "with a next activation" not in listed
+    by_next = (await sqlite_hall.viewer.get(f"{unescape(queued)}&sort=next")).text
+    assert ">1 workflow</h2>" in by_next
+    assert "with a next activation" in by_next
+
+
+async def test_a_workflow_that_was_never_served_leads_to_its_list(sqlite_hall: Hall) -> None:
+    await sqlite_hall.create()
+    await served_elsewhere(sqlite_hall, shop("a/../b"))
+    for name in ("a/../b", "Never <1>"):
+        await sqlite_hall.create()
+        sql = "UPDATE workflow SET workflow_type = :name WHERE id = (SELECT MAX(id) FROM workflow)"
+        await execute(sqlite_hall, sql, {"name": name})
+
+    page = await sqlite_hall.viewer.get("/")
+
+    found = [unescape(link) for link in re.findall(r'<th scope="row"><a href="([^"]*)"', page.text)]
+    assert found == [
+        "/definitions/Families",
+        "/workflows?type=Never+%3C1%3E",
+        "/definitions/Orders",
+        "/definitions/a%2F..%2Fb",
+    ]
+    assert "never served" in section(page, "Definitions")
+    for link in found:
         assert (await sqlite_hall.viewer.get(link)).status_code == 200, link
 
 
@@ -128,19 +176,57 @@ async def test_without_an_executor_it_says_that_nothing_goes_on(sqlite_hall: Hal
 
 async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_hall: Hall) -> None:
     id = await sqlite_hall.create()
-    connections, now = (
-        sqlite_hall.door.probe.services.store.connections,
-        sqlite_hall.door.probe.services.store.clock.now(),
-    )
+    now = sqlite_hall.door.probe.services.store.clock.now()
     late = {"at": now - 125 * 1_000_000}
+    alone = await sqlite_hall.viewer.get("/")
+    await execute(sqlite_hall, "UPDATE workflow SET next_activation = :at", late)
+    late_alone = await sqlite_hall.viewer.get("/")
+    await execute(sqlite_hall, "UPDATE workflow SET next_activation = :at", {"at": now})
+    await employ(sqlite_hall, status="DRAINING")
+    draining = await sqlite_hall.viewer.get("/")
+    await employ(sqlite_hall, "other")
     before = await sqlite_hall.viewer.get("/")
-    await connections.write(lambda session: session.execute("UPDATE workflow SET next_activation = :at", late))
+    await execute(sqlite_hall, "UPDATE workflow SET next_activation = :at", late)
 
     page = await sqlite_hall.viewer.get("/")
 
-    assert "On time" in section(before, "Longest overdue")
-    assert f"2 min 5 s #{id} Orders is due and not run" in section(page, "Longest overdue")
+    assert section(alone, "Longest overdue").endswith("– no executor runs")
+    assert section(late_alone, "Longest overdue").endswith(f"no executor runs : #{id} Orders is due and not run")
+    assert section(draining, "Longest overdue").endswith("– every executor drains")
+    assert section(before, "Longest overdue").endswith("On time whatever is due runs within a second")
+    assert section(page, "Longest overdue").endswith(f"2 min 5 s #{id} Orders is due and not run")
     assert f'<h2><a href="/workflows/{id}">Longest overdue</a></h2>' in page.text
+
+
+async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_of_how_many_it_tells(
+    sqlite_hall: Hall,
+) -> None:
+    await employ(sqlite_hall, groups=("z-served",))
+    ids = [await sqlite_hall.create(group=f"group-{number:02}") for number in range(GROUPS + 1)]
+    connections = sqlite_hall.door.probe.services.store.connections
+    before = await sqlite_hall.viewer.get("/")
+    ids.append(await sqlite_hall.create(group="z-served"))
+    sql = "UPDATE workflow SET next_activation = next_activation - 5000000 WHERE executor_group = 'z-served'"
+    await connections.write(lambda session: session.execute(sql))
+
+    page = await sqlite_hall.viewer.get("/")
+
+    few = f"of the first {GROUPS} groups"
+    assert section(before, "Longest overdue").endswith(f"On time {few}: whatever is due runs within a second")
+    assert section(page, "Longest overdue").endswith(f"{few}: #{ids[-1]} Orders is due and not run")
+
+
+async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(sqlite_hall: Hall) -> None:
+    await employ(sqlite_hall, types=("Families",))
+    await employ(sqlite_hall, "gpu", groups=("gpu",))
+    await sqlite_hall.create()
+    connections = sqlite_hall.door.probe.services.store.connections
+    sql = "UPDATE workflow SET next_activation = next_activation - 5000000"
+    await connections.write(lambda session: session.execute(sql))
+
+    page = await sqlite_hall.viewer.get("/")
+
+    assert "Unserved Orders in default is due, and no live executor of this group" in section(page, "Needs attention")
 
 
 @pytest.mark.parametrize("asked", ["?span=day", "?span=week", "?span=", "?span=day&span=hour", "?other=1"])

@@ -162,7 +162,7 @@ async def test_what_only_another_process_serves_is_shown_as_it_was_told_last(hal
     assert "fl-diagram" in page.text
     assert cells(page, "variables")[1] == "gift Line or null null"  # stored in the order of the alphabet
     assert "New workflow" not in page.text
-    assert (await hall.operator.get("/definitions/Elsewhere/start")).status_code == 404
+    assert (await hall.operator.get("/start/Elsewhere")).status_code == 404
 
 
 async def test_a_change_without_a_new_number_is_pointed_out(sqlite_hall: Hall) -> None:
@@ -185,8 +185,8 @@ async def test_names_are_quoted_and_viewers_have_no_button(sqlite_hall: Hall) ->
 
     for path in ("/definitions", SHOP):
         operators, viewers = await sqlite_hall.operator.get(path), await sqlite_hall.viewer.get(path)
-        assert f'href="{SHOP}/start"' in operators.text
-        assert "/start" not in viewers.text
+        assert 'href="/start/Order%20%3C1%3E"' in operators.text
+        assert "/start/" not in viewers.text
     assert "/workflows?type=Order+%3C1%3E&amp;state=decide" in viewers.text
     picture = await sqlite_hall.viewer.get("/api/definitions/Order%20%3C1%3E.svg")
     assert picture.status_code == 200

@@ -6,7 +6,7 @@ import re
 
 from flowlet.store.dialect import ClaimRequest
 from tests.web.pages.hall import Hall
-from tests.web.pages.test_dashboard import MINUTE, employ
+from tests.web.pages.test_dashboard import MINUTE, employ, execute
 
 
 async def test_a_live_one_is_shown_with_what_it_runs(hall: Hall) -> None:
@@ -39,6 +39,44 @@ async def test_more_than_it_shows_is_said(sqlite_hall: Hall) -> None:
     assert len(re.findall(r'id="running-\d+"', page.text)) == 8
     assert "and 2 more of" in page.text
     assert "every slot is busy" in page.text
+
+
+async def test_a_busy_one_whose_instances_were_not_read_is_not_said_to_be_free(sqlite_hall: Hall) -> None:
+    elder, younger = await employ(sqlite_hall, "elder", slots=2_000), await employ(sqlite_hall, slots=512)
+    await employ(sqlite_hall, "idle")
+    columns = "workflow_type, definition_version, executor_group, priority, state, vars, next_activation, created"
+    values = "lower(hex(randomblob(16))), 'EXECUTING', :id, created + :later"
+    copy = (
+        f"INSERT INTO workflow (external_id, status, executor_id, modified, {columns}) "
+        f"SELECT {values}, {columns} FROM workflow WHERE id <= :most"
+    )
+    await sqlite_hall.create()
+    for most in [2**power for power in range(10)]:
+        await execute(sqlite_hall, copy, {"id": elder.id, "later": 0, "most": most})
+    await execute(sqlite_hall, copy, {"id": younger.id, "later": MINUTE, "most": 2})
+
+    page = (await sqlite_hall.viewer.get("/executors")).text
+
+    card = page.partition('id="worker-1"')[2].partition("</section>")[0]
+    assert "slots are free" not in card
+    assert '<a href="/workflows?status=EXECUTING">2 run</a>' in card
+    assert page.count("all of its slots are free") == 1
+
+
+async def test_its_id_is_a_place_that_links_lead_to_whatever_it_is_called(sqlite_hall: Hall) -> None:
+    await sqlite_hall.create()
+    now = sqlite_hall.door.probe.services.store.clock.now()
+    await employ(sqlite_hall, "50% #1")
+    await employ(sqlite_hall, "gone #2", lease_until=now - MINUTE)
+
+    executors, dashboard = [(await sqlite_hall.viewer.get(path)).text for path in ("/executors", "/")]
+
+    for name in ("50%25%20%231-1", "gone%20%232-1"):
+        assert f' id="{name}"' in executors
+        assert f' id="executor-{name}"' in dashboard
+        assert f'href="/executors#{name}"' in dashboard
+    assert not re.findall(r' id="[^"]* [^"]*"', executors + dashboard)
+    assert not re.findall(r'href="[^"]*#[^"]*[ #][^"]*"', executors + dashboard)
 
 
 async def test_the_gone_ones_are_below_with_what_they_still_hold(sqlite_hall: Hall) -> None:

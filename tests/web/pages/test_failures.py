@@ -44,6 +44,11 @@ def groups(page: httpx.Response) -> list[str]:
     return re.findall(r'<li id="error-.*?</li>', page.text, re.DOTALL)
 
 
+async def errors(hall: Hall) -> httpx.Response:
+    """Return the page of errors."""
+    return await hall.viewer.get("/errors")
+
+
 def links(html: str) -> list[str]:
     """Return where the links lead."""
     return [unescape(address) for address in re.findall(r'href="([^"]*)"', html)]
@@ -60,12 +65,41 @@ async def test_failures_that_are_alike_are_one_group_that_leads_to_its_workflows
     assert "<b>ValueError: card 4712 declined</b>" in first
     assert "<b>OSError: the bank is away</b>" in second
     assert "1 failed</a>" in first
-    assert "1 will retry</a>" in first
+    assert "1 open</a>" in first
     assert "2 kinds of error</h2>" in page.text
     every, failed, later = [link for link in links(first) if link.startswith("/workflows?")]
     found = [re.findall(r'id="workflow-(\d+)"', (await hall.viewer.get(link)).text) for link in (every, failed, later)]
     assert found == [[str(two), str(one)], [str(one)], [str(two)]]
     assert f"/workflows/{two}" in links(first)
+
+
+async def test_the_times_of_a_group_are_those_of_the_last_failure_of_each_workflow(sqlite_hall: Hall) -> None:
+    now = sqlite_hall.door.probe.services.store.clock.now()
+    for seconds in (200, 90, 5):
+        await break_down(sqlite_hall, "ValueError: 1", failed=now - seconds * 1_000_000)
+    await break_down(sqlite_hall, "OSError: the bank is away", failed=now - 300 * 1_000_000)
+
+    first, second = [
+        " ".join(unescape(re.sub("<[^>]+>", " ", one)).split()) for one in groups(await errors(sqlite_hall))
+    ]
+
+    assert "Last 5 s ago in #3 Longest ago of these: 3 min ago" in first
+    assert "First" not in first
+    assert "Last 5 min ago in #4" in second
+    assert "Longest" not in second
+
+
+async def test_what_turns_a_line_round_is_taken_out_of_a_message(sqlite_hall: Hall) -> None:
+    await break_down(sqlite_hall, "ValueError: \u202egnp.exe\nsecond line\x07")
+    await break_down(sqlite_hall, "OSError: \u202egnp.exe")
+
+    page = await errors(sqlite_hall)
+
+    plain, folded = groups(page)
+    assert "\u202e" not in page.text
+    assert "\x07" not in page.text
+    assert "<b>OSError:  gnp.exe</b>" in plain
+    assert "ValueError:  gnp.exe\nsecond line </pre>" in folded
 
 
 async def test_the_navigation_counts_what_is_failed(sqlite_hall: Hall) -> None:

@@ -88,7 +88,7 @@ async def hall(sqlite_hall: Hall) -> Hall:
 
 async def opened_form(hall: Hall, name: str = "Parcel%20%3C1%3E") -> tuple[str, dict[str, str]]:
     """Return the form's page, and its hidden fields."""
-    page = await hall.operator.get(f"/definitions/{name}/start")
+    page = await hall.operator.get(f"/start/{name}")
     assert page.status_code == 200, page.text
     found = re.search(r'name="form_id" value="([^"]+)"', page.text)
     assert found
@@ -97,7 +97,7 @@ async def opened_form(hall: Hall, name: str = "Parcel%20%3C1%3E") -> tuple[str, 
 
 async def send(hall: Hall, fields: dict[str, str], name: str = "Parcel%20%3C1%3E") -> httpx.Response:
     _, hidden = await opened_form(hall, name)
-    return await hall.operator.post(f"/definitions/{name}/start", data={**hidden, **fields})
+    return await hall.operator.post(f"/start/{name}", data={**hidden, **fields})
 
 
 def error_of(page: httpx.Response, field: str) -> str:
@@ -137,7 +137,7 @@ async def test_the_form_begins_with_the_models_and_the_workflows_defaults(hall: 
     assert "Left empty, it is “post”." in page
     assert "<script>alert" not in page
     answer = await hall.operator.post(
-        "/definitions/Parcel%20%3C1%3E/start", data={**hidden, "value-customer": "ada", "priority": ""}
+        "/start/Parcel%20%3C1%3E", data={**hidden, "value-customer": "ada", "priority": ""}
     )
     instance = await hall.instance(1)
     assert answer.status_code == 303
@@ -198,7 +198,7 @@ async def test_a_fault_of_the_whole_is_told_above_the_fields(hall: Hall) -> None
 
 async def test_sent_twice_it_starts_one_workflow_and_leads_to_it(hall: Hall) -> None:
     _, hidden = await opened_form(hall)
-    path = "/definitions/Parcel%20%3C1%3E/start"
+    path = "/start/Parcel%20%3C1%3E"
 
     answers = [await hall.operator.post(path, data={**TYPED, **hidden}) for _ in range(2)]
 
@@ -242,7 +242,7 @@ async def test_without_a_model_only_an_object_is_taken(hall: Hall, text: str) ->
 
 async def test_viewers_may_neither_see_the_form_nor_send_it(hall: Hall) -> None:
     token = token_of(await hall.viewer.get("/docs"))
-    path = "/definitions/Note/start"
+    path = "/start/Note"
 
     answers = [await hall.viewer.get(path), await hall.viewer.post(path, data={"token": token, "form_id": "x"})]
 
@@ -253,7 +253,7 @@ async def test_viewers_may_neither_see_the_form_nor_send_it(hall: Hall) -> None:
 async def test_a_form_without_its_token_is_refused(hall: Hall) -> None:
     _, hidden = await opened_form(hall, "Note")
 
-    answer = await hall.operator.post("/definitions/Note/start", data={**hidden, "token": "another"})
+    answer = await hall.operator.post("/start/Note", data={**hidden, "token": "another"})
 
     assert answer.status_code == 403
     assert await hall.statuses() == []
@@ -263,11 +263,28 @@ async def test_a_form_without_its_token_is_refused(hall: Hall) -> None:
 async def test_a_field_that_is_sent_twice_is_refused(hall: Hall, fields: dict[str, list[str]]) -> None:
     _, hidden = await opened_form(hall)
 
-    answer = await hall.operator.post("/definitions/Parcel%20%3C1%3E/start", data={**hidden, **fields})
+    answer = await hall.operator.post("/start/Parcel%20%3C1%3E", data={**hidden, **fields})
 
     assert answer.status_code == 400
 
 
+async def test_a_workflow_called_as_an_address_of_a_form_has_its_page_and_its_form(hall: Hall) -> None:
+    @state(start=True, next=["done"])
+    async def check() -> str:
+        return "done"
+
+    hall.door.probe.services.registry.add(workflow_module(workflow=Workflow("Note/start"), check=check, done=end()))
+
+    page = await hall.operator.get("/definitions/Note%2Fstart")
+    answer = await send(hall, {}, "Note%2Fstart")
+
+    assert (page.status_code, answer.status_code) == (200, 303)
+    assert "<h1>Note/start</h1>" in page.text
+    assert 'href="/start/Note%2Fstart"' in page.text
+    assert 'href="/start/Note%2Fstart"' in (await hall.operator.get("/definitions")).text
+    assert (await hall.instance(1)).type == "Note/start"
+
+
 async def test_an_unknown_workflow_is_not_found(hall: Hall) -> None:
-    assert (await hall.operator.get("/definitions/Nobody/start")).status_code == 404
-    assert (await hall.operator.post("/definitions/Nobody/start")).status_code == 404
+    assert (await hall.operator.get("/start/Nobody")).status_code == 404
+    assert (await hall.operator.post("/start/Nobody")).status_code == 404
