@@ -14,7 +14,7 @@ from flowlet.roles import Role
 from flowlet.web.forms import form
 from flowlet.web.guards import SESSION_COOKIE, needs, principal
 from flowlet.web.pages.frame import page
-from flowlet.web.pages.notices import done
+from flowlet.web.pages.notices import done, refused
 from flowlet.web.pages.sessions import client_address, patience
 from flowlet.web.services import services
 
@@ -70,7 +70,8 @@ async def log_out_elsewhere() -> Redirection:
 async def log_out_one(id: int) -> Redirection:
     """End one of one's sessions."""
     await form()
-    await services().users.sessions.close_one(id, username=principal().username)
+    if not await services().users.sessions.close_one(id, username=principal().username):
+        return refused("There is no such session of yours.", "/account")
     return done("That session has ended.", "/account")
 
 
