@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from flowlet.accounts import User, checked_name
-from flowlet.errors import LastAdminError
+from flowlet.errors import LastAdminError, StaleError
 from flowlet.keys import ApiKeys
 from flowlet.passwords import Passwords, checked_password, random_password
 from flowlet.roles import Principal, Role
@@ -19,7 +19,7 @@ from flowlet.sessions import Sessions, token_hash
 from flowlet.store.opening import Store
 from flowlet.store.users import Credentials, NewUser, UserChange
 
-__all__ = ["ADMIN", "PUBLIC_PASSWORD", "PasswordHashes", "Users"]
+__all__ = ["ADMIN", "PUBLIC_PASSWORD", "PasswordHashes", "Users", "check_unchanged"]
 
 ADMIN = "admin"
 """What the first admin is called."""
@@ -145,21 +145,25 @@ class Users:
         """Return every user, by name."""
         return await self._store.users.all()
 
-    async def set_password(self, username: str, password: str, *, by: str, but: str | None = None) -> User:
+    async def set_password(
+        self, username: str, password: str, *, by: str, but: str | None = None, expected: int | None = None
+    ) -> User:
         """Change a password, and end every session of the user but for the one with the token ``but``.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             UserError: If the password cannot be used.
         """
         password_hash = await self._in_thread(lambda: self._passwords.hash(checked_password(password)))
         kept = None if but is None else token_hash(but)
-        changed = await self._store.users.change(
-            username,
-            lambda user, _: UserChange(
-                self._signed(user, by), password_hash=password_hash, ends_sessions=True, kept_session=kept
-            ),
-        )
+
+        def decide(user: User, _: int) -> UserChange:
+            check_unchanged(user, expected)
+            signed = self._signed(user, by)
+            return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session=kept)
+
+        changed = await self._store.users.change(username, decide)
         logger.info("%s changed the password of %s", by, changed.username)
         return changed
 
@@ -208,15 +212,17 @@ class Users:
         logger.warning("%s had the demo's password, and has another one now", ADMIN)
         return chosen
 
-    async def set_role(self, username: str, role: Role, *, by: str) -> User:
+    async def set_role(self, username: str, role: Role, *, by: str, expected: int | None = None) -> User:
         """Change what a user may do; it holds for open sessions and for API keys too.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             LastAdminError: If it is the last admin, and the role another one.
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
+            check_unchanged(user, expected)
             if role is not Role.ADMIN:
                 _keep_an_admin(user, other_admins)
             return UserChange(self._signed(replace(user, role=role), by))
@@ -225,15 +231,17 @@ class Users:
         logger.info("%s made %s %s", by, changed.username, role)
         return changed
 
-    async def disable(self, username: str, *, by: str) -> User:
+    async def disable(self, username: str, *, by: str, expected: int | None = None) -> User:
         """Let a user in no longer: sessions end, API keys are refused until the user is enabled again.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             LastAdminError: If it is the last admin.
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
+            check_unchanged(user, expected)
             _keep_an_admin(user, other_admins)
             return UserChange(self._signed(replace(user, is_disabled=True), by), ends_sessions=True)
 
@@ -241,26 +249,36 @@ class Users:
         logger.info("%s disabled %s", by, changed.username)
         return changed
 
-    async def enable(self, username: str, *, by: str) -> User:
+    async def enable(self, username: str, *, by: str, expected: int | None = None) -> User:
         """Let a user in again, with password and API keys as before.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
         """
-        changed = await self._change(
-            username, lambda user, _: UserChange(self._signed(replace(user, is_disabled=False), by))
-        )
+
+        def decide(user: User, _: int) -> UserChange:
+            check_unchanged(user, expected)
+            return UserChange(self._signed(replace(user, is_disabled=False), by))
+
+        changed = await self._change(username, decide)
         logger.info("%s enabled %s", by, changed.username)
         return changed
 
-    async def delete(self, username: str, *, by: str) -> None:
+    async def delete(self, username: str, *, by: str, expected: int | None = None) -> None:
         """Delete a user, with sessions and API keys. What the user has done stays in the histories.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             LastAdminError: If it is the last admin.
         """
-        deleted = await self._store.users.delete(username, _keep_an_admin)
+
+        def check(user: User, other_admins: int) -> None:
+            check_unchanged(user, expected)
+            _keep_an_admin(user, other_admins)
+
+        deleted = await self._store.users.delete(username, check)
         self.keys.forget()
         logger.info("%s deleted %s", by, deleted.username)
 
@@ -318,13 +336,26 @@ class Users:
         return changed
 
     def _signed(self, user: User, by: str) -> User:
-        return replace(user, modified=self._now(), modified_by=by)
+        # Later than before even where a clock stands still or is set back: who has seen a user tells by it.
+        return replace(user, modified=max(self._now(), user.modified + 1), modified_by=by)
 
     def _now(self) -> int:
         return self._store.clock.now()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def check_unchanged(user: User, expected: int | None) -> None:
+    """Check that a user is as somebody has seen it: that it is as of the time ``expected``, its ``modified`` then.
+
+    Raises:
+        StaleError: If it is not. Never where None is expected.
+    """
+    if expected not in (None, user.modified):
+        raise StaleError(
+            f"{user.modified_by} has changed {user.username} since you looked, and nothing was done. Look again."
+        )
 
 
 def _keep_an_admin(user: User, other_admins: int) -> None:
