@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from flowlet.roles import Role
+from tests.web.pages.door import token_of
 from tests.web.pages.office import Clerk, Office
 from tests.web.pages.test_users import ATTACK, secret
 
@@ -62,6 +64,17 @@ async def test_the_same_form_a_second_time_makes_no_second_key(office: Office) -
     assert 'value="ci"' in again.text
     assert len(await office.users.keys.list("vera")) == 1
     assert (await make(office.viewer)).status_code == 201
+
+
+async def test_of_one_form_sent_thrice_at_once_one_makes_a_key(any_office: Office) -> None:
+    clerk = any_office.operator
+    token = token_of(await clerk.browser.get("/keys"))
+    fields = {"token": token, "newest": "", "name": "ci", "role": "viewer", "term": "90"}
+
+    answers = await asyncio.gather(*(clerk.browser.post("/keys", data=fields) for _ in range(3)))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    assert len(await any_office.users.keys.list("olga")) == 1
 
 
 @pytest.mark.parametrize("fields", [{"role": "admin"}, {"owner": "rita"}, {"owner": "nobody"}])
