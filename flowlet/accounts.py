@@ -78,6 +78,7 @@ class ApiKey:
         role: What it may do at most: its owner's role bounds it too.
         user_id: Its owner.
         username: The owner's name.
+        is_owner_disabled: Whether it lets nobody in until its owner is enabled again.
         created: When it was made.
         created_by: By whom.
         expires: When it ends; None for never.
@@ -90,6 +91,7 @@ class ApiKey:
     role: Role
     user_id: int
     username: str
+    is_owner_disabled: bool
     created: int
     created_by: str
     expires: int | None

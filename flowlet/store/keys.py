@@ -16,7 +16,8 @@ __all__ = ["FoundKey", "KeyStore", "NewKey"]
 
 _INSERTED = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
 _SELECT = """
-SELECT k.id, k.name, k.role, k.user_id, u.username, k.created, k.created_by, k.expires, k.last_used, k.revoked
+SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled,
+    k.created, k.created_by, k.expires, k.last_used, k.revoked
 FROM api_key k JOIN user_account u ON u.id = k.user_id
 """
 _FIND = """
@@ -149,5 +150,5 @@ async def _newest(session: Session, by: str) -> tuple[str, int]:
 
 
 def _key(row: Sequence[Any]) -> ApiKey:
-    id, name, role, *rest = row
-    return ApiKey(id, name, Role(role), *rest)
+    id, name, role, user_id, username, disabled, *rest = row
+    return ApiKey(id, name, Role(role), user_id, username, bool(disabled), *rest)

@@ -56,7 +56,7 @@ class Draft:
 @blueprint.get("/keys")
 @needs(Role.VIEWER)
 async def show() -> Response:
-    """Show the keys that let somebody in, and those that do so no longer if they are asked for."""
+    """Show the keys that have not ended, and those that have if they are asked for."""
     return await _page(Draft(owner=principal().username))
 
 

@@ -222,7 +222,7 @@ def _faults(username: str, password: str) -> dict[str, str]:
 
 async def _list(draft: Draft, *, shown: Shown | None = None, status: int = 200) -> Response:
     here = services().users
-    keys = Counter(key.user_id for key in await here.keys.list() if not has_ended(key))
+    keys = Counter(key.user_id for key in await here.keys.list() if not (has_ended(key) or key.is_owner_disabled))
     return await page(
         "users/users.html",
         status=status,

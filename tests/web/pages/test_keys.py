@@ -136,6 +136,28 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_office: Office
     assert (await any_office.users.keys.list("olga"))[0].revoked is not None
 
 
+async def test_a_key_whose_owner_is_disabled_is_not_called_active(any_office: Office) -> None:
+    made = await any_office.users.keys.add("ci", username="vera", role=Role.VIEWER, by="vera")
+    vera = any_office.viewer.user.id
+    paths = ("/keys", f"/users/{vera}")
+
+    async def shown() -> list[str]:
+        pages = [await any_office.admin.page(path) for path in paths]
+        badges = [
+            re.findall(r'<span class="badge[^>]+>([^<]+)', page.partition(f"key-{made.key.id}")[2]) for page in pages
+        ]
+        (count,) = re.findall(rf'<a href="/users/{vera}#keys">(\d+)', await any_office.admin.page("/users"))
+        return [count, *(found[0] for found in badges)]
+
+    before = await shown()
+    await any_office.users.disable("vera", by="rita")
+    meanwhile = await shown()
+    await any_office.users.enable("vera", by="rita")
+
+    assert meanwhile == ["0", "Owner disabled", "Owner disabled"]
+    assert before == await shown() == ["1", "Active", "Active"]
+
+
 async def test_an_own_key_that_may_do_more_than_now_is_not_revoked(office: Office) -> None:
     made = await office.users.keys.add("old", username="olga", role=Role.OPERATOR, by="olga")
     await office.users.set_role("olga", Role.VIEWER, by="rita")
