@@ -37,11 +37,13 @@ class Draft:
 
     Attributes:
         faults: What is wrong, by the field's name.
+        twin: Who was made so before, perhaps by the same form, with a password that its answer showed; None for nobody.
     """
 
     username: str = ""
     role: str = Role.VIEWER
     faults: Mapping[str, str] = field(default_factory=dict)
+    twin: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,15 @@ async def add() -> Response | Redirection:
     given = await form()
     username, typed, role = given.text("username"), given.text("password"), role_of(given.text("role"))
     password = typed or random_password()
-    faults = _faults(username, password)
+    faults, twin = _faults(username, password), None
     if not faults:
         try:
             made = await services().users.create(username, password, role, by=principal().username)
         except UserExistsError as error:
             faults = {"username": str(error)}
+            twin = None if typed else await _twin(username)
     if faults:
-        return await _list(Draft(username, role, faults), status=422)
+        return await _list(Draft(username, role, faults, twin), status=422)
     if typed:
         return done(f"{made.username} can log in now, as {made.role}.", "/users")
     return await _list(Draft(), shown=Shown(made.username, password), status=201)
@@ -208,6 +211,12 @@ def _version(given: Form) -> int:
     if version is None:
         raise ProblemError(faulty({"version": "has to be the number that the user's page has in its forms"}))
     return version
+
+
+async def _twin(username: str) -> User | None:
+    """Return the user of a name if who asks has made it, and nobody has logged in as that one since."""
+    found = await services().users.get(username)
+    return found if found.created_by == principal().username and found.last_login is None else None
 
 
 def _faults(username: str, password: str) -> dict[str, str]:

@@ -59,6 +59,22 @@ async def test_without_a_password_a_random_one_is_shown_once(office: Office) -> 
     assert (await office.log_in("hedy", password)).status_code == 303
 
 
+async def test_who_has_not_seen_the_password_is_told_what_to_do(office: Office) -> None:
+    made = (await office.admin.send("/users", username="hedy", password="", role="viewer")).text
+    again = [
+        (await office.admin.send("/users", username="Hedy", password="", role="viewer")).text,
+        (await office.admin.send("/users", username="hedy", password=PASSWORD, role="viewer")).text,
+        (await office.admin.send("/users", username="vera", password="", role="viewer")).text,
+    ]
+    await office.log_in("hedy", secret(made))
+    again.append((await office.admin.send("/users", username="hedy", password="", role="viewer")).text)
+
+    hedy = await office.users.get("hedy")
+    assert ["A password is shown only once" in page for page in again] == [True, False, False, False]
+    assert f'<a href="/users/{hedy.id}">reset it</a>' in again[0]
+    assert secret(made) not in "".join(again)
+
+
 @pytest.mark.parametrize(
     ("username", "password", "field"),
     [("", PASSWORD, "username"), (" x", PASSWORD, "username"), ("OLGA", PASSWORD, "username"), ("x", "a", "password")],
