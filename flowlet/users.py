@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from flowlet.accounts import User, checked_name
-from flowlet.errors import LastAdminError, StaleError
+from flowlet.accounts import User, check_unchanged, checked_name
+from flowlet.errors import LastAdminError
 from flowlet.keys import ApiKeys
 from flowlet.passwords import Passwords, checked_password, random_password
 from flowlet.roles import Principal, Role
@@ -19,7 +19,7 @@ from flowlet.sessions import Sessions, token_hash
 from flowlet.store.opening import Store
 from flowlet.store.users import Credentials, NewUser, UserChange
 
-__all__ = ["ADMIN", "PUBLIC_PASSWORD", "PasswordHashes", "Users", "check_unchanged"]
+__all__ = ["ADMIN", "PUBLIC_PASSWORD", "PasswordHashes", "Users"]
 
 ADMIN = "admin"
 """What the first admin is called."""
@@ -159,11 +159,10 @@ class Users:
         kept = None if but is None else token_hash(but)
 
         def decide(user: User, _: int) -> UserChange:
-            check_unchanged(user, expected)
             signed = self._signed(user, by)
             return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session=kept)
 
-        changed = await self._store.users.change(username, decide)
+        changed = await self._change(username, decide, expected)
         logger.info("%s changed the password of %s", by, changed.username)
         return changed
 
@@ -222,12 +221,11 @@ class Users:
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
-            check_unchanged(user, expected)
             if role is not Role.ADMIN:
                 _keep_an_admin(user, other_admins)
             return UserChange(self._signed(replace(user, role=role), by))
 
-        changed = await self._change(username, decide)
+        changed = await self._change(username, decide, expected)
         logger.info("%s made %s %s", by, changed.username, role)
         return changed
 
@@ -241,11 +239,10 @@ class Users:
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
-            check_unchanged(user, expected)
             _keep_an_admin(user, other_admins)
             return UserChange(self._signed(replace(user, is_disabled=True), by), ends_sessions=True)
 
-        changed = await self._change(username, decide)
+        changed = await self._change(username, decide, expected)
         logger.info("%s disabled %s", by, changed.username)
         return changed
 
@@ -256,12 +253,9 @@ class Users:
             StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
         """
-
-        def decide(user: User, _: int) -> UserChange:
-            check_unchanged(user, expected)
-            return UserChange(self._signed(replace(user, is_disabled=False), by))
-
-        changed = await self._change(username, decide)
+        changed = await self._change(
+            username, lambda user, _: UserChange(self._signed(replace(user, is_disabled=False), by)), expected
+        )
         logger.info("%s enabled %s", by, changed.username)
         return changed
 
@@ -330,8 +324,12 @@ class Users:
         is_public = await self._in_thread(lambda: self._passwords.verify(found.password_hash, PUBLIC_PASSWORD))
         return found if is_public else None
 
-    async def _change(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
-        changed = await self._store.users.change(username, decide)
+    async def _change(self, username: str, decide: Callable[[User, int], UserChange], expected: int | None) -> User:
+        def checked(user: User, other_admins: int) -> UserChange:
+            check_unchanged(user, expected)
+            return decide(user, other_admins)
+
+        changed = await self._store.users.change(username, checked)
         self.keys.forget()
         return changed
 
@@ -344,18 +342,6 @@ class Users:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def check_unchanged(user: User, expected: int | None) -> None:
-    """Check that a user is as somebody has seen it: that it is as of the time ``expected``, its ``modified`` then.
-
-    Raises:
-        StaleError: If it is not. Never where None is expected.
-    """
-    if expected not in (None, user.modified):
-        raise StaleError(
-            f"{user.modified_by} has changed {user.username} since you looked, and nothing was done. Look again."
-        )
 
 
 def _keep_an_admin(user: User, other_admins: int) -> None:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.accounts import User, checked_name
+from flowlet.accounts import User, check_unchanged, checked_name
 from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
 from flowlet.passwords import checked_password, random_password
 from flowlet.roles import Role
 from flowlet.texts import number_in
-from flowlet.users import check_unchanged
 from flowlet.web.cookies import set_cookie
 from flowlet.web.forms import MOST_SENT, Form, form
 from flowlet.web.guards import SESSION_COOKIE, needs, principal
