@@ -5,10 +5,10 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from flowlet.errors import UserError
+from flowlet.errors import StaleError, UserError
 from flowlet.roles import Role
 
-__all__ = ["NAME_LIMIT", "ApiKey", "Session", "User", "checked_name", "username_key"]
+__all__ = ["NAME_LIMIT", "ApiKey", "Session", "User", "check_unchanged", "checked_name", "username_key"]
 
 NAME_LIMIT = 120
 """Characters of a username, and of an API key's name."""
@@ -78,6 +78,7 @@ class ApiKey:
         role: What it may do at most: its owner's role bounds it too.
         user_id: Its owner.
         username: The owner's name.
+        is_owner_disabled: Whether it lets nobody in until its owner is enabled again.
         created: When it was made.
         created_by: By whom.
         expires: When it ends; None for never.
@@ -90,11 +91,24 @@ class ApiKey:
     role: Role
     user_id: int
     username: str
+    is_owner_disabled: bool
     created: int
     created_by: str
     expires: int | None
     last_used: int | None
     revoked: int | None
+
+
+def check_unchanged(user: User, expected: int | None) -> None:
+    """Check that a user is as somebody has seen it: that it is as of the time ``expected``, its ``modified`` then.
+
+    Raises:
+        StaleError: If it is not. Never where None is expected.
+    """
+    if expected not in (None, user.modified):
+        raise StaleError(
+            f"{user.modified_by} has changed {user.username} since you looked, and nothing was done. Look again."
+        )
 
 
 def checked_name(name: str, what: str = "a username") -> str:

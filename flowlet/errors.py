@@ -19,6 +19,7 @@ FlowletError
 ├── UserError                a user, a password or an API key cannot be as it was asked for
 │   ├── UserExistsError        another user has this name
 │   ├── OwnerError             a key's owner is disabled, or has a lesser role than the key is to have
+│   ├── StaleError             a user, or somebody's keys, have changed since they were looked at
 │   └── LastAdminError         without this admin nobody could administer
 ├── OutcomeError             a handler returned what its state does not allow
 ├── WaitTimeoutError         an instance has not come as far in the time given (also a TimeoutError)
@@ -47,6 +48,7 @@ __all__ = [
     "SchemaError",
     "SearchError",
     "SettingsError",
+    "StaleError",
     "StoreError",
     "StoreUnavailableError",
     "UnknownInstanceError",
@@ -175,6 +177,10 @@ class UserExistsError(UserError):
 
 class OwnerError(UserError):
     """An API key cannot have this owner now: disabled or gone, or of a lesser role than the key is to have."""
+
+
+class StaleError(UserError):
+    """What somebody looked at has changed since, and nothing was done: a user, or the API keys that they have made."""
 
 
 class LastAdminError(UserError):

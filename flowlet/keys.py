@@ -70,7 +70,16 @@ class ApiKeys:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._changes = 0
 
-    async def add(self, name: str, *, username: str, role: Role, by: str, expires: timedelta | None = None) -> MadeKey:
+    async def add(
+        self,
+        name: str,
+        *,
+        username: str,
+        role: Role,
+        by: str,
+        expires: timedelta | None = None,
+        newest: str | None = None,
+    ) -> MadeKey:
         """Make a key for a user.
 
         Args:
@@ -79,10 +88,12 @@ class ApiKeys:
             role: What it may do; at most what its owner may.
             by: Who makes it.
             expires: After how long it ends, at most ten years; None for never.
+            newest: What ``newest`` has to return of who makes it still; None for whatever it does.
 
         Raises:
             UnknownUserError: If there is no such owner.
             UserError: If the name or the expiry cannot be used, or the owner is disabled or has a lesser role.
+            StaleError: If who makes it has made another one than ``newest`` last.
             StoreUnavailableError: If the database is away.
         """
         name = checked_name(name, "an API key's name")
@@ -93,7 +104,8 @@ class ApiKeys:
         for _ in range(_TRIES):
             id = "".join(secrets.choice(_LOWER) for _ in range(_ID_LENGTH))
             text = f"flk_{id}_{''.join(secrets.choice(_LETTERS) for _ in range(_SECRET_LENGTH))}"
-            if await self._store.keys.insert(NewKey(id, _hash(text), name, role, owner.id, until, by), now=now):
+            new = NewKey(id, _hash(text), name, role, owner.id, until, by, newest)
+            if await self._store.keys.insert(new, now=now):
                 logger.info("%s made the API key %s (%s) of %s as %s", by, id, name, owner.username, role)
                 return MadeKey(await self._store.keys.get(id), text)
         raise AssertionError(f"{_TRIES} random ids in a row are in use")
@@ -147,6 +159,10 @@ class ApiKeys:
         if username is None:
             return await self._store.keys.all()
         return await self._store.keys.of((await self._store.users.get(username)).id)
+
+    async def newest(self, by: str) -> str:
+        """Return the id of the key that somebody has made last, "" for none."""
+        return await self._store.keys.newest(by)
 
     def forget(self) -> None:
         """Believe no key any longer without asking the database: something has changed."""

@@ -91,13 +91,13 @@ class Sessions:
         """End a session, if it is one."""
         await self._store.sessions.close(token_hash(token))
 
-    async def close_one(self, id: int, *, username: str) -> None:
-        """End a session by its id, if it is this user's.
+    async def close_one(self, id: int, *, username: str) -> bool:
+        """End a session by its id; return False, and end none, if there is none or it is another user's.
 
         Raises:
             UnknownUserError: If there is no such user.
         """
-        await self._store.sessions.close_one(id, (await self._store.users.get(username)).id)
+        return await self._store.sessions.close_one(id, (await self._store.users.get(username)).id)
 
     async def close_all(self, username: str, *, but: str | None = None) -> None:
         """End every session of a user, but for the one with this token.

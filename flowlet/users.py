@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from flowlet.accounts import User, checked_name
+from flowlet.accounts import User, check_unchanged, checked_name
 from flowlet.errors import LastAdminError
 from flowlet.keys import ApiKeys
 from flowlet.passwords import Passwords, checked_password, random_password
@@ -145,21 +145,24 @@ class Users:
         """Return every user, by name."""
         return await self._store.users.all()
 
-    async def set_password(self, username: str, password: str, *, by: str, but: str | None = None) -> User:
+    async def set_password(
+        self, username: str, password: str, *, by: str, but: str | None = None, expected: int | None = None
+    ) -> User:
         """Change a password, and end every session of the user but for the one with the token ``but``.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             UserError: If the password cannot be used.
         """
         password_hash = await self._in_thread(lambda: self._passwords.hash(checked_password(password)))
         kept = None if but is None else token_hash(but)
-        changed = await self._store.users.change(
-            username,
-            lambda user, _: UserChange(
-                self._signed(user, by), password_hash=password_hash, ends_sessions=True, kept_session=kept
-            ),
-        )
+
+        def decide(user: User, _: int) -> UserChange:
+            signed = self._signed(user, by)
+            return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session=kept)
+
+        changed = await self._change(username, decide, expected)
         logger.info("%s changed the password of %s", by, changed.username)
         return changed
 
@@ -208,10 +211,11 @@ class Users:
         logger.warning("%s had the demo's password, and has another one now", ADMIN)
         return chosen
 
-    async def set_role(self, username: str, role: Role, *, by: str) -> User:
+    async def set_role(self, username: str, role: Role, *, by: str, expected: int | None = None) -> User:
         """Change what a user may do; it holds for open sessions and for API keys too.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             LastAdminError: If it is the last admin, and the role another one.
         """
@@ -221,14 +225,15 @@ class Users:
                 _keep_an_admin(user, other_admins)
             return UserChange(self._signed(replace(user, role=role), by))
 
-        changed = await self._change(username, decide)
+        changed = await self._change(username, decide, expected)
         logger.info("%s made %s %s", by, changed.username, role)
         return changed
 
-    async def disable(self, username: str, *, by: str) -> User:
+    async def disable(self, username: str, *, by: str, expected: int | None = None) -> User:
         """Let a user in no longer: sessions end, API keys are refused until the user is enabled again.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             LastAdminError: If it is the last admin.
         """
@@ -237,30 +242,37 @@ class Users:
             _keep_an_admin(user, other_admins)
             return UserChange(self._signed(replace(user, is_disabled=True), by), ends_sessions=True)
 
-        changed = await self._change(username, decide)
+        changed = await self._change(username, decide, expected)
         logger.info("%s disabled %s", by, changed.username)
         return changed
 
-    async def enable(self, username: str, *, by: str) -> User:
+    async def enable(self, username: str, *, by: str, expected: int | None = None) -> User:
         """Let a user in again, with password and API keys as before.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
         """
         changed = await self._change(
-            username, lambda user, _: UserChange(self._signed(replace(user, is_disabled=False), by))
+            username, lambda user, _: UserChange(self._signed(replace(user, is_disabled=False), by)), expected
         )
         logger.info("%s enabled %s", by, changed.username)
         return changed
 
-    async def delete(self, username: str, *, by: str) -> None:
+    async def delete(self, username: str, *, by: str, expected: int | None = None) -> None:
         """Delete a user, with sessions and API keys. What the user has done stays in the histories.
 
         Raises:
+            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             LastAdminError: If it is the last admin.
         """
-        deleted = await self._store.users.delete(username, _keep_an_admin)
+
+        def check(user: User, other_admins: int) -> None:
+            check_unchanged(user, expected)
+            _keep_an_admin(user, other_admins)
+
+        deleted = await self._store.users.delete(username, check)
         self.keys.forget()
         logger.info("%s deleted %s", by, deleted.username)
 
@@ -312,13 +324,18 @@ class Users:
         is_public = await self._in_thread(lambda: self._passwords.verify(found.password_hash, PUBLIC_PASSWORD))
         return found if is_public else None
 
-    async def _change(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
-        changed = await self._store.users.change(username, decide)
+    async def _change(self, username: str, decide: Callable[[User, int], UserChange], expected: int | None) -> User:
+        def checked(user: User, other_admins: int) -> UserChange:
+            check_unchanged(user, expected)
+            return decide(user, other_admins)
+
+        changed = await self._store.users.change(username, checked)
         self.keys.forget()
         return changed
 
     def _signed(self, user: User, by: str) -> User:
-        return replace(user, modified=self._now(), modified_by=by)
+        # Later than before even where a clock stands still or is set back: who has seen a user tells by it.
+        return replace(user, modified=max(self._now(), user.modified + 1), modified_by=by)
 
     def _now(self) -> int:
         return self._store.clock.now()

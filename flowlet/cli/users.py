@@ -208,5 +208,7 @@ def _key_row(one: ApiKey, now: int) -> tuple[object, ...]:
         standing = "revoked"
     elif one.expires is not None and one.expires <= now:
         standing = "expired"
+    elif one.is_owner_disabled:
+        standing = "owner disabled"
     times = (time_text(one.expires), time_text(one.last_used))
     return (one.id, one.name, one.username, one.role, standing, *times)

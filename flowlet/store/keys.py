@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowlet.accounts import ApiKey
-from flowlet.errors import OwnerError, UnknownKeyError
+from flowlet.errors import OwnerError, StaleError, UnknownKeyError
 from flowlet.roles import Principal, Role
 from flowlet.store.connection import Connections, Session
 from flowlet.store.users import locked_user
@@ -16,7 +16,8 @@ __all__ = ["FoundKey", "KeyStore", "NewKey"]
 
 _INSERTED = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
 _SELECT = """
-SELECT k.id, k.name, k.role, k.user_id, u.username, k.created, k.created_by, k.expires, k.last_used, k.revoked
+SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled,
+    k.created, k.created_by, k.expires, k.last_used, k.revoked
 FROM api_key k JOIN user_account u ON u.id = k.user_id
 """
 _FIND = """
@@ -28,7 +29,12 @@ WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """An API key that is to be made. ``expires`` is in microseconds since 1970 UTC, None for never."""
+    """An API key that is to be made.
+
+    Attributes:
+        expires: In microseconds since 1970 UTC; None for never.
+        newest: Which key its maker has to have made last for it to be made, "" for none; None for whichever.
+    """
 
     id: str
     key_hash: str = field(repr=False)
@@ -37,6 +43,7 @@ class NewKey:
     user_id: int
     expires: int | None
     by: str
+    newest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class KeyStore:
 
         Raises:
             OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
+            StaleError: If its maker has made another key since the one that is expected to be the newest.
         """
 
         async def work(session: Session) -> bool:
@@ -73,7 +81,14 @@ class KeyStore:
                 )
             if await session.rows("SELECT id FROM api_key WHERE id = :id", {"id": new.id}):
                 return False
-            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, now, new.by, new.expires)
+            created = now
+            if new.newest is not None:
+                # Under the lock of the owner's row: the same form a second time waits for the first.
+                newest, made = await _newest(session, new.by)
+                if newest != new.newest:
+                    raise StaleError(f"{new.by} has made another key since, and none was made. Look again.")
+                created = max(now, made + 1)  # it is the newest now, even where a clock was set back
+            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, created, new.by, new.expires)
             await session.insert_many("api_key", _INSERTED, [row])
             return True
 
@@ -113,6 +128,10 @@ class KeyStore:
         """Return the keys of a user, the newest first."""
         return await self._keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
 
+    async def newest(self, by: str) -> str:
+        """Return the id of the key that somebody has made last, "" for none."""
+        return (await self._connections.read(lambda session: _newest(session, by)))[0]
+
     async def revoke(self, id: str, *, by: str, now: int) -> None:
         """Revoke a key, if there is one and it is not revoked already."""
         sql = "UPDATE api_key SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
@@ -123,6 +142,13 @@ class KeyStore:
         return [_key(row) for row in rows]
 
 
+async def _newest(session: Session, by: str) -> tuple[str, int]:
+    sql = "SELECT id, created FROM api_key WHERE created_by = :by ORDER BY created DESC, id LIMIT 1"
+    for id, created in await session.rows(sql, {"by": by}):
+        return id, created
+    return "", 0
+
+
 def _key(row: Sequence[Any]) -> ApiKey:
-    id, name, role, *rest = row
-    return ApiKey(id, name, Role(role), *rest)
+    id, name, role, user_id, username, disabled, *rest = row
+    return ApiKey(id, name, Role(role), user_id, username, bool(disabled), *rest)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from flowlet.accounts import Session as UserSession
 from flowlet.roles import Principal, Role
+from flowlet.store.changes import LARGEST_ID
 from flowlet.store.connection import Connections, Session, listed
 from flowlet.store.users import locked_user
 
@@ -76,10 +77,19 @@ class SessionStore:
         sql = "DELETE FROM user_session WHERE token_hash = :token_hash"
         await self._connections.write(lambda session: session.execute(sql, {"token_hash": token_hash}))
 
-    async def close_one(self, id: int, user_id: int) -> None:
-        """End a session by its id, if there is one and it is this user's."""
-        sql = "DELETE FROM user_session WHERE id = :id AND user_id = :user_id"
-        await self._connections.write(lambda session: session.execute(sql, {"id": id, "user_id": user_id}))
+    async def close_one(self, id: int, user_id: int) -> bool:
+        """End a session by its id; return False, and end none, if there is none or it is another user's."""
+        if not 0 < id <= LARGEST_ID:
+            return False
+        where, values = "FROM user_session WHERE id = :id AND user_id = :user_id", {"id": id, "user_id": user_id}
+
+        async def work(session: Session) -> bool:
+            if not await session.rows(f"SELECT id {where} {session.dialect.for_update}", values):
+                return False
+            await session.execute(f"DELETE {where}", values)
+            return True
+
+        return await self._connections.write(work)
 
     async def close_all(self, user_id: int, *, kept: str | None = None) -> None:
         """End every session of a user but the one with this hash."""

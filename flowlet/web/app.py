@@ -28,6 +28,7 @@ from flowlet.web.pages import executors as executor_pages
 from flowlet.web.pages import keys as key_pages
 from flowlet.web.pages import users as user_pages
 from flowlet.web.pages import workflows as workflow_pages
+from flowlet.web.paths import Id
 from flowlet.web.services import EXTENSION, Services
 
 __all__ = ["BLUEPRINTS", "HEADERS", "PAGES", "create_app"]
@@ -93,6 +94,7 @@ def create_app(services: Services) -> Quart:
     """
     app = Quart("flowlet.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
+    app.url_map.converters["int"] = Id
     app.url_map.merge_slashes = False  # "a//b" is another external id than "a/b"
     app.extensions[EXTENSION] = services
     problems.install(app, errors.tell)

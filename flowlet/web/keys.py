@@ -22,8 +22,10 @@ async def visible_keys() -> Sequence[ApiKey]:
     return await services().users.keys.list(None if me.role is Role.ADMIN else me.username)
 
 
-async def add_key(name: str, *, owner: str, role: Role, expires: timedelta | None) -> MadeKey:
-    """Make a key.
+async def add_key(
+    name: str, *, owner: str, role: Role, expires: timedelta | None, newest: str | None = None
+) -> MadeKey:
+    """Make a key; where ``newest`` is given, only if that is the one that who asks has made last.
 
     Whoever is logged in makes keys of their own, with at most their own role; an admin makes anybody's. An API key
     makes further ones only with the role admin: else one that leaked could outlive its being revoked.
@@ -35,7 +37,8 @@ async def add_key(name: str, *, owner: str, role: Role, expires: timedelta | Non
     me = principal()
     if me.role is not Role.ADMIN:
         _check_making(me, owner, role)
-    return await services().users.keys.add(name, username=owner, role=role, by=me.username, expires=expires)
+    keys = services().users.keys
+    return await keys.add(name, username=owner, role=role, by=me.username, expires=expires, newest=newest)
 
 
 async def revoke_one(id: str) -> ApiKey:

@@ -6,14 +6,21 @@ import re
 from urllib.parse import quote
 
 from quart import request
+from werkzeug.routing import IntegerConverter
 
-__all__ = ["HOME", "address", "is_api", "is_asked_by_browser", "local"]
+__all__ = ["HOME", "Id", "address", "is_api", "is_asked_by_browser", "local"]
 
 HOME = "/"
 """Where a login leads that says nothing else."""
 ADDRESS_LIMIT = 2_000
 _API = frozenset({"/metrics", "/openapi.json", "/healthz", "/readyz"})
 _UNSAFE = re.compile(r"[^\x21-\x7e]|\\")
+
+
+class Id(IntegerConverter):
+    """A number in a path, in the digits of ASCII: the framework's own takes those of every script."""
+
+    regex = "[0-9]+"
 
 
 def is_api(path: str) -> bool:

@@ -18,16 +18,21 @@ WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": Fa
 
 
 async def add(visitor: Visitor, username: str, role: Role = Role.VIEWER) -> None:
-    """Make a user with a key, as another process would."""
+    """Make a user with a key, both of whom let nobody in now, as another process would."""
     async with open_store(visitor.site.app.settings.database_url) as store:
         users = Users(store)
         await users.create(username, "correct horse", role, by="test")
         await users.keys.add("nightly build of everything there is", username=username, role=role, by="test")
+        await users.disable(username, by="test")
 
 
 async def test_the_pages_hinder_nobody_and_fit_every_window(visitor: Visitor) -> None:
     await add(visitor, "somebody.with-a-name.that-is-long")
     await visitor.enter("/users")
+    for _ in range(2):
+        await visitor.page.get_by_label("Username").fill("another-one.who-is-made-twice")
+        await visitor.page.get_by_role("button", name="Add the user").click()
+    await expect(visitor.page.get_by_role("alert").first).to_contain_text("A password is shown only once")
     await visitor.look_around()
     await visitor.page.get_by_role("link", name="somebody.with-a-name.that-is-long").click()
     await visitor.page.get_by_text("Delete…").click()
@@ -42,6 +47,7 @@ async def test_the_pages_hinder_nobody_and_fit_every_window(visitor: Visitor) ->
     await visitor.look_around("main")
     await visitor.open("/settings")
     await visitor.look_around(".facts", ".settings tr:nth-child(-n + 3)")
+    visitor.expect("422")
 
 
 @pytest.mark.parametrize("visitor", [{"permissions": ["clipboard-read", "clipboard-write"]}], indirect=True)

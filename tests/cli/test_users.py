@@ -226,6 +226,16 @@ def test_a_key_can_be_revoked(add: Typing, flowlet: Command) -> None:
     assert " revoked " in flowlet("key", "list").stdout
 
 
+def test_a_key_whose_owner_is_disabled_is_not_called_valid(add: Typing, flowlet: Command) -> None:
+    add("ada")
+    flowlet("key", "add", "ci", "--user", "ada")
+    before = flowlet("key", "list").stdout
+    flowlet("user", "disable", "ada")
+
+    assert " valid " in before
+    assert " owner disabled " in flowlet("key", "list").stdout
+
+
 def test_an_unknown_key_is_one_message(flowlet: Command, tables: None) -> None:
     result = flowlet("key", "revoke", "abcd1234")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import timedelta
 
 import pytest
 
-from flowlet.errors import UnknownKeyError, UnknownUserError, UserError
+from flowlet.errors import StaleError, UnknownKeyError, UnknownUserError, UserError
 from flowlet.keys import ApiKeys, MadeKey
 from flowlet.roles import Principal, Role
 from tests.users.conftest import House
@@ -79,6 +80,30 @@ async def test_the_id_of_a_key_with_another_secret_is_nobodys(house: House) -> N
 
     assert found == [None] * 5
     assert await house.users.key(text) is not None
+
+
+async def test_of_many_who_make_a_key_after_the_same_one_one_does(neighbours: list[House]) -> None:
+    here = neighbours[0]
+    await here.add("ada")
+    first = await made_key(here)
+    assert await here.users.keys.newest("root") == first.key.id
+    assert await here.users.keys.newest("ada") == ""
+
+    for _ in range(2):
+        newest = await here.users.keys.newest("root")
+        ends = await asyncio.gather(
+            *(
+                house.users.keys.add("ci", username="ada", role=Role.VIEWER, by="root", newest=newest)
+                for house in neighbours * 3
+            ),
+            return_exceptions=True,
+        )
+
+        (made,) = [end for end in ends if isinstance(end, MadeKey)]
+        assert sum(isinstance(end, StaleError) for end in ends) == 5, ends
+        assert await here.users.keys.newest("root") == made.key.id
+    times = [key.created for key in await here.users.keys.list()]
+    assert times == [first.key.created + later for later in (2, 1, 0)]  # though the clock stands still
 
 
 async def test_a_key_expires(house: House) -> None:

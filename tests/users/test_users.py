@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from flowlet.errors import LastAdminError, UnknownUserError, UserError, UserExistsError
+from flowlet.errors import LastAdminError, StaleError, UnknownUserError, UserError, UserExistsError
+from flowlet.passwords import random_password
 from flowlet.roles import Role
 from flowlet.users import PUBLIC_PASSWORD, Users
 from tests.users.conftest import PASSWORD, House
@@ -17,6 +18,13 @@ LOSSES: dict[str, Callable[[Users, str], Coroutine[Any, Any, object]]] = {
     "demoted": lambda users, name: users.set_role(name, Role.OPERATOR, by="root"),
     "disabled": lambda users, name: users.disable(name, by="root"),
     "deleted": lambda users, name: users.delete(name, by="root"),
+}
+CHANGES: dict[str, Callable[[Users, str, int], Coroutine[Any, Any, object]]] = {
+    "given a password": lambda users, name, seen: users.set_password(name, random_password(), by="root", expected=seen),
+    "demoted": lambda users, name, seen: users.set_role(name, Role.VIEWER, by="root", expected=seen),
+    "disabled": lambda users, name, seen: users.disable(name, by="root", expected=seen),
+    "enabled": lambda users, name, seen: users.enable(name, by="root", expected=seen),
+    "deleted": lambda users, name, seen: users.delete(name, by="root", expected=seen),
 }
 
 
@@ -182,6 +190,35 @@ async def test_of_two_admins_who_end_each_other_at_once_one_stays(neighbours: li
 
         assert sum(isinstance(end, LastAdminError) for end in ends) == 1, ends
         assert len(await acting_admins(here)) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_of_many_who_change_what_they_have_seen_one_does(neighbours: list[House], change: str) -> None:
+    await neighbours[0].add("root", Role.ADMIN)
+    seen = await neighbours[0].add("ada", Role.ADMIN)
+
+    ends = await asyncio.gather(
+        *(CHANGES[change](house.users, "ada", seen.modified) for house in neighbours * 3), return_exceptions=True
+    )
+
+    gone = UnknownUserError if change == "deleted" else StaleError
+    assert sum(isinstance(end, gone) for end in ends) == 5, ends
+    assert sum(not isinstance(end, Exception) for end in ends) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_user_who_has_changed_since_is_left_alone(house: House, change: str) -> None:
+    await house.add("root", Role.ADMIN)
+    seen = await house.add("ada", Role.ADMIN)
+    token = await house.token()
+    changed = await house.users.set_role("ada", Role.OPERATOR, by="bob")
+
+    with pytest.raises(StaleError, match="^bob has changed ada since you looked"):
+        await CHANGES[change](house.users, "ada", seen.modified)
+
+    assert await house.users.get("ada") == changed
+    assert await house.users.session(token) is not None
+    assert await house.users.authenticate("ada", PASSWORD) is not None
 
 
 async def test_the_first_start_makes_an_admin_with_a_random_password(house: House) -> None:

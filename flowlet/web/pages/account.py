@@ -14,8 +14,9 @@ from flowlet.roles import Role
 from flowlet.web.forms import form
 from flowlet.web.guards import SESSION_COOKIE, needs, principal
 from flowlet.web.pages.frame import page
-from flowlet.web.pages.notices import done
+from flowlet.web.pages.notices import done, refused
 from flowlet.web.pages.sessions import client_address, patience
+from flowlet.web.problems import forbidden
 from flowlet.web.services import services
 
 __all__ = ["blueprint"]
@@ -25,6 +26,17 @@ _WRONG = "is not your present password"
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("account", __name__)
+
+
+@blueprint.before_request
+async def refuse_keys() -> None:
+    """Refuse who asks with an API key, which may do less than its owner.
+
+    Raises:
+        ProblemError: 403 then.
+    """
+    if principal().key_id is not None:
+        raise forbidden("An API key has no account.")
 
 
 @blueprint.get("/account")
@@ -70,13 +82,14 @@ async def log_out_elsewhere() -> Redirection:
 async def log_out_one(id: int) -> Redirection:
     """End one of one's sessions."""
     await form()
-    await services().users.sessions.close_one(id, username=principal().username)
+    if not await services().users.sessions.close_one(id, username=principal().username):
+        return refused("There is no such session of yours.", "/account")
     return done("That session has ended.", "/account")
 
 
-def _token() -> str | None:
-    """Return the token of the session that asks; None where an API key does."""
-    return request.cookies.get(SESSION_COOKIE) if principal().key_id is None else None
+def _token() -> str:
+    """Return the token of the session that asks."""
+    return request.cookies.get(SESSION_COOKIE, "")
 
 
 async def _page(
@@ -89,6 +102,6 @@ async def _page(
         headers=headers,
         user=await here.by_id(me.user_id),
         sessions=await here.sessions.list(me.username),
-        current=await here.sessions.id_of(_token() or ""),
+        current=await here.sessions.id_of(_token()),
         faults=faults or {},
     )

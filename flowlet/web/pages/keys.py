@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts import ApiKey, checked_name
-from flowlet.errors import OwnerError, UnknownUserError, UserError
+from flowlet.errors import OwnerError, StaleError, UnknownUserError, UserError
 from flowlet.keys import MadeKey
 from flowlet.roles import Role
 from flowlet.web.forms import form
@@ -56,7 +56,7 @@ class Draft:
 @blueprint.get("/keys")
 @needs(Role.VIEWER)
 async def show() -> Response:
-    """Show the keys that let somebody in, and those that do so no longer if they are asked for."""
+    """Show the keys that have not ended, and those that have if they are asked for."""
     return await _page(Draft(owner=principal().username))
 
 
@@ -70,15 +70,16 @@ async def make() -> Response:
     if term not in dict(TERMS):
         raise ProblemError(faulty({"term": "is none of those that the page offers"}))
     draft = Draft(name, owner, role, term)
-    if given.text("newest") != _newest(await visible_keys()):
-        # Such as the same form a second time, sent by a browser that was told to load its answer again.
-        return await _page(Draft(name, owner, role, term, warning=_REPEATED), status=409)
     try:
         checked_name(name, "an API key's name")
     except UserError as error:
         return await _again(draft, "name", error)
     try:
-        made = await add_key(name, owner=owner, role=role, expires=timedelta(days=int(term)) if term else None)
+        expires = timedelta(days=int(term)) if term else None
+        made = await add_key(name, owner=owner, role=role, expires=expires, newest=given.text("newest"))
+    except StaleError:
+        # Such as the same form a second time, sent by a browser that was told to load its answer again.
+        return await _page(Draft(name, owner, role, term, warning=_REPEATED), status=409)
     except UnknownUserError as error:
         return await _again(draft, "owner", error)
     except OwnerError as error:
@@ -111,11 +112,6 @@ def role_of(text: str) -> Role:
     return Role(text)
 
 
-def _newest(keys: Sequence[ApiKey]) -> str:
-    """Return the id of the key that who asks has made last; "" if there is none."""
-    return next((key.id for key in keys if key.created_by == principal().username), "")
-
-
 async def _again(draft: Draft, name: str, error: Exception) -> Response:
     faults = {name: str(error)}
     return await _page(Draft(draft.name, draft.owner, draft.role, draft.term, faults), status=422)
@@ -133,7 +129,7 @@ async def _page(draft: Draft, *, made: MadeKey | None = None, status: int = 200)
         is_cut=len(shown) > MOST_KEYS,
         ended=sum(has_ended(key) for key in found),
         is_all=is_all,
-        newest=_newest(found),
+        newest=await services().users.keys.newest(me.username),
         draft=draft,
         made=made,
         terms=TERMS,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.accounts import User, checked_name
-from flowlet.errors import LastAdminError, UserError, UserExistsError
+from flowlet.accounts import User, check_unchanged, checked_name
+from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
 from flowlet.passwords import checked_password, random_password
 from flowlet.roles import Role
 from flowlet.texts import number_in
@@ -36,11 +36,13 @@ class Draft:
 
     Attributes:
         faults: What is wrong, by the field's name.
+        twin: Who was made so before, perhaps by the same form, with a password that its answer showed; None for nobody.
     """
 
     username: str = ""
     role: str = Role.VIEWER
     faults: Mapping[str, str] = field(default_factory=dict)
+    twin: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,15 @@ async def add() -> Response | Redirection:
     given = await form()
     username, typed, role = given.text("username"), given.text("password"), role_of(given.text("role"))
     password = typed or random_password()
-    faults = _faults(username, password)
+    faults, twin = _faults(username, password), None
     if not faults:
         try:
             made = await services().users.create(username, password, role, by=principal().username)
         except UserExistsError as error:
             faults = {"username": str(error)}
+            twin = None if typed else await _twin(username)
     if faults:
-        return await _list(Draft(username, role, faults), status=422)
+        return await _list(Draft(username, role, faults, twin), status=422)
     if typed:
         return done(f"{made.username} can log in now, as {made.role}.", "/users")
     return await _list(Draft(), shown=Shown(made.username, password), status=201)
@@ -92,8 +95,8 @@ async def set_role(id: int) -> Redirection:
     given = await form()
     role = role_of(given.text("role"))
 
-    async def act(user: User) -> str:
-        changed = await services().users.set_role(user.username, role, by=principal().username)
+    async def act(user: User, version: int) -> str:
+        changed = await services().users.set_role(user.username, role, by=principal().username, expected=version)
         return f"{changed.username} is {changed.role} now."
 
     # Who was an admin, and is none any more, may not see the users.
@@ -105,8 +108,8 @@ async def set_role(id: int) -> Redirection:
 async def disable(id: int) -> Redirection:
     """Let a user in no longer."""
 
-    async def act(user: User) -> str:
-        await services().users.disable(user.username, by=principal().username)
+    async def act(user: User, version: int) -> str:
+        await services().users.disable(user.username, by=principal().username, expected=version)
         return f"{user.username} is disabled, and logged out everywhere."
 
     return await _acted(id, await form(), act, own="/login")
@@ -117,8 +120,8 @@ async def disable(id: int) -> Redirection:
 async def enable(id: int) -> Redirection:
     """Let a user in again."""
 
-    async def act(user: User) -> str:
-        await services().users.enable(user.username, by=principal().username)
+    async def act(user: User, version: int) -> str:
+        await services().users.enable(user.username, by=principal().username, expected=version)
         return f"{user.username} can log in again."
 
     return await _acted(id, await form(), act)
@@ -129,7 +132,8 @@ async def enable(id: int) -> Redirection:
 async def log_out(id: int) -> Redirection:
     """End a user's sessions, but for the one that asks."""
 
-    async def act(user: User) -> str:
+    async def act(user: User, version: int) -> str:
+        check_unchanged(user, version)
         await services().users.sessions.close_all(user.username, but=request.cookies.get(SESSION_COOKIE))
         return f"The sessions of {user.username} have ended."
 
@@ -141,8 +145,8 @@ async def log_out(id: int) -> Redirection:
 async def delete(id: int) -> Redirection:
     """Delete a user, with sessions and API keys."""
 
-    async def act(user: User) -> str:
-        await services().users.delete(user.username, by=principal().username)
+    async def act(user: User, version: int) -> str:
+        await services().users.delete(user.username, by=principal().username, expected=version)
         return f"{user.username} is deleted."
 
     return await _acted(id, await form(), act, leads_to="/users", own="/login")
@@ -153,40 +157,40 @@ async def delete(id: int) -> Redirection:
 async def set_password(id: int) -> Response | Redirection:
     """Give another user another password; where none is typed, a random one, which the answer shows."""
     given = await form()
-    user, typed = await services().users.by_id(id), given.text("password")
-    if told := _stale(user, given):
-        return refused(told, f"/users/{id}")
+    user, version, typed = await services().users.by_id(id), _version(given), given.text("password")
     if id == principal().user_id:
         return refused("Your own password is changed here, and the present one is asked for.", "/account")
     password = typed or random_password()
     try:
-        checked_password(password)
+        check_unchanged(user, version)  # before a fault: the form that asks for another one is of the user as it is now
+        changed = await services().users.set_password(
+            user.username, password, by=principal().username, expected=version
+        )
+    except StaleError as error:
+        return refused(str(error), f"/users/{id}")
     except UserError as error:
         return await _one(user, faults={"password": str(error)}, status=422)
-    changed = await services().users.set_password(user.username, password, by=principal().username)
     if typed:
         return done(f"{changed.username} has another password, and is logged out everywhere.", f"/users/{id}")
     return await _one(changed, shown=Shown(changed.username, password))
 
 
 async def _acted(
-    id: int, given: Form, act: Callable[[User], Awaitable[str]], *, leads_to: str = "", own: str = ""
+    id: int, given: Form, act: Callable[[User, int], Awaitable[str]], *, leads_to: str = "", own: str = ""
 ) -> Redirection:
     """Return the answer to a form that does something with a user as it was looked at.
 
     Args:
         id: Whose.
         given: What was sent.
-        act: What is done; returns what is said of it.
+        act: What is done with the user as of a version; returns what is said of it.
         leads_to: Where the answer leads; the user's page if it is empty.
         own: Where it leads instead for oneself; "/login" for who has no session any more.
     """
-    user = await services().users.by_id(id)
-    if told := _stale(user, given):
-        return refused(told, f"/users/{id}")
+    user, version = await services().users.by_id(id), _version(given)
     try:
-        told = await act(user)
-    except LastAdminError as error:
+        told = await act(user, version)
+    except (LastAdminError, StaleError) as error:
         return refused(str(error), f"/users/{id}")
     is_own = id == principal().user_id
     if is_own and own == "/login":
@@ -196,8 +200,8 @@ async def _acted(
     return done(told, (own if is_own else "") or leads_to or f"/users/{id}")
 
 
-def _stale(user: User, given: Form) -> str:
-    """Return what is said where a user has changed since it was looked at: a form that was sent twice, for one.
+def _version(given: Form) -> int:
+    """Return as of which change a form is about its user: one that is sent twice is too late the second time.
 
     Raises:
         ProblemError: 400 if the form does not say what was looked at.
@@ -205,8 +209,13 @@ def _stale(user: User, given: Form) -> str:
     version = number_in(given.text("version"), most=MOST_SENT)
     if version is None:
         raise ProblemError(faulty({"version": "has to be the number that the user's page has in its forms"}))
-    changed = f"{user.modified_by} has changed {user.username} since you looked, and nothing was done. Look again."
-    return "" if version == user.modified else changed
+    return version
+
+
+async def _twin(username: str) -> User | None:
+    """Return the user of a name if who asks has made it, and nobody has logged in as that one since."""
+    found = await services().users.get(username)
+    return found if found.created_by == principal().username and found.last_login is None else None
 
 
 def _faults(username: str, password: str) -> dict[str, str]:
@@ -221,7 +230,7 @@ def _faults(username: str, password: str) -> dict[str, str]:
 
 async def _list(draft: Draft, *, shown: Shown | None = None, status: int = 200) -> Response:
     here = services().users
-    keys = Counter(key.user_id for key in await here.keys.list() if not has_ended(key))
+    keys = Counter(key.user_id for key in await here.keys.list() if not (has_ended(key) or key.is_owner_disabled))
     return await page(
         "users/users.html",
         status=status,

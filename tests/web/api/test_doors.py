@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 import httpx
+import pytest
 
 from flowlet.roles import Role
 from flowlet.web.app import create_app
@@ -18,6 +19,7 @@ from tests.web.probe import HOST, Probe
 
 REST = "docs/reference/rest.md"
 ROLES = {names[0]: cells[1] for names, cells in rows(REST, "Endpoints")}
+ACCOUNT = "/account"  # of people only: an API key, which may do less than its owner, has none
 FOREIGN = "https://elsewhere.test"
 
 Way = dict[str, str]
@@ -116,6 +118,8 @@ async def test_a_role_opens_what_it_may_by_key_and_by_session(any_probe: Probe) 
             found = {endpoint: refused(await answered(any_probe, endpoint, way)) for endpoint in least}
 
             expected = {name: None if one is None or role.allows(one) else 403 for name, one in least.items()}
+            if "cookie" not in way:
+                expected |= dict.fromkeys([name for name in least if name.partition(" ")[2].startswith(ACCOUNT)], 403)
             assert found == expected, (role, list(way))
 
 
@@ -137,6 +141,30 @@ async def test_a_session_from_another_site_looks_and_changes_nothing(any_probe: 
                     continue  # the login has rules of its own, and tests
                 is_safe = one is None or (endpoint.startswith("GET ") and role.allows(one))
                 assert found[endpoint] == (None if is_safe else 403), (role, endpoint, way)
+
+
+async def numbered(probe: Probe, number: str) -> list[httpx.Response]:
+    """Return what each endpoint that takes a number in its path answers to an admin for this one."""
+    rules = [rule for rule in create_app(probe.services).url_map.iter_rules() if "<int:" in rule.rule]
+    assert len(rules) > 10
+    return [
+        await probe.client("admin").request(method, re.sub(r"<int:\w+>", number, rule.rule), data={"version": "1"})
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ]
+
+
+@pytest.mark.parametrize("number", ["\N{ARABIC-INDIC DIGIT ONE}", "\N{FULLWIDTH DIGIT ONE}", "-1", "+1", "1 "])
+async def test_an_id_is_written_in_the_digits_of_ascii(probe: Probe, number: str) -> None:
+    for answer in await numbered(probe, number):
+        assert answer.status_code == 404, answer.url
+        assert "There is nothing at" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("number", ["0", str(2**63), "9" * 30, "9" * 5_000])
+async def test_an_id_beyond_all_ids_breaks_nothing_off(any_probe: Probe, number: str) -> None:
+    for answer in await numbered(any_probe, number):
+        assert answer.status_code < 500, answer.url
 
 
 async def test_no_form_of_a_page_is_taken_without_its_token(probe: Probe) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from flowlet.roles import Role
 from flowlet.settings import Settings
 from flowlet.web.app import create_app
 from flowlet.web.pages.browsers import called
@@ -78,6 +79,39 @@ async def test_other_sessions_are_ended_all_or_one(any_office: Office) -> None:
     assert [(await browser.get("/workflows")).status_code for browser in others] == [303, 303, 303]
     assert (await any_office.viewer.browser.get("/workflows")).status_code == 200
     assert (await any_office.admin.browser.get("/users")).status_code == 200
+
+
+@pytest.mark.parametrize("id", ["0", str(2**63 - 1), str(2**63), str(10**30)])
+async def test_a_session_that_is_none_does_not_end(any_office: Office, id: str) -> None:
+    answer = await any_office.viewer.send(f"/account/sessions/{id}/logout")
+
+    assert await any_office.viewer.told(answer) == "err: There is no such session of yours."
+
+
+async def test_a_session_ends_once_and_by_who_has_it(any_office: Office) -> None:
+    await log_in(any_office.door.browser(), username="vera")
+    paths = [f"/account/sessions/{one.id}/logout" for one in await any_office.users.sessions.list("vera")]
+
+    others = await any_office.admin.told(await any_office.admin.send(paths[0]))
+    own = [await any_office.viewer.told(await any_office.viewer.send(paths[0])) for _ in range(2)]
+
+    assert others == own[1] == "err: There is no such session of yours."
+    assert own[0] == "ok: That session has ended."
+
+
+async def test_an_api_key_has_no_account(office: Office) -> None:
+    made = await office.users.keys.add("lesser", username="rita", role=Role.VIEWER, by="rita")
+    session = (await office.users.sessions.list("rita"))[0]
+    fields = {"current": PASSWORD, "password": NEW, "repeated": NEW}
+    paths = ("/account/password", "/account/logout", f"/account/sessions/{session.id}/logout")
+
+    async with office.door.probe.client(**{"x-api-key": made.text}) as program:
+        answers = [await program.get("/account"), *[await program.post(path, data=fields) for path in paths]]
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert {answer.json()["detail"] for answer in answers} == {"An API key has no account."}
+    assert (await office.admin.browser.get("/users")).status_code == 200
+    assert (await office.log_in("rita")).status_code == 303
 
 
 async def test_a_form_of_another_login_does_nothing(office: Office) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from flowlet.roles import Role
+from tests.web.pages.door import token_of
 from tests.web.pages.office import Clerk, Office
 from tests.web.pages.test_users import ATTACK, secret
 
@@ -62,6 +64,17 @@ async def test_the_same_form_a_second_time_makes_no_second_key(office: Office) -
     assert 'value="ci"' in again.text
     assert len(await office.users.keys.list("vera")) == 1
     assert (await make(office.viewer)).status_code == 201
+
+
+async def test_of_one_form_sent_thrice_at_once_one_makes_a_key(any_office: Office) -> None:
+    clerk = any_office.operator
+    token = token_of(await clerk.browser.get("/keys"))
+    fields = {"token": token, "newest": "", "name": "ci", "role": "viewer", "term": "90"}
+
+    answers = await asyncio.gather(*(clerk.browser.post("/keys", data=fields) for _ in range(3)))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    assert len(await any_office.users.keys.list("olga")) == 1
 
 
 @pytest.mark.parametrize("fields", [{"role": "admin"}, {"owner": "rita"}, {"owner": "nobody"}])
@@ -121,6 +134,28 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_office: Office
     assert "Revoked" in await any_office.viewer.page("/keys?all=true")
     await any_office.admin.send(f"/keys/{olgas.id}/revoke")
     assert (await any_office.users.keys.list("olga"))[0].revoked is not None
+
+
+async def test_a_key_whose_owner_is_disabled_is_not_called_active(any_office: Office) -> None:
+    made = await any_office.users.keys.add("ci", username="vera", role=Role.VIEWER, by="vera")
+    vera = any_office.viewer.user.id
+    paths = ("/keys", f"/users/{vera}")
+
+    async def shown() -> list[str]:
+        pages = [await any_office.admin.page(path) for path in paths]
+        badges = [
+            re.findall(r'<span class="badge[^>]+>([^<]+)', page.partition(f"key-{made.key.id}")[2]) for page in pages
+        ]
+        (count,) = re.findall(rf'<a href="/users/{vera}#keys">(\d+)', await any_office.admin.page("/users"))
+        return [count, *(found[0] for found in badges)]
+
+    before = await shown()
+    await any_office.users.disable("vera", by="rita")
+    meanwhile = await shown()
+    await any_office.users.enable("vera", by="rita")
+
+    assert meanwhile == ["0", "Owner disabled", "Owner disabled"]
+    assert before == await shown() == ["1", "Active", "Active"]
 
 
 async def test_an_own_key_that_may_do_more_than_now_is_not_revoked(office: Office) -> None:

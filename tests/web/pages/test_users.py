@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 
 from flowlet.accounts import User
 from flowlet.roles import Role
-from tests.web.pages.door import PASSWORD
+from tests.web.pages.door import PASSWORD, token_of
 from tests.web.pages.office import Clerk, Office
 
 ATTACK = "<script>alert(1)</script>\"'&"
@@ -56,6 +57,22 @@ async def test_without_a_password_a_random_one_is_shown_once(office: Office) -> 
     assert password not in f"{answer.headers} {await office.admin.page('/users')} {again.text}"
     assert again.status_code == 422
     assert (await office.log_in("hedy", password)).status_code == 303
+
+
+async def test_who_has_not_seen_the_password_is_told_what_to_do(office: Office) -> None:
+    made = (await office.admin.send("/users", username="hedy", password="", role="viewer")).text
+    again = [
+        (await office.admin.send("/users", username="Hedy", password="", role="viewer")).text,
+        (await office.admin.send("/users", username="hedy", password=PASSWORD, role="viewer")).text,
+        (await office.admin.send("/users", username="vera", password="", role="viewer")).text,
+    ]
+    await office.log_in("hedy", secret(made))
+    again.append((await office.admin.send("/users", username="hedy", password="", role="viewer")).text)
+
+    hedy = await office.users.get("hedy")
+    assert ["A password is shown only once" in page for page in again] == [True, False, False, False]
+    assert f'<a href="/users/{hedy.id}">reset it</a>' in again[0]
+    assert secret(made) not in "".join(again)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +136,18 @@ async def test_a_password_is_reset_and_shown_once(office: Office) -> None:
     assert password not in await office.admin.page(f"/users/{office.viewer.user.id}")
     assert (await office.log_in("vera", password)).status_code == 303
     assert (await office.log_in("vera")).status_code == 401
+
+
+async def test_of_one_form_sent_thrice_at_once_one_shows_a_password(any_office: Office) -> None:
+    path, seen = f"/users/{any_office.viewer.user.id}/password", str(any_office.viewer.user.modified)
+    fields = {"token": token_of(await any_office.admin.browser.get("/account")), "version": seen, "password": ""}
+
+    answers = await asyncio.gather(*(any_office.admin.browser.post(path, data=fields) for _ in range(3)))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 303, 303]
+    (done, refused, _) = sorted(answers, key=lambda answer: answer.status_code)
+    assert (await any_office.log_in("vera", secret(done.text))).status_code == 303
+    assert (await any_office.admin.told(refused)).startswith("err: rita has changed vera since you looked")
 
 
 async def test_a_password_is_reset_to_a_typed_one_that_can_be(office: Office) -> None:
