@@ -26,6 +26,7 @@ from flowlet.errors import (
     RefusedError,
     SchemaError,
     SearchError,
+    StaleError,
     StoreUnavailableError,
     UserError,
     UserExistsError,
@@ -235,7 +236,7 @@ _AWAY = "The database is away. Nothing that was answered is lost; ask again."
 _UNFIT = "The database's tables are not those of this Flowlet. Its operator runs: flowlet db upgrade"
 _ANSWERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
-    ((UserExistsError, OwnerError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
+    ((UserExistsError, OwnerError, LastAdminError, StaleError), lambda error: Problem(409, "refused", str(error))),
     ((UserError, DurationError), lambda error: faulty({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
     ((StoreUnavailableError,), lambda _: _unavailable(_AWAY)),

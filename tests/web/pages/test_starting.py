@@ -136,6 +136,7 @@ async def test_the_form_begins_with_the_models_and_the_workflows_defaults(hall: 
     assert '<option value="2" selected>2</option>' in page
     assert "Left empty, it is “post”." in page
     assert "<script>alert" not in page
+    assert re.search(r'<a href="/definitions" aria-current="page">', page)
     answer = await hall.operator.post(
         "/start/Parcel%20%3C1%3E", data={**hidden, "value-customer": "ada", "priority": ""}
     )
