@@ -94,8 +94,9 @@ async def _created(session: Session, walk: Walk) -> Window:
     sign = ">" if walk.backward else "<"
     condition = f"created {sign}= :edge_key AND (created {sign} :edge_key OR id {sign}= :edge_id)"
     # Rows lie in the order of their ids: told between which ids these are, PostgreSQL does not read the whole table.
+    # "+ 0" keeps it, for the least and the greatest, from walking the primary key until a row fits: 0.2 s.
     ((least, most),) = await session.rows(
-        f"SELECT MIN(id), MAX(id) FROM workflow WHERE {where} AND {condition}",
+        f"SELECT MIN(id + 0), MAX(id + 0) FROM workflow WHERE {where} AND {condition}",
         {**values, "edge_key": edge[0], "edge_id": edge[1]},
     )
     if walk.key == "id":
