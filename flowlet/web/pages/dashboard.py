@@ -135,7 +135,7 @@ async def show() -> Response:
         first=_first_steps(here.registry, request.host_url.rstrip("/"), principal().username),
         totals=totals,
         active=sum(totals[status] for status in ACTIVE),
-        active_parts=_parts(totals),
+        active_parts=_parts({status: totals[status] for status in ACTIVE}),
         ahead=ahead,
         pace=pace[0],
         shown_pace=pace[1],
