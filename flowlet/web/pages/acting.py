@@ -90,15 +90,19 @@ def _controls(form: type[BaseModel]) -> tuple[Control, ...]:
     return controls(form.model_json_schema())
 
 
-def version_of(given: Form) -> int:
-    """Return the version that a form was made for.
+def version_of(given: Form, subject: str = "workflow") -> int:
+    """Return the version that a form was made for: one that is sent twice is too late the second time.
+
+    Args:
+        given: The form.
+        subject: What its page is about.
 
     Raises:
         ProblemError: 400 if there is none.
     """
     version = number_in(given.text("version"), most=MOST_SENT)
     if version is None:
-        raise ProblemError(faulty({"version": "has to be the number that the workflow's page has in its forms"}))
+        raise ProblemError(faulty({"version": f"has to be the number that the {subject}'s page has in its forms"}))
     return version
 
 

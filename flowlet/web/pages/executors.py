@@ -19,7 +19,6 @@ from flowlet.web.services import services
 __all__ = ["blueprint", "occupied"]
 
 EXECUTORS_SHOWN, RUNNING_READ, RUNNING_SHOWN = 100, 1_000, 8
-TONES = {"RUNNING": "ok", "DRAINING": "warn", "STOPPED": "idle", "LOST": "err"}
 
 blueprint = Blueprint("executor_list", __name__)
 
@@ -44,7 +43,6 @@ async def show() -> Response:
         held={id: instances[:RUNNING_SHOWN] for id, instances in held.items()},
         busy=sum(one.busy for one in live),
         slots=sum(one.slots for one in live),
-        tones=TONES,
         occupied=occupied,
         address=address,
         modules="my_workflows.py",

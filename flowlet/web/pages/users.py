@@ -13,14 +13,13 @@ from flowlet.accounts import User, check_unchanged, checked_name
 from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
 from flowlet.passwords import checked_password, random_password
 from flowlet.roles import Role
-from flowlet.texts import number_in
 from flowlet.web.cookies import set_cookie
-from flowlet.web.forms import MOST_SENT, Form, form
+from flowlet.web.forms import Form, form
 from flowlet.web.guards import SESSION_COOKIE, needs, principal
+from flowlet.web.pages.acting import version_of
 from flowlet.web.pages.frame import page
 from flowlet.web.pages.keys import has_ended, role_of
 from flowlet.web.pages.notices import done, refused
-from flowlet.web.problems import ProblemError, faulty
 from flowlet.web.services import services
 
 __all__ = ["blueprint"]
@@ -157,7 +156,7 @@ async def delete(id: int) -> Redirection:
 async def set_password(id: int) -> Response | Redirection:
     """Give another user another password; where none is typed, a random one, which the answer shows."""
     given = await form()
-    user, version, typed = await services().users.by_id(id), _version(given), given.text("password")
+    user, version, typed = await services().users.by_id(id), version_of(given, "user"), given.text("password")
     if id == principal().user_id:
         return refused("Your own password is changed here, and the present one is asked for.", "/account")
     password = typed or random_password()
@@ -187,7 +186,7 @@ async def _acted(
         leads_to: Where the answer leads; the user's page if it is empty.
         own: Where it leads instead for oneself; "/login" for who has no session any more.
     """
-    user, version = await services().users.by_id(id), _version(given)
+    user, version = await services().users.by_id(id), version_of(given, "user")
     try:
         told = await act(user, version)
     except (LastAdminError, StaleError) as error:
@@ -198,18 +197,6 @@ async def _acted(
         set_cookie(gone, SESSION_COOKIE, "", max_age=0)
         return gone
     return done(told, (own if is_own else "") or leads_to or f"/users/{id}")
-
-
-def _version(given: Form) -> int:
-    """Return as of which change a form is about its user: one that is sent twice is too late the second time.
-
-    Raises:
-        ProblemError: 400 if the form does not say what was looked at.
-    """
-    version = number_in(given.text("version"), most=MOST_SENT)
-    if version is None:
-        raise ProblemError(faulty({"version": "has to be the number that the user's page has in its forms"}))
-    return version
 
 
 async def _twin(username: str) -> User | None:
