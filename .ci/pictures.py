@@ -19,17 +19,17 @@ from playwright.async_api import Browser, async_playwright
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs/images"
-LIVES = sorted(str(path) for path in (ROOT / "benchmarks/lives").glob("*.py"))
-WORKFLOWS = "20000"
-SIZE = 1440, 900
+WORKFLOW_MODULES = sorted(str(path) for path in (ROOT / "benchmarks/lives").glob("*.py"))
+WORKFLOW_COUNT = "20000"
+VIEWPORT_SIZE = 1440, 900
 PASSWORD = secrets.token_urlsafe(12)
-WAITING = "SELECT MAX(id) FROM workflow WHERE status = 'WAITING' AND business_key <> ''"
+WAITING_SQL = "SELECT MAX(id) FROM workflow WHERE status = 'WAITING' AND business_key <> ''"
 
 
-async def served(url: str) -> tuple[asyncio.subprocess.Process, str]:
+async def start_server(url: str) -> tuple[asyncio.subprocess.Process, str]:
     """Serve a database, and return the process and its address."""
     environment = os.environ | {"FLOWLET_DATABASE_URL": url, "FLOWLET_ADMIN_PASSWORD": PASSWORD}
-    command = (sys.executable, "-m", "flowlet", "serve", *LIVES, "--port", "0")
+    command = (sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0")
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -39,9 +39,9 @@ async def served(url: str) -> tuple[asyncio.subprocess.Process, str]:
     raise RuntimeError("the server ended before it was ready")
 
 
-async def take(browser: Browser, address: str, path: str, name: str, theme: Literal["light", "dark"]) -> None:
+async def take_screenshot(browser: Browser, address: str, path: str, name: str, theme: Literal["light", "dark"]) -> None:
     """Take the picture of a page as an admin sees it."""
-    width, height = SIZE
+    width, height = VIEWPORT_SIZE
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
     )
@@ -61,19 +61,19 @@ async def main() -> None:
         file = Path(folder) / "flowlet.db"
         fill = ROOT / "benchmarks/fill.py"
         filling = await asyncio.create_subprocess_exec(
-            sys.executable, fill, f"sqlite:///{file}", "--workflows", WORKFLOWS, cwd=ROOT
+            sys.executable, fill, f"sqlite:///{file}", "--workflows", WORKFLOW_COUNT, cwd=ROOT
         )
         await filling.wait()
         with sqlite3.connect(file) as connection:
-            waiting = connection.execute(WAITING).fetchone()[0]
-        process, address = await served(f"sqlite:///{file}")
+            waiting = connection.execute(WAITING_SQL).fetchone()[0]
+        process, address = await start_server(f"sqlite:///{file}")
         try:
             async with async_playwright() as playwright:
                 chromium = shutil.which("chromium") or shutil.which("google-chrome")
                 browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                await take(browser, address, "/", "dashboard", "light")
-                await take(browser, address, f"/workflows/{waiting}", "workflow", "dark")
-                await take(browser, address, "/definitions/OrderFulfilment", "definition", "light")
+                await take_screenshot(browser, address, "/", "dashboard", "light")
+                await take_screenshot(browser, address, f"/workflows/{waiting}", "workflow", "dark")
+                await take_screenshot(browser, address, "/definitions/OrderFulfilment", "definition", "light")
                 await browser.close()
         finally:
             process.terminate()

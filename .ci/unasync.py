@@ -33,12 +33,12 @@ WORDS = {
     r"\basynchronous\b": "synchronous",
     r"\bsleep\b": "block",
 }
-RULES = "I,F401,RUF022,UP028"
+RUFF_RULES = "I,F401,RUF022,UP028"
 """What other words break: the order of imports and of __all__, imports of nothing, a loop that only yields."""
-LEFT = re.compile(r"\b(async|await|asyncio|asynchronous|Async\w*|Awaitable)\b")
+LEFTOVER_ASYNC = re.compile(r"\b(async|await|asyncio|asynchronous|Async\w*|Awaitable)\b")
 
 
-def synchronous(text: str) -> str:
+def convert_source(text: str) -> str:
     """Return a module of the asynchronous client as one of the synchronous client, not yet in shape.
 
     Raises:
@@ -46,19 +46,19 @@ def synchronous(text: str) -> str:
     """
     for pattern, replacement in WORDS.items():
         text = re.sub(pattern, replacement, text)
-    if left := LEFT.search(text):
+    if left := LEFTOVER_ASYNC.search(text):
         raise ValueError(f"{left[0]!r} has no counterpart: give it one in WORDS of {Path(__file__).name}")
     return text
 
 
-def module(source: Path) -> str:
+def build_module(source: Path) -> str:
     """Return the synchronous module of a file, with a first line that says so."""
-    return HEADER.format(source.relative_to(ROOT).as_posix()) + synchronous(source.read_text(encoding="utf-8"))
+    return HEADER.format(source.relative_to(ROOT).as_posix()) + convert_source(source.read_text(encoding="utf-8"))
 
 
-def write(target: Path) -> None:
+def write_modules(target: Path) -> None:
     """Write every module of the synchronous client, and remove those that have no source any more."""
-    made = {source.name: module(source) for source in sorted(SOURCE.glob("*.py"))}
+    made = {source.name: build_module(source) for source in sorted(SOURCE.glob("*.py"))}
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.py"):
         old.unlink()
@@ -66,10 +66,10 @@ def write(target: Path) -> None:
         (target / name).write_text(text, encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff"]
     files = ["--quiet", "--config", str(ROOT / "pyproject.toml"), str(target)]
-    rules = ["--select", RULES, "--fix", "--unsafe-fixes"]
+    rules = ["--select", RUFF_RULES, "--fix", "--unsafe-fixes"]
     subprocess.run([*ruff, "check", *rules, *files], check=True)  # noqa: S603 - on files of our own
     subprocess.run([*ruff, "format", *files], check=True)  # noqa: S603 - the same
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)
+    write_modules(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)

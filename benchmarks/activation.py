@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from flowlet.clock import StoreClock
 from flowlet.context import Context
 from flowlet.definition import Definition
-from flowlet.engine.activation import Activations
-from flowlet.engine.handover import continued
+from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.handover import apply_transition
 from flowlet.instances import Instance, Status
 from flowlet.registry import Registry
 from flowlet.states import State, Workflow, end, state
@@ -104,34 +104,34 @@ def _failing() -> dict[str, Any]:
     return {"check": check, "done": end()}
 
 
-def _no_transaction() -> AbstractAsyncContextManager[Any]:
+def _open_no_transaction() -> AbstractAsyncContextManager[Any]:
     return nullcontext()
 
 
-async def _measure(members: dict[str, Any]) -> tuple[float, float]:
+async def _measure_activation(members: dict[str, Any]) -> tuple[float, float]:
     module = ModuleType("bench")
     vars(module).update(members)
     definition = Registry().add(module)
-    activations = Activations(lambda _: definition, {}, StoreClock(), Random(1), "executor-1")
-    instance = _instance(definition)
+    activations = ActivationRunner(lambda _: definition, {}, StoreClock(), Random(1), "executor-1")
+    instance = _build_instance(definition)
     rounds = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         for _ in range(RUNS):
-            transition = await activations.run(instance, transaction=_no_transaction)
+            transition = await activations.run(instance, transaction=_open_no_transaction)
         rounds.append((time.perf_counter() - began) / RUNS * 1e6)
     activations.close()
     following = 0.0
     if transition.status is Status.EXECUTING:
         began = time.perf_counter()
         for _ in range(RUNS):
-            continued(instance, transition)
+            apply_transition(instance, transition)
         following = (time.perf_counter() - began) / RUNS * 1e6
     return statistics.median(rounds), following
 
 
-def _instance(definition: Definition) -> Instance:
-    new = definition.new_instance(None, now=0, external_id="order-1")
+def _build_instance(definition: Definition) -> Instance:
+    new = definition.build_instance(None, now=0, external_id="order-1")
     fields = dict.fromkeys(Instance.__dataclass_fields__)
     fields |= {"id": 1, "attempt": 0, "visit": 1, "streak": 0, "version": 1, "children": 0, "open_children": 0}
     for name in ("type", "definition_version", "external_id", "executor_group", "priority", "state", "vars"):
@@ -154,7 +154,7 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}, {ROUNDS} rounds of {RUNS:,}")
     for shape in shapes:
         name = shape.__name__.strip("_").replace("_", " ")
-        each, following = asyncio.run(_measure(shape()))
+        each, following = asyncio.run(_measure_activation(shape()))
         print(f"{name:20} {each:8.1f} µs" + (f"   + continued {following:.1f} µs" if following else ""))
 
 

@@ -29,23 +29,23 @@ import psutil
 import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from loopback import Client, Load, load, quantile
+from loopback import LoopbackClient, LoadResult, run_load, compute_quantile
 from quart import Quart, Response, request
-from throughput import empty
+from throughput import empty_tables
 
 from flowlet.hosting import run_loop
 from flowlet.roles import Role
 from flowlet.store.opening import Store, open_store
 from flowlet.users import Users
-from flowlet.web.serving import address, listen
+from flowlet.web.serving import format_address, create_listener
 
-WORKFLOWS = Path(__file__).with_name("three_states.py")
-FLOWLET = (sys.executable, "-m", "flowlet", "serve", str(WORKFLOWS), "--port", "0")
-BARE = (sys.executable, __file__, "--bare")
+WORKFLOW_MODULE = Path(__file__).with_name("three_states.py")
+FLOWLET_COMMAND = (sys.executable, "-m", "flowlet", "serve", str(WORKFLOW_MODULE), "--port", "0")
+BARE_COMMAND = (sys.executable, __file__, "--bare")
 PASSWORD = secrets.token_urlsafe(16)
 
 
-class Server:
+class ServerProcess:
     """A server in a process of its own."""
 
     def __init__(self, pid: int, address: str) -> None:
@@ -53,19 +53,19 @@ class Server:
         self._process = psutil.Process(pid)
 
     @property
-    def cpu(self) -> float:
+    def cpu_seconds(self) -> float:
         """The processor time that it has used, in seconds."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
     @property
-    def memory(self) -> float:
+    def memory_megabytes(self) -> float:
         """Its resident memory, in megabytes."""
         return float(self._process.memory_info().rss) / 1e6
 
 
 @asynccontextmanager
-async def served(*command: str, url: str = "") -> AsyncIterator[Server]:
+async def run_server(*command: str, url: str = "") -> AsyncIterator[ServerProcess]:
     """Run a server for the length of the block."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
     environment |= {"FLOWLET_DATABASE_URL": url, "FLOWLET_ADMIN_PASSWORD": PASSWORD, "FLOWLET_GRACE": "1s"}
@@ -81,7 +81,7 @@ async def served(*command: str, url: str = "") -> AsyncIterator[Server]:
             if not line:
                 raise RuntimeError(f"{' '.join(command)} ended before it was ready")
         reading = asyncio.create_task(process.stdout.read())
-        yield Server(process.pid, line.partition("answers at ")[2].partition(" ")[0].strip())
+        yield ServerProcess(process.pid, line.partition("answers at ")[2].partition(" ")[0].strip())
     finally:
         if process.returncode is None:
             process.terminate()
@@ -90,7 +90,7 @@ async def served(*command: str, url: str = "") -> AsyncIterator[Server]:
             reading.cancel()
 
 
-def bodies() -> Iterator[dict[str, Any]]:
+def generate_bodies() -> Iterator[dict[str, Any]]:
     """Return bodies of creates, each with its own external id."""
     run = secrets.token_hex(4)
     for number in itertools.count():
@@ -102,42 +102,42 @@ def bodies() -> Iterator[dict[str, Any]]:
         }
 
 
-async def key_for(store: Store) -> str:
+async def create_key(store: Store) -> str:
     """Return an API key that may create."""
     users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
-    made = await users.keys.add(
-        "benchmark", username="admin", role=Role.OPERATOR, by="benchmark", expires=timedelta(hours=1)
+    made = await users.keys.create(
+        "benchmark", username="admin", role=Role.OPERATOR, actor="benchmark", lifetime=timedelta(hours=1)
     )
     return made.text
 
 
-async def creates(server: Server, key: str, given: argparse.Namespace) -> tuple[Load, float]:
+async def measure_creates(server: ServerProcess, key: str, arguments: argparse.Namespace) -> tuple[LoadResult, float]:
     """Create by many clients; return what came of it, and the processor time of the server for each, in ms."""
-    client = Client(server.address, key)
-    requests = (client.post("/api/workflows", body) for body in itertools.islice(bodies(), given.requests))
-    await load(client, itertools.islice(requests, given.requests // 10), connections=given.connections, seconds=10)
-    cpu = server.cpu
-    done = await load(client, requests, connections=given.connections, seconds=given.seconds)
-    return done, (server.cpu - cpu) / max(1, len(done.times)) * 1000
+    client = LoopbackClient(server.address, key)
+    requests = (client.encode_post("/api/workflows", body) for body in itertools.islice(generate_bodies(), arguments.requests))
+    await run_load(client, itertools.islice(requests, arguments.requests // 10), connections=arguments.connections, seconds=10)
+    cpu = server.cpu_seconds
+    done = await run_load(client, requests, connections=arguments.connections, seconds=arguments.seconds)
+    return done, (server.cpu_seconds - cpu) / max(1, len(done.latencies_milliseconds)) * 1000
 
 
-async def compare(url: str, given: argparse.Namespace) -> None:
+async def compare_creates(url: str, arguments: argparse.Namespace) -> None:
     """Print creates at a bare application, at a process that executes nothing, and at one that executes them."""
-    ways = {"bare": BARE, "created": (*FLOWLET, "--no-executor"), "created and executed": FLOWLET}
-    for number in range(given.rounds):
+    ways = {"bare": BARE_COMMAND, "created": (*FLOWLET_COMMAND, "--no-executor"), "created and executed": FLOWLET_COMMAND}
+    for number in range(arguments.rounds):
         rate = 0.0
         for name, command in ways.items():
             async with open_store(url) as store:
-                await empty(store)
-            async with open_store(url) as store, served(*command, url=url) as server:
-                key = "" if command is BARE else await key_for(store)
-                done, cpu = await creates(server, key, given)
-                memory = server.memory
-                left = await drained(store) if command is FLOWLET else 0
+                await empty_tables(store)
+            async with open_store(url) as store, run_server(*command, url=url) as server:
+                key = "" if command is BARE_COMMAND else await create_key(store)
+                done, cpu = await measure_creates(server, key, arguments)
+                memory = server.memory_megabytes
+                left = await wait_until_drained(store) if command is FLOWLET_COMMAND else 0
             rate = rate or done.rate
             print(
                 f"round {number + 1}: {name:20} {done.rate:5.0f}/s, {done.rate / rate:4.0%} of the bare one, "
-                f"p50 {done.at(0.5):5.1f} p99 {done.at(0.99):5.1f} max {done.times[-1]:5.1f} ms, "
+                f"p50 {done.get_quantile(0.5):5.1f} p99 {done.get_quantile(0.99):5.1f} max {done.latencies_milliseconds[-1]:5.1f} ms, "
                 f"{cpu:.2f} ms CPU each, {memory:.0f} MB"
                 + (f", {left} not yet executed" if left else "")
                 + (f", FAILED {done.failures}" if done.failures else ""),
@@ -145,32 +145,32 @@ async def compare(url: str, given: argparse.Namespace) -> None:
             )
 
 
-async def drained(store: Store) -> int:
+async def wait_until_drained(store: Store) -> int:
     """Wait until everything has been executed, and return how many had not at first."""
     sql = "SELECT COUNT(*) FROM workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS')"
-    first = left = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
+    first = left = (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]
     while left:
         await asyncio.sleep(0.2)
-        left = (await store.connections.read(lambda session: session.rows(sql)))[0][0]
+        left = (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]
     return int(first)
 
 
-async def latencies(url: str, given: argparse.Namespace) -> None:
+async def measure_latencies(url: str, arguments: argparse.Namespace) -> None:
     """Print how long one create takes until its client knows that it is FINISHED."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(url))
-        server = await stack.enter_async_context(served(*FLOWLET, url=url))
-        await _latencies("same process", Client(server.address, await key_for(store)), given.singles)
+        server = await stack.enter_async_context(run_server(*FLOWLET_COMMAND, url=url))
+        await _measure_latency("same process", LoopbackClient(server.address, await create_key(store)), arguments.singles)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(url))
-        server = await stack.enter_async_context(served(*FLOWLET, "--no-executor", url=url))
-        await stack.enter_async_context(served(*FLOWLET, "--no-web", url=url))
-        await _latencies("another process", Client(server.address, await key_for(store)), given.singles)
+        server = await stack.enter_async_context(run_server(*FLOWLET_COMMAND, "--no-executor", url=url))
+        await stack.enter_async_context(run_server(*FLOWLET_COMMAND, "--no-web", url=url))
+        await _measure_latency("another process", LoopbackClient(server.address, await create_key(store)), arguments.singles)
 
 
-async def _latencies(name: str, client: Client, singles: int) -> None:
-    for way, until_finished in (("createAndWait", _wait), ("POST, then GETs", _look)):
-        requests = bodies()
+async def _measure_latency(name: str, client: LoopbackClient, singles: int) -> None:
+    for way, until_finished in (("createAndWait", _create_and_wait), ("POST, then GETs", _create_and_poll)):
+        requests = generate_bodies()
         taken = []
         for place, body in enumerate(itertools.islice(requests, singles + 10)):
             at = time.perf_counter()
@@ -179,28 +179,28 @@ async def _latencies(name: str, client: Client, singles: int) -> None:
                 taken.append((time.perf_counter() - at) * 1000)
             await asyncio.sleep(0.02)
         taken.sort()
-        figures = f"median {quantile(taken, 0.5):5.1f} p99 {quantile(taken, 0.99):5.1f} max {taken[-1]:5.1f} ms"
+        figures = f"median {compute_quantile(taken, 0.5):5.1f} p99 {compute_quantile(taken, 0.99):5.1f} max {taken[-1]:5.1f} ms"
         print(f"until FINISHED, {name:15} {way:15} {figures} of {singles}", flush=True)
 
 
-async def _wait(client: Client, body: dict[str, Any]) -> None:
-    connection = await client.connect()
-    answer = await connection.ask(client.post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10}))
+async def _create_and_wait(client: LoopbackClient, body: dict[str, Any]) -> None:
+    connection = await client.open_connection()
+    answer = await connection.send_request(client.encode_post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10}))
     connection.close()
     assert orjson.loads(answer.body)["status"] == "FINISHED", answer
 
 
-async def _look(client: Client, body: dict[str, Any]) -> None:
+async def _create_and_poll(client: LoopbackClient, body: dict[str, Any]) -> None:
     """Ask again 2 ms after each answer."""
-    connection = await client.connect()
-    answer = await connection.ask(client.post("/api/workflows", body))
+    connection = await client.open_connection()
+    answer = await connection.send_request(client.encode_post("/api/workflows", body))
     path = f"/api/workflows/{orjson.loads(answer.body)['id']}"
-    while orjson.loads((await connection.ask(client.get(path))).body)["status"] != "FINISHED":
+    while orjson.loads((await connection.send_request(client.encode_get(path))).body)["status"] != "FINISHED":
         await asyncio.sleep(0.002)
     connection.close()
 
 
-async def bare() -> None:
+async def serve_bare() -> None:
     """Serve an application of the framework that reads a body and answers, and does nothing else."""
     app = Quart(__name__)
 
@@ -209,21 +209,21 @@ async def bare() -> None:
         await request.get_data()
         return Response(b'{"id":1,"externalId":"a"}', 201, content_type="application/json")
 
-    listener = listen("127.0.0.1", 0)
-    print(f"answers at {address(listener)}", flush=True)
+    listener = create_listener("127.0.0.1", 0)
+    print(f"answers at {format_address(listener)}", flush=True)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None
     await serve(app, config)
 
 
-async def main(given: argparse.Namespace) -> None:
+async def main(arguments: argparse.Namespace) -> None:
     """Compare, then measure latencies."""
-    print(f"{given.requests} creates by {given.connections} connections, at most {given.seconds} s")
-    if given.rounds:
-        await compare(given.url, given)
-    if given.singles:
-        await latencies(given.url, given)
+    print(f"{arguments.requests} creates by {arguments.connections} connections, at most {arguments.seconds} s")
+    if arguments.rounds:
+        await compare_creates(arguments.url, arguments)
+    if arguments.singles:
+        await measure_latencies(arguments.url, arguments)
 
 
 if __name__ == "__main__":
@@ -237,7 +237,7 @@ if __name__ == "__main__":
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.bare:
-        run_loop(bare())
+        run_loop(serve_bare())
     elif given.url is None:
         parser.error("name a database")
     else:

@@ -21,22 +21,22 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import pymysql
-from histories import Life, lives
+from histories import InstanceHistory, generate_histories
 
 from flowlet.instances import Status
 from flowlet.registry import Registry
-from flowlet.settings import usable_url
-from flowlet.store.counts import COMMON, COUNTED, MINUTE, Count, ended, summed
+from flowlet.settings import normalize_database_url
+from flowlet.store.counts import SHARED_WRITER_ID, COUNTER_COLUMNS, MINUTE, CounterBucket, count_end, sum_buckets
 from flowlet.store.opening import Store, open_store
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS
-from flowlet.store.tallies import AGES
+from flowlet.store.tallies import ROLLUP_LEVELS
 
-LIVES = sorted(str(path) for path in (Path(__file__).with_name("lives")).glob("*.py"))
-CHUNK = 20_000
+WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).with_name("lives")).glob("*.py"))
+CHUNK_SIZE = 20_000
 TABLES = ("workflow", "workflow_action")
 
 
-class Filling(Protocol):
+class BulkWriter(Protocol):
     """A connection that takes many rows at once."""
 
     async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None: ...
@@ -44,7 +44,7 @@ class Filling(Protocol):
     async def finish(self) -> None: ...
 
 
-class PostgresFilling:
+class PostgresBulkWriter:
     """COPY, with the indexes that are no constraints made afterwards."""
 
     def __init__(self, connection: Any, indexes: list[tuple[str, str]]) -> None:
@@ -52,7 +52,7 @@ class PostgresFilling:
         self._indexes = indexes
 
     @classmethod
-    async def open(cls, url: str) -> PostgresFilling:
+    async def open(cls, url: str) -> PostgresBulkWriter:
         connection = await asyncpg.connect(url)
         await connection.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'")
         found = await connection.fetch(
@@ -78,7 +78,7 @@ class PostgresFilling:
         await self._connection.close()
 
 
-class SQLiteFilling:
+class SQLiteBulkWriter:
     """One transaction for each chunk, that waits for no disk."""
 
     def __init__(self, path: str) -> None:
@@ -97,7 +97,7 @@ class SQLiteFilling:
         self._connection.close()
 
 
-class MySQLFilling:
+class MySQLBulkWriter:
     """Inserts of a thousand rows each."""
 
     def __init__(self, url: str) -> None:
@@ -127,71 +127,71 @@ class MySQLFilling:
         self._connection.close()
 
 
-async def opened(url: str) -> Filling:
+async def open_writer(url: str) -> BulkWriter:
     """Return what fills the database of a URL."""
     if url.startswith("postgresql"):
-        return await PostgresFilling.open(url)
+        return await PostgresBulkWriter.open(url)
     if url.startswith("mysql"):
-        return MySQLFilling(url)
-    return SQLiteFilling(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
+        return MySQLBulkWriter(url)
+    return SQLiteBulkWriter(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
 
 
-def tallied(life: Life, *, now: int) -> Iterator[Count]:
+def generate_counts(history: InstanceHistory, *, now: int) -> Iterator[CounterBucket]:
     """Return what an instance adds to the counts, in the spans that are kept of how long ago it happened."""
-    name = life.row["workflow_type"]
-    for action in life.actions:
+    name = history.row["workflow_type"]
+    for action in history.actions:
         if action["kind"] in ("TRANSITION", "ERROR"):
             is_move = action["kind"] == "TRANSITION"
-            yield Count(*_span(action["at"], now), name, int(is_move), int(not is_move))
-    if (at := life.row["ended"]) is not None:
-        minutes, start = _span(at, now)
-        yield ended(Status(life.row["status"]), minutes=minutes, start=start, type=name)
+            yield CounterBucket(*_find_span(action["at"], now), name, int(is_move), int(not is_move))
+    if (at := history.row["ended"]) is not None:
+        minutes, start = _find_span(at, now)
+        yield count_end(Status(history.row["status"]), minutes=minutes, start=start, type=name)
 
 
-def _span(at: int, now: int) -> tuple[int, int]:
-    return next(((minutes, at - at % size) for age, minutes, size in AGES if at < now - age), (1, at - at % MINUTE))
+def _find_span(at: int, now: int) -> tuple[int, int]:
+    return next(((minutes, at - at % size) for age, minutes, size in ROLLUP_LEVELS if at < now - age), (1, at - at % MINUTE))
 
 
-def chunks(made: Iterable[Life], size: int) -> Iterator[list[Life]]:
+def split_chunks(instances: Iterable[InstanceHistory], size: int) -> Iterator[list[InstanceHistory]]:
     """Return the lives in lists."""
-    rest = iter(made)
+    rest = iter(instances)
     while chunk := list(itertools.islice(rest, size)):
         yield chunk
 
 
-async def fill(store: Store, url: str, given: argparse.Namespace) -> None:
+async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -> None:
     """Write everything, and say how long it took."""
-    if await store.connections.read(lambda session: session.rows("SELECT 1 FROM workflow LIMIT 1")):
+    if await store.connections.read(lambda session: session.fetch_rows("SELECT 1 FROM workflow LIMIT 1")):
         raise SystemExit("the database holds workflows already: give an empty one")
     registry = Registry()
-    registry.load_all(LIVES)
-    await store.definitions.save(registry.definitions, now=store.clock.now())
-    filling, began = await opened(url), time.perf_counter()
+    registry.load_all(WORKFLOW_MODULES)
+    await store.definitions.save_definitions(registry.definitions, now=store.clock.now())
+    filling, began = await open_writer(url), time.perf_counter()
     now = store.clock.now()
-    counts: list[Count] = []
+    counts: list[CounterBucket] = []
     written = lines = 0
-    made = lives(given.workflows, given.lines, now=now)
+    made = generate_histories(arguments.workflows, arguments.lines, now=now)
     columns: tuple[str, ...] = ()
-    for chunk in chunks(made, CHUNK):
+    for chunk in split_chunks(made, CHUNK_SIZE):
         columns = columns or tuple(name for name in INSTANCE_COLUMNS if name in chunk[0].row)
         await filling.write("workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
         actions = [tuple([line.get(name) for name in ACTION_COLUMNS]) for one in chunk for line in one.actions]
         await filling.write("workflow_action", ACTION_COLUMNS, actions)
-        counts = summed([*counts, *(count for one in chunk for count in tallied(one, now=now))])
+        counts = sum_buckets([*counts, *(count for one in chunk for count in generate_counts(one, now=now))])
         written, lines = written + len(chunk), lines + len(actions)
         print(f"\r{written:,} workflows, {lines:,} lines, {time.perf_counter() - began:.0f} s", end="", flush=True)
     await filling.write(
-        "workflow_tally", ("writer", *Count._fields[:2], "workflow_type", *COUNTED), [(COMMON, *one) for one in counts]
+        "workflow_tally", ("writer", *CounterBucket._fields[:2], "workflow_type", *COUNTER_COLUMNS), [(SHARED_WRITER_ID, *one) for one in counts]
     )
     print("\nindexes and statistics ...", flush=True)
     await filling.finish()
     print(f"filled in {time.perf_counter() - began:.0f} s")
 
 
-async def main(given: argparse.Namespace) -> None:
+async def main(arguments: argparse.Namespace) -> None:
     """Fill."""
-    async with open_store(given.url) as store:
-        await fill(store, usable_url(given.url), given)
+    async with open_store(arguments.url) as store:
+        await fill_database(store, normalize_database_url(arguments.url), arguments)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from flowlet.fingerprints import fingerprint, reason_with
-from flowlet.instances import DAY
+from flowlet.fingerprints import compute_fingerprint, format_reason
+from flowlet.instances import MICROSECONDS_PER_DAY
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -23,13 +23,13 @@ PATHS = {
     REFUND: ("verify", "pay", "paid"),
     AUDIT: ("collect", "review", "filed"),
 }
-RARE = 20_000
+AUDIT_INTERVAL = 20_000
 """Of so many instances one is an audit."""
-DAYS = 30
-LAST_DAY = 0.25
+HISTORY_DAYS = 30
+LAST_DAY_SHARE = 0.25
 """The share of the last day."""
 
-STEP_SHARES = (("FAILED", 0.02), ("CANCELLED", 0.01), ("open", 0.03))
+STATUS_SHARES = (("FAILED", 0.02), ("CANCELLED", 0.01), ("open", 0.03))
 ERRORS = (
     "ConnectionError: payment gateway answered {a} after {b} ms",
     "TimeoutError: no answer from stock-{c}.internal:8443 within {a} s",
@@ -64,21 +64,21 @@ TRACEBACK = """Traceback (most recent call last):
 
 
 @dataclass(slots=True)
-class Life:
+class InstanceHistory:
     """An instance and its history, as rows by column; columns that are not named have their defaults."""
 
     row: dict[str, Any]
     actions: list[dict[str, Any]]
 
 
-def lives(workflows: int, lines: int, *, now: int, seed: int = 4) -> Iterator[Life]:
+def generate_histories(workflows: int, lines: int, *, now: int, seed: int = 4) -> Iterator[InstanceHistory]:
     """Return instances with the ids 1, 2, ..., the oldest first, with so many lines of history each on average."""
     random = Random(seed)
-    moments = sorted(_created(random, now) for _ in range(workflows))
-    parent: Life | None = None
+    moments = sorted(_draw_created(random, now) for _ in range(workflows))
+    parent: InstanceHistory | None = None
     for place, created in enumerate(moments):
-        name = _type(random, place, parent)
-        life = _life(random, place + 1, name, created, lines=lines, now=now)
+        name = _draw_type(random, place, parent)
+        life = _build_history(random, place + 1, name, created, lines=lines, now=now)
         if name == PARCEL and parent is not None:
             life.row["parent_id"] = parent.row["id"]
             life.actions[0]["text"] = f"child of {parent.row['id']}"
@@ -90,33 +90,33 @@ def lives(workflows: int, lines: int, *, now: int, seed: int = 4) -> Iterator[Li
         yield parent
 
 
-def _created(random: Random, now: int) -> int:
-    age = random.random() * DAY if random.random() < LAST_DAY else random.random() * DAYS * DAY
+def _draw_created(random: Random, now: int) -> int:
+    age = random.random() * MICROSECONDS_PER_DAY if random.random() < LAST_DAY_SHARE else random.random() * HISTORY_DAYS * MICROSECONDS_PER_DAY
     return now - int(age) - MINUTE
 
 
-def _type(random: Random, place: int, before: Life | None) -> str:
-    if place % RARE == RARE // 2:
+def _draw_type(random: Random, index: int, previous: InstanceHistory | None) -> str:
+    if index % AUDIT_INTERVAL == AUDIT_INTERVAL // 2:
         return AUDIT
-    if before is not None and before.row["state"] == "done" and random.random() < 0.25:
+    if previous is not None and previous.row["state"] == "done" and random.random() < 0.25:
         return PARCEL
     drawn = random.random()
     return ORDER if drawn < 0.64 else APPROVAL if drawn < 0.84 else REFUND
 
 
-def _life(random: Random, id: int, name: str, created: int, *, lines: int, now: int) -> Life:
+def _build_history(random: Random, id: int, name: str, created: int, *, lines: int, now: int) -> InstanceHistory:
     number = random.randrange(10**6)
     path = PATHS[name]
     drawn, fate = random.random(), "FINISHED"
-    for other, share in STEP_SHARES:
+    for other, share in STATUS_SHARES:
         if drawn < share:
             fate = other
             break
         drawn -= share
     reached = len(path) if fate == "FINISHED" else random.randrange(1, len(path) - 1)
     if fate == "open":
-        fate, reached = _open(random, name, reached)
-        created = max(created, now - random.randrange(MINUTE, 3 * DAY)) if random.random() < 0.7 else created
+        fate, reached = _draw_open_status(random, name, reached)
+        created = max(created, now - random.randrange(MINUTE, 3 * MICROSECONDS_PER_DAY)) if random.random() < 0.7 else created
     variables = f'{{"customer":"c-{number % 50_000}","amount":{number % 997},"sku":"A-{number % 5_000}"}}'
     row: dict[str, Any] = {
         "id": id,
@@ -146,22 +146,22 @@ def _life(random: Random, id: int, name: str, created: int, *, lines: int, now: 
         "created": created,
         "started": created + 4_000 if fate != "NEW" else None,
     }
-    actions = _history(random, row, path[:reached], lines=lines, now=now)
-    _stand(random, row, actions, now)
-    return Life(row, actions)
+    actions = _build_actions(random, row, path[:reached], lines=lines, now=now)
+    _complete_rows(random, row, actions, now)
+    return InstanceHistory(row, actions)
 
 
-def _open(random: Random, name: str, reached: int) -> tuple[str, int]:
+def _draw_open_status(random: Random, name: str, states_reached: int) -> tuple[str, int]:
     """Return the status of an instance that has not ended, and how many states it has reached."""
     drawn = random.random()
     if name == APPROVAL and drawn < 0.8:
         return "WAITING", 2
     if drawn < 0.15:
         return "NEW", 1
-    return ("PAUSED" if drawn < 0.22 else "RETRYING" if drawn < 0.4 else "IN_PROGRESS"), reached
+    return ("PAUSED" if drawn < 0.22 else "RETRYING" if drawn < 0.4 else "IN_PROGRESS"), states_reached
 
 
-def _history(
+def _build_actions(
     random: Random, row: dict[str, Any], path: tuple[str, ...], *, lines: int, now: int
 ) -> list[dict[str, Any]]:
     id, at = row["id"], row["created"]
@@ -170,47 +170,47 @@ def _history(
     actions[0] |= {"changes": changes, "definition_version": 1}
     wanted = lines + random.choice((-1, 0, 0, 0, 1))
     logs = max(0, wanted - len(path) - (row["status"] in ("FAILED", "CANCELLED", "RETRYING")))
-    longest = max(1, min(2 * DAY, now - at) // (len(path) + logs + 3))
+    longest = max(1, min(2 * MICROSECONDS_PER_DAY, now - at) // (len(path) + logs + 3))
     for source, target in itertools.pairwise(path):
         text = f"{logs} lines of order {id % 977}"
-        actions += [_line(id, "LOG", at, source, None, text=text) for _ in range(logs // (len(path) - 1))]
+        actions += [_build_action(id, "LOG", at, source, None, text=text) for _ in range(logs // (len(path) - 1))]
         at += 1 + int(random.random() ** 4 * longest)
-        actions.append(_line(id, "TRANSITION", at, source, target, attempt=1, duration_ms=random.randrange(1, 400)))
+        actions.append(_build_action(id, "TRANSITION", at, source, target, attempt=1, duration_ms=random.randrange(1, 400)))
     rest = wanted - len(actions) - (row["status"] in ("FAILED", "CANCELLED", "RETRYING"))
-    actions += [_line(id, "LOG", at, path[-1], None, text=f"looked at {id % 977}") for _ in range(max(0, rest))]
+    actions += [_build_action(id, "LOG", at, path[-1], None, text=f"looked at {id % 977}") for _ in range(max(0, rest))]
     row["modified"] = at
     return actions
 
 
-def _line(id: int, kind: str, at: int, source: str | None, target: str | None, **more: Any) -> dict[str, Any]:
+def _build_action(id: int, kind: str, at: int, source: str | None, target: str | None, **more: Any) -> dict[str, Any]:
     line = {"workflow_id": id, "kind": kind, "at": at, "from_state": source, "to_state": target}
     return {**line, "executor_id": EXECUTOR, "definition_version": 1, **more}
 
 
-def _stand(random: Random, row: dict[str, Any], actions: list[dict[str, Any]], now: int) -> None:
+def _complete_rows(random: Random, row: dict[str, Any], actions: list[dict[str, Any]], now: int) -> None:
     """Complete the row and its history by how it stands."""
     status, at, id, state = row["status"], row["modified"], row["id"], row["state"]
     row["ended"] = at if status in ("FINISHED", "FAILED", "CANCELLED") else None
-    later = now + int(random.random() * 10 * DAY) + 6 * 3600 * SECOND
+    later = now + int(random.random() * 10 * MICROSECONDS_PER_DAY) + 6 * 3600 * SECOND
     if status in ("FAILED", "RETRYING"):
         number = {"a": random.randrange(100, 9_999), "b": random.randrange(10**6), "c": random.randrange(1, 99)}
         text = ERRORS[min(int(random.expovariate(0.2)), len(ERRORS) - 1)].format(**number)
         attempt = random.randrange(1, 5)
         detail = TRACEBACK.format(text=text, **number)
-        actions.append(_line(id, "ERROR", at, state, None, text=text, attempt=attempt, duration_ms=99, detail=detail))
-        row |= {"fingerprint": fingerprint(row["workflow_type"], state, text), "failed": at}
+        actions.append(_build_action(id, "ERROR", at, state, None, text=text, attempt=attempt, duration_ms=99, detail=detail))
+        row |= {"fingerprint": compute_fingerprint(row["workflow_type"], state, text), "failed": at}
         if status == "FAILED":
-            row |= {"attempt": attempt, "reason": reason_with(text, f"attempt {attempt}, no other follows")}
-            actions.append(_line(id, "FAILED", at, state, None, text=row["reason"]))
+            row |= {"attempt": attempt, "reason": format_reason(text, f"attempt {attempt}, no other follows")}
+            actions.append(_build_action(id, "FAILED", at, state, None, text=row["reason"]))
         else:
             row |= {"status": "IN_PROGRESS", "attempt": attempt, "next_activation": later}
-            row["reason"] = reason_with(text, f"attempt {attempt} of 9, again at noon")
+            row["reason"] = format_reason(text, f"attempt {attempt} of 9, again at noon")
     elif status == "CANCELLED":
-        actions.append(_line(id, "CANCELLED", at, state, None, executor_id=None, username="shop"))
+        actions.append(_build_action(id, "CANCELLED", at, state, None, executor_id=None, username="shop"))
     elif status in ("NEW", "IN_PROGRESS"):
         row["next_activation"] = later
     elif status == "PAUSED":
         row |= {"held_status": "IN_PROGRESS", "next_activation": later}
-        actions.append(_line(id, "PAUSED", at, state, None, executor_id=None, username="shop"))
+        actions.append(_build_action(id, "PAUSED", at, state, None, executor_id=None, username="shop"))
     elif status == "WAITING":
-        row["next_activation"] = later + 20 * DAY
+        row["next_activation"] = later + 20 * MICROSECONDS_PER_DAY

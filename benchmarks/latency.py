@@ -20,25 +20,25 @@ from flowlet.registry import Registry
 from flowlet.store.opening import open_store
 
 workflow = Workflow("Latency")
-begun: asyncio.Queue[float] = asyncio.Queue()
+handler_times: asyncio.Queue[float] = asyncio.Queue()
 
 
 @state(start=True, next=["done"])
 async def begin() -> None:
     """Take the time."""
-    begun.put_nowait(time.perf_counter())
+    handler_times.put_nowait(time.perf_counter())
 
 
 done = end()
 
 
-async def measure(operations: Operations, singles: int) -> list[float]:
+async def measure_latency(operations: Operations, singles: int) -> list[float]:
     """Create one after the other and return the milliseconds until each one's handler ran, sorted."""
     taken = []
     for _ in range(singles):
         at = time.perf_counter()
         await operations.create("Latency")
-        taken.append((await begun.get() - at) * 1000)
+        taken.append((await handler_times.get() - at) * 1000)
         await asyncio.sleep(0.02)
     return sorted(taken)
 
@@ -55,8 +55,8 @@ async def main(url: str, singles: int) -> None:
             ("same process", Operations(store, registry, wake=executor.wake)),
             ("another's connection", Operations(other, registry)),
         ):
-            await measure(operations, 10)
-            taken = await measure(operations, singles)
+            await measure_latency(operations, 10)
+            taken = await measure_latency(operations, singles)
             p50, p99 = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
             figures = f"median {p50:5.1f} ms, p99 {p99:5.1f} ms, max {taken[-1]:5.1f} ms"
             print(f"{name:21} {figures} of {singles}", flush=True)

@@ -21,28 +21,28 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from api import served
-from fill import LIVES
+from api import run_server
+from fill import WORKFLOW_MODULES
 from histories import APPROVAL, AUDIT, ORDER, REFUND
-from loopback import Connection, quantile
+from loopback import LoopbackConnection, compute_quantile
 
-from flowlet.clock import moment
-from flowlet.instances import DAY
+from flowlet.clock import to_datetime
+from flowlet.instances import MICROSECONDS_PER_DAY
 from flowlet.roles import Principal
 from flowlet.store.opening import Store, open_store
 from flowlet.users import Users
 
-SERVER = (sys.executable, "-m", "flowlet", "serve", *LIVES, "--port", "0", "--no-executor")
-WARMING = 2
+SERVER_COMMAND = (sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0", "--no-executor")
+WARMUP_REQUESTS = 2
 TABS = ("history", "variables", "children", "definition", "errors", "api")
-PAGED = (
+PAGED_SEARCHES = (
     *("all", "type common", "type rare", "failed", "retrying", "by created", "by modified, newest", "by next"),
     *("state common", "q beginning, many", "q beginning, fewer"),
 )
 """The lists of which the second page is asked for too."""
 
 
-async def cookie(store: Store) -> str:
+async def create_session_cookie(store: Store) -> str:
     """Return the cookie of a session of admin."""
     users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
     user = await users.get("admin")
@@ -50,21 +50,21 @@ async def cookie(store: Store) -> str:
     return f"flowlet_session={await users.sessions.open_session(principal)}"
 
 
-async def rows(store: Store, sql: str) -> list[Any]:
+async def read_column(store: Store, sql: str) -> list[Any]:
     """Return the first values of a statement's rows."""
-    return [row[0] for row in await store.connections.read(lambda session: session.rows(sql))]
+    return [row[0] for row in await store.connections.read(lambda session: session.fetch_rows(sql))]
 
 
-async def one(store: Store, where: str) -> int:
+async def find_newest_id(store: Store, condition: str) -> int:
     """Return the id of the newest instance that fits, or 1."""
-    return ([*await rows(store, f"SELECT id FROM workflow WHERE {where} ORDER BY id DESC LIMIT 1"), 1])[0]
+    return ([*await read_column(store, f"SELECT id FROM workflow WHERE {condition} ORDER BY id DESC LIMIT 1"), 1])[0]
 
 
-def searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
+def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return what is looked for on the page of workflows, by what it is called here."""
 
-    def ago(days: float) -> str:
-        return moment(now - int(days * DAY)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def format_days_ago(days: float) -> str:
+        return to_datetime(now - int(days * MICROSECONDS_PER_DAY)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     found = {
         "all": {},
@@ -117,13 +117,13 @@ def searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
         "by modified, newest": {"sort": "-modified"},
         "by next": {"sort": "next"},
         "by next, last": {"sort": "-next"},
-        "created in the last hour": {"created_from": ago(1 / 24)},
-        "created ten days ago": {"created_from": ago(10), "created_to": ago(9.9)},
-        "created ten days ago, rare": {"created_from": ago(10), "created_to": ago(9), "type": AUDIT},
-        "created in the future": {"created_from": ago(-1)},
-        "modified in the last hour": {"modified_from": ago(1 / 24)},
-        "modified ten days ago": {"modified_from": ago(10), "modified_to": ago(9.9)},
-        "modified in the future": {"modified_from": ago(-1)},
+        "created in the last hour": {"created_from": format_days_ago(1 / 24)},
+        "created ten days ago": {"created_from": format_days_ago(10), "created_to": format_days_ago(9.9)},
+        "created ten days ago, rare": {"created_from": format_days_ago(10), "created_to": format_days_ago(9), "type": AUDIT},
+        "created in the future": {"created_from": format_days_ago(-1)},
+        "modified in the last hour": {"modified_from": format_days_ago(1 / 24)},
+        "modified ten days ago": {"modified_from": format_days_ago(10), "modified_to": format_days_ago(9.9)},
+        "modified in the future": {"modified_from": format_days_ago(-1)},
         "variable common": {"variable": "amount=3"},
         "variable rare": {"variable": f"customer={keys['customer']}"},
         "variable unknown": {"variable": "color=red"},
@@ -136,20 +136,20 @@ def searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
     return {f"/workflows: {name}": fields for name, fields in found.items()}
 
 
-async def pages(store: Store) -> dict[str, str]:
+async def list_pages(store: Store) -> dict[str, str]:
     """Return the address of each page that is asked for, by what it is called here."""
     ids = {
-        "ended": await one(store, "status = 'FINISHED'"),
-        "failed": await one(store, "status = 'FAILED'"),
-        "waiting": await one(store, "status = 'WAITING'"),
-        "with a child": await one(store, "children > 0"),
+        "ended": await find_newest_id(store, "status = 'FINISHED'"),
+        "failed": await find_newest_id(store, "status = 'FAILED'"),
+        "waiting": await find_newest_id(store, "status = 'WAITING'"),
+        "with a child": await find_newest_id(store, "children > 0"),
     }
-    middle = (await rows(store, "SELECT MAX(id) FROM workflow"))[0] // 2
-    some = (await store.connections.read(lambda session: session.rows(_SOME, {"id": middle})))[0]
+    middle = (await read_column(store, "SELECT MAX(id) FROM workflow"))[0] // 2
+    some = (await store.connections.read(lambda session: session.fetch_rows(_SAMPLE_SQL, {"id": middle})))[0]
     keys = dict(zip(("id", "external_id", "business_key"), map(str, some), strict=True))
     keys |= {"parent": str(ids["with a child"]), "customer": "c-4711"}
     found = {"/": "/", "/workflows/1": "/workflows/1"}
-    for name, fields in searches(store.clock.now(), keys).items():
+    for name, fields in build_searches(store.clock.now(), keys).items():
         found[name] = f"/workflows?{urlencode(fields)}"
     for name, id in ids.items():
         found[f"/workflows/<id>: {name}"] = f"/workflows/{id}"
@@ -162,30 +162,30 @@ async def pages(store: Store) -> dict[str, str]:
     return found
 
 
-_SOME = "SELECT id, external_id, business_key FROM workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+_SAMPLE_SQL = "SELECT id, external_id, business_key FROM workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
 
 
-class Browser:
+class PageClient:
     """Asks for pages on one connection after another, as somebody who is logged in."""
 
     def __init__(self, address: str, cookie: str) -> None:
         host, _, port = address.removeprefix("http://").partition(":")
-        self._place = host, int(port)
+        self._host_and_port = host, int(port)
         self._head = f"Host: {host}:{port}\r\nCookie: {cookie}\r\nAccept: text/html\r\n"
-        self._connection: Connection | None = None
+        self._connection: LoopbackConnection | None = None
 
-    async def ask(self, path: str) -> tuple[int, float, bytes]:
+    async def fetch_page(self, path: str) -> tuple[int, float, bytes]:
         """Return the status of a page, how long it took in milliseconds, and its text."""
         if self._connection is None or not self._connection.is_open:
-            _, self._connection = await asyncio.get_running_loop().create_connection(Connection, *self._place)
+            _, self._connection = await asyncio.get_running_loop().create_connection(LoopbackConnection, *self._host_and_port)
         began = time.perf_counter()
-        answer = await self._connection.ask(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+        answer = await self._connection.send_request(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
         return answer.status, (time.perf_counter() - began) * 1000, answer.body
 
 
-async def second_page(browser: Browser, path: str) -> str | None:
+async def find_second_page(client: PageClient, path: str) -> str | None:
     """Return the address of a list's next page; None if it has only one."""
-    _, _, body = await browser.ask(path)
+    _, _, body = await client.fetch_page(path)
     for part in body.decode().split('href="')[1:]:
         target = part.partition('"')[0].replace("&amp;", "&")
         if "cursor=" in target:
@@ -193,37 +193,37 @@ async def second_page(browser: Browser, path: str) -> str | None:
     return None
 
 
-async def measure(browser: Browser, name: str, path: str, given: argparse.Namespace) -> bool:
+async def measure_page(client: PageClient, name: str, path: str, arguments: argparse.Namespace) -> bool:
     """Print how long a page takes; return whether that is within the limit."""
-    for _ in range(WARMING):
-        status, _, _ = await browser.ask(path)
+    for _ in range(WARMUP_REQUESTS):
+        status, _, _ = await client.fetch_page(path)
     if status in (303, 404):
         print(f"{name:44} not there", flush=True)
         return True
     taken = []
-    for _ in range(given.times):
-        status, milliseconds, body = await browser.ask(path)
+    for _ in range(arguments.times):
+        status, milliseconds, body = await client.fetch_page(path)
         taken.append(milliseconds)
     taken.sort()
-    p95 = quantile(taken, 0.95)
-    told = f"p50 {quantile(taken, 0.5):6.1f}  p95 {p95:6.1f}  max {taken[-1]:6.1f} ms  {len(body) / 1000:4.0f} kB"
-    is_right = status == 200 and p95 <= given.limit
+    p95 = compute_quantile(taken, 0.95)
+    told = f"p50 {compute_quantile(taken, 0.5):6.1f}  p95 {p95:6.1f}  max {taken[-1]:6.1f} ms  {len(body) / 1000:4.0f} kB"
+    is_right = status == 200 and p95 <= arguments.limit
     print(f"{name:44} {told}{'' if status == 200 else f'  status {status}'}{'' if is_right else '  <--'}", flush=True)
     return is_right
 
 
-async def main(given: argparse.Namespace) -> int:
+async def main(arguments: argparse.Namespace) -> int:
     """Ask for every page; return how many were too slow or not right."""
-    async with open_store(given.url) as store:
-        found = await pages(store)
-        async with served(*SERVER, url=given.url) as server:
-            browser = Browser(server.address, await cookie(store))
+    async with open_store(arguments.url) as store:
+        found = await list_pages(store)
+        async with run_server(*SERVER_COMMAND, url=arguments.url) as server:
+            browser = PageClient(server.address, await create_session_cookie(store))
             for name, path in list(found.items()):
-                if name.removeprefix("/workflows: ") in PAGED and (other := await second_page(browser, path)):
+                if name.removeprefix("/workflows: ") in PAGED_SEARCHES and (other := await find_second_page(browser, path)):
                     found[f"{name}, second page"] = other
-            wanted = {name: path for name, path in found.items() if given.only in name}
-            slow = [name for name, path in wanted.items() if not await measure(browser, name, path, given)]
-            print(f"{len(wanted)} pages, {len(slow)} above {given.limit:g} ms or not right; {server.memory:.0f} MB")
+            wanted = {name: path for name, path in found.items() if arguments.only in name}
+            slow = [name for name, path in wanted.items() if not await measure_page(browser, name, path, arguments)]
+            print(f"{len(wanted)} pages, {len(slow)} above {arguments.limit:g} ms or not right; {server.memory_megabytes:.0f} MB")
     return len(slow)
 
 

@@ -24,10 +24,10 @@ from typing import Any
 
 import orjson
 
-from flowlet.clock import SECOND
-from flowlet.engine.arrivals import Arrivals
-from flowlet.engine.executor import WRITERS, Executor
-from flowlet.engine.herald import Herald
+from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.engine.arrivals import Waiters
+from flowlet.engine.executor import WRITERS_BY_DATABASE, Executor
+from flowlet.engine.herald import CommitSignal
 from flowlet.hosting import run_loop
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.registry import Registry
@@ -38,38 +38,38 @@ from flowlet.transitions import Transition
 
 WORKFLOWS = Path(__file__).with_name("three_states.py")
 STATES = ("check", "charge", "ship", "done")
-CREATE = 500
+CREATE_BATCH_SIZE = 500
 
 
-def registry() -> Registry:
+def load_registry() -> Registry:
     """Return a registry with the benchmark's workflow."""
     loaded = Registry()
     loaded.load(str(WORKFLOWS))
     return loaded
 
 
-async def fill(store: Store, workflows: int) -> float:
+async def create_workflows(store: Store, workflows: int) -> float:
     """Create workflows in batches and return how many a second that were."""
-    definition = registry().definition("ThreeStates")
+    definition = load_registry().get_definition("ThreeStates")
     began = time.perf_counter()
-    for first in range(0, workflows, CREATE):
+    for first in range(0, workflows, CREATE_BATCH_SIZE):
         now = store.clock.now()
-        size = min(CREATE, workflows - first)
-        await store.instances.create([definition.new_instance(None, now=now) for _ in range(size)], now=now)
+        size = min(CREATE_BATCH_SIZE, workflows - first)
+        await store.instances.create([definition.build_instance(None, now=now) for _ in range(size)], now=now)
     return workflows / (time.perf_counter() - began)
 
 
-async def drained(store: Store) -> float:
+async def wait_until_drained(store: Store) -> float:
     """Wait until nothing is open and return the rate from the first start to the last end, by the store's times."""
     sql = "SELECT COUNT(*) FROM workflow WHERE status NOT IN ('FINISHED', 'CANCELLED')"
-    while (await store.connections.read(lambda session: session.rows(sql)))[0][0]:
+    while (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]:
         await asyncio.sleep(0.2)
     sql = "SELECT COUNT(*), MIN(started), MAX(ended) FROM workflow"
-    row = (await store.connections.read(lambda session: session.rows(sql)))[0]
-    return float(row[0]) * SECOND / float(row[2] - row[1])
+    row = (await store.connections.read(lambda session: session.fetch_rows(sql)))[0]
+    return float(row[0]) * MICROSECONDS_PER_SECOND / float(row[2] - row[1])
 
 
-async def empty(store: Store) -> None:
+async def empty_tables(store: Store) -> None:
     """Delete what earlier runs have left."""
 
     async def work(session: Any) -> None:
@@ -89,23 +89,23 @@ class BareLoop:
         self.waiting: deque[tuple[Transition, asyncio.Future[None]]] = deque()
         self.ready = asyncio.Event()
         self.running: set[asyncio.Task[None]] = set()
-        self.room = asyncio.Event()
+        self.slot_freed = asyncio.Event()
 
     async def drain(self, writers: int) -> None:
         """Claim, run and commit until nothing is due."""
-        tasks = [asyncio.create_task(self.write()) for _ in range(writers)]
+        tasks = [asyncio.create_task(self.write_batches()) for _ in range(writers)]
         while True:
             free = min(self.slots - len(self.running), self.batch)
             if free < min(self.slots // 4, self.batch):
-                self.room.clear()
-                await self.room.wait()
+                self.slot_freed.clear()
+                await self.slot_freed.wait()
                 continue
             request = ClaimRequest("floor", ("default",), ("ThreeStates",), free, self.store.clock.now())
             claimed = await self.store.instances.claim(request)
             for instance in claimed:
-                task = asyncio.create_task(self.run(instance))
+                task = asyncio.create_task(self.run_instance(instance))
                 self.running.add(task)
-                task.add_done_callback(self.ended)
+                task.add_done_callback(self.free_slot)
             if len(claimed) < free:
                 break
         if self.running:
@@ -113,21 +113,21 @@ class BareLoop:
         for task in tasks:
             task.cancel()
 
-    def ended(self, task: asyncio.Task[None]) -> None:
+    def free_slot(self, task: asyncio.Task[None]) -> None:
         """Free a slot."""
         self.running.discard(task)
-        self.room.set()
+        self.slot_freed.set()
 
-    async def run(self, instance: Instance) -> None:
+    async def run_instance(self, instance: Instance) -> None:
         """Take one instance through its three states."""
         for hop in range(3):
             done = asyncio.get_running_loop().create_future()
-            self.waiting.append((_transition(instance, hop, self.store.clock.now()), done))
+            self.waiting.append((_build_transition(instance, hop, self.store.clock.now()), done))
             self.ready.set()
             await done
             instance = replace(instance, version=hop + 1)
 
-    async def write(self) -> None:
+    async def write_batches(self) -> None:
         """Commit whatever waits, again and again."""
         while True:
             await self.ready.wait()
@@ -141,51 +141,51 @@ class BareLoop:
                     done.set_result(None)
 
 
-def _transition(instance: Instance, hop: int, now: int) -> Transition:
+def _build_transition(instance: Instance, hop: int, now: int) -> Transition:
     variables = {"sku": "A-10291", "amount": 4, "charge_id": "ch-A-10291", "parcel": None}
     changes = orjson.dumps({"set": {"charge_id": "ch-A-10291"}, "unset": []}).decode()
     line = Action(
         kind=ActionKind.TRANSITION,
-        at=now,
+        at_us=now,
         from_state=STATES[hop],
         to_state=STATES[hop + 1],
         attempt=1,
         duration_ms=0,
         executor_id="floor",
-        changes=changes,
+        changes_json=changes,
         version=1,
     )
     return Transition(
         instance=instance,
         state=STATES[hop + 1],
         status=Status.FINISHED if hop == 2 else Status.EXECUTING,
-        vars=orjson.dumps(variables).decode(),
-        next_activation=None if hop == 2 else instance.next_activation,
+        vars_json=orjson.dumps(variables).decode(),
+        next_activation_us=None if hop == 2 else instance.next_activation_us,
         attempt=0,
         visit=hop + 1,
         streak=0,
-        answer=None,
+        answer_json=None,
         reason=None,
-        at=now,
+        at_us=now,
         actions=(line,),
     )
 
 
-async def floor(url: str, slots: int, batch: int) -> dict[str, float]:
+async def measure_floor(url: str, slots: int, batch: int) -> dict[str, float]:
     """Drain by the bare group-commit loop."""
     async with open_store(url) as store:
         cpu = time.process_time()
-        await BareLoop(store, slots, batch).drain(WRITERS[store.connections.dialect.name])
+        await BareLoop(store, slots, batch).drain(WRITERS_BY_DATABASE[store.connections.dialect.name])
         cpu = time.process_time() - cpu
-        return {"rate": await drained(store), "cpu": cpu}
+        return {"rate": await wait_until_drained(store), "cpu": cpu}
 
 
-async def execute(url: str, slots: int, batch: int) -> None:
+async def run_executor(url: str, slots: int, batch: int) -> None:
     """Run an executor until its standard input ends, then print what it used, as JSON."""
     async with open_store(url) as store:
-        arrivals = Arrivals(store, store.clock, herald=Herald(store, store.clock))
+        arrivals = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
         settings = ExecutorSettings(slots=slots, batch=batch)
-        executor = Executor(store, registry(), settings=settings, arrivals=arrivals)
+        executor = Executor(store, load_registry(), settings=settings, waiters=arrivals)
         running = asyncio.create_task(executor.run())
         await executor.is_ready.wait()
         cpu = time.process_time()
@@ -196,11 +196,11 @@ async def execute(url: str, slots: int, batch: int) -> None:
         await running
         await arrivals.close()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        used = {"cpu": cpu, "peak_mb": peak, "batches": executor.batches, "committed": executor.committed}
+        used = {"cpu": cpu, "peak_mb": peak, "batches": executor.batches, "committed": executor.committed_transitions}
         print(json.dumps({**used, "largest": executor.largest_batch}), flush=True)
 
 
-async def engine(url: str, workflows: int, processes: int, slots: int, batch: int) -> dict[str, Any]:
+async def measure_engine(url: str, workflows: int, processes: int, slots: int, batch: int) -> dict[str, Any]:
     """Drain by executor processes."""
     command = [sys.executable, __file__, url, "--execute", "--slots", str(slots), "--batch", str(batch)]
     children = [
@@ -208,7 +208,7 @@ async def engine(url: str, workflows: int, processes: int, slots: int, batch: in
     ]
     try:
         async with open_store(url) as store:
-            rate = await drained(store)
+            rate = await wait_until_drained(store)
     finally:
         reports = [child.communicate("\n", timeout=60)[0].splitlines()[-1] for child in children]
     used = [json.loads(report) for report in reports]
@@ -232,12 +232,12 @@ async def main(arguments: argparse.Namespace) -> None:
         rates: dict[str, float] = {}
         for name, processes in (("floor", 0), ("one executor", 1), ("two executors", 2)):
             async with open_store(url) as store:
-                await empty(store)
-                created = await fill(store, workflows)
+                await empty_tables(store)
+                created = await create_workflows(store, workflows)
             if processes:
-                made = await engine(url, workflows, processes, slots, batch)
+                made = await measure_engine(url, workflows, processes, slots, batch)
             else:
-                made = await floor(url, slots, batch)
+                made = await measure_floor(url, slots, batch)
             rates[name] = made["rate"]
             ratios.setdefault(name, []).append(made["rate"] / rates["floor"])
             extra = "".join(
@@ -265,4 +265,4 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=ExecutorSettings().batch)
     parser.add_argument("--execute", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    run_loop(execute(given.url, given.slots, given.batch) if given.execute else main(given))
+    run_loop(run_executor(given.url, given.slots, given.batch) if given.execute else main(given))

@@ -9,32 +9,32 @@ from pydantic import BaseModel
 from flowlet import Context, Next, Retry, Workflow, end, state
 
 
-class Answer(BaseModel):
+class PublicAddress(BaseModel):
     ip: str | None = None
 
 
-workflow = Workflow("GetIpWorkflow", vars=Answer, retry=Retry(limit=10, min="1s", max="5s", backoff="linear"))
+workflow = Workflow("GetIpWorkflow", vars=PublicAddress, retry=Retry(limit=10, min="1s", max="5s", backoff="linear"))
 
 
 @state(start=True, next=["get_ip"])
 async def start(ctx: Context) -> Next:
     """Say what is about to happen."""
-    return get_ip.log(f"asking {address()}")
+    return get_ip.log(f"asking {read_service_url()}")
 
 
 @state(next=["finish"], timeout="8s")
-async def get_ip(answer: Answer) -> Next:
+async def get_ip(public_address: PublicAddress) -> Next:
     """Ask, and keep the answer if it is an address."""
     async with httpx.AsyncClient(timeout=5) as client:
-        response = await client.get(address())
+        response = await client.get(read_service_url())
     response.raise_for_status()
-    answer.ip = str(ip_address(response.text.strip()))
+    public_address.ip = str(ip_address(response.text.strip()))
     return finish
 
 
 finish = end("The address is in the variables.")
 
 
-def address() -> str:
+def read_service_url() -> str:
     """Return where to ask."""
     return os.environ.get("FLOWLET_DEMO_IP_URL", "https://ifconfig.io/ip")

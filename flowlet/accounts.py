@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from flowlet.errors import StaleError, UserError
 from flowlet.roles import Role
 
-__all__ = ["NAME_LIMIT", "ApiKey", "Session", "User", "check_unchanged", "checked_name", "username_key"]
+__all__ = ["MAX_ACCOUNT_NAME_LENGTH", "ApiKey", "Session", "User", "check_unchanged", "normalize_name", "make_username_key"]
 
-NAME_LIMIT = 120
+MAX_ACCOUNT_NAME_LENGTH = 120
 """Characters of a username, and of an API key's name."""
-_KEY_LIMIT = 255
+_MAX_KEY_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,48 +99,48 @@ class ApiKey:
     revoked: int | None
 
 
-def check_unchanged(user: User, expected: int | None) -> None:
-    """Check that a user is as somebody has seen it: that it is as of the time ``expected``, its ``modified`` then.
+def check_unchanged(user: User, expected_modified: int | None) -> None:
+    """Check that a user is as somebody has seen it: that it is as of the time ``expected_modified``, its ``modified`` then.
 
     Raises:
         StaleError: If it is not. Never where None is expected.
     """
-    if expected not in (None, user.modified):
+    if expected_modified not in (None, user.modified):
         raise StaleError(
             f"{user.modified_by} has changed {user.username} since you looked, and nothing was done. Look again."
         )
 
 
-def checked_name(name: str, what: str = "a username") -> str:
+def normalize_name(name: str, subject: str = "a username") -> str:
     """Return a username, or an API key's name, in its one form: Unicode's NFC.
 
     Args:
         name: 1 to 120 printable characters, with no space at either end.
-        what: What the message calls it.
+        subject: What the message calls it.
 
     Raises:
         UserError: If it cannot be used.
     """
-    shown = f"{name[:NAME_LIMIT]!a} cannot be {what}"
-    if not 1 <= len(name) <= NAME_LIMIT:
-        raise UserError(f"{shown}: expected 1 to {NAME_LIMIT} characters, not {len(name)}.")
+    shown = f"{name[:MAX_ACCOUNT_NAME_LENGTH]!a} cannot be {subject}"
+    if not 1 <= len(name) <= MAX_ACCOUNT_NAME_LENGTH:
+        raise UserError(f"{shown}: expected 1 to {MAX_ACCOUNT_NAME_LENGTH} characters, not {len(name)}.")
     if not name.isprintable():
         raise UserError(f"{shown}: it holds a control character, or another one that cannot be seen.")
     if name != name.strip():
         raise UserError(f"{shown}: it begins or ends with a space.")
-    if len(_folded(name)) > _KEY_LIMIT:
+    if len(_fold_case(name)) > _MAX_KEY_LENGTH:
         raise UserError(f"{shown}: it is too long with its ligatures written out.")
     return unicodedata.normalize("NFC", name)
 
 
-def username_key(username: str) -> str:
+def make_username_key(username: str) -> str:
     """Return under which key a username is found, whatever its case; empty, as no user's, if it cannot be one."""
     try:
-        return _folded(checked_name(username))
+        return _fold_case(normalize_name(username))
     except UserError:
         return ""
 
 
-def _folded(name: str) -> str:
+def _fold_case(name: str) -> str:
     """Return a name as Unicode compares identifiers without case (UAX #31, NFKC_Casefold, but for what is unseen)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -10,12 +10,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "StoreClock", "VirtualClock", "microseconds", "moment"]
+__all__ = ["Clock", "StoreClock", "VirtualClock", "to_microseconds", "to_datetime"]
 
-SECOND = 1_000_000
+MICROSECONDS_PER_SECOND = 1_000_000
 
 
-def microseconds(value: datetime | timedelta) -> int:
+def to_microseconds(value: datetime | timedelta) -> int:
     """Return a moment, or a length of time, as whole microseconds.
 
     Raises:
@@ -28,7 +28,7 @@ def microseconds(value: datetime | timedelta) -> int:
     return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def moment(value: int) -> datetime:
+def to_datetime(value: int) -> datetime:
     """Return microseconds since 1970 as an aware datetime in UTC."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
 
@@ -40,7 +40,7 @@ class Clock(Protocol):
         """Return the present, in microseconds since 1970 UTC."""
         ...
 
-    def elapsed(self) -> float:
+    def monotonic(self) -> float:
         """Return seconds that only ever grow, for measuring how long something took."""
         ...
 
@@ -63,7 +63,7 @@ class StoreClock:
     def __init__(self) -> None:
         self._offset = time.time_ns() // 1000 - time.monotonic_ns() // 1000
 
-    def set(self, now: int) -> None:
+    def synchronize(self, now: int) -> None:
         """Take over a reading of the store's clock, in microseconds since 1970 UTC."""
         self._offset = now - time.monotonic_ns() // 1000
 
@@ -71,7 +71,7 @@ class StoreClock:
         """Return the store's time, in microseconds since 1970 UTC."""
         return time.monotonic_ns() // 1000 + self._offset
 
-    def elapsed(self) -> float:
+    def monotonic(self) -> float:
         """Return this machine's monotonic seconds."""
         return time.perf_counter()
 
@@ -88,18 +88,18 @@ class VirtualClock:
     """A clock that stands still until it is moved: time in tests."""
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
-        self._now = microseconds(start)
+        self._now = to_microseconds(start)
 
-    def set(self, now: int) -> None:
+    def synchronize(self, now: int) -> None:
         """Ignore the store's clock: virtual time rules."""
 
     def now(self) -> int:
         """Return the virtual time, in microseconds since 1970 UTC."""
         return self._now
 
-    def elapsed(self) -> float:
+    def monotonic(self) -> float:
         """Return the virtual time in seconds."""
-        return self._now / SECOND
+        return self._now / MICROSECONDS_PER_SECOND
 
     def advance(self, microseconds: int) -> None:
         """Move time forward.
@@ -118,4 +118,4 @@ class VirtualClock:
 
     def block(self, seconds: float) -> None:
         """Move time forward instead of waiting, as ``sleep`` does."""
-        self.advance(max(0, round(seconds * SECOND)))
+        self.advance(max(0, round(seconds * MICROSECONDS_PER_SECOND)))

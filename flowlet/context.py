@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from flowlet.clock import Clock, moment
+from flowlet.clock import Clock, to_datetime
 from flowlet.instances import Instance
 
 __all__ = ["Context", "Transaction"]
@@ -67,15 +67,15 @@ class Context:
     username: str | None
     _clock: Clock
     _transaction: TransactionSource
-    _lines: list[tuple[int, str]] = field(default_factory=list)
+    _log_lines: list[tuple[int, str]] = field(default_factory=list)
 
     def log(self, text: str) -> None:
         """Write a line of the history. It is kept if the attempt fails."""
-        self._lines.append((self._clock.now(), str(text)))
+        self._log_lines.append((self._clock.now(), str(text)))
 
     def now(self) -> datetime:
         """Return the store's time, in UTC."""
-        return moment(self._clock.now())
+        return to_datetime(self._clock.now())
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Return a connection whose writes are committed together with the transition, or not at all.

@@ -14,19 +14,19 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.durations import Duration
 from flowlet.errors import UnknownStateError, VariablesError
-from flowlet.instances import LEVELS, NewInstance, Status
+from flowlet.instances import PRIORITIES, NewInstance, Status
 from flowlet.retry import Retry
-from flowlet.states import Kind, State
+from flowlet.states import StateKind, State
 
-__all__ = ["Definition", "Parameter", "Role", "StateDefinition", "TransitionDefinition", "validated"]
+__all__ = ["Definition", "Parameter", "ParameterRole", "StateDefinition", "TransitionDefinition", "validate_model"]
 
-MAX_NAME = 255
+MAX_IDENTIFIER_LENGTH = 255
 
 
-class Role(StrEnum):
+class ParameterRole(StrEnum):
     """What a handler's parameter is filled with."""
 
     VARS = "vars"
@@ -40,7 +40,7 @@ class Parameter:
     """A handler's parameter; ``type`` is its annotation, the key under which a resource is provided."""
 
     name: str
-    role: Role
+    role: ParameterRole
     type: Any
 
 
@@ -60,7 +60,7 @@ class StateDefinition:
     """
 
     name: str
-    kind: Kind
+    kind: StateKind
     description: str
     file: str
     line: int
@@ -78,14 +78,14 @@ class StateDefinition:
     @property
     def is_final(self) -> bool:
         """Whether an instance ends here."""
-        return self.kind in (Kind.END, Kind.ERROR)
+        return self.kind in (StateKind.END, StateKind.ERROR)
 
     @property
     def is_manual(self) -> bool:
         """Whether it waits for an answer."""
-        return self.kind == Kind.MANUAL
+        return self.kind == StateKind.MANUAL
 
-    def permits(self, target: str) -> bool:
+    def has_transition_to(self, target: str) -> bool:
         """Return whether an edge leads to the named state."""
         return any(transition.target == target for transition in self.transitions)
 
@@ -110,8 +110,8 @@ class Definition:
         priority: Of its instances, 0 to 9.
         loop_limit: After how many transitions without any wait an instance is taken to run in circles.
         vars: The model of the variables, or None where they are a free JSON object.
-        names: The name of each state object, by its ``id()``; read only.
-        objects: The state objects, held so that no ``id()`` in ``names`` is given to another object.
+        names_by_id: The name of each state object, by its ``id()``; read only.
+        state_objects: The state objects, held so that no ``id()`` in ``names_by_id`` is given to another object.
     """
 
     name: str
@@ -127,14 +127,14 @@ class Definition:
     priority: int
     loop_limit: int
     vars: type[BaseModel] | None
-    names: Mapping[int, str] = field(repr=False)
-    objects: tuple[State[..., Any], ...] = field(default=(), repr=False)
+    names_by_id: Mapping[int, str] = field(repr=False)
+    state_objects: tuple[State[..., Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
-        object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
+        object.__setattr__(self, "names", MappingProxyType(dict(self.names_by_id)))
 
-    def state(self, name: str) -> StateDefinition:
+    def get_state(self, name: str) -> StateDefinition:
         """Return the named state.
 
         Raises:
@@ -147,9 +147,9 @@ class Definition:
                 f"{self.name} version {self.version} has no state {name!r}. It has: {', '.join(self.states)}."
             ) from None
 
-    def name_of(self, state: State[..., Any]) -> str | None:
+    def get_state_name(self, state_object: State[..., Any]) -> str | None:
         """Return the name that a state object has here, or None where it belongs to another module."""
-        return self.names.get(id(state))
+        return self.names_by_id.get(id(state_object))
 
     def read_vars(self, text: str) -> BaseModel | dict[str, Any]:
         """Return the variables from their JSON text: a new model object, or a dict where there is no model.
@@ -163,7 +163,7 @@ class Definition:
         try:
             return self.vars.model_validate_json(text)
         except ValidationError as error:
-            raise _variables_error(f"the variables of {self.name}", error) from None
+            raise _build_variables_error(f"the variables of {self.name}", error) from None
 
     def write_vars(self, value: BaseModel | Mapping[str, Any]) -> str:
         """Return the JSON text of variables.
@@ -179,7 +179,7 @@ class Definition:
         except (TypeError, PydanticSerializationError) as error:
             raise VariablesError(f"the variables of {self.name}", {"": str(error)}) from None
 
-    def new_instance(
+    def build_instance(
         self,
         vars: BaseModel | Mapping[str, Any] | None,
         *,
@@ -207,29 +207,29 @@ class Definition:
             VariablesError: If the variables do not fit the model, or another value cannot be stored; fields are named.
         """
         start = self.states[self.start]
-        faults = _text_faults(externalId=external_id, businessKey=key, executorGroup=group)
+        faults = _check_texts(externalId=external_id, businessKey=key, executorGroup=group)
         level = self.priority if priority is None else priority
-        if level not in LEVELS:
+        if level not in PRIORITIES:
             faults["priority"] = f"{level!r} is not a whole number from 0 to 9"
         if faults:
             raise VariablesError(f"a new {self.name}", faults)
-        deadline = now + microseconds(start.deadline) if start.deadline else None
+        deadline = now + to_microseconds(start.deadline) if start.deadline else None
         return NewInstance(
             type=self.name,
             definition_version=self.version,
             external_id=external_id or str(uuid.uuid4()),
-            business_key=key or "",
-            executor_group=group or self.group,
+            key=key or "",
+            group=group or self.group,
             priority=level,
             state=self.start,
             status=Status.WAITING if start.is_manual else Status.NEW,
-            vars=self.checked_vars({} if vars is None else vars),
-            next_activation=deadline if start.is_manual else now,
+            vars_json=self.validate_vars({} if vars is None else vars),
+            next_activation_us=deadline if start.is_manual else now,
             parent_id=parent_id,
             username=username,
         )
 
-    def checked_vars(self, vars: BaseModel | Mapping[str, Any]) -> str:
+    def validate_vars(self, vars: BaseModel | Mapping[str, Any]) -> str:
         """Return variables given from outside as JSON text, checked against the model and with its defaults.
 
         Raises:
@@ -242,9 +242,9 @@ class Definition:
         if self.vars is None or isinstance(vars, self.vars):
             return self.write_vars(vars)
         plain = vars.model_dump(mode="json", by_alias=True) if isinstance(vars, BaseModel) else vars
-        return self.write_vars(validated(self.vars, plain, f"the variables of {self.name}"))
+        return self.write_vars(validate_model(self.vars, plain, f"the variables of {self.name}"))
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the definition as plain JSON values, in camelCase: what the store keeps and the API shows."""
         return {
             "name": self.name,
@@ -254,13 +254,13 @@ class Definition:
             "executorGroup": self.group,
             "priority": self.priority,
             "loopLimit": self.loop_limit,
-            "retry": _retry_json(self.retry),
+            "retry": _retry_to_json(self.retry),
             "variables": self.vars.model_json_schema() if self.vars else {"type": "object"},
-            "states": [_state_json(state) for state in self.states.values()],
+            "states": [_state_to_json(state) for state in self.states.values()],
         }
 
 
-def validated(model: type[BaseModel], values: Mapping[str, Any], subject: str) -> BaseModel:
+def validate_model(model: type[BaseModel], values: Mapping[str, Any], subject: str) -> BaseModel:
     """Return a model object made from plain JSON values.
 
     Raises:
@@ -271,21 +271,21 @@ def validated(model: type[BaseModel], values: Mapping[str, Any], subject: str) -
     except TypeError as error:
         raise VariablesError(subject, {"": str(error)}) from None
     except ValidationError as error:
-        raise _variables_error(subject, error) from None
+        raise _build_variables_error(subject, error) from None
 
 
-def _variables_error(subject: str, error: ValidationError) -> VariablesError:
+def _build_variables_error(subject: str, error: ValidationError) -> VariablesError:
     faults = error.errors(include_url=False, include_input=False, include_context=False)
     return VariablesError(subject, {".".join(str(part) for part in fault["loc"]): fault["msg"] for fault in faults})
 
 
-def _text_faults(**texts: str | None) -> dict[str, str]:
+def _check_texts(**texts: str | None) -> dict[str, str]:
     faults = {}
     for name, text in texts.items():
         if text is None:
             continue
-        if not isinstance(text, str) or not 1 <= len(text) <= MAX_NAME:
-            faults[name] = f"has to be a text of 1 to {MAX_NAME} characters"
+        if not isinstance(text, str) or not 1 <= len(text) <= MAX_IDENTIFIER_LENGTH:
+            faults[name] = f"has to be a text of 1 to {MAX_IDENTIFIER_LENGTH} characters"
         elif text != text.strip():
             faults[name] = "begins or ends with white space"
         elif "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -293,28 +293,28 @@ def _text_faults(**texts: str | None) -> dict[str, str]:
     return faults
 
 
-def _retry_json(retry: Retry) -> dict[str, Any]:
+def _retry_to_json(retry: Retry) -> dict[str, Any]:
     return {
         "limit": retry.limit,
-        "min": _duration_json(retry.min),
-        "max": _duration_json(retry.max),
+        "min": _duration_to_json(retry.min),
+        "max": _duration_to_json(retry.max),
         "backoff": retry.backoff,
         "never": [error.__qualname__ for error in retry.never],
     }
 
 
-def _duration_json(value: Duration) -> str:
+def _duration_to_json(value: Duration) -> str:
     return value if isinstance(value, str) else f"{value.total_seconds():g}s"
 
 
-def _state_json(state: StateDefinition) -> dict[str, Any]:
+def _state_to_json(state: StateDefinition) -> dict[str, Any]:
     return {
         "name": state.name,
         "kind": state.kind.value,
         "description": state.description,
         "line": state.line,
         "transitions": [{"target": edge.target, "label": edge.label} for edge in state.transitions],
-        "retry": _retry_json(state.retry),
+        "retry": _retry_to_json(state.retry),
         "timeoutSeconds": state.timeout.total_seconds() if state.timeout else None,
         "onError": state.on_error,
         "form": state.form.model_json_schema() if state.form else None,

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flowlet.clock import SECOND
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instances import ActionKind, Status
-from flowlet.store.examination import PathLine, Standing, paths, standings, standings_after
+from flowlet.store.examination import PathEntry, InspectedInstance, read_paths, inspect_instances, inspect_instances_after
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
-__all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine"]
+__all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine_store"]
 
 PATH = "path"
 """A history is no path of its definition's graph, or does not end where the instance is."""
@@ -29,14 +29,14 @@ CHILDREN = "children"
 UNSERVED = "unserved"
 """A warning: instances are due, and no live executor serves them."""
 
-PAGE = 500
+PAGE_SIZE = 500
 """How many instances are looked at together; it bounds the memory that an examination takes."""
-ROUNDS = 5
+MAX_ROUNDS = 5
 """How often an instance is looked at that moves between the looks: one that always does is not stuck."""
-SLACK = 60 * SECOND
+TOLERANCE_MICROSECONDS = 60 * MICROSECONDS_PER_SECOND
 """How long after the end of a lease, or after a due time, something is amiss: repair and claims take a while."""
 
-_HELD = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
+_RESUMABLE_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Finding:
     message: str
 
 
-async def examine(store: Store) -> list[Finding]:
+async def examine_store(store: Store) -> list[Finding]:
     """Return what is wrong with a database, by instance; it may be in use.
 
     Raises:
@@ -63,7 +63,7 @@ async def examine(store: Store) -> list[Finding]:
 
 
 @dataclass(slots=True)
-class _Path:
+class _HistoryPath:
     """Where a history leads, and the first thing that is wrong with it."""
 
     state: str | None = None
@@ -87,42 +87,42 @@ class _Examination:
         """Return every finding, by instance."""
         findings: list[Finding] = []
         last = 0
-        while page := await standings_after(self._store.connections, last, limit=PAGE):
-            findings += await self._look(page)
+        while page := await inspect_instances_after(self._store.connections, last, limit=PAGE_SIZE):
+            findings += await self._examine_page(page)
             last = page[-1].id
-        findings += await self._still_unserved()
+        findings += await self._find_unserved()
         return sorted(findings, key=lambda finding: finding.instance_id)
 
-    async def _look(self, page: Sequence[Standing]) -> list[Finding]:
+    async def _examine_page(self, page: Sequence[InspectedInstance]) -> list[Finding]:
         """Return the findings about instances that stand still; the others are looked at again."""
         findings: list[Finding] = []
         moving = {standing.id: standing for standing in page}
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             if not moving:
                 break
-            found = await self._paths(moving)
-            executors = {record.id: record for record in await self._store.executors.all(limit=10_000)}
+            found = await self._read_paths(moving)
+            executors = {record.id: record for record in await self._store.executors.list_all(limit=10_000)}
             now = await self._store.read_clock()
-            again = await standings(self._store.connections, list(moving))
+            again = await inspect_instances(self._store.connections, list(moving))
             for standing in again.values():
-                if _has_stood(moving[standing.id], standing):
-                    findings += _faults(standing, found[standing.id], executors, now)
-                    self._note_unserved(standing, executors, now)
-            moving = {id: standing for id, standing in again.items() if not _has_stood(moving[id], standing)}
+                if _is_unchanged(moving[standing.id], standing):
+                    findings += _check_instance(standing, found[standing.id], executors, now)
+                    self._record_unserved(standing, executors, now)
+            moving = {id: standing for id, standing in again.items() if not _is_unchanged(moving[id], standing)}
         return findings
 
-    async def _paths(self, instances: Mapping[int, Standing]) -> dict[int, _Path]:
+    async def _read_paths(self, instances: Mapping[int, InspectedInstance]) -> dict[int, _HistoryPath]:
         """Return the paths of instances, read line by line."""
         self._has_read_edges = False
-        found = {id: _Path() for id in instances}
-        async for line in paths(self._store.connections, list(instances)):
+        found = {id: _HistoryPath() for id in instances}
+        async for line in read_paths(self._store.connections, list(instances)):
             path = found[line.workflow_id]
             if path.fault is None:
-                path.fault = await self._fault_of(instances[line.workflow_id], path, line)
+                path.fault = await self._check_path_line(instances[line.workflow_id], path, line)
             path.state = line.to_state
         return found
 
-    async def _fault_of(self, standing: Standing, path: _Path, line: PathLine) -> str | None:
+    async def _check_path_line(self, instance: InspectedInstance, path: _HistoryPath, line: PathEntry) -> str | None:
         """Return what is wrong with a line of history that follows the path so far."""
         said = f"line {line.id} of its history, {line.kind},"
         if path.state is None:
@@ -131,13 +131,13 @@ class _Examination:
             return f"{said} creates it a second time"
         if line.from_state != path.state:
             return f"{said} leaves state {line.from_state!r}, but it was in {path.state!r} then"
-        version = line.version or standing.definition_version
-        if line.kind == ActionKind.FORCED or await self._permits(standing.type, version, line):
+        version = line.version or instance.definition_version
+        if line.kind == ActionKind.FORCED or await self._is_transition(instance.type, version, line):
             return None
         edge = f"from {line.from_state!r} to {line.to_state!r}"
-        return f"{said} goes {edge}, which is no transition of {standing.type} version {version}"
+        return f"{said} goes {edge}, which is no transition of {instance.type} version {version}"
 
-    async def _permits(self, type: str, version: int, line: PathLine) -> bool:
+    async def _is_transition(self, type: str, version: int, line: PathEntry) -> bool:
         """Return whether a line is an edge in some stored shape of its version; one that is not stored permits all.
 
         An executor stores its definitions before it runs them: shapes read after a line know its edge.
@@ -147,7 +147,7 @@ class _Examination:
             return True
         if not self._has_read_edges:
             self._has_read_edges = True
-            for key, shapes in (await self._store.definitions.shapes()).items():
+            for key, shapes in (await self._store.definitions.read_documents()).items():
                 self._edges[key] = {
                     (state["name"], transition["target"])
                     for shape in shapes
@@ -156,23 +156,23 @@ class _Examination:
                 }
         return edge in self._edges.get((type, version), {edge})
 
-    def _note_unserved(self, standing: Standing, executors: Mapping[str, ExecutorRecord], now: int) -> None:
-        due = standing.next_activation if standing.status in _HELD else None
-        key = (standing.type, standing.executor_group)
-        if due is None or due >= now - SLACK or _is_served(*key, executors.values(), now):
+    def _record_unserved(self, instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> None:
+        due = instance.next_activation if instance.status in _RESUMABLE_STATUSES else None
+        key = (instance.type, instance.executor_group)
+        if due is None or due >= now - TOLERANCE_MICROSECONDS or _is_served(*key, executors.values(), now):
             return
-        self._unserved.setdefault(key, [standing.id, 0])[1] += 1
+        self._unserved.setdefault(key, [instance.id, 0])[1] += 1
 
-    async def _still_unserved(self) -> list[Finding]:
+    async def _find_unserved(self) -> list[Finding]:
         """Return one finding for each workflow that no executor serves now either."""
         now = await self._store.read_clock()
-        executors = await self._store.executors.all(limit=10_000)
+        executors = await self._store.executors.list_all(limit=10_000)
         return [
             Finding(
                 first,
                 UNSERVED,
                 f"{count:,} of {type!r} in the executor group {group!r} {'is' if count == 1 else 'are'} due for more "
-                f"than {SLACK // SECOND} s, and no live executor of this group knows this workflow; {first} is the "
+                f"than {TOLERANCE_MICROSECONDS // MICROSECONDS_PER_SECOND} s, and no live executor of this group knows this workflow; {first} is the "
                 "first. Start one: flowlet serve.",
             )
             for (type, group), (first, count) in self._unserved.items()
@@ -180,35 +180,35 @@ class _Examination:
         ]
 
 
-def _has_stood(before: Standing, after: Standing) -> bool:
+def _is_unchanged(before: InspectedInstance, after: InspectedInstance) -> bool:
     """Return whether an instance has neither moved nor been claimed, freed or changed between two looks."""
     return (before.version, before.token, before.status) == (after.version, after.token, after.status)
 
 
-def _faults(standing: Standing, path: _Path, executors: Mapping[str, ExecutorRecord], now: int) -> Iterator[Finding]:
+def _check_instance(instance: InspectedInstance, path: _HistoryPath, executors: Mapping[str, ExecutorRecord], now: int) -> Iterator[Finding]:
     judged = (
-        (PATH, _path_fault(standing, path)),
-        (LEASE, _lease_fault(standing, executors, now)),
-        (STUCK, _standstill(standing)),
-        (CHILDREN, _children_fault(standing)),
+        (PATH, _check_path(instance, path)),
+        (LEASE, _check_lease(instance, executors, now)),
+        (STUCK, _check_progress(instance)),
+        (CHILDREN, _check_children(instance)),
     )
     for rule, fault in judged:
         if fault is not None:
-            where = f"{standing.type}, {standing.status} in state {standing.state!r}"
-            yield Finding(standing.id, rule, f"{where}: {fault}.")
+            where = f"{instance.type}, {instance.status} in state {instance.state!r}"
+            yield Finding(instance.id, rule, f"{where}: {fault}.")
 
 
-def _path_fault(standing: Standing, path: _Path) -> str | None:
+def _check_path(instance: InspectedInstance, path: _HistoryPath) -> str | None:
     if path.fault is not None:
         return path.fault
     if path.state is None:
         return "its history does not tell of its creation"
-    return None if path.state == standing.state else f"its history ends in state {path.state!r}"
+    return None if path.state == instance.state else f"its history ends in state {path.state!r}"
 
 
-def _lease_fault(standing: Standing, executors: Mapping[str, ExecutorRecord], now: int) -> str | None:
-    holder = standing.executor_id
-    if standing.status != Status.EXECUTING:
+def _check_lease(instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> str | None:
+    holder = instance.executor_id
+    if instance.status != Status.EXECUTING:
         return None if holder is None else f"the executor {holder!r} is said to hold it, although it is not executing"
     if holder is None:
         return "no executor holds it, although it is executing"
@@ -219,28 +219,28 @@ def _lease_fault(standing: Standing, executors: Mapping[str, ExecutorRecord], no
     if record.status == "STOPPED":
         return f"the executor {holder!r} holds it, which has stopped. {cure}"
     overdue = now - record.lease_until
-    if overdue > SLACK:
-        return f"the executor {holder!r} holds it, whose lease ran out {overdue // SECOND:,} s ago. {cure}"
+    if overdue > TOLERANCE_MICROSECONDS:
+        return f"the executor {holder!r} holds it, whose lease ran out {overdue // MICROSECONDS_PER_SECOND:,} s ago. {cure}"
     return None
 
 
-def _standstill(standing: Standing) -> str | None:
-    status = standing.status
+def _check_progress(instance: InspectedInstance) -> str | None:
+    status = instance.status
     if status == Status.PAUSED:
-        if standing.held_status not in _HELD:
-            return f"it cannot be resumed: its held status is {standing.held_status}. Cancel it, or force a move"
-        status = standing.held_status
-    waits = standing.waits_for_children and standing.open_children > 0
-    if status in (Status.NEW, Status.IN_PROGRESS) and standing.next_activation is None and not waits:
+        if instance.held_status not in _RESUMABLE_STATUSES:
+            return f"it cannot be resumed: its held status is {instance.held_status}. Cancel it, or force a move"
+        status = instance.held_status
+    waits = instance.waits_for_children and instance.open_children > 0
+    if status in (Status.NEW, Status.IN_PROGRESS) and instance.next_activation is None and not waits:
         return "it has no next activation, and waits for no child: nothing will run it. Wake it"
     return None
 
 
-def _children_fault(standing: Standing) -> str | None:
-    counted = standing.counted_children
-    if standing.open_children != counted:
-        return f"it counts {standing.open_children} open children, but {counted} of its children have not ended"
-    if standing.waits_for_children and not counted:
+def _check_children(instance: InspectedInstance) -> str | None:
+    counted = instance.counted_open_children
+    if instance.open_children != counted:
+        return f"it counts {instance.open_children} open children, but {counted} of its children have not ended"
+    if instance.waits_for_children and not counted:
         return "it waits for its children, but none of them is open. Wake it"
     return None
 
@@ -249,7 +249,7 @@ def _is_served(type: str, group: str, executors: Iterable[ExecutorRecord], now: 
     """Return whether some executor claims instances of this workflow in this group."""
     return any(
         record.status == "RUNNING"
-        and record.lease_until >= now - SLACK
+        and record.lease_until >= now - TOLERANCE_MICROSECONDS
         and type in record.types
         and group in record.groups
         for record in executors

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from flowlet.errors import DurationError
 
-__all__ = ["Duration", "duration", "spoken"]
+__all__ = ["Duration", "parse_duration", "format_duration"]
 
 Duration = str | timedelta
 
@@ -33,11 +33,11 @@ _ISO = re.compile(
     r"(?:T(?=\d)(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)S)?)?",
     re.ASCII,
 )
-_CEILING = timedelta(days=36525)
+_MAX_DURATION = timedelta(days=36525)
 _EXAMPLES = "Write it as '10 minutes', '1h30m', '500ms', '2 days' or 'PT10M'"
 
 
-def duration(value: Duration) -> timedelta:
+def parse_duration(value: Duration) -> timedelta:
     """Return a length of time from its text; a timedelta is passed through.
 
     Units are ms, s, m (minutes), h, d and w, also written out, and may follow one another ("1h 30m"). ISO 8601 is
@@ -46,15 +46,15 @@ def duration(value: Duration) -> timedelta:
     Raises:
         DurationError: If the text is not understood in full, has no unit, is negative, or is above a hundred years.
     """
-    parsed = value if isinstance(value, timedelta) else _parsed(value)
+    parsed = value if isinstance(value, timedelta) else _parse_text(value)
     if parsed is None:
         raise DurationError(f"{value!r} is not a length of time. {_EXAMPLES}.")
-    if not timedelta(0) <= parsed <= _CEILING:
+    if not timedelta(0) <= parsed <= _MAX_DURATION:
         raise DurationError(f"{value!r} is not between zero and a hundred years.")
     return parsed
 
 
-def spoken(value: timedelta) -> str:
+def format_duration(value: timedelta) -> str:
     """Return a length of time as people say it, and as ``duration`` reads it: "1 hour 30 minutes", "0 seconds"."""
     parts = []
     for name in ("day", "hour", "minute", "second"):
@@ -66,7 +66,7 @@ def spoken(value: timedelta) -> str:
     return " ".join(parts) or "0 seconds"
 
 
-def _parsed(text: str) -> timedelta | None:
+def _parse_text(text: str) -> timedelta | None:
     if not isinstance(text, str):
         raise DurationError(f"{text!r} is a {type(text).__name__}, not a length of time. {_EXAMPLES}.")
     text = text.strip()
@@ -76,13 +76,13 @@ def _parsed(text: str) -> timedelta | None:
         parts = _PART.findall(text.lower())
         if "".join(match[0] for match in _PART.finditer(text.lower())) != text.lower():
             return None
-    if not parts or any(_unit(unit) is None for _, unit in parts):
+    if not parts or any(_find_unit(unit) is None for _, unit in parts):
         return None
     try:
-        return sum((float(amount) * (_unit(unit) or timedelta(0)) for amount, unit in parts), timedelta(0))
+        return sum((float(amount) * (_find_unit(unit) or timedelta(0)) for amount, unit in parts), timedelta(0))
     except OverflowError:
         return timedelta.max
 
 
-def _unit(name: str) -> timedelta | None:
+def _find_unit(name: str) -> timedelta | None:
     return _UNITS.get(name) or (_UNITS.get(name[:-1]) if len(name) > 3 and name.endswith("s") else None)

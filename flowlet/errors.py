@@ -149,9 +149,9 @@ class RefusedError(FlowletError):
     ``why`` is the message without what is this instance's own, so that the refusals of many can be counted by it.
     """
 
-    def __init__(self, message: str, permitted: Sequence[str] = (), *, why: str | None = None) -> None:
+    def __init__(self, message: str, permitted: Sequence[str] = (), *, reason: str | None = None) -> None:
         self.permitted = tuple(permitted)
-        self.why = why or message
+        self.why = reason or message
         super().__init__(message)
 
 

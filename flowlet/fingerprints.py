@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["FINGERPRINT_LENGTH", "fingerprint", "message_of", "reason_with", "reduced"]
+__all__ = ["FINGERPRINT_LENGTH", "compute_fingerprint", "extract_message", "format_reason", "normalize_message"]
 
 FINGERPRINT_LENGTH = 16
 """Characters of a fingerprint: 64 bits, as hexadecimal digits."""
-REDUCED_LENGTH = 1_000
+MAX_NORMALIZED_LENGTH = 1_000
 """How much is kept of a reduced message: of two that differ further on, one is enough to know both."""
 
 _DIGIT = re.compile(r"\d")
-_COUNT = re.compile(r" \(attempt \d+(?: of \d+, again at [^()]*|, no other follows)\)\Z")
+_ATTEMPT_SUFFIX = re.compile(r" \(attempt \d+(?: of \d+, again at [^()]*|, no other follows)\)\Z")
 
 
-def fingerprint(workflow_type: str, state: str, message: str) -> str:
+def compute_fingerprint(workflow_type: str, state: str, message: str) -> str:
     """Return what is equal for failures of one kind, in every process and on every database.
 
     Args:
@@ -24,11 +24,11 @@ def fingerprint(workflow_type: str, state: str, message: str) -> str:
         state: The state in which it failed, or the error state that it ended in.
         message: The error, ``TypeName: message``, or the reason of an end that no error made.
     """
-    parts = "\x00".join((workflow_type, state, reduced(message)))
+    parts = "\x00".join((workflow_type, state, normalize_message(message)))
     return hashlib.blake2b(parts.encode(errors="replace"), digest_size=FINGERPRINT_LENGTH // 2).hexdigest()
 
 
-def reduced(message: str) -> str:
+def normalize_message(message: str) -> str:
     """Return a message without what differs from instance to instance.
 
     Each word that has a digit becomes ``*``, several in a row become one: numbers, ids in hexadecimal digits, times,
@@ -42,19 +42,19 @@ def reduced(message: str) -> str:
         kept = "*" if _DIGIT.search(word) else word
         if kept != "*" or words[-1:] != ["*"]:
             words.append(kept)
-    return " ".join(words)[:REDUCED_LENGTH]
+    return " ".join(words)[:MAX_NORMALIZED_LENGTH]
 
 
-def reason_with(message: str, count: str) -> str:
+def format_reason(message: str, attempts: str) -> str:
     """Return the reason of an instance whose attempt failed: the error, and which attempt it was.
 
     Args:
         message: The error, cut to what has room beside the count.
-        count: ``attempt 1 of 3, again at ...`` or ``attempt 3, no other follows``.
+        attempts: ``attempt 1 of 3, again at ...`` or ``attempt 3, no other follows``.
     """
-    return f"{message} ({count})"
+    return f"{message} ({attempts})"
 
 
-def message_of(reason: str | None) -> str:
+def extract_message(reason: str | None) -> str:
     """Return the error that a reason tells, without which attempt it was; "" for no reason."""
-    return _COUNT.sub("", reason or "")
+    return _ATTEMPT_SUFFIX.sub("", reason or "")

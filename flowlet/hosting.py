@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flowlet.engine.activation import THREAD_PREFIX
 from flowlet.engine.executor import Executor
 from flowlet.settings import Settings
-from flowlet.stopping import Stop
+from flowlet.stopping import Shutdown
 
 try:
     from uvloop import new_event_loop
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Receive",
     "Send",
-    "address_of",
-    "allow_many_files",
-    "leave_threads_behind",
-    "listening",
-    "live",
-    "new_metrics",
+    "format_listener_address",
+    "raise_open_file_limit",
+    "exit_despite_running_threads",
+    "open_listener",
+    "run_lifespan",
+    "create_metrics",
     "run_executor",
     "run_loop",
-    "until_ready",
+    "wait_until_ready",
 ]
 
-MOST_FILES = 65_536
+MAX_OPEN_FILES = 65_536
 """How many files a process that serves may want to have open at once."""
 
 Receive = Callable[[], Awaitable[Any]]
@@ -63,14 +63,14 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     Activations make many short-lived objects and few cycles: the garbage collector looks less often than by default,
     and not at what was loaded before, which takes a tenth off the CPU time of a workflow.
     """
-    allow_many_files()
+    raise_open_file_limit()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
 
 
-def allow_many_files() -> None:
+def raise_open_file_limit() -> None:
     """Let the process have more files open than it is given by default, which is often 1,024, as far as it may.
 
     Each client is one. Where none is left even the heartbeat, which opens connections of its own, does not get through.
@@ -78,13 +78,13 @@ def allow_many_files() -> None:
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(ValueError, OSError):  # a system's own limit may be lower than the one it names
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def leave_threads_behind() -> None:
+def exit_despite_running_threads() -> None:
     """End the process where a plain ``def`` handler runs on past the grace period: Python would wait for its thread."""
     handlers = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
     for thread in handlers:
@@ -97,23 +97,23 @@ def leave_threads_behind() -> None:
         os._exit(0)
 
 
-async def run_executor(executor: Executor, stop: Stop) -> None:
+async def run_executor(executor: Executor, shutdown: Shutdown) -> None:
     """Run an executor until told to stop, and end it at once where told again."""
 
-    async def told() -> None:
-        await stop.begun.wait()
+    async def stop_executor() -> None:
+        await shutdown.requested.wait()
         executor.stop()
-        await stop.at_once.wait()
+        await shutdown.forced.wait()
         executor.stop()
 
-    hearing = asyncio.create_task(told())
+    hearing = asyncio.create_task(stop_executor())
     try:
         await executor.run()
     finally:
         hearing.cancel()
 
 
-async def until_ready(task: asyncio.Task[None], is_ready: asyncio.Event) -> None:
+async def wait_until_ready(task: asyncio.Task[None], is_ready: asyncio.Event) -> None:
     """Wait until ready, or until the task has broken off, and raise what it raised."""
     waiting = asyncio.create_task(is_ready.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -122,7 +122,7 @@ async def until_ready(task: asyncio.Task[None], is_ready: asyncio.Event) -> None
         task.result()
 
 
-async def live(block: AbstractAsyncContextManager[None], receive: Receive, send: Send) -> None:
+async def run_lifespan(application: AbstractAsyncContextManager[None], receive: Receive, send: Send) -> None:
     """Hold a block open for as long as the server's lifespan lasts: opened at its startup, closed at its shutdown.
 
     What keeps the block from opening is told to the server, and logged.
@@ -130,7 +130,7 @@ async def live(block: AbstractAsyncContextManager[None], receive: Receive, send:
     await receive()
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(block)
+            await stack.enter_async_context(application)
         except Exception as error:
             logger.exception("the application cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -140,26 +140,26 @@ async def live(block: AbstractAsyncContextManager[None], receive: Receive, send:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def new_metrics() -> Metrics:
+def create_metrics() -> Metrics:
     """Return metrics with nothing measured yet."""
     from flowlet.web.metrics import Metrics
 
     return Metrics()
 
 
-def listening(settings: Settings) -> socket:
+def open_listener(settings: Settings) -> socket:
     """Return a socket that listens where the settings say.
 
     Raises:
         SettingsError: If that cannot be.
     """
-    from flowlet.web.serving import listen
+    from flowlet.web.serving import create_listener
 
-    return listen(settings.host, settings.port)
+    return create_listener(settings.host, settings.port)
 
 
-def address_of(listener: socket) -> str:
+def format_listener_address(listener: socket) -> str:
     """Return a socket's address for a browser."""
-    from flowlet.web.serving import address
+    from flowlet.web.serving import format_address
 
-    return address(listener)
+    return format_address(listener)

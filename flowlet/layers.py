@@ -12,11 +12,11 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-__all__ = ["Chain", "Graph", "Layers", "Link", "Size", "layered"]
+__all__ = ["Chain", "LayoutGraph", "Layers", "Link", "Size", "assign_layers"]
 
-STARTS, SWEEPS, ROUNDS = 8, 8, 6
-CANDIDATES = 6
-MANY = 400
+START_ORDERS, SWEEPS_PER_START, MAX_SWAP_ROUNDS = 8, 8, 6
+MAX_CANDIDATES = 6
+LARGE_GRAPH_VERTICES = 400
 """From so many vertices on, fewer starts: 150 boxes with 300 edges else take more than a second."""
 
 
@@ -38,7 +38,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class LayoutGraph:
     """What is laid out: the boxes' sizes, the first is the start, and the edges, at most one from a box to another."""
 
     boxes: tuple[Size, ...]
@@ -68,7 +68,7 @@ class Chain:
 class Layers:
     """A graph in rows. The first vertices are its boxes, the others are where a longer edge passes a row."""
 
-    graph: Graph
+    graph: LayoutGraph
     rows: list[list[int]]
     chains: list[Chain]
     labels: dict[int, Size]
@@ -80,7 +80,7 @@ class Layers:
         """Return whether the vertex is a box."""
         return vertex < len(self.graph.boxes)
 
-    def size(self, vertex: int) -> Size:
+    def get_size(self, vertex: int) -> Size:
         """Return the size of a box or label; zero where a bare edge passes."""
         return self.graph.boxes[vertex] if self.is_box(vertex) else self.labels.get(vertex, Size())
 
@@ -94,15 +94,15 @@ class Arc(NamedTuple):
     is_reversed: bool
 
 
-def layered(graph: Graph) -> list[Layers]:
+def assign_layers(graph: LayoutGraph) -> list[Layers]:
     """Return the graph in rows: at least once, and in each order found in which the fewest edges cross.
 
     Edges that close a cycle, seen from the start, run upwards; every other edge runs downwards. A box stands one row
     below the lowest of those that lead to it. Labels stand in rows of their own between two rows of boxes.
     """
-    arcs = list(_arcs(graph))
-    above, below = _heights(len(graph.boxes), arcs)
-    labelled = {_label_row(above, arc) for arc in arcs if graph.links[arc.link].label.width}
+    arcs = list(_build_arcs(graph))
+    above, below = _measure_heights(len(graph.boxes), arcs)
+    labelled = {_compute_label_row(above, arc) for arc in arcs if graph.links[arc.link].label.width}
     used = sorted({2 * height for height in above} | labelled)
     number = {height: row for row, height in enumerate(used)}
     rows: list[list[int]] = [[] for _ in used]
@@ -116,17 +116,17 @@ def layered(graph: Graph) -> list[Layers]:
         count += passed
         label = graph.links[arc.link].label
         if label.width:
-            labels[vertices[number[_label_row(above, arc)] - ends[arc.upper]]] = label
+            labels[vertices[number[_compute_label_row(above, arc)] - ends[arc.upper]]] = label
         chains.append(Chain(arc.link, vertices, arc.is_reversed))
-    for vertex, row in _preorder(graph, chains, ends):
+    for vertex, row in _walk_preorder(graph, chains, ends):
         rows[row].append(vertex)
     depths = [up + down for up, down in zip(above, below, strict=True)]
-    return [Layers(graph, order, chains, labels, depths) for order in _orders(rows, chains, count)]
+    return [Layers(graph, order, chains, labels, depths) for order in _find_best_orders(rows, chains, count)]
 
 
-def _arcs(graph: Graph) -> Iterator[Arc]:
+def _build_arcs(graph: LayoutGraph) -> Iterator[Arc]:
     """Yield each edge between two boxes, turned so that all run downwards and there is no cycle."""
-    upward = _closing(graph)
+    upward = _find_back_edges(graph)
     for index, link in enumerate(graph.links):
         if index in upward:
             yield Arc(link.target, link.source, index, is_reversed=True)
@@ -134,7 +134,7 @@ def _arcs(graph: Graph) -> Iterator[Arc]:
             yield Arc(link.source, link.target, index, is_reversed=False)
 
 
-def _closing(graph: Graph) -> set[int]:
+def _find_back_edges(graph: LayoutGraph) -> set[int]:
     """Return the edges that lead back to a box on the way from the start, depth first in the order of the links."""
     outgoing: list[list[int]] = [[] for _ in graph.boxes]
     for index, link in enumerate(graph.links):
@@ -162,7 +162,7 @@ def _closing(graph: Graph) -> set[int]:
     return closing
 
 
-def _heights(count: int, arcs: Sequence[Arc]) -> tuple[list[int], list[int]]:
+def _measure_heights(count: int, arcs: Sequence[Arc]) -> tuple[list[int], list[int]]:
     """Return how many edges the longest way from the top has to each box, and from each box to the bottom."""
     above, below = [0] * count, [0] * count
     missing = [0] * count
@@ -182,12 +182,12 @@ def _heights(count: int, arcs: Sequence[Arc]) -> tuple[list[int], list[int]]:
     return above, below
 
 
-def _label_row(above: Sequence[int], arc: Arc) -> int:
+def _compute_label_row(above: Sequence[int], arc: Arc) -> int:
     """Return where an edge's label stands, in half rows: beside the box that the edge leaves."""
     return 2 * above[arc.lower] - 1 if arc.is_reversed else 2 * above[arc.upper] + 1
 
 
-def _preorder(graph: Graph, chains: Sequence[Chain], ends: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _walk_preorder(graph: LayoutGraph, chains: Sequence[Chain], ends: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield each vertex with its row, depth first: a tree is drawn without crossings by this order alone."""
     outgoing: list[list[Chain]] = [[] for _ in graph.boxes]
     for chain in chains:
@@ -207,7 +207,7 @@ def _preorder(graph: Graph, chains: Sequence[Chain], ends: Sequence[int]) -> Ite
                     stack.extend(reversed(following))
 
 
-def _orders(rows: list[list[int]], chains: Sequence[Chain], count: int) -> list[list[list[int]]]:
+def _find_best_orders(rows: list[list[int]], chains: Sequence[Chain], count: int) -> list[list[list[int]]]:
     """Return the orders of the rows with the fewest crossings, found by sweeping up and down from several starts."""
     upper: list[list[int]] = [[] for _ in range(count)]
     lower: list[list[int]] = [[] for _ in range(count)]
@@ -215,21 +215,21 @@ def _orders(rows: list[list[int]], chains: Sequence[Chain], count: int) -> list[
         for above, below in chain.pairs:
             lower[above].append(below)
             upper[below].append(above)
-    best, fewest = [rows], _crossings(rows, lower)
-    for start in range(STARTS if count <= MANY else 2):
-        order = _shuffled(rows, start)
-        for sweep in range(start, start + SWEEPS):
-            _sweep(order, upper if sweep % 2 == 0 else lower, is_downward=sweep % 2 == 0)
+    best, fewest = [rows], _count_crossings(rows, lower)
+    for start in range(START_ORDERS if count <= LARGE_GRAPH_VERTICES else 2):
+        order = _shuffle_rows(rows, start)
+        for sweep in range(start, start + SWEEPS_PER_START):
+            _sort_rows_by_neighbours(order, upper if sweep % 2 == 0 else lower, is_downward=sweep % 2 == 0)
             _swap_neighbours(order, upper, lower)
-            crossings = _crossings(order, lower)
+            crossings = _count_crossings(order, lower)
             if crossings < fewest:
                 best, fewest = [], crossings
-            if crossings == fewest and order not in best and len(best) < CANDIDATES:
+            if crossings == fewest and order not in best and len(best) < MAX_CANDIDATES:
                 best.append([list(row) for row in order])
     return best
 
 
-def _shuffled(rows: Sequence[Sequence[int]], start: int) -> list[list[int]]:
+def _shuffle_rows(rows: Sequence[Sequence[int]], start: int) -> list[list[int]]:
     """Return the rows in the order to start from: as they are, mirrored, and then in ever the same random orders."""
     if start < 2:
         return [list(row[:: 1 - 2 * start]) for row in rows]
@@ -237,7 +237,7 @@ def _shuffled(rows: Sequence[Sequence[int]], start: int) -> list[list[int]]:
     return [random.sample(row, len(row)) for row in rows]
 
 
-def _sweep(rows: list[list[int]], fixed: Sequence[Sequence[int]], *, is_downward: bool) -> None:
+def _sort_rows_by_neighbours(rows: list[list[int]], fixed: Sequence[Sequence[int]], *, is_downward: bool) -> None:
     """Sort each row by the mean position of its neighbours in the row sorted before."""
     sequence = rows if is_downward else rows[::-1]
     place = {vertex: index for index, vertex in enumerate(sequence[0])}
@@ -253,14 +253,14 @@ def _sweep(rows: list[list[int]], fixed: Sequence[Sequence[int]], *, is_downward
 def _swap_neighbours(rows: list[list[int]], upper: Sequence[Sequence[int]], lower: Sequence[Sequence[int]]) -> None:
     """Swap two that stand side by side for as long as that removes a crossing."""
     place = {vertex: index for row in rows for index, vertex in enumerate(row)}
-    for _ in range(ROUNDS):
+    for _ in range(MAX_SWAP_ROUNDS):
         is_better = False
         for row in rows:
             for index in range(len(row) - 1):
                 left, right = row[index], row[index + 1]
                 gain = 0
                 for neighbours in (upper, lower):
-                    gain += _gain(neighbours[left], neighbours[right], place)
+                    gain += _count_removed_crossings(neighbours[left], neighbours[right], place)
                 if gain > 0:
                     row[index], row[index + 1] = right, left
                     place[left], place[right] = index + 1, index
@@ -269,7 +269,7 @@ def _swap_neighbours(rows: list[list[int]], upper: Sequence[Sequence[int]], lowe
             return
 
 
-def _gain(left: Sequence[int], right: Sequence[int], place: dict[int, int]) -> int:
+def _count_removed_crossings(left: Sequence[int], right: Sequence[int], place: dict[int, int]) -> int:
     """Return how many crossings go away if two neighbours with these ends change places."""
     gain = 0
     for one in left:
@@ -278,7 +278,7 @@ def _gain(left: Sequence[int], right: Sequence[int], place: dict[int, int]) -> i
     return gain
 
 
-def _crossings(rows: Sequence[Sequence[int]], lower: Sequence[Sequence[int]]) -> int:
+def _count_crossings(rows: Sequence[Sequence[int]], lower: Sequence[Sequence[int]]) -> int:
     place = {vertex: index for row in rows for index, vertex in enumerate(row)}
     crossings = 0
     for row in rows:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from flowlet.layers import Graph, Link, Size, layered
-from flowlet.placement import Placement, placed
-from flowlet.routing import Frame, Point, Route, routed
+from flowlet.layers import LayoutGraph, Link, Size, assign_layers
+from flowlet.placement import Placement, place_vertices
+from flowlet.routing import Rectangle, Point, Route, route_edges
 
-__all__ = ["Frame", "Graph", "Layout", "Link", "Point", "Route", "Size", "arranged"]
+__all__ = ["Rectangle", "LayoutGraph", "Layout", "Link", "Point", "Route", "Size", "compute_layout"]
 
 MARGIN = 16
 
@@ -21,36 +21,36 @@ class Layout:
 
     width: int
     height: int
-    boxes: tuple[Frame, ...]
+    boxes: tuple[Rectangle, ...]
     routes: tuple[Route, ...]
 
-    def spot(self, index: int, width: int, height: int, taken: Sequence[Frame] = ()) -> Frame:
+    def find_free_rectangle(self, index: int, width: int, height: int, occupied: Sequence[Rectangle] = ()) -> Rectangle:
         """Return the best place on an edge for something small: where it covers no box, label or other edge.
 
         Args:
             index: Which edge.
             width: Of what is to be placed, in pixels.
             height: Likewise.
-            taken: What has been placed already.
+            occupied: What has been placed already.
         """
-        obstacles = [*self.boxes, *taken, *(route.label for route in self.routes if route.label)]
+        obstacles = [*self.boxes, *occupied, *(route.label for route in self.routes if route.label)]
         for other, route in enumerate(self.routes):
             if other != index:
-                obstacles += [_strip(*line) for line in route.lines]
+                obstacles += [_cover_line(*line) for line in route.lines]
         route = self.routes[index]
         places = [
-            Frame(x - width // 2, y - height // 2, width, height)
-            for start, stop in sorted(route.lines, key=_span, reverse=not route.is_loop)
-            for x, y in _along(start, stop)
+            Rectangle(x - width // 2, y - height // 2, width, height)
+            for start, stop in sorted(route.lines, key=_measure_line, reverse=not route.is_loop)
+            for x, y in _sample_line(start, stop)
         ]
-        return min(places, key=lambda place: sum(place.overlaps(obstacle) for obstacle in obstacles))
+        return min(places, key=lambda place: sum(place.is_overlapping(obstacle) for obstacle in obstacles))
 
 
 @lru_cache(maxsize=256)
-def arranged(graph: Graph) -> Layout:
+def compute_layout(graph: LayoutGraph) -> Layout:
     """Return the layout of a graph with at least one box: always the same one for the same graph."""
-    candidates = [(layers, placed(layers)) for layers in layered(graph)]
-    boxes, routes = routed(*min(candidates, key=lambda candidate: _cost(candidate[1])))
+    candidates = [(layers, place_vertices(layers)) for layers in assign_layers(graph)]
+    boxes, routes = route_edges(*min(candidates, key=lambda candidate: _compute_cost(candidate[1])))
     frames = [*boxes, *(route.label for route in routes if route.label)]
     points = [point for route in routes for point in route.points]
     left = min([frame.x for frame in frames] + [x for x, _ in points]) - MARGIN
@@ -60,34 +60,34 @@ def arranged(graph: Graph) -> Layout:
     return Layout(
         right - left,
         bottom - top,
-        tuple(_moved(frame, left, top) for frame in boxes),
+        tuple(_translate_rectangle(frame, left, top) for frame in boxes),
         tuple(
             replace(
                 route,
                 points=tuple((x - left, y - top) for x, y in route.points),
-                label=_moved(route.label, left, top) if route.label else None,
+                label=_translate_rectangle(route.label, left, top) if route.label else None,
             )
             for route in routes
         ),
     )
 
 
-def _cost(placement: Placement) -> int:
+def _compute_cost(placement: Placement) -> int:
     """Return how unpleasant a placement is to follow: a bend weighs as much as 60 pixels across."""
     bends, width = placement.cost
     return 60 * bends + width
 
 
-def _moved(frame: Frame, left: int, top: int) -> Frame:
-    return Frame(frame.x - left, frame.y - top, frame.width, frame.height)
+def _translate_rectangle(frame: Rectangle, left: int, top: int) -> Rectangle:
+    return Rectangle(frame.x - left, frame.y - top, frame.width, frame.height)
 
 
-def _span(line: tuple[Point, Point]) -> int:
+def _measure_line(line: tuple[Point, Point]) -> int:
     (x1, y1), (x2, y2) = line
     return abs(x1 - x2) + abs(y1 - y2)
 
 
-def _along(start: Point, stop: Point) -> list[Point]:
+def _sample_line(start: Point, stop: Point) -> list[Point]:
     """Return points on a line, the middle one first."""
     return [
         (round(start[0] + (stop[0] - start[0]) * part), round(start[1] + (stop[1] - start[1]) * part))
@@ -95,7 +95,7 @@ def _along(start: Point, stop: Point) -> list[Point]:
     ]
 
 
-def _strip(start: Point, stop: Point) -> Frame:
+def _cover_line(start: Point, stop: Point) -> Rectangle:
     """Return a narrow frame that covers a line."""
     (x1, y1), (x2, y2) = start, stop
-    return Frame(min(x1, x2) - 1, min(y1, y2) - 1, abs(x1 - x2) + 2, abs(y1 - y2) + 2)
+    return Rectangle(min(x1, x2) - 1, min(y1, y2) - 1, abs(x1 - x2) + 2, abs(y1 - y2) + 2)

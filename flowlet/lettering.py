@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["cleaned_line", "cleaned_lines", "count_text", "seconds_text", "share_text", "shortened", "text_width"]
+__all__ = ["clean_line", "clean_lines", "format_count", "format_seconds", "format_share", "shorten_text", "measure_text"]
 
 _WIDTHS = {
     **dict.fromkeys("ijl.,:;'|!I", 0.3),
@@ -12,20 +12,20 @@ _WIDTHS = {
     **dict.fromkeys("mwMW%@—…", 0.9),
     **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ&+=<>~#×·", 0.7),
 }
-_ORDINARY, _WIDE = 0.6, 1.05
+_DEFAULT_WIDTH, _WIDE_WIDTH = 0.6, 1.05
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
-def cleaned_lines(text: str) -> str:
+def clean_lines(text: str) -> str:
     """Return a text that an XML file may hold: control characters, surrogates and direction marks become spaces."""
     if text.isascii() and text.isprintable():  # nearly always: a third of what drawing a large picture cost
         return text
     return "".join(letter if letter == "\n" or _is_plain(letter) else " " for letter in text)
 
 
-def cleaned_line(text: str) -> str:
+def clean_line(text: str) -> str:
     """Return a text on one line, with single spaces, that an XML file may hold."""
-    return " ".join(cleaned_lines(text).split())
+    return " ".join(clean_lines(text).split())
 
 
 def _is_plain(letter: str) -> bool:
@@ -34,22 +34,22 @@ def _is_plain(letter: str) -> bool:
     return (letter.isascii() and letter.isprintable()) or unicodedata.category(letter) not in ("Cc", "Cs", "Cn")
 
 
-def text_width(text: str, size: float) -> float:
+def measure_text(text: str, size: float) -> float:
     """Return about how wide a text is, in pixels, set in a sans-serif face of the given size; rather too wide."""
-    return size * sum(_letter_width(letter) for letter in text)
+    return size * sum(_measure_letter(letter) for letter in text)
 
 
-def _letter_width(letter: str) -> float:
+def _measure_letter(letter: str) -> float:
     if letter.isascii():
-        return _WIDTHS.get(letter, _ORDINARY)
+        return _WIDTHS.get(letter, _DEFAULT_WIDTH)
     if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me", "Cf"):
         return 0
     if unicodedata.east_asian_width(letter) in "WF":
-        return _WIDE
+        return _WIDE_WIDTH
     return _WIDTHS.get(letter, 0.7)
 
 
-def shortened(text: str, limit: int) -> str:
+def shorten_text(text: str, limit: int) -> str:
     """Return a text of at most ``limit`` characters; an ellipsis stands for what is missing in its middle."""
     if len(text) <= limit:
         return text
@@ -57,7 +57,7 @@ def shortened(text: str, limit: int) -> str:
     return f"{text[:first]}…{text[len(text) - (limit - 1 - first) :]}"
 
 
-def count_text(count: int) -> str:
+def format_count(count: int) -> str:
     """Return a number of at most five characters: 5,310 or 12.4k or 3.1M."""
     if count < 10_000:
         return f"{count:,}"
@@ -67,14 +67,14 @@ def count_text(count: int) -> str:
     return f"{count:.0e}"
 
 
-def share_text(share: float) -> str:
+def format_share(share: float) -> str:
     """Return a share from 0 to 1 in percent."""
     if 0 < share < 0.01:
         return "<1 %"
     return ">99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
-def seconds_text(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Return a length of time in its largest unit: 840 ms, 12.4 s, 3.2 min, 5 h, 3.4 d."""
     if seconds < 0.9995:
         return f"{1000 * seconds:.0f} ms"

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from flowlet.accounts import username_key
+from flowlet.accounts import make_username_key
 from flowlet.clock import Clock
 
 __all__ = ["LoginLimit", "LoginLimiter"]
 
-_KEPT = 10_000
+_MAX_ENTRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class LoginLimit:
     """So many attempts at once, and one more each so many seconds."""
 
     attempts: int
-    seconds: float
+    refill_seconds: float
 
 
 class LoginLimiter:
@@ -42,72 +42,72 @@ class LoginLimiter:
         self,
         clock: Clock,
         *,
-        by_username: LoginLimit = LoginLimit(attempts=10, seconds=30),
-        by_address: LoginLimit = LoginLimit(attempts=30, seconds=5),
-        kept: int = _KEPT,
+        username_limit: LoginLimit = LoginLimit(attempts=10, refill_seconds=30),
+        address_limit: LoginLimit = LoginLimit(attempts=30, refill_seconds=5),
+        max_entries: int = _MAX_ENTRIES,
     ) -> None:
         self._clock = clock
-        self._usernames = _Counts(by_username, kept)
-        self._addresses = _Counts(by_address, kept)
+        self._usernames = _AttemptCounter(username_limit, max_entries)
+        self._addresses = _AttemptCounter(address_limit, max_entries)
 
-    def check(self, username: str, address: str) -> float | None:
+    def record_attempt(self, username: str, address: str) -> float | None:
         """Count an attempt and return None; or count nothing, and return how many seconds to wait before the next."""
-        now = self._clock.elapsed()
-        name, network = username_key(username), _network(address)
-        wait = max(self._usernames.wait(name, now), self._addresses.wait(network, now))
+        now = self._clock.monotonic()
+        name, network = make_username_key(username), _normalize_address(address)
+        wait = max(self._usernames.compute_wait(name, now), self._addresses.compute_wait(network, now))
         if wait > 0:
             return wait
-        self._usernames.take(name, now)
-        self._addresses.take(network, now)
+        self._usernames.add_attempt(name, now)
+        self._addresses.add_attempt(network, now)
         return None
 
-    def succeeded(self, username: str, address: str) -> None:
+    def record_success(self, username: str, address: str) -> None:
         """Forget the attempts for a username that has logged in, and take this one off for the address."""
-        self._usernames.forget(username_key(username))
-        self._addresses.give_back(_network(address))
+        self._usernames.clear_attempts(make_username_key(username))
+        self._addresses.remove_attempt(_normalize_address(address))
 
     def __len__(self) -> int:
         return len(self._usernames) + len(self._addresses)
 
 
-class _Counts:
+class _AttemptCounter:
     """Attempts, as for each key the moment at which all of them are used up again.
 
     Source: the "generic cell rate algorithm", ITU-T I.371: a leaky bucket in one number.
     """
 
-    def __init__(self, limit: LoginLimit, kept: int) -> None:
+    def __init__(self, limit: LoginLimit, max_entries: int) -> None:
         self._limit = limit
-        self._kept = kept
-        self._until: OrderedDict[str, float] = OrderedDict()
+        self._max_entries = max_entries
+        self._exhausted_until: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._exhausted_until)
 
-    def wait(self, key: str, now: float) -> float:
+    def compute_wait(self, key: str, now: float) -> float:
         """Return how many seconds are missing until an attempt; zero or less for none."""
-        if key in self._until:
-            self._until.move_to_end(key)  # who goes on trying is not forgotten, refused or not
-        return self._until.get(key, now) - now - self._limit.seconds * (self._limit.attempts - 1)
+        if key in self._exhausted_until:
+            self._exhausted_until.move_to_end(key)  # who goes on trying is not forgotten, refused or not
+        return self._exhausted_until.get(key, now) - now - self._limit.refill_seconds * (self._limit.attempts - 1)
 
-    def take(self, key: str, now: float) -> None:
+    def add_attempt(self, key: str, now: float) -> None:
         """Count an attempt."""
-        self._until[key] = max(self._until.get(key, now), now) + self._limit.seconds
-        self._until.move_to_end(key)
-        if len(self._until) > self._kept:
-            self._until.popitem(last=False)
+        self._exhausted_until[key] = max(self._exhausted_until.get(key, now), now) + self._limit.refill_seconds
+        self._exhausted_until.move_to_end(key)
+        if len(self._exhausted_until) > self._max_entries:
+            self._exhausted_until.popitem(last=False)
 
-    def give_back(self, key: str) -> None:
+    def remove_attempt(self, key: str) -> None:
         """Take one attempt off."""
-        if key in self._until:
-            self._until[key] -= self._limit.seconds
+        if key in self._exhausted_until:
+            self._exhausted_until[key] -= self._limit.refill_seconds
 
-    def forget(self, key: str) -> None:
+    def clear_attempts(self, key: str) -> None:
         """Take all attempts off."""
-        self._until.pop(key, None)
+        self._exhausted_until.pop(key, None)
 
 
-def _network(address: str) -> str:
+def _normalize_address(address: str) -> str:
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -15,24 +15,24 @@ import structlog
 from structlog.contextvars import bound_contextvars as bound
 from structlog.typing import Processor
 
-__all__ = ["bound", "configure"]
+__all__ = ["bound", "configure_logging"]
 
-_CHATTY = ("aiosqlite", "asyncio", "databases", "httpcore", "httpx")
+_NOISY_LOGGERS = ("aiosqlite", "asyncio", "databases", "httpcore", "httpx")
 """Libraries that write a line for every call: theirs begin at WARNING, or at a higher level that is asked for."""
 
 
-def configure(*, level: str = "INFO", format: Literal["console", "json"] = "console", to: TextIO | None = None) -> None:
+def configure_logging(*, level: str = "INFO", log_format: Literal["console", "json"] = "console", output: TextIO | None = None) -> None:
     """Send every line of this process to one stream, in one format; what was configured before is replaced.
 
     Tracebacks never show local variables: these may be a workflow's variables, and those may be secret.
 
     Args:
         level: The lowest level that is written: DEBUG, INFO, WARNING or ERROR.
-        format: "console" for a person, in colour where the stream is a terminal and NO_COLOR is not set; "json" for
+        log_format: "console" for a person, in colour where the stream is a terminal and NO_COLOR is not set; "json" for
             a collector.
-        to: The stream; stderr if None.
+        output: The stream; stderr if None.
     """
-    stream = to or sys.stderr
+    stream = output or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -45,21 +45,21 @@ def configure(*, level: str = "INFO", format: Literal["console", "json"] = "cons
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_json() if format == "json" else _console(stream)),
+                *(_build_json_processors() if log_format == "json" else _build_console_processors(stream)),
             ],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _CHATTY:
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _json() -> list[Processor]:
+def _build_json_processors() -> list[Processor]:
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
-def _console(stream: TextIO) -> list[Processor]:
+def _build_console_processors(stream: TextIO) -> list[Processor]:
     in_colour = stream.isatty() and not os.environ.get("NO_COLOR")
     return [structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback)]

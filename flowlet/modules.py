@@ -14,13 +14,13 @@ from types import ModuleType
 
 from flowlet.errors import DefinitionError, Fault
 
-__all__ = ["PATH_PREFIX", "import_workflow", "importable", "is_path", "shown"]
+__all__ = ["PATH_PREFIX", "import_workflow", "add_to_import_path", "is_path", "format_path"]
 
 PATH_PREFIX = "flowlet_modules"
 """The package under whose name a file loaded by its path stands in ``sys.modules``."""
 
-_HERE = str(Path(__file__).resolve().parent)
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+_PACKAGE_DIRECTORY = str(Path(__file__).resolve().parent)
+_INSTALLED_DIRECTORIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
 
 def import_workflow(spec: str) -> ModuleType:
@@ -39,7 +39,7 @@ def import_workflow(spec: str) -> ModuleType:
     except DefinitionError:
         raise
     except (Exception, SystemExit) as error:
-        raise DefinitionError([_import_fault(spec, error)]) from error
+        raise DefinitionError([_build_import_fault(spec, error)]) from error
 
 
 def is_path(spec: str) -> bool:
@@ -47,14 +47,14 @@ def is_path(spec: str) -> bool:
     return spec.endswith(".py") or "/" in spec or os.sep in spec
 
 
-def importable(folder: str | Path) -> None:
+def add_to_import_path(folder: str | Path) -> None:
     """Put a folder first on ``sys.path``, unless it is on it."""
     wanted = Path(folder).resolve()
     if all(Path(entry).resolve() != wanted for entry in sys.path):
         sys.path.insert(0, str(wanted))
 
 
-def shown(file: str) -> str:
+def format_path(file: str) -> str:
     """Return how a message names a file: relative where it is below the working directory, else absolute."""
     if file.startswith("<"):  # code that was made from a text, as "<string>"
         return file
@@ -73,14 +73,14 @@ def _import_name(spec: str) -> ModuleType:
 def _import_path(spec: str) -> ModuleType:
     path = Path(spec).expanduser().resolve()
     if not path.is_file() or path.suffix != ".py":
-        raise DefinitionError([_path_fault(spec, path)])
-    name = _free_name(path)
+        raise DefinitionError([_build_path_fault(spec, path)])
+    name = _find_free_name(path)
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
-        raise DefinitionError([_path_fault(spec, path)])
+        raise DefinitionError([_build_path_fault(spec, path)])
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
-    sys.modules.setdefault(PATH_PREFIX, _package())  # pickle imports a class's module through its package
+    sys.modules.setdefault(PATH_PREFIX, _create_package())  # pickle imports a class's module through its package
     try:
         module_spec.loader.exec_module(module)
     except BaseException:
@@ -89,13 +89,13 @@ def _import_path(spec: str) -> ModuleType:
     return module
 
 
-def _package() -> ModuleType:
+def _create_package() -> ModuleType:
     package = ModuleType(PATH_PREFIX)
     package.__path__ = []
     return package
 
 
-def _free_name(path: Path) -> str:
+def _find_free_name(path: Path) -> str:
     base = f"{PATH_PREFIX}.{path.stem.replace('.', '_')}"
     name, number = base, 1
     while name in sys.modules and sys.modules[name].__file__ != str(path):
@@ -104,7 +104,7 @@ def _free_name(path: Path) -> str:
     return name
 
 
-def _path_fault(spec: str, path: Path) -> Fault:
+def _build_path_fault(spec: str, path: Path) -> Fault:
     if path.is_dir():
         return Fault(spec, 0, "this is a folder.\nGive one of its .py files, or its import name.")
     if path.is_file():
@@ -115,8 +115,8 @@ def _path_fault(spec: str, path: Path) -> Fault:
     return Fault(spec, 0, f"there is no such file, seen from {Path.cwd()}.\n{guess}")
 
 
-def _import_fault(spec: str, error: BaseException) -> Fault:
-    place = _place(error)
+def _build_import_fault(spec: str, error: BaseException) -> Fault:
+    place = _find_error_location(error)
     if place is None and isinstance(error, ModuleNotFoundError) and f"{spec}.".startswith(f"{error.name}."):
         first = spec.partition(".")[0]
         return Fault(
@@ -127,13 +127,13 @@ def _import_fault(spec: str, error: BaseException) -> Fault:
             f"The working directory is {Path.cwd()}.",
         )
     file, line = place or (spec, 0)
-    cure = _import_cure(error)
+    cure = _suggest_import_fix(error)
     said = error.msg if isinstance(error, SyntaxError) else error
     message = f"{spec!r} cannot be imported: {type(error).__name__}: {said}"
-    return Fault(shown(file) if place else file, line, f"{message}\n{cure}" if cure else message)
+    return Fault(format_path(file) if place else file, line, f"{message}\n{cure}" if cure else message)
 
 
-def _import_cure(error: BaseException) -> str:
+def _suggest_import_fix(error: BaseException) -> str:
     if isinstance(error, ImportError) and (PATH_PREFIX in str(error) or "relative import" in str(error)):
         return "A file loaded by its path belongs to no package: give its import name instead, as 'shop.orders'."
     if isinstance(error, ModuleNotFoundError):
@@ -145,13 +145,13 @@ def _import_cure(error: BaseException) -> str:
     return ""
 
 
-def _place(error: BaseException) -> tuple[str, int] | None:
+def _find_error_location(error: BaseException) -> tuple[str, int] | None:
     """Return where in the user's own code an exception arose; else where in installed code; else None."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    outside = [place for place in frames if not place[0].startswith((_HERE + os.sep, "<"))]
-    own = [place for place in outside if not place[0].startswith(_INSTALLED)]
+    outside = [place for place in frames if not place[0].startswith((_PACKAGE_DIRECTORY + os.sep, "<"))]
+    own = [place for place in outside if not place[0].startswith(_INSTALLED_DIRECTORIES)]
     if own:
         return own[-1]
     installed = [place for place in outside if f"{os.sep}importlib{os.sep}" not in place[0]]

@@ -15,39 +15,39 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.context import Transaction
 from flowlet.definition import Definition
-from flowlet.durations import Duration, duration
-from flowlet.edits import Edit, edited
-from flowlet.engine.batching import Batcher
+from flowlet.durations import Duration, parse_duration
+from flowlet.edits import VariableEdit, apply_edit
+from flowlet.engine.batching import CreateBatcher
 from flowlet.errors import RefusedError, UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance, NewInstance, Status
 from flowlet.moves import (
     USERNAME_LIMIT,
     Answer,
-    By,
+    Attribution,
     Move,
-    answered,
-    cancelled,
-    moved,
-    paused,
-    resumed,
-    retried,
-    woken,
+    apply_answer,
+    apply_cancel,
+    apply_move,
+    apply_pause,
+    apply_resume,
+    apply_retry,
+    apply_wake,
 )
-from flowlet.permitted import Permitted, called, permitted
+from flowlet.permitted import PermittedOperations, describe_instance, compute_permitted_operations
 from flowlet.registry import Registry
-from flowlet.store.changes import Change, change, change_each
-from flowlet.store.connection import Session
+from flowlet.store.changes import Change, change_instance, change_instances
+from flowlet.store.connection import DatabaseSession
 from flowlet.store.handlers import HandlerConnection
-from flowlet.store.instances import Created
+from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store
-from flowlet.texts import cleaned
+from flowlet.texts import clean_text
 
 __all__ = ["Operations"]
 
-CANCELLED_AT_ONCE = 100
+CANCEL_BATCH_SIZE = 100
 """How many children one transaction cancels at most."""
 
 
@@ -78,17 +78,17 @@ class Operations:
         self._registry = registry
         self._wake = wake
         self._on_changed = on_changed
-        self._batcher = Batcher(store)
-        self._expected: int | None = None
+        self._batcher = CreateBatcher(store)
+        self._expected_version: int | None = None
 
-    def expecting(self, version: int) -> Operations:
+    def with_expected_version(self, version: int) -> Operations:
         """Return these operations for somebody who has looked at an instance of this version.
 
         They raise ``RefusedError`` where it has another one by now, and do nothing. The children that a cancel ends too
         may be of any version.
         """
         expecting = copy(self)
-        expecting._expected = version
+        expecting._expected_version = version
         return expecting
 
     async def create(
@@ -103,7 +103,7 @@ class Operations:
         when: datetime | Duration | None = None,
         username: str | None = None,
         connection: Transaction | None = None,
-    ) -> Created:
+    ) -> CreatedInstance:
         """Create an instance of a workflow; a known external id gives the known instance, unchanged.
 
         Creates of one process that come at about the same time are one transaction.
@@ -128,24 +128,24 @@ class Operations:
             StoreUnavailableError: If the database is away.
         """
         now = self._store.clock.now()
-        new = self._registry.definition(type).new_instance(
+        new = self._registry.get_definition(type).build_instance(
             vars,
             now=now,
             key=key,
             external_id=external_id,
             group=group,
             priority=priority,
-            username=None if username is None else cleaned(username, USERNAME_LIMIT),
+            username=None if username is None else clean_text(username, USERNAME_LIMIT),
         )
-        new = _begun(new, _due(when, now))
+        new = _schedule_first_run(new, _resolve_time(when, now))
         if connection is not None:
-            statement = connection.statement() if isinstance(connection, HandlerConnection) else nullcontext()
-            session = Session(connection, self._store.connections.dialect)
+            statement = connection.guard_statement() if isinstance(connection, HandlerConnection) else nullcontext()
+            session = DatabaseSession(connection, self._store.connections.dialect)
             with statement:
-                (created,) = await self._store.instances.create_within(session, [new], now=now)
+                (created,) = await self._store.instances.create_in_transaction(session, [new], now=now)
             return created
         created = await self._batcher.create(new)
-        self._tell()
+        self._notify()
         return created
 
     async def answer(self, id: int, choice: str, *, form: Mapping[str, Any] | None = None, username: str) -> Instance:
@@ -157,8 +157,8 @@ class Operations:
             UnknownWorkflowError: If its workflow is not known here.
         """
         answer = Answer(choice, {} if form is None else form)
-        by = self._by(username)
-        return await self._change(id, lambda instance: answered(instance, self._definition(instance), answer, by), by)
+        by = self._attribute_to(username)
+        return await self._apply_change(id, lambda instance: apply_answer(instance, self._get_definition(instance), answer, by), by)
 
     async def move(
         self,
@@ -192,9 +192,9 @@ class Operations:
             DurationError: If ``when`` is a text that is not a length of time.
             ValueError: If ``when`` is a moment without a time zone.
         """
-        by = self._by(username)
-        move = Move(state, _due(when, by.at), force, reason)
-        return await self._change(id, lambda instance: moved(instance, self._definition(instance), move, by), by)
+        by = self._attribute_to(username)
+        move = Move(state, _resolve_time(when, by.at), force, reason)
+        return await self._apply_change(id, lambda instance: apply_move(instance, self._get_definition(instance), move, by), by)
 
     async def pause(self, id: int, *, username: str, reason: str | None = None) -> Instance:
         """Hold an instance until it is resumed. A running activation ends and commits first.
@@ -204,8 +204,8 @@ class Operations:
         Raises:
             RefusedError: If it has ended, or is paused or asked to pause already.
         """
-        by = self._by(username)
-        return await self._change(id, lambda instance: paused(instance, self._known(instance), by, reason=reason), by)
+        by = self._attribute_to(username)
+        return await self._apply_change(id, lambda instance: apply_pause(instance, self._find_definition(instance), by, reason=reason), by)
 
     async def resume(self, id: int, *, username: str) -> Instance:
         """Let a paused instance go on where it was held, or take back a pause that has not come into effect.
@@ -213,8 +213,8 @@ class Operations:
         Raises:
             RefusedError: If it is neither paused nor asked to pause.
         """
-        by = self._by(username)
-        return await self._change(id, lambda instance: resumed(instance, self._known(instance), by), by)
+        by = self._attribute_to(username)
+        return await self._apply_change(id, lambda instance: apply_resume(instance, self._find_definition(instance), by), by)
 
     async def cancel(
         self, id: int, *, username: str, reason: str | None = None, with_children: bool = False
@@ -231,16 +231,16 @@ class Operations:
         Raises:
             RefusedError: If it has ended already, and has no open child that is to be cancelled.
         """
-        by = self._by(username)
+        by = self._attribute_to(username)
 
         def decide(instance: Instance) -> Change | None:
             if instance.has_ended and with_children and instance.open_children:
                 return None
-            return cancelled(instance, self._known(instance), by, reason=reason)
+            return apply_cancel(instance, self._find_definition(instance), by, reason=reason)
 
-        instance = await self._change(id, decide, by)
+        instance = await self._apply_change(id, decide, by)
         if with_children:
-            await self._cancel_below(id, by, reason)
+            await self._cancel_descendants(id, by, reason)
         return instance
 
     async def retry(self, id: int, *, username: str) -> Instance:
@@ -249,8 +249,8 @@ class Operations:
         Raises:
             RefusedError: If no attempt of it has failed, or it ended in an error state.
         """
-        by = self._by(username)
-        return await self._change(id, lambda instance: retried(instance, self._known(instance), by), by)
+        by = self._attribute_to(username)
+        return await self._apply_change(id, lambda instance: apply_retry(instance, self._find_definition(instance), by), by)
 
     async def wake(self, id: int, *, username: str) -> Instance:
         """Run an instance now that waits for a timer, for its next attempt, or for its children.
@@ -258,8 +258,8 @@ class Operations:
         Raises:
             RefusedError: If it waits for none of these.
         """
-        by = self._by(username)
-        return await self._change(id, lambda instance: woken(instance, self._known(instance), by), by)
+        by = self._attribute_to(username)
+        return await self._apply_change(id, lambda instance: apply_wake(instance, self._find_definition(instance), by), by)
 
     async def edit_variables(
         self,
@@ -284,52 +284,52 @@ class Operations:
             VariablesError: If a name is unknown, or the variables would not fit the model.
             UnknownWorkflowError: If its workflow is not known here.
         """
-        by = self._by(username)
-        edit = Edit(values, tuple(unset), expected_version)
-        return await self._change(id, lambda instance: edited(instance, self._definition(instance), edit, by), by)
+        by = self._attribute_to(username)
+        edit = VariableEdit(values, tuple(unset), expected_version)
+        return await self._apply_change(id, lambda instance: apply_edit(instance, self._get_definition(instance), edit, by), by)
 
-    def permitted(self, instance: Instance) -> Permitted:
+    def get_permitted_operations(self, instance: Instance) -> PermittedOperations:
         """Return what may be done with an instance now, as it was read."""
-        return permitted(instance, self._known(instance), now=self._store.clock.now())
+        return compute_permitted_operations(instance, self._find_definition(instance), now=self._store.clock.now())
 
-    async def _change(self, id: int, decide: Callable[[Instance], Change | None], by: By) -> Instance:
-        def checked(instance: Instance) -> Change | None:
-            if self._expected not in (None, instance.version):
-                why = f"has moved on since it was looked at (version {instance.version}, not {self._expected})"
-                raise RefusedError(f"{called(instance)} {why}, and nothing was done. Look again.")
+    async def _apply_change(self, id: int, decide: Callable[[Instance], Change | None], attribution: Attribution) -> Instance:
+        def decide_if_expected(instance: Instance) -> Change | None:
+            if self._expected_version not in (None, instance.version):
+                why = f"has moved on since it was looked at (version {instance.version}, not {self._expected_version})"
+                raise RefusedError(f"{describe_instance(instance)} {why}, and nothing was done. Look again.")
             return decide(instance)
 
-        changed = await change(self._store.connections, id, checked, now=by.at)
-        self._tell(changed)
+        changed = await change_instance(self._store.connections, id, decide_if_expected, now=attribution.at)
+        self._notify(changed)
         return changed
 
-    async def _cancel_below(self, id: int, by: By, reason: str | None) -> None:
+    async def _cancel_descendants(self, id: int, attribution: Attribution, reason: str | None) -> None:
         """Cancel all that descends from an instance, level by level: who is cancelled has no more children."""
 
         def decide(instance: Instance) -> Change | None:
-            return None if instance.has_ended else cancelled(instance, self._known(instance), by, reason=reason)
+            return None if instance.has_ended else apply_cancel(instance, self._find_definition(instance), attribution, reason=reason)
 
         level = [id]
         while level:
-            below = [child.id for parent in level for child in await self._store.reads.children(parent)]
-            for first in range(0, len(below), CANCELLED_AT_ONCE):
-                ids = below[first : first + CANCELLED_AT_ONCE]
-                self._tell(*await change_each(self._store.connections, ids, decide, now=by.at))
+            below = [child.id for parent in level for child in await self._store.queries.list_children(parent)]
+            for first in range(0, len(below), CANCEL_BATCH_SIZE):
+                ids = below[first : first + CANCEL_BATCH_SIZE]
+                self._notify(*await change_instances(self._store.connections, ids, decide, now=attribution.at))
             level = below
 
-    def _by(self, username: str) -> By:
-        return By(username, self._store.clock.now())
+    def _attribute_to(self, username: str) -> Attribution:
+        return Attribution(username, self._store.clock.now())
 
-    def _definition(self, instance: Instance) -> Definition:
-        return self._registry.definition(instance.type)
+    def _get_definition(self, instance: Instance) -> Definition:
+        return self._registry.get_definition(instance.type)
 
-    def _known(self, instance: Instance) -> Definition | None:
+    def _find_definition(self, instance: Instance) -> Definition | None:
         try:
-            return self._registry.definition(instance.type)
+            return self._registry.get_definition(instance.type)
         except UnknownWorkflowError:
             return None
 
-    def _tell(self, *changed: Instance) -> None:
+    def _notify(self, *changed: Instance) -> None:
         if self._wake is not None:
             self._wake()
         if self._on_changed is not None:
@@ -337,17 +337,17 @@ class Operations:
                 self._on_changed(instance)
 
 
-def _begun(new: NewInstance, due: int | None) -> NewInstance:
+def _schedule_first_run(new: NewInstance, run_at: int | None) -> NewInstance:
     """Return a new instance that runs first when it is due."""
-    if due is None:
+    if run_at is None:
         return new
     if new.status is Status.WAITING:
         fault = "its start state waits for a person, and is not run: leave it out"
         raise VariablesError(f"a new {new.type}", {"nextActivation": fault})
-    return replace(new, next_activation=max(due, new.next_activation or due))
+    return replace(new, next_activation_us=max(run_at, new.next_activation_us or run_at))
 
 
-def _due(when: datetime | Duration | None, now: int) -> int | None:
+def _resolve_time(when: datetime | Duration | None, now: int) -> int | None:
     if when is None:
         return None
-    return microseconds(when) if isinstance(when, datetime) else now + microseconds(duration(when))
+    return to_microseconds(when) if isinstance(when, datetime) else now + to_microseconds(parse_duration(when))

@@ -11,7 +11,7 @@ from flowlet.instances import Status
 
 __all__ = ["DefinitionOverlay", "InstanceOverlay", "Overlay"]
 
-Pair = tuple[str, str]
+StatePair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +19,24 @@ class InstanceOverlay:
     """The way of one instance. States and transitions that the drawn definition does not have are left out.
 
     Attributes:
-        taken: How often each transition (from, to) was taken.
-        visits: How often each state was entered.
-        current: The state it is in; None to mark none.
+        transition_counts: How often each transition (from, to) was taken.
+        visit_counts: How often each state was entered.
+        current_state: The state it is in; None to mark none.
         status: How it stands there: it gives the current state its colour.
     """
 
-    taken: Mapping[Pair, int] = field(default_factory=dict)
-    visits: Mapping[str, int] = field(default_factory=dict)
-    current: str | None = None
+    transition_counts: Mapping[StatePair, int] = field(default_factory=dict)
+    visit_counts: Mapping[str, int] = field(default_factory=dict)
+    current_state: str | None = None
     status: Status = Status.IN_PROGRESS
 
     @classmethod
-    def of_path(
+    def from_path(
         cls,
-        path: Iterable[Pair] | Mapping[Pair, int],
+        path: Iterable[StatePair] | Mapping[StatePair, int],
         *,
         start: str,
-        current: str | None = None,
+        current_state: str | None = None,
         status: Status = Status.IN_PROGRESS,
     ) -> Self:
         """Return the overlay of an instance that began in ``start`` and took these transitions, in any order.
@@ -45,14 +45,14 @@ class InstanceOverlay:
             path: A pair (from, to) for each transition, or how often each was taken; moves by hand
                 count like any other.
             start: The state it was created in, which counts as one visit.
-            current: The state it is in.
+            current_state: The state it is in.
             status: How it stands there.
         """
         taken = Counter(path)
         visits = Counter({start: 1})
         for (_, target), count in taken.items():
             visits[target] += count
-        return cls(taken, visits, current, status)
+        return cls(taken, visits, current_state, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class DefinitionOverlay:
     """The numbers of all instances of a definition.
 
     Attributes:
-        instances: How many instances are in each state.
+        instance_counts: How many instances are in each state.
         shares: Which part of those that left ``from`` took the transition (from, to), from 0 to 1.
         median_seconds: How long they were in ``from`` before they took it, in seconds.
     """
 
-    instances: Mapping[str, int] = field(default_factory=dict)
-    shares: Mapping[Pair, float] = field(default_factory=dict)
-    median_seconds: Mapping[Pair, float] = field(default_factory=dict)
+    instance_counts: Mapping[str, int] = field(default_factory=dict)
+    shares: Mapping[StatePair, float] = field(default_factory=dict)
+    median_seconds: Mapping[StatePair, float] = field(default_factory=dict)
 
 
 Overlay = InstanceOverlay | DefinitionOverlay

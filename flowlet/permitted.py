@@ -9,7 +9,7 @@ from flowlet.definition import Definition
 from flowlet.errors import RefusedError
 from flowlet.instances import Instance, Status
 
-__all__ = ["Operation", "Permitted", "called", "may_go_on", "permitted", "refusal", "refuse_unless"]
+__all__ = ["Operation", "PermittedOperations", "describe_instance", "may_be_retried", "compute_permitted_operations", "build_refusal", "require_permitted"]
 
 
 class Operation(StrEnum):
@@ -42,7 +42,7 @@ _FOR_A_PERSON = "it waits for a person: answer it, or move it on"
 _HELD = "it is paused: resume it first"
 _DUE = "it is due already, and waits for an executor"
 _RUNNING = "its activation is running: wait for its end, or cancel it"
-_WHY = {
+_REFUSAL_REASONS = {
     (Operation.ANSWER, Status.NEW): _NO_QUESTION,
     (Operation.ANSWER, Status.IN_PROGRESS): _NO_QUESTION,
     (Operation.ANSWER, Status.EXECUTING): _NO_QUESTION,
@@ -68,7 +68,7 @@ _WHY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Permitted:
+class PermittedOperations:
     """What may be done with an instance now.
 
     Attributes:
@@ -80,7 +80,7 @@ class Permitted:
     states: tuple[str, ...]
 
 
-def permitted(instance: Instance, definition: Definition | None, *, now: int) -> Permitted:
+def compute_permitted_operations(instance: Instance, definition: Definition | None, *, now: int) -> PermittedOperations:
     """Return what may be done with an instance.
 
     Args:
@@ -90,7 +90,7 @@ def permitted(instance: Instance, definition: Definition | None, *, now: int) ->
     """
     state = definition.states.get(instance.state) if definition else None
     states = state.targets if state and _may_move(instance) else ()
-    open_again = instance.status == Status.FAILED and may_go_on(instance.state, definition)
+    open_again = instance.status == Status.FAILED and may_be_retried(instance.state, definition)
     allowed = {
         Operation.ANSWER: instance.status == Status.WAITING and state is not None and state.is_manual,
         Operation.MOVE: bool(states),
@@ -101,10 +101,10 @@ def permitted(instance: Instance, definition: Definition | None, *, now: int) ->
         Operation.PAUSE: not (instance.has_ended or instance.status == Status.PAUSED or _is_pausing(instance)),
         Operation.CANCEL: not instance.has_ended,
     }
-    return Permitted(tuple(operation for operation, is_allowed in allowed.items() if is_allowed), states)
+    return PermittedOperations(tuple(operation for operation, is_allowed in allowed.items() if is_allowed), states)
 
 
-def may_go_on(state: str, definition: Definition | None) -> bool:
+def may_be_retried(state: str, definition: Definition | None) -> bool:
     """Return whether an instance that is FAILED in a state may be retried there: in an error state it has ended.
 
     Args:
@@ -115,38 +115,38 @@ def may_go_on(state: str, definition: Definition | None) -> bool:
     return not (known and known.is_final)
 
 
-def refuse_unless(operation: Operation, instance: Instance, definition: Definition | None, *, now: int) -> None:
+def require_permitted(operation: Operation, instance: Instance, definition: Definition | None, *, now: int) -> None:
     """Refuse an operation that is not permitted now; a move only for the instance's status, not for its target.
 
     Raises:
         RefusedError: If it is not; the message says why, and lists what is.
     """
-    allowed = permitted(instance, definition, now=now)
+    allowed = compute_permitted_operations(instance, definition, now=now)
     if operation in allowed.operations or (operation == Operation.MOVE and _may_move(instance)):
         return
-    raise refusal(operation, instance, _why(operation, instance), [one.value for one in allowed.operations])
+    raise build_refusal(operation, instance, _explain_refusal(operation, instance), [one.value for one in allowed.operations])
 
 
-def refusal(operation: Operation, instance: Instance, why: str, instead: list[str]) -> RefusedError:
+def build_refusal(operation: Operation, instance: Instance, reason: str, alternatives: list[str]) -> RefusedError:
     """Return the error that says what cannot be done, why, and what can be done instead."""
-    listed = f"Permitted: {', '.join(instead)}." if instead else "Nothing is permitted."
-    message = f"{called(instance)} cannot be {_PARTICIPLES[operation]}: {why}. {listed}"
-    return RefusedError(message, instead, why=why)
+    listed = f"Permitted: {', '.join(alternatives)}." if alternatives else "Nothing is permitted."
+    message = f"{describe_instance(instance)} cannot be {_PARTICIPLES[operation]}: {reason}. {listed}"
+    return RefusedError(message, alternatives, reason=reason)
 
 
-def called(instance: Instance) -> str:
+def describe_instance(instance: Instance) -> str:
     """Return how messages name an instance."""
     return f"workflow {instance.id} ({instance.type}, {instance.status} in state {instance.state!r})"
 
 
-def _why(operation: Operation, instance: Instance) -> str:
+def _explain_refusal(operation: Operation, instance: Instance) -> str:
     if operation == Operation.RETRY and instance.status == Status.FAILED:
         return "it ended in an error state, from which no transition leads: only a forced move goes on from there"
     if operation == Operation.RETRY and instance.status == Status.IN_PROGRESS:
         return _DUE if instance.attempt else _NOT_FAILED
     if operation == Operation.ANSWER and instance.status == Status.WAITING:
         return "its state is no manual one in the definition that is loaded: move it on"
-    return f"it has ended as {instance.status}" if instance.has_ended else _WHY[operation, instance.status]
+    return f"it has ended as {instance.status}" if instance.has_ended else _REFUSAL_REASONS[operation, instance.status]
 
 
 def _may_move(instance: Instance) -> bool:
@@ -158,7 +158,7 @@ def _is_pausing(instance: Instance) -> bool:
 
 
 def _is_due(instance: Instance, now: int) -> bool:
-    return instance.next_activation is not None and instance.next_activation <= now and not instance.waits_for_children
+    return instance.next_activation_us is not None and instance.next_activation_us <= now and not instance.waits_for_children
 
 
 def _is_retrying(instance: Instance, now: int) -> bool:

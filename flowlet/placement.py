@@ -15,14 +15,14 @@ from itertools import pairwise
 
 from flowlet.layers import Layers
 
-__all__ = ["LOOP", "Placement", "placed"]
+__all__ = ["LOOP_WIDTH", "Placement", "place_vertices"]
 
 PORT_GAP = 18
-LOOP = 26
+LOOP_WIDTH = 26
 """How far an edge from a box to itself stands out."""
 BOX_GAP, PASSING_GAP = 32, 16
 
-Piece = tuple[int, int, int]
+EdgeSegment = tuple[int, int, int]
 """A part of an edge between two rows: upper vertex, lower vertex, chain."""
 
 
@@ -37,14 +37,14 @@ class Placement:
     """How many bends there are, and how wide they are together."""
 
 
-def placed(layers: Layers) -> Placement:
+def place_vertices(layers: Layers) -> Placement:
     """Return where everything stands from left to right; the numbers are whole, in pixels, from 0."""
     place = {vertex: index for row in layers.rows for index, vertex in enumerate(row)}
     pieces = [(*pair, index) for index, chain in enumerate(layers.chains) for pair in chain.pairs]
-    straight = set(_straight(layers, pieces, place))
-    tops = _ports(layers, ((lower, upper, chain) for upper, lower, chain in pieces), straight, place)
-    bottoms = _ports(layers, pieces, straight, place)
-    block = _blocks(len(place), straight)
+    straight = set(_choose_straight_segments(layers, pieces, place))
+    tops = _assign_ports(layers, ((lower, upper, chain) for upper, lower, chain in pieces), straight, place)
+    bottoms = _assign_ports(layers, pieces, straight, place)
+    block = _build_blocks(len(place), straight)
     ties = []
     for upper, lower, chain in pieces:
         if block[upper] != block[lower]:
@@ -55,10 +55,10 @@ def placed(layers: Layers) -> Placement:
     for row in layers.rows:
         for left, right in pairwise(row):
             pair = block[left], block[right]
-            gaps[pair] = max(gaps.get(pair, 0), _distance(layers, left, right))
-    positions = _shortest(len(place), ties, [(*pair, gap) for pair, gap in gaps.items()])
+            gaps[pair] = max(gaps.get(pair, 0), _compute_distance(layers, left, right))
+    positions = _minimize_length(len(place), ties, [(*pair, gap) for pair, gap in gaps.items()])
     middles = [positions[block[vertex]] for vertex in range(len(place))]
-    edge = min(middle - layers.size(vertex).width // 2 for vertex, middle in enumerate(middles))
+    edge = min(middle - layers.get_size(vertex).width // 2 for vertex, middle in enumerate(middles))
     middles = [middle - edge for middle in middles]
     tops = {key: middles[key[0]] + offset for key, offset in tops.items()}
     bottoms = {key: middles[key[0]] + offset for key, offset in bottoms.items()}
@@ -66,14 +66,14 @@ def placed(layers: Layers) -> Placement:
     return Placement(middles, tops, bottoms, (sum(map(bool, bends)), sum(bends)))
 
 
-def _straight(layers: Layers, pieces: Sequence[Piece], place: dict[int, int]) -> Iterator[Piece]:
+def _choose_straight_segments(layers: Layers, pieces: Sequence[EdgeSegment], place: dict[int, int]) -> Iterator[EdgeSegment]:
     """Yield the pieces that run straight: the longest way first, then the passing edges, none crossing another."""
-    trunk = _trunk(layers)
+    trunk = _find_longest_path(layers)
 
-    def rank(piece: Piece) -> tuple[bool, int, int, int]:
+    def rank(piece: EdgeSegment) -> tuple[bool, int, int, int]:
         upper, lower, chain = piece
         boxes = layers.is_box(upper) + layers.is_box(lower)
-        return chain not in trunk, boxes, -min(_depth(layers, chain)), layers.chains[chain].link
+        return chain not in trunk, boxes, -min(_get_depths(layers, chain)), layers.chains[chain].link
 
     row_of = {vertex: index for index, row in enumerate(layers.rows) for vertex in row}
     chosen: list[list[tuple[int, int]]] = [[] for _ in layers.rows]
@@ -90,12 +90,12 @@ def _straight(layers: Layers, pieces: Sequence[Piece], place: dict[int, int]) ->
             yield piece
 
 
-def _depth(layers: Layers, chain: int) -> tuple[int, int]:
+def _get_depths(layers: Layers, chain: int) -> tuple[int, int]:
     vertices = layers.chains[chain].vertices
     return layers.depths[vertices[0]], layers.depths[vertices[-1]]
 
 
-def _trunk(layers: Layers) -> set[int]:
+def _find_longest_path(layers: Layers) -> set[int]:
     """Return the edges of the longest way from the start; of equal ones the first in the source."""
     trunk: set[int] = set()
     box, longest = 0, layers.depths[0]
@@ -113,8 +113,8 @@ def _trunk(layers: Layers) -> set[int]:
         trunk.add(index)
 
 
-def _ports(
-    layers: Layers, pieces: Iterable[Piece], straight: set[Piece], place: dict[int, int]
+def _assign_ports(
+    layers: Layers, pieces: Iterable[EdgeSegment], straight: set[EdgeSegment], place: dict[int, int]
 ) -> dict[tuple[int, int], int]:
     """Return how far from its vertex's middle each piece meets it: a straight one in the middle, the others beside."""
     meeting: dict[int, list[tuple[int, int, int]]] = {}
@@ -131,14 +131,14 @@ def _ports(
         ]
         middle = 2 * aligned[0] if aligned else last
         farthest = max(middle, 2 * last - middle) / 2
-        room = max(layers.size(vertex).width // 2 - 12, 2)
+        room = max(layers.get_size(vertex).width // 2 - 12, 2)
         gap = min(PORT_GAP, int(room / farthest) // 2 * 2) if farthest else 0
         for index, (_, chain, _) in enumerate(ends):
             ports[vertex, chain] = (2 * index - middle) * gap // 2
     return ports
 
 
-def _blocks(count: int, straight: Iterable[Piece]) -> list[int]:
+def _build_blocks(count: int, straight: Iterable[EdgeSegment]) -> list[int]:
     """Return the number of the block that each vertex belongs to: the vertices of a straight line are one."""
     below = {upper: lower for upper, lower, _ in straight}
     block = list(range(count))
@@ -150,36 +150,36 @@ def _blocks(count: int, straight: Iterable[Piece]) -> list[int]:
     return block
 
 
-def _distance(layers: Layers, left: int, right: int) -> int:
+def _compute_distance(layers: Layers, left: int, right: int) -> int:
     """Return how far apart the middles of two neighbours have to be."""
-    sizes = layers.size(left), layers.size(right)
+    sizes = layers.get_size(left), layers.get_size(right)
     room = (sizes[0].width + sizes[1].width) // 2
     loop = layers.graph.loops.get(left)
     if loop:
-        room += LOOP + (loop.label.width + 6 if loop.label.width else 0)
+        room += LOOP_WIDTH + (loop.label.width + 6 if loop.label.width else 0)
     boxes = layers.is_box(left) + layers.is_box(right)
     return room + (PASSING_GAP, (BOX_GAP + PASSING_GAP) // 2, BOX_GAP)[boxes]
 
 
-def _shortest(count: int, ties: Sequence[tuple[int, int, int, int]], gaps: Sequence[tuple[int, int, int]]) -> list[int]:
+def _minimize_length(count: int, ties: Sequence[tuple[int, int, int, int]], gaps: Sequence[tuple[int, int, int]]) -> list[int]:
     """Return positions x that keep ``x[b] >= x[a] + gap`` for each gap (a, b, gap); these have no cycle.
 
     They minimise the sum of ``weight * |x[b] - x[a] - offset|`` over the ties (a, b, offset, weight).
     """
-    positions = _leftmost(count, gaps)
+    positions = _find_leftmost_positions(count, gaps)
     excess = [0] * count
-    arcs: list[_Arc] = [_Arc(right, left, -gap, 0, None) for left, right, gap in gaps]
+    arcs: list[_FlowArc] = [_FlowArc(right, left, -gap, 0, None) for left, right, gap in gaps]
     for one, other, offset, weight in ties:
         flow = weight if positions[other] - positions[one] > offset else -weight
         excess[other] += flow
         excess[one] -= flow
-        arcs.append(_Arc(one, other, offset, flow + weight, 2 * weight))
-    touching: list[list[_Arc]] = [[] for _ in range(count)]
+        arcs.append(_FlowArc(one, other, offset, flow + weight, 2 * weight))
+    touching: list[list[_FlowArc]] = [[] for _ in range(count)]
     for arc in arcs:
         touching[arc.tail].append(arc)
         touching[arc.head].append(arc)
-    while way := _way(positions, excess, touching):
-        amount = min([excess[way[0][0]], -excess[way[-1][1]], *(_room(arc, tail) for tail, _, arc in way)])
+    while way := _find_augmenting_path(positions, excess, touching):
+        amount = min([excess[way[0][0]], -excess[way[-1][1]], *(_compute_residual(arc, tail) for tail, _, arc in way)])
         for tail, _, arc in way:
             arc.flow += amount if tail == arc.tail else -amount
         excess[way[0][0]] -= amount
@@ -188,7 +188,7 @@ def _shortest(count: int, ties: Sequence[tuple[int, int, int, int]], gaps: Seque
 
 
 @dataclass(slots=True, eq=False)
-class _Arc:
+class _FlowArc:
     """An arc of the flow; ``limit`` is its capacity, None for no limit. What flows may flow back."""
 
     tail: int
@@ -198,20 +198,20 @@ class _Arc:
     limit: int | None
 
 
-def _room(arc: _Arc, tail: int) -> int:
+def _compute_residual(arc: _FlowArc, tail: int) -> int:
     """Return how much more may flow through an arc, seen from one of its ends."""
     if tail == arc.head:
         return arc.flow
     return 1 << 30 if arc.limit is None else arc.limit - arc.flow
 
 
-def _way(
-    positions: list[int], excess: Sequence[int], touching: Sequence[Sequence[_Arc]]
-) -> list[tuple[int, int, _Arc]]:
+def _find_augmenting_path(
+    positions: list[int], excess: Sequence[int], touching: Sequence[Sequence[_FlowArc]]
+) -> list[tuple[int, int, _FlowArc]]:
     """Return the shortest way from an excess to a deficit, and move the positions so that its arcs have length 0."""
     distances = {vertex: 0 for vertex, amount in enumerate(excess) if amount > 0}
     queue = [(0, vertex) for vertex in distances]
-    came: dict[int, tuple[int, int, _Arc]] = {}
+    came: dict[int, tuple[int, int, _FlowArc]] = {}
     final: set[int] = set()
     while queue:
         distance, vertex = heappop(queue)
@@ -221,9 +221,9 @@ def _way(
         if excess[vertex] < 0:
             for index in range(len(positions)):
                 positions[index] += min(distances[index], distance) if index in final else distance
-            return _traced(came, vertex)
+            return _trace_path(came, vertex)
         for arc in touching[vertex]:
-            if not _room(arc, vertex):
+            if not _compute_residual(arc, vertex):
                 continue
             other = arc.head if vertex == arc.tail else arc.tail
             slack = arc.offset - positions[arc.head] + positions[arc.tail]
@@ -235,7 +235,7 @@ def _way(
     return []
 
 
-def _traced(came: dict[int, tuple[int, int, _Arc]], vertex: int) -> list[tuple[int, int, _Arc]]:
+def _trace_path(came: dict[int, tuple[int, int, _FlowArc]], vertex: int) -> list[tuple[int, int, _FlowArc]]:
     way = []
     while vertex in came:
         way.append(came[vertex])
@@ -243,7 +243,7 @@ def _traced(came: dict[int, tuple[int, int, _Arc]], vertex: int) -> list[tuple[i
     return way[::-1]
 
 
-def _leftmost(count: int, gaps: Sequence[tuple[int, int, int]]) -> list[int]:
+def _find_leftmost_positions(count: int, gaps: Sequence[tuple[int, int, int]]) -> list[int]:
     """Return the smallest positions that keep the gaps."""
     positions = [0] * count
     is_moving = True

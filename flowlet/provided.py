@@ -16,17 +16,17 @@ from contextlib import (
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from flowlet.errors import DefinitionError, Fault
-from flowlet.modules import shown
+from flowlet.modules import format_path
 
-__all__ = ["Provided", "type_name"]
+__all__ = ["Dependencies", "format_type"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-_YIELDING = frozenset({AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator})
-_MANAGERS = frozenset({AbstractAsyncContextManager, AbstractContextManager})
+_ITERATOR_TYPES = frozenset({AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator})
+_CONTEXT_MANAGER_TYPES = frozenset({AbstractAsyncContextManager, AbstractContextManager})
 # To enter one of these takes it: a resource that is a lock would be held from start to stop.
-_LOCKS = (
+_LOCK_TYPES = (
     asyncio.Lock,
     asyncio.Semaphore,
     asyncio.Condition,
@@ -37,7 +37,7 @@ _LOCKS = (
 )
 
 
-class Provided:
+class Dependencies:
     """What handlers may ask for by annotation: opened at start, closed at stop in reverse order.
 
         provided = Provided()
@@ -70,24 +70,24 @@ class Provided:
             RuntimeError: If the resources are open.
         """
         if self._opened is not None:
-            raise RuntimeError(f"{_name(factory)} comes too late: the resources are open. Provide it before the start.")
-        if needed := _needed(factory):
+            raise RuntimeError(f"{_format_factory(factory)} comes too late: the resources are open. Provide it before the start.")
+        if needed := _find_required_arguments(factory):
             cure = "Give them defaults, or provide a function without parameters that calls it."
-            raise _refusal(factory, f"the factory {_name(factory)} needs arguments: {', '.join(needed)}.\n{cure}")
-        provided = _provided_type(factory)
-        if self.provides(provided):
-            raise _refusal(factory, self._twice(provided))
+            raise _build_error(factory, f"the factory {_format_factory(factory)} needs arguments: {', '.join(needed)}.\n{cure}")
+        provided = _read_provided_type(factory)
+        if self.has_type(provided):
+            raise _build_error(factory, self._describe_duplicate(provided))
         self._factories[provided] = factory
         return factory
 
-    def value(self, type: type[T], instance: T) -> None:
+    def provide_value(self, type: type[T], instance: T) -> None:
         """Provide an object that exists already; it is neither opened nor closed.
 
         Raises:
             DefinitionError: If the type is provided already.
         """
-        if self.provides(type):
-            raise DefinitionError([Fault("value()", 0, self._twice(type))])
+        if self.has_type(type):
+            raise DefinitionError([Fault("value()", 0, self._describe_duplicate(type))])
         self._values[type] = instance
 
     @property
@@ -95,7 +95,7 @@ class Provided:
         """Every type that is provided."""
         return frozenset(self._factories) | frozenset(self._values)
 
-    def provides(self, type: Any) -> bool:
+    def has_type(self, type: Any) -> bool:
         """Return whether a parameter of this annotation can be filled."""
         try:
             return type in self._factories or type in self._values
@@ -112,7 +112,7 @@ class Provided:
         if self._opened is not None:
             raise RuntimeError("the resources are open already")
         async with AsyncExitStack() as stack:
-            opened = {type: await _open(factory, stack) for type, factory in self._factories.items()}
+            opened = {type: await _open_dependency(factory, stack) for type, factory in self._factories.items()}
             self._stack = stack.pop_all()
         self._opened = opened
 
@@ -144,23 +144,23 @@ class Provided:
         if type in self._values:
             return self._values[type]
         if type not in self._factories:
-            raise KeyError(f"nothing provides {type_name(type)}; provided: {self._listed()}")
+            raise KeyError(f"nothing provides {format_type(type)}; provided: {self._list_types()}")
         if self._opened is None:
-            raise RuntimeError(f"{type_name(type)} is not open: await open() first")
+            raise RuntimeError(f"{format_type(type)} is not open: await open() first")
         return self._opened[type]
 
-    def _listed(self) -> str:
-        return ", ".join(sorted(type_name(type) for type in self.types)) or "nothing"
+    def _list_types(self) -> str:
+        return ", ".join(sorted(format_type(type) for type in self.types)) or "nothing"
 
-    def _twice(self, provided: Any) -> str:
-        factory = self._factories.get(provided)
-        file, line = _location(factory) if factory else ("", 0)
-        by = f"by {_name(factory)} at {file}:{line}" if factory else "as a value"
+    def _describe_duplicate(self, resource_type: Any) -> str:
+        factory = self._factories.get(resource_type)
+        file, line = _locate_factory(factory) if factory else ("", 0)
+        by = f"by {_format_factory(factory)} at {file}:{line}" if factory else "as a value"
         cure = "Use typing.NewType for a second one of the same class."
-        return f"{type_name(provided)} is provided already, {by}.\n{cure}"
+        return f"{format_type(resource_type)} is provided already, {by}.\n{cure}"
 
 
-def type_name(annotation: Any) -> str:
+def format_type(annotation: Any) -> str:
     """Return how a message names an annotation: a class by its name, anything else as it is written."""
     if isinstance(annotation, str):
         return annotation
@@ -169,7 +169,7 @@ def type_name(annotation: Any) -> str:
     return str(annotation).replace("typing.", "")
 
 
-async def _open(factory: Callable[..., Any], stack: AsyncExitStack) -> Any:
+async def _open_dependency(factory: Callable[..., Any], stack: AsyncExitStack) -> Any:
     if inspect.isasyncgenfunction(factory):
         return await stack.enter_async_context(asynccontextmanager(factory)())
     if inspect.isgeneratorfunction(factory):
@@ -177,12 +177,12 @@ async def _open(factory: Callable[..., Any], stack: AsyncExitStack) -> Any:
     made = factory()
     if inspect.iscoroutine(made):
         made = await made
-    entered = await _entered(made, stack)
+    entered = await _enter_context(made, stack)
     return entered if _is_manager_annotation(factory) else made
 
 
-async def _entered(made: Any, stack: AsyncExitStack) -> Any:
-    if isinstance(made, _LOCKS):
+async def _enter_context(made: Any, stack: AsyncExitStack) -> Any:
+    if isinstance(made, _LOCK_TYPES):
         return made
     if isinstance(made, AbstractAsyncContextManager):
         return await stack.enter_async_context(made)
@@ -191,27 +191,27 @@ async def _entered(made: Any, stack: AsyncExitStack) -> Any:
     return made
 
 
-def _provided_type(factory: Callable[..., Any]) -> Any:
+def _read_provided_type(factory: Callable[..., Any]) -> Any:
     if inspect.isclass(factory):
         return factory
-    annotation = _annotation(factory)
-    made = _contents(factory, annotation)
+    annotation = _read_return_annotation(factory)
+    made = _unwrap_annotation(factory, annotation)
     if made is None or made is type(None) or isinstance(made, TypeVar):
-        cure = f"Annotate it, as in: def {_name(factory)}() -> AsyncIterator[Client]"
-        given = f"{type_name(annotation)} does not say" if annotation is not None else "it does not say"
-        raise _refusal(factory, f"the factory {_name(factory)} has no usable return type: {given} what.\n{cure}")
+        cure = f"Annotate it, as in: def {_format_factory(factory)}() -> AsyncIterator[Client]"
+        given = f"{format_type(annotation)} does not say" if annotation is not None else "it does not say"
+        raise _build_error(factory, f"the factory {_format_factory(factory)} has no usable return type: {given} what.\n{cure}")
     try:
         hash(made)
     except TypeError:
-        raise _refusal(factory, f"{type_name(made)} cannot be a resource's type: it is not hashable.") from None
+        raise _build_error(factory, f"{format_type(made)} cannot be a resource's type: it is not hashable.") from None
     return made
 
 
-def _contents(factory: Callable[..., Any], annotation: Any) -> Any:
+def _unwrap_annotation(factory: Callable[..., Any], annotation: Any) -> Any:
     """Return the T of a factory's annotation, or None where it says none."""
     origin = get_origin(annotation) or annotation
-    yields = origin in _YIELDING and (_is_generator(factory) or hasattr(factory, "__wrapped__"))
-    if not yields and origin not in _MANAGERS:
+    yields = origin in _ITERATOR_TYPES and (_is_generator(factory) or hasattr(factory, "__wrapped__"))
+    if not yields and origin not in _CONTEXT_MANAGER_TYPES:
         return None if _is_generator(factory) or annotation is Any else annotation
     arguments = get_args(annotation)
     return arguments[0] if arguments and arguments[0] is not Any else None
@@ -220,27 +220,27 @@ def _contents(factory: Callable[..., Any], annotation: Any) -> Any:
 def _is_manager_annotation(factory: Callable[..., Any]) -> bool:
     if inspect.isclass(factory):
         return False
-    annotation = _annotation(factory)
+    annotation = _read_return_annotation(factory)
     origin = get_origin(annotation) or annotation
-    return origin in _MANAGERS or (origin in _YIELDING and hasattr(factory, "__wrapped__"))
+    return origin in _CONTEXT_MANAGER_TYPES or (origin in _ITERATOR_TYPES and hasattr(factory, "__wrapped__"))
 
 
 def _is_generator(factory: Callable[..., Any]) -> bool:
     return inspect.isasyncgenfunction(factory) or inspect.isgeneratorfunction(factory)
 
 
-def _annotation(factory: Callable[..., Any]) -> Any:
+def _read_return_annotation(factory: Callable[..., Any]) -> Any:
     try:
         return get_type_hints(inspect.unwrap(factory)).get("return")
     except TypeError:  # a callable that can carry no annotation, as a functools.partial
         return None
     except NameError as error:
         cure = "Import it outside `if TYPE_CHECKING:`, and at the module's top."
-        message = f"the annotations of the factory {_name(factory)} cannot be read: {error}.\n{cure}"
-        raise _refusal(factory, message) from None
+        message = f"the annotations of the factory {_format_factory(factory)} cannot be read: {error}.\n{cure}"
+        raise _build_error(factory, message) from None
 
 
-def _needed(factory: Callable[..., Any]) -> list[str]:
+def _find_required_arguments(factory: Callable[..., Any]) -> list[str]:
     try:
         parameters = inspect.signature(factory).parameters.values()
     except ValueError:  # some classes written in C have no signature
@@ -249,14 +249,14 @@ def _needed(factory: Callable[..., Any]) -> list[str]:
     return [each.name for each in parameters if each.default is each.empty and each.kind not in kinds]
 
 
-def _name(factory: Callable[..., Any] | None) -> str:
+def _format_factory(factory: Callable[..., Any] | None) -> str:
     return getattr(factory, "__name__", None) or type(factory).__name__
 
 
-def _refusal(factory: Callable[..., Any], message: str) -> DefinitionError:
-    return DefinitionError([Fault(*_location(factory), message)])
+def _build_error(factory: Callable[..., Any], message: str) -> DefinitionError:
+    return DefinitionError([Fault(*_locate_factory(factory), message)])
 
 
-def _location(factory: Callable[..., Any]) -> tuple[str, int]:
+def _locate_factory(factory: Callable[..., Any]) -> tuple[str, int]:
     code = getattr(inspect.unwrap(factory), "__code__", None)
-    return (shown(code.co_filename), code.co_firstlineno) if code else (_name(factory), 0)
+    return (format_path(code.co_filename), code.co_firstlineno) if code else (_format_factory(factory), 0)

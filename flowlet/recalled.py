@@ -9,62 +9,62 @@ from typing import Any
 from flowlet.definition import Definition, StateDefinition, TransitionDefinition
 from flowlet.durations import Duration
 from flowlet.retry import Retry
-from flowlet.states import Kind
+from flowlet.states import StateKind
 
-__all__ = ["recalled"]
+__all__ = ["restore_definition"]
 
 
-def recalled(told: Mapping[str, Any]) -> Definition:
+def restore_definition(document: Mapping[str, Any]) -> Definition:
     """Return the definition that ``Definition.as_json`` has told.
 
     It has no handlers, no models and no source: nothing can be run by it, and nothing checked.
 
     Args:
-        told: As it was read from JSON.
+        document: As it was read from JSON.
     """
     return Definition(
-        name=told["name"],
-        description=told["description"],
-        version=told["version"],
+        name=document["name"],
+        description=document["description"],
+        version=document["version"],
         module="",
         file="",
         line=0,
-        start=told["start"],
-        states={state["name"]: _state(state) for state in told["states"]},
-        retry=_retry(told["retry"]),
-        group=told["executorGroup"],
-        priority=told["priority"],
-        loop_limit=told["loopLimit"],
+        start=document["start"],
+        states={state["name"]: _restore_state(state) for state in document["states"]},
+        retry=_restore_retry(document["retry"]),
+        group=document["executorGroup"],
+        priority=document["priority"],
+        loop_limit=document["loopLimit"],
         vars=None,
-        names={},
+        names_by_id={},
     )
 
 
-def _state(told: Mapping[str, Any]) -> StateDefinition:
+def _restore_state(document: Mapping[str, Any]) -> StateDefinition:
     return StateDefinition(
-        name=told["name"],
-        kind=Kind(told["kind"]),
-        description=told["description"],
+        name=document["name"],
+        kind=StateKind(document["kind"]),
+        description=document["description"],
         file="",
-        line=told["line"],
-        transitions=tuple(TransitionDefinition(edge["target"], edge["label"]) for edge in told["transitions"]),
-        retry=_retry(told["retry"]),
-        timeout=_length(told["timeoutSeconds"]),
-        on_error=told["onError"],
+        line=document["line"],
+        transitions=tuple(TransitionDefinition(edge["target"], edge["label"]) for edge in document["transitions"]),
+        retry=_restore_retry(document["retry"]),
+        timeout=_to_timedelta(document["timeoutSeconds"]),
+        on_error=document["onError"],
         form=None,
-        deadline=_length(told["deadlineSeconds"]),
-        on_deadline=told["onDeadline"],
+        deadline=_to_timedelta(document["deadlineSeconds"]),
+        on_deadline=document["onDeadline"],
         handler=None,
         is_async=False,
         parameters=(),
     )
 
 
-def _retry(told: Mapping[str, Any]) -> Retry:
-    return Retry(told["limit"], _bound(told["min"]), _bound(told["max"]), told["backoff"])
+def _restore_retry(document: Mapping[str, Any]) -> Retry:
+    return Retry(document["limit"], _parse_delay(document["min"]), _parse_delay(document["max"]), document["backoff"])
 
 
-def _bound(text: str) -> Duration:
+def _parse_delay(text: str) -> Duration:
     """Return a bound, which stands there as its module wrote it, or in seconds as Python writes any number of them."""
     try:
         return timedelta(seconds=float(text.removesuffix("s")))
@@ -72,5 +72,5 @@ def _bound(text: str) -> Duration:
         return text
 
 
-def _length(seconds: float | None) -> timedelta | None:
+def _to_timedelta(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flowlet.checks import find_faults, listed
+from flowlet.checks import find_faults, list_targets
 from flowlet.definition import Definition, Parameter, StateDefinition, TransitionDefinition
-from flowlet.draft import Draft, nearest
+from flowlet.draft import ModuleSource, find_nearest_name
 from flowlet.errors import DefinitionError, Fault, UnknownWorkflowError
-from flowlet.modules import import_workflow, is_path, shown
+from flowlet.modules import import_workflow, is_path, format_path
 from flowlet.parameters import read_parameters
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.retry import Retry
 from flowlet.states import State
 
@@ -29,8 +29,8 @@ class Registry:
             asks for anything else is refused at load.
     """
 
-    def __init__(self, provided: Provided | None = None) -> None:
-        self.provided = provided or Provided()
+    def __init__(self, dependencies: Dependencies | None = None) -> None:
+        self.provided = dependencies or Dependencies()
         self._definitions: dict[str, Definition] = {}
         self._loaded: dict[object, Definition] = {}
 
@@ -69,10 +69,10 @@ class Registry:
         Raises:
             DefinitionError: With every fault of the module, by file and line.
         """
-        key = _key(module)
+        key = _make_module_key(module)
         if known := self._loaded.get(key):
             return known
-        definition = self._read(Draft.of(module))
+        definition = self._read_definition(ModuleSource.of(module))
         if namesake := self._definitions.get(definition.name):
             message = f"the workflow {definition.name!r} is defined in {namesake.file}:{namesake.line} too."
             cure = "Give one of them another name: workflow = Workflow('...')."
@@ -80,7 +80,7 @@ class Registry:
         self._definitions[definition.name] = self._loaded[key] = definition
         return definition
 
-    def definition(self, name: str) -> Definition:
+    def get_definition(self, name: str) -> Definition:
         """Return the definition of a name.
 
         Raises:
@@ -88,7 +88,7 @@ class Registry:
         """
         if found := self._definitions.get(name):
             return found
-        near = nearest(name, self._definitions)
+        near = find_nearest_name(name, self._definitions)
         guess = f" Did you mean {near!r}?" if near else ""
         known = ", ".join(self.names) or "none"
         raise UnknownWorkflowError(f"no workflow is called {name!r}.{guess} Loaded: {known}.")
@@ -103,66 +103,66 @@ class Registry:
         """The name of every definition, sorted."""
         return tuple(sorted(self._definitions))
 
-    def _read(self, draft: Draft) -> Definition:
-        faults = find_faults(draft)
+    def _read_definition(self, source: ModuleSource) -> Definition:
+        faults = find_faults(source)
         found: dict[str, tuple[Parameter, ...]] = {}
-        for name in draft.states:
-            parameters = read_parameters(draft, name, self.provided)
+        for name in source.states:
+            parameters = read_parameters(source, name, self.provided)
             found[name] = parameters.found
             faults += parameters.faults
         if faults:
             raise DefinitionError(sorted(faults, key=lambda fault: (fault.file, fault.line)))
-        return _definition(draft, found)
+        return _build_definition(source, found)
 
 
-def _key(module: ModuleType) -> object:
+def _make_module_key(module: ModuleType) -> object:
     file = getattr(module, "__file__", None)
     return str(Path(file).resolve()) if file else module
 
 
-def _definition(draft: Draft, parameters: dict[str, tuple[Parameter, ...]]) -> Definition:
-    workflow = draft.workflow
+def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Parameter, ...]]) -> Definition:
+    workflow = source.workflow
     retry = workflow.retry if workflow else Retry()
     states = {
-        name: _state_definition(draft, name, state, retry, parameters[name]) for name, state in draft.states.items()
+        name: _build_state_definition(source, name, state, retry, parameters[name]) for name, state in source.states.items()
     }
     return Definition(
-        name=draft.name,
-        description=draft.description,
+        name=source.name,
+        description=source.description,
         version=workflow.version if workflow else 1,
-        module=draft.module,
-        file=draft.file,
-        line=draft.line,
-        start=next(name for name, state in draft.states.items() if state.is_start),
+        module=source.module,
+        file=source.file,
+        line=source.line,
+        start=next(name for name, state in source.states.items() if state.is_start),
         states=states,
         retry=retry,
         group=workflow.group if workflow else "default",
         priority=workflow.priority if workflow else 0,
         loop_limit=workflow.loop_limit if workflow else 10_000,
         vars=workflow.vars if workflow else None,
-        names=draft.names,
-        objects=tuple(draft.states.values()),
+        names_by_id=source.names_by_id,
+        state_objects=tuple(source.states.values()),
     )
 
 
-def _state_definition(
-    draft: Draft, name: str, state: State[..., Any], retry: Retry, parameters: tuple[Parameter, ...]
+def _build_state_definition(
+    source: ModuleSource, name: str, state: State[..., Any], retry: Retry, parameters: tuple[Parameter, ...]
 ) -> StateDefinition:
     return StateDefinition(
         name=name,
         kind=state.kind,
         description=state.description,
-        file=shown(state.file) if state.file else draft.file,
+        file=format_path(state.file) if state.file else source.file,
         line=state.line,
         transitions=tuple(
-            TransitionDefinition(draft.resolve(target) or "", str(label)) for target, label in listed(state)
+            TransitionDefinition(source.resolve_target(target) or "", str(label)) for target, label in list_targets(state)
         ),
         retry=state.retry or retry,
         timeout=state.timeout,
-        on_error=draft.resolve(state.on_error),
+        on_error=source.resolve_target(state.on_error),
         form=state.form,
         deadline=state.deadline,
-        on_deadline=draft.resolve(state.on_deadline),
+        on_deadline=source.resolve_target(state.on_deadline),
         handler=state.handler,
         is_async=_is_async(state),
         parameters=parameters,

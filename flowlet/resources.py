@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["folder"]
+__all__ = ["find_folder"]
 
 _PACKAGE = Path(__file__).resolve().parent
-_NAMES = ("templates", "static", "demo")
+_FOLDER_NAMES = ("templates", "static", "demo")
 
 
-def folder(name: str, *, package: Path = _PACKAGE) -> Path:
+def find_folder(name: str, *, package: Path = _PACKAGE) -> Path:
     """Return the folder of that name: the checkout's where Flowlet runs from one, else the installed bundle's.
 
     Args:
@@ -21,8 +21,8 @@ def folder(name: str, *, package: Path = _PACKAGE) -> Path:
         ValueError: If ``name`` is none of the three.
         FileNotFoundError: If the folder is in neither place; the message names both.
     """
-    if name not in _NAMES:
-        raise ValueError(f"there is no folder {name!r}. Folders: {', '.join(_NAMES)}.")
+    if name not in _FOLDER_NAMES:
+        raise ValueError(f"there is no folder {name!r}. Folders: {', '.join(_FOLDER_NAMES)}.")
     bundled = package / "_bundled" / name
     places = [package.parent / name, bundled] if _is_checkout(package.parent) else [bundled]
     for place in places:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Literal
 
-from flowlet.durations import Duration, duration
+from flowlet.durations import Duration, parse_duration
 
 __all__ = ["Retry"]
 
@@ -39,7 +39,7 @@ class Retry:
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        first, ceiling = duration(self.min), duration(self.max)
+        first, ceiling = parse_duration(self.min), parse_duration(self.max)
         if self.limit < 0:
             raise ValueError(f"Retry(limit={self.limit}) is below zero")
         if first <= timedelta(0) or ceiling < first:
@@ -51,11 +51,11 @@ class Retry:
                 f"Retry(never={self.never!r}) is not a tuple of exception types, as (ValueError, KeyError)"
             )
 
-    def allows(self, attempt: int, error: BaseException) -> bool:
+    def may_retry(self, attempt: int, error: BaseException) -> bool:
         """Return whether another attempt follows the given one (counted from 1), which failed with this error."""
         return attempt <= self.limit and not isinstance(error, self.never)
 
-    def delay(self, attempt: int, random: Random) -> timedelta:
+    def draw_delay(self, attempt: int, random: Random) -> timedelta:
         """Return how long to wait after the given failed attempt, counted from 1.
 
         Raises:
@@ -63,7 +63,7 @@ class Retry:
         """
         if attempt < 1:
             raise ValueError(f"attempts are counted from 1, not {attempt}")
-        first, ceiling = duration(self.min), duration(self.max)
+        first, ceiling = parse_duration(self.min), parse_duration(self.max)
         if self.backoff == "linear":
             share = min(1.0, (attempt - 1) / max(self.limit - 1, 1))
             return first + share * (ceiling - first)

@@ -14,10 +14,10 @@ from typing import Any
 from flowlet.states import State
 from flowlet.transitions import Next
 
-__all__ = ["ReturnedState", "returned_states"]
+__all__ = ["ReturnedState", "find_returned_states"]
 
-_SAYINGS = frozenset(name for name in vars(Next) if not name.startswith("_"))
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_NEXT_METHODS = frozenset(name for name in vars(Next) if not name.startswith("_"))
+_NESTED_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ReturnedState:
     line: int
 
 
-def returned_states(handler: Callable[..., Any]) -> tuple[ReturnedState, ...]:
+def find_returned_states(handler: Callable[..., Any]) -> tuple[ReturnedState, ...]:
     """Return the states that a handler's ``return`` statements name, in the order of the source.
 
     Seen are ``return ship``, ``return ship.after(...).log(...)``, ``return "ship"``, and these inside ``x if y else z``
@@ -37,13 +37,13 @@ def returned_states(handler: Callable[..., Any]) -> tuple[ReturnedState, ...]:
     """
     function = inspect.unwrap(handler)
     code = getattr(function, "__code__", None)
-    body = _source(code) if isinstance(code, CodeType) else None
+    body = _find_function_ast(code) if isinstance(code, CodeType) else None
     if code is None or body is None:
         return ()
     hidden = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
     found = []
-    for statement in _returns(body):
-        for expression in _answers(statement.value):
+    for statement in _walk_returns(body):
+        for expression in _walk_returned_names(statement.value):
             if isinstance(expression, ast.Constant):
                 found.append(ReturnedState(str(expression.value), expression.lineno))
                 continue
@@ -53,9 +53,9 @@ def returned_states(handler: Callable[..., Any]) -> tuple[ReturnedState, ...]:
     return tuple(found)
 
 
-def _source(code: CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def _find_function_ast(code: CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     linecache.checkcache(code.co_filename)
-    tree = _tree("".join(linecache.getlines(code.co_filename)))
+    tree = _parse_source("".join(linecache.getlines(code.co_filename)))
     if tree is None:
         return None
     for node in ast.walk(tree):
@@ -67,33 +67,33 @@ def _source(code: CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
 
 
 @lru_cache(maxsize=4)
-def _tree(source: str) -> ast.Module | None:
+def _parse_source(source: str) -> ast.Module | None:
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError):
         return None
 
 
-def _returns(node: ast.AST) -> Iterator[ast.Return]:
+def _walk_returns(node: ast.AST) -> Iterator[ast.Return]:
     for inner in ast.iter_child_nodes(node):
         if isinstance(inner, ast.Return):
             yield inner
-        elif not isinstance(inner, _SCOPES):
-            yield from _returns(inner)
+        elif not isinstance(inner, _NESTED_SCOPES):
+            yield from _walk_returns(inner)
 
 
-def _answers(expression: ast.expr | None) -> Iterator[ast.Name | ast.Constant]:
+def _walk_returned_names(expression: ast.expr | None) -> Iterator[ast.Name | ast.Constant]:
     match expression:
         case ast.Name() | ast.Constant(value=str()):
             yield expression
-        case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _SAYINGS:
+        case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _NEXT_METHODS:
             if not isinstance(inner, ast.Constant):
-                yield from _answers(inner)
+                yield from _walk_returned_names(inner)
         case ast.IfExp(body=yes, orelse=no):
-            yield from _answers(yes)
-            yield from _answers(no)
+            yield from _walk_returned_names(yes)
+            yield from _walk_returned_names(no)
         case ast.BoolOp(values=values):
             for value in values:
-                yield from _answers(value)
+                yield from _walk_returned_names(value)
         case ast.NamedExpr(value=value):
-            yield from _answers(value)
+            yield from _walk_returned_names(value)

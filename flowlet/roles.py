@@ -23,9 +23,9 @@ class Role(StrEnum):
         """Its place among the roles, from 0."""
         return tuple(Role).index(self)
 
-    def allows(self, needed: Role) -> bool:
-        """Return whether this role suffices where ``needed`` is asked for."""
-        return self.rank >= needed.rank
+    def is_at_least(self, required: Role) -> bool:
+        """Return whether this role suffices where ``required`` is asked for."""
+        return self.rank >= required.rank
 
     def __lt__(self, other: str) -> bool:
         return self.rank < Role(other).rank

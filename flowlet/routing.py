@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from flowlet.layers import Layers, Size
-from flowlet.placement import LOOP, Placement
+from flowlet.placement import LOOP_WIDTH, Placement
 
-__all__ = ["Frame", "Point", "Route", "routed"]
+__all__ = ["Rectangle", "Point", "Route", "route_edges"]
 
 TRACK_GAP = 9
 CLEARANCE = 8
 """Lines closer than this look like one."""
-LEAVE, ARRIVE, PASS = 14, 20, 8
+BOX_EXIT_GAP, BOX_ENTRY_GAP, LABEL_GAP = 14, 20, 8
 """The least free line below a box, above a box, and beside a label, before the first bend."""
-BETWEEN_BOXES, BESIDE_LABELS = 46, 20
+MIN_BOX_ROW_GAP, MIN_LABEL_ROW_GAP = 46, 20
 
 Point = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Rectangle:
     """A rectangle, in pixels: its left upper corner and its size."""
 
     x: int
@@ -35,7 +35,7 @@ class Frame:
         """The point in its middle."""
         return self.x + self.width // 2, self.y + self.height // 2
 
-    def overlaps(self, other: Frame) -> bool:
+    def is_overlapping(self, other: Rectangle) -> bool:
         """Return whether the two have more than a border in common."""
         return (
             self.x < other.x + other.width
@@ -50,7 +50,7 @@ class Route:
     """How an edge runs, corner by corner in the direction of its arrow, and the room for its label, if it has one."""
 
     points: tuple[Point, ...]
-    label: Frame | None = None
+    label: Rectangle | None = None
     is_loop: bool = False
 
     @property
@@ -60,7 +60,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Segment:
     """A piece of an edge between two rows: where it starts above and ends below."""
 
     top: int
@@ -70,101 +70,101 @@ class _Run:
     def span(self) -> tuple[int, int]:
         return min(self.top, self.bottom), max(self.top, self.bottom)
 
-    def meets(self, other: _Run) -> bool:
+    def is_touching(self, other: _Segment) -> bool:
         """Return whether the two would touch on the same line."""
         return self.span[0] < other.span[1] + CLEARANCE and other.span[0] < self.span[1] + CLEARANCE
 
 
-def routed(layers: Layers, placement: Placement) -> tuple[list[Frame], list[Route]]:
+def route_edges(layers: Layers, placement: Placement) -> tuple[list[Rectangle], list[Route]]:
     """Return the boxes' frames and the edges' routes, in the order of the graph."""
     row_of = {vertex: index for index, row in enumerate(layers.rows) for vertex in row}
-    runs: list[list[_Run]] = [[] for _ in layers.rows]
+    runs: list[list[_Segment]] = [[] for _ in layers.rows]
     for index, chain in enumerate(layers.chains):
         for upper, lower in chain.pairs:
-            run = _Run(placement.bottoms[upper, index], placement.tops[lower, index])
+            run = _Segment(placement.bottoms[upper, index], placement.tops[lower, index])
             if run.top != run.bottom:
                 runs[row_of[upper]].append(run)
-    tracks = [_tracks(gap) for gap in runs]
-    tops = _row_tops(layers, [max(used.values(), default=-1) + 1 for used in tracks])
-    frames = _frames(layers, placement, tops)
+    tracks = [_assign_tracks(gap) for gap in runs]
+    tops = _compute_row_tops(layers, [max(used.values(), default=-1) + 1 for used in tracks])
+    frames = _place_rectangles(layers, placement, tops)
     lines = [
-        {run: bottom + _first_line(layers, row) + TRACK_GAP * track for run, track in used.items()}
-        for row, (bottom, used) in enumerate(zip(_row_bottoms(layers, tops), tracks, strict=True))
+        {run: bottom + _get_track_offset(layers, row) + TRACK_GAP * track for run, track in used.items()}
+        for row, (bottom, used) in enumerate(zip(_compute_row_bottoms(layers, tops), tracks, strict=True))
     ]
     routes = {}
     for index, chain in enumerate(layers.chains):
         points: list[Point] = []
         for upper, lower in chain.pairs:
-            run = _Run(placement.bottoms[upper, index], placement.tops[lower, index])
+            run = _Segment(placement.bottoms[upper, index], placement.tops[lower, index])
             line = lines[row_of[upper]].get(run, tops[row_of[lower]])
             start = frames[upper].y + (frames[upper].height if layers.is_box(upper) else 0)
             points += [(run.top, start), (run.top, line), (run.bottom, line), (run.bottom, frames[lower].y)]
         label = next((frames[vertex] for vertex in chain.vertices if vertex in layers.labels), None)
-        corners = _corners(points)
+        corners = _find_corners(points)
         routes[chain.link] = Route(tuple(corners[::-1] if chain.is_reversed else corners), label)
     for link in layers.graph.loops.values():
-        routes[layers.graph.links.index(link)] = _loop(frames[link.source], link.label)
+        routes[layers.graph.links.index(link)] = _route_loop(frames[link.source], link.label)
     return [frames[box] for box in range(len(layers.graph.boxes))], [routes[index] for index in sorted(routes)]
 
 
-def _frames(layers: Layers, placement: Placement, tops: Sequence[int]) -> dict[int, Frame]:
+def _place_rectangles(layers: Layers, placement: Placement, tops: Sequence[int]) -> dict[int, Rectangle]:
     """Return the frame of each vertex, in the middle of its row."""
     frames = {}
-    for row, top, bottom in zip(layers.rows, tops, _row_bottoms(layers, tops), strict=True):
+    for row, top, bottom in zip(layers.rows, tops, _compute_row_bottoms(layers, tops), strict=True):
         for vertex in row:
-            size = layers.size(vertex)
+            size = layers.get_size(vertex)
             left = placement.middles[vertex] - size.width // 2
-            frames[vertex] = Frame(left, (top + bottom - size.height) // 2, size.width, size.height)
+            frames[vertex] = Rectangle(left, (top + bottom - size.height) // 2, size.width, size.height)
     return frames
 
 
-def _row_bottoms(layers: Layers, tops: Sequence[int]) -> list[int]:
+def _compute_row_bottoms(layers: Layers, tops: Sequence[int]) -> list[int]:
     """Return where each row ends, given where it begins."""
-    return [top + max(layers.size(vertex).height for vertex in row) for row, top in zip(layers.rows, tops, strict=True)]
+    return [top + max(layers.get_size(vertex).height for vertex in row) for row, top in zip(layers.rows, tops, strict=True)]
 
 
-def _tracks(runs: Sequence[_Run]) -> dict[_Run, int]:
+def _assign_tracks(runs: Sequence[_Segment]) -> dict[_Segment, int]:
     """Return the line of each piece, counted from the upper one: few crossings, none on top of another."""
-    order: list[_Run] = []
+    order: list[_Segment] = []
     for run in sorted(set(runs), key=lambda run: (run.span[0] - run.span[1], run.top)):
-        costs = [sum(_cost(other, run) for other in order)]
+        costs = [sum(_compute_cost(other, run) for other in order)]
         for other in reversed(order):
-            costs.append(costs[-1] - _cost(other, run) + _cost(run, other))
+            costs.append(costs[-1] - _compute_cost(other, run) + _compute_cost(run, other))
         costs.reverse()
         order.insert(min(range(len(costs)), key=costs.__getitem__), run)
-    tracks: dict[_Run, int] = {}
+    tracks: dict[_Segment, int] = {}
     for run in order:
-        tracks[run] = max((tracks[other] + 1 for other in tracks if other.meets(run)), default=0)
+        tracks[run] = max((tracks[other] + 1 for other in tracks if other.is_touching(run)), default=0)
     return tracks
 
 
-def _cost(upper: _Run, lower: _Run) -> int:
+def _compute_cost(upper: _Segment, lower: _Segment) -> int:
     """Return what drawing one piece above another costs: its crossings, and far more where both share a line."""
-    if not upper.meets(lower):
+    if not upper.is_touching(lower):
         return 0
     crossings = (upper.span[0] < lower.top < upper.span[1]) + (lower.span[0] < upper.bottom < lower.span[1])
     distance = abs(upper.bottom - lower.top)
     return crossings + 10 * (distance < CLEARANCE) + 100 * (distance == 0)
 
 
-def _row_tops(layers: Layers, lines: Sequence[int]) -> list[int]:
+def _compute_row_tops(layers: Layers, lines: Sequence[int]) -> list[int]:
     """Return where each row begins, given how many lines run below it."""
     tops = [0]
     for index, (row, below) in enumerate(pairwise(layers.rows)):
-        height = max(layers.size(vertex).height for vertex in row)
-        arrive = ARRIVE if layers.is_box(min(below)) else PASS
-        least = BETWEEN_BOXES if layers.is_box(min(row)) and layers.is_box(min(below)) else BESIDE_LABELS
-        needed = _first_line(layers, index) + TRACK_GAP * (lines[index] - 1) + arrive if lines[index] else 0
+        height = max(layers.get_size(vertex).height for vertex in row)
+        arrive = BOX_ENTRY_GAP if layers.is_box(min(below)) else LABEL_GAP
+        least = MIN_BOX_ROW_GAP if layers.is_box(min(row)) and layers.is_box(min(below)) else MIN_LABEL_ROW_GAP
+        needed = _get_track_offset(layers, index) + TRACK_GAP * (lines[index] - 1) + arrive if lines[index] else 0
         tops.append(tops[-1] + height + max(least, needed))
     return tops
 
 
-def _first_line(layers: Layers, row: int) -> int:
+def _get_track_offset(layers: Layers, row: int) -> int:
     """Return how far below a row the first line across may run."""
-    return LEAVE if layers.is_box(min(layers.rows[row])) else PASS
+    return BOX_EXIT_GAP if layers.is_box(min(layers.rows[row])) else LABEL_GAP
 
 
-def _corners(points: Sequence[Point]) -> list[Point]:
+def _find_corners(points: Sequence[Point]) -> list[Point]:
     """Return the points without those where the line goes straight on."""
     corners: list[Point] = []
     for point in points:
@@ -177,9 +177,9 @@ def _corners(points: Sequence[Point]) -> list[Point]:
     return corners
 
 
-def _loop(box: Frame, text: Size) -> Route:
+def _route_loop(box: Rectangle, text: Size) -> Route:
     """Return the route from a box to itself, at its right side."""
     right, middle = box.x + box.width, box.middle[1]
-    points = ((right, middle - 8), (right + LOOP - 6, middle - 8), (right + LOOP - 6, middle + 8), (right, middle + 8))
-    label = Frame(right + LOOP, middle - text.height // 2, text.width, text.height) if text.width else None
+    points = ((right, middle - 8), (right + LOOP_WIDTH - 6, middle - 8), (right + LOOP_WIDTH - 6, middle + 8), (right, middle + 8))
+    label = Rectangle(right + LOOP_WIDTH, middle - text.height // 2, text.width, text.height) if text.width else None
     return Route(points, label, is_loop=True)

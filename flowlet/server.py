@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from flowlet import logs
-from flowlet.durations import Duration, duration
-from flowlet.engine.arrivals import Arrivals
+from flowlet.durations import Duration, parse_duration
+from flowlet.engine.arrivals import Waiters
 from flowlet.engine.executor import Executor
-from flowlet.engine.herald import Herald
-from flowlet.engine.meter import Meter
+from flowlet.engine.herald import CommitSignal
+from flowlet.engine.meter import ExecutorObserver
 from flowlet.hosting import (
     Receive,
     Send,
-    address_of,
-    leave_threads_behind,
-    listening,
-    live,
-    new_metrics,
+    format_listener_address,
+    exit_despite_running_threads,
+    open_listener,
+    run_lifespan,
+    create_metrics,
     run_executor,
     run_loop,
-    until_ready,
+    wait_until_ready,
 )
 from flowlet.instances import Instance
 from flowlet.operations import Operations
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.registry import Registry
-from flowlet.settings import Settings, mask
-from flowlet.stopping import Stop, stopped_by_signals, together
-from flowlet.store.instances import Created
+from flowlet.settings import Settings, mask_password
+from flowlet.stopping import Shutdown, watch_stop_signals, wait_for_all
+from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store, open_store
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from flowlet.web.metrics import Metrics
 
-__all__ = ["Beside", "Flowlet"]
+__all__ = ["BackgroundService", "Flowlet"]
 
-Beside = Callable[[Stop], Awaitable[None]]
+BackgroundService = Callable[[Shutdown], Awaitable[None]]
 """What else runs in the process until it is told to stop."""
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
@@ -80,11 +80,11 @@ class Flowlet:
     ) -> None:
         self._modules = tuple(modules)
         self._settings = settings
-        self._provided = registry.provided if registry else Provided()
+        self._dependencies = registry.provided if registry else Dependencies()
         self._registry = registry
         self._operations: Operations | None = None
         self._executor: Executor | None = None
-        self._arrivals: Arrivals | None = None
+        self._waiters: Waiters | None = None
         self._web: Quart | None = None
         self.address: str | None = None
 
@@ -97,7 +97,7 @@ class Flowlet:
         Raises:
             DefinitionError: If the annotation is missing, or the type is provided already.
         """
-        self._provided.provide(factory)
+        self._dependencies.provide(factory)
         return factory
 
     @property
@@ -119,7 +119,7 @@ class Flowlet:
             DefinitionError: If a module cannot be loaded, or has faults; all of them are listed.
         """
         if self._registry is None:
-            registry = Registry(self._provided)
+            registry = Registry(self._dependencies)
             registry.load_all(self._modules or self.settings.modules)
             self._registry = registry
         return self._registry
@@ -145,7 +145,7 @@ class Flowlet:
         group: str | None = None,
         priority: int | None = None,
         connection: Any = None,
-    ) -> Created:
+    ) -> CreatedInstance:
         """Create an instance of the named workflow; the executor begins to run it at once.
 
         Args:
@@ -187,7 +187,7 @@ class Flowlet:
             RefusedError: If the time is too long, or too many wait already.
             DurationError: If the time is no length of time.
         """
-        return await self._open_arrivals.wait(id, states, timeout=duration(timeout).total_seconds())
+        return await self._open_waiters.wait(id, states, timeout=parse_duration(timeout).total_seconds())
 
     async def start_and_wait(
         self, name: str, *, states: str | Collection[str] | None = None, timeout: Duration = "30s", **values: Any
@@ -205,26 +205,26 @@ class Flowlet:
             raise RuntimeError("what is created inside a transaction runs after its commit: start it, then wait")
         wanted = (states,) if isinstance(states, str) else states or ()
         for state in wanted:
-            self.registry.definition(name).state(state)
-        seconds = duration(timeout).total_seconds()
-        with self._open_arrivals.admitted(seconds) as wait:
+            self.registry.get_definition(name).get_state(state)
+        seconds = parse_duration(timeout).total_seconds()
+        with self._open_waiters.reserve_wait(seconds) as wait:
             created = await self.start(name, **values)
             return await wait(created.id, wanted, since=0)
 
     @property
-    def _open_arrivals(self) -> Arrivals:
-        if self._arrivals is None:
+    def _open_waiters(self) -> Waiters:
+        if self._waiters is None:
             raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
-        return self._arrivals
+        return self._waiters
 
     @asynccontextmanager
-    async def _waiting(self, store: Store) -> AsyncIterator[Arrivals]:
+    async def _run_waiters(self, store: Store) -> AsyncIterator[Waiters]:
         """Let others wait for instances for the length of the block."""
-        self._arrivals = arrivals = Arrivals(store, store.clock, herald=Herald(store, store.clock))
+        self._waiters = arrivals = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
         try:
             yield arrivals
         finally:
-            self._arrivals = None
+            self._waiters = None
             await arrivals.close()
 
     @asynccontextmanager
@@ -236,18 +236,18 @@ class Flowlet:
             SettingsError: If a setting cannot be used.
             StoreUnavailableError: If the database cannot be reached.
         """
-        async with self._running() as store:
+        async with self._run_engine() as store:
             yield store
 
     @asynccontextmanager
-    async def _running(self, meter: Meter | None = None) -> AsyncIterator[Store]:
+    async def _run_engine(self, observer: ExecutorObserver | None = None) -> AsyncIterator[Store]:
         registry = self.registry
-        async with open_store(self.settings.database_url) as store, self._waiting(store) as arrivals:
-            self._executor = self._executor_of(store, meter)
-            self._operations = Operations(store, registry, wake=self._executor.wake, on_changed=arrivals.changed)
+        async with open_store(self.settings.database_url) as store, self._run_waiters(store) as arrivals:
+            self._executor = self._create_executor(store, observer)
+            self._operations = Operations(store, registry, wake=self._executor.wake, on_changed=arrivals.notify_changed)
             task = asyncio.create_task(self._executor.run())
             try:
-                await until_ready(task, self._executor.is_ready)
+                await wait_until_ready(task, self._executor.is_ready)
                 yield store
             finally:
                 self._executor.stop()
@@ -261,18 +261,18 @@ class Flowlet:
             RuntimeError: If a request comes and the server has not begun a lifespan.
         """
         if scope["type"] == "lifespan":
-            await live(self._answering(), receive, send)
+            await run_lifespan(self._run_web(), receive, send)
             return
         if self._web is None:
             raise RuntimeError("the application is not running: serve it by a server that knows ASGI's lifespan")
         await self._web(scope, receive, send)
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
+    async def _run_web(self) -> AsyncIterator[None]:
         """Run, and answer requests, for the length of the block."""
-        metrics = new_metrics()
-        async with self._running(metrics) as store:
-            self._web = app = await self._assembled(store, self._executor, metrics)
+        metrics = create_metrics()
+        async with self._run_engine(metrics) as store:
+            self._web = app = await self._create_web_app(store, self._executor, metrics)
             await app.startup()
             try:
                 yield
@@ -280,18 +280,18 @@ class Flowlet:
                 self._web = None
                 await app.shutdown()
 
-    async def _assembled(self, store: Store, executor: Executor | None, metrics: Metrics) -> Quart:
+    async def _create_web_app(self, store: Store, executor: Executor | None, metrics: Metrics) -> Quart:
         from flowlet.web.app import create_app
-        from flowlet.web.serving import assemble
+        from flowlet.web.serving import build_services
 
         operations = self._operations or Operations(store, self.registry)
-        arrivals = self._open_arrivals
-        services = await assemble(
-            store, self.registry, operations, self.settings, executor=executor, metrics=metrics, arrivals=arrivals
+        arrivals = self._open_waiters
+        services = await build_services(
+            store, self.registry, operations, self.settings, executor=executor, metrics=metrics, waiters=arrivals
         )
         return create_app(services)
 
-    async def serve(self, *, web: bool = True, executor: bool = True, beside: Sequence[Beside] = ()) -> None:
+    async def serve(self, *, web: bool = True, executor: bool = True, background_services: Sequence[BackgroundService] = ()) -> None:
         """Run until SIGTERM or SIGINT.
 
         The first lets activations and requests finish within the grace period, a second one stops at once.
@@ -299,7 +299,7 @@ class Flowlet:
         Args:
             web: Whether to serve the API, at ``settings.host`` and ``settings.port``.
             executor: Whether to run workflows.
-            beside: What else is to run, and to end when it is told to.
+            background_services: What else is to run, and to end when it is told to.
 
         Raises:
             FlowletError: As ``running``.
@@ -307,35 +307,35 @@ class Flowlet:
         """
         _ = self.registry  # faults of modules are told before anything is opened
         async with AsyncExitStack() as stack:
-            listener = stack.enter_context(listening(self.settings)) if web else None
+            listener = stack.enter_context(open_listener(self.settings)) if web else None
             store = await stack.enter_async_context(open_store(self.settings.database_url))
-            arrivals = await stack.enter_async_context(self._waiting(store))
-            logger.info("the database is %s", mask(self.settings.database_url))
-            stop = Stop()
-            parts = [one(stop) for one in beside]
-            metrics = new_metrics() if listener else None
-            runs = self._executor_of(store, metrics) if executor else None
+            arrivals = await stack.enter_async_context(self._run_waiters(store))
+            logger.info("the database is %s", mask_password(self.settings.database_url))
+            stop = Shutdown()
+            parts = [one(stop) for one in background_services]
+            metrics = create_metrics() if listener else None
+            runs = self._create_executor(store, metrics) if executor else None
             wake = runs.wake if runs else None
-            self._operations = Operations(store, self.registry, wake=wake, on_changed=arrivals.changed)
+            self._operations = Operations(store, self.registry, wake=wake, on_changed=arrivals.notify_changed)
             if listener and metrics:
-                app = await self._assembled(store, runs, metrics)
-                self.address = address_of(listener)
+                app = await self._create_web_app(store, runs, metrics)
+                self.address = format_listener_address(listener)
                 logger.info("the API answers at %s", self.address)
                 parts.append(self._serve_web(app, listener, stop))
             if runs:
                 parts.append(run_executor(runs, stop))
-            with stopped_by_signals(stop.tell):
-                await together(parts, stop)
+            with watch_stop_signals(stop.request):
+                await wait_for_all(parts, stop)
             self._operations = self.address = None
 
-    async def _serve_web(self, app: Quart, listener: socket, stop: Stop) -> None:
+    async def _serve_web(self, app: Quart, listener: socket, stop: Shutdown) -> None:
         from flowlet.web.serving import serve_web
 
         await serve_web(app, listener, stop=stop, grace_seconds=self.settings.grace.total_seconds())
 
-    def _executor_of(self, store: Store, meter: Meter | None) -> Executor:
+    def _create_executor(self, store: Store, observer: ExecutorObserver | None) -> Executor:
         return Executor(
-            store, self.registry, self._provided, self.settings.executor(), meter=meter, arrivals=self._arrivals
+            store, self.registry, self._dependencies, self.settings.get_executor_settings(), observer=observer, waiters=self._waiters
         )
 
     def run(
@@ -344,7 +344,7 @@ class Flowlet:
         *,
         web: bool = True,
         executor: bool = True,
-        beside: Sequence[Beside] = (),
+        background_services: Sequence[BackgroundService] = (),
     ) -> None:
         """Set up logging and serve, on uvloop where that is installed. Blocks until the process is told to stop.
 
@@ -352,12 +352,12 @@ class Flowlet:
             settings: Instead of those that the application was made with.
             web: As for ``serve``.
             executor: As for ``serve``.
-            beside: As for ``serve``.
+            background_services: As for ``serve``.
 
         Raises:
             FlowletError: As ``serve``.
         """
         self._settings = settings or self._settings
-        logs.configure(level=self.settings.log_level, format=self.settings.log_format)
-        run_loop(self.serve(web=web, executor=executor, beside=beside))
-        leave_threads_behind()
+        logs.configure_logging(level=self.settings.log_level, log_format=self.settings.log_format)
+        run_loop(self.serve(web=web, executor=executor, background_services=background_services))
+        exit_despite_running_threads()

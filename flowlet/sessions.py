@@ -9,21 +9,21 @@ from datetime import timedelta
 from hashlib import sha256
 
 from flowlet.accounts import Session
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.errors import StoreUnavailableError
 from flowlet.roles import Principal
 from flowlet.store.opening import Store
 from flowlet.store.sessions import NewSession
-from flowlet.texts import cleaned
+from flowlet.texts import clean_text
 
-__all__ = ["Sessions", "token_hash"]
+__all__ = ["Sessions", "hash_token"]
 
-USER_AGENT_LIMIT = 200
-_MINUTE = microseconds(timedelta(minutes=1))
-_TOKEN_LIMIT = 100
+MAX_USER_AGENT_LENGTH = 200
+_MICROSECONDS_PER_MINUTE = to_microseconds(timedelta(minutes=1))
+_MAX_TOKEN_LENGTH = 100
 
 
-def token_hash(token: str) -> str:
+def hash_token(token: str) -> str:
     """Return what the table holds of a token."""
     # Fast on purpose: there is nothing to guess in 256 random bits.
     return sha256(token.encode("utf-8", "replace")).hexdigest()
@@ -40,11 +40,11 @@ class Sessions:
     """
 
     def __init__(
-        self, store: Store, *, idle: timedelta = timedelta(hours=12), lifetime: timedelta = timedelta(days=7)
+        self, store: Store, *, idle_timeout: timedelta = timedelta(hours=12), lifetime: timedelta = timedelta(days=7)
     ) -> None:
         self._store = store
-        self._idle = microseconds(idle)
-        self._lifetime = microseconds(lifetime)
+        self._idle_timeout = to_microseconds(idle_timeout)
+        self._lifetime = to_microseconds(lifetime)
 
     async def open_session(
         self, principal: Principal, *, user_agent: str = "", password_hash: str | None = None
@@ -65,72 +65,72 @@ class Sessions:
         token = secrets.token_urlsafe(32)
         now = self._store.clock.now()
         new = NewSession(
-            token_hash(token), principal.user_id, now, now + self._lifetime, cleaned(user_agent, USER_AGENT_LIMIT)
+            hash_token(token), principal.user_id, now, now + self._lifetime, clean_text(user_agent, MAX_USER_AGENT_LENGTH)
         )
         return token if await self._store.sessions.open(new, password_hash=password_hash) else None
 
-    async def session(self, token: str) -> Principal | None:
+    async def authenticate_session(self, token: str) -> Principal | None:
         """Return whose session it is, with the role that the user has now; None if it is none, or has ended.
 
         Raises:
             StoreUnavailableError: If the database is away. That says nothing about the session.
         """
-        found = await self._store.sessions.find(token_hash(token)) if 0 < len(token) <= _TOKEN_LIMIT else None
+        found = await self._store.sessions.find(hash_token(token)) if 0 < len(token) <= _MAX_TOKEN_LENGTH else None
         if found is None:
             return None
         session, principal = found
         now = self._store.clock.now()
         if not self._is_open(session, now):
             return None
-        if now - session.last_seen >= _MINUTE:
+        if now - session.last_seen >= _MICROSECONDS_PER_MINUTE:
             with suppress(StoreUnavailableError):  # nobody is logged out because a note cannot be written
-                await self._store.sessions.touch(session.id, now=now)
+                await self._store.sessions.record_use(session.id, now=now)
         return principal
 
     async def close_session(self, token: str) -> None:
         """End a session, if it is one."""
-        await self._store.sessions.close(token_hash(token))
+        await self._store.sessions.close(hash_token(token))
 
-    async def close_one(self, id: int, *, username: str) -> bool:
+    async def close_session_by_id(self, id: int, *, username: str) -> bool:
         """End a session by its id; return False, and end none, if there is none or it is another user's.
 
         Raises:
             UnknownUserError: If there is no such user.
         """
-        return await self._store.sessions.close_one(id, (await self._store.users.get(username)).id)
+        return await self._store.sessions.close_by_id(id, (await self._store.users.get(username)).id)
 
-    async def close_all(self, username: str, *, but: str | None = None) -> None:
+    async def close_all_sessions(self, username: str, *, except_token: str | None = None) -> None:
         """End every session of a user, but for the one with this token.
 
         Raises:
             UnknownUserError: If there is no such user.
         """
-        kept = None if but is None else token_hash(but)
-        await self._store.sessions.close_all((await self._store.users.get(username)).id, kept=kept)
+        kept = None if except_token is None else hash_token(except_token)
+        await self._store.sessions.close_all((await self._store.users.get(username)).id, kept_hash=kept)
 
-    async def list(self, username: str) -> Sequence[Session]:
+    async def list_sessions(self, username: str) -> Sequence[Session]:
         """Return the open sessions of a user, the newest first.
 
         Raises:
             UnknownUserError: If there is no such user.
         """
-        sessions = await self._store.sessions.of((await self._store.users.get(username)).id)
+        sessions = await self._store.sessions.list_for_user((await self._store.users.get(username)).id)
         now = self._store.clock.now()
         return [session for session in sessions if self._is_open(session, now)]
 
-    async def counts(self) -> dict[int, int]:
+    async def count_open_sessions(self) -> dict[int, int]:
         """Return how many sessions each user has open, by the user's id; who has none is left out."""
         now = self._store.clock.now()
-        return await self._store.sessions.counts(now=now, unseen_since=now - self._idle)
+        return await self._store.sessions.count_by_user(now=now, unseen_since=now - self._idle_timeout)
 
-    async def id_of(self, token: str) -> int | None:
+    async def get_session_id(self, token: str) -> int | None:
         """Return the id of a token's session; None if it is none."""
-        found = await self._store.sessions.find(token_hash(token))
+        found = await self._store.sessions.find(hash_token(token))
         return None if found is None else found[0].id
 
-    async def purge(self, now: int) -> int:
+    async def delete_ended_sessions(self, now: int) -> int:
         """Delete the sessions that have ended by a moment, in microseconds since 1970 UTC; return how many."""
-        return await self._store.sessions.purge(now=now, unseen_since=now - self._idle)
+        return await self._store.sessions.delete_expired(now=now, unseen_since=now - self._idle_timeout)
 
     def _is_open(self, session: Session, now: int) -> bool:
-        return now < session.expires and now < session.last_seen + self._idle
+        return now < session.expires and now < session.last_seen + self._idle_timeout

@@ -15,11 +15,11 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from flowlet.durations import duration, spoken
+from flowlet.durations import parse_duration, format_duration
 from flowlet.errors import SettingsError, UserError
-from flowlet.passwords import checked_password
+from flowlet.passwords import normalize_password
 
-__all__ = ["ExecutorSettings", "Setting", "Settings", "mask", "sqlite_path", "usable_url"]
+__all__ = ["ExecutorSettings", "Setting", "Settings", "mask_password", "get_sqlite_path", "normalize_database_url"]
 
 _SCHEMES = {
     "sqlite": "sqlite",
@@ -28,52 +28,52 @@ _SCHEMES = {
     "mysql": "mysql",
     "mariadb": "mysql",
 }
-_OPTIONS = {"postgresql": ("host", "ssl", "sslmode"), "mysql": ("ssl", "unix_socket")}
-_FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql://user:password@host/database"
+_URL_OPTIONS = {"postgresql": ("host", "ssl", "sslmode"), "mysql": ("ssl", "unix_socket")}
+_URL_FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql://user:password@host/database"
 _SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, sqlite:////folder/file.db for any other"
-_ENCODE = "In a password or a name, '@', ':', '/', '?' and '#' are written as %40, %3A, %2F, %3F and %23."
+_ENCODING_HINT = "In a password or a name, '@', ':', '/', '?' and '#' are written as %40, %3A, %2F, %3F and %23."
 _PASSWORD = re.compile(r"(://[^:/@]*:).*@", re.DOTALL)
-_SECRET = frozenset({"admin_password"})
+_SECRET_FIELDS = frozenset({"admin_password"})
 _PASSWORD_OPTION = re.compile(r"([?&]password=)[^&#]*", re.IGNORECASE)
 
 
-def mask(url: str) -> str:
+def mask_password(url: str) -> str:
     """Return the URL with its password, wherever it stands, replaced by three asterisks."""
     return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
-def usable_url(url: str, *, name: str = "the database URL") -> str:
+def normalize_database_url(url: str, *, subject: str = "the database URL") -> str:
     """Return a database URL in its one form: with the scheme sqlite, postgresql or mysql.
 
     Args:
         url: ``postgres`` is read as ``postgresql``, and ``mariadb`` as ``mysql``.
-        name: What the message calls it, as ``--database``.
+        subject: What the message calls it, as ``--database``.
 
     Raises:
         SettingsError: If the scheme is another, or the rest cannot be used. The message hides the password.
     """
     try:
-        return _checked_url(url)
+        return _normalize_url(url)
     except ValueError as error:
-        raise SettingsError(f"{name} is {mask(url)!r}: {error}") from None
+        raise SettingsError(f"{subject} is {mask_password(url)!r}: {error}") from None
 
 
-def sqlite_path(url: str) -> Path:
+def get_sqlite_path(url: str) -> Path:
     """Return the database file of a usable SQLite URL."""
     return Path(unquote(urlsplit(url).path[1:]))
 
 
-def _checked_url(url: str) -> str:
+def _normalize_url(url: str) -> str:
     url = url.strip()
     try:
         parts = urlsplit(url)
     except ValueError:  # its text may hold the password
-        raise ValueError(f"it cannot be taken apart. Expected {_FORMS}. {_ENCODE}") from None
+        raise ValueError(f"it cannot be taken apart. Expected {_URL_FORMS}. {_ENCODING_HINT}") from None
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None:
         driver = parts.scheme.partition("+")[0]
         cure = f" Write {driver}:// without a driver's name." if "+" in parts.scheme and driver in _SCHEMES else ""
-        raise ValueError(f"expected {_FORMS}.{cure}")
+        raise ValueError(f"expected {_URL_FORMS}.{cure}")
     if scheme == "sqlite":
         _check_sqlite(parts)
     else:
@@ -102,69 +102,69 @@ def _check_server(parts: SplitResult) -> None:
     try:
         _ = parts.port
     except ValueError:
-        raise ValueError(f"the port is not a number from 0 to 65535. {_ENCODE}") from None
+        raise ValueError(f"the port is not a number from 0 to 65535. {_ENCODING_HINT}") from None
     socket_options = ("host=", "unix_socket=")
     if not parts.hostname and not any(option in parts.query for option in socket_options):
-        raise ValueError(f"the host is missing. Expected {_FORMS}.")
-    known = _OPTIONS[_SCHEMES[parts.scheme]]
+        raise ValueError(f"the host is missing. Expected {_URL_FORMS}.")
+    known = _URL_OPTIONS[_SCHEMES[parts.scheme]]
     for option in parse_qs(parts.query, keep_blank_values=True):
         if option not in known:
-            raise ValueError(f"the option {option!r} is not known. Known: {', '.join(known)}. {_ENCODE}")
+            raise ValueError(f"the option {option!r} is not known. Known: {', '.join(known)}. {_ENCODING_HINT}")
     if not parts.path.strip("/"):
-        raise ValueError(f"the database's name is missing after the host. Expected {_FORMS}. {_ENCODE}")
+        raise ValueError(f"the database's name is missing after the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
     if any(mark in parts.path[1:] for mark in "/@:"):
-        raise ValueError(f"more than the database's name follows the host. Expected {_FORMS}. {_ENCODE}")
+        raise ValueError(f"more than the database's name follows the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
 
 
-def _http_url(url: str) -> str:
+def _validate_http_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("expected an address such as https://example.org/path")
     return url
 
 
-def _host(value: Any) -> Any:
+def _normalize_host(value: Any) -> Any:
     if isinstance(value, str) and ("/" in value or value.count(":") == 1):
         raise ValueError("expected a host name or an address without scheme and port, as 127.0.0.1 or 0.0.0.0")
     return value.strip("[]") if isinstance(value, str) else value
 
 
-def _names(value: Any) -> Any:
+def _split_names(value: Any) -> Any:
     return tuple(name for name in re.split(r"[,\s]+", value) if name) if isinstance(value, str) else value
 
 
-def _upper(value: Any) -> Any:
+def _to_upper(value: Any) -> Any:
     return value.strip().upper() if isinstance(value, str) else value
 
 
-def _lower(value: Any) -> Any:
+def _to_lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _length(at_least: str, at_most: str) -> Callable[[Any], timedelta]:
-    def check(value: Any) -> timedelta:
-        length = duration(value)
-        if not duration(at_least) <= length <= duration(at_most):
-            raise ValueError(f"expected a length of time from {at_least} to {at_most}")
+def _make_duration_validator(minimum: str, maximum: str) -> Callable[[Any], timedelta]:
+    def validate_duration(value: Any) -> timedelta:
+        length = parse_duration(value)
+        if not parse_duration(minimum) <= length <= parse_duration(maximum):
+            raise ValueError(f"expected a length of time from {minimum} to {maximum}")
         return length
 
-    return check
+    return validate_duration
 
 
-def _password(value: Any) -> Any:
+def _validate_password(value: Any) -> Any:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     try:
-        return SecretStr(checked_password(text)) if isinstance(text, str) else value
+        return SecretStr(normalize_password(text)) if isinstance(text, str) else value
     except UserError as error:
         raise ValueError(str(error)) from None
 
 
-def _default_name() -> str:
+def _build_default_name() -> str:
     return f"{socket.gethostname()[:80]}-{os.getpid()}"
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
-Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_names)]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split_names)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +177,10 @@ class ExecutorSettings:
         lease: How long an instance stays its own without a heartbeat.
         grace: How long activations may go on when it is told to stop.
         crash_limit: After how many executors that died in a row under an instance it is FAILED.
-        poll: How often it looks for due instances although nothing woke it: the slow net.
+        poll_interval: How often it looks for due instances although nothing woke it: the slow net.
         batch: How many transitions at most are committed in one transaction.
         name: What people call it.
-        burst: How many transitions it makes in one lease before it hands an instance back.
+        max_transitions_per_lease: How many transitions it makes in one lease before it hands an instance back.
         session_idle: After how long without use a session has ended, and may be deleted.
     """
 
@@ -189,10 +189,10 @@ class ExecutorSettings:
     lease: timedelta = timedelta(seconds=30)
     grace: timedelta = timedelta(seconds=30)
     crash_limit: int = 5
-    poll: timedelta = timedelta(seconds=15)
+    poll_interval: timedelta = timedelta(seconds=15)
     batch: int = 160
-    name: str = field(default_factory=_default_name)
-    burst: int = 100
+    name: str = field(default_factory=_build_default_name)
+    max_transitions_per_lease: int = 100
     session_idle: timedelta = timedelta(hours=12)
 
 
@@ -228,7 +228,7 @@ class Settings(BaseSettings):
         env_prefix="FLOWLET_", env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
     )
 
-    database_url: Annotated[str, BeforeValidator(_checked_url)] = Field("sqlite:///flowlet.db", repr=False)
+    database_url: Annotated[str, BeforeValidator(_normalize_url)] = Field("sqlite:///flowlet.db", repr=False)
     """The database; --database goes before it."""
     modules: Names = ()
     """Workflow modules, for commands that name none."""
@@ -236,60 +236,60 @@ class Settings(BaseSettings):
     """The executor groups whose instances an executor runs."""
     slots: int = Field(512, ge=1, le=10_000)
     """How many activations run at once."""
-    lease: Annotated[timedelta, BeforeValidator(_length("1s", "1h"))] = timedelta(seconds=30)
+    lease: Annotated[timedelta, BeforeValidator(_make_duration_validator("1s", "1h"))] = timedelta(seconds=30)
     """How long an instance stays an executor's own without a heartbeat; it beats three times in that time."""
-    grace: Annotated[timedelta, BeforeValidator(_length("0s", "1h"))] = timedelta(seconds=30)
+    grace: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta(seconds=30)
     """How long activations may go on when an executor is told to stop."""
     crash_limit: int = Field(5, ge=1, le=1_000)
     """After how many executors that died in a row under an instance it is FAILED."""
-    poll: Annotated[timedelta, BeforeValidator(_length("10ms", "1h"))] = timedelta(seconds=15)
+    poll_interval: Annotated[timedelta, BeforeValidator(_make_duration_validator("10ms", "1h"))] = timedelta(seconds=15)
     """How often an executor looks for due instances although nothing woke it: the slow net."""
     batch: int = Field(160, ge=1, le=1_000)
     """How many transitions at most are committed in one transaction, and instances claimed in one."""
-    burst: int = Field(100, ge=1, le=10_000)
+    max_transitions_per_lease: int = Field(100, ge=1, le=10_000)
     """How many transitions an instance makes in one lease before it is handed back."""
-    executor_name: Name = Field(default_factory=_default_name)
+    executor_name: Name = Field(default_factory=_build_default_name)
     """What people call the executor; its id is made from it."""
-    host: Annotated[Name, BeforeValidator(_host)] = "127.0.0.1"
+    host: Annotated[Name, BeforeValidator(_normalize_host)] = "127.0.0.1"
     """Where console and API are served; 0.0.0.0 is every address of the machine."""
     port: int = Field(8080, ge=0, le=65_535)
     """On which port; 0 takes any that is free."""
     max_body: int = Field(1_048_576, ge=1_024, le=1_073_741_824)
     """How many bytes the body of a request may have."""
-    admin_password: Annotated[SecretStr | None, BeforeValidator(_password)] = None
+    admin_password: Annotated[SecretStr | None, BeforeValidator(_validate_password)] = None
     """The password of the user admin, who is made where there is no user at all."""
-    session_idle: Annotated[timedelta, BeforeValidator(_length("5 minutes", "30 days"))] = timedelta(hours=12)
+    session_idle: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))] = timedelta(hours=12)
     """After how long without a request a session of the console ends."""
-    session_lifetime: Annotated[timedelta, BeforeValidator(_length("5 minutes", "365 days"))] = timedelta(days=7)
+    session_lifetime: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))] = timedelta(days=7)
     """After how long it ends in any case."""
     proxies: int = Field(0, ge=0, le=10)
     """How many proxies in front append to X-Forwarded-For each: whom the limits of logging in count."""
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_to_upper)] = "INFO"
     """The lowest level that is written."""
-    log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = "console"
+    log_format: Annotated[Literal["console", "json"], BeforeValidator(_to_lower)] = "console"
     """For people, or one JSON object a line."""
-    demo_ip_url: Annotated[str, BeforeValidator(_http_url)] = "https://ifconfig.io/ip"
+    demo_ip_url: Annotated[str, BeforeValidator(_validate_http_url)] = "https://ifconfig.io/ip"
     """Where GetIpWorkflow of the demo asks for the public address."""
 
     def __init__(self, **given: Any) -> None:
         try:
             super().__init__(**given)
         except ValidationError as error:
-            raise SettingsError(_explained(error, given)) from None
+            raise SettingsError(_explain_error(error, given)) from None
 
-    def told(self) -> list[Setting]:
+    def describe_settings(self) -> list[Setting]:
         """Return every setting as people may see it, in the order of the reference."""
         return [
             Setting(
                 f"FLOWLET_{name.upper()}",
-                _written(getattr(self, name)),
+                _format_value(getattr(self, name)),
                 field.description or "",
                 is_default=name not in self.model_fields_set,
             )
             for name, field in type(self).model_fields.items()
         ]
 
-    def executor(self) -> ExecutorSettings:
+    def get_executor_settings(self) -> ExecutorSettings:
         """Return the part of it that an executor has to know."""
         return ExecutorSettings(
             groups=self.groups,
@@ -297,15 +297,15 @@ class Settings(BaseSettings):
             lease=self.lease,
             grace=self.grace,
             crash_limit=self.crash_limit,
-            poll=self.poll,
+            poll_interval=self.poll_interval,
             batch=self.batch,
             name=self.executor_name,
-            burst=self.burst,
+            max_transitions_per_lease=self.max_transitions_per_lease,
             session_idle=self.session_idle,
         )
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     """Return a value as it is written in the environment; a secret only as three asterisks."""
     match value:
         case None | ():
@@ -313,18 +313,18 @@ def _written(value: object) -> str:
         case SecretStr():
             return "***"
         case timedelta():
-            return spoken(value)
+            return format_duration(value)
         case tuple():
             return ", ".join(value)
-    return mask(str(value))
+    return mask_password(str(value))
 
 
-def _explained(error: ValidationError, given: dict[str, Any]) -> str:
+def _explain_error(error: ValidationError, given: dict[str, Any]) -> str:
     lines = []
     for fault in error.errors(include_url=False, include_context=False):
         name = str(fault["loc"][0])
         shown = name if name in given else f"FLOWLET_{name.upper()}"
         expected = fault["msg"].removeprefix("Value error, ")
-        value = "***" if name in _SECRET else mask(str(fault["input"]))
+        value = "***" if name in _SECRET_FIELDS else mask_password(str(fault["input"]))
         lines.append(f"{shown} is {value!r}: {expected}")
     return "\n".join(line if line.endswith(".") else f"{line}." for line in lines)

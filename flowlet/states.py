@@ -10,19 +10,19 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
-from flowlet.durations import Duration, duration
-from flowlet.instances import LEVELS
+from flowlet.durations import Duration, parse_duration
+from flowlet.instances import PRIORITIES
 from flowlet.retry import Retry
 from flowlet.transitions import ChildRequest, Next, Outcome
 
-__all__ = ["Kind", "State", "Workflow", "end", "error", "manual", "state"]
+__all__ = ["StateKind", "State", "Workflow", "end", "error", "manual", "state"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Targets = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
 
 
-class Kind(StrEnum):
+class StateKind(StrEnum):
     """The five kinds of state, as in GopherFlow."""
 
     START = "start"
@@ -42,7 +42,7 @@ class State(Next, Generic[P, R]):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: StateKind,
         handler: Callable[P, R] | None,
         *,
         next: Targets = (),
@@ -61,10 +61,10 @@ class State(Next, Generic[P, R]):
         self.next = next
         self.description = description
         self.retry = retry
-        self.timeout: timedelta | None = None if timeout is None else duration(timeout)
+        self.timeout: timedelta | None = None if timeout is None else parse_duration(timeout)
         self.on_error = on_error
         self.form = form
-        self.deadline: timedelta | None = None if deadline is None else duration(deadline)
+        self.deadline: timedelta | None = None if deadline is None else parse_duration(deadline)
         self.on_deadline = on_deadline
         self.is_start = is_start
         self.file, self.line = location
@@ -88,7 +88,7 @@ class State(Next, Generic[P, R]):
         name = getattr(self, "__name__", "")
         return f"<{self.kind} state {name or self.description!r} at {self.file}:{self.line}>"
 
-    def _outcome(self) -> Outcome:
+    def _to_outcome(self) -> Outcome:
         return Outcome(self)
 
 
@@ -118,7 +118,7 @@ def state(
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:
         return State(
-            Kind.START if start else Kind.NORMAL,
+            StateKind.START if start else StateKind.NORMAL,
             handler,
             next=next,
             description=inspect.cleandoc(handler.__doc__ or ""),
@@ -126,7 +126,7 @@ def state(
             timeout=timeout,
             on_error=on_error,
             is_start=start,
-            location=_location(handler),
+            location=_locate_handler(handler),
         )
 
     return decorate
@@ -164,7 +164,7 @@ def manual(
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:
         return State(
-            Kind.MANUAL,
+            StateKind.MANUAL,
             handler,
             next=next,
             description=inspect.cleandoc(handler.__doc__ or ""),
@@ -175,7 +175,7 @@ def manual(
             deadline=deadline,
             on_deadline=on_deadline,
             is_start=start,
-            location=_location(handler),
+            location=_locate_handler(handler),
         )
 
     return decorate
@@ -183,12 +183,12 @@ def manual(
 
 def end(description: str = "") -> State[[], None]:
     """Return an end state: an instance that reaches it is FINISHED. Its name is the name it is assigned to."""
-    return State(Kind.END, None, description=description, location=_caller())
+    return State(StateKind.END, None, description=description, location=_locate_caller())
 
 
 def error(description: str = "") -> State[[], None]:
     """Return an error state: an instance that reaches it is FAILED. Its name is the name it is assigned to."""
-    return State(Kind.ERROR, None, description=description, location=_caller())
+    return State(StateKind.ERROR, None, description=description, location=_locate_caller())
 
 
 class Workflow:
@@ -224,7 +224,7 @@ class Workflow:
             raise ValueError(f"a workflow's name has 1 to 120 characters and no space around it, not {name!r}")
         if name in (".", ".."):
             raise ValueError(f"a workflow cannot be called {name!r}: browsers take it out of every address")
-        if version < 1 or loop_limit < 1 or priority not in LEVELS:
+        if version < 1 or loop_limit < 1 or priority not in PRIORITIES:
             raise ValueError(f"Workflow({name!r}): version and loop_limit are at least 1, priority is 0 to 9")
         self.name = name
         self.vars = vars
@@ -234,7 +234,7 @@ class Workflow:
         self.group = group
         self.priority = priority
         self.loop_limit = loop_limit
-        self.file, self.line = _caller()
+        self.file, self.line = _locate_caller()
 
     def child(self, vars: BaseModel | Mapping[str, Any] | None = None, /, **variables: Any) -> ChildRequest:
         """Return a request for a child of this workflow, for ``Next.spawn``; variables as an object or by keyword."""
@@ -244,12 +244,12 @@ class Workflow:
         return f"Workflow({self.name!r}, version={self.version})"
 
 
-def _location(handler: Callable[..., Any]) -> tuple[str, int]:
+def _locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
     code = inspect.unwrap(handler).__code__
     return code.co_filename, code.co_firstlineno
 
 
-def _caller() -> tuple[str, int]:
+def _locate_caller() -> tuple[str, int]:
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame and frame.f_back else None
     return (caller.f_code.co_filename, caller.f_lineno) if caller else ("", 0)

@@ -8,12 +8,12 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["Stop", "stopped_by_signals", "together"]
+__all__ = ["Shutdown", "watch_stop_signals", "wait_for_all"]
 
 logger = logging.getLogger(__name__)
 
 
-class Stop:
+class Shutdown:
     """What everything that runs in a process listens to.
 
     Attributes:
@@ -22,28 +22,28 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.at_once = asyncio.Event()
+        self.requested = asyncio.Event()
+        self.forced = asyncio.Event()
 
-    def tell(self) -> None:
+    def request(self) -> None:
         """Say that it is to end; said again, that it is to end now."""
-        if self.begun.is_set():
-            self.at_once.set()
-        self.begun.set()
+        if self.requested.is_set():
+            self.forced.set()
+        self.requested.set()
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call ``stop`` at each SIGTERM and SIGINT while the block runs, on the running loop."""
+def watch_stop_signals(on_signal: Callable[[], object]) -> Iterator[None]:
+    """Call ``on_signal`` at each SIGTERM and SIGINT while the block runs, on the running loop."""
     loop = asyncio.get_running_loop()
 
-    def heard() -> None:
+    def receive_signal() -> None:
         logger.info("told to stop; activations may end first, unless told again")
-        stop()
+        on_signal()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in before:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(heard))
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(receive_signal))
     try:
         yield
     finally:
@@ -51,12 +51,12 @@ def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def together(parts: Sequence[Awaitable[None]], stop: Stop) -> None:
+async def wait_for_all(parts: Sequence[Awaitable[None]], shutdown: Shutdown) -> None:
     """Wait until every part has ended. Where one breaks off the others are told to stop; then its error is raised."""
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        stop.begun.set()
+        shutdown.requested.set()
         await asyncio.wait(tasks)
     finally:
         for task in tasks:

@@ -26,16 +26,16 @@ from typing import Any, Self, TypeAlias
 
 from pydantic import BaseModel
 
-from flowlet.clock import VirtualClock, microseconds, moment
-from flowlet.durations import Duration, duration, spoken
-from flowlet.engine.activation import Activations
+from flowlet.clock import VirtualClock, to_microseconds, to_datetime
+from flowlet.durations import Duration, parse_duration, format_duration
+from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer
-from flowlet.engine.runner import Runner
-from flowlet.engine.waker import Waker
+from flowlet.engine.runner import Worker
+from flowlet.engine.waker import Wakeup
 from flowlet.errors import NotEndedError
-from flowlet.instances import ENTERING, Action, ActionKind, Instance, Status
+from flowlet.instances import ENTRY_KINDS, Action, ActionKind, Instance, Status
 from flowlet.operations import Operations
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
@@ -46,15 +46,15 @@ __all__ = ["Harness", "Modules", "VirtualClock"]
 Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
 """One workflow module or several, each by its import name, its path, or as the module itself."""
 
-LINES = 8
+MAX_HISTORY_LINES = 8
 """How many lines of history a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _OpenHarness:
     store: Store
     operations: Operations
-    runner: Runner
+    worker: Worker
 
 
 class Harness:
@@ -81,14 +81,14 @@ class Harness:
         self,
         modules: Modules,
         *,
-        provide: Mapping[Any, object] | Provided | None = None,
+        provide: Mapping[Any, object] | Dependencies | None = None,
         database_url: str | None = None,
         clock: VirtualClock | None = None,
         seed: int = 0,
         slots: int = 64,
         groups: Sequence[str] = (),
     ) -> None:
-        self.registry = Registry(_provided(provide))
+        self.registry = Registry(_build_dependencies(provide))
         for module in [modules] if isinstance(modules, str | ModuleType) else modules:
             self.registry.load(module) if isinstance(module, str) else self.registry.add(module)
         self.clock = clock or VirtualClock()
@@ -98,7 +98,7 @@ class Harness:
         named = {definition.group for definition in self.registry.definitions}
         self._settings = ExecutorSettings(groups=tuple(sorted({"default", *named, *groups})), slots=slots)
         self._stack = AsyncExitStack()
-        self._open: _Open | None = None
+        self._open: _OpenHarness | None = None
 
     async def __aenter__(self) -> Self:
         """Open the database and the resources.
@@ -107,12 +107,12 @@ class Harness:
             StoreUnavailableError: If the database cannot be opened.
         """
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(self._opened_url(stack), clock=self.clock))
+            store = await stack.enter_async_context(open_store(self._create_database_url(stack), clock=self.clock))
             await stack.enter_async_context(self.registry.provided)
-            await store.definitions.save(self.registry.definitions, now=self.clock.now())
-            await store.executors.register(self._record())
-            stack.push_async_callback(self._leave, store)
-            self._open = _Open(store, Operations(store, self.registry), self._made_runner(store, stack))
+            await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
+            await store.executors.register(self._build_executor_record())
+            stack.push_async_callback(self._deregister_executor, store)
+            self._open = _OpenHarness(store, Operations(store, self.registry), self._create_worker(store, stack))
             self._stack = stack.pop_all()
         return self
 
@@ -133,7 +133,7 @@ class Harness:
 
     def now(self) -> datetime:
         """Return the virtual time, in UTC."""
-        return moment(self.clock.now())
+        return to_datetime(self.clock.now())
 
     async def start(
         self,
@@ -199,12 +199,12 @@ class Harness:
 
     async def settle(self) -> None:
         """Run whatever is due now, and what becomes due by it, until nothing is due any more."""
-        runner = self._opened.runner
+        runner = self._opened.worker
         while True:
-            await runner.claim()
+            await runner.claim_due()
             if not runner.running:
                 return
-            await runner.settle()
+            await runner.wait_until_idle()
 
     async def advance(self, length: Duration) -> None:
         """Let time pass: what becomes due on the way runs at its own time, in order.
@@ -212,7 +212,7 @@ class Harness:
         Raises:
             DurationError: If it is not a length of time.
         """
-        until = self.clock.now() + microseconds(duration(length))
+        until = self.clock.now() + to_microseconds(parse_duration(length))
         await self.settle()
         while await self._advance_to_next(until):
             await self.settle()
@@ -230,12 +230,12 @@ class Harness:
                 instance stands, and shows the last lines of its history.
             UnknownInstanceError: If there is none of this id.
         """
-        until = self.clock.now() + microseconds(duration(within))
+        until = self.clock.now() + to_microseconds(parse_duration(within))
         await self.settle()
         instance = await self.get(id)
         while not instance.has_ended:
             if not await self._advance_to_next(until):
-                raise NotEndedError(await self._standing(instance, duration(within)))
+                raise NotEndedError(await self._describe_progress(instance, parse_duration(within)))
             await self.settle()
             instance = await self.get(id)
         return instance
@@ -246,7 +246,7 @@ class Harness:
         Raises:
             UnknownInstanceError: If there is none of this id.
         """
-        return await self.store.reads.get(id)
+        return await self.store.queries.get(id)
 
     async def vars(self, id: int) -> Any:
         """Return an instance's variables: an object of the workflow's model, or a dict where it has none.
@@ -255,82 +255,82 @@ class Harness:
             UnknownInstanceError: If there is none of this id.
         """
         instance = await self.get(id)
-        return self.registry.definition(instance.type).read_vars(instance.vars)
+        return self.registry.get_definition(instance.type).read_vars(instance.vars_json)
 
     async def history(self, id: int, kind: ActionKind | None = None) -> list[Action]:
         """Return the lines of an instance's history, the oldest first; with ``kind`` only those."""
-        lines = await self.store.reads.history(id)
+        lines = await self.store.queries.read_history(id)
         return [line for line in lines if kind is None or line.kind is kind]
 
     async def path(self, id: int) -> list[str]:
         """Return the names of the states that an instance has entered, the start state first."""
         lines = await self.history(id)
-        return [line.to_state for line in lines if line.kind in ENTERING and line.to_state is not None]
+        return [line.to_state for line in lines if line.kind in ENTRY_KINDS and line.to_state is not None]
 
     async def children(self, id: int) -> list[Instance]:
         """Return the instances that an instance has spawned, the oldest first."""
-        return await self.store.reads.children(id)
+        return await self.store.queries.list_children(id)
 
-    def _opened_url(self, stack: AsyncExitStack) -> str:
+    def _create_database_url(self, stack: AsyncExitStack) -> str:
         if self._url is not None:
             return self._url
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flowlet-", ignore_cleanup_errors=True))
         return f"sqlite:///{Path(folder) / 'flowlet.db'}"
 
-    def _made_runner(self, store: Store, stack: AsyncExitStack) -> Runner:
+    def _create_worker(self, store: Store, stack: AsyncExitStack) -> Worker:
         registry, settings, id = self.registry, self._settings, self._executor_id
-        activations = Activations(
-            registry.definition, registry.provided, self.clock, self._random, id, threads=settings.slots
+        activations = ActivationRunner(
+            registry.get_definition, registry.provided, self.clock, self._random, id, max_threads=settings.slots
         )
         stack.callback(activations.close)
-        committer = Committer(store, id, limit=settings.batch)
+        committer = Committer(store, id, max_batch_size=settings.batch)
         stack.push_async_callback(committer.close)
-        waker = Waker(self.clock)
-        return Runner(store, activations, committer, waker, settings, executor_id=id, types=registry.names)
+        waker = Wakeup(self.clock)
+        return Worker(store, activations, committer, waker, settings, executor_id=id, types=registry.names)
 
     @property
-    def _opened(self) -> _Open:
+    def _opened(self) -> _OpenHarness:
         if self._open is None:
             raise RuntimeError("the harness is not open: use it inside 'async with Harness(...) as flow'")
         return self._open
 
-    async def _leave(self, store: Store) -> None:
-        await store.executors.leave(self._executor_id, now=self.clock.now())
+    async def _deregister_executor(self, store: Store) -> None:
+        await store.executors.deregister(self._executor_id, now=self.clock.now())
 
     async def _advance_to_next(self, until: int) -> bool:
         """Move the clock to when something is next due; return False, and leave it, if nothing is by then."""
         now = self.clock.now()
-        due = await self.store.instances.earliest(self._settings.groups, now=now)
+        due = await self.store.instances.find_next_due(self._settings.groups, now=now)
         if due is None or due > until:
             return False
         self.clock.advance(due - now)
         return True
 
-    async def _standing(self, instance: Instance, within: timedelta) -> str:
-        lines = (await self.history(instance.id))[-LINES:]
-        told = "".join(f"\n    {_told(line)}" for line in lines)
+    async def _describe_progress(self, instance: Instance, within: timedelta) -> str:
+        lines = (await self.history(instance.id))[-MAX_HISTORY_LINES:]
+        told = "".join(f"\n    {_format_action(line)}" for line in lines)
         reason = f"\nIts reason: {instance.reason}" if instance.reason else ""
         return (
-            f"{instance.type} {instance.id} ({instance.external_id}) has not ended within {spoken(within)}: "
-            f"it is {instance.status} in state {instance.state!r}, {self._awaited(instance)}.{reason}\n"
+            f"{instance.type} {instance.id} ({instance.external_id}) has not ended within {format_duration(within)}: "
+            f"it is {instance.status} in state {instance.state!r}, {self._describe_wait(instance)}.{reason}\n"
             f"The last lines of its history:{told}"
         )
 
-    def _awaited(self, instance: Instance) -> str:
+    def _describe_wait(self, instance: Instance) -> str:
         if instance.type not in self.registry.names:
             return f"and no module here has the workflow; those here: {', '.join(self.registry.names)}"
-        if instance.executor_group not in self._settings.groups:
-            return f"and its executor group {instance.executor_group!r} is not run: pass Harness(groups=...)"
+        if instance.group not in self._settings.groups:
+            return f"and its executor group {instance.group!r} is not run: pass Harness(groups=...)"
         if instance.waits_for_children:
             return f"waiting for {instance.open_children} children"
         if instance.status is Status.WAITING:
-            targets = self.registry.definition(instance.type).state(instance.state).targets
+            targets = self.registry.get_definition(instance.type).get_state(instance.state).targets
             return f"waiting for an answer ({', '.join(targets)}): await flow.answer(...)"
-        if instance.next_activation is not None:
-            return f"due at {moment(instance.next_activation):%Y-%m-%d %H:%M:%S} UTC"
+        if instance.next_activation_us is not None:
+            return f"due at {to_datetime(instance.next_activation_us):%Y-%m-%d %H:%M:%S} UTC"
         return "and no time is set for it"
 
-    def _record(self) -> ExecutorRecord:
+    def _build_executor_record(self) -> ExecutorRecord:
         now = self.clock.now()
         return ExecutorRecord(
             id=self._executor_id,
@@ -343,21 +343,21 @@ class Harness:
             status="RUNNING",
             started=now,
             beat=now,
-            lease_until=now + microseconds(timedelta(days=36525)),  # nobody beats for it
+            lease_until=now + to_microseconds(timedelta(days=36525)),  # nobody beats for it
         )
 
 
-def _provided(provide: Mapping[Any, object] | Provided | None) -> Provided:
-    if isinstance(provide, Provided):
+def _build_dependencies(provide: Mapping[Any, object] | Dependencies | None) -> Dependencies:
+    if isinstance(provide, Dependencies):
         return provide
-    provided = Provided()
+    provided = Dependencies()
     for type, instance in (provide or {}).items():
-        provided.value(type, instance)
+        provided.provide_value(type, instance)
     return provided
 
 
-def _told(line: Action) -> str:
-    when = f"{moment(line.at):%Y-%m-%d %H:%M:%S}"
+def _format_action(line: Action) -> str:
+    when = f"{to_datetime(line.at_us):%Y-%m-%d %H:%M:%S}"
     moved = " -> ".join(name for name in (line.from_state, line.to_state) if name)
     text = (line.text or "").partition("\n")[0]
     return " ".join(part for part in (when, line.kind.value, moved, text) if part)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from flowlet.states import Kind
+from flowlet.states import StateKind
 
-__all__ = ["ACCENT", "FILLS", "ICONS", "LINE", "MUTED", "STANDALONE", "STYLE", "SURFACE", "TEXT"]
+__all__ = ["ACCENT_COLOR", "BOX_COLORS", "ICON_PATHS", "LINE_COLOR", "MUTED_COLOR", "STANDALONE_STYLESHEET", "STYLESHEET", "SURFACE_COLOR", "TEXT_COLOR"]
 
-SURFACE, TEXT, MUTED, ACCENT, LINE = "#ffffff", "#131a2b", "#5a6478", "#4f46e5", "#8791a8"
+SURFACE_COLOR, TEXT_COLOR, MUTED_COLOR, ACCENT_COLOR, LINE_COLOR = "#ffffff", "#131a2b", "#5a6478", "#4f46e5", "#8791a8"
 
-FILLS: dict[Kind, tuple[str, str]] = {
-    Kind.START: ("#eaedf3", "#5a6478"),
-    Kind.NORMAL: ("#ffffff", "#aeb8cb"),
-    Kind.MANUAL: ("#fdf0d5", "#96580a"),
-    Kind.END: ("#dcf6ea", "#0a7d55"),
-    Kind.ERROR: ("#fde5e7", "#c02636"),
+BOX_COLORS: dict[StateKind, tuple[str, str]] = {
+    StateKind.START: ("#eaedf3", "#5a6478"),
+    StateKind.NORMAL: ("#ffffff", "#aeb8cb"),
+    StateKind.MANUAL: ("#fdf0d5", "#96580a"),
+    StateKind.END: ("#dcf6ea", "#0a7d55"),
+    StateKind.ERROR: ("#fde5e7", "#c02636"),
 }
 """What a box is filled with, and its border."""
 
-ICONS = {
-    Kind.START: "M4 2.5L10 6L4 9.5Z",
-    Kind.MANUAL: "M6 1.4A2.2 2.2 0 1 1 6 5.8A2.2 2.2 0 1 1 6 1.4M1.8 11C2 8.7 3.6 7.6 6 7.6S10 8.7 10.2 11",
-    Kind.END: "M2 6.5L4.8 9.2L10 3.2",
-    Kind.ERROR: "M2.8 2.8L9.2 9.2M9.2 2.8L2.8 9.2",
+ICON_PATHS = {
+    StateKind.START: "M4 2.5L10 6L4 9.5Z",
+    StateKind.MANUAL: "M6 1.4A2.2 2.2 0 1 1 6 5.8A2.2 2.2 0 1 1 6 1.4M1.8 11C2 8.7 3.6 7.6 6 7.6S10 8.7 10.2 11",
+    StateKind.END: "M2 6.5L4.8 9.2L10 3.2",
+    StateKind.ERROR: "M2.8 2.8L9.2 9.2M9.2 2.8L2.8 9.2",
 }
 """The sign beside a name, 12 by 12 pixels: colour alone does not tell the kinds apart."""
 
-STYLE = """\
+STYLESHEET = """\
 .fl-diagram { max-width: 100%; height: auto; font: 550 13px Inter, system-ui, -apple-system, "Segoe UI", sans-serif }
 .fl-diagram text { fill: var(--text); text-anchor: middle; font-variant-numeric: tabular-nums }
 .fl-diagram a { text-decoration: none; cursor: pointer }
@@ -84,7 +84,7 @@ _LIGHT = """--surface: #ffffff; --text: #131a2b; --muted: #5a6478; --accent: #4f
 _DARK = """--surface: #141925; --text: #e8ecf6; --muted: #97a3ba; --accent: #8b8cff; --on-accent: #0c0f17;
   --idle-soft: #232a3a; --ok: #3ed9a0; --ok-soft: #0f3329; --warn: #fbbf4b; --warn-soft: #3a2a0c; --err: #ff8089;
   --err-soft: #42161c; --fl-line: #66728e; --fl-box: #4b5773; --fl-visited: #191c36"""
-STANDALONE = f"""{STYLE}.fl-diagram {{ {_LIGHT} }}
+STANDALONE_STYLESHEET = f"""{STYLESHEET}.fl-diagram {{ {_LIGHT} }}
 @media (prefers-color-scheme: dark) {{ .fl-diagram {{ {_DARK} }} }}
 """
 """The rules for a file of its own, which follows the reader's light or dark setting."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from flowlet.clock import microseconds
-from flowlet.durations import Duration, duration
+from flowlet.clock import to_microseconds
+from flowlet.durations import Duration, parse_duration
 from flowlet.instances import Action, Instance, NewInstance, Status
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ class ChildRequest:
     group: str | None = None
     priority: int | None = None
 
-    def named(self, *, key: str | None = None, external_id: str | None = None) -> ChildRequest:
+    def with_ids(self, *, key: str | None = None, external_id: str | None = None) -> ChildRequest:
         """Return the same request with a business key, or an external id of its own."""
         return replace(self, key=key or self.key, external_id=external_id or self.external_id)
 
-    def routed(self, *, group: str | None = None, priority: int | None = None) -> ChildRequest:
+    def with_routing(self, *, group: str | None = None, priority: int | None = None) -> ChildRequest:
         """Return the same request for another executor group or priority (0 to 9) than its workflow's."""
         return replace(self, group=group or self.group, priority=self.priority if priority is None else priority)
 
@@ -60,7 +60,7 @@ class Next:
 
     __slots__ = ()
 
-    def _outcome(self) -> Outcome:
+    def _to_outcome(self) -> Outcome:
         raise TypeError(f"{type(self).__name__} is not a state")
 
     def after(self, delay: Duration) -> Outcome:
@@ -69,7 +69,7 @@ class Next:
         Raises:
             DurationError: If the delay is not a length of time.
         """
-        return replace(self._outcome(), delay=duration(delay), at_time=None)
+        return replace(self._to_outcome(), delay=parse_duration(delay), at_time=None)
 
     def at(self, when: datetime) -> Outcome:
         """Enter the state at a moment; one that has passed means at once.
@@ -77,16 +77,16 @@ class Next:
         Raises:
             ValueError: If ``when`` has no time zone.
         """
-        return replace(self._outcome(), at_time=microseconds(when), delay=None)
+        return replace(self._to_outcome(), at_time=to_microseconds(when), delay=None)
 
     def log(self, text: str) -> Outcome:
         """Say in the history why this way was taken."""
-        outcome = self._outcome()
+        outcome = self._to_outcome()
         return replace(outcome, text=f"{outcome.text}\n{text}" if outcome.text else text)
 
     def spawn(self, children: ChildRequest | Iterable[ChildRequest]) -> Outcome:
         """Create children in the same commit."""
-        outcome = self._outcome()
+        outcome = self._to_outcome()
         more = (children,) if isinstance(children, ChildRequest) else tuple(children)
         return replace(outcome, children=outcome.children + more)
 
@@ -97,12 +97,12 @@ class Next:
             DurationError: If ``within`` is not a length of time.
         """
         return replace(
-            self._outcome(), waits_for_children=True, delay=None if within is None else duration(within), at_time=None
+            self._to_outcome(), waits_for_children=True, delay=None if within is None else parse_duration(within), at_time=None
         )
 
     def wake_parent(self) -> Outcome:
         """Make the parent due at once, without waiting for the other children."""
-        return replace(self._outcome(), wakes_parent=True)
+        return replace(self._to_outcome(), wakes_parent=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Outcome(Next):
     waits_for_children: bool = False
     wakes_parent: bool = False
 
-    def _outcome(self) -> Outcome:
+    def _to_outcome(self) -> Outcome:
         return self
 
 
@@ -129,33 +129,33 @@ class Transition:
         instance: The instance as it was when the activation began: names the lease and the version expected.
         state: The state afterwards.
         status: EXECUTING keeps the lease; every other status gives it up.
-        vars: The variables' JSON text, or None where they have not changed.
-        next_activation: When it runs again, where the lease is given up.
+        vars_json: The variables' JSON text, or None where they have not changed.
+        next_activation_us: When it runs again, where the lease is given up.
         waits_for_children: Whether to wait for open children; the store lets it be due at once where none is open.
         actions: The lines of history, in order.
         children: The children to create.
         wakes_parent: Whether the parent becomes due at once.
         fingerprint: What is equal for failures of one kind, where the attempt failed; None where it did not.
-        failed: When it failed.
-        read_vars: The new variables as they read, for the next activation of the same lease; not stored.
+        failed_us: When it failed.
+        parsed_vars: The new variables as they read, for the next activation of the same lease; not stored.
     """
 
     instance: Instance
     state: str
     status: Status
-    vars: str | None
-    next_activation: int | None
+    vars_json: str | None
+    next_activation_us: int | None
     attempt: int
     visit: int
     streak: int
-    answer: str | None
+    answer_json: str | None
     reason: str | None
-    at: int
+    at_us: int
     actions: tuple[Action, ...]
     held_status: Status | None = None
     children: tuple[NewInstance, ...] = field(default=())
     waits_for_children: bool = False
     wakes_parent: bool = False
     fingerprint: str | None = None
-    failed: int | None = None
-    read_vars: Any = field(default=None, compare=False, repr=False)
+    failed_us: int | None = None
+    parsed_vars: Any = field(default=None, compare=False, repr=False)

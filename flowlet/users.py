@@ -10,42 +10,42 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from flowlet.accounts import User, check_unchanged, checked_name
+from flowlet.accounts import User, check_unchanged, normalize_name
 from flowlet.errors import LastAdminError
 from flowlet.keys import ApiKeys
-from flowlet.passwords import Passwords, checked_password, random_password
+from flowlet.passwords import Argon2PasswordHashing, normalize_password, generate_password
 from flowlet.roles import Principal, Role
-from flowlet.sessions import Sessions, token_hash
+from flowlet.sessions import Sessions, hash_token
 from flowlet.store.opening import Store
 from flowlet.store.users import Credentials, NewUser, UserChange
 
-__all__ = ["ADMIN", "PUBLIC_PASSWORD", "PasswordHashes", "Users"]
+__all__ = ["ADMIN_USERNAME", "PUBLIC_PASSWORD", "PasswordHashing", "Users"]
 
-ADMIN = "admin"
+ADMIN_USERNAME = "admin"
 """What the first admin is called."""
 PUBLIC_PASSWORD = "admin"  # noqa: S105  # no secret, and treated so
 """The admin's password in the demo, where only this machine can reach it: everybody knows it."""
-HASHED_AT_ONCE = 2
+MAX_CONCURRENT_HASHES = 2
 """Passwords hashed at once: each takes 19 MiB and a core, and a flood of logins must not stop the engine."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class PasswordHashes(Protocol):
+class PasswordHashing(Protocol):
     """What ``Users`` needs of ``Passwords``."""
 
-    dummy: str
+    dummy_hash: str
 
-    def hash(self, password: str) -> str:
+    def hash_password(self, password: str) -> str:
         """Return the hash of a password."""
         ...
 
-    def verify(self, stored: str, password: str) -> bool:
+    def verify_password(self, stored_hash: str, password: str) -> bool:
         """Return whether a hash is that of a password."""
         ...
 
-    def needs_rehash(self, stored: str) -> bool:
+    def needs_rehash(self, stored_hash: str) -> bool:
         """Return whether a hash was made with other parameters than are used now."""
         ...
 
@@ -71,35 +71,35 @@ class Users:
         self,
         store: Store,
         *,
-        passwords: PasswordHashes | None = None,
+        passwords: PasswordHashing | None = None,
         session_idle: timedelta = timedelta(hours=12),
         session_lifetime: timedelta = timedelta(days=7),
     ) -> None:
         self._store = store
-        self._passwords = passwords or Passwords()
+        self._passwords = passwords or Argon2PasswordHashing()
         # Threads of their own, rather than a semaphore over common ones: a thread goes on when its caller is cancelled,
         # and a client that logs in and hangs up, again and again, would have as many running as it likes.
-        self._threads = ThreadPoolExecutor(HASHED_AT_ONCE, thread_name_prefix="flowlet-passwords")
-        self.sessions = Sessions(store, idle=session_idle, lifetime=session_lifetime)
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_HASHES, thread_name_prefix="flowlet-passwords")
+        self.sessions = Sessions(store, idle_timeout=session_idle, lifetime=session_lifetime)
         self.keys = ApiKeys(store)
 
-    async def create(self, username: str, password: str, role: Role, *, by: str) -> User:
+    async def create(self, username: str, password: str, role: Role, *, actor: str) -> User:
         """Make a user.
 
         Args:
             username: 1 to 120 printable characters, with no space at either end.
             password: 8 to 1,000 characters; kept as a hash only.
             role: What the user may do.
-            by: Who makes the user.
+            actor: Who makes the user.
 
         Raises:
             UserError: If name or password cannot be used.
             UserExistsError: If the name is taken, in whatever case.
         """
-        username = checked_name(username)
-        password_hash = await self._in_thread(lambda: self._passwords.hash(checked_password(password)))
-        made = await self._store.users.insert(NewUser(username, role, password_hash, by), now=self._now())
-        logger.info("%s made the user %s as %s", by, username, role)
+        username = normalize_name(username)
+        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(normalize_password(password)))
+        made = await self._store.users.insert(NewUser(username, role, password_hash, actor), now=self._now())
+        logger.info("%s made the user %s as %s", actor, username, role)
         return made
 
     async def ensure_admin(self, password: str | None = None) -> str | None:
@@ -117,12 +117,12 @@ class Users:
         """
         if not await self._store.users.is_empty():
             return None
-        chosen = checked_password(random_password() if password is None else password, shortest=1)
-        password_hash = await self._in_thread(lambda: self._passwords.hash(chosen))
-        new = NewUser(ADMIN, Role.ADMIN, password_hash, by="flowlet")
+        chosen = normalize_password(generate_password() if password is None else password, min_length=1)
+        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(chosen))
+        new = NewUser(ADMIN_USERNAME, Role.ADMIN, password_hash, created_by="flowlet")
         if await self._store.users.insert_first(new, now=self._now()) is None:
             return None
-        logger.info("made the user %s, because there was none", ADMIN)
+        logger.info("made the user %s, because there was none", ADMIN_USERNAME)
         return chosen
 
     async def get(self, username: str) -> User:
@@ -133,41 +133,41 @@ class Users:
         """
         return await self._store.users.get(username)
 
-    async def by_id(self, id: int) -> User:
+    async def get_by_id(self, id: int) -> User:
         """Return the user of an id.
 
         Raises:
             UnknownUserError: If there is none.
         """
-        return await self._store.users.by_id(id)
+        return await self._store.users.get_by_id(id)
 
-    async def list(self) -> Sequence[User]:
+    async def list_users(self) -> Sequence[User]:
         """Return every user, by name."""
-        return await self._store.users.all()
+        return await self._store.users.list_all()
 
     async def set_password(
-        self, username: str, password: str, *, by: str, but: str | None = None, expected: int | None = None
+        self, username: str, password: str, *, actor: str, except_token: str | None = None, expected_modified: int | None = None
     ) -> User:
-        """Change a password, and end every session of the user but for the one with the token ``but``.
+        """Change a password, and end every session of the user but for the one with the token ``except_token``.
 
         Raises:
             StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             UserError: If the password cannot be used.
         """
-        password_hash = await self._in_thread(lambda: self._passwords.hash(checked_password(password)))
-        kept = None if but is None else token_hash(but)
+        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(normalize_password(password)))
+        kept = None if except_token is None else hash_token(except_token)
 
         def decide(user: User, _: int) -> UserChange:
-            signed = self._signed(user, by)
-            return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session=kept)
+            signed = self._stamp_modification(user, actor)
+            return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session_hash=kept)
 
-        changed = await self._change(username, decide, expected)
-        logger.info("%s changed the password of %s", by, changed.username)
+        changed = await self._change_user(username, decide, expected_modified)
+        logger.info("%s changed the password of %s", actor, changed.username)
         return changed
 
     async def change_own_password(
-        self, username: str, current: str, password: str, *, but: str | None = None
+        self, username: str, current: str, password: str, *, except_token: str | None = None
     ) -> User | None:
         """Change a password for who knows it, as ``set_password``; return None, and change nothing, for who does not.
 
@@ -177,14 +177,14 @@ class Users:
             UnknownUserError: If there is no such user.
             UserError: If the new password cannot be used.
         """
-        checked_password(password)
-        if await self._authenticated(username, current) is None:
+        normalize_password(password)
+        if await self._verify_credentials(username, current) is None:
             return None
-        return await self.set_password(username, password, by=username, but=but)
+        return await self.set_password(username, password, actor=username, except_token=except_token)
 
     async def has_public_password(self) -> bool:
         """Return whether the admin's password is the demo's."""
-        return await self._public_credentials() is not None
+        return await self._find_public_credentials() is not None
 
     async def replace_public_password(self, password: str | None = None) -> str | None:
         """Give the admin another password where it is the demo's, and end the admin's sessions.
@@ -200,18 +200,18 @@ class Users:
         Raises:
             UserError: If the new password cannot be used.
         """
-        found = await self._public_credentials()
+        found = await self._find_public_credentials()
         if found is None:
             return None
-        chosen = checked_password(random_password() if password is None else password)
-        password_hash = await self._in_thread(lambda: self._passwords.hash(chosen))
+        chosen = normalize_password(generate_password() if password is None else password)
+        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(chosen))
 
-        if not await self._store.users.replace_password(found, password_hash, by="flowlet", now=self._now()):
+        if not await self._store.users.replace_password(found, password_hash, modified_by="flowlet", now=self._now()):
             return None  # another process was faster
-        logger.warning("%s had the demo's password, and has another one now", ADMIN)
+        logger.warning("%s had the demo's password, and has another one now", ADMIN_USERNAME)
         return chosen
 
-    async def set_role(self, username: str, role: Role, *, by: str, expected: int | None = None) -> User:
+    async def set_role(self, username: str, role: Role, *, actor: str, expected_modified: int | None = None) -> User:
         """Change what a user may do; it holds for open sessions and for API keys too.
 
         Raises:
@@ -222,14 +222,14 @@ class Users:
 
         def decide(user: User, other_admins: int) -> UserChange:
             if role is not Role.ADMIN:
-                _keep_an_admin(user, other_admins)
-            return UserChange(self._signed(replace(user, role=role), by))
+                _require_other_admin(user, other_admins)
+            return UserChange(self._stamp_modification(replace(user, role=role), actor))
 
-        changed = await self._change(username, decide, expected)
-        logger.info("%s made %s %s", by, changed.username, role)
+        changed = await self._change_user(username, decide, expected_modified)
+        logger.info("%s made %s %s", actor, changed.username, role)
         return changed
 
-    async def disable(self, username: str, *, by: str, expected: int | None = None) -> User:
+    async def disable(self, username: str, *, actor: str, expected_modified: int | None = None) -> User:
         """Let a user in no longer: sessions end, API keys are refused until the user is enabled again.
 
         Raises:
@@ -239,27 +239,27 @@ class Users:
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
-            _keep_an_admin(user, other_admins)
-            return UserChange(self._signed(replace(user, is_disabled=True), by), ends_sessions=True)
+            _require_other_admin(user, other_admins)
+            return UserChange(self._stamp_modification(replace(user, is_disabled=True), actor), ends_sessions=True)
 
-        changed = await self._change(username, decide, expected)
-        logger.info("%s disabled %s", by, changed.username)
+        changed = await self._change_user(username, decide, expected_modified)
+        logger.info("%s disabled %s", actor, changed.username)
         return changed
 
-    async def enable(self, username: str, *, by: str, expected: int | None = None) -> User:
+    async def enable(self, username: str, *, actor: str, expected_modified: int | None = None) -> User:
         """Let a user in again, with password and API keys as before.
 
         Raises:
             StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
         """
-        changed = await self._change(
-            username, lambda user, _: UserChange(self._signed(replace(user, is_disabled=False), by)), expected
+        changed = await self._change_user(
+            username, lambda user, _: UserChange(self._stamp_modification(replace(user, is_disabled=False), actor)), expected_modified
         )
-        logger.info("%s enabled %s", by, changed.username)
+        logger.info("%s enabled %s", actor, changed.username)
         return changed
 
-    async def delete(self, username: str, *, by: str, expected: int | None = None) -> None:
+    async def delete(self, username: str, *, actor: str, expected_modified: int | None = None) -> None:
         """Delete a user, with sessions and API keys. What the user has done stays in the histories.
 
         Raises:
@@ -269,12 +269,12 @@ class Users:
         """
 
         def check(user: User, other_admins: int) -> None:
-            check_unchanged(user, expected)
-            _keep_an_admin(user, other_admins)
+            check_unchanged(user, expected_modified)
+            _require_other_admin(user, other_admins)
 
         deleted = await self._store.users.delete(username, check)
-        self.keys.forget()
-        logger.info("%s deleted %s", by, deleted.username)
+        self.keys.clear_cache()
+        logger.info("%s deleted %s", actor, deleted.username)
 
     async def authenticate(self, username: str, password: str) -> Principal | None:
         """Return who it is, if the password is right and the user enabled; else None.
@@ -282,69 +282,69 @@ class Users:
         It costs one verification in any case, so that the time it takes does not tell which names there are. Ask
         ``LoginLimiter`` first.
         """
-        found = await self._authenticated(username, password)
-        return None if found is None else _principal(found.user)
+        found = await self._verify_credentials(username, password)
+        return None if found is None else _build_principal(found.user)
 
     async def log_in(self, username: str, password: str, *, user_agent: str = "") -> tuple[str, Principal] | None:
         """Authenticate, and open a session. Return its token and who it is, or None.
 
         A password that is changed, or a user who is disabled, while this goes on: no session is left behind.
         """
-        found = await self._authenticated(username, password)
+        found = await self._verify_credentials(username, password)
         if found is None:
             return None
-        principal = _principal(found.user)
+        principal = _build_principal(found.user)
         token = await self.sessions.open_session(principal, user_agent=user_agent, password_hash=found.password_hash)
         return None if token is None else (token, principal)
 
-    async def session(self, token: str) -> Principal | None:
+    async def authenticate_session(self, token: str) -> Principal | None:
         """Return whose session it is, as ``Sessions.session``."""
-        return await self.sessions.session(token)
+        return await self.sessions.authenticate_session(token)
 
-    async def key(self, text: str) -> Principal | None:
+    async def authenticate_key(self, text: str) -> Principal | None:
         """Return who an API key stands for, as ``ApiKeys.key``."""
-        return await self.keys.key(text)
+        return await self.keys.authenticate_key(text)
 
-    async def _authenticated(self, username: str, password: str) -> Credentials | None:
-        found = await self._store.users.credentials(username)
-        stored = self._passwords.dummy if found is None else found.password_hash
-        is_right = await self._in_thread(lambda: self._passwords.verify(stored, password))
+    async def _verify_credentials(self, username: str, password: str) -> Credentials | None:
+        found = await self._store.users.find_credentials(username)
+        stored = self._passwords.dummy_hash if found is None else found.password_hash
+        is_right = await self._run_in_thread(lambda: self._passwords.verify_password(stored, password))
         if found is None or not is_right or found.user.is_disabled:
             return None
         rehashed = None
         if self._passwords.needs_rehash(stored):
-            rehashed = await self._in_thread(lambda: self._passwords.hash(checked_password(password, shortest=1)))
-        user = await self._store.users.logged_in(found, rehashed=rehashed, now=self._now())
+            rehashed = await self._run_in_thread(lambda: self._passwords.hash_password(normalize_password(password, min_length=1)))
+        user = await self._store.users.record_login(found, new_password_hash=rehashed, now=self._now())
         return None if user is None else Credentials(user, rehashed or stored)
 
-    async def _public_credentials(self) -> Credentials | None:
-        found = await self._store.users.credentials(ADMIN)
+    async def _find_public_credentials(self) -> Credentials | None:
+        found = await self._store.users.find_credentials(ADMIN_USERNAME)
         if found is None:
             return None
-        is_public = await self._in_thread(lambda: self._passwords.verify(found.password_hash, PUBLIC_PASSWORD))
+        is_public = await self._run_in_thread(lambda: self._passwords.verify_password(found.password_hash, PUBLIC_PASSWORD))
         return found if is_public else None
 
-    async def _change(self, username: str, decide: Callable[[User, int], UserChange], expected: int | None) -> User:
-        def checked(user: User, other_admins: int) -> UserChange:
-            check_unchanged(user, expected)
+    async def _change_user(self, username: str, decide: Callable[[User, int], UserChange], expected_modified: int | None) -> User:
+        def decide_if_unchanged(user: User, other_admins: int) -> UserChange:
+            check_unchanged(user, expected_modified)
             return decide(user, other_admins)
 
-        changed = await self._store.users.change(username, checked)
-        self.keys.forget()
+        changed = await self._store.users.change_user(username, decide_if_unchanged)
+        self.keys.clear_cache()
         return changed
 
-    def _signed(self, user: User, by: str) -> User:
+    def _stamp_modification(self, user: User, actor: str) -> User:
         # Later than before even where a clock stands still or is set back: who has seen a user tells by it.
-        return replace(user, modified=max(self._now(), user.modified + 1), modified_by=by)
+        return replace(user, modified=max(self._now(), user.modified + 1), modified_by=actor)
 
     def _now(self) -> int:
         return self._store.clock.now()
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _keep_an_admin(user: User, other_admins: int) -> None:
+def _require_other_admin(user: User, other_admins: int) -> None:
     if user.is_acting_admin and not other_admins:
         raise LastAdminError(
             f"{user.username!r} is the last admin who is enabled: without, nobody could administer. "
@@ -352,5 +352,5 @@ def _keep_an_admin(user: User, other_admins: int) -> None:
         )
 
 
-def _principal(user: User) -> Principal:
+def _build_principal(user: User) -> Principal:
     return Principal(user.username, user.role, user.id)

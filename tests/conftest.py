@@ -15,8 +15,8 @@ from threading import Thread
 import hypothesis
 import pytest
 
-from tests.programs import MARIADB, POSTGRES, Program
-from tests.servers import Server
+from tests.programs import MARIADB, POSTGRES, DatabaseProgram
+from tests.servers import DatabaseServer
 
 # No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
 hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)
@@ -39,33 +39,33 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Server) -> Iterator[str]:
+def postgres_url(postgres_server: DatabaseServer) -> Iterator[str]:
     """The URL of an empty PostgreSQL database, dropped after the test."""
-    yield from _database(postgres_server)
+    yield from _create_database(postgres_server)
 
 
 @pytest.fixture
-def mariadb_url(mariadb_server: Server) -> Iterator[str]:
+def mariadb_url(mariadb_server: DatabaseServer) -> Iterator[str]:
     """The URL of an empty MariaDB database, dropped after the test."""
-    yield from _database(mariadb_server)
+    yield from _create_database(mariadb_server)
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
+def postgres_server() -> Iterator[DatabaseServer]:
     """A PostgreSQL server. A test that stops or kills it may leave it so."""
-    yield from _server(POSTGRES)
+    yield from _start_server(POSTGRES)
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[Server]:
+def mariadb_server() -> Iterator[DatabaseServer]:
     """A MariaDB server. A test that stops or kills it may leave it so."""
-    yield from _server(MARIADB)
+    yield from _start_server(MARIADB)
 
 
 @pytest.fixture
 def address_service() -> Iterator[str]:
     """The URL of a service that tells an address, instead of the demo's own on the internet."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _AddressAnswer) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AddressHandler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/ip"
@@ -73,7 +73,7 @@ def address_service() -> Iterator[str]:
         thread.join()
 
 
-class _AddressAnswer(BaseHTTPRequestHandler):
+class _AddressHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -83,13 +83,13 @@ class _AddressAnswer(BaseHTTPRequestHandler):
         pass
 
 
-def _server(program: Program) -> Iterator[Server]:
-    server = Server.of(program)
+def _start_server(program: DatabaseProgram) -> Iterator[DatabaseServer]:
+    server = DatabaseServer.of(program)
     yield server
-    server.close()
+    server.close_server()
 
 
-def _database(server: Server) -> Iterator[str]:
+def _create_database(server: DatabaseServer) -> Iterator[str]:
     url = server.create_database()
     yield url
     server.drop_database(url)

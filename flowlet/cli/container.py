@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "default_command", "enter", "give_up_root", "hand_over"]
+__all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "choose_default_command", "exec_command", "drop_root", "change_owner"]
 
 USER = "flowlet"
 """Whom it runs as where the container is started as root."""
@@ -31,7 +31,7 @@ _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 """Exit codes, as of a shell."""
 
 
-def default_command(environment: Mapping[str, str]) -> list[str]:
+def choose_default_command(environment: Mapping[str, str]) -> list[str]:
     """Return what runs where no command is named: the user's own modules, or the demo.
 
     The demo has a database of its own, so it runs only where no other one is named: without modules that one is told
@@ -42,7 +42,7 @@ def default_command(environment: Mapping[str, str]) -> list[str]:
     return ["flowlet", "demo", "--host", environment.get("FLOWLET_HOST") or "0.0.0.0"]  # noqa: S104  # in a container
 
 
-def hand_over(folder: Path, account: pwd.struct_passwd) -> None:
+def change_owner(folder: Path, account: pwd.struct_passwd) -> None:
     """Make a folder and the database files in it the account's own, where it cannot write them.
 
     What cannot be changed, as on a volume that is read-only, is told on stderr and left: the database may be elsewhere.
@@ -50,7 +50,7 @@ def hand_over(folder: Path, account: pwd.struct_passwd) -> None:
     Raises:
         PermissionError: If root may not act as the account here.
     """
-    for path in (folder, *_database_files(folder)):
+    for path in (folder, *_find_database_files(folder)):
         if _may_write(path, account):
             continue
         try:
@@ -60,7 +60,7 @@ def hand_over(folder: Path, account: pwd.struct_passwd) -> None:
             click.echo(f"{path} is not writable by {account.pw_name}, and stays so: {error.strerror}. {cure}", err=True)
 
 
-def give_up_root(account: pwd.struct_passwd) -> None:
+def drop_root(account: pwd.struct_passwd) -> None:
     """Become the account, with its groups and nothing of root's, for good.
 
     Raises:
@@ -72,14 +72,14 @@ def give_up_root(account: pwd.struct_passwd) -> None:
     os.environ["HOME"] = account.pw_dir
 
 
-def enter(arguments: Sequence[str], *, user: str = USER, folder: Path = DATA_FOLDER) -> int:
+def exec_command(arguments: Sequence[str], *, user: str = USER, folder: Path = DATA_FOLDER) -> int:
     """Become the command, as the user where this is root. Return an exit code if that cannot be."""
-    command = list(arguments) or default_command(os.environ)
+    command = list(arguments) or choose_default_command(os.environ)
     if os.geteuid() == 0:
         account = pwd.getpwnam(user)
         try:
-            hand_over(folder, account)
-            give_up_root(account)
+            change_owner(folder, account)
+            drop_root(account)
         except PermissionError:
             ids = f"{account.pw_uid}:{account.pw_gid}"
             click.echo(f"Root may not become {user} in this container. Start it with --user {ids}.", err=True)
@@ -94,7 +94,7 @@ def enter(arguments: Sequence[str], *, user: str = USER, folder: Path = DATA_FOL
         return _NOT_RUNNABLE
 
 
-def _database_files(folder: Path) -> Iterator[Path]:
+def _find_database_files(folder: Path) -> Iterator[Path]:
     """Yield the database files in a folder. A link is none: it may lead to what is not to be given away."""
     for pattern in _DATABASE_FILES:
         for path in folder.glob(pattern):
@@ -121,4 +121,4 @@ def _may_write(path: Path, account: pwd.struct_passwd) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(enter(sys.argv[1:]))
+    sys.exit(exec_command(sys.argv[1:]))

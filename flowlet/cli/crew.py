@@ -12,19 +12,19 @@ from typing import Any
 
 from flowlet.clock import Clock, StoreClock
 from flowlet.settings import Settings
-from flowlet.stopping import Stop
+from flowlet.stopping import Shutdown
 
-__all__ = ["Crew"]
+__all__ = ["ExecutorProcesses"]
 
-LONGEST_PAUSE = 30.0
+MAX_RESTART_DELAY_SECONDS = 30.0
 """Seconds between the end of a process and the start of the one in its place, at most."""
-SETTLED = 60.0
+STABLE_AFTER_SECONDS = 60.0
 """After how many seconds a process counts as one that runs well."""
 
 logger = logging.getLogger(__name__)
 
 
-class Crew:
+class ExecutorProcesses:
     """Executors beside the first one, for more cores.
 
     Each is ``flowlet serve --no-web`` for the same modules and settings. One that ends by itself is replaced, at once
@@ -36,7 +36,7 @@ class Crew:
         number: How many.
     """
 
-    def __init__(self, modules: Sequence[str], settings: Settings, number: int, *, clock: Clock | None = None) -> None:
+    def __init__(self, modules: Sequence[str], settings: Settings, count: int, *, clock: Clock | None = None) -> None:
         self._command = (sys.executable, "-m", "flowlet", "serve", *modules, "--no-web")
         self._environment = {
             **os.environ,
@@ -44,44 +44,44 @@ class Crew:
             "FLOWLET_GROUPS": ",".join(settings.groups),
             "FLOWLET_SLOTS": str(settings.slots),
         }
-        self._number = number
+        self._count = count
         self._clock = clock or StoreClock()
 
-    async def __call__(self, stop: Stop) -> None:
+    async def __call__(self, stop: Shutdown) -> None:
         """Keep them running; when told to stop, tell them, and return when the last one has ended."""
-        await asyncio.gather(*(self._keep(stop) for _ in range(self._number)))
+        await asyncio.gather(*(self._keep_running(stop) for _ in range(self._count)))
 
-    async def _keep(self, stop: Stop) -> None:
+    async def _keep_running(self, stop: Shutdown) -> None:
         pause = 0.5
-        while not stop.begun.is_set():
-            began = self._clock.elapsed()
+        while not stop.requested.is_set():
+            began = self._clock.monotonic()
             # In a session of its own: Ctrl-C at a terminal goes to all of its session, and would be a second signal.
             process = await asyncio.create_subprocess_exec(
                 *self._command, env=self._environment, start_new_session=True, stdin=asyncio.subprocess.DEVNULL
             )
             try:
-                code = await _ended(process, stop)
+                code = await _wait_for_exit(process, stop)
             finally:
-                _send(process, signal.SIGKILL)
-            if stop.begun.is_set():
+                _send_signal(process, signal.SIGKILL)
+            if stop.requested.is_set():
                 return
-            pause = 0.5 if self._clock.elapsed() - began > SETTLED else min(2 * pause, LONGEST_PAUSE)
+            pause = 0.5 if self._clock.monotonic() - began > STABLE_AFTER_SECONDS else min(2 * pause, MAX_RESTART_DELAY_SECONDS)
             logger.error("executor process %d ended with %d; another one starts in %s s", process.pid, code, pause)
-            await _first(stop.begun.wait(), self._clock.sleep(pause))
+            await _wait_for_first(stop.requested.wait(), self._clock.sleep(pause))
 
 
-async def _ended(process: asyncio.subprocess.Process, stop: Stop) -> int:
+async def _wait_for_exit(process: asyncio.subprocess.Process, stop: Shutdown) -> int:
     """Wait for the end of a process, handing on what it is told."""
     ending = asyncio.create_task(process.wait())
-    for event in (stop.begun, stop.at_once):
-        await _first(asyncio.shield(ending), event.wait())
+    for event in (stop.requested, stop.forced):
+        await _wait_for_first(asyncio.shield(ending), event.wait())
         if ending.done():
             break
-        _send(process, signal.SIGTERM)
+        _send_signal(process, signal.SIGTERM)
     return await ending
 
 
-async def _first(*waits: Awaitable[Any]) -> None:
+async def _wait_for_first(*waits: Awaitable[Any]) -> None:
     """Return when one of them is done; the others are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in waits]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -89,6 +89,6 @@ async def _first(*waits: Awaitable[Any]) -> None:
         task.cancel()
 
 
-def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _send_signal(process: asyncio.subprocess.Process, signal_number: signal.Signals) -> None:
     if process.returncode is None:
-        process.send_signal(number)
+        process.send_signal(signal_number)

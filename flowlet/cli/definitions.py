@@ -8,8 +8,8 @@ import click
 
 from flowlet.cli.options import load_registry, load_settings, modules_argument, modules_option
 from flowlet.errors import DefinitionError
-from flowlet.mermaid import mermaid
-from flowlet.svg import svg
+from flowlet.mermaid import render_mermaid
+from flowlet.svg import render_svg
 
 __all__ = ["check", "diagram"]
 
@@ -38,8 +38,8 @@ def check(modules: tuple[str, ...]) -> None:
 @modules_option
 def diagram(name: str, form: str, modules: tuple[str, ...]) -> None:
     """Print the diagram of the workflow called NAME."""
-    definition = load_registry(modules, load_settings()).definition(name)
+    definition = load_registry(modules, load_settings()).get_definition(name)
     if form == "svg":
-        click.echo(svg(definition, standalone=True).rstrip("\n"))
+        click.echo(render_svg(definition, standalone=True).rstrip("\n"))
         return
-    click.echo(mermaid(definition).rstrip("\n"))
+    click.echo(render_mermaid(definition).rstrip("\n"))

@@ -19,33 +19,33 @@ from rich.table import Table
 
 from flowlet import logs
 from flowlet.cli.options import database_option, load_settings
-from flowlet.cli.printing import action_line, console, plain, table
+from flowlet.cli.printing import format_action, create_console, escape_control_characters, build_table
 from flowlet.clock import StoreClock
 from flowlet.engine.executor import Executor
 from flowlet.hosting import run_loop
 from flowlet.instances import Action, ActionKind, Instance, Status
 from flowlet.operations import Operations
 from flowlet.registry import Registry
-from flowlet.resources import folder
+from flowlet.resources import find_folder
 from flowlet.roles import Role
 from flowlet.server import Flowlet
-from flowlet.settings import Settings, mask
-from flowlet.stopping import Stop, stopped_by_signals
+from flowlet.settings import Settings, mask_password
+from flowlet.stopping import Shutdown, watch_stop_signals
 from flowlet.store.opening import Store, open_store
-from flowlet.users import ADMIN, PUBLIC_PASSWORD, Users
-from flowlet.web.serving import ensure_admin, listen
+from flowlet.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
+from flowlet.web.serving import ensure_admin, create_listener
 
-__all__ = ["MODULES", "demo"]
+__all__ = ["DEMO_MODULES", "demo"]
 
-MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py")
-_STARTED = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
-_WAITS_FOR_A_PERSON = "ApprovalWorkflow"
-_NEEDS_NETWORK = "GetIpWorkflow"
-_LIMIT_SECONDS = 20.0
-_LOOK_SECONDS = 0.1
-_RETRIES_SHOWN = 2
+DEMO_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py")
+_STARTED_WORKFLOWS = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
+_APPROVAL_WORKFLOW = "ApprovalWorkflow"
+_NETWORK_WORKFLOW = "GetIpWorkflow"
+_TIME_LIMIT_SECONDS = 20.0
+_POLL_SECONDS = 0.1
+_MIN_RETRIES_SHOWN = 2
 _LOOPBACK = "127.0.0.1"
-_KEY_LASTS = timedelta(days=1)
+_KEY_LIFETIME = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -56,64 +56,64 @@ class _Progress:
     instances: dict[int, Instance] = field(default_factory=dict)
     actions: dict[int, list[Action]] = field(default_factory=dict)
 
-    async def look(self, store: Store, started: list[int]) -> None:
+    async def refresh_instances(self, store: Store, started_ids: list[int]) -> None:
         """Read the instances and their children anew, and show what has changed."""
-        for id in started:
-            await self._look_at(store, await store.reads.get(id))
+        for id in started_ids:
+            await self._refresh_instance(store, await store.queries.get(id))
             if self.instances[id].children:
-                for child in await store.reads.children(id):
-                    await self._look_at(store, child)
+                for child in await store.queries.list_children(id):
+                    await self._refresh_instance(store, child)
         if self.live:
-            self.live.update(self.table())
+            self.live.update(self.build_progress_table())
 
-    async def _look_at(self, store: Store, instance: Instance) -> None:
+    async def _refresh_instance(self, store: Store, instance: Instance) -> None:
         if instance == self.instances.get(instance.id):
             return
         known = len(self.actions.get(instance.id, ()))
         # The instance was read first: a history that is read later is never behind it.
-        self.actions[instance.id] = list(await store.reads.history(instance.id))
+        self.actions[instance.id] = list(await store.queries.read_history(instance.id))
         self.instances[instance.id] = instance
         if self.live is None:
             for action in self.actions[instance.id][known:]:
-                click.echo(f"{instance.type} {instance.id}: {action_line(action)}")
+                click.echo(f"{instance.type} {instance.id}: {format_action(action)}")
 
     def has_no_network(self, instance: Instance) -> bool:
         """Return whether it is between attempts because the service did not answer."""
         errors = [action for action in self.actions[instance.id] if action.kind == ActionKind.ERROR]
         said = f"{errors[-1].text} {errors[-1].detail}" if errors else ""
         unanswered = "httpx." in said or "TimeoutError" in said
-        return unanswered and instance.type == _NEEDS_NETWORK and not instance.has_ended
+        return unanswered and instance.type == _NETWORK_WORKFLOW and not instance.has_ended
 
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Return whether all have ended, wait for a person, or have shown their retries because there is no network."""
         return all(
             one.has_ended
             or one.status is Status.WAITING
-            or (one.attempt >= _RETRIES_SHOWN and self.has_no_network(one))
+            or (one.attempt >= _MIN_RETRIES_SHOWN and self.has_no_network(one))
             for one in self.instances.values()
         )
 
-    def went_well(self) -> bool:
+    def has_succeeded(self) -> bool:
         """Return whether all are FINISHED, save one that retries because there is no network."""
         return all(one.succeeded or self.has_no_network(one) for one in self.instances.values())
 
-    def table(self) -> Table:
+    def build_progress_table(self) -> Table:
         """Return where each instance stands."""
         columns = ("Id", "Workflow", "Status", "State", "Last line of the history")
-        return table(columns, [self._row(one) for one in self.instances.values()])
+        return build_table(columns, [self._build_row(one) for one in self.instances.values()])
 
-    def _row(self, one: Instance) -> tuple[object, ...]:
-        status = "retrying: no network" if self.has_no_network(one) else one.status
-        lines = [action for action in self.actions[one.id] if action.text]
-        return one.id, one.type, status, one.state, plain(lines[-1].text) if lines else ""
+    def _build_row(self, instance: Instance) -> tuple[object, ...]:
+        status = "retrying: no network" if self.has_no_network(instance) else instance.status
+        lines = [action for action in self.actions[instance.id] if action.text]
+        return instance.id, instance.type, status, instance.state, escape_control_characters(lines[-1].text) if lines else ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
     """How to get in: an API key, and whether the admin's password is the one that everybody knows."""
 
-    key: str = field(repr=False)
-    is_public: bool
+    api_key: str = field(repr=False)
+    is_password_public: bool
 
 
 @click.command()
@@ -128,16 +128,16 @@ def demo(once: bool, host: str, port: int | None) -> None:
     address, where the admin's password is admin. Where other machines reach it, it is FLOWLET_ADMIN_PASSWORD or a
     random one.
     """
-    with _database(once) as url:
+    with _choose_database_url(once) as url:
         settings = load_settings(database_url=url, host=host, port=port)
         # Failing attempts are shown by the progress already; a warning in between would tear the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
-        logs.configure(level=level, format=settings.log_format)
-        run_loop(_once(settings) if once else _served(settings, is_own=url is not None))
+        logs.configure_logging(level=level, log_format=settings.log_format)
+        run_loop(_run_once(settings) if once else _serve_demo(settings, is_own_database=url is not None))
 
 
 @contextmanager
-def _database(once: bool) -> Iterator[str | None]:
+def _choose_database_url(once: bool) -> Iterator[str | None]:
     """Give the URL to use, or None where ``--database`` names one."""
     if (click.get_current_context().obj or {}).get("database"):
         yield None
@@ -148,83 +148,83 @@ def _database(once: bool) -> Iterator[str | None]:
         yield "sqlite:///flowlet-demo.db"
 
 
-async def _once(settings: Settings) -> None:
-    registry = _registry()
+async def _run_once(settings: Settings) -> None:
+    registry = _load_demo_registry()
     async with open_store(settings.database_url) as store:
-        executor = Executor(store, registry, registry.provided, settings.executor())
-        with stopped_by_signals(executor.stop):
+        executor = Executor(store, registry, registry.provided, settings.get_executor_settings())
+        with watch_stop_signals(executor.stop):
             running = asyncio.create_task(executor.run())
             try:
-                progress = await _shown(store, registry, _STARTED, running.done)
-                _summarise(progress, settings)
+                progress = await _show_progress(store, registry, _STARTED_WORKFLOWS, running.done)
+                _print_summary(progress, settings)
             finally:
                 if not running.done():
                     executor.stop()
                 await running
-    if not progress.went_well():
+    if not progress.has_succeeded():
         sys.exit(1)
 
 
-async def _served(settings: Settings, *, is_own: bool) -> None:
+async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
     """Serve the demo until told to stop. A database that is named by the user keeps its own users."""
-    with listen(settings.host, settings.port) as listener:  # a port that is taken is told before anything is written
+    with create_listener(settings.host, settings.port) as listener:  # a port that is taken is told before anything is written
         is_private = ip_address(listener.getsockname()[0]).is_loopback
-    if is_own and is_private:
+    if is_own_database and is_private:
         settings = settings.model_copy(update={"admin_password": SecretStr(PUBLIC_PASSWORD)})
-    app = Flowlet(registry=_registry(), settings=settings)
-    login = await _let_in(settings) if is_own else None
+    app = Flowlet(registry=_load_demo_registry(), settings=settings)
+    login = await _create_login(settings) if is_own_database else None
 
-    async def guide(stop: Stop) -> None:
+    async def show_guide(stop: Shutdown) -> None:
         async with open_store(settings.database_url) as store:
-            started = (*_STARTED, _WAITS_FOR_A_PERSON)
-            progress = await _shown(store, app.registry, started, stop.begun.is_set)
-        _summarise(progress, settings)
-        if not stop.begun.is_set():
-            _say_where(settings, app.address, login)
+            started = (*_STARTED_WORKFLOWS, _APPROVAL_WORKFLOW)
+            progress = await _show_progress(store, app.registry, started, stop.requested.is_set)
+        _print_summary(progress, settings)
+        if not stop.requested.is_set():
+            _print_addresses(settings, app.address, login)
 
-    await app.serve(beside=(guide,))
+    await app.serve(background_services=(show_guide,))
 
 
-async def _let_in(settings: Settings) -> _Login:
+async def _create_login(settings: Settings) -> _Login:
     """Make the login of the demo where there is none, and a new API key."""
     async with open_store(settings.database_url) as store:
         users = Users(store)
         await ensure_admin(users, settings)
-        made = await users.keys.add("demo", username=ADMIN, role=Role.ADMIN, by="demo", expires=_KEY_LASTS)
-        return _Login(made.text, is_public=await users.has_public_password())
+        made = await users.keys.create("demo", username=ADMIN_USERNAME, role=Role.ADMIN, actor="demo", lifetime=_KEY_LIFETIME)
+        return _Login(made.text, is_password_public=await users.has_public_password())
 
 
-def _registry() -> Registry:
+def _load_demo_registry() -> Registry:
     registry = Registry()
-    registry.load_all([str(folder("demo") / name) for name in MODULES])
+    registry.load_all([str(find_folder("demo") / name) for name in DEMO_MODULES])
     return registry
 
 
-async def _shown(store: Store, registry: Registry, names: Sequence[str], has_stopped: Callable[[], bool]) -> _Progress:
+async def _show_progress(store: Store, registry: Registry, names: Sequence[str], has_stopped: Callable[[], bool]) -> _Progress:
     """Start one instance of each named workflow, and show them until they are over, or time is, or the executor."""
     operations = Operations(store, registry)
     started = [(await operations.create(name)).id for name in names]
     clock = StoreClock()
-    until = clock.elapsed() + _LIMIT_SECONDS
-    screen = _screen()
+    until = clock.monotonic() + _TIME_LIMIT_SECONDS
+    screen = _open_live_display()
     with screen as live:
         progress = _Progress(live)
-        await progress.look(store, started)
-        while not (progress.is_over() or has_stopped() or clock.elapsed() >= until):
-            await clock.sleep(_LOOK_SECONDS)
-            await progress.look(store, started)
+        await progress.refresh_instances(store, started)
+        while not (progress.is_finished() or has_stopped() or clock.monotonic() >= until):
+            await clock.sleep(_POLL_SECONDS)
+            await progress.refresh_instances(store, started)
     return progress
 
 
-def _screen() -> AbstractContextManager[Live | None]:
-    output = console()
+def _open_live_display() -> AbstractContextManager[Live | None]:
+    output = create_console()
     if not output.is_terminal:
         return nullcontext()
     return Live(console=output, transient=True)
 
 
-def _summarise(progress: _Progress, settings: Settings) -> None:
-    console().print(progress.table())
+def _print_summary(progress: _Progress, settings: Settings) -> None:
+    create_console().print(progress.build_progress_table())
     for one in progress.instances.values():
         if progress.has_no_network(one):
             click.echo(
@@ -234,17 +234,17 @@ def _summarise(progress: _Progress, settings: Settings) -> None:
         elif one.status is Status.WAITING:
             click.echo(f"{one.type} {one.id} waits for a person to choose.")
         elif not one.has_ended:
-            click.echo(f"{one.type} {one.id} has not ended within {_LIMIT_SECONDS:.0f} seconds.", err=True)
+            click.echo(f"{one.type} {one.id} has not ended within {_TIME_LIMIT_SECONDS:.0f} seconds.", err=True)
 
 
-def _say_where(settings: Settings, address: str | None, login: _Login | None) -> None:
+def _print_addresses(settings: Settings, address: str | None, login: _Login | None) -> None:
     # Listening on every address, as in a container, it is reached from here by the loopback address.
     address = (address or "").replace("//0.0.0.0:", f"//{_LOOPBACK}:").replace("//[::]:", "//[::1]:")
-    database = mask(settings.database_url)
+    database = mask_password(settings.database_url)
     click.echo(f"\nServed at {address} until Ctrl-C.")
     if login is not None:
-        lost = f"shown when it was made. If it is lost: flowlet user password {ADMIN} --database {database}"
-        click.echo(f"Log in as {ADMIN}, with the password {PUBLIC_PASSWORD if login.is_public else lost}")
-        click.echo(f"An API key for a day: {login.key}\n  curl -H 'X-API-Key: {login.key}' {address}/api/definitions")
+        lost = f"shown when it was made. If it is lost: flowlet user password {ADMIN_USERNAME} --database {database}"
+        click.echo(f"Log in as {ADMIN_USERNAME}, with the password {PUBLIC_PASSWORD if login.is_password_public else lost}")
+        click.echo(f"An API key for a day: {login.api_key}\n  curl -H 'X-API-Key: {login.api_key}' {address}/api/definitions")
         click.echo("Postman: import the files of postman/, and set host and key in the environment to these two.")
     click.echo(f"  flowlet list --database {database}")

@@ -12,48 +12,48 @@ from typing import Any, TypeAlias
 import click
 import orjson
 
-from flowlet.cli.opening import existing_store
+from flowlet.cli.opening import open_existing_store
 from flowlet.cli.options import (
     database_option,
     load_registry,
     load_settings,
     modules_option,
-    read_registry,
-    username,
+    load_optional_registry,
+    get_username,
 )
 from flowlet.cli.printing import (
-    action_json,
-    action_line,
-    console,
-    instance_json,
-    json_text,
-    plain,
-    table,
-    time_text,
+    serialize_action,
+    format_action,
+    create_console,
+    serialize_instance,
+    format_json,
+    escape_control_characters,
+    build_table,
+    format_time,
 )
-from flowlet.clock import microseconds
-from flowlet.durations import duration
-from flowlet.engine.arrivals import LONGEST_SECONDS, Arrivals
+from flowlet.clock import to_microseconds
+from flowlet.durations import parse_duration
+from flowlet.engine.arrivals import MAX_WAIT_SECONDS, Waiters
 from flowlet.errors import FlowletError, SearchError, WaitTimeoutError
 from flowlet.instances import Action, Instance, Status
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
-from flowlet.store.search import SearchQuery, SearchResult, Variable
+from flowlet.store.search import SearchQuery, SearchResult, VariableFilter
 
 __all__ = ["cancel", "list_", "retry", "show", "start"]
 
-Operation: TypeAlias = Callable[[Operations, int], Awaitable[object]]
+OperationCall: TypeAlias = Callable[[Operations, int], Awaitable[object]]
 
-_FIELDS = {"type": "workflow_type", "key": "business_key", "group": "executor_group", "created_after": "created_from"}
+_SEARCH_FIELDS = {"type": "workflow_type", "key": "business_key", "group": "executor_group", "created_after": "created_from"}
 """What the options of ``list`` are called in a search, where it is not the same."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 instance_argument = click.argument("instance", metavar="ID|EXTERNAL_ID")
 
 
-def _vars(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any] | None:
+def _parse_vars(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
@@ -65,36 +65,36 @@ def _vars(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, 
     return value
 
 
-def _length(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    return None if text is None else duration(text).total_seconds()
+def _parse_timeout(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    return None if text is None else parse_duration(text).total_seconds()
 
 
-def _moment(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+def _parse_time(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
     if text is None:
         return None
     try:
         given = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a time. Write it as 2026-11-22 or 2026-11-22T08:30Z.") from None
-    return microseconds(given if given.tzinfo else given.replace(tzinfo=UTC))
+    return to_microseconds(given if given.tzinfo else given.replace(tzinfo=UTC))
 
 
-def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Variable, ...]:
+def _parse_variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[VariableFilter, ...]:
     for text in texts:
         if "=" not in text:
             raise click.BadParameter(f"{text!r} has no '='. Write NAME=VALUE, as 'amount=3'.")
-    return tuple(Variable(name, value) for name, _, value in (text.partition("=") for text in texts))
+    return tuple(VariableFilter(name, value) for name, _, value in (text.partition("=") for text in texts))
 
 
 @click.command()
 @click.argument("name")
 @click.option("--key", help="The business key.")
 @click.option("--external-id", help="Unique; where it is known already, that instance's id is printed.")
-@click.option("--vars", metavar="JSON", callback=_vars, help="The variables, as a JSON object.")
+@click.option("--vars", metavar="JSON", callback=_parse_vars, help="The variables, as a JSON object.")
 @click.option("--group", help="Instead of the workflow's executor group.")
 @click.option("--priority", type=click.IntRange(0, 9), help="Instead of the workflow's; 9 runs first.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit with 0 only if it is FINISHED.")
-@click.option("--timeout", metavar="DURATION", callback=_length, help="How long --wait waits, as in '5 minutes'.")
+@click.option("--timeout", metavar="DURATION", callback=_parse_timeout, help="How long --wait waits, as in '5 minutes'.")
 @modules_option
 @database_option
 def start(name: str, wait: bool, timeout: float | None, modules: tuple[str, ...], **values: Any) -> None:
@@ -106,41 +106,41 @@ def start(name: str, wait: bool, timeout: float | None, modules: tuple[str, ...]
         raise click.UsageError("--timeout says how long --wait waits: add --wait.")
     settings = load_settings()
     registry = load_registry(modules, settings)
-    ended = asyncio.run(_start(settings, registry, name, values, wait=wait, timeout=timeout))
+    ended = asyncio.run(_start_instance(settings, registry, name, values, wait=wait, timeout_seconds=timeout))
     sys.exit(0 if ended is None or ended.succeeded else 1)
 
 
-async def _start(
-    settings: Settings, registry: Registry, name: str, values: dict[str, Any], *, wait: bool, timeout: float | None
+async def _start_instance(
+    settings: Settings, registry: Registry, name: str, values: dict[str, Any], *, wait: bool, timeout_seconds: float | None
 ) -> Instance | None:
     # Refused before the store is opened: a wrong name must not make a database file.
-    definition = registry.definition(name)
-    definition.new_instance(now=0, **values)
+    definition = registry.get_definition(name)
+    definition.build_instance(now=0, **values)
     async with open_store(settings.database_url) as store:
-        created = await Operations(store, registry).create(name, **values, username=username())
+        created = await Operations(store, registry).create(name, **values, username=get_username())
         click.echo(created.id)
         if not wait:
             return None
-        ended = await _ended(store, created.id, timeout=timeout)
-    why = f": {plain(ended.reason)}" if ended.reason else ""
+        ended = await _wait_for_end(store, created.id, timeout_seconds=timeout_seconds)
+    why = f": {escape_control_characters(ended.reason)}" if ended.reason else ""
     click.echo(f"{ended.status} in state {ended.state}{why}", err=True)
     return ended
 
 
-async def _ended(store: Store, id: int, *, timeout: float | None) -> Instance:
+async def _wait_for_end(store: Store, id: int, *, timeout_seconds: float | None) -> Instance:
     """Wait for an instance's end, however long; one wait lasts an hour at most."""
-    arrivals = Arrivals(store, store.clock)
-    left = math.inf if timeout is None else timeout
+    arrivals = Waiters(store, store.clock)
+    left = math.inf if timeout_seconds is None else timeout_seconds
     while True:
         try:
-            return await arrivals.wait(id, timeout=min(left, LONGEST_SECONDS))
+            return await arrivals.wait(id, timeout=min(left, MAX_WAIT_SECONDS))
         except WaitTimeoutError as error:
-            left -= LONGEST_SECONDS
+            left -= MAX_WAIT_SECONDS
             if left <= 0:
-                raise FlowletError(_still(id, error.instance)) from None
+                raise FlowletError(_format_wait_timeout(id, error.instance)) from None
 
 
-def _still(id: int, instance: Instance | None) -> str:
+def _format_wait_timeout(id: int, instance: Instance | None) -> str:
     if instance is None:
         return f"{id} was not seen to end before the timeout: the database does not answer."
     cure = " No executor took it: is 'flowlet serve' running?" if instance.status == Status.NEW else ""
@@ -153,9 +153,9 @@ def _still(id: int, instance: Instance | None) -> str:
 @click.option("--state", help="Only in this state.")
 @click.option("--key", help="Only with this business key.")
 @click.option("--group", help="Only of this executor group.")
-@click.option("--created-after", metavar="TIME", callback=_moment, help="Only from then on; UTC where no zone is said.")
+@click.option("--created-after", metavar="TIME", callback=_parse_time, help="Only from then on; UTC where no zone is said.")
 @click.option(
-    "--variable", "variables", metavar="NAME=VALUE", multiple=True, callback=_variables, help="May be repeated."
+    "--variable", "variables", metavar="NAME=VALUE", multiple=True, callback=_parse_variables, help="May be repeated."
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", help="Go on where the page before ended, which printed it.")
@@ -163,12 +163,12 @@ def _still(id: int, instance: Instance | None) -> str:
 @database_option
 def list_(as_json: bool, **filters: Any) -> None:
     """List instances, newest first."""
-    result = asyncio.run(_search(load_settings(), _query(**filters)))
+    result = asyncio.run(_search_instances(load_settings(), _build_query(**filters)))
     if as_json:
-        click.echo(json_text([instance_json(instance) for instance in result.instances]))
+        click.echo(format_json([serialize_instance(instance) for instance in result.instances]))
     elif result.instances:
         columns = ("Id", "Workflow", "Status", "State", "Key", "External id", "Modified")
-        console().print(table(columns, [_row(instance) for instance in result.instances]))
+        create_console().print(build_table(columns, [_build_row(instance) for instance in result.instances]))
     else:
         click.echo("No instance fits.", err=True)
     if result.next_cursor:
@@ -176,30 +176,30 @@ def list_(as_json: bool, **filters: Any) -> None:
         click.echo(f"{number} fit. The next page: --cursor {result.next_cursor}", err=True)
 
 
-def _query(**filters: Any) -> SearchQuery:
+def _build_query(**filters: Any) -> SearchQuery:
     try:
-        return SearchQuery(**{_FIELDS.get(name, name): value for name, value in filters.items()})
+        return SearchQuery(**{_SEARCH_FIELDS.get(name, name): value for name, value in filters.items()})
     except SearchError as error:
-        names = {field: name for name, field in _FIELDS.items()} | {"variables": "variable"}
+        names = {field: name for name, field in _SEARCH_FIELDS.items()} | {"variables": "variable"}
         faults = [(field.partition(".")[0], fault) for field, fault in error.faults.items()]
         told = [f"--{names.get(field, field).replace('_', '-')} {fault}." for field, fault in faults]
         raise click.UsageError(" ".join(told)) from None
 
 
-async def _search(settings: Settings, query: SearchQuery) -> SearchResult:
-    async with existing_store(settings) as store:
-        return await store.reads.search(query)
+async def _search_instances(settings: Settings, query: SearchQuery) -> SearchResult:
+    async with open_existing_store(settings) as store:
+        return await store.queries.search(query)
 
 
-def _row(instance: Instance) -> tuple[object, ...]:
+def _build_row(instance: Instance) -> tuple[object, ...]:
     return (
         instance.id,
         instance.type,
         instance.status,
         instance.state,
-        instance.business_key,
+        instance.key,
         instance.external_id,
-        time_text(instance.modified),
+        format_time(instance.modified_us),
     )
 
 
@@ -209,24 +209,24 @@ def _row(instance: Instance) -> tuple[object, ...]:
 @database_option
 def show(instance: str, as_json: bool) -> None:
     """Show one instance: where it stands, its variables and its history."""
-    found, history = asyncio.run(_find(load_settings(), instance))
+    found, history = asyncio.run(_find_instance(load_settings(), instance))
     if as_json:
-        click.echo(json_text({**instance_json(found), "history": [action_json(action) for action in history]}))
+        click.echo(format_json({**serialize_instance(found), "history": [serialize_action(action) for action in history]}))
         return
-    rows = [(name, value) for name, value in instance_json(found).items() if value not in (None, "") and name != "vars"]
-    output = console()
-    output.print(table(("Field", "Value"), rows))
-    output.print(table(("Variable", "Value"), [(name, _compact(value)) for name, value in found.variables.items()]))
-    output.print(table(("Time", "History"), [(time_text(action.at), action_line(action)) for action in history]))
+    rows = [(name, value) for name, value in serialize_instance(found).items() if value not in (None, "") and name != "vars"]
+    output = create_console()
+    output.print(build_table(("Field", "Value"), rows))
+    output.print(build_table(("Variable", "Value"), [(name, _format_value(value)) for name, value in found.vars.items()]))
+    output.print(build_table(("Time", "History"), [(format_time(action.at_us), format_action(action)) for action in history]))
 
 
-async def _find(settings: Settings, text: str) -> tuple[Instance, list[Action]]:
-    async with existing_store(settings) as store:
-        found = await store.reads.find(text)
-        return found, await store.reads.history(found.id)
+async def _find_instance(settings: Settings, reference: str) -> tuple[Instance, list[Action]]:
+    async with open_existing_store(settings) as store:
+        found = await store.queries.find(reference)
+        return found, await store.queries.read_history(found.id)
 
 
-def _compact(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -237,8 +237,8 @@ def _compact(value: object) -> str:
 def retry(instance: str, modules: tuple[str, ...]) -> None:
     """Let a FAILED instance go on in the state where it failed."""
     settings = load_settings()
-    registry = read_registry(modules, settings)
-    asyncio.run(_operate(settings, registry, instance, lambda by, id: by.retry(id, username=username())))
+    registry = load_optional_registry(modules, settings)
+    asyncio.run(_run_operation(settings, registry, instance, lambda by, id: by.retry(id, username=get_username())))
 
 
 @click.command()
@@ -249,15 +249,15 @@ def retry(instance: str, modules: tuple[str, ...]) -> None:
 def cancel(instance: str, reason: str | None, modules: tuple[str, ...]) -> None:
     """End an instance at once, as CANCELLED."""
     settings = load_settings()
-    registry = read_registry(modules, settings)
+    registry = load_optional_registry(modules, settings)
     asyncio.run(
-        _operate(settings, registry, instance, lambda by, id: by.cancel(id, username=username(), reason=reason))
+        _run_operation(settings, registry, instance, lambda by, id: by.cancel(id, username=get_username(), reason=reason))
     )
 
 
-async def _operate(settings: Settings, registry: Registry, text: str, operate: Operation) -> None:
-    async with existing_store(settings) as store:
-        found = await store.reads.find(text)
-        await operate(Operations(store, registry), found.id)
-        after = await store.reads.get(found.id)
+async def _run_operation(settings: Settings, registry: Registry, reference: str, operation: OperationCall) -> None:
+    async with open_existing_store(settings) as store:
+        found = await store.queries.find(reference)
+        await operation(Operations(store, registry), found.id)
+        after = await store.queries.get(found.id)
     click.echo(f"{after.id} is {after.status} in state {after.state}")

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from flowlet.errors import StoreUnavailableError
-from flowlet.settings import Settings, sqlite_path
+from flowlet.settings import Settings, get_sqlite_path
 from flowlet.store.opening import Store, open_store
 
-__all__ = ["existing_store"]
+__all__ = ["open_existing_store"]
 
 
 @asynccontextmanager
-async def existing_store(settings: Settings) -> AsyncIterator[Store]:
+async def open_existing_store(settings: Settings) -> AsyncIterator[Store]:
     """Open a store that has to be there already, without changing its tables.
 
     Raises:
@@ -21,9 +21,9 @@ async def existing_store(settings: Settings) -> AsyncIterator[Store]:
         SchemaError: If its tables are not those of this Flowlet.
     """
     url = settings.database_url
-    if url.startswith("sqlite:") and not sqlite_path(url).exists():
+    if url.startswith("sqlite:") and not get_sqlite_path(url).exists():
         raise StoreUnavailableError(
-            f"There is no database file {str(sqlite_path(url))!r}. Name the right one with --database or "
+            f"There is no database file {str(get_sqlite_path(url))!r}. Name the right one with --database or "
             "FLOWLET_DATABASE_URL, or make it with 'flowlet db upgrade'."
         )
     async with open_store(url, migrate=False) as store:

@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
-from flowlet.cli.crew import Crew
-from flowlet.cli.opening import existing_store
+from flowlet.cli.crew import ExecutorProcesses
+from flowlet.cli.opening import open_existing_store
 from flowlet.cli.options import (
     database_option,
     load_registry,
     load_settings,
     modules_argument,
 )
-from flowlet.cli.printing import plain
-from flowlet.doctor import Finding, examine
+from flowlet.cli.printing import escape_control_characters
+from flowlet.doctor import Finding, examine_store
 from flowlet.server import Flowlet
-from flowlet.settings import Settings, mask
+from flowlet.settings import Settings, mask_password
 from flowlet.store.opening import open_store
 
 __all__ = ["db", "doctor", "serve"]
@@ -35,7 +35,7 @@ __all__ = ["db", "doctor", "serve"]
 @click.option("--executor/--no-executor", default=True, help="Whether to run workflows.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, help="How many executors, each in its own process.")
 @database_option
-def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, **given: Any) -> None:
+def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, **overrides: Any) -> None:
     """Run an executor for the modules, and serve the API, until SIGTERM or Ctrl-C.
 
     MODULE is an import name (shop.orders), a path (shop/orders.py), or an application with the resources that it
@@ -49,11 +49,11 @@ def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, *
         raise click.UsageError("With --no-web and --no-executor there is nothing to serve.")
     if processes > 1 and not executor:
         raise click.UsageError("--processes is how many executors there are: leave it or --no-executor out.")
-    given["groups"] = given["groups"] or None
-    settings = load_settings(**given)
+    overrides["groups"] = overrides["groups"] or None
+    settings = load_settings(**overrides)
     app = Flowlet(registry=load_registry(modules, settings))
-    beside = (Crew(modules, settings, processes - 1),) if processes > 1 else ()
-    app.run(settings, web=web, executor=executor, beside=beside)
+    beside = (ExecutorProcesses(modules, settings, processes - 1),) if processes > 1 else ()
+    app.run(settings, web=web, executor=executor, background_services=beside)
 
 
 @click.command()
@@ -63,17 +63,17 @@ def doctor() -> None:
 
     Ends with 1 if there is one.
     """
-    findings = asyncio.run(_examine(load_settings()))
+    findings = asyncio.run(_examine_store(load_settings()))
     for finding in findings:
-        click.echo(plain(f"{finding.instance_id}: {finding.rule}: {finding.message}"))
+        click.echo(escape_control_characters(f"{finding.instance_id}: {finding.rule}: {finding.message}"))
     if findings:
         sys.exit(1)
     click.echo("Nothing is stuck, and every history is in order.")
 
 
-async def _examine(settings: Settings) -> list[Finding]:
-    async with existing_store(settings) as store:
-        return list(await examine(store))
+async def _examine_store(settings: Settings) -> list[Finding]:
+    async with open_existing_store(settings) as store:
+        return list(await examine_store(store))
 
 
 @click.group()
@@ -86,10 +86,10 @@ def db() -> None:
 def upgrade() -> None:
     """Make the tables, or bring them up to this Flowlet."""
     settings = load_settings()
-    asyncio.run(_upgrade(settings))
-    click.echo(f"The tables of {mask(settings.database_url)} are those of this Flowlet.")
+    asyncio.run(_upgrade_store(settings))
+    click.echo(f"The tables of {mask_password(settings.database_url)} are those of this Flowlet.")
 
 
-async def _upgrade(settings: Settings) -> None:
+async def _upgrade_store(settings: Settings) -> None:
     async with open_store(settings.database_url, migrate=True):
         pass

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import click
 
 from flowlet.errors import DefinitionError, SettingsError
-from flowlet.modules import importable, is_path
+from flowlet.modules import add_to_import_path, is_path
 from flowlet.registry import Registry
-from flowlet.settings import Settings, usable_url
+from flowlet.settings import Settings, normalize_database_url
 
 __all__ = [
     "database_option",
@@ -23,8 +23,8 @@ __all__ = [
     "load_settings",
     "modules_argument",
     "modules_option",
-    "read_registry",
-    "username",
+    "load_optional_registry",
+    "get_username",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,7 +36,7 @@ def database_option(command: Command) -> Command:
         "--database",
         metavar="URL",
         expose_value=False,
-        callback=_keep_database,
+        callback=_store_database_url,
         help="The database, instead of FLOWLET_DATABASE_URL: sqlite:///file.db, postgresql://... or mysql://...",
     )(command)
 
@@ -53,22 +53,22 @@ def modules_argument(command: Command) -> Command:
     return click.argument("modules", metavar="MODULE...", nargs=-1)(command)
 
 
-def _keep_database(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+def _store_database_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is None:
         return
     try:
-        ctx.ensure_object(dict)["database"] = usable_url(value, name="--database")
+        ctx.ensure_object(dict)["database"] = normalize_database_url(value, subject="--database")
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
 
 
-def load_settings(**given: Any) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """Return the settings: what is given and not None, then ``--database``, then the environment.
 
     Raises:
         SettingsError: If a value cannot be used.
     """
-    named = {name: value for name, value in given.items() if value is not None}
+    named = {name: value for name, value in overrides.items() if value is not None}
     database = (click.get_current_context().obj or {}).get("database")
     return Settings(**({"database_url": database} if database else {}), **named)
 
@@ -82,10 +82,10 @@ def load_registry(modules: Sequence[str], settings: Settings) -> Registry:
     """
     if not modules and not settings.modules:
         raise click.UsageError("No module is named. Name one (shop.orders or shop/orders.py), or set FLOWLET_MODULES.")
-    return read_registry(modules, settings)
+    return load_optional_registry(modules, settings)
 
 
-def read_registry(modules: Sequence[str], settings: Settings) -> Registry:
+def load_optional_registry(modules: Sequence[str], settings: Settings) -> Registry:
     """Return a registry as ``load_registry`` does, which is empty where no module is named.
 
     Raises:
@@ -93,21 +93,21 @@ def read_registry(modules: Sequence[str], settings: Settings) -> Registry:
         DefinitionError: If a module has faults.
     """
     specs = tuple(modules) or settings.modules
-    if len(specs) == 1 and (app := _application(specs[0])):
+    if len(specs) == 1 and (app := _load_application(specs[0])):
         registry: Registry = app.registry
         return registry
-    importable(Path.cwd())
+    add_to_import_path(Path.cwd())
     registry = Registry()
     try:
         registry.load_all(specs)
     except DefinitionError as error:
-        if any(_is_missing(spec) for spec in specs):
+        if any(_is_module_missing(spec) for spec in specs):
             raise click.UsageError(str(error)) from None
         raise
     return registry
 
 
-def _is_missing(spec: str) -> bool:
+def _is_module_missing(spec: str) -> bool:
     """Return whether there is no such module; nothing is imported to find out."""
     if is_path(spec):
         return not Path(spec).expanduser().is_file()
@@ -119,7 +119,7 @@ def _is_missing(spec: str) -> bool:
     return found is None
 
 
-def username() -> str:
+def get_username() -> str:
     """Return who is at the keyboard, for the history; "cli" where the system does not know."""
     try:
         return getpass.getuser()
@@ -127,7 +127,7 @@ def username() -> str:
         return "cli"
 
 
-def _application(spec: str) -> Any:
+def _load_application(spec: str) -> Any:
     """Return the ``Flowlet`` application that a spec as ``shop.main:app`` names, or None if it names a module.
 
     Raises:
@@ -138,7 +138,7 @@ def _application(spec: str) -> Any:
         return None
     from flowlet.server import Flowlet  # with a database layer: only where an application is named
 
-    importable(Path.cwd())
+    add_to_import_path(Path.cwd())
     try:
         app = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -16,10 +16,10 @@ import click
 from flowlet.cli.options import database_option
 from flowlet.errors import DurationError, FlowletError, SettingsError
 
-__all__ = ["Commands", "main"]
+__all__ = ["CommandGroup", "main"]
 
-_USAGE = (SettingsError, DurationError)
-_COMMANDS = {
+_USAGE_ERRORS = (SettingsError, DurationError)
+_COMMAND_MODULES = {
     "cancel": "flowlet.cli.instances",
     "check": "flowlet.cli.definitions",
     "db": "flowlet.cli.operating",
@@ -37,26 +37,26 @@ _COMMANDS = {
 """Where each command is. A module is imported when one of its commands is asked for: drivers are slow to import."""
 
 
-class _Message(click.ClickException):
+class _CommandError(click.ClickException):
     """A FlowletError as the command line shows it."""
 
     def __init__(self, error: FlowletError) -> None:
         super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, _USAGE) else 1  # type: ignore[misc]  # click's own way to set it
+        self.exit_code = 2 if isinstance(error, _USAGE_ERRORS) else 1  # type: ignore[misc]  # click's own way to set it
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """The group of all commands; where one raises a FlowletError it ends with a message."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names, sorted."""
-        return sorted(_COMMANDS)
+        return sorted(_COMMAND_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of this name, or None."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _COMMAND_MODULES:
             return None
-        module = import_module(_COMMANDS[cmd_name])
+        module = import_module(_COMMAND_MODULES[cmd_name])
         found = next(value for value in vars(module).values() if getattr(value, "name", None) == cmd_name)
         return found if isinstance(found, click.Command) else None
 
@@ -77,18 +77,18 @@ class Commands(click.Group):
             click.ClickException: Where the command raises a FlowletError; it carries the exit code.
         """
         if os.getpid() == 1:
-            signal.signal(signal.SIGTERM, _end)
+            signal.signal(signal.SIGTERM, _exit_on_signal)
         try:
             return super().invoke(ctx)
         except FlowletError as error:
-            raise _Message(error) from error
+            raise _CommandError(error) from error
 
 
-def _end(number: int, _: object) -> NoReturn:
-    raise SystemExit(128 + number)
+def _exit_on_signal(signal_number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + signal_number)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="flowlet-workflows", prog_name="flowlet")
 @database_option
 def main() -> None:

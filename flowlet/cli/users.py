@@ -11,11 +11,11 @@ from typing import TypeVar
 import click
 
 from flowlet.accounts import ApiKey
-from flowlet.cli.opening import existing_store
-from flowlet.cli.options import database_option, load_settings, username
-from flowlet.cli.printing import console, json_text, plain, record_json, table, time_text
-from flowlet.durations import duration
-from flowlet.passwords import checked_password
+from flowlet.cli.opening import open_existing_store
+from flowlet.cli.options import database_option, load_settings, get_username
+from flowlet.cli.printing import create_console, format_json, escape_control_characters, serialize_record, build_table, format_time
+from flowlet.durations import parse_duration
+from flowlet.passwords import normalize_password
 from flowlet.roles import Role
 from flowlet.settings import Settings
 from flowlet.users import Users
@@ -31,17 +31,17 @@ password_option = click.option(
 )
 
 
-def _role(_: click.Context, __: click.Parameter, text: str) -> Role:
+def _parse_role(_: click.Context, __: click.Parameter, text: str) -> Role:
     return Role(text.lower())
 
 
-def _length(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
-    return None if text is None else duration(text)
+def _parse_expiry(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
+    return None if text is None else parse_duration(text)
 
 
-roles = click.Choice([role.value for role in Role], case_sensitive=False)
+role_choice = click.Choice([role.value for role in Role], case_sensitive=False)
 role_option = click.option(
-    "--role", type=roles, default=Role.VIEWER.value, show_default=True, callback=_role, help="What may be done with it."
+    "--role", type=role_choice, default=Role.VIEWER.value, show_default=True, callback=_parse_role, help="What may be done with it."
 )
 
 
@@ -63,8 +63,8 @@ def add(name: str, role: Role, from_stdin: bool) -> None:
 
     The password is asked for, and is never part of the command line.
     """
-    password = _password(from_stdin=from_stdin)
-    made = _run(lambda users: users.create(name, password, role, by=username()))
+    password = _read_password(from_stdin=from_stdin)
+    made = _run_with_users(lambda users: users.create(name, password, role, actor=get_username()))
     click.echo(f"{made.username} is {made.role}")
 
 
@@ -74,18 +74,18 @@ def add(name: str, role: Role, from_stdin: bool) -> None:
 @database_option
 def password_(name: str, from_stdin: bool) -> None:
     """Change a user's password, and end the user's sessions."""
-    password = _password(from_stdin=from_stdin)
-    changed = _run(lambda users: users.set_password(name, password, by=username()))
+    password = _read_password(from_stdin=from_stdin)
+    changed = _run_with_users(lambda users: users.set_password(name, password, actor=get_username()))
     click.echo(f"{changed.username} has a new password")
 
 
 @user.command("role")
 @name_argument
-@click.argument("new", metavar="ROLE", type=roles, callback=_role)
+@click.argument("new", metavar="ROLE", type=role_choice, callback=_parse_role)
 @database_option
 def role_(name: str, new: Role) -> None:
     """Change what a user may do: viewer, operator or admin."""
-    changed = _run(lambda users: users.set_role(name, new, by=username()))
+    changed = _run_with_users(lambda users: users.set_role(name, new, actor=get_username()))
     click.echo(f"{changed.username} is {changed.role}")
 
 
@@ -94,7 +94,7 @@ def role_(name: str, new: Role) -> None:
 @database_option
 def disable(name: str) -> None:
     """Let a user in no longer: not by password, session or API key."""
-    changed = _run(lambda users: users.disable(name, by=username()))
+    changed = _run_with_users(lambda users: users.disable(name, actor=get_username()))
     click.echo(f"{changed.username} is disabled")
 
 
@@ -103,7 +103,7 @@ def disable(name: str) -> None:
 @database_option
 def enable(name: str) -> None:
     """Let a user in again, with password and API keys as before."""
-    changed = _run(lambda users: users.enable(name, by=username()))
+    changed = _run_with_users(lambda users: users.enable(name, actor=get_username()))
     click.echo(f"{changed.username} is enabled")
 
 
@@ -112,8 +112,8 @@ def enable(name: str) -> None:
 @database_option
 def delete(name: str) -> None:
     """Delete a user, with sessions and API keys."""
-    _run(lambda users: users.delete(name, by=username()))
-    click.echo(f"{plain(name)} is deleted")
+    _run_with_users(lambda users: users.delete(name, actor=get_username()))
+    click.echo(f"{escape_control_characters(name)} is deleted")
 
 
 @user.command("list")
@@ -121,15 +121,15 @@ def delete(name: str) -> None:
 @database_option
 def users_(as_json: bool) -> None:
     """List users, by name."""
-    found = _run(lambda users: users.list())
+    found = _run_with_users(lambda users: users.list_users())
     if as_json:
-        click.echo(json_text([record_json(one) for one in found]))
+        click.echo(format_json([serialize_record(one) for one in found]))
         return
     rows = [
-        (one.id, one.username, one.role, "disabled" if one.is_disabled else "enabled", time_text(one.last_login))
+        (one.id, one.username, one.role, "disabled" if one.is_disabled else "enabled", format_time(one.last_login))
         for one in found
     ]
-    console().print(table(("Id", "User", "Role", "Standing", "Last login"), rows))
+    create_console().print(build_table(("Id", "User", "Role", "Standing", "Last login"), rows))
 
 
 @click.group()
@@ -141,15 +141,15 @@ def key() -> None:
 @click.argument("name")
 @click.option("--user", "owner", metavar="USERNAME", required=True, help="Whose name stands in the histories.")
 @role_option
-@click.option("--expires", metavar="DURATION", callback=_length, help="After how long, as in '90 days'; else never.")
+@click.option("--expires", metavar="DURATION", callback=_parse_expiry, help="After how long, as in '90 days'; else never.")
 @database_option
 def add_key(name: str, owner: str, role: Role, expires: timedelta | None) -> None:
     """Make an API key called NAME, and print it: this once.
 
     Its role is at most the owner's.
     """
-    made = _run(lambda users: users.keys.add(name, username=owner, role=role, by=username(), expires=expires))
-    until = f"until {time_text(made.key.expires)}" if made.key.expires else "with no end"
+    made = _run_with_users(lambda users: users.keys.create(name, username=owner, role=role, actor=get_username(), lifetime=expires))
+    until = f"until {format_time(made.key.expires)}" if made.key.expires else "with no end"
     click.echo(made.text)
     click.echo(f"The key {made.key.id} is {made.key.role}, {until}. Keep it now: it cannot be shown again.", err=True)
 
@@ -162,7 +162,7 @@ def revoke(id: str) -> None:
 
     ID is the part between flk_ and the next underscore.
     """
-    revoked = _run(lambda users: users.keys.revoke(id, by=username()))
+    revoked = _run_with_users(lambda users: users.keys.revoke(id, actor=get_username()))
     click.echo(f"{revoked.id} is revoked")
 
 
@@ -172,43 +172,43 @@ def revoke(id: str) -> None:
 @database_option
 def keys_(owner: str | None, as_json: bool) -> None:
     """List API keys, newest first."""
-    found, now = asyncio.run(_keys(load_settings(), owner))
+    found, now = asyncio.run(_list_keys(load_settings(), owner))
     if as_json:
-        click.echo(json_text([record_json(one) for one in found]))
+        click.echo(format_json([serialize_record(one) for one in found]))
         return
     columns = ("Id", "Name", "User", "Role", "Standing", "Expires", "Last used")
-    console().print(table(columns, [_key_row(one, now) for one in found]))
+    create_console().print(build_table(columns, [_build_key_row(one, now) for one in found]))
 
 
-def _run(work: Callable[[Users], Awaitable[T]]) -> T:
+def _run_with_users(use_users: Callable[[Users], Awaitable[T]]) -> T:
     """Do something with the users of the database that the command names."""
 
-    async def run(settings: Settings) -> T:
-        async with existing_store(settings) as store:
-            return await work(Users(store))
+    async def open_and_run(settings: Settings) -> T:
+        async with open_existing_store(settings) as store:
+            return await use_users(Users(store))
 
-    return asyncio.run(run(load_settings()))
-
-
-async def _keys(settings: Settings, owner: str | None) -> tuple[Sequence[ApiKey], int]:
-    async with existing_store(settings) as store:
-        return await Users(store).keys.list(owner), store.clock.now()
+    return asyncio.run(open_and_run(load_settings()))
 
 
-def _password(*, from_stdin: bool) -> str:
+async def _list_keys(settings: Settings, owner: str | None) -> tuple[Sequence[ApiKey], int]:
+    async with open_existing_store(settings) as store:
+        return await Users(store).keys.list_keys(owner), store.clock.now()
+
+
+def _read_password(*, from_stdin: bool) -> str:
     if from_stdin:
         text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        return checked_password(text.removesuffix("\n").removesuffix("\r"))
-    return checked_password(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+        return normalize_password(text.removesuffix("\n").removesuffix("\r"))
+    return normalize_password(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
 
 
-def _key_row(one: ApiKey, now: int) -> tuple[object, ...]:
+def _build_key_row(api_key: ApiKey, now: int) -> tuple[object, ...]:
     standing = "valid"
-    if one.revoked is not None:
+    if api_key.revoked is not None:
         standing = "revoked"
-    elif one.expires is not None and one.expires <= now:
+    elif api_key.expires is not None and api_key.expires <= now:
         standing = "expired"
-    elif one.is_owner_disabled:
+    elif api_key.is_owner_disabled:
         standing = "owner disabled"
-    times = (time_text(one.expires), time_text(one.last_used))
-    return (one.id, one.name, one.username, one.role, standing, *times)
+    times = (format_time(api_key.expires), format_time(api_key.last_used))
+    return (api_key.id, api_key.name, api_key.username, api_key.role, standing, *times)

@@ -10,15 +10,15 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from flowlet.client.errors import AnswerError
+from flowlet.client.errors import UnexpectedResponseError
 
-__all__ = ["Answer", "Call", "nothing", "read_as", "segment", "text"]
+__all__ = ["ApiResponse", "ApiRequest", "read_nothing", "build_json_reader", "quote_segment", "read_text"]
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """An answer that is no error."""
 
     status: int
@@ -27,7 +27,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Result]):
+class ApiRequest(Generic[Result]):
     """One request.
 
     Attributes:
@@ -36,29 +36,29 @@ class Call(Generic[Result]):
         params: What stands behind the path.
         may_repeat: Whether sending it twice comes to the same as sending it once.
         wait_seconds: How long the server is told to wait; None where it does not.
-        work_seconds: How much longer than others it may take in any case.
+        extra_work_seconds: How much longer than others it may take in any case.
     """
 
     method: str
     path: str
-    read: Callable[[Answer], Result]
+    read: Callable[[ApiResponse], Result]
     body: Mapping[str, Any] | None = None
     params: Sequence[tuple[str, str]] = ()
     may_repeat: bool = False
     wait_seconds: float | None = None
-    work_seconds: float = 0.0
+    extra_work_seconds: float = 0.0
 
     @property
-    def asked(self) -> str:
+    def request_line(self) -> str:
         """What it asks, as "GET /api/me"."""
         return f"{self.method} {self.path}"
 
     @property
-    def longer_seconds(self) -> float:
+    def extra_read_seconds(self) -> float:
         """How much longer than others its answer may take to come."""
-        return self.work_seconds + (self.wait_seconds or 0.0)
+        return self.extra_work_seconds + (self.wait_seconds or 0.0)
 
-    def content(self, elapsed: float) -> bytes | None:
+    def encode_body(self, elapsed_seconds: float) -> bytes | None:
         """Return the body as it is sent so many seconds after the first attempt; the server waits so much less.
 
         Raises:
@@ -66,51 +66,51 @@ class Call(Generic[Result]):
         """
         if self.body is None:
             return None
-        wait = {} if self.wait_seconds is None else {"waitSeconds": max(0.0, self.wait_seconds - elapsed)}
+        wait = {} if self.wait_seconds is None else {"waitSeconds": max(0.0, self.wait_seconds - elapsed_seconds)}
         try:
             # By default NaN would become null without a word; sent as it is, it is refused.
             return to_json({**self.body, **wait}, inf_nan_mode="constants")
         except PydanticSerializationError as error:
-            raise TypeError(f"{self.asked}: the body cannot be written as JSON: {error}") from None
+            raise TypeError(f"{self.request_line}: the body cannot be written as JSON: {error}") from None
 
-    def result(self, answer: Answer) -> Result:
+    def read_result(self, response: ApiResponse) -> Result:
         """Return what an answer comes to.
 
         Raises:
             AnswerError: If it is not what this endpoint answers. The message names fields, never values.
         """
         try:
-            return self.read(answer)
+            return self.read(response)
         except (ValidationError, UnicodeDecodeError) as error:
-            kind = answer.headers.get("content-type") or "no content type"
-            raise AnswerError(
-                f"{self.asked} was answered with {answer.status} and {kind}, which says something else than expected: "
-                f"{_faults(error)}. Is this the address of a Flowlet, and as old or new as this client?"
+            kind = response.headers.get("content-type") or "no content type"
+            raise UnexpectedResponseError(
+                f"{self.request_line} was answered with {response.status} and {kind}, which says something else than expected: "
+                f"{_format_errors(error)}. Is this the address of a Flowlet, and as old or new as this client?"
             ) from None
 
 
-def read_as(kind: type[Result]) -> Callable[[Answer], Result]:
+def build_json_reader(result_type: type[Result]) -> Callable[[ApiResponse], Result]:
     """Return what reads an answer in JSON as this type."""
-    adapter = TypeAdapter(kind)
+    adapter = TypeAdapter(result_type)
     return lambda answer: adapter.validate_json(answer.content)
 
 
-def text(answer: Answer) -> str:
+def read_text(response: ApiResponse) -> str:
     """Return an answer that is a text."""
-    return answer.content.decode()
+    return response.content.decode()
 
 
-def nothing(_: Answer) -> None:
+def read_nothing(_: ApiResponse) -> None:
     """Return nothing, of an answer that has nothing to say."""
 
 
-def segment(name: str | int) -> str:
+def quote_segment(name: str | int) -> str:
     """Return a name as it stands in an address: percent-encoded, and dots too where they would mean a folder."""
     quoted = quote(str(name), safe="")
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
-def _faults(error: ValidationError | UnicodeDecodeError) -> str:
+def _format_errors(error: ValidationError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not text in UTF-8"
     found = error.errors(include_url=False, include_input=False)

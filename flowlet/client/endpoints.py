@@ -9,33 +9,33 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from flowlet.client.calls import Answer, Call, nothing, read_as, segment, text
-from flowlet.client.filters import EventFilter, Filter, chosen, named
-from flowlet.client.models import BulkOutcome, BulkPreview, Created, Model, Page, Workflow
-from flowlet.durations import Duration, duration
+from flowlet.client.calls import ApiResponse, ApiRequest, read_nothing, build_json_reader, quote_segment, read_text
+from flowlet.client.filters import EventFilter, Filter, reject_empty_filters, encode_fields
+from flowlet.client.models import BulkResult, BulkPreview, CreateResult, ResponseModel, SearchResult, Instance
+from flowlet.durations import Duration, parse_duration
 
 __all__ = [
     "BulkOperation",
     "Id",
     "Variables",
     "When",
-    "bulk",
-    "create",
-    "create_and_wait",
-    "delete",
-    "events",
+    "build_bulk_request",
+    "build_create_request",
+    "build_create_and_wait_request",
+    "build_delete_request",
+    "build_events_request",
     "is_addressable",
-    "is_named_by",
-    "length",
-    "look",
-    "make",
-    "move_and_wait",
-    "new_workflow",
-    "operate",
-    "picture",
-    "preview",
-    "search",
-    "state_request",
+    "is_unambiguous_external_id",
+    "format_api_duration",
+    "build_get_request",
+    "build_post_request",
+    "build_move_and_wait_request",
+    "build_create_body",
+    "build_operation_request",
+    "build_diagram_request",
+    "build_bulk_preview_request",
+    "build_search_request",
+    "build_state_body",
 ]
 
 Id: TypeAlias = int | str
@@ -47,52 +47,52 @@ When: TypeAlias = datetime | Duration
 BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
 """What can be done with many workflows at once."""
 
-BULK_SECONDS = 600.0
+BULK_TIMEOUT_SECONDS = 600.0
 """How long an operation on 10,000 workflows may take."""
 
 Result = TypeVar("Result")
 
 
-class _Changed(Model):
-    workflow: Workflow
+class _OperationResponse(ResponseModel):
+    workflow: Instance
 
 
-_changed = read_as(_Changed)
-_created = read_as(Created)
+_read_operation_response = build_json_reader(_OperationResponse)
+_read_created = build_json_reader(CreateResult)
 
 
 def is_addressable(external_id: str) -> bool:
     """Return whether an external id may stand in an address where an id may: not if it reads as one, or as folders."""
-    return "/" not in external_id and is_named_by(external_id)
+    return "/" not in external_id and is_unambiguous_external_id(external_id)
 
 
-def is_named_by(external_id: str) -> bool:
+def is_unambiguous_external_id(external_id: str) -> bool:
     """Return whether an address that ends with an external id names that one: not if an id may be meant as well."""
     return not re.fullmatch(r"(?:[0-9]*|/.*)", external_id, re.DOTALL)
 
 
-def look(path: str, kind: type[Result], **params: Any) -> Call[Result]:
+def build_get_request(path: str, result_type: type[Result], **params: Any) -> ApiRequest[Result]:
     """Return a request that only looks."""
-    return Call("GET", path, read_as(kind), params=_params(params), may_repeat=True)
+    return ApiRequest("GET", path, build_json_reader(result_type), params=_build_params(params), may_repeat=True)
 
 
-def make(path: str, kind: type[Result], **body: Any) -> Call[Result]:
+def build_post_request(path: str, result_type: type[Result], **body: Any) -> ApiRequest[Result]:
     """Return a request that changes something, and is answered with this type."""
-    return Call("POST", path, read_as(kind), body=named(body))
+    return ApiRequest("POST", path, build_json_reader(result_type), body=encode_fields(body))
 
 
-def delete(path: str) -> Call[None]:
+def build_delete_request(path: str) -> ApiRequest[None]:
     """Return a request that removes something."""
-    return Call("DELETE", path, nothing)
+    return ApiRequest("DELETE", path, read_nothing)
 
 
-def operate(place: str, operation: str, body: Mapping[str, Any] | None = None) -> Call[Workflow]:
-    """Return the request of an operation on one workflow; ``place`` is what stands for it in the address."""
-    path = f"/api/workflows/{place}/{operation}"
-    return Call("POST", path, lambda answer: _changed(answer).workflow, body=named(body or {}))
+def build_operation_request(workflow_segment: str, operation: str, body: Mapping[str, Any] | None = None) -> ApiRequest[Instance]:
+    """Return the request of an operation on one workflow; ``workflow_segment`` is what stands for it in the address."""
+    path = f"/api/workflows/{workflow_segment}/{operation}"
+    return ApiRequest("POST", path, lambda answer: _read_operation_response(answer).workflow, body=encode_fields(body or {}))
 
 
-def new_workflow(
+def build_create_body(
     workflow_type: str, external_id: str, *, state_vars: Variables | None, next_activation: When | None, **more: Any
 ) -> dict[str, Any]:
     """Return the description of a workflow to be created.
@@ -105,11 +105,11 @@ def new_workflow(
     if next_activation is None or isinstance(next_activation, datetime):
         values["next_activation"] = next_activation
     else:
-        values["next_activation_offset"] = length(next_activation)
-    return named(values)
+        values["next_activation_offset"] = format_api_duration(next_activation)
+    return encode_fields(values)
 
 
-def state_request(
+def build_state_body(
     state: str,
     *,
     next_activation: datetime | None = None,
@@ -119,93 +119,93 @@ def state_request(
 ) -> dict[str, Any]:
     """Return where a workflow is to go."""
     values = {"state": state, "next_activation": next_activation, "force": force, "reason": reason, "form": form}
-    return named(values)
+    return encode_fields(values)
 
 
-def create(new: Mapping[str, Any], *, is_made_up: bool) -> Call[Created]:
+def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: bool) -> ApiRequest[CreateResult]:
     """Return the request of a create, which may be repeated because it names its external id.
 
     Args:
-        new: As ``new_workflow`` gives it.
-        is_made_up: Whether the external id is one that nobody else can have sent.
+        create_body: As ``new_workflow`` gives it.
+        is_generated_id: Whether the external id is one that nobody else can have sent.
     """
 
-    def read(answer: Answer) -> Created:
-        is_new = is_made_up or answer.status == 201
-        return _created(answer).model_copy(update={"is_new": is_new})
+    def read_created(response: ApiResponse) -> CreateResult:
+        is_new = is_generated_id or response.status == 201
+        return _read_created(response).model_copy(update={"is_new": is_new})
 
-    return Call("POST", "/api/workflows", read, body=new, may_repeat=True)
+    return ApiRequest("POST", "/api/workflows", read_created, body=create_body, may_repeat=True)
 
 
-def create_and_wait(new: Mapping[str, Any], *, wait_seconds: float, **more: Any) -> Call[Workflow]:
+def build_create_and_wait_request(create_body: Mapping[str, Any], *, wait_seconds: float, **more: Any) -> ApiRequest[Instance]:
     """Return the request of a create that is waited for, which may be repeated as a create may."""
-    body = {"createWorkflowRequest": new, **named(more)}
+    body = {"createWorkflowRequest": create_body, **encode_fields(more)}
     path = "/api/createAndWait"
-    return Call("POST", path, read_as(Workflow), body=body, may_repeat=True, wait_seconds=wait_seconds)
+    return ApiRequest("POST", path, build_json_reader(Instance), body=body, may_repeat=True, wait_seconds=wait_seconds)
 
 
-def move_and_wait(
-    external_id: str, move: Mapping[str, Any], *, state_vars: Variables | None, wait_seconds: float, **more: Any
-) -> Call[Workflow]:
+def build_move_and_wait_request(
+    external_id: str, state_body: Mapping[str, Any], *, state_vars: Variables | None, wait_seconds: float, **more: Any
+) -> ApiRequest[Instance]:
     """Return the request of a move that is waited for."""
     changes = None if state_vars is None else {"values": state_vars}
-    body = {"updateWorkflowStateRequest": move, **named({**more, "update_state_var_request": changes})}
-    path = f"/api/workflows/{segment(external_id)}/stateAndWait"
-    return Call("POST", path, read_as(Workflow), body=body, wait_seconds=wait_seconds)
+    body = {"updateWorkflowStateRequest": state_body, **encode_fields({**more, "update_state_var_request": changes})}
+    path = f"/api/workflows/{quote_segment(external_id)}/stateAndWait"
+    return ApiRequest("POST", path, build_json_reader(Instance), body=body, wait_seconds=wait_seconds)
 
 
-def search(filters: Filter, **page: Any) -> Call[Page]:
+def build_search_request(filters: Filter, **page: Any) -> ApiRequest[SearchResult]:
     """Return the request of a page of a search."""
-    body = named({**chosen(filters), **page})
-    return Call("POST", "/api/workflows/search", read_as(Page), body=body, may_repeat=True)
+    body = encode_fields({**reject_empty_filters(filters), **page})
+    return ApiRequest("POST", "/api/workflows/search", build_json_reader(SearchResult), body=body, may_repeat=True)
 
 
-def bulk(operation: str, filters: Filter, more: Mapping[str, Any]) -> Call[BulkOutcome]:
+def build_bulk_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkResult]:
     """Return the request of an operation on many."""
-    return _bulk(operation, filters, read_as(BulkOutcome), more, work_seconds=BULK_SECONDS)
+    return _build_bulk_request(operation, filters, build_json_reader(BulkResult), more, extra_work_seconds=BULK_TIMEOUT_SECONDS)
 
 
-def preview(operation: str, filters: Filter, more: Mapping[str, Any]) -> Call[BulkPreview]:
+def build_bulk_preview_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkPreview]:
     """Return the request to say on how many an operation would be done."""
-    return _bulk(operation, filters, read_as(BulkPreview), {**more, "preview": True}, may_repeat=True)
+    return _build_bulk_request(operation, filters, build_json_reader(BulkPreview), {**more, "preview": True}, may_repeat=True)
 
 
-def events(filters: EventFilter, *, after: int | None) -> Call[None]:
+def build_events_request(filters: EventFilter, *, after: int | None) -> ApiRequest[None]:
     """Return the request of a stream of events; ``after`` is the last one that is known."""
-    return Call("GET", "/api/events", nothing, params=_params({**chosen(filters), "after": after}), may_repeat=True)
+    return ApiRequest("GET", "/api/events", read_nothing, params=_build_params({**reject_empty_filters(filters), "after": after}), may_repeat=True)
 
 
-def picture(name: str, kind: str) -> Call[str]:
+def build_diagram_request(name: str, extension: str) -> ApiRequest[str]:
     """Return the request of a definition as a text of this kind."""
-    return Call("GET", f"/api/definitions/{segment(name)}.{kind}", text, may_repeat=True)
+    return ApiRequest("GET", f"/api/definitions/{quote_segment(name)}.{extension}", read_text, may_repeat=True)
 
 
-def length(value: Duration) -> str:
+def format_api_duration(value: Duration) -> str:
     """Return a length of time as the API reads it.
 
     Raises:
         DurationError: If it is a text that is not a length of time.
     """
-    return f"{duration(value) / timedelta(seconds=1):.6f}s"
+    return f"{parse_duration(value) / timedelta(seconds=1):.6f}s"
 
 
-def _bulk(
+def _build_bulk_request(
     operation: str,
     filters: Filter,
-    read: Callable[[Answer], Result],
+    read: Callable[[ApiResponse], Result],
     more: Mapping[str, Any],
     *,
     may_repeat: bool = False,
-    work_seconds: float = 0.0,
-) -> Call[Result]:
-    body = {"operation": operation, "filter": named(chosen(filters)), **named(more)}
+    extra_work_seconds: float = 0.0,
+) -> ApiRequest[Result]:
+    body = {"operation": operation, "filter": encode_fields(reject_empty_filters(filters)), **encode_fields(more)}
     path = "/api/workflows/bulk"
-    return Call("POST", path, read, body=body, may_repeat=may_repeat, work_seconds=work_seconds)
+    return ApiRequest("POST", path, read, body=body, may_repeat=may_repeat, extra_work_seconds=extra_work_seconds)
 
 
-def _params(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _build_params(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (name, str(one))
-        for name, value in named(values).items()
+        for name, value in encode_fields(values).items()
         for one in (value if isinstance(value, list) else [value])
     ]

@@ -29,13 +29,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from flowlet import errors
-from flowlet.client.models import Workflow
+from flowlet.client.models import Instance
 
 __all__ = [
-    "AnswerError",
+    "UnexpectedResponseError",
     "ApiError",
     "ClientError",
-    "FaultyError",
+    "BadRequestError",
     "ForbiddenError",
     "NotFoundError",
     "Problem",
@@ -43,14 +43,14 @@ __all__ = [
     "TooManyRequestsError",
     "UnauthenticatedError",
     "UnavailableError",
-    "UnexpectedError",
+    "ServerError",
     "UnreachableError",
     "WaitTimeoutError",
-    "error_of",
-    "not_found",
+    "build_error",
+    "build_not_found_error",
 ]
 
-SHOWN = 200
+MAX_SHOWN_BYTES = 200
 """How much is shown of an answer that is no problem."""
 
 
@@ -62,7 +62,7 @@ class Problem:
         type: As "/problems/refused"; "about:blank" where the status says it all. Branch on this one.
         errors: What is wrong with each field, by its path as in ``stateVars.items.0.sku``.
         permitted: The states or operations that may be taken instead.
-        retry_after: When to ask again, in seconds; None where the answer says nothing of it.
+        retry_after_seconds: When to ask again, in seconds; None where the answer says nothing of it.
         more: Further members.
     """
 
@@ -72,7 +72,7 @@ class Problem:
     detail: str
     errors: Mapping[str, str] = field(default_factory=dict)
     permitted: tuple[str, ...] = ()
-    retry_after: float | None = None
+    retry_after_seconds: float | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,7 +97,7 @@ class UnreachableError(ClientError, ConnectionError):
         super().__init__(message)
 
 
-class AnswerError(ClientError):
+class UnexpectedResponseError(ClientError):
     """What answered is no Flowlet, or one that this client does not understand; the message says what came."""
 
 
@@ -109,18 +109,18 @@ class ApiError(ClientError):
         status: The HTTP status.
     """
 
-    def __init__(self, problem: Problem, *, asked: str = "") -> None:
+    def __init__(self, problem: Problem, *, request_line: str = "") -> None:
         self.problem = problem
         self.status = problem.status
         listed = "; ".join(f"{path}: {fault}" if path else fault for path, fault in problem.errors.items())
-        Exception.__init__(self, " ".join(filter(None, (f"{asked}:" if asked else "", problem.detail, listed))))
+        Exception.__init__(self, " ".join(filter(None, (f"{request_line}:" if request_line else "", problem.detail, listed))))
 
 
-class FaultyError(ApiError):
+class BadRequestError(ApiError):
     """The request has faults; ``errors`` maps each field's path to what is wrong. Nothing has been changed."""
 
-    def __init__(self, problem: Problem, *, asked: str = "") -> None:
-        super().__init__(problem, asked=asked)
+    def __init__(self, problem: Problem, *, request_line: str = "") -> None:
+        super().__init__(problem, request_line=request_line)
         self.errors = dict(problem.errors)
 
 
@@ -139,20 +139,20 @@ class NotFoundError(ApiError, errors.NotFoundError):
 class RefusedError(ApiError, errors.RefusedError):
     """It may not be done now; ``permitted`` lists the states or operations that may be taken instead."""
 
-    def __init__(self, problem: Problem, *, asked: str = "") -> None:
-        super().__init__(problem, asked=asked)
+    def __init__(self, problem: Problem, *, request_line: str = "") -> None:
+        super().__init__(problem, request_line=request_line)
         self.permitted = problem.permitted
 
 
 class TooManyRequestsError(ApiError):
     """Somebody asks too often; ``retry_after`` is when to ask again, in seconds, or None."""
 
-    def __init__(self, problem: Problem, *, asked: str = "") -> None:
-        super().__init__(problem, asked=asked)
-        self.retry_after = problem.retry_after
+    def __init__(self, problem: Problem, *, request_line: str = "") -> None:
+        super().__init__(problem, request_line=request_line)
+        self.retry_after_seconds = problem.retry_after_seconds
 
 
-class UnexpectedError(ApiError):
+class ServerError(ApiError):
     """A fault of the server. Its log tells more under ``problem.more["id"]``."""
 
 
@@ -162,9 +162,9 @@ class UnavailableError(ApiError):
     What changes something may have been done: look before you do it again.
     """
 
-    def __init__(self, problem: Problem, *, asked: str = "") -> None:
-        super().__init__(problem, asked=asked)
-        self.retry_after = problem.retry_after
+    def __init__(self, problem: Problem, *, request_line: str = "") -> None:
+        super().__init__(problem, request_line=request_line)
+        self.retry_after_seconds = problem.retry_after_seconds
 
 
 class WaitTimeoutError(ApiError, errors.WaitTimeoutError):
@@ -173,36 +173,36 @@ class WaitTimeoutError(ApiError, errors.WaitTimeoutError):
     ``workflow`` is how it stood then, or None where the server could not tell; ``workflow_id`` names it in any case.
     """
 
-    def __init__(self, problem: Problem, *, asked: str = "") -> None:
-        super().__init__(problem, asked=asked)
+    def __init__(self, problem: Problem, *, request_line: str = "") -> None:
+        super().__init__(problem, request_line=request_line)
         self.workflow_id: int | None = problem.more.get("workflowId")
-        self.workflow = self.instance = _workflow(problem.more.get("workflow"))
+        self.workflow = self.instance = _parse_instance(problem.more.get("workflow"))
 
 
-_BY_NAME: Mapping[str, type[ApiError]] = {
-    "faulty": FaultyError,
-    "unreadable": FaultyError,
-    "too-large": FaultyError,
-    "unsupported-media-type": FaultyError,
+_ERRORS_BY_NAME: Mapping[str, type[ApiError]] = {
+    "faulty": BadRequestError,
+    "unreadable": BadRequestError,
+    "too-large": BadRequestError,
+    "unsupported-media-type": BadRequestError,
     "unauthenticated": UnauthenticatedError,
     "forbidden": ForbiddenError,
     "not-found": NotFoundError,
     "refused": RefusedError,
     "too-many-requests": TooManyRequestsError,
-    "unexpected": UnexpectedError,
+    "unexpected": ServerError,
     "unavailable": UnavailableError,
     "wait-timeout": WaitTimeoutError,
 }
-_BY_STATUS: Mapping[int, type[ApiError]] = {
-    400: FaultyError,
+_ERRORS_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: BadRequestError,
     401: UnauthenticatedError,
     403: ForbiddenError,
     404: NotFoundError,
     409: RefusedError,
-    413: FaultyError,
-    415: FaultyError,
+    413: BadRequestError,
+    415: BadRequestError,
     429: TooManyRequestsError,
-    500: UnexpectedError,
+    500: ServerError,
     502: UnavailableError,
     503: UnavailableError,
     504: UnavailableError,
@@ -210,43 +210,43 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 """What an answer means that names no type: a proxy's, or that of another server."""
 
 
-def error_of(status: int, headers: Mapping[str, str], content: bytes, *, asked: str) -> ApiError:
+def build_error(status: int, headers: Mapping[str, str], content: bytes, *, request_line: str) -> ApiError:
     """Return the error that an answer tells, of whatever it is made.
 
     Args:
         status: 400 or above.
         headers: By their names, in any case.
         content: The body.
-        asked: What was asked, as "GET /api/me".
+        request_line: What was asked, as "GET /api/me".
     """
-    problem = _problem(status, headers, content)
-    kind = _BY_NAME.get(problem.name) or _BY_STATUS.get(status, ApiError)
-    return kind(problem, asked=asked)
+    problem = _parse_problem(status, headers, content)
+    kind = _ERRORS_BY_NAME.get(problem.name) or _ERRORS_BY_STATUS.get(status, ApiError)
+    return kind(problem, request_line=request_line)
 
 
-def not_found(detail: str) -> NotFoundError:
+def build_not_found_error(detail: str) -> NotFoundError:
     """Return the error that the server answers where there is no such thing, for what a search has not found."""
     return NotFoundError(Problem("/problems/not-found", 404, HTTPStatus.NOT_FOUND.phrase, detail))
 
 
-def _problem(status: int, headers: Mapping[str, str], content: bytes) -> Problem:
-    told = _members(headers.get("content-type", ""), content)
+def _parse_problem(status: int, headers: Mapping[str, str], content: bytes) -> Problem:
+    told = _parse_members(headers.get("content-type", ""), content)
     known = {"type", "title", "status", "detail", "errors", "permitted"}
-    shown = content[:SHOWN].decode(errors="replace")
+    shown = content[:MAX_SHOWN_BYTES].decode(errors="replace")
     return Problem(
         type=str(told.get("type") or "about:blank"),
         status=status,
-        title=str(told.get("title") or _phrase(status)),
-        detail=str(told.get("detail") or f"{status} {_phrase(status)}, with no problem of Flowlet's: {shown!r}"),
-        errors=_faults(told.get("errors")),
-        permitted=tuple(map(str, _listed(told.get("permitted")))),
-        retry_after=_seconds(headers.get("retry-after", "")),
+        title=str(told.get("title") or _get_phrase(status)),
+        detail=str(told.get("detail") or f"{status} {_get_phrase(status)}, with no problem of Flowlet's: {shown!r}"),
+        errors=_parse_faults(told.get("errors")),
+        permitted=tuple(map(str, _get_list(told.get("permitted")))),
+        retry_after_seconds=_parse_retry_after(headers.get("retry-after", "")),
         more={name: value for name, value in told.items() if name not in known},
     )
 
 
-def _members(kind: str, content: bytes) -> Mapping[str, Any]:
-    if kind.partition(";")[0].strip().lower() != "application/problem+json":
+def _parse_members(content_type: str, content: bytes) -> Mapping[str, Any]:
+    if content_type.partition(";")[0].strip().lower() != "application/problem+json":
         return {}
     try:
         told = json.loads(content)
@@ -255,33 +255,33 @@ def _members(kind: str, content: bytes) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _listed(value: Any) -> list[Any]:
+def _get_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _faults(value: Any) -> dict[str, str]:
+def _parse_faults(value: Any) -> dict[str, str]:
     faults: dict[str, str] = {}
-    for each in _listed(value):
+    for each in _get_list(value):
         if isinstance(each, dict):
             path, message = str(each.get("field", "")), str(each.get("message", ""))
             faults[path] = f"{faults[path]}; {message}" if path in faults else message
     return faults
 
 
-def _seconds(text: str) -> float | None:
+def _parse_retry_after(text: str) -> float | None:
     """Return the seconds of a Retry-After; a date, which Flowlet never sends, counts as nothing said."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _phrase(status: int) -> str:
+def _get_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
 
 
-def _workflow(value: Any) -> Workflow | None:
+def _parse_instance(value: Any) -> Instance | None:
     try:
-        return Workflow.model_validate(value)
+        return Instance.model_validate(value)
     except ValidationError:
         return None

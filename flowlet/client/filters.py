@@ -10,9 +10,9 @@ from pydantic.alias_generators import to_camel
 
 from flowlet.instances import ActionKind, Status
 
-__all__ = ["EventFilter", "Filter", "Order", "chosen", "named", "timestamp"]
+__all__ = ["EventFilter", "Filter", "SortKey", "reject_empty_filters", "encode_fields", "format_timestamp"]
 
-Order: TypeAlias = Literal["id", "created", "modified", "next_activation"]
+SortKey: TypeAlias = Literal["id", "created", "modified", "next_activation"]
 """What workflows are sorted by; those without a next activation come last in either direction."""
 
 
@@ -68,7 +68,7 @@ class EventFilter(TypedDict, total=False):
     type: ActionKind | str | Collection[ActionKind | str] | None
 
 
-def chosen(filters: Mapping[str, Any]) -> Mapping[str, Any]:
+def reject_empty_filters(filters: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return filters that say something: the server takes an empty value as left out, and then means every workflow.
 
     Raises:
@@ -80,12 +80,12 @@ def chosen(filters: Mapping[str, Any]) -> Mapping[str, Any]:
     return filters
 
 
-def named(values: Mapping[str, Any]) -> dict[str, Any]:
+def encode_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the API names and writes them, without those that are None."""
-    return {to_camel(name): _written(value) for name, value in values.items() if value is not None}
+    return {to_camel(name): _encode_value(value) for name, value in values.items() if value is not None}
 
 
-def timestamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """Return a moment as RFC 3339 writes it.
 
     Raises:
@@ -96,9 +96,9 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
-def _written(value: Any) -> Any:
+def _encode_value(value: Any) -> Any:
     if isinstance(value, datetime):
-        return timestamp(value)
+        return format_timestamp(value)
     if isinstance(value, str | Mapping) or not isinstance(value, Collection):
         return value
     return [str(one) for one in value]

@@ -8,38 +8,38 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from flowlet.instances import ENDED, ActionKind, Status
+from flowlet.instances import ENDED_STATUSES, ActionKind, Status
 
 __all__ = [
     "Action",
     "Answer",
-    "BulkOutcome",
+    "BulkResult",
     "BulkPreview",
     "Child",
-    "Created",
+    "CreateResult",
     "Event",
-    "Kind",
-    "Model",
-    "Moment",
-    "Page",
-    "Permitted",
+    "AnyActionKind",
+    "ResponseModel",
+    "UtcDatetime",
+    "SearchResult",
+    "PermittedOperations",
     "Refusal",
-    "Workflow",
+    "Instance",
 ]
 
-Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """An aware datetime in UTC."""
-Kind = Annotated[ActionKind | str, Field(union_mode="left_to_right")]
+AnyActionKind = Annotated[ActionKind | str, Field(union_mode="left_to_right")]
 """What a line of history tells; a plain text where a newer server tells what this client does not know."""
 
 
-class Model(BaseModel):
+class ResponseModel(BaseModel):
     """What the API gives: frozen, fields in snake_case. A field that a newer server adds is passed over."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
 
-class Child(Model):
+class Child(ResponseModel):
     """A workflow in short, as in the list of a parent's children."""
 
     id: int
@@ -49,14 +49,14 @@ class Child(Model):
     status: Status
     state: str
     reason: str | None
-    created: Moment
-    modified: Moment
-    ended: Moment | None
+    created: UtcDatetime
+    modified: UtcDatetime
+    ended: UtcDatetime | None
 
     @property
     def has_ended(self) -> bool:
         """Whether it is FINISHED, FAILED or CANCELLED."""
-        return self.status in ENDED
+        return self.status in ENDED_STATUSES
 
     @property
     def succeeded(self) -> bool:
@@ -64,7 +64,7 @@ class Child(Model):
         return self.status == Status.FINISHED
 
 
-class Answer(Model):
+class Answer(ResponseModel):
     """What somebody answered in a manual state."""
 
     choice: str
@@ -72,7 +72,7 @@ class Answer(Model):
     username: str | None = None
 
 
-class Workflow(Child):
+class Instance(Child):
     """One run of a workflow as it was when the server answered.
 
     Attributes:
@@ -90,8 +90,8 @@ class Workflow(Child):
 
     execution_count: int
     retry_count: int
-    next_activation: Moment | None
-    started: Moment | None
+    next_activation: UtcDatetime | None
+    started: UtcDatetime | None
     executor_id: str | None
     executor_group: str
     definition_version: int
@@ -109,7 +109,7 @@ class Workflow(Child):
     version: int
 
 
-class Created(Model):
+class CreateResult(ResponseModel):
     """What a create gives.
 
     Attributes:
@@ -122,7 +122,7 @@ class Created(Model):
     is_new: bool = True
 
 
-class Page(Model):
+class SearchResult(ResponseModel):
     """A page of a search.
 
     Attributes:
@@ -131,21 +131,21 @@ class Page(Model):
         next_cursor: What gives the next page; None on the last one.
     """
 
-    workflows: tuple[Workflow, ...]
+    workflows: tuple[Instance, ...]
     offset: int
     total: int
     total_is_at_least: bool
     next_cursor: str | None
 
 
-class Permitted(Model):
+class PermittedOperations(ResponseModel):
     """What may be done with a workflow now, and where it may be moved without force."""
 
     operations: tuple[str, ...]
     states: tuple[str, ...]
 
 
-class Action(Model):
+class Action(ResponseModel):
     """A line of a workflow's history.
 
     Attributes:
@@ -161,10 +161,10 @@ class Action(Model):
     executor_id: str | None
     execution_count: int
     retry_count: int
-    type: Kind
+    type: AnyActionKind
     name: str | None
     text: str | None
-    date_time: Moment
+    date_time: UtcDatetime
     from_state: str | None
     to_state: str | None
     username: str | None
@@ -174,7 +174,7 @@ class Action(Model):
     definition_version: int | None
 
 
-class Event(Model):
+class Event(ResponseModel):
     """A line of some workflow's history, told as it is committed.
 
     Attributes:
@@ -190,7 +190,7 @@ class Event(Model):
     external_id: str
     business_key: str
     executor_group: str
-    type: Kind
+    type: AnyActionKind
     from_state: str | None = None
     to_state: str | None = None
     text: str | None = None
@@ -198,19 +198,19 @@ class Event(Model):
     duration_ms: int | None = None
     executor_id: str | None = None
     username: str | None = None
-    date_time: Moment
+    date_time: UtcDatetime
     status: Status
     state: str
 
 
-class Refusal(Model):
+class Refusal(ResponseModel):
     """Why nothing was done with one workflow, as the problem that it alone would have been answered with."""
 
     id: int
     problem: dict[str, Any]
 
 
-class BulkPreview(Model):
+class BulkPreview(ResponseModel):
     """How many workflows fit, counted up to 10,000, and the ids of the first ones."""
 
     matched: int
@@ -218,7 +218,7 @@ class BulkPreview(Model):
     ids: tuple[int, ...]
 
 
-class BulkOutcome(Model):
+class BulkResult(ResponseModel):
     """What has been done.
 
     Attributes:

@@ -5,30 +5,30 @@ from __future__ import annotations
 from datetime import timedelta
 from random import Random
 
-from flowlet.client.calls import Call
+from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError, TooManyRequestsError, UnavailableError, UnreachableError
-from flowlet.durations import Duration, duration
+from flowlet.durations import Duration, parse_duration
 from flowlet.errors import SettingsError
 from flowlet.retry import Retry
 
-__all__ = ["Patience", "Reconnection", "is_passing", "retry_after"]
+__all__ = ["RetryPolicy", "ReconnectPolicy", "is_transient", "get_retry_after"]
 
-MOST_RETRIES = 100
-FIRST_DELAY, LONGEST_DELAY = "250ms", "5s"
-RECONNECT_MS, LONGEST_RECONNECT = 2_000, timedelta(seconds=30)
+MAX_RETRIES = 100
+FIRST_DELAY, MAX_DELAY = "250ms", "5s"
+DEFAULT_RECONNECT_MILLISECONDS, MAX_RECONNECT_DELAY = 2_000, timedelta(seconds=30)
 
 
-def is_passing(error: ClientError) -> bool:
+def is_transient(error: ClientError) -> bool:
     """Return whether the same request may fare better a little later."""
     return isinstance(error, UnreachableError | TooManyRequestsError | UnavailableError)
 
 
-def retry_after(error: ClientError) -> float:
+def get_retry_after(error: ClientError) -> float:
     """Return how many seconds the server wants to be left alone; 0 where it says nothing."""
-    return error.retry_after or 0.0 if isinstance(error, TooManyRequestsError | UnavailableError) else 0.0
+    return error.retry_after_seconds or 0.0 if isinstance(error, TooManyRequestsError | UnavailableError) else 0.0
 
 
-class Patience:
+class RetryPolicy:
     """How often and for how long a request is sent again that may be.
 
     Args:
@@ -42,49 +42,49 @@ class Patience:
         DurationError: If ``within`` is not a length of time.
     """
 
-    def __init__(self, retries: int, within: Duration, random: Random) -> None:
-        if not 0 <= retries <= MOST_RETRIES:
-            raise SettingsError(f"retries={retries!r} is not between 0 and {MOST_RETRIES}")
-        self._retry = Retry(limit=retries, min=FIRST_DELAY, max=LONGEST_DELAY)
-        self._within_seconds = duration(within) / timedelta(seconds=1)
+    def __init__(self, retries: int, max_elapsed: Duration, random: Random) -> None:
+        if not 0 <= retries <= MAX_RETRIES:
+            raise SettingsError(f"retries={retries!r} is not between 0 and {MAX_RETRIES}")
+        self._retry = Retry(limit=retries, min=FIRST_DELAY, max=MAX_DELAY)
+        self._max_elapsed_seconds = parse_duration(max_elapsed) / timedelta(seconds=1)
         self._random = random
 
-    def delay(self, call: Call[object], error: ClientError, *, attempt: int, elapsed: float) -> float | None:
+    def compute_delay(self, api_request: ApiRequest[object], error: ClientError, *, attempt: int, elapsed_seconds: float) -> float | None:
         """Return how many seconds to wait before a request is sent again; None if it is not.
 
         Args:
-            call: The request.
+            api_request: The request.
             error: What it came to.
             attempt: Which attempt that was, counted from 1.
-            elapsed: How many seconds ago the first attempt began.
+            elapsed_seconds: How many seconds ago the first attempt began.
         """
-        if not (call.may_repeat and is_passing(error) and self._retry.allows(attempt, error)):
+        if not (api_request.may_repeat and is_transient(error) and self._retry.may_retry(attempt, error)):
             return None
-        seconds = max(self._retry.delay(attempt, self._random).total_seconds(), retry_after(error))
-        is_late = elapsed + seconds > self._within_seconds + (call.wait_seconds or 0.0)
+        seconds = max(self._retry.draw_delay(attempt, self._random).total_seconds(), get_retry_after(error))
+        is_late = elapsed_seconds + seconds > self._max_elapsed_seconds + (api_request.wait_seconds or 0.0)
         return None if is_late else seconds
 
 
-class Reconnection:
+class ReconnectPolicy:
     """How long a stream of events waits before it connects again: as the server says, and longer each time."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._failures = 0
 
-    def succeed(self) -> None:
+    def reset(self) -> None:
         """Begin anew: something has come."""
         self._failures = 0
 
-    def delay(self, *, retry_ms: int | None, error: ClientError | None) -> float:
+    def compute_delay(self, *, retry_milliseconds: int | None, error: ClientError | None) -> float:
         """Return how many seconds to wait after one more connection has ended.
 
         Args:
-            retry_ms: What the server has said last; None for nothing.
+            retry_milliseconds: What the server has said last; None for nothing.
             error: Why it ended; None if the server ended it in good order.
         """
         self._failures += 1
-        first = timedelta(milliseconds=max(1, RECONNECT_MS if retry_ms is None else retry_ms))
-        retry = Retry(min=first, max=max(first, LONGEST_RECONNECT))
-        seconds = retry.delay(self._failures, self._random).total_seconds()
-        return seconds if error is None else max(seconds, retry_after(error))
+        first = timedelta(milliseconds=max(1, DEFAULT_RECONNECT_MILLISECONDS if retry_milliseconds is None else retry_milliseconds))
+        retry = Retry(min=first, max=max(first, MAX_RECONNECT_DELAY))
+        seconds = retry.draw_delay(self._failures, self._random).total_seconds()
+        return seconds if error is None else max(seconds, get_retry_after(error))

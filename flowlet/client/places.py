@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from flowlet.client.models import Model, Moment
+from flowlet.client.models import ResponseModel, UtcDatetime
 from flowlet.roles import Role
 
-__all__ = ["Definition", "DefinitionState", "DefinitionTransition", "Executor", "Key", "MadeKey", "Me", "User"]
+__all__ = ["Definition", "DefinitionState", "DefinitionTransition", "Executor", "ApiKey", "IssuedApiKey", "CurrentUser", "User"]
 
 
-class DefinitionState(Model):
+class DefinitionState(ResponseModel):
     """A state of a definition.
 
     Attributes:
@@ -32,7 +32,7 @@ class DefinitionState(Model):
     form: dict[str, Any] | None
 
 
-class DefinitionTransition(Model):
+class DefinitionTransition(ResponseModel):
     """An edge of a definition's graph."""
 
     source: str = Field(alias="from")
@@ -40,7 +40,7 @@ class DefinitionTransition(Model):
     label: str
 
 
-class Definition(Model):
+class Definition(ResponseModel):
     """The shape of a workflow.
 
     Attributes:
@@ -57,15 +57,15 @@ class Definition(Model):
     start: str
     executor_group: str
     priority: int
-    created: Moment | None
-    updated: Moment | None
+    created: UtcDatetime | None
+    updated: UtcDatetime | None
     flow_chart: str
     states: tuple[DefinitionState, ...]
     transitions: tuple[DefinitionTransition, ...]
     variables: dict[str, Any]
 
 
-class Executor(Model):
+class Executor(ResponseModel):
     """A process that runs workflows.
 
     Attributes:
@@ -82,12 +82,12 @@ class Executor(Model):
     executor_groups: tuple[str, ...]
     workflow_types: tuple[str, ...]
     slots: int
-    started: Moment
-    last_active: Moment
-    lease_until: Moment
+    started: UtcDatetime
+    last_active: UtcDatetime
+    lease_until: UtcDatetime
 
 
-class Me(Model):
+class CurrentUser(ResponseModel):
     """Who asks.
 
     Attributes:
@@ -101,21 +101,21 @@ class Me(Model):
     key_id: str | None
 
 
-class User(Model):
+class User(ResponseModel):
     """Somebody who may log in, without any secret."""
 
     id: int
     username: str
     role: Role
     is_disabled: bool
-    created: Moment
+    created: UtcDatetime
     created_by: str
-    modified: Moment
+    modified: UtcDatetime
     modified_by: str
-    last_login: Moment | None
+    last_login: UtcDatetime | None
 
 
-class Key(Model):
+class ApiKey(ResponseModel):
     """An API key, without what lets a program in.
 
     Attributes:
@@ -129,14 +129,14 @@ class Key(Model):
     role: Role
     user_id: int
     username: str
-    created: Moment
+    created: UtcDatetime
     created_by: str
-    expires: Moment | None
-    last_used: Moment | None
-    revoked: Moment | None
+    expires: UtcDatetime | None
+    last_used: UtcDatetime | None
+    revoked: UtcDatetime | None
 
 
-class MadeKey(Key):
+class IssuedApiKey(ApiKey):
     """A new API key.
 
     Attributes:

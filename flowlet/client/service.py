@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from flowlet.client.calls import Answer, Call
-from flowlet.client.errors import AnswerError, UnreachableError, error_of
-from flowlet.durations import Duration, duration
+from flowlet.client.calls import ApiResponse, ApiRequest
+from flowlet.client.errors import UnexpectedResponseError, UnreachableError, build_error
+from flowlet.durations import Duration, parse_duration
 from flowlet.errors import SettingsError
 
-__all__ = ["Service", "check_stream", "hang_up", "unreachable"]
+__all__ = ["ApiServer", "check_event_stream", "shut_down_connection", "build_unreachable_error"]
 
 Result = TypeVar("Result")
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
-class Service:
+class ApiServer:
     """A server.
 
     Args:
@@ -36,50 +36,50 @@ class Service:
     """
 
     def __init__(self, url: str, *, key: str | None, timeout: Duration) -> None:
-        self.url = _checked_url(url)
-        self.timeout_seconds = duration(timeout) / timedelta(seconds=1)
+        self.url = _validate_url(url)
+        self.timeout_seconds = parse_duration(timeout) / timedelta(seconds=1)
         self._headers = {"Accept": "application/json, application/problem+json"}
         if key is not None:
-            self._headers["X-API-Key"] = _checked_key(key)
+            self._headers["X-API-Key"] = _validate_key(key)
 
-    def request(self, call: Call[Any], *, elapsed: float = 0.0) -> dict[str, Any]:
+    def build_request(self, api_request: ApiRequest[Any], *, elapsed_seconds: float = 0.0) -> dict[str, Any]:
         """Return what httpx builds a request from.
 
         Raises:
             TypeError: If a value of the body has no form in JSON.
         """
-        content = call.content(elapsed)
+        content = api_request.encode_body(elapsed_seconds)
         body = {} if content is None else {"Content-Type": "application/json"}
         return {
-            "method": call.method,
-            "url": self.url + call.path,
-            "params": list(call.params) or None,
+            "method": api_request.method,
+            "url": self.url + api_request.path,
+            "params": list(api_request.params) or None,
             "content": content,
             "headers": {**self._headers, **body},
-            "timeout": httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + call.longer_seconds),
+            "timeout": httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + api_request.extra_read_seconds),
         }
 
-    def stream_request(self, call: Call[Any], *, last_id: str, silence_seconds: float) -> dict[str, Any]:
+    def build_stream_request(self, api_request: ApiRequest[Any], *, last_id: str, heartbeat_timeout_seconds: float) -> dict[str, Any]:
         """Return what httpx builds the request of a stream from, which goes on behind ``last_id``."""
         resumed = {"Last-Event-ID": last_id} if last_id else {}
         return {
-            **self.request(call),
+            **self.build_request(api_request),
             "headers": {**self._headers, **resumed, "Accept": "text/event-stream", "Cache-Control": "no-store"},
-            "timeout": httpx.Timeout(self.timeout_seconds, read=silence_seconds),
+            "timeout": httpx.Timeout(self.timeout_seconds, read=heartbeat_timeout_seconds),
         }
 
-    def result(self, call: Call[Result], response: httpx.Response) -> Result:
+    def read_result(self, api_request: ApiRequest[Result], response: httpx.Response) -> Result:
         """Return what an answer comes to that has been read.
 
         Raises:
             ApiError: If it is an error; by its type one of the errors below that.
             AnswerError: If it is not what this endpoint answers, or leads elsewhere.
         """
-        _check(call, response)
-        return call.result(Answer(response.status_code, response.headers, response.content))
+        _raise_for_status(api_request, response)
+        return api_request.read_result(ApiResponse(response.status_code, response.headers, response.content))
 
 
-def _check(call: Call[Any], response: httpx.Response) -> None:
+def _raise_for_status(api_request: ApiRequest[Any], response: httpx.Response) -> None:
     """Raise what an answer means that is no success.
 
     Raises:
@@ -87,40 +87,40 @@ def _check(call: Call[Any], response: httpx.Response) -> None:
         AnswerError: If it leads elsewhere.
     """
     if response.status_code >= 400:
-        raise error_of(response.status_code, response.headers, response.content, asked=call.asked)
+        raise build_error(response.status_code, response.headers, response.content, request_line=api_request.request_line)
     if not response.is_success:
         target = response.headers.get("location", "nowhere")
-        raise AnswerError(
-            f"{call.asked} was answered with {response.status_code}, which leads to {target!r}. Keys are sent to no "
+        raise UnexpectedResponseError(
+            f"{api_request.request_line} was answered with {response.status_code}, which leads to {target!r}. Keys are sent to no "
             "other place than the one that is named: name the address that answers itself."
         )
 
 
-def check_stream(call: Call[Any], response: httpx.Response) -> None:
+def check_event_stream(api_request: ApiRequest[Any], response: httpx.Response) -> None:
     """Raise what an answer means that is no stream of events.
 
     Raises:
         ApiError: If it is an error; by its type one of the errors below that.
         AnswerError: If it is something else.
     """
-    _check(call, response)
+    _raise_for_status(api_request, response)
     kind = response.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "text/event-stream":
-        raise AnswerError(
-            f"{call.asked} was answered with {kind or 'no content type'}, and not with a stream of events."
+        raise UnexpectedResponseError(
+            f"{api_request.request_line} was answered with {kind or 'no content type'}, and not with a stream of events."
         )
 
 
-def unreachable(call: Call[Any], error: httpx.RequestError) -> UnreachableError:
+def build_unreachable_error(api_request: ApiRequest[Any], error: httpx.RequestError) -> UnreachableError:
     """Return what it means that no answer came."""
     was_sent = not isinstance(error, _NEVER_SENT)
     silence = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "gave no answer"
     cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    advice = " What it asks for may have been done." if was_sent and not call.may_repeat else ""
-    return UnreachableError(f"{call.asked}: the server {silence} ({cause}).{advice}", was_sent=was_sent)
+    advice = " What it asks for may have been done." if was_sent and not api_request.may_repeat else ""
+    return UnreachableError(f"{api_request.request_line}: the server {silence} ({cause}).{advice}", was_sent=was_sent)
 
 
-def hang_up(response: httpx.Response) -> None:
+def shut_down_connection(response: httpx.Response) -> None:
     """Let whoever reads an answer see its end at once, in whatever task or thread."""
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream is not None else None
@@ -131,7 +131,7 @@ def hang_up(response: httpx.Response) -> None:
         same.shutdown(socket.SHUT_RDWR)
 
 
-def _checked_url(url: str) -> str:
+def _validate_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -143,7 +143,7 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _checked_key(key: str) -> str:
+def _validate_key(key: str) -> str:
     if not key.strip() or not key.isascii() or not key.isprintable():
         raise SettingsError("the API key is empty, or has characters that no key has. One is made by: flowlet key add")
     return key.strip()

@@ -15,19 +15,19 @@ import orjson
 
 from flowlet.clock import Clock
 from flowlet.context import Context, TransactionSource
-from flowlet.definition import Definition, validated
-from flowlet.durations import spoken
+from flowlet.definition import Definition, validate_model
+from flowlet.durations import format_duration
 from flowlet.engine.attempt import Attempt
-from flowlet.engine.failures import failed, traceback_text
-from flowlet.engine.offspring import children_of
-from flowlet.engine.outcomes import Effects, chosen, effects_of, ended_here, entered, sent_back
-from flowlet.engine.plan import NO_POLICY, Plan, Policy, entry_of, plan_of, policy_of
-from flowlet.engine.variables import UNCHANGED, Saved, saved
+from flowlet.engine.failures import fail_attempt, format_error_traceback
+from flowlet.engine.offspring import build_children
+from flowlet.engine.outcomes import TransitionEffects, resolve_next_state, build_effects, end_instance, enter_state, return_to_wait
+from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_state_entry, build_plan, build_policy
+from flowlet.engine.variables import UNCHANGED, SavedVariables, diff_variables
 from flowlet.errors import FlowletError, UnknownWorkflowError, VariablesError
 from flowlet.instances import ActionKind, Instance
 from flowlet.transitions import Transition
 
-__all__ = ["THREAD_PREFIX", "Activations", "Resources"]
+__all__ = ["THREAD_PREFIX", "ActivationRunner", "Resources"]
 
 THREAD_PREFIX = "flowlet-handler"
 """How the threads of plain ``def`` handlers are called."""
@@ -42,7 +42,7 @@ class Resources(Protocol):
 
 
 @dataclass(slots=True)
-class _Run:
+class _HandlerCall:
     """What a handler was given, as far as it is looked at again afterwards."""
 
     arguments: dict[str, Any]
@@ -51,14 +51,14 @@ class _Run:
     choice: str | None = None
 
 
-class _Surroundings(NamedTuple):
+class _ActivationInputs(NamedTuple):
     children: tuple[Instance, ...]
     parent: Instance | None
     transaction: TransactionSource
     read_vars: Any
 
 
-class Activations:
+class ActivationRunner:
     """Runs handlers.
 
     Args:
@@ -72,25 +72,25 @@ class Activations:
 
     def __init__(
         self,
-        definition: Callable[[str], Definition],
-        provided: Resources,
+        find_definition: Callable[[str], Definition],
+        resource_by_type: Resources,
         clock: Clock,
         random: Random,
         executor_id: str,
         *,
-        threads: int = 128,
+        max_threads: int = 128,
     ) -> None:
-        self._definition = definition
-        self._provided = provided
+        self._find_definition = find_definition
+        self._resource_by_type = resource_by_type
         self._clock = clock
         self._random = random
         self._executor_id = executor_id
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_PREFIX)
+        self._thread_pool = ThreadPoolExecutor(max_threads, thread_name_prefix=THREAD_PREFIX)
         self._plans: dict[int, Plan] = {}
 
     def close(self) -> None:
         """Let go of the threads; one that is still in a handler goes on to its end, without effect."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._thread_pool.shutdown(wait=False, cancel_futures=True)
 
     async def run(
         self,
@@ -118,38 +118,38 @@ class Activations:
             asyncio.CancelledError: If the activation is cancelled from outside; nothing is to be written.
         """
         try:
-            plan = self._plan_of(instance)
+            plan = self._get_plan(instance)
         except FlowletError as error:
-            return self._failed(self._attempt(instance), error)
-        attempt = Attempt(instance, plan.policy, self._executor_id, self._clock.elapsed())
+            return self._build_failure(self._start_attempt(instance), error)
+        attempt = Attempt(instance, plan.policy, self._executor_id, self._clock.monotonic())
         handler = plan.handler
-        if handler is None or (plan.is_manual and instance.answer is None):
-            return self._unasked(plan, attempt)
+        if handler is None or (plan.is_manual and instance.answer_json is None):
+            return self._skip_handler(plan, attempt)
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
-            run = self._prepared(plan, attempt, _Surroundings(children, parent, transaction, read_vars))
+            run = self._prepare_call(plan, attempt, _ActivationInputs(children, parent, transaction, read_vars))
             if plan.is_async and plan.timeout is None:
                 result = await handler(**run.arguments)
             else:
-                result = await self._called(plan, handler, run.arguments)
+                result = await self._call_handler(plan, handler, run.arguments)
             attempt.end(self._clock)
-            return self._succeeded(plan, attempt, run, result)
+            return self._build_success(plan, attempt, run, result)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # whatever a handler raises is its instance's failure
             if task and task.cancelling() > cancels:
                 raise asyncio.CancelledError from error
-            return self._failed(attempt, error)
+            return self._build_failure(attempt, error)
 
-    def gives_context(self, instance: Instance) -> bool:
+    def has_context_parameter(self, instance: Instance) -> bool:
         """Return whether the handler of an instance's state is given a Context, with children and parent in it."""
         try:
-            return bool(self._plan_of(instance).context_names)
+            return bool(self._get_plan(instance).context_names)
         except FlowletError:
             return False
 
-    def rejected(self, instance: Instance, error: Exception, *, refused: Transition | None = None) -> Transition:
+    def build_rejection(self, instance: Instance, error: Exception, *, refused: Transition | None = None) -> Transition:
         """Return the transition that takes the place of one whose row the store refused: a failed attempt.
 
         Args:
@@ -157,82 +157,82 @@ class Activations:
             error: What the store said; its text goes into the history.
             refused: The transition that was refused, for the lines that its handler logged.
         """
-        attempt = self._attempt(instance)
+        attempt = self._start_attempt(instance)
         for action in refused.actions if refused else ():
             if action.kind is ActionKind.LOG:
-                attempt.lines.append((action.at, action.text or ""))
+                attempt.lines.append((action.at_us, action.text or ""))
         attempt.end(self._clock)
-        return failed(attempt, error, detail=None, random=self._random)
+        return fail_attempt(attempt, error, detail=None, random=self._random)
 
-    def _plan_of(self, instance: Instance) -> Plan:
-        definition = self._definition(instance.type)
-        state = definition.states.get(instance.state) or definition.state(instance.state)
+    def _get_plan(self, instance: Instance) -> Plan:
+        definition = self._find_definition(instance.type)
+        state = definition.states.get(instance.state) or definition.get_state(instance.state)
         plan = self._plans.get(id(state))  # the plan holds the state, so no other object can take its id
         if plan is None:
-            plan = self._plans[id(state)] = plan_of(definition, state)
+            plan = self._plans[id(state)] = build_plan(definition, state)
         return plan
 
-    def _attempt(self, instance: Instance) -> Attempt:
-        return Attempt(instance, self._policy_of(instance), self._executor_id, self._clock.elapsed())
+    def _start_attempt(self, instance: Instance) -> Attempt:
+        return Attempt(instance, self._get_policy(instance), self._executor_id, self._clock.monotonic())
 
-    def _policy_of(self, instance: Instance) -> Policy:
+    def _get_policy(self, instance: Instance) -> Policy:
         try:
-            definition = self._definition(instance.type)
+            definition = self._find_definition(instance.type)
         except UnknownWorkflowError:
             return NO_POLICY
-        return policy_of(definition, definition.states.get(instance.state))
+        return build_policy(definition, definition.states.get(instance.state))
 
-    def _unasked(self, plan: Plan, attempt: Attempt) -> Transition:
+    def _skip_handler(self, plan: Plan, attempt: Attempt) -> Transition:
         """Return what follows where no handler is to be run: an end, or a manual state without an answer."""
         attempt.end(self._clock)
         if plan.handler is None:
-            return ended_here(attempt, entry_of(plan.state))
-        if plan.on_deadline is None:
-            return sent_back(attempt)
-        return entered(attempt, plan.on_deadline, Effects(text="no answer before the deadline"), before=())
+            return end_instance(attempt, build_state_entry(plan.state))
+        if plan.deadline_entry is None:
+            return return_to_wait(attempt)
+        return enter_state(attempt, plan.deadline_entry, TransitionEffects(text="no answer before the deadline"), preceding_actions=())
 
-    def _prepared(self, plan: Plan, attempt: Attempt, around: _Surroundings) -> _Run:
+    def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs) -> _HandlerCall:
         """Return the handler's arguments, with variables read anew: a failed attempt leaves nothing behind in them."""
         instance, definition = attempt.instance, plan.definition
         arguments: dict[str, Any] = {}
-        run = _Run(arguments)
+        run = _HandlerCall(arguments)
         if plan.is_manual:
-            answer = orjson.loads(instance.answer or "{}")
+            answer = orjson.loads(instance.answer_json or "{}")
             run.choice, attempt.username = answer.get("choice"), answer.get("username")
             _fill_form(plan, arguments, answer.get("form"))
         if plan.reads_vars:
-            is_read = around.read_vars is not None
-            run.vars = around.read_vars if is_read else definition.read_vars(instance.vars)
+            is_read = inputs.read_vars is not None
+            run.vars = inputs.read_vars if is_read else definition.read_vars(instance.vars_json)
             for name in plan.vars_names:
                 arguments[name] = run.vars
         for name, type_ in plan.resources:
-            arguments[name] = self._provided[type_]
+            arguments[name] = self._resource_by_type[type_]
         if plan.context_names:
-            run.context = self._context(plan, attempt, around, run)
+            run.context = self._build_context(plan, attempt, inputs, run)
             for name in plan.context_names:
                 arguments[name] = run.context
         return run
 
-    def _context(self, plan: Plan, attempt: Attempt, around: _Surroundings, run: _Run) -> Context:
+    def _build_context(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs, call: _HandlerCall) -> Context:
         instance = attempt.instance
         return Context(
             workflow=instance,
-            vars=run.vars if plan.definition.vars is None else {},
+            vars=call.vars if plan.definition.vars is None else {},
             attempt=attempt.number,
             # An external id has one instance, and a visit is entered once: no other activation has this key.
             idempotency_key=f"{instance.external_id}/{instance.visit}",
-            children=around.children,
-            parent=around.parent,
-            choice=run.choice,
+            children=inputs.children,
+            parent=inputs.parent,
+            choice=call.choice,
             username=attempt.username,
             _clock=self._clock,
-            _transaction=around.transaction if plan.is_async else _no_transaction,
-            _lines=attempt.lines,
+            _transaction=inputs.transaction if plan.is_async else _refuse_transaction,
+            _log_lines=attempt.lines,
         )
 
-    async def _called(self, plan: Plan, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    async def _call_handler(self, plan: Plan, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Return a handler's result: run in a thread where it is a plain ``def``, stopped at its timeout."""
-        called = handler(**arguments) if plan.is_async else self._threaded(handler, arguments)
+        called = handler(**arguments) if plan.is_async else self._call_in_thread(handler, arguments)
         if plan.timeout is None:
             return await called
         limit = asyncio.timeout(plan.timeout.total_seconds())
@@ -247,51 +247,51 @@ class Activations:
             stopped = error.__cause__ or error.__context__
             late = stopped if isinstance(stopped, asyncio.CancelledError) else error
         if limit.expired():
-            raise TimeoutError(f"the attempt took longer than {spoken(plan.timeout)}") from late
+            raise TimeoutError(f"the attempt took longer than {format_duration(plan.timeout)}") from late
         return result
 
-    async def _threaded(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    async def _call_in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(self._threads, lambda: context.run(_caught, handler, arguments))
+        result, error = await loop.run_in_executor(self._thread_pool, lambda: context.run(_call_and_catch, handler, arguments))
         if error is not None:
             raise error
         return await result if inspect.isawaitable(result) else result
 
-    def _succeeded(self, plan: Plan, attempt: Attempt, run: _Run, result: object) -> Transition:
-        entry, outcome = chosen(plan, result, run.choice)
-        variables = _saved(plan, attempt, run)
+    def _build_success(self, plan: Plan, attempt: Attempt, call: _HandlerCall, result: object) -> Transition:
+        entry, outcome = resolve_next_state(plan, result, call.choice)
+        variables = _save_variables(plan, attempt, call)
         requests = outcome.children if outcome is not None else ()
         children = (
-            children_of(attempt.instance, requests, now=attempt.at, definition=self._definition) if requests else ()
+            build_children(attempt.instance, requests, now=attempt.ended_at, find_definition=self._find_definition) if requests else ()
         )
-        effects = effects_of(plan, entry, outcome, at=attempt.at, children=children, variables=variables)
-        return entered(attempt, entry, effects, before=attempt.logged())
+        effects = build_effects(plan, entry, outcome, ended_at=attempt.ended_at, children=children, variables=variables)
+        return enter_state(attempt, entry, effects, preceding_actions=attempt.build_log_actions())
 
-    def _failed(self, attempt: Attempt, error: BaseException) -> Transition:
+    def _build_failure(self, attempt: Attempt, error: BaseException) -> Transition:
         attempt.end(self._clock)
-        return failed(attempt, error, detail=traceback_text(error), random=self._random)
+        return fail_attempt(attempt, error, detail=format_error_traceback(error), random=self._random)
 
 
-def _saved(plan: Plan, attempt: Attempt, run: _Run) -> Saved:
+def _save_variables(plan: Plan, attempt: Attempt, call: _HandlerCall) -> SavedVariables:
     """Return what to store of the variables as the handler left them."""
-    definition, context = plan.definition, run.context
+    definition, context = plan.definition, call.context
     if context is not None:
         if definition.vars is None:
-            return saved(definition, attempt.instance.vars, context.vars)
+            return diff_variables(definition, attempt.instance.vars_json, context.vars)
         if context.vars:
             cure = f"has a model: change the parameter annotated with {definition.vars.__name__}, not ctx.vars"
             raise VariablesError(f"the variables of {definition.name}", {"": cure})
-    return saved(definition, attempt.instance.vars, run.vars) if plan.reads_vars else UNCHANGED
+    return diff_variables(definition, attempt.instance.vars_json, call.vars) if plan.reads_vars else UNCHANGED
 
 
 def _fill_form(plan: Plan, arguments: dict[str, Any], values: dict[str, Any] | None) -> None:
     if plan.form_names and plan.state.form is not None:
-        form = validated(plan.state.form, values or {}, f"the form of {plan.state.name!r}")
+        form = validate_model(plan.state.form, values or {}, f"the form of {plan.state.name!r}")
         arguments.update(dict.fromkeys(plan.form_names, form))
 
 
-def _caught(handler: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
+def _call_and_catch(handler: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
     # A future refuses to hold a StopIteration, and the loop would then wait for ever.
     try:
         return handler(**arguments), None
@@ -299,7 +299,7 @@ def _caught(handler: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any
         return None, error
 
 
-def _no_transaction() -> NoReturn:
+def _refuse_transaction() -> NoReturn:
     raise RuntimeError(
         "ctx.transaction() belongs to the event loop, and a plain def handler runs in a thread: write it as async def"
     )

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from flowlet.clock import Clock
 from flowlet.engine.plan import Policy
 from flowlet.instances import Action, ActionKind, Instance
-from flowlet.texts import cleaned
+from flowlet.texts import clean_text
 
-__all__ = ["MAX_LINES", "Attempt", "Lines"]
+__all__ = ["MAX_LOG_LINES", "Attempt", "LogLines"]
 
-MAX_LINES = 1_000
+MAX_LOG_LINES = 1_000
 """How many lines of ``Context.log`` an attempt keeps."""
 
 
-class Lines(list[tuple[int, str]]):
+class LogLines(list[tuple[int, str]]):
     """The lines that a handler logged, with their times: cleaned, and bounded while they come in."""
 
     __slots__ = ("dropped",)
@@ -25,10 +25,10 @@ class Lines(list[tuple[int, str]]):
 
     def append(self, line: tuple[int, str]) -> None:
         """Keep a line, or count it where an attempt has its fill."""
-        if len(self) >= MAX_LINES:
+        if len(self) >= MAX_LOG_LINES:
             self.dropped += 1
             return
-        super().append((line[0], cleaned(line[1])))
+        super().append((line[0], clean_text(line[1])))
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Attempt:
     """One attempt of a visit of a state.
 
     Attributes:
-        began: The clock's ``elapsed`` at its begin.
-        at: When it ended, in microseconds since 1970 UTC; 0 while it runs.
+        started_elapsed: The clock's ``elapsed`` at its begin.
+        ended_at: When it ended, in microseconds since 1970 UTC; 0 while it runs.
         duration_ms: How long it took; 0 while it runs.
         username: Who answered, in a manual state.
     """
@@ -45,11 +45,11 @@ class Attempt:
     instance: Instance
     policy: Policy
     executor_id: str
-    began: float
-    at: int = 0
+    started_elapsed: float
+    ended_at: int = 0
     duration_ms: int = 0
     username: str | None = None
-    lines: Lines = field(default_factory=Lines)
+    lines: LogLines = field(default_factory=LogLines)
 
     @property
     def number(self) -> int:
@@ -58,20 +58,20 @@ class Attempt:
 
     def end(self, clock: Clock) -> None:
         """Take down when it ended, and how long it took."""
-        self.at = clock.now()
-        self.duration_ms = int((clock.elapsed() - self.began) * 1000)
+        self.ended_at = clock.now()
+        self.duration_ms = int((clock.monotonic() - self.started_elapsed) * 1000)
 
-    def logged(self) -> tuple[Action, ...]:
+    def build_log_actions(self) -> tuple[Action, ...]:
         """Return the lines that the handler logged, as lines of the history."""
         if not self.lines:
             return ()
-        actions = [self._line(at, text) for at, text in tuple(self.lines)]
+        actions = [self._build_log_action(at, text) for at, text in tuple(self.lines)]
         if self.lines.dropped:
-            text = f"{self.lines.dropped:,} more lines were dropped: an attempt keeps {MAX_LINES:,}."
-            actions.append(self._line(self.at, text))
+            text = f"{self.lines.dropped:,} more lines were dropped: an attempt keeps {MAX_LOG_LINES:,}."
+            actions.append(self._build_log_action(self.ended_at, text))
         return tuple(actions)
 
-    def _line(self, at: int, text: str) -> Action:
+    def _build_log_action(self, at: int, text: str) -> Action:
         return Action(
             ActionKind.LOG,
             at,

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.instances import NewInstance
-from flowlet.store.instances import Created
+from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store
 
-__all__ = ["Batcher"]
+__all__ = ["CreateBatcher"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class _PendingCreate:
     new: NewInstance
-    done: asyncio.Future[Created]
+    done: asyncio.Future[CreatedInstance]
 
 
-class Batcher:
+class CreateBatcher:
     """Creates instances of one process in batches. It has nothing to open or to close.
 
     Args:
@@ -33,13 +33,13 @@ class Batcher:
         limit: How many instances a batch has at most.
     """
 
-    def __init__(self, store: Store, *, limit: int = 256) -> None:
+    def __init__(self, store: Store, *, max_batch_size: int = 256) -> None:
         self._store = store
-        self._limit = limit
-        self._pending: deque[_Pending] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._max_batch_size = max_batch_size
+        self._pending: deque[_PendingCreate] = deque()
+        self._write_task: asyncio.Task[None] | None = None
 
-    async def create(self, new: NewInstance) -> Created:
+    async def create(self, new: NewInstance) -> CreatedInstance:
         """Return when the instance is durable; a known external id gives the known instance.
 
         A caller that is cancelled before its batch has begun creates nothing.
@@ -50,19 +50,19 @@ class Batcher:
             Exception: What the driver raises when it refuses a value of this instance; nothing of it was written.
         """
         self._store.connections.refuse_nesting()
-        done: asyncio.Future[Created] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Pending(new, done))
-        if self._writer is None or self._writer.done():
+        done: asyncio.Future[CreatedInstance] = asyncio.get_running_loop().create_future()
+        self._pending.append(_PendingCreate(new, done))
+        if self._write_task is None or self._write_task.done():
             # In a context of its own: what the first caller's log lines are bound to is not true of the whole batch.
-            self._writer = asyncio.create_task(self._write_batches(), context=contextvars.Context())
+            self._write_task = asyncio.create_task(self._write_batches(), context=contextvars.Context())
         return await done
 
     async def _write_batches(self) -> None:
         while self._pending:
-            batch = [self._pending.popleft() for _ in range(min(self._limit, len(self._pending)))]
-            await self._write([pending for pending in batch if not pending.done.done()])
+            batch = [self._pending.popleft() for _ in range(min(self._max_batch_size, len(self._pending)))]
+            await self._write_batch([pending for pending in batch if not pending.done.done()])
 
-    async def _write(self, batch: Sequence[_Pending]) -> None:
+    async def _write_batch(self, batch: Sequence[_PendingCreate]) -> None:
         """Create a batch; where the database refuses a row, find it, so that it fails its own caller and no other."""
         if not batch:
             return
@@ -72,18 +72,18 @@ class Batcher:
             )
         except Exception as error:  # noqa: BLE001 - whatever the driver raises belongs to the callers
             if len(batch) == 1 or isinstance(error, StoreUnavailableError):
-                _fail(batch, error)
+                _fail_batch(batch, error)
                 return
             middle = len(batch) // 2
-            await self._write(batch[:middle])
-            await self._write(batch[middle:])
+            await self._write_batch(batch[:middle])
+            await self._write_batch(batch[middle:])
             return
         for pending, made in zip(batch, created, strict=True):
             if not pending.done.done():  # its caller may have been cancelled meanwhile
                 pending.done.set_result(made)
 
 
-def _fail(batch: Sequence[_Pending], error: Exception) -> None:
+def _fail_batch(batch: Sequence[_PendingCreate], error: Exception) -> None:
     for pending in batch:
         if not pending.done.done():
             pending.done.set_exception(error)

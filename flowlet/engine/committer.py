@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from flowlet.engine.meter import Meter
+from flowlet.engine.meter import ExecutorObserver
 from flowlet.errors import StoreUnavailableError
-from flowlet.instances import ENDED, Status
-from flowlet.store.instances import Verdict
+from flowlet.instances import ENDED_STATUSES, Status
+from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
 from flowlet.transitions import Transition
 
-__all__ = ["Committer", "RejectedError", "Totals", "paused"]
+__all__ = ["Committer", "RejectedError", "CommitTotals", "toggle_pause"]
 
-LETTERS = 2_000_000
+MAX_BATCH_CHARACTERS = 2_000_000
 """How many letters of variables a batch carries, give or take those of its last transition."""
 
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -38,7 +38,7 @@ class RejectedError(Exception):
 
 
 @dataclass(slots=True)
-class Totals:
+class CommitTotals:
     """What a committer has done: batches, the transitions in them, and the largest batch."""
 
     batches: int = 0
@@ -46,7 +46,7 @@ class Totals:
     largest: int = 0
 
 
-class _Pending(NamedTuple):
+class _PendingCommit(NamedTuple):
     transition: Transition
     done: asyncio.Future[Transition | None]
 
@@ -68,21 +68,21 @@ class Committer:
         store: Store,
         executor_id: str,
         *,
-        limit: int,
-        writers: int = 1,
-        meter: Meter | None = None,
+        max_batch_size: int,
+        writer_count: int = 1,
+        observer: ExecutorObserver | None = None,
         on_committed: Callable[[Transition], None] | None = None,
     ) -> None:
         self._store = store
-        self._meter = meter
+        self._observer = observer
         self._on_committed = on_committed
         self._executor_id = executor_id
-        self._limit = limit
-        self._pending: deque[_Pending] = deque()
+        self._max_batch_size = max_batch_size
+        self._pending: deque[_PendingCommit] = deque()
         self._ready = asyncio.Event()
         self._is_closing = False
-        self._writers = [asyncio.create_task(self._write_batches()) for _ in range(writers)]
-        self.totals = Totals()
+        self._writer_tasks = [asyncio.create_task(self._write_batches()) for _ in range(writer_count)]
+        self.totals = CommitTotals()
 
     async def commit(self, transition: Transition) -> Transition | None:
         """Return when the transition is durable: as it was committed, or None if the lease is lost.
@@ -93,7 +93,7 @@ class Committer:
             RejectedError: If the store refuses it; nothing of it was written.
         """
         done: asyncio.Future[Transition | None] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Pending(transition, done))
+        self._pending.append(_PendingCommit(transition, done))
         self._ready.set()
         return await done
 
@@ -106,46 +106,46 @@ class Committer:
         """Commit what waits, then stop."""
         self._is_closing = True
         self._ready.set()
-        await asyncio.gather(*self._writers)
+        await asyncio.gather(*self._writer_tasks)
 
     async def abandon(self) -> None:
         """Stop without committing what waits: the lease is gone."""
-        for writer in self._writers:
+        for writer in self._writer_tasks:
             writer.cancel()
-        await asyncio.gather(*self._writers, return_exceptions=True)
+        await asyncio.gather(*self._writer_tasks, return_exceptions=True)
         while self._pending:
-            _resolve(self._pending.popleft(), None)
+            _resolve_pending(self._pending.popleft(), None)
 
     async def _write_batches(self) -> None:
         while self._pending or not self._is_closing:
             await self._ready.wait()
-            batch = self._taken()
+            batch = self._take_batch()
             if not self._pending and not self._is_closing:
                 self._ready.clear()
             if batch:
-                self._note(len(batch))
-                await self._write(batch)
+                self._count_batch(len(batch))
+                await self._write_batch(batch)
 
-    def _taken(self) -> list[_Pending]:
+    def _take_batch(self) -> list[_PendingCommit]:
         """Take what waits, up to a number and a size: a server refuses a statement of many megabytes."""
-        batch: list[_Pending] = []
+        batch: list[_PendingCommit] = []
         letters = 0
-        while self._pending and len(batch) < self._limit and letters < LETTERS:
+        while self._pending and len(batch) < self._max_batch_size and letters < MAX_BATCH_CHARACTERS:
             batch.append(self._pending.popleft())
-            letters += len(batch[-1].transition.vars or "")
+            letters += len(batch[-1].transition.vars_json or "")
         return batch
 
-    def _note(self, size: int) -> None:
+    def _count_batch(self, size: int) -> None:
         self.totals.batches += 1
         self.totals.transitions += size
         self.totals.largest = max(self.totals.largest, size)
 
-    async def _write(self, batch: Sequence[_Pending]) -> None:
+    async def _write_batch(self, batch: Sequence[_PendingCommit]) -> None:
         """Write until each transition of the batch is durable, lost or refused, however long the store is away."""
         tries = 0
         while batch:
             try:
-                batch = await self._settle(batch)
+                batch = await self._commit_batch(batch)
             except StoreUnavailableError as error:
                 delay = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)]
                 tries += 1
@@ -154,56 +154,56 @@ class Committer:
             except Exception as error:
                 if len(batch) > 1:
                     # Find the row that the database refuses, so that it fails its own instance and not the others.
-                    await self._write(batch[: len(batch) // 2])
-                    await self._write(batch[len(batch) // 2 :])
+                    await self._write_batch(batch[: len(batch) // 2])
+                    await self._write_batch(batch[len(batch) // 2 :])
                     return
                 tries += 1
                 if self._store.instances.is_refusal(error) or tries == len(BACKOFF_SECONDS):
-                    _reject(batch[0], error)
+                    _reject_pending(batch[0], error)
                     return
                 logger.exception("a transition of workflow %d waits", batch[0].transition.instance.id)
                 await self._store.clock.sleep(BACKOFF_SECONDS[tries])
 
-    async def _settle(self, batch: Sequence[_Pending]) -> list[_Pending]:
+    async def _commit_batch(self, batch: Sequence[_PendingCommit]) -> list[_PendingCommit]:
         """Commit once; return what has to be sent again because a pause came or went meanwhile."""
         transitions = [pending.transition for pending in batch]
         clock = self._store.clock
-        began = clock.elapsed() if self._meter else 0.0
+        began = clock.monotonic() if self._observer else 0.0
         verdicts = await self._store.instances.commit(self._executor_id, transitions, now=clock.now())
-        if self._meter:
-            self._meter.written(len(batch), clock.elapsed() - began)
+        if self._observer:
+            self._observer.on_batch(len(batch), clock.monotonic() - began)
         again = []
         for pending in batch:
             verdict = verdicts[pending.transition.instance.id]
-            if verdict is Verdict.PAUSING:
-                again.append(_Pending(paused(pending.transition), pending.done))
+            if verdict is CommitResult.PAUSE_CHANGED:
+                again.append(_PendingCommit(toggle_pause(pending.transition), pending.done))
             else:
-                if verdict is Verdict.COMMITTED:
+                if verdict is CommitResult.COMMITTED:
                     self.announce(pending.transition)
-                _resolve(pending, pending.transition if verdict is Verdict.COMMITTED else None)
+                _resolve_pending(pending, pending.transition if verdict is CommitResult.COMMITTED else None)
         return again
 
 
-def _resolve(pending: _Pending, result: Transition | None) -> None:
+def _resolve_pending(pending: _PendingCommit, result: Transition | None) -> None:
     if not pending.done.done():  # its activation may have been cancelled meanwhile
         pending.done.set_result(result)
 
 
-def _reject(pending: _Pending, error: Exception) -> None:
+def _reject_pending(pending: _PendingCommit, error: Exception) -> None:
     if not pending.done.done():
         pending.done.set_exception(RejectedError(error))
 
 
-def paused(transition: Transition) -> Transition:
+def toggle_pause(transition: Transition) -> Transition:
     """Return the transition with its pause taken up, or, where it already was, taken back."""
     instance = transition.instance
     asked = not instance.pause_requested
     fenced = replace(instance, pause_requested=asked)
-    if transition.status in ENDED:
+    if transition.status in ENDED_STATUSES:
         return replace(transition, instance=fenced)
     if not asked:
         held = transition.held_status or transition.status
         return replace(transition, instance=fenced, status=held, held_status=None)
     if transition.status is Status.EXECUTING:
-        transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
+        transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
     return replace(transition, instance=fenced, status=Status.PAUSED, held_status=transition.status)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from flowlet.instances import Action, ActionKind, Instance, Status
-from flowlet.texts import cleaned
+from flowlet.texts import clean_text
 from flowlet.transitions import Transition
 
-__all__ = ["continued", "hand_back"]
+__all__ = ["apply_transition", "build_release"]
 
 
-def hand_back(instance: Instance, *, now: int, executor_id: str, reason: str) -> Transition:
+def build_release(instance: Instance, *, now: int, executor_id: str, reason: str) -> Transition:
     """Return the transition that gives up a lease without a result: due at once, for whoever claims it next.
 
     State, variables, attempts, and the loop guard's count stay as they are.
@@ -24,7 +24,7 @@ def hand_back(instance: Instance, *, now: int, executor_id: str, reason: str) ->
         ActionKind.RELEASED,
         now,
         from_state=instance.state,
-        text=cleaned(reason),
+        text=clean_text(reason),
         executor_id=executor_id,
         version=instance.definition_version,
     )
@@ -32,21 +32,21 @@ def hand_back(instance: Instance, *, now: int, executor_id: str, reason: str) ->
         instance=instance,
         state=instance.state,
         status=Status.IN_PROGRESS,
-        vars=None,
-        next_activation=now,
+        vars_json=None,
+        next_activation_us=now,
         attempt=instance.attempt,
         visit=instance.visit,
         streak=instance.streak,
-        answer=instance.answer,
+        answer_json=instance.answer_json,
         reason=instance.reason,
-        at=now,
+        at_us=now,
         actions=(action,),
         fingerprint=instance.fingerprint,
-        failed=instance.failed,
+        failed_us=instance.failed_us,
     )
 
 
-def continued(instance: Instance, transition: Transition) -> Instance:
+def apply_transition(instance: Instance, transition: Transition) -> Instance:
     """Return the instance as the store holds it after an EXECUTING transition was committed: still leased.
 
     Args:
@@ -64,14 +64,14 @@ def continued(instance: Instance, transition: Transition) -> Instance:
         type=instance.type,
         definition_version=instance.definition_version,
         external_id=instance.external_id,
-        business_key=instance.business_key,
+        key=instance.key,
         parent_id=instance.parent_id,
-        executor_group=instance.executor_group,
+        group=instance.group,
         priority=instance.priority,
         status=Status.EXECUTING,
         state=transition.state,
-        vars=instance.vars if transition.vars is None else transition.vars,
-        next_activation=transition.next_activation,
+        vars_json=instance.vars_json if transition.vars_json is None else transition.vars_json,
+        next_activation_us=transition.next_activation_us,
         attempt=transition.attempt,
         visit=transition.visit,
         streak=transition.streak,
@@ -84,13 +84,13 @@ def continued(instance: Instance, transition: Transition) -> Instance:
         waits_for_children=False,
         pause_requested=instance.pause_requested,
         held_status=transition.held_status,
-        answer=transition.answer,
+        answer_json=transition.answer_json,
         reason=transition.reason,
         created_by=instance.created_by,
-        created=instance.created,
-        modified=transition.at,
-        started=instance.started,
-        ended=None,
+        created_us=instance.created_us,
+        modified_us=transition.at_us,
+        started_us=instance.started_us,
+        ended_us=None,
         fingerprint=transition.fingerprint,
-        failed=transition.failed,
+        failed_us=transition.failed_us,
     )

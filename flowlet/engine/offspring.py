@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
-from flowlet.definition import MAX_NAME, Definition
+from flowlet.definition import MAX_IDENTIFIER_LENGTH, Definition
 from flowlet.errors import OutcomeError
 from flowlet.instances import Instance, NewInstance
 from flowlet.transitions import ChildRequest
 
-__all__ = ["children_of"]
+__all__ = ["build_children"]
 
 _NAMESPACE = uuid.UUID("6f0c2a52-6a57-5c62-9d0c-1f9d7c2a4b11")
 
 
-def children_of(
-    instance: Instance, requests: Sequence[ChildRequest], *, now: int, definition: Callable[[str], Definition]
+def build_children(
+    instance: Instance, requests: Sequence[ChildRequest], *, now: int, find_definition: Callable[[str], Definition]
 ) -> tuple[NewInstance, ...]:
     """Return the children of one transition, checked: ready for the store.
 
@@ -29,7 +29,7 @@ def children_of(
         instance: The parent.
         requests: What the handler asked for, in its order.
         now: The store's time, in microseconds since 1970 UTC.
-        definition: Finds a definition by its name.
+        find_definition: Finds a definition by its name.
 
     Raises:
         UnknownWorkflowError: If a child's workflow is not known here.
@@ -38,18 +38,18 @@ def children_of(
     """
     children: dict[str, NewInstance] = {}
     for place, request in enumerate(requests, start=1):
-        _check(request)
-        external_id = request.external_id or _name(instance, place)
+        _check_request(request)
+        external_id = request.external_id or _build_external_id(instance, place)
         if external_id in children:
             raise OutcomeError(f"spawn() was given two children with the external id {external_id!r}")
-        children[external_id] = _created(instance, request, external_id, now=now, definition=definition(request.type))
+        children[external_id] = _build_child(instance, request, external_id, now=now, definition=find_definition(request.type))
     return tuple(children.values())
 
 
-def _created(
+def _build_child(
     parent: Instance, request: ChildRequest, external_id: str, *, now: int, definition: Definition
 ) -> NewInstance:
-    child = definition.new_instance(
+    child = definition.build_instance(
         request.vars,
         now=now,
         key=request.key,
@@ -60,11 +60,11 @@ def _created(
     )
     if isinstance(request.vars, BaseModel):
         # A model object takes any assignment: what it was turned into has to be readable by the child's first state.
-        definition.read_vars(child.vars)
+        definition.read_vars(child.vars_json)
     return child
 
 
-def _check(request: object) -> None:
+def _check_request(request: object) -> None:
     if not isinstance(request, ChildRequest):
         raise OutcomeError(
             f"spawn() was given a value of type {type(request).__name__}, not a child: "
@@ -72,6 +72,6 @@ def _check(request: object) -> None:
         )
 
 
-def _name(instance: Instance, place: int) -> str:
-    name = f"{instance.external_id}/{instance.visit}.{place}"
-    return name if len(name) <= MAX_NAME else str(uuid.uuid5(_NAMESPACE, name))
+def _build_external_id(instance: Instance, index: int) -> str:
+    name = f"{instance.external_id}/{instance.visit}.{index}"
+    return name if len(name) <= MAX_IDENTIFIER_LENGTH else str(uuid.uuid5(_NAMESPACE, name))

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from flowlet.clock import microseconds
-from flowlet.definition import Definition, Role, StateDefinition
+from flowlet.clock import to_microseconds
+from flowlet.definition import Definition, ParameterRole, StateDefinition
 from flowlet.instances import Status
 from flowlet.retry import Retry
-from flowlet.states import Kind
+from flowlet.states import StateKind
 
-__all__ = ["NO_POLICY", "Entry", "Plan", "Policy", "entry_of", "plan_of", "policy_of"]
+__all__ = ["NO_POLICY", "StateEntry", "Plan", "Policy", "build_state_entry", "build_plan", "build_policy"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StateEntry:
     """What entering a state at once makes of an instance.
 
     Attributes:
@@ -27,7 +27,7 @@ class Entry:
     """
 
     name: str
-    kind: Kind
+    kind: StateKind
     status: Status
     deadline: int | None
     description: str
@@ -40,17 +40,17 @@ class Policy:
     Attributes:
         version: The definition's; None where there is no definition.
         retry: The policy of a failed attempt.
-        on_error: Where to go when the attempts are used up; None means to end as FAILED.
+        error_entry: Where to go when the attempts are used up; None means to end as FAILED.
         loop_limit: How many transitions without any wait are taken to be a circle.
     """
 
     version: int | None
     retry: Retry
-    on_error: Entry | None
+    error_entry: StateEntry | None
     loop_limit: int
 
 
-NO_POLICY = Policy(version=None, retry=Retry(), on_error=None, loop_limit=0)
+NO_POLICY = Policy(version=None, retry=Retry(), error_entry=None, loop_limit=0)
 """For an instance whose workflow is not known here."""
 
 
@@ -67,8 +67,8 @@ class Plan:
         resources: The parameters that take a resource, with its type.
         reads_vars: Whether an activation has to read the variables at all.
         entries: The states it may go to, by name.
-        default: Where a handler that returns nothing goes; None where it has to say.
-        on_deadline: Where a manual state goes without an answer; None where it has no deadline.
+        default_state: Where a handler that returns nothing goes; None where it has to say.
+        deadline_entry: Where a manual state goes without an answer; None where it has no deadline.
     """
 
     definition: Definition
@@ -83,68 +83,68 @@ class Plan:
     context_names: tuple[str, ...]
     resources: tuple[tuple[str, Any], ...]
     reads_vars: bool
-    entries: Mapping[str, Entry]
-    default: str | None
-    on_deadline: Entry | None
+    entries: Mapping[str, StateEntry]
+    default_state: str | None
+    deadline_entry: StateEntry | None
 
 
-def plan_of(definition: Definition, state: StateDefinition) -> Plan:
+def build_plan(definition: Definition, state: StateDefinition) -> Plan:
     """Return the plan of a state."""
-    entries = {name: entry_of(definition.states[name]) for name in state.targets}
-    context_names = _names(state, Role.CONTEXT)
-    vars_names = _names(state, Role.VARS)
+    entries = {name: build_state_entry(definition.states[name]) for name in state.targets}
+    context_names = _list_parameters(state, ParameterRole.CONTEXT)
+    vars_names = _list_parameters(state, ParameterRole.VARS)
     return Plan(
         definition=definition,
         state=state,
-        policy=policy_of(definition, state),
+        policy=build_policy(definition, state),
         handler=state.handler,
         is_async=state.is_async,
         is_manual=state.is_manual,
         timeout=state.timeout,
         vars_names=vars_names,
-        form_names=_names(state, Role.FORM),
+        form_names=_list_parameters(state, ParameterRole.FORM),
         context_names=context_names,
-        resources=tuple((given.name, given.type) for given in state.parameters if given.role == Role.RESOURCE),
+        resources=tuple((given.name, given.type) for given in state.parameters if given.role == ParameterRole.RESOURCE),
         reads_vars=bool(vars_names or (context_names and definition.vars is None)),
         entries=entries,
-        default=next(iter(entries)) if len(entries) == 1 else None,
-        on_deadline=_entry_named(definition, state.on_deadline),
+        default_state=next(iter(entries)) if len(entries) == 1 else None,
+        deadline_entry=_find_state_entry(definition, state.on_deadline),
     )
 
 
-def policy_of(definition: Definition, state: StateDefinition | None) -> Policy:
+def build_policy(definition: Definition, state: StateDefinition | None) -> Policy:
     """Return the policy of a state; None stands for one that the definition does not have."""
     return Policy(
         version=definition.version,
         retry=state.retry if state else definition.retry,
-        on_error=_entry_named(definition, state.on_error) if state else None,
+        error_entry=_find_state_entry(definition, state.on_error) if state else None,
         loop_limit=definition.loop_limit,
     )
 
 
-def _names(state: StateDefinition, role: Role) -> tuple[str, ...]:
+def _list_parameters(state: StateDefinition, role: ParameterRole) -> tuple[str, ...]:
     return tuple(given.name for given in state.parameters if given.role == role)
 
 
-def _entry_named(definition: Definition, name: str | None) -> Entry | None:
-    return None if name is None else entry_of(definition.states[name])
+def _find_state_entry(definition: Definition, name: str | None) -> StateEntry | None:
+    return None if name is None else build_state_entry(definition.states[name])
 
 
 _STATUSES = {
-    Kind.START: Status.EXECUTING,
-    Kind.NORMAL: Status.EXECUTING,
-    Kind.MANUAL: Status.WAITING,
-    Kind.END: Status.FINISHED,
-    Kind.ERROR: Status.FAILED,
+    StateKind.START: Status.EXECUTING,
+    StateKind.NORMAL: Status.EXECUTING,
+    StateKind.MANUAL: Status.WAITING,
+    StateKind.END: Status.FINISHED,
+    StateKind.ERROR: Status.FAILED,
 }
 
 
-def entry_of(state: StateDefinition) -> Entry:
+def build_state_entry(state: StateDefinition) -> StateEntry:
     """Return what entering a state makes of an instance."""
-    return Entry(
+    return StateEntry(
         name=state.name,
         kind=state.kind,
         status=_STATUSES[state.kind],
-        deadline=None if state.deadline is None else microseconds(state.deadline),
+        deadline=None if state.deadline is None else to_microseconds(state.deadline),
         description=state.description,
     )

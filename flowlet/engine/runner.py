@@ -11,35 +11,35 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from flowlet.clock import SECOND
-from flowlet.engine.activation import Activations
+from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer, RejectedError
-from flowlet.engine.handover import continued
-from flowlet.engine.meter import Meter
-from flowlet.engine.own_transaction import OwnTransaction
-from flowlet.engine.waker import Waker
+from flowlet.engine.handover import apply_transition
+from flowlet.engine.meter import ExecutorObserver
+from flowlet.engine.own_transaction import HandlerTransaction
+from flowlet.engine.waker import Wakeup
 from flowlet.errors import StoreUnavailableError
-from flowlet.instances import ENDED, Instance, Status
+from flowlet.instances import ENDED_STATUSES, Instance, Status
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialect import ClaimRequest
 from flowlet.store.opening import Store
 from flowlet.transitions import Transition
 
-__all__ = ["Claimed", "Lease", "Runner"]
+__all__ = ["ClaimResult", "Lease", "Worker"]
 
 Relatives = tuple[tuple[Instance, ...], Instance | None]
 """An instance's children and its parent."""
 
-NONE: Relatives = ((), None)
+NO_RELATIVES: Relatives = ((), None)
 logger = logging.getLogger(__name__)
 
 
-class Claimed(NamedTuple):
+class ClaimResult(NamedTuple):
     """How many instances a claim gave, by which time they were due, and whether more may be."""
 
-    number: int
+    instance_count: int
     now: int
-    may_be_more: bool
+    may_have_more: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class Lease:
     since: int
 
 
-class Runner:
+class Worker:
     """Runs the activations of one executor, as many at once as it has slots.
 
     Args:
@@ -69,96 +69,96 @@ class Runner:
     def __init__(
         self,
         store: Store,
-        activations: Activations,
+        activations: ActivationRunner,
         committer: Committer,
-        waker: Waker,
+        wakeup: Wakeup,
         settings: ExecutorSettings,
         *,
         executor_id: str,
         types: Sequence[str],
-        meter: Meter | None = None,
+        observer: ExecutorObserver | None = None,
     ) -> None:
         self._store = store
-        self._meter = meter
+        self._observer = observer
         self._activations = activations
         self._committer = committer
-        self._waker = waker
+        self._wakeup = wakeup
         self._settings = settings
         self._executor_id = executor_id
         self._types = tuple(types)
-        self._room = asyncio.Event()
+        self._slot_freed = asyncio.Event()
         self.running: dict[int, Lease] = {}
         self.is_draining = False
 
     @property
-    def free(self) -> int:
+    def free_slots(self) -> int:
         """How many slots are free."""
         return self._settings.slots - len(self.running)
 
-    async def claim(self) -> Claimed:
+    async def claim_due(self) -> ClaimResult:
         """Claim as many due instances as there are free slots, and begin to run them.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        limit = min(self.free, self._settings.batch)
+        limit = min(self.free_slots, self._settings.batch)
         clock = self._store.clock
-        now, began = clock.now(), clock.elapsed() if self._meter else 0.0
+        now, began = clock.now(), clock.monotonic() if self._observer else 0.0
         if limit <= 0 or not self._types:
-            return Claimed(0, now, may_be_more=bool(self._types))
+            return ClaimResult(0, now, may_have_more=bool(self._types))
         request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
         claimed = await self._store.instances.claim(request)
-        if self._meter:
-            self._meter.claimed(len(claimed), clock.elapsed() - began)
+        if self._observer:
+            self._observer.on_claim(len(claimed), clock.monotonic() - began)
         for instance in claimed:
-            self._begin(instance, now)
-        return Claimed(len(claimed), now, may_be_more=len(claimed) == limit)
+            self._start_instance(instance, now)
+        return ClaimResult(len(claimed), now, may_have_more=len(claimed) == limit)
 
-    def _begin(self, instance: Instance, now: int) -> None:
+    def _start_instance(self, instance: Instance, now: int) -> None:
         if former := self.running.get(instance.id):
             former.task.cancel()  # an operator has freed the instance: that activation has lost its lease
-        lease = Lease(instance.id, instance.token, asyncio.create_task(self._drive(instance)), now)
+        lease = Lease(instance.id, instance.token, asyncio.create_task(self._run_instance(instance)), now)
         self.running[instance.id] = lease
-        lease.task.add_done_callback(lambda _: self._ended(lease))
+        lease.task.add_done_callback(lambda _: self._remove_lease(lease))
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_free_slots(self) -> None:
         """Return when enough slots are free for a claim that is worth its while: a quarter, or any after 10 ms."""
-        while self.free == 0:
-            self._room.clear()
-            await self._room.wait()
+        while self.free_slots == 0:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
         wanted = max(1, self._settings.slots // 4)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.01):
-                while self.free < wanted:
-                    self._room.clear()
-                    await self._room.wait()
+                while self.free_slots < wanted:
+                    self._slot_freed.clear()
+                    await self._slot_freed.wait()
 
-    def forget(self, leases: Iterable[Lease]) -> None:
+    def cancel_leases(self, leases: Iterable[Lease]) -> None:
         """Stop activations whose instances are no longer ours."""
         for lease in leases:
             lease.task.cancel()
 
-    def longest_running(self) -> float:
+    def get_oldest_lease_seconds(self) -> float:
         """Return for how many seconds the oldest lease has been held; 0 if there is none."""
         oldest = next(iter(self.running.values()), None)
-        return 0.0 if oldest is None else (self._store.clock.now() - oldest.since) / SECOND
+        return 0.0 if oldest is None else (self._store.clock.now() - oldest.since) / MICROSECONDS_PER_SECOND
 
-    async def settle(self, *, timeout: float | None = None) -> None:
+    async def wait_until_idle(self, *, timeout: float | None = None) -> None:
         """Return when nothing runs, or the time is over."""
         if self.running:
             await asyncio.wait([lease.task for lease in self.running.values()], timeout=timeout)
 
-    def _ended(self, lease: Lease) -> None:
+    def _remove_lease(self, lease: Lease) -> None:
         if self.running.get(lease.id) is lease:
             del self.running[lease.id]
-        self._room.set()
+        self._slot_freed.set()
 
-    async def _drive(self, instance: Instance) -> None:
+    async def _run_instance(self, instance: Instance) -> None:
         structlog.contextvars.bind_contextvars(workflow_id=instance.id, type=instance.type, token=instance.token)
         read_vars = None
-        for made in range(1, self._settings.burst + 1):
+        for made in range(1, self._settings.max_transitions_per_lease + 1):
             try:
-                committed = await self._step(instance, read_vars, may_go_on=made < self._settings.burst)
+                committed = await self._run_activation(instance, read_vars, may_continue=made < self._settings.max_transitions_per_lease)
             except Exception:
                 # The upkeep hands back what is leased here and not run.
                 logger.exception("an activation of %s %d broke off", instance.type, instance.id)
@@ -166,52 +166,52 @@ class Runner:
             if committed is None:
                 logger.warning("the lease of %s %d is lost: nothing was written", instance.type, instance.id)
                 return
-            if self._meter:
-                self._meter.moved(committed)
+            if self._observer:
+                self._observer.on_transition(committed)
             if committed.status is not Status.EXECUTING:
-                self._note(committed)
+                self._schedule_wakeup(committed)
                 return
-            instance, read_vars = continued(instance, committed), committed.read_vars
+            instance, read_vars = apply_transition(instance, committed), committed.parsed_vars
 
-    async def _step(self, instance: Instance, read_vars: Any, *, may_go_on: bool) -> Transition | None:
+    async def _run_activation(self, instance: Instance, read_vars: Any, *, may_continue: bool) -> Transition | None:
         """Run one activation and commit what it gives; None if the lease is lost."""
-        children, parent = NONE
+        children, parent = NO_RELATIVES
         has_relatives = instance.children or instance.parent_id is not None
-        if has_relatives and self._activations.gives_context(instance):
-            children, parent = await self._relatives(instance)
-        own = OwnTransaction(self._store, self._executor_id)
+        if has_relatives and self._activations.has_context_parameter(instance):
+            children, parent = await self._read_relatives(instance)
+        own = HandlerTransaction(self._store, self._executor_id)
         async with own:
             transition = await self._activations.run(
                 instance, children=children, parent=parent, transaction=own.open, read_vars=read_vars
             )
-            if transition.status is Status.EXECUTING and (self.is_draining or not may_go_on):
-                transition = replace(transition, status=Status.IN_PROGRESS, next_activation=transition.at)
+            if transition.status is Status.EXECUTING and (self.is_draining or not may_continue):
+                transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
             try:
                 committed = await own.commit(transition, self._committer.commit)
                 if committed is not None and own.is_used:
                     self._committer.announce(committed)
                 return committed
             except RejectedError as error:
-                refused = self._activations.rejected(instance, error.cause, refused=transition)
+                refused = self._activations.build_rejection(instance, error.cause, refused=transition)
                 return await self._committer.commit(refused)
 
-    async def _relatives(self, instance: Instance) -> Relatives:
+    async def _read_relatives(self, instance: Instance) -> Relatives:
         """Return an instance's children and its parent, however long the store is away."""
         delay = 0.1
         while True:
             try:
-                children = await self._store.reads.children(instance.id) if instance.children else []
-                parent = None if instance.parent_id is None else await self._store.reads.get(instance.parent_id)
+                children = await self._store.queries.list_children(instance.id) if instance.children else []
+                parent = None if instance.parent_id is None else await self._store.queries.get(instance.parent_id)
                 return tuple(children), parent
             except StoreUnavailableError as error:
                 logger.warning("an activation waits, the store is away: %s", error)
                 await self._store.clock.sleep(delay)
                 delay = min(2 * delay, 2.0)
 
-    def _note(self, committed: Transition) -> None:
+    def _schedule_wakeup(self, committed: Transition) -> None:
         has_parent = committed.instance.parent_id is not None
-        tells_parent = has_parent and (committed.wakes_parent or committed.status in ENDED)
+        tells_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
         if committed.children or tells_parent or committed.waits_for_children:
-            self._waker.wake()
+            self._wakeup.wake()
         elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
-            self._waker.note(committed.next_activation)
+            self._wakeup.wake_at(committed.next_activation_us)

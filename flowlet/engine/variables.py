@@ -11,18 +11,18 @@ from pydantic import BaseModel
 from flowlet.definition import Definition
 from flowlet.errors import VariablesError
 
-__all__ = ["UNCHANGED", "Saved", "saved"]
+__all__ = ["UNCHANGED", "SavedVariables", "diff_variables"]
 
-Saved = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
+SavedVariables = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
 """The variables' JSON text, the action's ``changes``, the variables read anew; all None where nothing has changed."""
 
 _PLAIN = (str, int, type(None))
 """Types whose values are the same JSON if they are equal and of one type; a float is not: 0.0 equals -0.0."""
 
-UNCHANGED: Saved = (None, None, None)
+UNCHANGED: SavedVariables = (None, None, None)
 
 
-def saved(definition: Definition, before: str, value: BaseModel | dict[str, Any]) -> Saved:
+def diff_variables(definition: Definition, previous_text: str, value: BaseModel | dict[str, Any]) -> SavedVariables:
     """Return what to store of a handler's variables.
 
     A model object takes any assignment, so what it was turned into is read once more against the model: an instance
@@ -30,24 +30,24 @@ def saved(definition: Definition, before: str, value: BaseModel | dict[str, Any]
 
     Args:
         definition: Whose variables they are.
-        before: The JSON text that the handler's variables were read from.
+        previous_text: The JSON text that the handler's variables were read from.
         value: The model object, or the dict, as the handler left it.
 
     Raises:
         VariablesError: If the variables cannot be written as a JSON object, or no longer fit the model.
     """
     if type(value) is not dict and not isinstance(value, (BaseModel, Mapping)):
-        raise _no_object(definition, value)
+        raise _build_type_error(definition, value)
     text = definition.write_vars(value)
-    if text == before:
+    if text == previous_text:
         return UNCHANGED
     read = definition.read_vars(text) if definition.vars is not None else None
-    changes = _compared(definition, before, text)
+    changes = _diff_documents(definition, previous_text, text)
     return UNCHANGED if changes is None else (text, changes, read)
 
 
-def _compared(definition: Definition, before: str, text: str) -> str | None:
-    old, new = _parsed(definition, before), _parsed(definition, text)
+def _diff_documents(definition: Definition, previous_text: str, text: str) -> str | None:
+    old, new = _parse_document(definition, previous_text), _parse_document(definition, text)
     # Compared as JSON: for Python 1, 1.0 and True are equal.
     changed = {name: value for name, value in new.items() if name not in old or not _is_same(old[name], value)}
     unset = [name for name in old if name not in new]
@@ -62,17 +62,17 @@ def _is_same(old: object, new: object) -> bool:
     return old == new if isinstance(new, _PLAIN) else orjson.dumps(old) == orjson.dumps(new)
 
 
-def _parsed(definition: Definition, text: str) -> dict[str, Any]:
+def _parse_document(definition: Definition, text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         fault = f"they are not JSON as everybody reads it: {error.msg}"
         raise VariablesError(f"the variables of {definition.name}", {"": fault}) from None
     if not isinstance(value, dict):
-        raise _no_object(definition, value)
+        raise _build_type_error(definition, value)
     return value
 
 
-def _no_object(definition: Definition, value: object) -> VariablesError:
+def _build_type_error(definition: Definition, value: object) -> VariablesError:
     fault = f"they have to be an object, not a {type(value).__name__}"
     return VariablesError(f"the variables of {definition.name}", {"": fault})

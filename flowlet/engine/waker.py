@@ -5,42 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from flowlet.clock import SECOND, Clock
+from flowlet.clock import MICROSECONDS_PER_SECOND, Clock
 
-__all__ = ["Waker"]
+__all__ = ["Wakeup"]
 
 
-class Waker:
+class Wakeup:
     """One sleeper, many who may wake it. Wakes that come while it is awake are kept for its next sleep."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._event = asyncio.Event()
         self._due: int | None = None
-        self._until = 0
+        self._sleeps_until = 0
 
     def wake(self) -> None:
         """Wake the sleeper now, or keep it from falling asleep."""
         self._event.set()
 
-    def note(self, due: int | None) -> None:
+    def wake_at(self, due: int | None) -> None:
         """Wake the sleeper at this time at the latest, in microseconds since 1970 UTC; None says nothing."""
         if due is None or (self._due is not None and self._due <= due):
             return
         self._due = due
-        if self._until > due:
+        if self._sleeps_until > due:
             self._event.set()
 
     async def sleep(self, seconds: float) -> None:
         """Return after at most the given time, or when woken, or when something noted is due."""
-        self._until = self._clock.now() + round(seconds * SECOND)
+        self._sleeps_until = self._clock.now() + round(seconds * MICROSECONDS_PER_SECOND)
         if self._due is not None:
-            self._until = min(self._until, self._due)
-        left = (self._until - self._clock.now()) / SECOND
+            self._sleeps_until = min(self._sleeps_until, self._due)
+        left = (self._sleeps_until - self._clock.now()) / MICROSECONDS_PER_SECOND
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(left, 0)):
                 await self._event.wait()
-        self._until = 0
+        self._sleeps_until = 0
         if self._due is not None and self._due <= self._clock.now():
             self._due = None
         self._event.clear()

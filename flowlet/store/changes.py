@@ -11,21 +11,21 @@ from dataclasses import dataclass, replace
 
 from flowlet.errors import UnknownInstanceError
 from flowlet.instances import Action, Instance
-from flowlet.store.connection import Connections, Session, listed
-from flowlet.store.counts import EVER, MINUTE, Count, ended, summed
+from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.counts import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
 from flowlet.store.dialect import Followups
-from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS, action_row, instance_from, instance_row
+from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS, encode_action_row, parse_instance_row, encode_instance_row
 
-__all__ = ["LARGEST_ID", "Change", "apply_changes", "change", "change_each", "selected"]
+__all__ = ["MAX_ID", "Change", "apply_changes", "change_instance", "change_instances", "build_select"]
 
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
-_WRITTEN = tuple(
+_UPDATED_COLUMNS = tuple(
     column
     for column in INSTANCE_COLUMNS
     if column not in ("id", "external_id", "parent_id", "created", "created_by", "children", "open_children")
 )
-_UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _WRITTEN)} WHERE id = :id"
+_UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _UPDATED_COLUMNS)} WHERE id = :id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,17 @@ class Change:
     keeps_version: bool = False
 
     @property
-    def written(self) -> Instance:
+    def stored_instance(self) -> Instance:
         """The instance as the store holds it afterwards."""
         return replace(self.after, version=self.before.version + (not self.keeps_version))
 
 
-def selected(where: str, *, lock: str = "") -> str:
+def build_select(where: str, *, lock: str = "") -> str:
     """Return a SELECT of whole instances."""
     return f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow WHERE {where} {lock}"
 
 
-async def change(
+async def change_instance(
     connections: Connections, id: int, decide: Callable[[Instance], Change | None], *, now: int
 ) -> Instance:
     """Lock an instance, decide, write: one transaction. Return the instance as it is then.
@@ -69,13 +69,13 @@ async def change(
         RefusedError: Or whatever else ``decide`` raises; nothing is written then.
         StoreUnavailableError: If the database is away.
     """
-    found = await change_each(connections, [id], decide, now=now) if 0 < id <= LARGEST_ID else []
+    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_ID else []
     if not found:
         raise UnknownInstanceError(f"no workflow has the id {id}")
     return found[0]
 
 
-async def change_each(
+async def change_instances(
     connections: Connections, ids: Sequence[int], decide: Callable[[Instance], Change | None], *, now: int
 ) -> list[Instance]:
     """Lock instances, decide about each, write: one transaction. Return those that there are as they are then, by id.
@@ -91,55 +91,55 @@ async def change_each(
         StoreUnavailableError: If the database is away.
     """
 
-    async def work(session: Session) -> list[Instance]:
-        binds, values = listed("id", ids)
+    async def lock_and_change(session: DatabaseSession) -> list[Instance]:
+        binds, values = build_in_list("id", ids)
         # Locked in the order of their ids: two transactions that change the same instances cannot deadlock.
-        sql = selected(f"id IN ({binds}) ORDER BY id", lock=session.dialect.for_update)
-        locked = [instance_from(row) for row in await session.rows(sql, values)]
+        sql = build_select(f"id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql)
+        locked = [parse_instance_row(row) for row in await session.fetch_rows(sql, values)]
         decided = [(instance, decide(instance)) for instance in locked]
         await apply_changes(session, [made for _, made in decided if made is not None], now=now)
-        return [instance if made is None else made.written for instance, made in decided]
+        return [instance if made is None else made.stored_instance for instance, made in decided]
 
-    return await connections.write(work)
+    return await connections.write(lock_and_change)
 
 
-async def apply_changes(session: Session, changes: Sequence[Change], *, now: int) -> None:
+async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, now: int) -> None:
     """Write changes whose rows the caller's transaction has locked, with all that follows for parents and counts."""
     groups = set()
     for made in sorted(changes, key=lambda made: made.before.id):
-        values = instance_row(made.written)
-        await session.execute(_UPDATE, {name: values[name] for name in ("id", *_WRITTEN)})
-        rows = [action_row(made.before.id, action) for action in made.actions]
+        values = encode_instance_row(made.stored_instance)
+        await session.execute(_UPDATE, {name: values[name] for name in ("id", *_UPDATED_COLUMNS)})
+        rows = [encode_action_row(made.before.id, action) for action in made.actions]
         await session.insert_many("workflow_action", ACTION_COLUMNS, rows)
-        groups.add(made.after.executor_group)
-    await _count(session, changes)
-    groups |= await _tell_parents(session, changes, now)
+        groups.add(made.after.group)
+    await _add_end_counts(session, changes)
+    groups |= await _update_parents(session, changes, now)
     for group in sorted(groups):
         await session.dialect.notify(session.raw, group)
 
 
-async def _count(session: Session, changes: Sequence[Change]) -> None:
-    counts = summed(count for made in changes for count in _counts(made))
+async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -> None:
+    counts = sum_buckets(count for made in changes for count in _count_ends(made))
     if counts:
-        await session.dialect.count(session.raw, session.dialect.writer(session.raw), counts)
+        await session.dialect.add_counts(session.raw, session.dialect.get_writer_id(session.raw), counts)
 
 
-def _counts(made: Change) -> Iterator[Count]:
+def _count_ends(made: Change) -> Iterator[CounterBucket]:
     """Return the counts of an end, and of one that is taken back.
 
     That takes nothing from the minute in which it was: it did happen then. It is taken from the sum.
     """
     before, after = made.before, made.after
-    if (before.status, before.ended) == (after.status, after.ended):
+    if (before.status, before.ended_us) == (after.status, after.ended_us):
         return
     if before.has_ended:
-        yield ended(before.status, minutes=EVER, start=0, type=before.type, by=-1)
+        yield count_end(before.status, minutes=ALL_TIME, start=0, type=before.type, amount=-1)
     if after.has_ended:
-        at = after.ended or 0
-        yield ended(after.status, minutes=1, start=at - at % MINUTE, type=after.type)
+        at = after.ended_us or 0
+        yield count_end(after.status, minutes=1, start=at - at % MINUTE, type=after.type)
 
 
-async def _tell_parents(session: Session, changes: Sequence[Change], now: int) -> set[str]:
+async def _update_parents(session: DatabaseSession, changes: Sequence[Change], now: int) -> set[str]:
     """Count ended children in their parents' rows, and return the groups of these parents."""
     ended: dict[int, int] = {}
     for made in changes:
@@ -148,7 +148,7 @@ async def _tell_parents(session: Session, changes: Sequence[Change], now: int) -
             ended[made.before.parent_id] = ended.get(made.before.parent_id, 0) + step
     if not ended:
         return set()
-    await session.dialect.follow(session.raw, Followups((), sorted(ended.items()), ()), now)
-    binds, values = listed("id", sorted(ended))
+    await session.dialect.apply_followups(session.raw, Followups((), sorted(ended.items()), ()), now)
+    binds, values = build_in_list("id", sorted(ended))
     sql = f"SELECT DISTINCT executor_group FROM workflow WHERE id IN ({binds})"
-    return {row[0] for row in await session.rows(sql, values)}
+    return {row[0] for row in await session.fetch_rows(sql, values)}

@@ -17,22 +17,22 @@ from typing import Any, TypeVar
 import databases
 
 from flowlet.errors import StoreUnavailableError
-from flowlet.settings import mask
+from flowlet.settings import mask_password
 from flowlet.store.dialect import Dialect
 
-__all__ = ["Connections", "Session", "expect_transaction", "listed"]
+__all__ = ["Connections", "DatabaseSession", "track_transaction", "build_in_list"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
-PATIENCE_SECONDS = 60.0
+DEFAULT_TIMEOUT_SECONDS = 60.0
 """After how long a server that does not answer counts as away; the drivers alone would wait longer, or for ever."""
-OWN_TRANSACTIONS = 5
+MAX_HANDLER_TRANSACTIONS = 5
 """How many transactions handlers may hold open at once: half of the general pool, the rest is for everything else."""
 
 logger = logging.getLogger(__name__)
 
 
-class _Held:
+class _HandlerTransactionState:
     """Whether an activation holds a transaction open, known to all tasks that it starts."""
 
     __slots__ = ("is_open",)
@@ -41,15 +41,15 @@ class _Held:
         self.is_open = False
 
 
-_held: ContextVar[_Held | None] = ContextVar("flowlet_held_transaction", default=None)
+_handler_transaction: ContextVar[_HandlerTransactionState | None] = ContextVar("flowlet_held_transaction", default=None)
 
 
-def expect_transaction() -> None:
+def track_transaction() -> None:
     """Let a transaction that any task opens from here on be known to all of them: a child's context is its own."""
-    _held.set(_Held())
+    _handler_transaction.set(_HandlerTransactionState())
 
 
-class Session:
+class DatabaseSession:
     """One connection of the database. Statements are portable text with ``:named`` values.
 
     ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
@@ -69,7 +69,7 @@ class Session:
         """Whether the connection has been closed, by whichever side."""
         return self.dialect.is_closed(self.raw)
 
-    async def rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
         records = await self.connection.fetch_all(sql, values)
         return [tuple(record._mapping.values()) for record in records]
@@ -86,7 +86,7 @@ class Session:
             await self.execute(sql, dict(zip(columns, row, strict=True)))
 
 
-def listed(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+def build_in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
     """Return a list of binds for ``IN (...)`` and their values; an empty list matches nothing."""
     binds = {f"{name}_{index}": value for index, value in enumerate(values)}
     return ", ".join(f":{bind}" for bind in binds) or "NULL", binds
@@ -101,18 +101,18 @@ class Connections:
     """
 
     def __init__(
-        self, url: str, dialect: Dialect, *, for_engine: bool = True, patience: float = PATIENCE_SECONDS
+        self, url: str, dialect: Dialect, *, for_engine: bool = True, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ) -> None:
         self.url = url
         self.dialect = dialect
-        self._patience = patience if dialect.has_pool else None
+        self._timeout_seconds = timeout_seconds if dialect.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._general = databases.Database(dialect.database_url(url), **dialect.options(for_engine=False))
+        self._general = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=False))
         self._engine = self._general
         if for_engine or not dialect.has_pool:
-            self._engine = databases.Database(dialect.database_url(url), **dialect.options(for_engine=True))
+            self._engine = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=True))
         self._write_lock = asyncio.Lock()
-        self._own = asyncio.Semaphore(OWN_TRANSACTIONS if dialect.has_pool else 1)
+        self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.has_pool else 1)
         self._writer: Any = None
         self._reader: Any = None
 
@@ -123,7 +123,7 @@ class Connections:
             StoreUnavailableError: If the database cannot be reached or opened; the password is not shown.
         """
         try:
-            await self.dialect.prepare(self.url)
+            await self.dialect.check_database(self.url)
             await self._engine.connect()
             await self._general.connect()
             if not self.dialect.has_pool:
@@ -131,7 +131,7 @@ class Connections:
                 self._reader = await self._general.connection().__aenter__()
         except Exception as error:
             await self.close()
-            raise StoreUnavailableError(f"cannot open the database {mask(self.url)}: {error}") from error
+            raise StoreUnavailableError(f"cannot open the database {mask_password(self.url)}: {error}") from error
 
     async def close(self) -> None:
         """Finish the units of work in flight and disconnect."""
@@ -146,7 +146,7 @@ class Connections:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(database.disconnect(), timeout=10)
 
-    async def write(self, work: Callable[[Session], Awaitable[T]], *, is_bounded: bool = True) -> T:
+    async def write(self, work: Callable[[DatabaseSession], Awaitable[T]], *, is_bounded: bool = True) -> T:
         """Run a unit of work in one transaction, whatever happens to the caller; commit it, or roll all of it back.
 
         It is run again where the database reports a deadlock or a conflict with another transaction. Unless it is
@@ -157,29 +157,29 @@ class Connections:
             RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock.
         """
         self.refuse_nesting()
-        return await self._shielded(
-            self._attempts(lambda: self._in_transaction(work), self._patience if is_bounded else None)
+        return await self._run_shielded(
+            self._run_with_retries(lambda: self._run_in_transaction(work), self._timeout_seconds if is_bounded else None)
         )
 
-    async def read(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def read(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         """Run statements that only read, outside of any transaction.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        return await self._shielded(self._attempts(lambda: self._reading(work), self._patience))
+        return await self._run_shielded(self._run_with_retries(lambda: self._run_read(work), self._timeout_seconds))
 
-    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def run_on_engine(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         """Run a claim or a batch, which open and end their own transaction, on a connection set up for them.
 
         Raises:
             StoreUnavailableError: If the database is away; the outcome of a COMMIT is then unknown.
         """
         self.refuse_nesting()
-        return await self._shielded(self._attempts(lambda: self._engine_work(work), self._patience))
+        return await self._run_shielded(self._run_with_retries(lambda: self._run_engine_work(work), self._timeout_seconds))
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Session]:
+    async def transaction(self) -> AsyncIterator[DatabaseSession]:
         """Yield a session inside an open transaction; the block's end commits it, an exception rolls it back.
 
         For handlers. Their statements run in their own task; the connection is taken and given back, and the
@@ -187,13 +187,13 @@ class Connections:
         others always find a connection; the next one waits.
         """
         self.refuse_nesting()
-        if _held.get() is None:
-            expect_transaction()
+        if _handler_transaction.get() is None:
+            track_transaction()
         loop = asyncio.get_running_loop()
-        opened: asyncio.Future[Session] = loop.create_future()
+        opened: asyncio.Future[DatabaseSession] = loop.create_future()
         may_commit: asyncio.Future[bool] = loop.create_future()
-        async with self._own:
-            holder = self._started(self._hold(opened, may_commit))
+        async with self._handler_slots:
+            holder = self._start_task(self._hold_transaction(opened, may_commit))
             either: tuple[asyncio.Future[Any], ...] = (opened, holder)
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -202,10 +202,10 @@ class Connections:
                 yield opened.result()
             except BaseException:
                 may_commit.set_result(False)
-                await _to_its_end(holder)
+                await _wait_until_done(holder)
                 raise
             may_commit.set_result(True)
-            await _to_its_end(holder)
+            await _wait_until_done(holder)
             await holder
 
     def refuse_nesting(self) -> None:
@@ -214,7 +214,7 @@ class Connections:
         Raises:
             RuntimeError: If it would be so.
         """
-        held = _held.get()
+        held = _handler_transaction.get()
         if self._writer is not None and held is not None and held.is_open:
             raise RuntimeError(
                 "inside ctx.transaction() SQLite's only write lock is held: write through the connection that it "
@@ -222,110 +222,110 @@ class Connections:
             )
 
     @contextlib.asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Session]:
+    async def _acquire_session(self) -> AsyncIterator[DatabaseSession]:
         if self._writer is not None:
             async with self._write_lock:
-                yield Session(self._writer, self.dialect)
+                yield DatabaseSession(self._writer, self.dialect)
             return
         async with self._general.connection() as connection:
-            yield Session(connection, self.dialect)
+            yield DatabaseSession(connection, self.dialect)
 
-    async def _in_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        async with self._acquired() as session:
+    async def _run_in_transaction(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
+        async with self._acquire_session() as session:
             try:
-                return await self._dropped_if_cancelled(session, partial(self._begun_and_committed, work))
+                return await self._drop_if_cancelled(session, partial(self._begin_and_commit, work))
             except BaseException:
-                await self._rolled_back(session)
+                await self._roll_back(session)
                 raise
 
-    async def _begun_and_committed(self, work: Callable[[Session], Awaitable[T]], session: Session) -> T:
-        await session.execute(self.dialect.begin)
+    async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
+        await session.execute(self.dialect.begin_sql)
         result = await work(session)
         await session.execute("COMMIT")
         return result
 
-    async def _hold(self, opened: asyncio.Future[Session], may_commit: asyncio.Future[bool]) -> None:
+    async def _hold_transaction(self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]) -> None:
         """Hold a transaction open until it is said how to end it."""
-        held = _held.get() or _Held()
-        async with self._acquired() as session:
-            await session.execute(self.dialect.begin)
+        held = _handler_transaction.get() or _HandlerTransactionState()
+        async with self._acquire_session() as session:
+            await session.execute(self.dialect.begin_sql)
             held.is_open = True
             try:
                 opened.set_result(session)
                 await session.execute("COMMIT" if await may_commit else "ROLLBACK")
             except BaseException:
-                await self._rolled_back(session)
+                await self._roll_back(session)
                 raise
             finally:
                 held.is_open = False
-                await self._restored(session)
+                await self._reset_connection(session)
 
-    async def _engine_work(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _run_engine_work(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         if self._writer is not None:
             async with self._write_lock:
-                return await work(Session(self._writer, self.dialect))
+                return await work(DatabaseSession(self._writer, self.dialect))
         async with self._engine.connection() as connection:
-            return await self._dropped_if_cancelled(Session(connection, self.dialect), work)
+            return await self._drop_if_cancelled(DatabaseSession(connection, self.dialect), work)
 
-    async def _reading(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _run_read(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         if self._reader is not None:
-            return await work(Session(self._reader, self.dialect))
+            return await work(DatabaseSession(self._reader, self.dialect))
         async with self._general.connection() as connection:
-            return await self._dropped_if_cancelled(Session(connection, self.dialect), work)
+            return await self._drop_if_cancelled(DatabaseSession(connection, self.dialect), work)
 
-    async def _dropped_if_cancelled(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _drop_if_cancelled(self, session: DatabaseSession, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         """Run the work; where it takes too long, close the connection, so that giving it back does not wait for it."""
         try:
             return await work(session)
         except asyncio.CancelledError:
-            self.dialect.drop(session.raw)
+            self.dialect.drop_connection(session.raw)
             raise
 
-    async def _rolled_back(self, session: Session) -> None:
+    async def _roll_back(self, session: DatabaseSession) -> None:
         try:
             await session.execute("ROLLBACK")
         except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
             if self.dialect.has_pool and not session.is_lost:
-                self.dialect.drop(session.raw)
+                self.dialect.drop_connection(session.raw)
 
-    async def _restored(self, session: Session) -> None:
+    async def _reset_connection(self, session: DatabaseSession) -> None:
         try:
-            await self.dialect.restore(session.raw)
+            await self.dialect.reset_connection(session.raw)
         except Exception as error:  # noqa: BLE001 - as above; what was committed stays so
             logger.debug("a connection cannot be used again, it is dropped: %s", error)
             if not session.is_lost:
-                self.dialect.drop(session.raw)
+                self.dialect.drop_connection(session.raw)
 
-    async def _attempts(self, attempt: Callable[[], Awaitable[T]], patience: float | None) -> T:
+    async def _run_with_retries(self, attempt: Callable[[], Awaitable[T]], timeout_seconds: float | None) -> T:
         for tries in range(CONFLICT_RETRIES):
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout_seconds):
                     return await attempt()
             except Exception as error:
                 if self.dialect.is_unavailable(error):
-                    raise StoreUnavailableError(f"the database {mask(self.url)} is away: {error}") from error
+                    raise StoreUnavailableError(f"the database {mask_password(self.url)} is away: {error}") from error
                 if not self.dialect.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
                     raise
             await asyncio.sleep(0.002 * 2 ** min(tries, 7))  # noqa: TID251 - real time: another transaction has to end
         raise AssertionError("unreachable")
 
-    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.shield(self._started(work))
+    async def _run_shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.shield(self._start_task(work))
 
-    def _started(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _start_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(self._finish_task)
         return task
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
+    def _finish_task(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: an abandoned caller must not leave "exception was never retrieved" behind
 
 
-async def _to_its_end(task: asyncio.Task[Any]) -> None:
+async def _wait_until_done(task: asyncio.Task[Any]) -> None:
     """Wait until a task is done, and only then let a cancellation through."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

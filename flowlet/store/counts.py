@@ -5,45 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from flowlet.clock import SECOND
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instances import ActionKind, Status
 from flowlet.transitions import Transition
 
 __all__ = [
-    "COMMON",
-    "COUNTED",
-    "ENDS",
-    "EVER",
+    "SHARED_WRITER_ID",
+    "COUNTER_COLUMNS",
+    "END_COLUMNS",
+    "ALL_TIME",
     "MINUTE",
-    "TALLY_KEY",
-    "Count",
-    "counted",
-    "ended",
-    "happened",
-    "summed",
+    "COUNTER_KEY",
+    "CounterBucket",
+    "count_transitions",
+    "count_end",
+    "count_activations",
+    "sum_buckets",
 ]
 
-MINUTE = 60 * SECOND
+MINUTE = 60 * MICROSECONDS_PER_SECOND
 
-COUNTED = ("transitions", "failures", "finished", "failed", "cancelled")
+COUNTER_COLUMNS = ("transitions", "failures", "finished", "failed", "cancelled")
 """The columns of ``workflow_tally`` that are added up."""
 
-TALLY_KEY = ("minutes", "start", "writer", "workflow_type")
+COUNTER_KEY = ("minutes", "start", "writer", "workflow_type")
 """The primary key of ``workflow_tally``. Time comes first: reports and folding read a range of it."""
 
-ENDS = {Status.FINISHED: "finished", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
+END_COLUMNS = {Status.FINISHED: "finished", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
 """Which column counts the instances that end with a status."""
 
-_END_PLACES = {status: COUNTED.index(column) for status, column in ENDS.items()}
+_END_INDEXES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
 
-COMMON = 0
+SHARED_WRITER_ID = 0
 """The writer of the rows into which those of all others are folded."""
 
-EVER = 0
+ALL_TIME = 0
 """The length of the span that has no start: all that is too old to be told by the day."""
 
 
-class Count(NamedTuple):
+class CounterBucket(NamedTuple):
     """What happened to the instances of a type in a span of time.
 
     Attributes:
@@ -66,7 +66,7 @@ class Count(NamedTuple):
     cancelled: int = 0
 
 
-def happened(transition: Transition) -> tuple[int, int]:
+def count_activations(transition: Transition) -> tuple[int, int]:
     """Return how often an activation led into a state, and how many failed, as the transition's history tells it."""
     moves = failures = 0
     for action in transition.actions:
@@ -77,37 +77,37 @@ def happened(transition: Transition) -> tuple[int, int]:
     return moves, failures
 
 
-def counted(transitions: Sequence[Transition]) -> list[Count]:
+def count_transitions(transitions: Sequence[Transition]) -> list[CounterBucket]:
     """Return what happens with these transitions, by minute and type, in a stable order."""
     sums: dict[tuple[int, int, str], list[int]] = {}
     for transition in transitions:
-        key = (1, transition.at - transition.at % MINUTE, transition.instance.type)
+        key = (1, transition.at_us - transition.at_us % MINUTE, transition.instance.type)
         numbers = sums.get(key)
         if numbers is None:
-            numbers = sums[key] = [0] * len(COUNTED)
-        moves, failures = happened(transition)
+            numbers = sums[key] = [0] * len(COUNTER_COLUMNS)
+        moves, failures = count_activations(transition)
         numbers[0] += moves
         numbers[1] += failures
-        place = _END_PLACES.get(transition.status)
+        place = _END_INDEXES.get(transition.status)
         if place is not None:
             numbers[place] += 1
-    return _counts(sums)
+    return _build_buckets(sums)
 
 
-def ended(status: Status, *, minutes: int, start: int, type: str, by: int = 1) -> Count:
+def count_end(status: Status, *, minutes: int, start: int, type: str, amount: int = 1) -> CounterBucket:
     """Return the count of an end with this status."""
-    return Count(minutes, start, type, *(by if column == ENDS[status] else 0 for column in COUNTED))
+    return CounterBucket(minutes, start, type, *(amount if column == END_COLUMNS[status] else 0 for column in COUNTER_COLUMNS))
 
 
-def summed(counts: Iterable[Count]) -> list[Count]:
+def sum_buckets(counts: Iterable[CounterBucket]) -> list[CounterBucket]:
     """Return one count for each span and type, in the order of the key; what adds up to nothing is left out."""
     sums: dict[tuple[int, int, str], list[int]] = {}
     for count in counts:
-        numbers = sums.setdefault(count[:3], [0] * len(COUNTED))
+        numbers = sums.setdefault(count[:3], [0] * len(COUNTER_COLUMNS))
         for place, number in enumerate(count[3:]):
             numbers[place] += number
-    return _counts(sums)
+    return _build_buckets(sums)
 
 
-def _counts(sums: dict[tuple[int, int, str], list[int]]) -> list[Count]:
-    return [Count(*key, *numbers) for key, numbers in sorted(sums.items()) if any(numbers)]
+def _build_buckets(sums: dict[tuple[int, int, str], list[int]]) -> list[CounterBucket]:
+    return [CounterBucket(*key, *numbers) for key, numbers in sorted(sums.items()) if any(numbers)]

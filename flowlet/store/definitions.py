@@ -10,27 +10,27 @@ from typing import Any
 import orjson
 
 from flowlet.definition import Definition
-from flowlet.store.connection import Connections, Session
+from flowlet.store.connection import Connections, DatabaseSession
 
-__all__ = ["DefinitionStore", "Shape"]
+__all__ = ["DefinitionStore", "StoredDefinition"]
 
-SAVES = 10
+MAX_SAVE_ATTEMPTS = 10
 """How often a save loses at most against others, each of which has then saved a definition for good."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class StoredDefinition:
     """A definition as it was served.
 
     Attributes:
         created: When an executor first served it in this shape, in microseconds since 1970 UTC.
-        told: What ``Definition.as_json`` tells.
+        document: What ``Definition.as_json`` tells.
     """
 
     name: str
     version: int
     created: int
-    told: dict[str, Any]
+    document: dict[str, Any]
 
 
 class DefinitionStore:
@@ -39,19 +39,19 @@ class DefinitionStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def save(self, definitions: Iterable[Definition], *, now: int) -> list[str]:
+    async def save_definitions(self, definitions: Iterable[Definition], *, now: int) -> list[str]:
         """Keep the definitions that are new, and return the names of those whose version was known in another shape.
 
         One transaction, made again where another executor that starts saves the same definitions at the same time.
         """
 
-        async def work(session: Session) -> list[str]:
+        async def insert_new(session: DatabaseSession) -> list[str]:
             reshaped = []
             for definition in sorted(definitions, key=lambda definition: definition.name):
-                text = orjson.dumps(definition.as_json(), option=orjson.OPT_SORT_KEYS).decode()
+                text = orjson.dumps(definition.to_json(), option=orjson.OPT_SORT_KEYS).decode()
                 digest = hashlib.sha256(text.encode()).hexdigest()
                 sql = "SELECT digest FROM workflow_definition WHERE name = :name AND version = :version"
-                known = await session.rows(sql, {"name": definition.name, "version": definition.version})
+                known = await session.fetch_rows(sql, {"name": definition.name, "version": definition.version})
                 if (digest,) in known:
                     continue
                 if known:
@@ -69,46 +69,46 @@ class DefinitionStore:
                 )
             return reshaped
 
-        for _ in range(SAVES - 1):
+        for _ in range(MAX_SAVE_ATTEMPTS - 1):
             try:
-                return await self._connections.write(work)
+                return await self._connections.write(insert_new)
             except Exception as error:
                 if not self._connections.dialect.is_refusal(error):
                     raise
-        return await self._connections.write(work)
+        return await self._connections.write(insert_new)
 
-    async def moments(self) -> dict[str, tuple[int, int]]:
+    async def read_save_times(self) -> dict[str, tuple[int, int]]:
         """Return when each definition was first saved, and when in its newest shape; in microseconds since 1970 UTC."""
         sql = "SELECT name, MIN(created), MAX(created) FROM workflow_definition GROUP BY name"
-        rows = await self._connections.read(lambda session: session.rows(sql))
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql))
         return {name: (first, newest) for name, first, newest in rows}
 
-    async def shapes(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    async def read_documents(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
         """Return every stored shape by name and version, the oldest first."""
         sql = "SELECT name, version, definition FROM workflow_definition ORDER BY name, version, created"
         shapes: dict[tuple[str, int], list[dict[str, Any]]] = {}
-        for name, version, text in await self._connections.read(lambda session: session.rows(sql)):
+        for name, version, text in await self._connections.read(lambda session: session.fetch_rows(sql)):
             shapes.setdefault((name, version), []).append(orjson.loads(text))
         return shapes
 
-    async def history(self, name: str, *, limit: int) -> list[Shape]:
+    async def read_history(self, name: str, *, limit: int) -> list[StoredDefinition]:
         """Return the stored shapes of a definition, the newest first."""
         sql = (
             "SELECT name, version, created, definition FROM workflow_definition WHERE name = :name "
             "ORDER BY created DESC, version DESC LIMIT :limit"
         )
-        rows = await self._connections.read(lambda session: session.rows(sql, {"name": name, "limit": limit}))
-        return [_shape(row) for row in rows]
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, {"name": name, "limit": limit}))
+        return [_parse_definition_row(row) for row in rows]
 
-    async def newest(self) -> dict[str, Shape]:
+    async def read_newest(self) -> dict[str, StoredDefinition]:
         """Return the newest shape of each definition, by name."""
         sql = (
             "SELECT name, version, created, definition FROM workflow_definition one WHERE created = "
             "(SELECT MAX(created) FROM workflow_definition other WHERE other.name = one.name) ORDER BY name, version"
         )
-        rows = await self._connections.read(lambda session: session.rows(sql))
-        return {row[0]: _shape(row) for row in rows}
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql))
+        return {row[0]: _parse_definition_row(row) for row in rows}
 
 
-def _shape(row: Sequence[Any]) -> Shape:
-    return Shape(row[0], int(row[1]), int(row[2]), orjson.loads(row[3]))
+def _parse_definition_row(row: Sequence[Any]) -> StoredDefinition:
+    return StoredDefinition(row[0], int(row[1]), int(row[2]), orjson.loads(row[3]))

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flowlet.instances import ENDED, NewInstance
-from flowlet.store.counts import Count
+from flowlet.instances import ENDED_STATUSES, NewInstance
+from flowlet.store.counts import CounterBucket
 from flowlet.transitions import Transition
 
-__all__ = ["LEGS", "Batch", "ClaimRequest", "Dialect", "Followups", "followups", "parent_ends"]
+__all__ = ["PRIORITIES", "Batch", "ClaimRequest", "Dialect", "Followups", "collect_followups", "count_ended_children"]
 
-LEGS = tuple(range(9, -1, -1))
+PRIORITIES = tuple(range(9, -1, -1))
 """The priorities in the order in which they are served."""
 
 
@@ -44,39 +44,39 @@ class Followups:
 
     Attributes:
         children: The instances to create.
-        ended: How many children of each parent have ended, ordered by the parent's id.
-        woken: The parents that a child wakes, ordered by id.
+        ended_child_counts: How many children of each parent have ended, ordered by the parent's id.
+        woken_parents: The parents that a child wakes, ordered by id.
     """
 
     children: Sequence[NewInstance]
-    ended: Sequence[tuple[int, int]]
-    woken: Sequence[int]
+    ended_child_counts: Sequence[tuple[int, int]]
+    woken_parents: Sequence[int]
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.children or self.ended or self.woken)
+        return not (self.children or self.ended_child_counts or self.woken_parents)
 
 
-def parent_ends(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
+def count_ended_children(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
     """Return how many children of each parent end with these transitions, ordered by the parent's id."""
     counts: dict[int, int] = {}
     for transition in transitions:
         parent = transition.instance.parent_id
-        if parent is not None and transition.status in ENDED:
+        if parent is not None and transition.status in ENDED_STATUSES:
             counts[parent] = counts.get(parent, 0) + 1
     return sorted(counts.items())
 
 
-def followups(transitions: Sequence[Transition]) -> Followups:
+def collect_followups(transitions: Sequence[Transition]) -> Followups:
     """Return what these transitions do beyond their own rows."""
     children = [child for transition in transitions for child in transition.children]
     woken = {t.instance.parent_id for t in transitions if t.wakes_parent and t.instance.parent_id is not None}
-    return Followups(children, parent_ends(transitions), sorted(woken))
+    return Followups(children, count_ended_children(transitions), sorted(woken))
 
 
 @contextlib.asynccontextmanager
-async def transaction(execute: Callable[[str], Awaitable[Any]]) -> AsyncIterator[None]:
+async def begin_transaction(execute: Callable[[str], Awaitable[Any]]) -> AsyncIterator[None]:
     """Run a block between BEGIN and COMMIT on a raw connection; roll back where it raises."""
     await execute("BEGIN")
     try:
@@ -88,7 +88,7 @@ async def transaction(execute: Callable[[str], Awaitable[Any]]) -> AsyncIterator
         raise
 
 
-async def end_task(task: asyncio.Task[None]) -> None:
+async def cancel_task(task: asyncio.Task[None]) -> None:
     """End a task that runs for ever."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -99,44 +99,44 @@ class Dialect(Protocol):
     """One database. Methods that take a raw connection run on it what no portable statement can say well."""
 
     name: str
-    begin: str
+    begin_sql: str
     """What opens a transaction that is going to write."""
     version_sql: str
     """What reads the server's version."""
-    for_update: str
+    for_update_sql: str
     """What locks the rows of a SELECT, or nothing."""
-    skip_locked: str
+    skip_locked_sql: str
     """What locks the rows of a SELECT and leaves out those that others hold, or nothing."""
-    newest: str
+    newest_first_sql: str
     """What has the newest lines of one instance's history first, after ORDER BY."""
     has_pool: bool
     """Whether connections are pooled; SQLite has one that writes and one that reads."""
-    polls: bool
+    has_polling_watch: bool
     """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
-    announces: bool
+    has_commit_signal: bool
     """Whether other processes have to be told of a commit by ``announce`` to hear of it."""
-    hears: bool
+    has_commit_listener: bool
     """Whether ``hear`` hears of other processes' commits."""
-    reads_json_slowly: bool
+    has_slow_json: bool
     """Whether reading a text as JSON takes several times as long as looking for a piece of text in it."""
 
-    def database_url(self, url: str) -> str:
+    def build_database_url(self, url: str) -> str:
         """Return the URL as ``databases`` wants it."""
         ...
 
-    def options(self, *, for_engine: bool) -> dict[str, Any]:
+    def build_options(self, *, for_engine: bool) -> dict[str, Any]:
         """Return the keyword options of ``databases.Database``."""
         ...
 
-    async def prepare(self, url: str) -> None:
+    async def check_database(self, url: str) -> None:
         """See to what has to be right before ``databases`` connects; raise what connecting would."""
         ...
 
-    async def now(self, raw: Any) -> int:
+    async def read_time(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
         ...
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+    async def renew_lease(self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None) -> int | None:
         """Prolong a live executor's lease by the server's time and return that; None if it is not live. One commit.
 
         When it last claimed is noted with it, unless that is None.
@@ -163,7 +163,7 @@ class Dialect(Protocol):
         ...
 
     async def create(
-        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
         """Create instances, all or none; return each one's id and whether it is new. One transaction.
 
@@ -171,15 +171,15 @@ class Dialect(Protocol):
         """
         ...
 
-    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction."""
         ...
 
-    def writer(self, raw: Any) -> int:
+    def get_writer_id(self, raw: Any) -> int:
         """Return under which number a connection counts: no two that write at the same time have the same."""
         ...
 
-    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts, in the caller's transaction; ``counts.COMMON`` counts for all."""
         ...
 
@@ -187,39 +187,39 @@ class Dialect(Protocol):
         """Tell the other processes that there is something to do, when the transaction commits."""
         ...
 
-    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        """Call ``wake`` when another process has written; return what ends the watch."""
+    async def watch(self, url: str, channels: Sequence[str], on_change: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Call ``on_change`` when another process has written; return what ends the watch."""
         ...
 
-    async def announce(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, name: str) -> None:
         """Tell the other processes that the one of this name, of letters and digits, has committed something."""
         ...
 
-    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        """Call ``heard`` when another process than the one of this name has committed; return what ends that."""
+    async def listen_for_commits(self, url: str, name: str, on_commit: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Call ``on_commit`` when another process than the one of this name has committed; return what ends that."""
         ...
 
-    def members(self, bind: str) -> str:
+    def build_ids_sql(self, bind: str) -> str:
         """Return what stands in ``IN (...)`` for a list of ids of any length, in one bind."""
         ...
 
-    def members_value(self, ids: Sequence[int]) -> Any:
+    def encode_ids(self, ids: Sequence[int]) -> Any:
         """Return the value of that bind."""
         ...
 
-    def begins(self, column: str, bind: str) -> str:
+    def build_prefix_condition(self, column: str, bind: str) -> str:
         """Return the condition that a name begins with a text, as a range that the column's index answers."""
         ...
 
-    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
         """Return the values of its binds; a name is at most 255 characters long."""
         ...
 
-    def variable(self, bind: str) -> str:
+    def build_variable_sql(self, bind: str) -> str:
         """Return the SQL of a top-level variable as JSON text; NULL where there is none. It is named by a bind."""
         ...
 
-    def variable_path(self, name: str) -> str:
+    def build_variable_path(self, name: str) -> str:
         """Return the value of that bind for a variable, whose name has no quote and no backslash."""
         ...
 
@@ -227,11 +227,11 @@ class Dialect(Protocol):
         """Return whether a connection is lost."""
         ...
 
-    async def restore(self, raw: Any) -> None:
+    async def reset_connection(self, raw: Any) -> None:
         """Make a connection, outside of any transaction, as good as new after a handler's own statements."""
         ...
 
-    def drop(self, raw: Any) -> None:
+    def drop_connection(self, raw: Any) -> None:
         """Close a pooled connection at once, without a word to the server."""
         ...
 

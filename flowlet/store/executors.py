@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from flowlet.fingerprints import fingerprint
+from flowlet.fingerprints import compute_fingerprint
 from flowlet.instances import Action, ActionKind, Instance, Status
-from flowlet.store.changes import Change, apply_changes, selected
-from flowlet.store.connection import Connections, Session, listed
-from flowlet.store.rows import instance_from
+from flowlet.store.changes import Change, apply_changes, build_select
+from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.rows import parse_instance_row
 
 __all__ = ["ExecutorRecord", "ExecutorStore"]
 
-REPAIRS = 500
+MAX_REPAIRED_INSTANCES = 500
 """How many instances one repair frees at most, so that its transaction stays short."""
 
-STOPS = "handed back: the executor stops"
-ASTRAY = "handed back: the answer to its claim was lost"
+STOP_REASON = "handed back: the executor stops"
+LOST_CLAIM_REASON = "handed back: the answer to its claim was lost"
 
 _COLUMNS = (
     *("id", "name", "host", "pid", "executor_groups", "workflow_types", "slots"),
@@ -69,63 +69,63 @@ class ExecutorStore:
         sql = f"INSERT INTO executor ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
         await self._connections.write(lambda session: session.execute(sql, values))
 
-    async def beat(self, id: str, *, lease_microseconds: int, claimed: int | None = None) -> int | None:
+    async def renew_lease(self, id: str, *, lease_microseconds: int, claimed_at: int | None = None) -> int | None:
         """Prolong the lease and return the store's time; None if the executor has been given up as lost.
 
         Args:
             id: Whose.
             lease_microseconds: Its length.
-            claimed: When it last asked for due instances, which is noted by the way; None leaves what is noted.
+            claimed_at: When it last asked for due instances, which is noted by the way; None leaves what is noted.
         """
-        return await self._connections.run(
-            lambda session: session.dialect.beat(session.raw, id, lease_microseconds, claimed)
+        return await self._connections.run_on_engine(
+            lambda session: session.dialect.renew_lease(session.raw, id, lease_microseconds, claimed_at)
         )
 
-    async def drain(self, id: str) -> None:
+    async def mark_draining(self, id: str) -> None:
         """Mark an executor as one that claims no more."""
         sql = "UPDATE executor SET status = 'DRAINING' WHERE id = :id AND status = 'RUNNING'"
         await self._connections.write(lambda session: session.execute(sql, {"id": id}))
 
-    async def leave(self, id: str, *, now: int) -> int:
+    async def deregister(self, id: str, *, now: int) -> int:
         """Take an executor off the list and hand back at once what it still holds; return how much that was."""
 
-        async def work(session: Session) -> int:
-            sql = selected("executor_id = :id ORDER BY id", lock=session.dialect.for_update)
-            held = [instance_from(row) for row in await session.rows(sql, {"id": id})]
-            await apply_changes(session, [_handed_back(instance, now, STOPS) for instance in held], now=now)
+        async def release_and_stop(session: DatabaseSession) -> int:
+            sql = build_select("executor_id = :id ORDER BY id", lock=session.dialect.for_update_sql)
+            held = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"id": id})]
+            await apply_changes(session, [_build_release(instance, now, STOP_REASON) for instance in held], now=now)
             await session.execute("UPDATE executor SET status = 'STOPPED' WHERE id = :id", {"id": id})
             return len(held)
 
-        return await self._connections.write(work)
+        return await self._connections.write(release_and_stop)
 
-    async def release(self, id: str, held: Mapping[int, int], *, now: int) -> None:
+    async def release_instances(self, id: str, token_by_id: Mapping[int, int], *, now: int) -> None:
         """Hand back some of what an executor holds: instances with the tokens under which it does."""
 
-        async def work(session: Session) -> None:
-            binds, values = listed("held", list(held))
-            sql = selected(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update)
-            found = [instance_from(row) for row in await session.rows(sql, {"id": id, **values})]
-            changes = [_handed_back(one, now, ASTRAY) for one in found if held[one.id] == one.token]
+        async def release_held(session: DatabaseSession) -> None:
+            binds, values = build_in_list("held", list(token_by_id))
+            sql = build_select(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql)
+            found = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"id": id, **values})]
+            changes = [_build_release(one, now, LOST_CLAIM_REASON) for one in found if token_by_id[one.id] == one.token]
             await apply_changes(session, changes, now=now)
 
-        await self._connections.write(work)
+        await self._connections.write(release_held)
 
-    async def repair(self, *, now: int, crash_limit: int) -> list[Change]:
+    async def repair_leases(self, *, now: int, crash_limit: int) -> list[Change]:
         """Give up executors whose lease has run out and free what they hold, at most 500 instances at a time.
 
         An instance goes on at once, under a new token; one whose executor has died ``crash_limit`` times in a row
         under it becomes FAILED.
         """
 
-        async def work(session: Session) -> list[Change]:
-            await _give_up(session, now)
-            sql = selected(_ORPHANED, lock=session.dialect.skip_locked)
-            orphans = [instance_from(row) for row in await session.rows(sql, {"limit": REPAIRS})]
-            changes = [_repaired(instance, now, crash_limit) for instance in orphans]
+        async def free_orphans(session: DatabaseSession) -> list[Change]:
+            await _mark_lost(session, now)
+            sql = build_select(_ORPHANED, lock=session.dialect.skip_locked_sql)
+            orphans = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"limit": MAX_REPAIRED_INSTANCES})]
+            changes = [_build_repair(instance, now, crash_limit) for instance in orphans]
             await apply_changes(session, changes, now=now)
             return changes
 
-        return await self._connections.write(work)
+        return await self._connections.write(free_orphans)
 
     async def needs_repair(self, *, now: int) -> bool:
         """Return whether some executor's lease has run out, or some instance is held by nobody that is known."""
@@ -134,22 +134,22 @@ class ExecutorStore:
             f"SELECT 1 FROM workflow WHERE executor_id IS NOT NULL "
             f"AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE}) LIMIT 1"
         )
-        return bool(await self._connections.read(lambda session: session.rows(sql, {"now": now})))
+        return bool(await self._connections.read(lambda session: session.fetch_rows(sql, {"now": now})))
 
-    async def held(self, id: str) -> dict[int, int]:
+    async def read_held_tokens(self, id: str) -> dict[int, int]:
         """Return the instances that an executor holds, with their tokens."""
         sql = "SELECT id, token FROM workflow WHERE executor_id = :id"
-        return {row[0]: row[1] for row in await self._connections.read(lambda session: session.rows(sql, {"id": id}))}
+        return {row[0]: row[1] for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))}
 
-    async def all(self, *, limit: int = 100) -> list[ExecutorRecord]:
+    async def list_all(self, *, limit: int = 100) -> list[ExecutorRecord]:
         """Return the executors, the live ones first, then the latest."""
         live_first = f"CASE WHEN {_LIVE} THEN 0 ELSE 1 END"
         sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY {live_first}, lease_until DESC, id LIMIT :limit"
         return [
-            _record(row) for row in await self._connections.read(lambda session: session.rows(sql, {"limit": limit}))
+            _parse_executor_row(row) for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
         ]
 
-    async def forget(self, *, before: int) -> None:
+    async def delete_gone(self, *, before: int) -> None:
         """Delete executors that have been gone since before the given time."""
         sql = f"DELETE FROM executor WHERE NOT {_LIVE} AND lease_until < :before"
         await self._connections.write(lambda session: session.execute(sql, {"before": before}))
@@ -157,20 +157,20 @@ class ExecutorStore:
     async def explain_unserved(self, *, now: int) -> None:
         """Say in the reason of each due instance that no live executor serves its type, that this is so."""
 
-        async def work(session: Session) -> None:
-            rows = await session.rows(f"SELECT {', '.join(_COLUMNS)} FROM executor WHERE {_LIVE}")
+        async def write_reasons(session: DatabaseSession) -> None:
+            rows = await session.fetch_rows(f"SELECT {', '.join(_COLUMNS)} FROM executor WHERE {_LIVE}")
             served: dict[str, set[str]] = {}
-            for record in map(_record, rows):
+            for record in map(_parse_executor_row, rows):
                 for group in record.groups:
                     served.setdefault(group, set()).update(record.types)
             for group, types in served.items():
-                await _explain(session, group, sorted(types), now)
+                await _explain_group(session, group, sorted(types), now)
 
-        await self._connections.write(work)
+        await self._connections.write(write_reasons)
 
 
-async def _explain(session: Session, group: str, types: Sequence[str], now: int) -> None:
-    binds, values = listed("type", types)
+async def _explain_group(session: DatabaseSession, group: str, types: Sequence[str], now: int) -> None:
+    binds, values = build_in_list("type", types)
     # Only NEW and IN_PROGRESS rows that are due: a handful, found by the due index.
     due = "due" if session.dialect.name == "mysql" else "next_activation"
     where = (
@@ -182,25 +182,25 @@ async def _explain(session: Session, group: str, types: Sequence[str], now: int)
     await session.execute(sql, {**values, "group": group, "due": now - 1_000_000, "reason": reason})
 
 
-async def _give_up(session: Session, now: int) -> None:
-    sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked}"
-    for (id,) in await session.rows(sql, {"now": now}):
+async def _mark_lost(session: DatabaseSession, now: int) -> None:
+    sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked_sql}"
+    for (id,) in await session.fetch_rows(sql, {"now": now}):
         await session.execute("UPDATE executor SET status = 'LOST' WHERE id = :id", {"id": id})
 
 
-def _handed_back(instance: Instance, now: int, why: str) -> Change:
+def _build_release(instance: Instance, now: int, release_reason: str) -> Change:
     action = Action(
         ActionKind.RELEASED,
         now,
         from_state=instance.state,
-        text=why,
+        text=release_reason,
         executor_id=instance.executor_id,
         version=instance.definition_version,
     )
-    return Change(instance, _freed(instance, now), (action,))
+    return Change(instance, _free_instance(instance, now), (action,))
 
 
-def _repaired(instance: Instance, now: int, crash_limit: int) -> Change:
+def _build_repair(instance: Instance, now: int, crash_limit: int) -> Change:
     crashes = instance.crashes + 1
     text = f"its executor's lease ran out ({crashes} in a row)"
     action = Action(
@@ -211,7 +211,7 @@ def _repaired(instance: Instance, now: int, crash_limit: int) -> Change:
         executor_id=instance.executor_id,
         version=instance.definition_version,
     )
-    freed = replace(_freed(instance, now), crashes=crashes)
+    freed = replace(_free_instance(instance, now), crashes=crashes)
     if crashes < crash_limit:
         return Change(instance, freed, (action,))
     reason = f"{crashes} executors in a row died while they ran it"
@@ -220,31 +220,31 @@ def _repaired(instance: Instance, now: int, crash_limit: int) -> Change:
         freed,
         status=Status.FAILED,
         held_status=None,
-        next_activation=None,
+        next_activation_us=None,
         pause_requested=False,
         reason=reason,
-        ended=now,
-        fingerprint=fingerprint(instance.type, instance.state, reason),
-        failed=now,
+        ended_us=now,
+        fingerprint=compute_fingerprint(instance.type, instance.state, reason),
+        failed_us=now,
     )
     return Change(instance, failed, (action, failure))
 
 
-def _freed(instance: Instance, now: int) -> Instance:
+def _free_instance(instance: Instance, now: int) -> Instance:
     pausing = instance.pause_requested
     return replace(
         instance,
         status=Status.PAUSED if pausing else Status.IN_PROGRESS,
         held_status=Status.IN_PROGRESS if pausing else None,
         pause_requested=False,
-        next_activation=now,
+        next_activation_us=now,
         executor_id=None,
         token=instance.token + 1,
-        modified=now,
+        modified_us=now,
     )
 
 
-def _record(row: Sequence[object]) -> ExecutorRecord:
+def _parse_executor_row(row: Sequence[object]) -> ExecutorRecord:
     values = dict(zip(_COLUMNS, row, strict=True))
     groups, types = values.pop("executor_groups"), values.pop("workflow_types")
     return ExecutorRecord(**values, groups=tuple(orjson.loads(str(groups))), types=tuple(orjson.loads(str(types))))  # type: ignore[arg-type]  # columns are typed by the schema

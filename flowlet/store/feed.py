@@ -9,11 +9,11 @@ from typing import Any
 from flowlet.instances import ActionKind, Status
 from flowlet.store.connection import Connections
 
-__all__ = ["Event", "FeedStore"]
+__all__ = ["HistoryEvent", "HistoryStore"]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class HistoryEvent:
     """A line of an instance's history, and whose it is. ``at`` is in microseconds since 1970 UTC.
 
     Attributes:
@@ -52,47 +52,47 @@ ORDER BY a.id
 """
 
 
-class FeedStore:
+class HistoryStore:
     """Reads lines of all histories by their ids. These are given out in order, and become visible in another one."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def last(self) -> int:
+    async def read_last_id(self) -> int:
         """Return the id of the last line; 0 for none."""
         # By ORDER BY and LIMIT: the end of the primary key on every database, whatever is being written.
-        rows = await self._rows("SELECT id FROM workflow_action ORDER BY id DESC LIMIT 1")
+        rows = await self._fetch_rows("SELECT id FROM workflow_action ORDER BY id DESC LIMIT 1")
         return int(rows[0][0]) if rows else 0
 
-    async def ids(self, *, after: int, limit: int) -> list[int]:
+    async def read_ids_after(self, *, after: int, limit: int) -> list[int]:
         """Return the ids of the lines after one, in order."""
         sql = "SELECT id FROM workflow_action WHERE id > :after ORDER BY id LIMIT :limit"
-        return [int(row[0]) for row in await self._rows(sql, {"after": after, "limit": limit})]
+        return [int(row[0]) for row in await self._fetch_rows(sql, {"after": after, "limit": limit})]
 
-    async def after(self, id: int, *, limit: int, workflow_id: int | None = None) -> list[Event]:
+    async def read_events_after(self, id: int, *, limit: int, workflow_id: int | None = None) -> list[HistoryEvent]:
         """Return the lines after one, in order: all of them, or those of one instance."""
         values: dict[str, Any] = {"after": id, "limit": limit}
         where = "id > :after"
         if workflow_id is not None:
             where += " AND workflow_id = :workflow_id"
             values["workflow_id"] = workflow_id
-        return await self._events(where, values)
+        return await self._select_events(where, values)
 
-    async def of(self, ids: Sequence[int]) -> list[Event]:
+    async def read_events(self, ids: Sequence[int]) -> list[HistoryEvent]:
         """Return the lines of these ids that are there, in order. At most a few thousand ids."""
         dialect = self._connections.dialect
-        values = {"ids": dialect.members_value(ids), "limit": len(ids)}
-        return await self._events(f"id IN ({dialect.members('ids')})", values)
+        values = {"ids": dialect.encode_ids(ids), "limit": len(ids)}
+        return await self._select_events(f"id IN ({dialect.build_ids_sql('ids')})", values)
 
-    async def _events(self, where: str, values: dict[str, Any]) -> list[Event]:
-        return [_event(row) for row in await self._rows(_EVENTS.format(where=where), values)]
+    async def _select_events(self, where: str, values: dict[str, Any]) -> list[HistoryEvent]:
+        return [_parse_event_row(row) for row in await self._fetch_rows(_EVENTS.format(where=where), values)]
 
-    async def _rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return await self._connections.read(lambda session: session.rows(sql, values))
+    async def _fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        return await self._connections.read(lambda session: session.fetch_rows(sql, values))
 
 
-def _event(row: Sequence[Any]) -> Event:
+def _parse_event_row(row: Sequence[Any]) -> HistoryEvent:
     values = list(row)
     values[2] = ActionKind(row[2])
     values[15] = Status(row[15])
-    return Event(*values)
+    return HistoryEvent(*values)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from flowlet.store.connection import Session
+from flowlet.store.connection import DatabaseSession
 
 __all__ = ["HandlerConnection"]
 
@@ -21,10 +21,10 @@ class HandlerConnection:
         conflict: The conflict with another transaction that ended this one, or None.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: DatabaseSession) -> None:
         self.session = session
         self.conflict: Exception | None = None
-        self._is_over = False
+        self._has_ended = False
 
     @property
     def raw_connection(self) -> Any:
@@ -33,37 +33,37 @@ class HandlerConnection:
 
     async def execute(self, query: Any, values: dict[str, Any] | None = None) -> Any:
         """Run one statement."""
-        with self.statement():
+        with self.guard_statement():
             return await self.session.connection.execute(query, values)
 
     async def execute_many(self, query: Any, values: list[dict[str, Any]]) -> None:
         """Run one statement for each of the values."""
-        with self.statement():
+        with self.guard_statement():
             await self.session.connection.execute_many(query, values)
 
     async def fetch_all(self, query: Any, values: dict[str, Any] | None = None) -> list[Any]:
         """Return every row."""
-        with self.statement():
+        with self.guard_statement():
             rows: list[Any] = await self.session.connection.fetch_all(query, values)
             return rows
 
     async def fetch_one(self, query: Any, values: dict[str, Any] | None = None) -> Any:
         """Return the first row, or None."""
-        with self.statement():
+        with self.guard_statement():
             return await self.session.connection.fetch_one(query, values)
 
     def end(self) -> None:
         """Refuse every statement from now on: the connection goes back to its pool."""
-        self._is_over = True
+        self._has_ended = True
 
     @contextlib.contextmanager
-    def statement(self) -> Iterator[None]:
+    def guard_statement(self) -> Iterator[None]:
         """Surround a statement.
 
         Raises:
             RuntimeError: If the transaction has ended: with its activation, or by a conflict.
         """
-        if self._is_over:
+        if self._has_ended:
             raise RuntimeError("the transaction of ctx.transaction() has ended, with the activation that opened it")
         if self.conflict is not None:
             raise RuntimeError(

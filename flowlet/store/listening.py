@@ -16,18 +16,18 @@ __all__ = ["listen"]
 logger = logging.getLogger(__name__)
 
 
-async def listen(url: str, channel: str, is_meant: Callable[[str], bool], wake: Callable[[], None]) -> None:
-    """Call ``wake`` at each NOTIFY whose text is meant, until cancelled; connect again where that is lost."""
+async def listen(url: str, channel: str, is_relevant: Callable[[str], bool], on_notify: Callable[[], None]) -> None:
+    """Call ``on_notify`` at each NOTIFY whose text is meant, until cancelled; connect again where that is lost."""
     warned = False
     while True:
         lost = asyncio.Event()
         try:
-            connection = await asyncpg.connect(**_keywords(url), timeout=10)
+            connection = await asyncpg.connect(**_build_connect_arguments(url), timeout=10)
             try:
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener(channel, _woken(is_meant, wake))
+                await connection.add_listener(channel, _build_listener(is_relevant, on_notify))
                 warned = False
-                wake()
+                on_notify()
                 await lost.wait()
             finally:
                 with contextlib.suppress(Exception):
@@ -38,15 +38,15 @@ async def listen(url: str, channel: str, is_meant: Callable[[str], bool], wake: 
         await asyncio.sleep(1)  # noqa: TID251 - a pause before a new connection, in real time
 
 
-def _woken(is_meant: Callable[[str], bool], wake: Callable[[], None]) -> Callable[..., None]:
-    def heard(_connection: Any, _pid: int, _channel: str, text: str) -> None:
-        if is_meant(text):
-            wake()
+def _build_listener(is_relevant: Callable[[str], bool], on_notify: Callable[[], None]) -> Callable[..., None]:
+    def receive(_connection: Any, _pid: int, _channel: str, text: str) -> None:
+        if is_relevant(text):
+            on_notify()
 
-    return heard
+    return receive
 
 
-def _keywords(url: str) -> dict[str, Any]:
+def _build_connect_arguments(url: str) -> dict[str, Any]:
     """Return what asyncpg is to connect with: by keyword, because it reads URLs otherwise than ``databases``."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))

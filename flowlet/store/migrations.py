@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowlet.errors import SchemaError, StoreUnavailableError
-from flowlet.store.connection import Connections, Session
+from flowlet.store.connection import Connections, DatabaseSession
 from flowlet.store.schema import MIGRATIONS, Migration
 
-__all__ = ["check", "upgrade"]
+__all__ = ["check_schema", "upgrade_schema"]
 
-_TABLE = """
+_VERSION_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_version (
     migration integer NOT NULL, step integer NOT NULL, applied bigint NOT NULL, PRIMARY KEY (migration, step)
 )
 """
 
 
-async def upgrade(connections: Connections, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+async def upgrade_schema(connections: Connections, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """Apply the missing steps, one process at a time, and return how many there were.
 
     Raises:
@@ -29,21 +29,21 @@ async def upgrade(connections: Connections, migrations: Sequence[Migration] = MI
         StoreUnavailableError: If the database is away.
     """
 
-    async def work(session: Session) -> int:
+    async def apply_under_lock(session: DatabaseSession) -> int:
         dialect = session.dialect
         await dialect.lock_migrations(session.raw)
         try:
-            await session.execute(_TABLE)
-            done = await _applied(session)
+            await session.execute(_VERSION_TABLE)
+            done = await _read_applied_steps(session)
             _refuse_newer(done, migrations)
-            return await _apply(session, done, migrations)
+            return await _apply_missing_steps(session, done, migrations)
         finally:
             await dialect.unlock_migrations(session.raw)
 
-    return await connections.write(work, is_bounded=False)
+    return await connections.write(apply_under_lock, is_bounded=False)
 
 
-async def check(connections: Connections, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+async def check_schema(connections: Connections, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Refuse tables that do not fit this Flowlet.
 
     Raises:
@@ -51,25 +51,25 @@ async def check(connections: Connections, migrations: Sequence[Migration] = MIGR
         StoreUnavailableError: If the database is away.
     """
     try:
-        done = await connections.read(_applied)
+        done = await connections.read(_read_applied_steps)
     except StoreUnavailableError:
         raise
     except Exception as error:
         raise SchemaError("the database has no Flowlet tables. Run: flowlet db upgrade") from error
     _refuse_newer(done, migrations)
-    missing = len(_steps(connections.dialect.name, migrations) - done)
+    missing = len(_list_steps(connections.dialect.name, migrations) - done)
     if missing:
         raise SchemaError(f"the tables lack {missing} steps of this Flowlet's schema. Run: flowlet db upgrade")
 
 
-async def _applied(session: Session) -> set[tuple[int, int]]:
-    return {(row[0], row[1]) for row in await session.rows("SELECT migration, step FROM schema_version")}
+async def _read_applied_steps(session: DatabaseSession) -> set[tuple[int, int]]:
+    return {(row[0], row[1]) for row in await session.fetch_rows("SELECT migration, step FROM schema_version")}
 
 
-async def _apply(session: Session, done: set[tuple[int, int]], migrations: Sequence[Migration]) -> int:
-    missing = sorted(_steps(session.dialect.name, migrations) - done)
+async def _apply_missing_steps(session: DatabaseSession, done: set[tuple[int, int]], migrations: Sequence[Migration]) -> int:
+    missing = sorted(_list_steps(session.dialect.name, migrations) - done)
     by_number = {migration.number: migration for migration in migrations}
-    now = await session.dialect.now(session.raw)
+    now = await session.dialect.read_time(session.raw)
     for number, step in missing:
         await session.execute(by_number[number].statements[session.dialect.name][step])
         await session.execute(
@@ -79,7 +79,7 @@ async def _apply(session: Session, done: set[tuple[int, int]], migrations: Seque
     return len(missing)
 
 
-def _steps(dialect: str, migrations: Sequence[Migration]) -> set[tuple[int, int]]:
+def _list_steps(dialect: str, migrations: Sequence[Migration]) -> set[tuple[int, int]]:
     return {(m.number, step) for m in migrations for step in range(len(m.statements[dialect]))}
 
 

@@ -17,18 +17,18 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from flowlet.instances import NewInstance
-from flowlet.store.counts import COUNTED, TALLY_KEY, Count, counted
-from flowlet.store.dialect import Batch, ClaimRequest, Followups, end_task, followups, transaction
-from flowlet.store.mysql_claims import claim, fetch
-from flowlet.store.prefixes import bounds, following
+from flowlet.store.counts import COUNTER_COLUMNS, COUNTER_KEY, CounterBucket, count_transitions
+from flowlet.store.dialect import Batch, ClaimRequest, Followups, cancel_task, collect_followups, begin_transaction
+from flowlet.store.mysql_claims import claim_instances, fetch_rows
+from flowlet.store.prefixes import build_range_condition, compute_prefix_end
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
-    NEW_COLUMNS,
-    action_rows,
-    commit_row,
-    created_row,
-    new_row,
+    NEW_INSTANCE_COLUMNS,
+    encode_action_rows,
+    encode_commit_row,
+    encode_created_action_row,
+    encode_new_instance_row,
 )
 
 __all__ = ["MySQL"]
@@ -36,7 +36,7 @@ __all__ = ["MySQL"]
 MIGRATION_LOCK_SECONDS = 120
 POLL_SECONDS = 0.2
 DEADLOCK, LOCK_TIMEOUT, RECORD_CHANGED, DUPLICATE = 1213, 1205, 1020, 1062
-_GONE = frozenset(
+_UNAVAILABLE_CODES = frozenset(
     {1021, 1040, 1053, 1077, 1079, 1080, 1114, 1152, 1184, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
 )
 
@@ -69,7 +69,7 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed
 WHERE {_FENCE}
 """
-_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
+_LOCK_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN workflow w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
 # From left to right: MySQL's single-table UPDATE reads what it has just assigned.
 _END_CHILD = """
 UPDATE workflow SET
@@ -84,12 +84,12 @@ UPDATE workflow SET woken = (status = 'EXECUTING'), waits_for_children = 0,
 WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
 _INSERT_ACTION = f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES "
-_INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES "
+_INSERT_NEW = f"INSERT INTO workflow ({', '.join(NEW_INSTANCE_COLUMNS)}) VALUES "
 # As a derived table: MySQL 8 warns of VALUES() in an update, and MariaDB has no alias for the row.
-_TALLY_ROW = f"SELECT {', '.join(f'%s AS {column}' for column in (*TALLY_KEY, *COUNTED))}"
-_COUNT = f"""
-INSERT INTO workflow_tally ({", ".join((*TALLY_KEY, *COUNTED))}) SELECT * FROM ({{}}) b
-ON DUPLICATE KEY UPDATE {", ".join(f"{column} = workflow_tally.{column} + b.{column}" for column in COUNTED)}
+_COUNTER_ROW = f"SELECT {', '.join(f'%s AS {column}' for column in (*COUNTER_KEY, *COUNTER_COLUMNS))}"
+_ADD_COUNTS = f"""
+INSERT INTO workflow_tally ({", ".join((*COUNTER_KEY, *COUNTER_COLUMNS))}) SELECT * FROM ({{}}) b
+ON DUPLICATE KEY UPDATE {", ".join(f"{column} = workflow_tally.{column} + b.{column}" for column in COUNTER_COLUMNS)}
 """
 
 
@@ -97,22 +97,22 @@ class MySQL:
     """The dialect of MariaDB and MySQL."""
 
     name = "mysql"
-    begin = "BEGIN"
+    begin_sql = "BEGIN"
     version_sql = "SELECT VERSION()"
-    for_update = "FOR UPDATE"
-    skip_locked = "FOR UPDATE SKIP LOCKED"
-    newest = "id DESC"
+    for_update_sql = "FOR UPDATE"
+    skip_locked_sql = "FOR UPDATE SKIP LOCKED"
+    newest_first_sql = "id DESC"
     has_pool = True
-    polls = True
-    announces = False
-    hears = False
-    reads_json_slowly = False
+    has_polling_watch = True
+    has_commit_signal = False
+    has_commit_listener = False
+    has_slow_json = False
 
-    def database_url(self, url: str) -> str:
+    def build_database_url(self, url: str) -> str:
         """Return the URL unchanged."""
         return url
 
-    def options(self, *, for_engine: bool) -> dict[str, Any]:
+    def build_options(self, *, for_engine: bool) -> dict[str, Any]:
         """Return the pool's options: READ COMMITTED, under which claimers were never seen to deadlock."""
         return {
             "min_size": 1 if for_engine else 0,
@@ -124,82 +124,82 @@ class MySQL:
             "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         }
 
-    async def prepare(self, url: str) -> None:
+    async def check_database(self, url: str) -> None:
         """Do nothing: the pool says what is wrong."""
 
-    async def now(self, raw: Any) -> int:
+    async def read_time(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
-        rows = await fetch(raw, f"SELECT {_NOW}")
+        rows = await fetch_rows(raw, f"SELECT {_NOW}")
         return int(rows[0][0])
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+    async def renew_lease(self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None) -> int | None:
         """Prolong the lease; the rows that the condition found are counted, not those that it changed."""
         # The time is read when the row's lock is held; from left to right, the lease counts from the new beat.
         sql = (
             f"UPDATE executor SET beat = {_NOW}, lease_until = beat + %s, claimed = COALESCE(%s, claimed) "
             "WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
         )
-        return await self.now(raw) if await _count(raw, sql, (lease_microseconds, claimed, executor_id)) else None
+        return await self.read_time(raw) if await _execute_and_count(raw, sql, (lease_microseconds, claimed_at, executor_id)) else None
 
     async def lock_migrations(self, raw: Any) -> None:
         """Wait until no other process migrates this database; its notes about what exists are not worth a warning."""
-        rows = await fetch(raw, "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)", (MIGRATION_LOCK_SECONDS,))
+        rows = await fetch_rows(raw, "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)", (MIGRATION_LOCK_SECONDS,))
         if rows[0][0] != 1:
             raise TimeoutError(f"another process has been migrating for {MIGRATION_LOCK_SECONDS} seconds")
-        await fetch(raw, "SET SESSION sql_notes = 0")
+        await fetch_rows(raw, "SET SESSION sql_notes = 0")
 
     async def unlock_migrations(self, raw: Any) -> None:
         """Let the next process migrate."""
-        await fetch(raw, "SET SESSION sql_notes = 1")
-        await fetch(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
+        await fetch_rows(raw, "SET SESSION sql_notes = 1")
+        await fetch_rows(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
         """Lease due instances, the higher priority first, and return their rows."""
-        return await claim(raw, request)
+        return await claim_instances(raw, request)
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
         """Write the batch; where a fence does not hold, roll back and write the others."""
         if in_transaction:
             return await self._apply_held(raw, batch)
-        with contextlib.suppress(_FenceLost):
-            async with transaction(raw.query):
-                return await self._apply(raw, batch)
-        async with transaction(raw.query):
+        with contextlib.suppress(_FenceLostError):
+            async with begin_transaction(raw.query):
+                return await self._apply_batch(raw, batch)
+        async with begin_transaction(raw.query):
             return await self._apply_held(raw, batch)
 
-    async def _apply(self, raw: Any, batch: Batch) -> set[int]:
-        document = orjson.dumps([commit_row(transition) for transition in batch.transitions]).decode()
-        if await _count(raw, _COMMIT, (document, batch.executor_id)) != len(batch.transitions):
-            raise _FenceLost
-        await _insert(raw, _INSERT_ACTION, action_rows(batch.transitions))
-        await self.follow(raw, followups(batch.transitions), batch.now)
-        await self.count(raw, self.writer(raw), counted(batch.transitions))
+    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
+        document = orjson.dumps([encode_commit_row(transition) for transition in batch.transitions]).decode()
+        if await _execute_and_count(raw, _COMMIT, (document, batch.executor_id)) != len(batch.transitions):
+            raise _FenceLostError
+        await _insert_rows(raw, _INSERT_ACTION, encode_action_rows(batch.transitions))
+        await self.apply_followups(raw, collect_followups(batch.transitions), batch.now)
+        await self.add_counts(raw, self.get_writer_id(raw), count_transitions(batch.transitions))
         return {transition.instance.id for transition in batch.transitions}
 
     async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
-        document = orjson.dumps([commit_row(transition) for transition in batch.transitions]).decode()
-        held = {row[0] for row in await fetch(raw, _HELD, (document, batch.executor_id))}
+        document = orjson.dumps([encode_commit_row(transition) for transition in batch.transitions]).decode()
+        held = {row[0] for row in await fetch_rows(raw, _LOCK_HELD, (document, batch.executor_id))}
         kept = [transition for transition in batch.transitions if transition.instance.id in held]
-        return await self._apply(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
+        return await self._apply_batch(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
 
     async def create(
-        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
         """Create instances and their history."""
-        async with contextlib.nullcontext() if in_transaction else transaction(raw.query):
-            return await self._created(raw, news, now)
+        async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.query):
+            return await self._insert_instances(raw, new_instances, now)
 
-    async def _created(self, raw: Any, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-        names = [new.external_id for new in news]
-        known = await _ids(raw, names)
+    async def _insert_instances(self, raw: Any, new_instances: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+        names = [new.external_id for new in new_instances]
+        known = await _read_ids(raw, names)
         fresh: dict[str, NewInstance] = {}
-        for new in news:
+        for new in new_instances:
             if new.external_id not in known:
                 fresh.setdefault(new.external_id, new)
         if fresh:
-            await _insert(raw, _INSERT_NEW, [new_row(new, now) for new in fresh.values()])
-            ids = await _ids(raw, list(fresh))
-            await _insert(raw, _INSERT_ACTION, [created_row(ids[name], new, now) for name, new in fresh.items()])
+            await _insert_rows(raw, _INSERT_NEW, [encode_new_instance_row(new, now) for new in fresh.values()])
+            ids = await _read_ids(raw, list(fresh))
+            await _insert_rows(raw, _INSERT_ACTION, [encode_created_action_row(ids[name], new, now) for name, new in fresh.items()])
             known.update(ids)
         created = []
         for name in names:
@@ -207,42 +207,42 @@ class MySQL:
             fresh.pop(name, None)
         return created
 
-    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents."""
-        if follow.children:
-            created = await self._created(raw, follow.children, now)
+        if batch_followups.children:
+            created = await self._insert_instances(raw, batch_followups.children, now)
             if not all(is_new for _, is_new in created):
                 raise pymysql.err.IntegrityError(0, "a child's external id exists already")
-        for id, ended in follow.ended:
-            await fetch(raw, _END_CHILD, (ended, now, ended, ended, id))
-        for id in follow.woken:
-            await fetch(raw, _WAKE, (now, id))
+        for id, ended in batch_followups.ended_child_counts:
+            await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
+        for id in batch_followups.woken_parents:
+            await fetch_rows(raw, _WAKE, (now, id))
 
-    def writer(self, raw: Any) -> int:
+    def get_writer_id(self, raw: Any) -> int:
         """Return the number that the server has given the connection."""
         number: int = raw.thread_id()
         return number
 
-    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
         if counts:
-            rows = " UNION ALL ".join([_TALLY_ROW] * len(counts))
-            values = [value for count in counts for value in (*count[:2], writer, *count[2:])]
-            await _count(raw, _COUNT.format(rows), values)
+            rows = " UNION ALL ".join([_COUNTER_ROW] * len(counts))
+            values = [value for count in counts for value in (*count[:2], writer_id, *count[2:])]
+            await _execute_and_count(raw, _ADD_COUNTS.format(rows), values)
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Do nothing: other processes poll."""
 
-    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def watch(self, url: str, channels: Sequence[str], on_change: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Wake five times a second; each time costs about a millisecond."""
-        task = asyncio.create_task(_poll(wake))
+        task = asyncio.create_task(_poll_forever(on_change))
 
-        return partial(end_task, task)
+        return partial(cancel_task, task)
 
-    async def announce(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, name: str) -> None:
         """Do nothing: other processes poll."""
 
-    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def listen_for_commits(self, url: str, name: str, on_commit: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Hear nothing."""
 
         async def end() -> None:
@@ -250,27 +250,27 @@ class MySQL:
 
         return end
 
-    def members(self, bind: str) -> str:
+    def build_ids_sql(self, bind: str) -> str:
         """Return the elements of a JSON array."""
         return f"SELECT b.id FROM JSON_TABLE(:{bind}, '$[*]' COLUMNS(id bigint PATH '$')) b"
 
-    def members_value(self, ids: Sequence[int]) -> str:
+    def encode_ids(self, ids: Sequence[int]) -> str:
         """Return the ids as the text of a JSON array."""
         return orjson.dumps(ids).decode()
 
-    def begins(self, column: str, bind: str) -> str:
+    def build_prefix_condition(self, column: str, bind: str) -> str:
         """Return a range made by hand: that of LIKE loses names that go on with a letter beyond U+FFFF."""
-        return f"{bounds(column, bind)} AND CHAR_LENGTH({column}) >= :{bind}_length"
+        return f"{build_range_condition(column, bind)} AND CHAR_LENGTH({column}) >= :{bind}_length"
 
-    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
         """Return the range and the length: a column is compared as if it went on with spaces, NUL comes before them."""
-        return {bind: f"{prefix}\0", f"{bind}_end": f"{following(prefix)}\0", f"{bind}_length": len(prefix)}
+        return {bind: f"{prefix}\0", f"{bind}_end": f"{compute_prefix_end(prefix)}\0", f"{bind}_length": len(prefix)}
 
-    def variable(self, bind: str) -> str:
+    def build_variable_sql(self, bind: str) -> str:
         """Return the variable as it is written; compared letter by letter, as the columns are."""
         return f"CAST(JSON_EXTRACT(vars, :{bind}) AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
 
-    def variable_path(self, name: str) -> str:
+    def build_variable_path(self, name: str) -> str:
         """Return the path of the variable."""
         return f'$."{name}"'
 
@@ -278,17 +278,17 @@ class MySQL:
         """Return whether the connection is lost."""
         return bool(raw.closed)
 
-    async def restore(self, raw: Any) -> None:
+    async def reset_connection(self, raw: Any) -> None:
         """Do nothing: only a new connection would be another session."""
 
-    def drop(self, raw: Any) -> None:
+    def drop_connection(self, raw: Any) -> None:
         """Close the connection."""
         raw.close()
 
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the connection is lost or cannot be had."""
         if isinstance(error, pymysql.err.OperationalError | pymysql.err.InternalError):
-            return bool(error.args) and error.args[0] in _GONE
+            return bool(error.args) and error.args[0] in _UNAVAILABLE_CODES
         if isinstance(error, RuntimeError):
             return "closed" in str(error) or "readuntil" in str(error)
         return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError | pymysql.err.InterfaceError)
@@ -309,18 +309,18 @@ class MySQL:
         return isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError | UnicodeEncodeError)
 
 
-class _FenceLost(Exception):  # noqa: N818 - a signal inside this module
+class _FenceLostError(Exception):  # noqa: N818 - a signal inside this module
     """Some row of a batch is no longer ours."""
 
 
-async def _count(raw: Any, sql: str, values: Sequence[Any]) -> int:
+async def _execute_and_count(raw: Any, sql: str, values: Sequence[Any]) -> int:
     async with raw.cursor() as cursor:
         await cursor.execute(sql, values)
         count: int = cursor.rowcount
         return count
 
 
-async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
+async def _insert_rows(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
     if not rows:
         return
     row = f"({', '.join(['%s'] * len(rows[0]))})"
@@ -329,13 +329,13 @@ async def _insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
         await cursor.execute(insert + ", ".join([row] * len(rows)), values)
 
 
-async def _ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
+async def _read_ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
     binds = ", ".join(["%s"] * len(names))
     sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"
-    return {row[0]: row[1] for row in await fetch(raw, sql, names)}
+    return {row[0]: row[1] for row in await fetch_rows(raw, sql, names)}
 
 
-async def _poll(wake: Callable[[], None]) -> None:
+async def _poll_forever(on_change: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(POLL_SECONDS)  # noqa: TID251 - a poll, in real time
-        wake()
+        on_change()

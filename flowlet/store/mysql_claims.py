@@ -8,38 +8,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flowlet.store.dialect import LEGS, ClaimRequest, transaction
+from flowlet.store.dialect import PRIORITIES, ClaimRequest, begin_transaction
 from flowlet.store.rows import INSTANCE_COLUMNS
 
-__all__ = ["claim", "fetch"]
+__all__ = ["claim_instances", "fetch_rows"]
 
 _READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 
 
-async def claim(raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+async def claim_instances(raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
     """Lease due instances, the higher priority first, and return their rows. One transaction."""
-    levels = await _due_levels(raw, request)
+    levels = await _find_due_priorities(raw, request)
     if not levels:
         return []
-    async with transaction(raw.query):
+    async with begin_transaction(raw.query):
         leased: list[Sequence[Any]] = []
         for group, level in levels:
-            leased += await _lock_due(raw, request, group, level, request.limit - len(leased))
+            leased += await _lock_due_instances(raw, request, group, level, request.limit - len(leased))
             if len(leased) == request.limit:
                 break
         if leased:
             ids = ", ".join(str(row[0]) for row in leased)
-            await fetch(
+            await fetch_rows(
                 raw,
                 "UPDATE workflow SET status = 'EXECUTING', executor_id = %s, token = token + 1, "
                 "started = COALESCE(started, %s), waits_for_children = 0, woken = 0 "
                 f"WHERE id IN ({ids})",
                 (request.executor_id, request.now),
             )
-    return [_leased(row, request) for row in leased]
+    return [_mark_leased(row, request) for row in leased]
 
 
-async def fetch(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
+async def fetch_rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
     """Run a statement and return its rows."""
     async with raw.cursor() as cursor:
         await cursor.execute(sql, values or None)
@@ -47,18 +47,18 @@ async def fetch(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]
         return found
 
 
-async def _due_levels(raw: Any, request: ClaimRequest) -> Sequence[Any]:
+async def _find_due_priorities(raw: Any, request: ClaimRequest) -> Sequence[Any]:
     """Return the groups and priorities in which something is due: one probe of the index for each."""
     probe = (
         "(SELECT %s AS executor_group, {level} AS level FROM workflow FORCE INDEX (workflow_due) "
         "WHERE executor_group = %s AND priority = {level} AND due >= 0 AND due <= %s LIMIT 1)"
     )
-    probes = [probe.format(level=level) for level in LEGS for _ in request.groups]
-    values = [value for _ in LEGS for group in request.groups for value in (group, group, request.now)]
-    return await fetch(raw, " UNION ALL ".join(probes), values)
+    probes = [probe.format(level=level) for level in PRIORITIES for _ in request.groups]
+    values = [value for _ in PRIORITIES for group in request.groups for value in (group, group, request.now)]
+    return await fetch_rows(raw, " UNION ALL ".join(probes), values)
 
 
-async def _lock_due(raw: Any, request: ClaimRequest, group: str, level: int, limit: int) -> Sequence[Any]:
+async def _lock_due_instances(raw: Any, request: ClaimRequest, group: str, level: int, limit: int) -> Sequence[Any]:
     # The lower bound matters: without it MariaDB walked over every NULL of the index, which is every ended instance.
     types = ", ".join(["%s"] * len(request.types))
     sql = (
@@ -66,10 +66,10 @@ async def _lock_due(raw: Any, request: ClaimRequest, group: str, level: int, lim
         f"WHERE executor_group = %s AND priority = %s AND due >= 0 AND due <= %s AND {_READY} "
         f"AND workflow_type IN ({types}) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED"
     )
-    return list(await fetch(raw, sql, [group, level, request.now, *request.types, limit]))
+    return list(await fetch_rows(raw, sql, [group, level, request.now, *request.types, limit]))
 
 
-def _leased(row: Sequence[Any], request: ClaimRequest) -> Sequence[Any]:
+def _mark_leased(row: Sequence[Any], request: ClaimRequest) -> Sequence[Any]:
     """Return the row as the UPDATE has left it."""
     place = {name: index for index, name in enumerate(INSTANCE_COLUMNS)}
     values = list(row)

@@ -7,21 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
-from flowlet.settings import usable_url
+from flowlet.settings import normalize_database_url
 from flowlet.store import migrations
 from flowlet.store.connection import Connections
 from flowlet.store.definitions import DefinitionStore
 from flowlet.store.dialect import Dialect
 from flowlet.store.executors import ExecutorStore
-from flowlet.store.feed import FeedStore
+from flowlet.store.feed import HistoryStore
 from flowlet.store.instances import InstanceStore
-from flowlet.store.keys import KeyStore
-from flowlet.store.reads import Reads
+from flowlet.store.keys import ApiKeyStore
+from flowlet.store.reads import InstanceQueries
 from flowlet.store.sessions import SessionStore
-from flowlet.store.tallies import TallyStore
+from flowlet.store.tallies import CounterStore
 from flowlet.store.users import UserStore
 
-__all__ = ["Store", "dialect_of", "open_store"]
+__all__ = ["Store", "load_dialect", "open_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Store:
     instances: InstanceStore
     executors: ExecutorStore
     definitions: DefinitionStore
-    reads: Reads
-    feed: FeedStore
+    queries: InstanceQueries
+    history: HistoryStore
     users: UserStore
     sessions: SessionStore
-    keys: KeyStore
-    tallies: TallyStore
+    api_keys: ApiKeyStore
+    counters: CounterStore
 
     @property
     def url(self) -> str:
@@ -47,11 +47,11 @@ class Store:
 
     async def read_clock(self) -> int:
         """Set the clock by the database and return its time, in microseconds since 1970 UTC."""
-        self.clock.set(await self.connections.read(lambda session: session.dialect.now(session.raw)))
+        self.clock.synchronize(await self.connections.read(lambda session: session.dialect.read_time(session.raw)))
         return self.clock.now()
 
 
-def dialect_of(url: str) -> Dialect:
+def load_dialect(url: str) -> Dialect:
     """Return the dialect of a usable URL. The driver is loaded here, and only this one."""
     scheme = url.partition(":")[0]
     if scheme == "postgresql":
@@ -83,23 +83,23 @@ async def open_store(
         StoreUnavailableError: If the database cannot be reached or opened.
         SchemaError: If its tables are missing (without ``migrate``), or made by a newer Flowlet.
     """
-    usable = usable_url(url)
-    connections = Connections(usable, dialect_of(usable))
+    usable = normalize_database_url(url)
+    connections = Connections(usable, load_dialect(usable))
     await connections.open()
     try:
-        await (migrations.upgrade(connections) if migrate else migrations.check(connections))
+        await (migrations.upgrade_schema(connections) if migrate else migrations.check_schema(connections))
         store = Store(
             connections,
             clock or StoreClock(),
             InstanceStore(connections),
             ExecutorStore(connections),
             DefinitionStore(connections),
-            Reads(connections),
-            FeedStore(connections),
+            InstanceQueries(connections),
+            HistoryStore(connections),
             UserStore(connections),
             SessionStore(connections),
-            KeyStore(connections),
-            TallyStore(connections),
+            ApiKeyStore(connections),
+            CounterStore(connections),
         )
         await store.read_clock()
         yield store

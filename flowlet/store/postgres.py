@@ -11,17 +11,17 @@ from typing import Any
 import asyncpg
 
 from flowlet.instances import ActionKind, NewInstance
-from flowlet.store.counts import COUNTED, ENDS, MINUTE, TALLY_KEY, Count, happened
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups, transaction
+from flowlet.store.counts import COUNTER_COLUMNS, END_COLUMNS, MINUTE, COUNTER_KEY, CounterBucket, count_activations
+from flowlet.store.dialect import PRIORITIES, Batch, ClaimRequest, Followups, cancel_task, collect_followups, begin_transaction
 from flowlet.store.listening import listen
-from flowlet.store.prefixes import bounds, following
+from flowlet.store.prefixes import build_range_condition, compute_prefix_end
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     INSTANCE_COLUMNS,
-    NEW_COLUMNS,
-    action_rows,
-    commit_row,
-    new_row,
+    NEW_INSTANCE_COLUMNS,
+    encode_action_rows,
+    encode_commit_row,
+    encode_new_instance_row,
 )
 
 __all__ = ["Postgres"]
@@ -34,14 +34,14 @@ _COMMIT_TYPES = (
     *("bigint", "bigint", "bigint", "int", "text", "text", "text", "bigint", "int", "bigint", "int"),
     *("text", "text", "text", "bigint", "int", "int", "int", "bigint", "text", "bigint"),
 )
-_HAPPENED_TYPES = ("int", "int")
+_ACTIVATION_COUNT_TYPES = ("int", "int")
 _ACTION_TYPES = (
     *("bigint", "text", "bigint", "text", "text", "text", "int", "bigint", "text", "text", "text", "text", "int"),
 )
 _NEW_TYPES = ("text", "int", "text", "text", "bigint", "text", "int", "text", "text", "text", "bigint", "text")
 
 
-def _arrays(types: Sequence[str], first: int) -> str:
+def _build_array_binds(types: Sequence[str], first: int) -> str:
     return ", ".join(f"${first + index}::{kind}[]" for index, kind in enumerate(types))
 
 
@@ -52,16 +52,16 @@ _CLAIM_LEG = """SELECT id FROM (SELECT id FROM workflow
     WHERE executor_group = ($2::text[])[{group}] AND priority = {level} AND {ready} AND next_activation <= $3
         AND workflow_type = ANY($4::text[])
     ORDER BY next_activation LIMIT $5 FOR UPDATE SKIP LOCKED) leg_{level}_{group}"""
-_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*TALLY_KEY, *COUNTED))})"
-_ADD = f"""ON CONFLICT ({", ".join(TALLY_KEY)}) DO UPDATE
-    SET {", ".join(f"{column} = workflow_tally.{column} + excluded.{column}" for column in COUNTED)}"""
-_ENDED_SO = ", ".join(f"count(*) FILTER (WHERE u.status = '{status}')" for status in ENDS)
+_INSERT_TALLY = f"INSERT INTO workflow_tally ({', '.join((*COUNTER_KEY, *COUNTER_COLUMNS))})"
+_ON_CONFLICT_ADD = f"""ON CONFLICT ({", ".join(COUNTER_KEY)}) DO UPDATE
+    SET {", ".join(f"{column} = workflow_tally.{column} + excluded.{column}" for column in COUNTER_COLUMNS)}"""
+_END_COUNTS = ", ".join(f"count(*) FILTER (WHERE u.status = '{status}')" for status in END_COLUMNS)
 # The whole batch in one round trip and one transaction: the rows whose fence holds, their history, the counts.
 # "IS TRUE" steers the planner: the rows are found by their primary key (not by all that the executor holds, compared
 # with each), and which lines of history to keep by a hash (a nested loop cost 15 of the 21 ms of a batch of 256).
 _COMMIT = f"""
 WITH b AS (
-    SELECT * FROM unnest({_arrays((*_HAPPENED_TYPES, *_COMMIT_TYPES), 2)}) AS b(moves, failures,
+    SELECT * FROM unnest({_build_array_binds((*_ACTIVATION_COUNT_TYPES, *_COMMIT_TYPES), 2)}) AS b(moves, failures,
         id, token, version, pausing, status, state, vars, next_activation, attempt, visit, streak, held_status, answer,
         reason, at, spawned, waits, rests, ended, fingerprint, failed)
 ), u AS (
@@ -80,15 +80,15 @@ WITH b AS (
 ), a AS (
     INSERT INTO workflow_action ({", ".join(ACTION_COLUMNS)})
     SELECT a.workflow_id, {", ".join(f"a.{column}" for column in ACTION_COLUMNS[1:])}
-    FROM unnest({_arrays(_ACTION_TYPES, 2 + len(_HAPPENED_TYPES) + len(_COMMIT_TYPES))}) WITH ORDINALITY
+    FROM unnest({_build_array_binds(_ACTION_TYPES, 2 + len(_ACTIVATION_COUNT_TYPES) + len(_COMMIT_TYPES))}) WITH ORDINALITY
         AS a({", ".join(ACTION_COLUMNS)}, place)
     WHERE (a.workflow_id IN (SELECT id FROM u)) IS TRUE ORDER BY a.place
 ), t AS (
     {_INSERT_TALLY}
-    SELECT 1, u.at - u.at % {MINUTE}, pg_backend_pid(), u.workflow_type, sum(u.moves), sum(u.failures), {_ENDED_SO}
-    FROM u WHERE u.moves + u.failures > 0 OR u.status IN ({", ".join(f"'{status}'" for status in ENDS)})
+    SELECT 1, u.at - u.at % {MINUTE}, pg_backend_pid(), u.workflow_type, sum(u.moves), sum(u.failures), {_END_COUNTS}
+    FROM u WHERE u.moves + u.failures > 0 OR u.status IN ({", ".join(f"'{status}'" for status in END_COLUMNS)})
     GROUP BY 2, 4
-    {_ADD}
+    {_ON_CONFLICT_ADD}
 )
 SELECT id FROM u
 """
@@ -101,7 +101,7 @@ FROM unnest($1::bigint[], $2::int[]) AS b(id, ended) WHERE w.id = b.id
 RETURNING w.executor_group, w.next_activation = $3 AND w.status = 'IN_PROGRESS'
 """
 # Locked in the order of their ids first: two batches that end children of the same parents cannot deadlock.
-_LOCK = "SELECT id FROM workflow WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
+_LOCK_PARENTS = "SELECT id FROM workflow WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
 # A parent that is executing is about to wait: it finds the mark when it does.
 _WAKE = """
 UPDATE workflow SET woken = (status = 'EXECUTING')::int, waits_for_children = 0,
@@ -112,9 +112,9 @@ RETURNING executor_group, status = 'IN_PROGRESS'
 
 
 @lru_cache(maxsize=16)
-def _claim_sql(groups: int) -> str:
+def _build_claim_sql(groups: int) -> str:
     legs = [
-        _CLAIM_LEG.format(group=group, level=level, ready=_READY) for level in LEGS for group in range(1, groups + 1)
+        _CLAIM_LEG.format(group=group, level=level, ready=_READY) for level in PRIORITIES for group in range(1, groups + 1)
     ]
     return f"""
     WITH due AS MATERIALIZED (SELECT id FROM ({" UNION ALL ".join(legs)}) legs LIMIT $5)
@@ -126,22 +126,22 @@ def _claim_sql(groups: int) -> str:
 
 _NOW = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
 # The time is read when the row's lock is held.
-_BEAT = f"""
+_RENEW_LEASE = f"""
 WITH live AS MATERIALIZED (
     SELECT id FROM executor WHERE id = $1 AND status IN ('RUNNING', 'DRAINING') FOR UPDATE
 )
 UPDATE executor e SET beat = {_NOW}, lease_until = {_NOW} + $2, claimed = COALESCE($3::bigint, e.claimed)
 FROM live WHERE e.id = live.id RETURNING e.beat
 """
-_COUNT = f"""
-{_INSERT_TALLY} VALUES ({", ".join(f"${place}" for place in range(1, 1 + len(TALLY_KEY) + len(COUNTED)))})
-{_ADD}
+_ADD_COUNTS = f"""
+{_INSERT_TALLY} VALUES ({", ".join(f"${place}" for place in range(1, 1 + len(COUNTER_KEY) + len(COUNTER_COLUMNS)))})
+{_ON_CONFLICT_ADD}
 """
 # The instances, the first line of each one's history and the word to the executors: one round trip, one transaction.
 _CREATE = f"""
 WITH created AS (
-    INSERT INTO workflow ({", ".join(NEW_COLUMNS)})
-    SELECT *, $13::bigint, $13::bigint FROM unnest({_arrays(_NEW_TYPES, 1)})
+    INSERT INTO workflow ({", ".join(NEW_INSTANCE_COLUMNS)})
+    SELECT *, $13::bigint, $13::bigint FROM unnest({_build_array_binds(_NEW_TYPES, 1)})
     ON CONFLICT (external_id) DO NOTHING RETURNING *
 ), history AS (
     INSERT INTO workflow_action (workflow_id, kind, at, to_state, text, username, changes, definition_version)
@@ -157,47 +157,47 @@ class Postgres:
     """The dialect of PostgreSQL."""
 
     name = "postgresql"
-    begin = "BEGIN"
+    begin_sql = "BEGIN"
     version_sql = "SHOW server_version"
-    for_update = "FOR UPDATE"
-    skip_locked = "FOR UPDATE SKIP LOCKED"
+    for_update_sql = "FOR UPDATE"
+    skip_locked_sql = "FOR UPDATE SKIP LOCKED"
     # A sum has no index. By the primary key, backwards, a long history of long ago would cost all that was written
     # since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
-    newest = "id + 0 DESC"
+    newest_first_sql = "id + 0 DESC"
     has_pool = True
-    polls = False
-    announces = True
-    hears = True
-    reads_json_slowly = True
+    has_polling_watch = False
+    has_commit_signal = True
+    has_commit_listener = True
+    has_slow_json = True
 
-    def database_url(self, url: str) -> str:
+    def build_database_url(self, url: str) -> str:
         """Return the URL with ``sslmode`` called ``ssl``, as ``databases`` calls it."""
         return url.replace("?sslmode=", "?ssl=").replace("&sslmode=", "&ssl=")
 
-    def options(self, *, for_engine: bool) -> dict[str, Any]:
+    def build_options(self, *, for_engine: bool) -> dict[str, Any]:
         """Return the pool's options.
 
         The engine's statements name rows by primary key or due index; with hash joins allowed the planner was seen to
         scan the whole of ``workflow`` for a batch of 100 (2.6 times slower). Statements of this package leave nothing
         behind on a connection: the reset of the pool, a round trip for each use, is only made by ``restore``.
         """
-        common = {"timeout": 10, "max_inactive_connection_lifetime": 300, "reset": _no_reset}
+        common = {"timeout": 10, "max_inactive_connection_lifetime": 300, "reset": _skip_reset}
         if not for_engine:
             return {**common, "min_size": 0, "max_size": 10, "server_settings": {"jit": "off"}}
         plain = {"jit": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
         return {**common, "min_size": 1, "max_size": 4, "server_settings": plain}
 
-    async def prepare(self, url: str) -> None:
+    async def check_database(self, url: str) -> None:
         """Do nothing: the pool says what is wrong."""
 
-    async def now(self, raw: Any) -> int:
+    async def read_time(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""
         value: int = await raw.fetchval(f"SELECT {_NOW}")
         return value
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+    async def renew_lease(self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None) -> int | None:
         """Prolong the lease, in one statement."""
-        value: int | None = await raw.fetchval(_BEAT, executor_id, lease_microseconds, claimed)
+        value: int | None = await raw.fetchval(_RENEW_LEASE, executor_id, lease_microseconds, claimed_at)
         return value
 
     async def lock_migrations(self, raw: Any) -> None:
@@ -209,104 +209,104 @@ class Postgres:
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
         """Lease due instances, the higher priority first, in one statement, and return their rows."""
-        sql = _claim_sql(len(request.groups))
+        sql = _build_claim_sql(len(request.groups))
         rows = await raw.fetch(sql, request.executor_id, request.groups, request.now, request.types, request.limit)
         return [tuple(row) for row in rows]
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
         """Write the batch: one statement, or a transaction of several where other rows are touched."""
         if in_transaction:
-            return await self._apply(raw, batch)
-        if followups(batch.transitions).is_empty:
+            return await self._apply_batch(raw, batch)
+        if collect_followups(batch.transitions).is_empty:
             applied = await _apply_rows(raw, batch)
-            for group in _handed_back(batch):
+            for group in _list_released_groups(batch):
                 await self.notify(raw, group)
             return applied
-        async with transaction(raw.execute):
-            return await self._apply(raw, batch)
+        async with begin_transaction(raw.execute):
+            return await self._apply_batch(raw, batch)
 
-    async def _apply(self, raw: Any, batch: Batch) -> set[int]:
+    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
         applied = await _apply_rows(raw, batch)
         held = [transition for transition in batch.transitions if transition.instance.id in applied]
-        await self.follow(raw, followups(held), batch.now)
+        await self.apply_followups(raw, collect_followups(held), batch.now)
         return applied
 
     async def create(
-        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
         """Create instances and tell the executors of their groups: one statement, which is a transaction by itself."""
-        columns = [list(column) for column in zip(*(new_row(new, now)[:12] for new in news), strict=True)]
+        columns = [list(column) for column in zip(*(encode_new_instance_row(new, now)[:12] for new in new_instances), strict=True)]
         created = {row[1]: row[0] for row in await raw.fetch(_CREATE, *columns, now)}
         known = dict(created)
-        if len(created) < len(news):
-            missing = [new.external_id for new in news if new.external_id not in created]
+        if len(created) < len(new_instances):
+            missing = [new.external_id for new in new_instances if new.external_id not in created]
             rows = await raw.fetch("SELECT external_id, id FROM workflow WHERE external_id = ANY($1::text[])", missing)
             known.update((row[0], row[1]) for row in rows)
-        return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in news]
+        return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in new_instances]
 
-    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents."""
-        if follow.children:
-            created = await self.create(raw, follow.children, now, in_transaction=True)
+        if batch_followups.children:
+            created = await self.create(raw, batch_followups.children, now, in_transaction=True)
             if not all(is_new for _, is_new in created):
                 raise asyncpg.UniqueViolationError("a child's external id exists already")
-        if follow.ended or follow.woken:
-            await raw.fetch(_LOCK, sorted({*(id for id, _ in follow.ended), *follow.woken}))
+        if batch_followups.ended_child_counts or batch_followups.woken_parents:
+            await raw.fetch(_LOCK_PARENTS, sorted({*(id for id, _ in batch_followups.ended_child_counts), *batch_followups.woken_parents}))
         touched = []
-        if follow.ended:
-            ids, counts = [id for id, _ in follow.ended], [ended for _, ended in follow.ended]
+        if batch_followups.ended_child_counts:
+            ids, counts = [id for id, _ in batch_followups.ended_child_counts], [ended for _, ended in batch_followups.ended_child_counts]
             touched += await raw.fetch(_END_CHILDREN, ids, counts, now)
-        if follow.woken:
-            touched += await raw.fetch(_WAKE, list(follow.woken), now)
+        if batch_followups.woken_parents:
+            touched += await raw.fetch(_WAKE, list(batch_followups.woken_parents), now)
         for group in sorted({row[0] for row in touched if row[1]}):
             await self.notify(raw, group)
 
-    def writer(self, raw: Any) -> int:
+    def get_writer_id(self, raw: Any) -> int:
         """Return the number of the server's process that serves the connection."""
         number: int = raw.get_server_pid()
         return number
 
-    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
-        await raw.executemany(_COUNT, [(*count[:2], writer, *count[2:]) for count in counts])
+        await raw.executemany(_ADD_COUNTS, [(*count[:2], writer_id, *count[2:]) for count in counts])
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Send one NOTIFY, which arrives when the transaction commits."""
         await raw.execute("SELECT pg_notify('flowlet', $1)", channel[:1000])
 
-    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def watch(self, url: str, channels: Sequence[str], on_change: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Listen on a connection of its own, and connect again when it is lost."""
-        task = asyncio.create_task(listen(url, "flowlet", frozenset(channels).__contains__, wake))
+        task = asyncio.create_task(listen(url, "flowlet", frozenset(channels).__contains__, on_change))
 
-        return partial(end_task, task)
+        return partial(cancel_task, task)
 
-    async def announce(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, name: str) -> None:
         """Send one NOTIFY. Its transaction writes nothing, so it waits for no disk."""
         await raw.execute(f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY flowlet_commits, '{name}'; COMMIT")
 
-    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def listen_for_commits(self, url: str, name: str, on_commit: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Listen on a connection of its own."""
-        task = asyncio.create_task(listen(url, "flowlet_commits", lambda sender: sender != name, heard))
+        task = asyncio.create_task(listen(url, "flowlet_commits", lambda sender: sender != name, on_commit))
 
-        return partial(end_task, task)
+        return partial(cancel_task, task)
 
-    def members(self, bind: str) -> str:
+    def build_ids_sql(self, bind: str) -> str:
         """Return the elements of an array."""
         return f"SELECT unnest(CAST(:{bind} AS bigint[]))"
 
-    def members_value(self, ids: Sequence[int]) -> list[int]:
+    def encode_ids(self, ids: Sequence[int]) -> list[int]:
         """Return the ids as an array."""
         return list(ids)
 
-    def begins(self, column: str, bind: str) -> str:
+    def build_prefix_condition(self, column: str, bind: str) -> str:
         """Return a range: the column is compared letter by letter."""
-        return bounds(column, bind)
+        return build_range_condition(column, bind)
 
-    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
         """Return where the range begins, and where it has ended."""
-        return {bind: prefix, f"{bind}_end": following(prefix)}
+        return {bind: prefix, f"{bind}_end": compute_prefix_end(prefix)}
 
-    def variable(self, bind: str) -> str:
+    def build_variable_sql(self, bind: str) -> str:
         """Return the variable as it is written.
 
         PostgreSQL refuses to read a document in which a text has an escaped NUL: such an instance is left out.
@@ -314,7 +314,7 @@ class Postgres:
         value = f"CAST(CAST(vars AS json) -> CAST(:{bind} AS text) AS text)"
         return f"CASE WHEN strpos(vars, '\\u0000') = 0 THEN {value} END"
 
-    def variable_path(self, name: str) -> str:
+    def build_variable_path(self, name: str) -> str:
         """Return the name: it is the path."""
         return name
 
@@ -325,11 +325,11 @@ class Postgres:
         except asyncpg.InterfaceError:  # the pool has dropped it already
             return True
 
-    async def restore(self, raw: Any) -> None:
+    async def reset_connection(self, raw: Any) -> None:
         """End what the session has set, opened or locked."""
         await raw.reset(timeout=10)
 
-    def drop(self, raw: Any) -> None:
+    def drop_connection(self, raw: Any) -> None:
         """Close the connection."""
         raw.terminate()
 
@@ -363,19 +363,19 @@ class Postgres:
         return isinstance(error, (*kinds, UnicodeEncodeError, OverflowError))
 
 
-async def _no_reset(connection: Any) -> None:
+async def _skip_reset(connection: Any) -> None:
     """Keep the connection as it is."""
 
 
-def _handed_back(batch: Batch) -> list[str]:
+def _list_released_groups(batch: Batch) -> list[str]:
     """Return the groups of instances that are given up although they are due: others may take them."""
-    given_up = [t for t in batch.transitions if t.status == "IN_PROGRESS" and t.next_activation is not None]
-    return sorted({t.instance.executor_group for t in given_up if (t.next_activation or 0) <= batch.now})
+    given_up = [t for t in batch.transitions if t.status == "IN_PROGRESS" and t.next_activation_us is not None]
+    return sorted({t.instance.group for t in given_up if (t.next_activation_us or 0) <= batch.now})
 
 
 async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
-    both = [(*happened(transition), *commit_row(transition)) for transition in batch.transitions]
+    both = [(*count_activations(transition), *encode_commit_row(transition)) for transition in batch.transitions]
     columns = [list(column) for column in zip(*both, strict=True)]
-    rows = action_rows(batch.transitions)
+    rows = encode_action_rows(batch.transitions)
     actions = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in ACTION_COLUMNS]
     return {row[0] for row in await raw.fetch(_COMMIT, batch.executor_id, *columns, *actions)}

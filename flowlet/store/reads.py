@@ -7,58 +7,58 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.errors import UnknownInstanceError
-from flowlet.instances import ENDED, ENTERING, Action, ActionKind, Instance
-from flowlet.store.changes import LARGEST_ID, selected
+from flowlet.instances import ENDED_STATUSES, ENTRY_KINDS, Action, ActionKind, Instance
+from flowlet.store.changes import MAX_ID, build_select
 from flowlet.store.connection import Connections
-from flowlet.store.rows import ACTION_COLUMNS, action_from, instance_from
-from flowlet.store.search import SearchQuery, SearchResult, search
-from flowlet.store.tallies import TallyStore
+from flowlet.store.rows import ACTION_COLUMNS, parse_action_row, parse_instance_row
+from flowlet.store.search import SearchQuery, SearchResult, search_instances
+from flowlet.store.tallies import CounterStore
 
-__all__ = ["Reads", "Standing", "Way"]
+__all__ = ["InstanceQueries", "InstancePosition", "TransitionCount"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an instance stands, in short. ``mark`` is the last line of its history, where that was asked for."""
+class InstancePosition:
+    """Where an instance stands, in short. ``last_action_id`` is the last line of its history, where that was asked for."""
 
     id: int
     version: int
     has_ended: bool
     state: str
-    mark: int | None
+    last_action_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class TransitionCount:
     """A way from one state to another; ``source`` is None for the one that an instance began in.
 
     Attributes:
-        last: When it was taken last, in microseconds since 1970 UTC.
+        last_at: When it was taken last, in microseconds since 1970 UTC.
     """
 
     source: str | None
     target: str
     count: int
-    last: int
+    last_at: int
 
 
-LONGEST_SHOWN = 100
+MAX_SHOWN_DIGITS = 100
 
 # Said twice: SQLite uses a partial index only where its condition stands in the statement, and the list of what is
 # asked for leads over the FAILED ones, which may be many.
-_OPEN = """
+_COUNT_OPEN = """
 SELECT workflow_type, status, COUNT(*) FROM workflow
 WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND status NOT IN ('FINISHED', 'CANCELLED')
 GROUP BY workflow_type, status
 """
 
 
-class Reads:
+class InstanceQueries:
     """Look-ups of instances and their history."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._tallies = TallyStore(connections)
+        self._counters = CounterStore(connections)
 
     async def get(self, id: int) -> Instance:
         """Return the instance of an id.
@@ -66,18 +66,18 @@ class Reads:
         Raises:
             UnknownInstanceError: If there is none.
         """
-        found = await self._instances("id = :id", {"id": id}) if 0 < id <= LARGEST_ID else []
+        found = await self._read_instances("id = :id", {"id": id}) if 0 < id <= MAX_ID else []
         if not found:
             raise UnknownInstanceError(f"no workflow has the id {id}")
         return found[0]
 
-    async def by_external_id(self, external_id: str) -> Instance:
+    async def get_by_external_id(self, external_id: str) -> Instance:
         """Return the instance of an external id.
 
         Raises:
             UnknownInstanceError: If there is none.
         """
-        found = await self._instances("external_id = :external_id", {"external_id": external_id})
+        found = await self._read_instances("external_id = :external_id", {"external_id": external_id})
         if not found:
             raise UnknownInstanceError(f"no workflow has the external id {external_id!r}")
         return found[0]
@@ -89,10 +89,10 @@ class Reads:
             UnknownInstanceError: If there is none.
         """
         if text.isascii() and text.isdigit():
-            if len(text.lstrip("0")) > len(str(LARGEST_ID)):  # Python refuses to read a number of thousands of digits
-                raise UnknownInstanceError(f"no workflow has the id {text[:LONGEST_SHOWN]}")
+            if len(text.lstrip("0")) > len(str(MAX_ID)):  # Python refuses to read a number of thousands of digits
+                raise UnknownInstanceError(f"no workflow has the id {text[:MAX_SHOWN_DIGITS]}")
             return await self.get(int(text))
-        return await self.by_external_id(text)
+        return await self.get_by_external_id(text)
 
     async def search(self, query: SearchQuery) -> SearchResult:
         """Return a page of the instances that fit, in the order asked for, and how many fit in all.
@@ -100,19 +100,19 @@ class Reads:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        return await self._connections.read(lambda session: search(session, query))
+        return await self._connections.read(lambda session: search_instances(session, query))
 
-    async def children(self, id: int, *, limit: int | None = None) -> list[Instance]:
+    async def list_children(self, id: int, *, limit: int | None = None) -> list[Instance]:
         """Return the children of an instance, the oldest first; not more than ``limit``, unless that is None."""
         if limit is None:
-            return await self._instances("parent_id = :id", {"id": id}, "ORDER BY id")
-        return await self._instances("parent_id = :id", {"id": id, "limit": limit}, "ORDER BY id LIMIT :limit")
+            return await self._read_instances("parent_id = :id", {"id": id}, "ORDER BY id")
+        return await self._read_instances("parent_id = :id", {"id": id, "limit": limit}, "ORDER BY id LIMIT :limit")
 
-    async def history(self, id: int) -> list[Action]:
+    async def read_history(self, id: int) -> list[Action]:
         """Return the lines of an instance's history, the oldest first."""
-        return await self._actions("ORDER BY id", {"id": id})
+        return await self._read_actions("ORDER BY id", {"id": id})
 
-    async def latest(
+    async def read_latest_actions(
         self, id: int, *, limit: int, before: int | None = None, kinds: Sequence[ActionKind] = ()
     ) -> list[Action]:
         """Return the last lines of an instance's history, the newest first.
@@ -128,74 +128,74 @@ class Reads:
             members = ", ".join(f"'{kind}'" for kind in kinds)
             parts.append(f"AND kind IN ({members})")
         values = {"id": id, "limit": limit} if before is None else {"id": id, "limit": limit, "before": before}
-        return await self._actions(
-            " ".join([*parts, f"ORDER BY {self._connections.dialect.newest} LIMIT :limit"]), values
+        return await self._read_actions(
+            " ".join([*parts, f"ORDER BY {self._connections.dialect.newest_first_sql} LIMIT :limit"]), values
         )
 
-    async def ways(self, id: int) -> list[Way]:
+    async def count_transitions(self, id: int) -> list[TransitionCount]:
         """Return each way that an instance took from state to state, and how often; first into the one it began in."""
-        kinds = ", ".join(f"'{kind}'" for kind in ENTERING)
+        kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
         # Grouped by the database: an instance that runs in circles has many lines, and few ways.
         sql = (
             "SELECT from_state, to_state, COUNT(*), MAX(at) FROM workflow_action "
             f"WHERE workflow_id = :id AND kind IN ({kinds}) GROUP BY from_state, to_state ORDER BY MIN(id)"
         )
-        rows = await self._connections.read(lambda session: session.rows(sql, {"id": id}))
-        return [Way(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))
+        return [TransitionCount(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
 
-    async def several(self, ids: Sequence[int]) -> dict[int, Instance]:
+    async def get_many(self, ids: Sequence[int]) -> dict[int, Instance]:
         """Return the instances of these ids, by id; unknown ones are left out. At most 1,000 ids."""
-        members, values = self._members(ids)
-        return {instance.id: instance for instance in await self._instances(f"id IN ({members})", values)}
+        members, values = self._bind_ids(ids)
+        return {instance.id: instance for instance in await self._read_instances(f"id IN ({members})", values)}
 
-    async def standings(self, ids: Sequence[int]) -> list[Standing]:
+    async def read_positions(self, ids: Sequence[int]) -> list[InstancePosition]:
         """Return where the instances of these ids stand; unknown ones are left out. At most 1,000 ids."""
-        return await self._standings(ids, "NULL")
+        return await self._read_positions(ids, "NULL")
 
-    async def marked_standings(self, ids: Sequence[int]) -> list[Standing]:
+    async def read_positions_with_last_action(self, ids: Sequence[int]) -> list[InstancePosition]:
         """Return the same as ``standings``, with the last line of each one's history, read in one snapshot."""
-        return await self._standings(ids, "(SELECT MAX(a.id) FROM workflow_action a WHERE a.workflow_id = w.id)")
+        return await self._read_positions(ids, "(SELECT MAX(a.id) FROM workflow_action a WHERE a.workflow_id = w.id)")
 
-    async def entries(self, ids: Sequence[int], *, after: int) -> list[tuple[int, int, str]]:
+    async def read_entered_states(self, ids: Sequence[int], *, after: int) -> list[tuple[int, int, str]]:
         """Return which states these instances have entered in lines of history beyond ``after``.
 
         Each is the instance's id, the line's id and the state's name. At most 1,000 ids.
         """
-        members, values = self._members(ids)
-        kinds = ", ".join(f"'{kind}'" for kind in ENTERING)
+        members, values = self._bind_ids(ids)
+        kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
         sql = (
             "SELECT workflow_id, id, to_state FROM workflow_action "
             f"WHERE workflow_id IN ({members}) AND id > :after AND kind IN ({kinds})"
         )
-        rows = await self._connections.read(lambda session: session.rows(sql, {**values, "after": after}))
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, {**values, "after": after}))
         return [(row[0], row[1], row[2]) for row in rows]
 
-    async def counts(self) -> dict[tuple[str, str], int]:
+    async def count_by_type_and_status(self) -> dict[tuple[str, str], int]:
         """Return how many instances of each type have each status. Ended ones come from ``workflow_tally``."""
-        rows = await self._connections.read(lambda session: session.rows(_OPEN))
-        found = {(name, status): int(count) for name, status, count in rows} | await self._tallies.ends()
+        rows = await self._connections.read(lambda session: session.fetch_rows(_COUNT_OPEN))
+        found = {(name, status): int(count) for name, status, count in rows} | await self._counters.count_ended_instances()
         return {key: count for key, count in found.items() if count}
 
-    async def _standings(self, ids: Sequence[int], mark: str) -> list[Standing]:
-        members, values = self._members(ids)
+    async def _read_positions(self, ids: Sequence[int], mark: str) -> list[InstancePosition]:
+        members, values = self._bind_ids(ids)
         sql = f"SELECT w.id, w.version, w.status, w.state, {mark} AS mark FROM workflow w WHERE w.id IN ({members})"
-        rows = await self._connections.read(lambda session: session.rows(sql, values))
-        return [Standing(row[0], row[1], row[2] in ENDED, row[3], row[4]) for row in rows]
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
+        return [InstancePosition(row[0], row[1], row[2] in ENDED_STATUSES, row[3], row[4]) for row in rows]
 
-    def _members(self, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:
+    def _bind_ids(self, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:
         """Return what stands in ``IN (...)`` for a list of ids, and its only bind.
 
         With a bind for each id the library takes 15 ms to read a statement of 1,000.
         """
         dialect = self._connections.dialect
-        return dialect.members("ids"), {"ids": dialect.members_value(ids)}
+        return dialect.build_ids_sql("ids"), {"ids": dialect.encode_ids(ids)}
 
-    async def _actions(self, tail: str, values: dict[str, Any]) -> list[Action]:
+    async def _read_actions(self, tail: str, values: dict[str, Any]) -> list[Action]:
         columns = ", ".join(("id", *ACTION_COLUMNS))
         sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id {tail}"
-        rows = await self._connections.read(lambda session: session.rows(sql, values))
-        return [action_from(row) for row in rows]
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
+        return [parse_action_row(row) for row in rows]
 
-    async def _instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
-        rows = await self._connections.read(lambda session: session.rows(f"{selected(where)} {tail}", values))
-        return [instance_from(row) for row in rows]
+    async def _read_instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
+        rows = await self._connections.read(lambda session: session.fetch_rows(f"{build_select(where)} {tail}", values))
+        return [parse_instance_row(row) for row in rows]

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flowlet.instances import ENDED, Action, ActionKind, Instance, NewInstance, Status
+from flowlet.instances import ENDED_STATUSES, Action, ActionKind, Instance, NewInstance, Status
 from flowlet.transitions import Transition
 
 __all__ = [
     "ACTION_COLUMNS",
     "COMMIT_COLUMNS",
     "INSTANCE_COLUMNS",
-    "NEW_COLUMNS",
-    "action_from",
-    "action_row",
-    "commit_row",
-    "created_row",
-    "instance_from",
-    "instance_row",
-    "new_row",
+    "NEW_INSTANCE_COLUMNS",
+    "parse_action_row",
+    "encode_action_row",
+    "encode_commit_row",
+    "encode_created_action_row",
+    "parse_instance_row",
+    "encode_instance_row",
+    "encode_new_instance_row",
 ]
 
 INSTANCE_COLUMNS = (
@@ -59,7 +59,7 @@ INSTANCE_COLUMNS = (
 )
 """The columns of ``workflow``, in the order of the fields of ``Instance``."""
 
-NEW_COLUMNS = (
+NEW_INSTANCE_COLUMNS = (
     "workflow_type",
     "definition_version",
     "external_id",
@@ -119,7 +119,7 @@ COMMIT_COLUMNS = (
 """One transition in a batch: the fence (the first four), then what it writes."""
 
 
-def instance_from(row: Sequence[Any]) -> Instance:
+def parse_instance_row(row: Sequence[Any]) -> Instance:
     """Return the instance of a row that has ``INSTANCE_COLUMNS``."""
     values = list(row)
     values[8] = Status(row[8])
@@ -129,7 +129,7 @@ def instance_from(row: Sequence[Any]) -> Instance:
     return Instance(*values)
 
 
-def instance_row(instance: Instance) -> dict[str, Any]:
+def encode_instance_row(instance: Instance) -> dict[str, Any]:
     """Return the values of an instance by column; booleans as 0 and 1."""
     values = dict(zip(INSTANCE_COLUMNS, (getattr(instance, name) for name in Instance.__slots__), strict=True))
     values["status"] = instance.status.value
@@ -139,41 +139,41 @@ def instance_row(instance: Instance) -> dict[str, Any]:
     return values
 
 
-def new_row(new: NewInstance, now: int) -> tuple[Any, ...]:
+def encode_new_instance_row(new: NewInstance, now: int) -> tuple[Any, ...]:
     """Return the values of a new instance in the order of ``NEW_COLUMNS``."""
     return (
         new.type,
         new.definition_version,
         new.external_id,
-        new.business_key,
+        new.key,
         new.parent_id,
-        new.executor_group,
+        new.group,
         new.priority,
         new.status.value,
         new.state,
-        new.vars,
-        new.next_activation,
+        new.vars_json,
+        new.next_activation_us,
         new.username,
         now,
         now,
     )
 
 
-def created_row(workflow_id: int, new: NewInstance, now: int) -> tuple[Any, ...]:
+def encode_created_action_row(workflow_id: int, new: NewInstance, now: int) -> tuple[Any, ...]:
     """Return the first line of a new instance's history, in the order of ``ACTION_COLUMNS``."""
     text = None if new.parent_id is None else f"child of {new.parent_id}"
-    changes = None if new.vars == "{}" else '{"set":' + new.vars + ',"unset":[]}'
+    changes = None if new.vars_json == "{}" else '{"set":' + new.vars_json + ',"unset":[]}'
     version = new.definition_version
     kind = ActionKind.CREATED.value
     return (workflow_id, kind, now, None, new.state, text, None, None, None, new.username, None, changes, version)
 
 
-def action_row(workflow_id: int, action: Action) -> tuple[Any, ...]:
+def encode_action_row(workflow_id: int, action: Action) -> tuple[Any, ...]:
     """Return the values of a line of history in the order of ``ACTION_COLUMNS``."""
     return (
         workflow_id,
         action.kind.value,
-        action.at,
+        action.at_us,
         action.from_state,
         action.to_state,
         action.text,
@@ -182,17 +182,17 @@ def action_row(workflow_id: int, action: Action) -> tuple[Any, ...]:
         action.executor_id,
         action.username,
         action.detail,
-        action.changes,
+        action.changes_json,
         action.version,
     )
 
 
-def action_from(row: Sequence[Any]) -> Action:
+def parse_action_row(row: Sequence[Any]) -> Action:
     """Return the action of a row that has ``id`` and then ``ACTION_COLUMNS``."""
     return Action(*(ActionKind(row[2]), *row[3:], row[0], row[1]))
 
 
-def commit_row(transition: Transition) -> tuple[Any, ...]:
+def encode_commit_row(transition: Transition) -> tuple[Any, ...]:
     """Return the values of a transition in the order of ``COMMIT_COLUMNS``."""
     instance = transition.instance
     status = transition.status
@@ -203,24 +203,24 @@ def commit_row(transition: Transition) -> tuple[Any, ...]:
         int(instance.pause_requested),
         status.value,
         transition.state,
-        transition.vars,
-        transition.next_activation,
+        transition.vars_json,
+        transition.next_activation_us,
         transition.attempt,
         transition.visit,
         transition.streak,
         transition.held_status.value if transition.held_status else None,
-        transition.answer,
+        transition.answer_json,
         transition.reason,
-        transition.at,
+        transition.at_us,
         len(transition.children),
         int(transition.waits_for_children),
         int(Status.IN_PROGRESS in (status, transition.held_status) and transition.attempt == 0),
-        transition.at if status in ENDED else None,
+        transition.at_us if status in ENDED_STATUSES else None,
         transition.fingerprint,
-        transition.failed,
+        transition.failed_us,
     )
 
 
-def action_rows(transitions: Iterable[Transition]) -> list[tuple[Any, ...]]:
+def encode_action_rows(transitions: Iterable[Transition]) -> list[tuple[Any, ...]]:
     """Return the rows of every line of history of these transitions, in order."""
-    return [action_row(t.instance.id, action) for t in transitions for action in t.actions]
+    return [encode_action_row(t.instance.id, action) for t in transitions for action in t.actions]

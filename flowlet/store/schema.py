@@ -71,7 +71,7 @@ CREATE TABLE IF NOT EXISTS workflow_action (
     definition_version integer{extra}
 ){options}
 """
-_OTHERS = (
+_OTHER_TABLES = (
     """
 CREATE TABLE IF NOT EXISTS workflow_definition (
     name {name} NOT NULL,
@@ -179,7 +179,7 @@ CREATE TABLE IF NOT EXISTS user_session (
     user_agent {name} NOT NULL{extra}
 ){options}
 """
-_KEY = """
+_API_KEY = """
 CREATE TABLE IF NOT EXISTS api_key (
     id {word} NOT NULL PRIMARY KEY,
     key_hash {word} NOT NULL,
@@ -230,28 +230,28 @@ MIGRATIONS = (
     Migration(
         1,
         {
-            "sqlite": tuple(table.format(**_SQLITE) for table in (_WORKFLOW, _ACTION, *_OTHERS)) + _PARTIAL_INDEXES,
+            "sqlite": tuple(table.format(**_SQLITE) for table in (_WORKFLOW, _ACTION, *_OTHER_TABLES)) + _PARTIAL_INDEXES,
             "postgresql": (
                 _WORKFLOW.format(**_POSTGRES_WORKFLOW),
-                *(table.format(**_POSTGRES) for table in (_ACTION, *_OTHERS)),
+                *(table.format(**_POSTGRES) for table in (_ACTION, *_OTHER_TABLES)),
                 *_POSTGRES_INDEXES,
             ),
             "mysql": (
                 _WORKFLOW.format(**{**_MYSQL, "extra": _MYSQL_WORKFLOW_INDEXES}),
                 _ACTION.format(**{**_MYSQL, "extra": ",\n    KEY action_workflow (workflow_id)"}),
-                *(table.format(**_MYSQL) for table in _OTHERS),
+                *(table.format(**_MYSQL) for table in _OTHER_TABLES),
             ),
         },
     ),
     Migration(
         2,
         {
-            "sqlite": tuple(table.format(**_SQLITE) for table in (_USER, _SESSION, _KEY)) + _USER_INDEXES,
-            "postgresql": tuple(table.format(**_POSTGRES) for table in (_USER, _SESSION, _KEY)) + _USER_INDEXES,
+            "sqlite": tuple(table.format(**_SQLITE) for table in (_USER, _SESSION, _API_KEY)) + _USER_INDEXES,
+            "postgresql": tuple(table.format(**_POSTGRES) for table in (_USER, _SESSION, _API_KEY)) + _USER_INDEXES,
             "mysql": (
                 _USER.format(**_MYSQL),
                 _SESSION.format(**{**_MYSQL, "extra": ",\n    KEY user_session_owner (user_id)"}),
-                _KEY.format(**{**_MYSQL, "extra": ",\n    KEY api_key_owner (user_id)"}),
+                _API_KEY.format(**{**_MYSQL, "extra": ",\n    KEY api_key_owner (user_id)"}),
             ),
         },
     ),

@@ -15,38 +15,38 @@ import orjson
 
 from flowlet.errors import SearchError
 from flowlet.instances import Instance, Status
-from flowlet.store.connection import Session, listed
-from flowlet.store.cursor import LARGEST, cursor_at, read_cursor
-from flowlet.store.prefixes import beginning
-from flowlet.store.reach import EVERYTHING, Walk, window
-from flowlet.store.rows import INSTANCE_COLUMNS, instance_from
+from flowlet.store.connection import DatabaseSession, build_in_list
+from flowlet.store.cursor import MAX_INTEGER, encode_cursor, decode_cursor
+from flowlet.store.prefixes import build_prefix_search
+from flowlet.store.reach import UNLIMITED, ScanRequest, compute_scan_window
+from flowlet.store.rows import INSTANCE_COLUMNS, parse_instance_row
 
-__all__ = ["COUNTED", "Order", "SearchQuery", "SearchResult", "Variable", "search"]
+__all__ = ["MAX_COUNTED", "SortKey", "SearchQuery", "SearchResult", "VariableFilter", "search_instances"]
 
-Order: TypeAlias = Literal["id", "created", "modified", "next_activation"]
+SortKey: TypeAlias = Literal["id", "created", "modified", "next_activation"]
 """What instances are sorted by; those without a next activation come last in either direction."""
 
-COUNTED = 10_000
+MAX_COUNTED = 10_000
 """Up to how many instances are counted."""
 
-MOST_ROWS, FURTHEST_OFFSET, MOST_VARIABLES = 1_000, 10_000, 5
-NAME_LENGTH, TEXT_LENGTH = 255, 2_000
+MAX_ROWS, MAX_OFFSET, MAX_VARIABLES = 1_000, 10_000, 5
+MAX_NAME_LENGTH, MAX_TEXT_LENGTH = 255, 2_000
 
 _COLUMNS = ", ".join(INSTANCE_COLUMNS)
 _IDS = ("id", "parent_id")
 _NAMES = ("external_id", "business_key", "prefix", "workflow_type", "state", "executor_group", "fingerprint")
 _TIMES = ("created", "modified", "next_activation")
-_CLOSED = frozenset({Status.FINISHED, Status.CANCELLED})
+_UNINDEXED_STATUSES = frozenset({Status.FINISHED, Status.CANCELLED})
 # Without a part that says so in these words, no partial index is used: a database does not look into binds.
 _HAS_KEY = "business_key <> ''"
 _IN_STATUS_INDEX = "status NOT IN ('FINISHED', 'CANCELLED')"
 _IS_CANCELLED = "status = 'CANCELLED'"
-_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
+_IS_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
 _IS_SCHEDULED = "next_activation IS NOT NULL AND status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
+class VariableFilter:
     """A variable that has to have a value.
 
     A text finds the same text, and also the number, true, false or null that it spells, because that is how people
@@ -76,7 +76,7 @@ class SearchQuery:
         limit: At most so many instances, 1 to 1,000.
         offset: How many to leave out, 0 to 10,000; the cursor goes further, and costs the same on every page.
         cursor: What the page before gave as ``next_cursor``, for the same filters and order.
-        reach: Among how many instances, from where the page begins, is looked for what no index tells; None for all.
+        scan_limit: Among how many instances, from where the page begins, is looked for what no index tells; None for all.
 
     Raises:
         SearchError: If a value cannot be looked for; each one is named.
@@ -100,18 +100,18 @@ class SearchQuery:
     is_retrying: bool | None = None
     fingerprint: str | None = None
     reason_contains: str | None = None
-    variables: Sequence[Variable] = ()
+    variables: Sequence[VariableFilter] = ()
     has_next: bool = False
-    order_by: Order = "id"
+    order_by: SortKey = "id"
     descending: bool = True
     limit: int = 50
     offset: int = 0
     cursor: str | None = None
-    reach: int | None = None
+    scan_limit: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be looked for."""
-        if faults := dict(_faults(self)):
+        if faults := dict(_find_faults(self)):
             raise SearchError(faults)
 
     @property
@@ -145,53 +145,53 @@ class SearchResult:
     is_cut: bool = False
 
 
-async def search(session: Session, query: SearchQuery) -> SearchResult:
+async def search_instances(session: DatabaseSession, query: SearchQuery) -> SearchResult:
     """Return a page of the instances that fit, and how many there are."""
-    names, named, is_few = await _named(query, session)
-    parts, values = _conditions(query, session)
+    names, named, is_few = await _build_name_condition(query, session)
+    parts, values = _build_conditions(query, session)
     parts, values = [*names, *parts], {**named, **values}
-    is_bounded = query.reach is not None and not is_few and not _is_narrow(query)
-    seen = await window(session, _walk(query, query.cursor)) if is_bounded else EVERYTHING
-    found = await _page(session, query, [*parts, *seen.parts], {**values, **seen.values})
+    is_bounded = query.scan_limit is not None and not is_few and not _is_narrow(query)
+    seen = await compute_scan_window(session, _build_scan_request(query, query.cursor)) if is_bounded else UNLIMITED
+    found = await _read_page(session, query, [*parts, *seen.conditions], {**values, **seen.binds})
     instances = tuple(found[: query.limit])
     has_more = len(found) > query.limit
     total, first = len(instances), seen
     if has_more or query.offset or query.cursor is not None:
-        first = await window(session, _walk(query, None)) if is_bounded and query.cursor is not None else seen
-        total = await _counted(session, [*parts, *first.parts], {**values, **first.values})
-    last = cursor_at(query.order, _key_of(query, instances[-1]), instances[-1].id) if has_more else seen.further
-    is_at_least = first.is_cut or total > COUNTED
-    return SearchResult(instances, min(total, COUNTED), is_at_least, last, is_cut=seen.is_cut)
+        first = await compute_scan_window(session, _build_scan_request(query, None)) if is_bounded and query.cursor is not None else seen
+        total = await _count_matches(session, [*parts, *first.conditions], {**values, **first.binds})
+    last = encode_cursor(query.order, _get_sort_value(query, instances[-1]), instances[-1].id) if has_more else seen.next_cursor
+    is_at_least = first.is_cut or total > MAX_COUNTED
+    return SearchResult(instances, min(total, MAX_COUNTED), is_at_least, last, is_cut=seen.is_cut)
 
 
-async def _page(session: Session, query: SearchQuery, page: list[str], values: dict[str, Any]) -> list[Instance]:
+async def _read_page(session: DatabaseSession, query: SearchQuery, conditions: list[str], values: dict[str, Any]) -> list[Instance]:
     """Return the instances of a page, and one more if there is one: that tells whether there is another page."""
-    key = _sort_key(query)
+    key = _build_sort_key(query)
     way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     place = {**values, "row_limit": query.limit + 1, "row_offset": query.offset}
     if query.cursor is not None:
-        place["after_key"], place["after_id"] = read_cursor(query.cursor, query.order)
+        place["after_key"], place["after_id"] = decode_cursor(query.cursor, query.order)
         # The first comparison alone lets an index begin where the page does.
-        page = [*page, f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)"]
+        conditions = [*conditions, f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)"]
     order = f"id {way}" if query.order_by == "id" else f"{key} {way}, id {way}"
     # Only ids are sorted, and whole rows read for a page of them: on SQLite 10 times as fast.
-    ids = f"SELECT id AS found FROM workflow WHERE {_joined(page)} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
+    ids = f"SELECT id AS found FROM workflow WHERE {_join_conditions(conditions)} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
     sql = f"SELECT {_COLUMNS} FROM workflow JOIN ({ids}) page ON id = found ORDER BY {order}"
-    return [instance_from(row) for row in await session.rows(sql, place)]
+    return [parse_instance_row(row) for row in await session.fetch_rows(sql, place)]
 
 
-def _walk(query: SearchQuery, cursor: str | None) -> Walk:
+def _build_scan_request(query: SearchQuery, cursor: str | None) -> ScanRequest:
     """Return the walk of a query, from where a cursor says."""
     is_sorted = query.order_by in ("id", "created")
-    return Walk(
+    return ScanRequest(
         order=query.order,
         key=query.order_by,
-        backward=query.descending or not is_sorted,
-        start=read_cursor(cursor, query.order) if cursor is not None and is_sorted else None,
+        is_descending=query.descending or not is_sorted,
+        start=decode_cursor(cursor, query.order) if cursor is not None and is_sorted else None,
         workflow_type=query.workflow_type,
         created_from=query.created_from,
         created_to=query.created_to,
-        reach=query.reach or COUNTED,
+        limit=query.scan_limit or MAX_COUNTED,
     )
 
 
@@ -200,7 +200,7 @@ def _is_narrow(query: SearchQuery) -> bool:
     if query.parent_id is not None or query.fingerprint is not None or query.is_retrying or query.has_next:
         return True
     statuses = set(query.statuses)
-    if statuses and (not _CLOSED & statuses or statuses == {Status.CANCELLED}):
+    if statuses and (not _UNINDEXED_STATUSES & statuses or statuses == {Status.CANCELLED}):
         return True
     unindexed = (query.state, query.executor_group, query.reason_contains, query.prefix, query.variables or None)
     times = (getattr(query, f"{column}_{end}") for column in ("modified", "next_activation") for end in ("from", "to"))
@@ -208,34 +208,35 @@ def _is_narrow(query: SearchQuery) -> bool:
     return not is_filtered and query.order_by in ("id", "created")
 
 
-async def _counted(session: Session, parts: Sequence[str], values: dict[str, Any]) -> int:
+async def _count_matches(session: DatabaseSession, parts: Sequence[str], values: dict[str, Any]) -> int:
     # Counted no further than one beyond the limit: counting a million rows costs 100 ms and more.
-    sql = f"SELECT COUNT(*) FROM (SELECT id FROM workflow WHERE {_joined(parts)} LIMIT :most) counted"
-    ((total,),) = await session.rows(sql, {**values, "most": COUNTED + 1})
+    sql = f"SELECT COUNT(*) FROM (SELECT id FROM workflow WHERE {_join_conditions(parts)} LIMIT :most) counted"
+    ((total,),) = await session.fetch_rows(sql, {**values, "most": MAX_COUNTED + 1})
     return int(total)
 
 
-def _joined(parts: Sequence[str]) -> str:
+def _join_conditions(parts: Sequence[str]) -> str:
     return " AND ".join(parts) or "1 = 1"
 
 
-def _sort_key(query: SearchQuery) -> str:
+def _build_sort_key(query: SearchQuery) -> str:
     """Return the SQL of the sort key; what has no next activation is last either way."""
     if query.order_by != "next_activation" or query.has_next:
         return query.order_by
-    return f"COALESCE(next_activation, {_never(query)})"
+    return f"COALESCE(next_activation, {_get_null_sort_value(query)})"
 
 
-def _never(query: SearchQuery) -> int:
-    return -1 if query.descending else LARGEST
+def _get_null_sort_value(query: SearchQuery) -> int:
+    return -1 if query.descending else MAX_INTEGER
 
 
-def _key_of(query: SearchQuery, instance: Instance) -> int:
-    value: int | None = getattr(instance, query.order_by)
-    return _never(query) if value is None else value
+def _get_sort_value(query: SearchQuery, instance: Instance) -> int:
+    name = query.order_by if query.order_by == "id" else f"{query.order_by}_us"
+    value: int | None = getattr(instance, name)
+    return _get_null_sort_value(query) if value is None else value
 
 
-def _conditions(query: SearchQuery, session: Session) -> tuple[list[str], dict[str, Any]]:
+def _build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions, each to be joined by AND, and the values of their binds."""
     parts: list[str] = []
     values: dict[str, Any] = {}
@@ -248,66 +249,66 @@ def _conditions(query: SearchQuery, session: Session) -> tuple[list[str], dict[s
             if (value := getattr(query, f"{column}_{end}")) is not None:
                 parts.append(f"{column} {sign} :{column}_{end}")
                 values[f"{column}_{end}"] = value
-    standing, more = _standing(query)
+    standing, more = _build_status_conditions(query)
     parts += standing
     values |= more
     if query.reason_contains is not None:
         parts.append("LOWER(reason) LIKE LOWER(:reason) ESCAPE '!'")
-        values["reason"] = f"%{_escaped(query.reason_contains)}%"
+        values["reason"] = f"%{_escape_like(query.reason_contains)}%"
     for place, variable in enumerate(query.variables):
-        part, more = _held(variable, session, f"variable_{place}")
+        part, more = _build_variable_condition(variable, session, f"variable_{place}")
         parts.append(part)
         values |= more
     return parts, values
 
 
-def _standing(query: SearchQuery) -> tuple[list[str], dict[str, Any]]:
+def _build_status_conditions(query: SearchQuery) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions on the status, and on what only what is open has."""
     parts: list[str] = []
     values: dict[str, Any] = {}
     if statuses := query.statuses:
-        binds, values = listed("status", statuses)
+        binds, values = build_in_list("status", statuses)
         parts.append(f"status IN ({binds})")
-        parts += [] if _CLOSED.intersection(statuses) else [_IN_STATUS_INDEX]
+        parts += [] if _UNINDEXED_STATUSES.intersection(statuses) else [_IN_STATUS_INDEX]
         parts += [_IS_CANCELLED] if set(statuses) == {Status.CANCELLED} else []
     if query.is_retrying is not None:
-        parts.append(_RETRYING if query.is_retrying else f"NOT ({_RETRYING})")
+        parts.append(_IS_RETRYING if query.is_retrying else f"NOT ({_IS_RETRYING})")
     if query.has_next:
         parts.append(_IS_SCHEDULED)
     return parts, values
 
 
-def _held(variable: Variable, session: Session, bind: str) -> tuple[str, dict[str, Any]]:
+def _build_variable_condition(variable: VariableFilter, session: DatabaseSession, bind: str) -> tuple[str, dict[str, Any]]:
     """Return the condition on a variable, and the values of its binds."""
-    dialect, sources = session.dialect, _sources(variable.value)
-    binds, values = listed(f"{bind}_value", sources)
-    if not dialect.reads_json_slowly:
-        return f"{dialect.variable(bind)} IN ({binds})", {bind: dialect.variable_path(variable.name), **values}
+    dialect, sources = session.dialect, _list_json_spellings(variable.value)
+    binds, values = build_in_list(f"{bind}_value", sources)
+    if not dialect.has_slow_json:
+        return f"{dialect.build_variable_sql(bind)} IN ({binds})", {bind: dialect.build_variable_path(variable.name), **values}
     # Variables are stored without spaces: a document that has this one holds this piece of text.
-    spelled = [_escaped(f'"{variable.name}":{source}') for source in sources]
+    spelled = [_escape_like(f'"{variable.name}":{source}') for source in sources]
     texts = {f"{bind}_text_{place}": f"%{text}%" for place, text in enumerate(spelled)}
     either = " OR ".join(f"vars LIKE :{text} ESCAPE '!'" for text in texts)
-    part = f"({either}) AND {dialect.variable(bind)} IN ({binds})"
-    return part, {bind: dialect.variable_path(variable.name), **values, **texts}
+    part = f"({either}) AND {dialect.build_variable_sql(bind)} IN ({binds})"
+    return part, {bind: dialect.build_variable_path(variable.name), **values, **texts}
 
 
-async def _named(query: SearchQuery, session: Session) -> tuple[list[str], dict[str, Any], bool]:
+async def _build_name_condition(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any], bool]:
     """Return the condition on what names an instance, one of which has to fit; its binds; whether only few can fit."""
     names = {"id": query.id, "external_id": query.external_id, "business_key": query.business_key}
     values: dict[str, Any] = {f"named_{name}": value for name, value in names.items() if value is not None}
     either = [f"{name} = :named_{name}" for name in names if f"named_{name}" in values]
     either = [f"({part} AND {_HAS_KEY})" if part.startswith("business_key") else part for part in either]
     if query.prefix is not None:
-        part, values, is_few = await beginning(session, query.prefix, either, values)
+        part, values, is_few = await build_prefix_search(session, query.prefix, either, values)
         return [f"({part})"], values, is_few
     return [f"({' OR '.join(either)})"] if either else [], values, bool(either)
 
 
-def _escaped(text: str) -> str:
+def _escape_like(text: str) -> str:
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
-def _sources(value: str | float | bool | None) -> list[str]:
+def _list_json_spellings(value: str | float | bool | None) -> list[str]:
     """Return the JSON texts by which a value may be stored."""
     spelled: Any = value
     sources = []
@@ -325,33 +326,33 @@ def _sources(value: str | float | bool | None) -> list[str]:
     return list(dict.fromkeys(sources))
 
 
-def _faults(query: SearchQuery) -> Iterator[tuple[str, str]]:
+def _find_faults(query: SearchQuery) -> Iterator[tuple[str, str]]:
     """Yield each field that cannot be looked for, and why."""
     for name in _IDS:
-        yield from _number_fault(name, getattr(query, name), 1, LARGEST)
+        yield from _check_number(name, getattr(query, name), 1, MAX_INTEGER)
     for name in (f"{column}_{end}" for column in _TIMES for end in ("from", "to")):
-        yield from _number_fault(name, getattr(query, name), -LARGEST, LARGEST)
-    yield from _number_fault("limit", query.limit, 1, MOST_ROWS)
-    yield from _number_fault("reach", query.reach, 1, LARGEST)
-    yield from _number_fault("offset", query.offset, 0, FURTHEST_OFFSET)
+        yield from _check_number(name, getattr(query, name), -MAX_INTEGER, MAX_INTEGER)
+    yield from _check_number("limit", query.limit, 1, MAX_ROWS)
+    yield from _check_number("scan_limit", query.scan_limit, 1, MAX_INTEGER)
+    yield from _check_number("offset", query.offset, 0, MAX_OFFSET)
     for name in _NAMES:
-        yield from _text_fault(name, getattr(query, name), NAME_LENGTH)
-    yield from _text_fault("reason_contains", query.reason_contains, TEXT_LENGTH)
+        yield from _check_text(name, getattr(query, name), MAX_NAME_LENGTH)
+    yield from _check_text("reason_contains", query.reason_contains, MAX_TEXT_LENGTH)
     if unknown := [one for one in query.statuses if one not in list(Status)]:
-        yield "status", f"{unknown[0][:NAME_LENGTH]!r} is none of {', '.join(Status)}"
-    if query.order_by not in get_args(Order):
-        yield "order_by", f"{str(query.order_by)[:NAME_LENGTH]!r} is none of {', '.join(get_args(Order))}"
+        yield "status", f"{unknown[0][:MAX_NAME_LENGTH]!r} is none of {', '.join(Status)}"
+    if query.order_by not in get_args(SortKey):
+        yield "order_by", f"{str(query.order_by)[:MAX_NAME_LENGTH]!r} is none of {', '.join(get_args(SortKey))}"
     elif query.cursor is not None:
-        yield from _cursor_fault(query)
-    yield from _variable_faults(query.variables)
+        yield from _check_cursor(query)
+    yield from _check_variables(query.variables)
 
 
-def _number_fault(name: str, value: int | None, low: int, high: int) -> Iterator[tuple[str, str]]:
+def _check_number(name: str, value: int | None, low: int, high: int) -> Iterator[tuple[str, str]]:
     if value is not None and not (isinstance(value, int) and low <= value <= high):
         yield name, f"has to be a whole number from {low:,} to {high:,}"
 
 
-def _text_fault(name: str, text: str | None, length: int) -> Iterator[tuple[str, str]]:
+def _check_text(name: str, text: str | None, length: int) -> Iterator[tuple[str, str]]:
     if text is None:
         return
     if not isinstance(text, str) or not 1 <= len(text) <= length:
@@ -360,26 +361,26 @@ def _text_fault(name: str, text: str | None, length: int) -> Iterator[tuple[str,
         yield name, "has a character that no database can hold (NUL, or half of a surrogate pair)"
 
 
-def _cursor_fault(query: SearchQuery) -> Iterator[tuple[str, str]]:
+def _check_cursor(query: SearchQuery) -> Iterator[tuple[str, str]]:
     if query.offset:
         yield "offset", "cannot be combined with a cursor: leave out one of the two"
     try:
-        read_cursor(str(query.cursor), query.order)
+        decode_cursor(str(query.cursor), query.order)
     except ValueError as error:
         yield "cursor", str(error)
 
 
-def _variable_faults(variables: Sequence[Variable]) -> Iterator[tuple[str, str]]:
-    if len(variables) > MOST_VARIABLES:
-        yield "variables", f"are {len(variables)}, and at most {MOST_VARIABLES} can be looked for"
-    for place, variable in enumerate(variables[:MOST_VARIABLES]):
-        yield from _text_fault(f"variables.{place}.name", variable.name, NAME_LENGTH)
+def _check_variables(variables: Sequence[VariableFilter]) -> Iterator[tuple[str, str]]:
+    if len(variables) > MAX_VARIABLES:
+        yield "variables", f"are {len(variables)}, and at most {MAX_VARIABLES} can be looked for"
+    for place, variable in enumerate(variables[:MAX_VARIABLES]):
+        yield from _check_text(f"variables.{place}.name", variable.name, MAX_NAME_LENGTH)
         if any(letter in '"\\' or letter < " " for letter in str(variable.name)):
             yield f"variables.{place}.name", "has a quote, a backslash or a control character: it cannot be looked for"
         value = variable.value
         if isinstance(value, str) and value:
-            yield from _text_fault(f"variables.{place}.value", value, TEXT_LENGTH)
+            yield from _check_text(f"variables.{place}.value", value, MAX_TEXT_LENGTH)
         elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
             yield f"variables.{place}.value", "has to be a text, a number, true, false or null"
-        elif isinstance(value, int) and not -LARGEST <= value <= LARGEST:
-            yield f"variables.{place}.value", f"has to be a number from {-LARGEST:,} to {LARGEST:,}"
+        elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
+            yield f"variables.{place}.value", f"has to be a number from {-MAX_INTEGER:,} to {MAX_INTEGER:,}"

@@ -17,19 +17,19 @@ from typing import Any
 import orjson
 
 from flowlet.instances import NewInstance
-from flowlet.settings import sqlite_path
-from flowlet.store.counts import COMMON, COUNTED, TALLY_KEY, Count, counted
-from flowlet.store.dialect import LEGS, Batch, ClaimRequest, Followups, end_task, followups
-from flowlet.store.prefixes import bounds, following
+from flowlet.settings import get_sqlite_path
+from flowlet.store.counts import SHARED_WRITER_ID, COUNTER_COLUMNS, COUNTER_KEY, CounterBucket, count_transitions
+from flowlet.store.dialect import PRIORITIES, Batch, ClaimRequest, Followups, cancel_task, collect_followups
+from flowlet.store.prefixes import build_range_condition, compute_prefix_end
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
     INSTANCE_COLUMNS,
-    NEW_COLUMNS,
-    action_rows,
-    commit_row,
-    created_row,
-    new_row,
+    NEW_INSTANCE_COLUMNS,
+    encode_action_rows,
+    encode_commit_row,
+    encode_created_action_row,
+    encode_new_instance_row,
 )
 
 __all__ = ["SQLite"]
@@ -40,7 +40,7 @@ QUIET_POLLS = 25
 BUSY_SECONDS = 30.0
 
 
-def _placed(sql: str, names: Sequence[str]) -> str:
+def _number_binds(sql: str, names: Sequence[str]) -> str:
     """Return a statement with ``:names`` as places: a tuple for each row costs less than a dict."""
     places = {name: f"?{place}" for place, name in enumerate(names, start=1)}
     return re.sub(r":(\w+)", lambda bind: places[bind[1]], sql)
@@ -50,11 +50,11 @@ _INSERT_ACTION = (
     f"INSERT INTO workflow_action ({', '.join(ACTION_COLUMNS)}) VALUES ({', '.join('?' * len(ACTION_COLUMNS))})"
 )
 _INSERT_NEW = (
-    f"INSERT INTO workflow ({', '.join(NEW_COLUMNS)}) VALUES ({', '.join('?' * len(NEW_COLUMNS))}) "
+    f"INSERT INTO workflow ({', '.join(NEW_INSTANCE_COLUMNS)}) VALUES ({', '.join('?' * len(NEW_INSTANCE_COLUMNS))}) "
     "ON CONFLICT (external_id) DO NOTHING RETURNING id"
 )
 # The fence is the WHERE: who holds it, under which token, at which version, and whether a pause came meanwhile.
-_COMMIT = _placed(
+_COMMIT = _number_binds(
     """
 UPDATE workflow SET status = :status, state = :state, vars = COALESCE(:vars, vars),
     next_activation = CASE WHEN (:rests AND woken) OR (:waits AND open_children + :spawned = 0)
@@ -81,11 +81,11 @@ UPDATE workflow SET woken = (status = 'EXECUTING'), waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
 WHERE id = :id AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
-_TALLY = f"""
-INSERT INTO workflow_tally ({", ".join((*TALLY_KEY, *COUNTED))})
-VALUES ({", ".join("?" * (len(TALLY_KEY) + len(COUNTED)))})
-ON CONFLICT ({", ".join(TALLY_KEY)}) DO UPDATE
-SET {", ".join(f"{column} = {column} + excluded.{column}" for column in COUNTED)}
+_ADD_COUNTS_SQL = f"""
+INSERT INTO workflow_tally ({", ".join((*COUNTER_KEY, *COUNTER_COLUMNS))})
+VALUES ({", ".join("?" * (len(COUNTER_KEY) + len(COUNTER_COLUMNS)))})
+ON CONFLICT ({", ".join(COUNTER_KEY)}) DO UPDATE
+SET {", ".join(f"{column} = {column} + excluded.{column}" for column in COUNTER_COLUMNS)}
 """
 _READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
 
@@ -94,36 +94,36 @@ class SQLite:
     """The dialect of SQLite 3.35 and later."""
 
     name = "sqlite"
-    begin = "BEGIN IMMEDIATE"
+    begin_sql = "BEGIN IMMEDIATE"
     version_sql = "SELECT sqlite_version()"
-    for_update = ""
-    skip_locked = ""
-    newest = "id DESC"
+    for_update_sql = ""
+    skip_locked_sql = ""
+    newest_first_sql = "id DESC"
     has_pool = False
-    polls = False
-    announces = False
-    hears = True
-    reads_json_slowly = True
+    has_polling_watch = False
+    has_commit_signal = False
+    has_commit_listener = True
+    has_slow_json = True
 
-    def database_url(self, url: str) -> str:
+    def build_database_url(self, url: str) -> str:
         """Return the URL unchanged."""
         return url
 
-    def options(self, *, for_engine: bool) -> dict[str, Any]:
+    def build_options(self, *, for_engine: bool) -> dict[str, Any]:
         """Return the options of a connection: a busy timeout, and the pragmas of ``_Connection``."""
         return {"timeout": BUSY_SECONDS, "factory": _Connection, "cached_statements": 256}
 
-    async def prepare(self, url: str) -> None:
+    async def check_database(self, url: str) -> None:
         """Open the file once: a connection of aiosqlite that fails leaves a thread behind, which outlives the loop."""
-        await asyncio.to_thread(_probe, url)
+        await asyncio.to_thread(_probe_database, url)
 
-    async def now(self, raw: Any) -> int:
+    async def read_time(self, raw: Any) -> int:
         """Return this machine's time: all processes of a SQLite database run on it."""
         return time.time_ns() // 1000  # noqa: TID251 - this is the store's clock
 
-    async def beat(self, raw: Any, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+    async def renew_lease(self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None) -> int | None:
         """Prolong the lease by this machine's time."""
-        beat: int | None = await raw._execute(_beat, raw._conn, executor_id, lease_microseconds, claimed)
+        beat: int | None = await raw._execute(_renew_lease, raw._conn, executor_id, lease_microseconds, claimed_at)
         return beat
 
     async def lock_migrations(self, raw: Any) -> None:
@@ -134,72 +134,72 @@ class SQLite:
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
         """Lease due instances, the higher priority first, and return their rows."""
-        rows: list[Sequence[Any]] = await raw._execute(_claim, raw._conn, request)
+        rows: list[Sequence[Any]] = await raw._execute(_claim_instances, raw._conn, request)
         return rows
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
         """Write the batch in one hop to the connection's thread."""
-        applied: set[int] = await raw._execute(_commit, raw._conn, batch, in_transaction)
+        applied: set[int] = await raw._execute(_commit_batch, raw._conn, batch, in_transaction)
         return applied
 
     async def create(
-        self, raw: Any, news: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
         """Create instances in one hop to the connection's thread."""
-        create = _inserted if in_transaction else _create
-        created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, news, now)
+        create = _insert_instances if in_transaction else _create_instances
+        created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, new_instances, now)
         return created
 
-    async def follow(self, raw: Any, follow: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
         """Create children, count ended ones in their parents' rows, wake parents."""
-        await raw._execute(_follow, raw._conn, follow, now)
+        await raw._execute(_apply_followups, raw._conn, batch_followups, now)
 
-    def writer(self, raw: Any) -> int:
+    def get_writer_id(self, raw: Any) -> int:
         """Return the number of the common rows: only one writes at a time."""
-        return COMMON
+        return SHARED_WRITER_ID
 
-    async def count(self, raw: Any, writer: int, counts: Sequence[Count]) -> None:
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
-        await raw._execute(_count, raw._conn, writer, counts)
+        await raw._execute(_add_counts, raw._conn, writer_id, counts)
 
     async def notify(self, raw: Any, channel: str) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
 
-    async def watch(self, url: str, channels: Sequence[str], wake: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def watch(self, url: str, channels: Sequence[str], on_change: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Look every 20 ms whether another connection has committed; every 50 ms where none has for half a second."""
-        connection = sqlite3.connect(sqlite_path(url), isolation_level=None, timeout=0)
-        task = asyncio.create_task(_poll_version(connection, wake))
+        connection = sqlite3.connect(get_sqlite_path(url), isolation_level=None, timeout=0)
+        task = asyncio.create_task(_poll_version(connection, on_change))
 
         async def stop() -> None:
-            await end_task(task)
+            await cancel_task(task)
             connection.close()
 
         return stop
 
-    async def announce(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, name: str) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
 
-    async def hear(self, url: str, name: str, heard: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def listen_for_commits(self, url: str, name: str, on_commit: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Look whether any other connection has committed, those of this process included."""
-        return await self.watch(url, (), heard)
+        return await self.watch(url, (), on_commit)
 
-    def members(self, bind: str) -> str:
+    def build_ids_sql(self, bind: str) -> str:
         """Return the elements of a JSON array."""
         return f"SELECT value FROM json_each(:{bind})"
 
-    def members_value(self, ids: Sequence[int]) -> str:
+    def encode_ids(self, ids: Sequence[int]) -> str:
         """Return the ids as the text of a JSON array."""
         return orjson.dumps(ids).decode()
 
-    def begins(self, column: str, bind: str) -> str:
+    def build_prefix_condition(self, column: str, bind: str) -> str:
         """Return a range: the column is compared letter by letter."""
-        return bounds(column, bind)
+        return build_range_condition(column, bind)
 
-    def begins_values(self, bind: str, prefix: str) -> dict[str, Any]:
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
         """Return where the range begins, and where it has ended."""
-        return {bind: prefix, f"{bind}_end": following(prefix)}
+        return {bind: prefix, f"{bind}_end": compute_prefix_end(prefix)}
 
-    def variable(self, bind: str) -> str:
+    def build_variable_sql(self, bind: str) -> str:
         """Return the variable as it is written, cut out of an array of it and of what no object has.
 
         By itself ``json_extract`` gives a number rounded to 15 digits, and 1 for true; ``->`` came with SQLite 3.38.
@@ -207,7 +207,7 @@ class SQLite:
         pair = f"json_extract(vars, :{bind}, '$[0]')"
         return f"CASE WHEN json_type(vars, :{bind}) IS NOT NULL THEN substr({pair}, 2, length({pair}) - 7) END"
 
-    def variable_path(self, name: str) -> str:
+    def build_variable_path(self, name: str) -> str:
         """Return the path of the variable."""
         return f'$."{name}"'
 
@@ -215,10 +215,10 @@ class SQLite:
         """Return False: a file is not lost."""
         return False
 
-    async def restore(self, raw: Any) -> None:
+    async def reset_connection(self, raw: Any) -> None:
         """Do nothing: a handler's connection is the only one that writes."""
 
-    def drop(self, raw: Any) -> None:
+    def drop_connection(self, raw: Any) -> None:
         """Do nothing: the connections are few, and kept."""
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -240,8 +240,8 @@ class SQLite:
         return isinstance(error, kinds)
 
 
-def _probe(url: str) -> None:
-    sqlite3.connect(sqlite_path(url), timeout=BUSY_SECONDS, factory=_Connection).close()
+def _probe_database(url: str) -> None:
+    sqlite3.connect(get_sqlite_path(url), timeout=BUSY_SECONDS, factory=_Connection).close()
 
 
 class _Connection(sqlite3.Connection):
@@ -255,7 +255,7 @@ class _Connection(sqlite3.Connection):
         self.execute("PRAGMA cache_size = -65536").close()
 
 
-async def _poll_version(connection: sqlite3.Connection, wake: Callable[[], None]) -> None:
+async def _poll_version(connection: sqlite3.Connection, on_change: Callable[[], None]) -> None:
     seen = connection.execute("PRAGMA data_version").fetchone()
     quiet = 0
     while True:
@@ -267,42 +267,42 @@ async def _poll_version(connection: sqlite3.Connection, wake: Callable[[], None]
         quiet += 1
         if version != seen:
             seen, quiet = version, 0
-            wake()
+            on_change()
 
 
-def _beat(connection: sqlite3.Connection, executor_id: str, lease_microseconds: int, claimed: int | None) -> int | None:
+def _renew_lease(connection: sqlite3.Connection, executor_id: str, lease_microseconds: int, claimed_at: int | None) -> int | None:
     sql = (
         "UPDATE executor SET beat = ?, lease_until = ?, claimed = COALESCE(?, claimed) "
         "WHERE id = ? AND status IN ('RUNNING', 'DRAINING')"
     )
 
-    def beat() -> int | None:
+    def update_lease() -> int | None:
         now = time.time_ns() // 1000  # noqa: TID251 - read once the write lock is held
-        return now if connection.execute(sql, (now, now + lease_microseconds, claimed, executor_id)).rowcount else None
+        return now if connection.execute(sql, (now, now + lease_microseconds, claimed_at, executor_id)).rowcount else None
 
-    taken: int | None = _transaction(connection, beat)
+    taken: int | None = _run_in_transaction(connection, update_lease)
     return taken
 
 
-def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Sequence[Any]]:
+def _claim_instances(connection: sqlite3.Connection, request: ClaimRequest) -> list[Sequence[Any]]:
     values: dict[str, Any] = {"executor_id": request.executor_id, "now": request.now, "limit": request.limit}
     values |= {f"group_{place}": group for place, group in enumerate(request.groups)}
     values |= {f"type_{place}": type for place, type in enumerate(request.types)}
-    sql = _claim_sql(len(request.groups), len(request.types))
-    rows: list[Sequence[Any]] = _transaction(connection, lambda: connection.execute(sql, values).fetchall())
+    sql = _build_claim_sql(len(request.groups), len(request.types))
+    rows: list[Sequence[Any]] = _run_in_transaction(connection, lambda: connection.execute(sql, values).fetchall())
     return rows
 
 
 @lru_cache(maxsize=16)
-def _claim_sql(groups: int, types: int) -> str:
+def _build_claim_sql(group_count: int, type_count: int) -> str:
     # One leg for each priority and group walks the due index from its oldest entry and stops at the limit.
-    known = ", ".join(f":type_{place}" for place in range(types))
+    known = ", ".join(f":type_{place}" for place in range(type_count))
     legs = [
         f"SELECT * FROM (SELECT id FROM workflow WHERE executor_group = :group_{group} AND priority = {level} "
         f"AND {_READY} AND next_activation <= :now AND workflow_type IN ({known}) "
         "ORDER BY next_activation LIMIT :limit)"
-        for level in LEGS
-        for group in range(groups)
+        for level in PRIORITIES
+        for group in range(group_count)
     ]
     return (
         "UPDATE workflow SET status = 'EXECUTING', executor_id = :executor_id, token = token + 1, "
@@ -312,7 +312,7 @@ def _claim_sql(groups: int, types: int) -> str:
     )
 
 
-def _transaction(connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
+def _run_in_transaction(connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work()
@@ -324,49 +324,49 @@ def _transaction(connection: sqlite3.Connection, work: Callable[[], Any]) -> Any
     return result
 
 
-def _commit(connection: sqlite3.Connection, batch: Batch, in_transaction: bool) -> set[int]:
+def _commit_batch(connection: sqlite3.Connection, batch: Batch, in_transaction: bool) -> set[int]:
     if in_transaction:
-        return _apply(connection, batch)
-    applied: set[int] = _transaction(connection, lambda: _apply(connection, batch))
+        return _apply_batch(connection, batch)
+    applied: set[int] = _run_in_transaction(connection, lambda: _apply_batch(connection, batch))
     return applied
 
 
-def _apply(connection: sqlite3.Connection, batch: Batch) -> set[int]:
+def _apply_batch(connection: sqlite3.Connection, batch: Batch) -> set[int]:
     write, executor_id = connection.execute, batch.executor_id
-    held = [t for t in batch.transitions if write(_COMMIT, (*commit_row(t), executor_id)).rowcount == 1]
-    connection.executemany(_INSERT_ACTION, action_rows(held))
-    _follow(connection, followups(held), batch.now)
-    _count(connection, COMMON, counted(held))
+    held = [t for t in batch.transitions if write(_COMMIT, (*encode_commit_row(t), executor_id)).rowcount == 1]
+    connection.executemany(_INSERT_ACTION, encode_action_rows(held))
+    _apply_followups(connection, collect_followups(held), batch.now)
+    _add_counts(connection, SHARED_WRITER_ID, count_transitions(held))
     return {transition.instance.id for transition in held}
 
 
-def _follow(connection: sqlite3.Connection, follow: Followups, now: int) -> None:
-    for _, is_new in _inserted(connection, follow.children, now):
+def _apply_followups(connection: sqlite3.Connection, batch_followups: Followups, now: int) -> None:
+    for _, is_new in _insert_instances(connection, batch_followups.children, now):
         if not is_new:
             raise sqlite3.IntegrityError("a child's external id exists already")
-    connection.executemany(_END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in follow.ended])
-    connection.executemany(_WAKE, [{"id": id, "now": now} for id in follow.woken])
+    connection.executemany(_END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in batch_followups.ended_child_counts])
+    connection.executemany(_WAKE, [{"id": id, "now": now} for id in batch_followups.woken_parents])
 
 
-def _count(connection: sqlite3.Connection, writer: int, counts: Sequence[Count]) -> None:
-    connection.executemany(_TALLY, [(*count[:2], writer, *count[2:]) for count in counts])
+def _add_counts(connection: sqlite3.Connection, writer_id: int, counts: Sequence[CounterBucket]) -> None:
+    connection.executemany(_ADD_COUNTS_SQL, [(*count[:2], writer_id, *count[2:]) for count in counts])
 
 
-def _create(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
-    created: list[tuple[int, bool]] = _transaction(connection, lambda: _inserted(connection, news, now))
+def _create_instances(connection: sqlite3.Connection, new_instances: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+    created: list[tuple[int, bool]] = _run_in_transaction(connection, lambda: _insert_instances(connection, new_instances, now))
     return created
 
 
-def _inserted(connection: sqlite3.Connection, news: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
+def _insert_instances(connection: sqlite3.Connection, new_instances: Sequence[NewInstance], now: int) -> list[tuple[int, bool]]:
     created = []
     actions = []
-    for new in news:
-        row = connection.execute(_INSERT_NEW, new_row(new, now)).fetchone()
+    for new in new_instances:
+        row = connection.execute(_INSERT_NEW, encode_new_instance_row(new, now)).fetchone()
         if row is None:
             known = connection.execute("SELECT id FROM workflow WHERE external_id = ?", (new.external_id,)).fetchone()
             created.append((known[0], False))
             continue
         created.append((row[0], True))
-        actions.append(created_row(row[0], new, now))
+        actions.append(encode_created_action_row(row[0], new, now))
     connection.executemany(_INSERT_ACTION, actions)
     return created

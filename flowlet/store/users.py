@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.accounts import User, username_key
+from flowlet.accounts import User, make_username_key
 from flowlet.errors import UnknownUserError, UserExistsError
 from flowlet.roles import Role
-from flowlet.store.connection import Connections, Session
+from flowlet.store.connection import Connections, DatabaseSession
 
 __all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
 
 _COLUMNS = ("id", "username", "role", "disabled", "created", "created_by", "modified", "modified_by", "last_login")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM user_account"
-_INSERTED = (
+_INSERT_COLUMNS = (
     *("username", "username_key", "password_hash", "role", "disabled"),
     *("created", "created_by", "modified", "modified_by"),
 )
@@ -24,7 +24,7 @@ UPDATE user_account SET role = :role, disabled = :disabled, password_hash = COAL
     modified = :modified, modified_by = :modified_by
 WHERE id = :id
 """
-_LARGEST_ID = 2**63 - 1
+_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class NewUser:
     username: str
     role: Role
     password_hash: str = field(repr=False)
-    by: str
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class UserChange:
         user: The user as it is to be.
         password_hash: The new one; None to keep the old.
         ends_sessions: Whether its sessions end.
-        kept_session: The hash of the one that goes on nevertheless; None for none.
+        kept_session_hash: The hash of the one that goes on nevertheless; None for none.
     """
 
     user: User
     password_hash: str | None = field(default=None, repr=False)
     ends_sessions: bool = False
-    kept_session: str | None = field(default=None, repr=False)
+    kept_session_hash: str | None = field(default=None, repr=False)
 
 
 class UserStore:
@@ -89,53 +89,53 @@ class UserStore:
         Raises:
             UnknownUserError: If there is none.
         """
-        found = await self._users("WHERE username_key = :key", {"key": username_key(username)})
-        return _only(found, username)
+        found = await self._read_users("WHERE username_key = :key", {"key": make_username_key(username)})
+        return _require_user(found, username)
 
-    async def by_id(self, id: int) -> User:
+    async def get_by_id(self, id: int) -> User:
         """Return the user of an id.
 
         Raises:
             UnknownUserError: If there is none.
         """
-        found = await self._users("WHERE id = :id", {"id": id}) if 0 < id <= _LARGEST_ID else []
+        found = await self._read_users("WHERE id = :id", {"id": id}) if 0 < id <= _MAX_ID else []
         if not found:
             raise UnknownUserError(f"no user has the id {id}")
         return found[0]
 
-    async def all(self) -> list[User]:
+    async def list_all(self) -> list[User]:
         """Return every user, by name."""
-        return await self._users("ORDER BY username_key", {})
+        return await self._read_users("ORDER BY username_key", {})
 
     async def is_empty(self) -> bool:
         """Return whether there is no user at all."""
-        return not await self._users("LIMIT 1", {})
+        return not await self._read_users("LIMIT 1", {})
 
-    async def credentials(self, username: str) -> Credentials | None:
+    async def find_credentials(self, username: str) -> Credentials | None:
         """Return a user with the hash of the password, or None if there is none of this name."""
         sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE username_key = :key"
-        values = {"key": username_key(username)}
-        rows = await self._connections.read(lambda session: session.rows(sql, values))
-        return Credentials(_user(rows[0]), rows[0][-1]) if rows else None
+        values = {"key": make_username_key(username)}
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
+        return Credentials(_parse_user_row(rows[0]), rows[0][-1]) if rows else None
 
-    async def logged_in(self, verified: Credentials, *, rehashed: str | None, now: int) -> User | None:
+    async def record_login(self, verified: Credentials, *, new_password_hash: str | None, now: int) -> User | None:
         """Take note of a login, and of the password's new hash if there is one.
 
         Return the user as it is then; None if its password has changed since it was read, or if it is disabled or gone.
         """
 
-        async def work(session: Session) -> User | None:
-            user = await locked_user(session, verified.user.id, password_hash=verified.password_hash)
+        async def write_login(session: DatabaseSession) -> User | None:
+            user = await lock_user(session, verified.user.id, password_hash=verified.password_hash)
             if user is not None:
                 await session.execute(
                     "UPDATE user_account SET last_login = :now, password_hash = :password_hash WHERE id = :id",
-                    {"now": now, "password_hash": rehashed or verified.password_hash, "id": user.id},
+                    {"now": now, "password_hash": new_password_hash or verified.password_hash, "id": user.id},
                 )
             return user
 
-        return await self._connections.write(work)
+        return await self._connections.write(write_login)
 
-    async def change(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
+    async def change_user(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
         """Lock a user and every acting admin, decide, write. Return the user as it is then.
 
         Args:
@@ -148,8 +148,8 @@ class UserStore:
             UserError: Or whatever else ``decide`` raises; nothing is written then.
         """
 
-        async def work(session: Session) -> User:
-            made = decide(*await _locked(session, username))
+        async def decide_and_write(session: DatabaseSession) -> User:
+            made = decide(*await _lock_user_and_admins(session, username))
             user = made.user
             await session.execute(
                 _UPDATE,
@@ -163,26 +163,26 @@ class UserStore:
                 },
             )
             if made.ends_sessions:
-                await _end_sessions(session, user.id, kept=made.kept_session)
+                await _end_sessions(session, user.id, kept_hash=made.kept_session_hash)
             return user
 
-        return await self._connections.write(work)
+        return await self._connections.write(decide_and_write)
 
-    async def replace_password(self, known: Credentials, password_hash: str, *, by: str, now: int) -> bool:
+    async def replace_password(self, known: Credentials, password_hash: str, *, modified_by: str, now: int) -> bool:
         """Change a user's password if it is still the known one, and end the sessions. Return whether it was."""
 
-        async def work(session: Session) -> bool:
-            sql = f"SELECT password_hash FROM user_account WHERE id = :id {session.dialect.for_update}"
-            if await session.rows(sql, {"id": known.user.id}) != [(known.password_hash,)]:
+        async def write_password(session: DatabaseSession) -> bool:
+            sql = f"SELECT password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+            if await session.fetch_rows(sql, {"id": known.user.id}) != [(known.password_hash,)]:
                 return False
             await session.execute(
                 "UPDATE user_account SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
-                {"hash": password_hash, "now": now, "by": by, "id": known.user.id},
+                {"hash": password_hash, "now": now, "by": modified_by, "id": known.user.id},
             )
-            await _end_sessions(session, known.user.id, kept=None)
+            await _end_sessions(session, known.user.id, kept_hash=None)
             return True
 
-        return await self._connections.write(work)
+        return await self._connections.write(write_password)
 
     async def delete(self, username: str, check: Callable[[User, int], None]) -> User:
         """Lock as ``change`` does, check, and delete a user with its sessions and API keys. Return it as it was.
@@ -192,85 +192,85 @@ class UserStore:
             UserError: Or whatever else ``check`` raises; nothing is deleted then.
         """
 
-        async def work(session: Session) -> User:
-            user, others = await _locked(session, username)
+        async def check_and_delete(session: DatabaseSession) -> User:
+            user, others = await _lock_user_and_admins(session, username)
             check(user, others)
-            await _end_sessions(session, user.id, kept=None)
+            await _end_sessions(session, user.id, kept_hash=None)
             await session.execute("DELETE FROM api_key WHERE user_id = :id", {"id": user.id})
             await session.execute("DELETE FROM user_account WHERE id = :id", {"id": user.id})
             return user
 
-        return await self._connections.write(work)
+        return await self._connections.write(check_and_delete)
 
     async def _insert(self, new: NewUser, *, now: int, only_first: bool) -> User | None:
-        async def work(session: Session) -> User | None:
-            if only_first and await session.rows("SELECT id FROM user_account LIMIT 1"):
+        async def insert_row(session: DatabaseSession) -> User | None:
+            if only_first and await session.fetch_rows("SELECT id FROM user_account LIMIT 1"):
                 return None
-            if await _found(session, new.username):
+            if await _find_users(session, new.username):
                 return None
-            await session.insert_many("user_account", _INSERTED, [_new_row(new, now)])
-            return (await _found(session, new.username))[0]
+            await session.insert_many("user_account", _INSERT_COLUMNS, [_encode_new_user_row(new, now)])
+            return (await _find_users(session, new.username))[0]
 
         try:
-            return await self._connections.write(work)
+            return await self._connections.write(insert_row)
         except Exception as error:
             # The unique index decides between two at once, and says so in each driver's own way.
-            if self._connections.dialect.is_refusal(error) and await self._exists(new.username):
+            if self._connections.dialect.is_refusal(error) and await self._has_user(new.username):
                 return None
             raise
 
-    async def _exists(self, username: str) -> bool:
-        return bool(await self._connections.read(lambda session: _found(session, username)))
+    async def _has_user(self, username: str) -> bool:
+        return bool(await self._connections.read(lambda session: _find_users(session, username)))
 
-    async def _users(self, tail: str, values: dict[str, Any]) -> list[User]:
-        rows = await self._connections.read(lambda session: session.rows(f"{_SELECT} {tail}", values))
-        return [_user(row) for row in rows]
+    async def _read_users(self, tail: str, values: dict[str, Any]) -> list[User]:
+        rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
+        return [_parse_user_row(row) for row in rows]
 
 
-async def locked_user(session: Session, id: int, *, password_hash: str | None = None) -> User | None:
+async def lock_user(session: DatabaseSession, id: int, *, password_hash: str | None = None) -> User | None:
     """Lock a user's row and return it; None if it is gone or disabled, or has another password than the one given."""
-    sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update}"
-    for row in await session.rows(sql, {"id": id}):
-        user = _user(row)
+    sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+    for row in await session.fetch_rows(sql, {"id": id}):
+        user = _parse_user_row(row)
         if not user.is_disabled and password_hash in (None, row[-1]):
             return user
     return None
 
 
-async def _locked(session: Session, username: str) -> tuple[User, int]:
+async def _lock_user_and_admins(session: DatabaseSession, username: str) -> tuple[User, int]:
     """Lock a user and all acting admins, and return the user and how many of the others are acting admins."""
     # In one statement, and in the order of their ids: two admins who demote each other wait, and do not deadlock.
     # Who waited sees the rows as the other one left them.
     sql = (
         f"{_SELECT} WHERE username_key = :key OR (role = 'admin' AND disabled = 0) "
-        f"ORDER BY id {session.dialect.for_update}"
+        f"ORDER BY id {session.dialect.for_update_sql}"
     )
-    key = username_key(username)
-    users = [_user(row) for row in await session.rows(sql, {"key": key})]
-    user = _only([user for user in users if username_key(user.username) == key], username)
+    key = make_username_key(username)
+    users = [_parse_user_row(row) for row in await session.fetch_rows(sql, {"key": key})]
+    user = _require_user([user for user in users if make_username_key(user.username) == key], username)
     return user, sum(other.is_acting_admin for other in users if other.id != user.id)
 
 
-async def _end_sessions(session: Session, id: int, *, kept: str | None) -> None:
+async def _end_sessions(session: DatabaseSession, id: int, *, kept_hash: str | None) -> None:
     sql = "DELETE FROM user_session WHERE user_id = :id AND token_hash <> :kept"
-    await session.execute(sql, {"id": id, "kept": kept or ""})
+    await session.execute(sql, {"id": id, "kept": kept_hash or ""})
 
 
-async def _found(session: Session, username: str) -> list[User]:
-    rows = await session.rows(f"{_SELECT} WHERE username_key = :key", {"key": username_key(username)})
-    return [_user(row) for row in rows]
+async def _find_users(session: DatabaseSession, username: str) -> list[User]:
+    rows = await session.fetch_rows(f"{_SELECT} WHERE username_key = :key", {"key": make_username_key(username)})
+    return [_parse_user_row(row) for row in rows]
 
 
-def _only(found: list[User], username: str) -> User:
+def _require_user(found: list[User], username: str) -> User:
     if not found:
         raise UnknownUserError(f"there is no user {username[:120]!a}")
     return found[0]
 
 
-def _new_row(new: NewUser, now: int) -> Sequence[Any]:
-    return new.username, username_key(new.username), new.password_hash, new.role.value, 0, now, new.by, now, new.by
+def _encode_new_user_row(new: NewUser, now: int) -> Sequence[Any]:
+    return new.username, make_username_key(new.username), new.password_hash, new.role.value, 0, now, new.created_by, now, new.created_by
 
 
-def _user(row: Sequence[Any]) -> User:
+def _parse_user_row(row: Sequence[Any]) -> User:
     id, username, role, disabled, *rest = row[: len(_COLUMNS)]
     return User(id, username, Role(role), bool(disabled), *rest)

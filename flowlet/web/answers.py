@@ -9,10 +9,10 @@ import orjson
 from pydantic import BaseModel
 from quart import Response
 
-__all__ = ["json_answer"]
+__all__ = ["build_json_response"]
 
 
-def json_answer(
+def build_json_response(
     value: BaseModel | Mapping[str, Any] | Sequence[Any], *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a response with a value as JSON.
@@ -22,10 +22,10 @@ def json_answer(
         status: The HTTP status.
         headers: Further ones, such as ``Location``.
     """
-    return Response(orjson.dumps(value, default=_plain), status, dict(headers or {}), content_type="application/json")
+    return Response(orjson.dumps(value, default=_encode_model), status, dict(headers or {}), content_type="application/json")
 
 
-def _plain(value: Any) -> Any:
+def _encode_model(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"{type(value).__name__} cannot be told in JSON")

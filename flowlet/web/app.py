@@ -28,12 +28,12 @@ from flowlet.web.pages import executors as executor_pages
 from flowlet.web.pages import keys as key_pages
 from flowlet.web.pages import users as user_pages
 from flowlet.web.pages import workflows as workflow_pages
-from flowlet.web.paths import Id
-from flowlet.web.services import EXTENSION, Services
+from flowlet.web.paths import IdConverter
+from flowlet.web.services import EXTENSION_NAME, Services
 
-__all__ = ["BLUEPRINTS", "HEADERS", "PAGES", "create_app"]
+__all__ = ["API_BLUEPRINTS", "SECURITY_HEADERS", "CONSOLE_BLUEPRINTS", "create_app"]
 
-BLUEPRINTS: tuple[Blueprint, ...] = (
+API_BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     workflows.blueprint,
     waiting.blueprint,
@@ -47,7 +47,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 )
 """Every part of the API."""
 
-PAGES: tuple[Blueprint, ...] = (
+CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     files.blueprint,
     sessions.blueprint,
     dashboard.blueprint,
@@ -68,12 +68,12 @@ PAGES: tuple[Blueprint, ...] = (
 )
 """What people see in a browser."""
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
@@ -83,7 +83,7 @@ HEADERS = {
 """On every answer. Nothing is loaded from another host, and no script or style stands in a page."""
 
 # What is answered is about now and about who asks; a page or a file that may be kept says so itself.
-_DEFAULTS = (*HEADERS.items(), ("Cache-Control", "no-store"))
+_DEFAULT_HEADERS = (*SECURITY_HEADERS.items(), ("Cache-Control", "no-store"))
 
 
 def create_app(services: Services) -> Quart:
@@ -94,15 +94,15 @@ def create_app(services: Services) -> Quart:
     """
     app = Quart("flowlet.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
-    app.url_map.converters["int"] = Id
+    app.url_map.converters["int"] = IdConverter
     app.url_map.merge_slashes = False  # "a//b" is another external id than "a/b"
-    app.extensions[EXTENSION] = services
-    problems.install(app, errors.tell)
-    guards.install(app)
+    app.extensions[EXTENSION_NAME] = services
+    problems.install_error_handler(app, errors.build_error_response)
+    guards.install_auth(app)
     frame.install(app)
     app.after_request(_add_headers)
-    app.after_serving(services.feed.close)
-    for blueprint in (*BLUEPRINTS, *PAGES):
+    app.after_serving(services.event_broadcaster.close)
+    for blueprint in (*API_BLUEPRINTS, *CONSOLE_BLUEPRINTS):
         app.register_blueprint(blueprint)
     return app
 
@@ -110,7 +110,7 @@ def create_app(services: Services) -> Quart:
 async def _add_headers(response: Response) -> Response:
     # One walk over the headers that are there, instead of one for each that is to be: 5 microseconds instead of 40.
     given = {name.lower() for name, _ in response.headers}
-    for name, value in _DEFAULTS:
+    for name, value in _DEFAULT_HEADERS:
         if name.lower() not in given:
             response.headers.add(name, value)
     if response.status_code == HTTPStatus.NO_CONTENT:

@@ -17,19 +17,19 @@ from flowlet.operations import Operations
 from flowlet.store.opening import Store
 from flowlet.store.search import SearchQuery
 
-__all__ = ["MOST_INSTANCES", "BulkOperation", "Operate", "Refusal", "carry_out", "operation", "pages"]
+__all__ = ["MAX_INSTANCES", "BulkOperation", "InstanceOperation", "RefusalError", "run_operation", "bind_operation", "search_pages"]
 
-MOST_INSTANCES = 10_000
-PAGE = 500
-AT_ONCE = 8
+MAX_INSTANCES = 10_000
+PAGE_SIZE = 500
+MAX_CONCURRENT_OPERATIONS = 8
 """How many operations run at once: more only wait for each other's connections."""
 
 BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
-Operate: TypeAlias = Callable[[int], Awaitable[Instance]]
-Refusal: TypeAlias = RefusedError | NotFoundError
+InstanceOperation: TypeAlias = Callable[[int], Awaitable[Instance]]
+RefusalError: TypeAlias = RefusedError | NotFoundError
 
 
-def operation(
+def bind_operation(
     operations: Operations,
     name: BulkOperation,
     *,
@@ -37,7 +37,7 @@ def operation(
     reason: str | None = None,
     with_children: bool = False,
     state: str = "",
-) -> Operate:
+) -> InstanceOperation:
     """Return an operation as a function of the instance's id.
 
     Args:
@@ -63,8 +63,8 @@ def operation(
             return lambda id: operations.move(id, state, username=username, reason=reason)
 
 
-async def pages(
-    store: Store, query: SearchQuery, *, limit: int = MOST_INSTANCES
+async def search_pages(
+    store: Store, query: SearchQuery, *, limit: int = MAX_INSTANCES
 ) -> AsyncIterator[tuple[Instance, ...]]:
     """Yield the instances that fit, page by page, and at most ``limit`` of them.
 
@@ -75,22 +75,22 @@ async def pages(
     """
     left, cursor = limit, query.cursor
     while left:
-        found = await store.reads.search(replace(query, limit=min(PAGE, left), cursor=cursor))
+        found = await store.queries.search(replace(query, limit=min(PAGE_SIZE, left), cursor=cursor))
         yield found.instances
         left, cursor = left - len(found.instances), found.next_cursor
         if cursor is None:
             return
 
 
-async def carry_out(operate: Operate, ids: AsyncIterable[Sequence[int]]) -> AsyncIterator[tuple[int, Refusal | None]]:
+async def run_operation(operate: InstanceOperation, ids: AsyncIterable[Sequence[int]]) -> AsyncIterator[tuple[int, RefusalError | None]]:
     """Do an operation with each instance, a few at a time; yield each id, with its refusal where it refused.
 
     Raises:
         Exception: Whatever else an operation raises; those before it stay done.
     """
     async for page in ids:
-        for first in range(0, len(page), AT_ONCE):
-            some = page[first : first + AT_ONCE]
+        for first in range(0, len(page), MAX_CONCURRENT_OPERATIONS):
+            some = page[first : first + MAX_CONCURRENT_OPERATIONS]
             outcomes = await asyncio.gather(*(operate(id) for id in some), return_exceptions=True)
             for id, outcome in zip(some, outcomes, strict=True):
                 if isinstance(outcome, BaseException) and not isinstance(outcome, RefusedError | NotFoundError):

@@ -8,14 +8,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flowlet.definition import Definition
-from flowlet.web.catalogue import creation, creation_examples, variables, waiting, waiting_examples
+from flowlet.web.catalogue import build_create_conditions, build_create_examples, build_variable_schemas, build_wait_conditions, build_wait_examples
 from flowlet.web.guards import SESSION_COOKIE
-from flowlet.web.problems import KINDS
+from flowlet.web.problems import PROBLEM_TYPES
 
-__all__ = ["PROBLEM", "SCHEMAS", "SECURITY", "Models", "headers_of", "parameter", "problem_responses"]
+__all__ = ["PROBLEM_SCHEMA", "SCHEMA_REF_PREFIX", "SECURITY_SCHEMES", "ModelSchemas", "build_header_objects", "build_parameter", "build_problem_responses"]
 
-SCHEMAS = "#/components/schemas/"
-SECURITY: dict[str, dict[str, str]] = {
+SCHEMA_REF_PREFIX = "#/components/schemas/"
+SECURITY_SCHEMES: dict[str, dict[str, str]] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same API key."},
     "session": {
@@ -28,12 +28,12 @@ SECURITY: dict[str, dict[str, str]] = {
 
 _TEXT = {"type": "string"}
 _FAULT = {"type": "object", "required": ["field", "message"], "properties": {"field": _TEXT, "message": _TEXT}}
-PROBLEM: dict[str, Any] = {
+PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "An error, as RFC 9457 has it. Branch on `type` or on `status`; the texts are for people.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": {**_TEXT, "enum": [*(f"/problems/{name}" for name in KINDS), "about:blank"]},
+        "type": {**_TEXT, "enum": [*(f"/problems/{name}" for name in PROBLEM_TYPES), "about:blank"]},
         "title": {**_TEXT, "description": "The status in words."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {**_TEXT, "description": "What a person can act on."},
@@ -53,7 +53,7 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-class Models:
+class ModelSchemas:
     """The schemas of all models that views name, made at once so that models of the same name stay apart.
 
     Args:
@@ -65,36 +65,36 @@ class Models:
     def __init__(self, inputs: Iterable[Any], outputs: Iterable[Any], definitions: Sequence[Definition]) -> None:
         given = [(repr(kind), "validation", TypeAdapter(kind)) for kind in inputs]
         given += [(repr(kind), "serialization", TypeAdapter(kind)) for kind in outputs]
-        self._found, rest = TypeAdapter.json_schemas(given, ref_template=SCHEMAS + "{model}")  # type: ignore[arg-type]  # modes are literals
+        self._schemas_by_type, rest = TypeAdapter.json_schemas(given, ref_template=SCHEMA_REF_PREFIX + "{model}")  # type: ignore[arg-type]  # modes are literals
         self.schemas: dict[str, Any] = rest.get("$defs", {})
-        self._examples = {name: _numbered(schema.pop("examples", ())) for name, schema in self.schemas.items()}
-        self._tell_workflows(definitions)
+        self._examples = {name: _number_examples(schema.pop("examples", ())) for name, schema in self.schemas.items()}
+        self._add_workflow_schemas(definitions)
 
-    def taken(self, kind: Any) -> dict[str, Any]:
+    def build_request_content(self, kind: Any) -> dict[str, Any]:
         """Return what a body of this model is, with examples."""
-        return self._content(self._found[repr(kind), "validation"])
+        return self._build_content(self._schemas_by_type[repr(kind), "validation"])
 
-    def given(self, kind: Any) -> dict[str, Any]:
+    def build_response_content(self, kind: Any) -> dict[str, Any]:
         """Return what an answer of this type is, with examples."""
-        return self._content(self._found[repr(kind), "serialization"])
+        return self._build_content(self._schemas_by_type[repr(kind), "serialization"])
 
-    def parameters(self, kind: Any) -> Iterator[dict[str, Any]]:
+    def build_query_parameters(self, kind: Any) -> Iterator[dict[str, Any]]:
         """Yield the parameters in the address that a model takes."""
-        model = self.schemas[_name(self._found[repr(kind), "validation"])]
+        model = self.schemas[_parse_component_name(self._schemas_by_type[repr(kind), "validation"])]
         for name, schema in model["properties"].items():
             bare = {key: value for key, value in schema.items() if key != "description"}
             is_required = name in model.get("required", ())
-            yield parameter(name, "query", bare, schema.get("description", ""), is_required=is_required)
+            yield build_parameter(name, "query", bare, schema.get("description", ""), is_required=is_required)
 
-    def _content(self, schema: dict[str, Any]) -> dict[str, Any]:
-        examples = self._examples.get(_name(schema))
+    def _build_content(self, schema: dict[str, Any]) -> dict[str, Any]:
+        examples = self._examples.get(_parse_component_name(schema))
         return {"schema": schema, **({"examples": examples} if examples else {})}
 
-    def _tell_workflows(self, definitions: Sequence[Definition]) -> None:
-        self.schemas |= variables(definitions, SCHEMAS)
+    def _add_workflow_schemas(self, definitions: Sequence[Definition]) -> None:
+        self.schemas |= build_variable_schemas(definitions, SCHEMA_REF_PREFIX)
         for name, more, examples in (
-            ("CreateRequest", creation(definitions, SCHEMAS), creation_examples(definitions)),
-            ("CreateAndWaitRequest", waiting(definitions), waiting_examples(definitions)),
+            ("CreateRequest", build_create_conditions(definitions, SCHEMA_REF_PREFIX), build_create_examples(definitions)),
+            ("CreateAndWaitRequest", build_wait_conditions(definitions), build_wait_examples(definitions)),
         ):
             if name in self.schemas:
                 self.schemas[name] |= more
@@ -104,39 +104,39 @@ class Models:
             kinds["enum"] = [definition.name for definition in definitions]
 
 
-def parameter(name: str, place: str, schema: Any, description: str, *, is_required: bool = True) -> dict[str, Any]:
+def build_parameter(name: str, location: str, schema: Any, description: str, *, is_required: bool = True) -> dict[str, Any]:
     """Return a parameter as OpenAPI has it."""
     told = {"description": description} if description else {}
-    return {"name": name, "in": place, "required": is_required, **told, "schema": schema}
+    return {"name": name, "in": location, "required": is_required, **told, "schema": schema}
 
 
-def headers_of(told: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def build_header_objects(descriptions: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return headers that are always sent, given as their names and what they say."""
-    return {name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in told}
+    return {name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in descriptions}
 
 
-def problem_responses() -> dict[str, Any]:
+def build_problem_responses() -> dict[str, Any]:
     """Return by status the answers of errors: which types there are of each, with what members and headers."""
-    return {str(status): _problem_response(status) for status in sorted({kind.status for kind in KINDS.values()})}
+    return {str(status): _build_problem_response(status) for status in sorted({kind.status for kind in PROBLEM_TYPES.values()})}
 
 
-def _problem_response(status: int) -> dict[str, Any]:
-    kinds = {name: kind for name, kind in KINDS.items() if kind.status == status}
+def _build_problem_response(status: int) -> dict[str, Any]:
+    kinds = {name: kind for name, kind in PROBLEM_TYPES.items() if kind.status == status}
     types = {"enum": [f"/problems/{name}" for name in kinds]}
     always = sorted(set.intersection(*(set(kind.members) for kind in kinds.values())))
     narrowed: dict[str, Any] = {"properties": {"type": types, "status": {"const": status}}}
-    schema = {"allOf": [{"$ref": f"{SCHEMAS}Problem"}, {**narrowed, **({"required": always} if always else {})}]}
-    headers = headers_of(item for kind in kinds.values() for item in kind.headers.items())
+    schema = {"allOf": [{"$ref": f"{SCHEMA_REF_PREFIX}Problem"}, {**narrowed, **({"required": always} if always else {})}]}
+    headers = build_header_objects(item for kind in kinds.values() for item in kind.headers.items())
     return {
-        "description": " ".join(kind.when for kind in kinds.values()),
+        "description": " ".join(kind.description for kind in kinds.values()),
         **({"headers": headers} if headers else {}),
         "content": {"application/problem+json": {"schema": schema}},
     }
 
 
-def _numbered(examples: Sequence[Any]) -> dict[str, Any]:
+def _number_examples(examples: Sequence[Any]) -> dict[str, Any]:
     return {f"example {place}": {"value": value} for place, value in enumerate(examples, start=1)}
 
 
-def _name(schema: dict[str, Any]) -> str:
-    return str(schema.get("$ref", schema.get("items", {}).get("$ref", ""))).removeprefix(SCHEMAS)
+def _parse_component_name(schema: dict[str, Any]) -> str:
+    return str(schema.get("$ref", schema.get("items", {}).get("$ref", ""))).removeprefix(SCHEMA_REF_PREFIX)

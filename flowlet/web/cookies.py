@@ -8,11 +8,11 @@ from werkzeug.sansio.response import Response
 __all__ = ["set_cookie"]
 
 
-def set_cookie(answer: Response, name: str, value: str, *, max_age: int) -> None:
+def set_cookie(response: Response, name: str, value: str, *, max_age: int) -> None:
     """Let the browser keep a cookie; or forget it, if its age is zero.
 
     Args:
-        answer: What carries it.
+        response: What carries it.
         name: Its name.
         value: What scripts and other sites do not see.
         max_age: For how many seconds.
@@ -20,4 +20,4 @@ def set_cookie(answer: Response, name: str, value: str, *, max_age: int) -> None
     # The browser's own word for its scheme goes before ours: behind a proxy that ends TLS we see plain HTTP, and no
     # header of a proxy has to be believed.
     is_secure = request.is_secure or request.headers.get("Origin", "").startswith("https://")
-    answer.set_cookie(name, value, max_age=max_age, path="/", secure=is_secure, httponly=True, samesite="Strict")
+    response.set_cookie(name, value, max_age=max_age, path="/", secure=is_secure, httponly=True, samesite="Strict")

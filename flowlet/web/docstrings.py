@@ -8,26 +8,26 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-__all__ = ["SECTION", "parted", "spread"]
+__all__ = ["SECTION_HEADING", "split_attributes", "describe_properties"]
 
-SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
+SECTION_HEADING = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
 """Where the text of a docstring ends, and its lists begin."""
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 
 
-def parted(text: str) -> tuple[str, dict[str, str]]:
+def split_attributes(text: str) -> tuple[str, dict[str, str]]:
     """Return a docstring without its attributes, and what it says of each of these."""
     head, *rest = re.split(r"^Attributes:$", text, maxsplit=1, flags=re.MULTILINE)
-    attributes = _ATTRIBUTE.findall(SECTION.split(rest[0])[0]) if rest else []
+    attributes = _ATTRIBUTE.findall(SECTION_HEADING.split(rest[0])[0]) if rest else []
     return head.strip(), {name: " ".join(told.split()) for name, told in attributes}
 
 
-def spread(schema: Mapping[str, Any]) -> dict[str, Any]:
+def describe_properties(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a model's schema with its docstring's attributes told of its properties.
 
     A description that a property has of its own stays. What names no property is left out.
     """
-    text, attributes = parted(schema.get("description", ""))
+    text, attributes = split_attributes(schema.get("description", ""))
     if not attributes:
         return dict(schema)
     told = {**attributes, **{to_camel(name): text for name, text in attributes.items()}}

@@ -13,25 +13,25 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from flowlet.accounts import NAME_LIMIT, checked_name
-from flowlet.definition import MAX_NAME
-from flowlet.durations import duration
+from flowlet.accounts import MAX_ACCOUNT_NAME_LENGTH, normalize_name
+from flowlet.definition import MAX_IDENTIFIER_LENGTH
+from flowlet.durations import parse_duration
 from flowlet.errors import UserError
-from flowlet.instances import LEVELS, Status
-from flowlet.keys import checked_expiry
-from flowlet.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, checked_password
+from flowlet.instances import PRIORITIES, Status
+from flowlet.keys import validate_lifetime
+from flowlet.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, normalize_password
 from flowlet.roles import Role
-from flowlet.store.cursor import LARGEST
-from flowlet.store.search import FURTHEST_OFFSET, MOST_ROWS, MOST_VARIABLES, NAME_LENGTH, TEXT_LENGTH
+from flowlet.store.cursor import MAX_INTEGER
+from flowlet.store.search import MAX_OFFSET, MAX_ROWS, MAX_VARIABLES, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
 __all__ = [
-    "FILLED",
+    "NOT_BLANK_PATTERN",
     "Cursor",
     "Expiry",
     "KeyName",
     "Offset",
     "OptionalId",
-    "OptionalLength",
+    "OptionalDuration",
     "OptionalName",
     "OptionalText",
     "PageLimit",
@@ -39,131 +39,131 @@ __all__ = [
     "Priority",
     "RoleName",
     "SearchText",
-    "SearchedPart",
+    "SearchedSubstring",
     "SearchedStatuses",
     "SearchedVariables",
     "StateName",
     "Username",
-    "Version",
+    "ExpectedVersion",
     "WaitSeconds",
     "WaitStates",
-    "Whole",
+    "WholeNumber",
 ]
 
 T = TypeVar("T")
 
-MOST_STATUSES = 100
+MAX_STATUSES = 100
 """More than there are: who sends one twice is not turned away."""
 
-FILLED = r"\S"
+NOT_BLANK_PATTERN = r"\S"
 """The pattern of a text that is not white space alone."""
 
 
-def _none_if_empty(value: T) -> T | None:
+def _convert_empty_to_none(value: T) -> T | None:
     return value or None
 
 
-def _plain(text: str | None) -> str | None:
+def _check_trimmed(text: str | None) -> str | None:
     if text and text != text.strip():
         raise ValueError("begins or ends with white space")
     return text or None
 
 
-def _told(check: Callable[[T], T]) -> Callable[[T], T]:
+def _convert_user_error(check: Callable[[T], T]) -> Callable[[T], T]:
     """Return a check whose refusals are faults of the field."""
 
-    def checked(value: T) -> T:
+    def run_check(value: T) -> T:
         try:
             return check(value)
         except UserError as error:
             raise ValueError(str(error)) from None
 
-    return checked
+    return run_check
 
 
-def _password(value: SecretStr) -> SecretStr:
-    checked_password(value.get_secret_value())
+def _check_password(value: SecretStr) -> SecretStr:
+    normalize_password(value.get_secret_value())
     return value
 
 
-def _expiry(value: timedelta | None) -> timedelta | None:
-    return None if value is None else checked_expiry(value)
+def _check_expiry(value: timedelta | None) -> timedelta | None:
+    return None if value is None else validate_lifetime(value)
 
 
-def _length(value: Any) -> Any:
+def _parse_duration(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return duration(value) if value else None
+    return parse_duration(value) if value else None
 
 
-def _whole(value: Any) -> Any:
+def _convert_whole_float(value: Any) -> Any:
     """Return 10 for 10.0: to JSON they are the same number, and some clients write it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _statuses(value: Any) -> tuple[Status, ...]:
+def _parse_statuses(value: Any) -> tuple[Status, ...]:
     """Return one status or several as a tuple; an empty one means any."""
     given = value if isinstance(value, list) else [value] if value not in (None, "") else []
-    if len(given) > MOST_STATUSES:
+    if len(given) > MAX_STATUSES:
         raise ValueError(f"names {len(given):,} statuses, and there are {len(Status)}")
     if unknown := [one for one in given if not isinstance(one, str) or one not in list(Status)]:
-        shown = repr(unknown[0][:MAX_NAME]) if isinstance(unknown[0], str) else "what is no text"
+        shown = repr(unknown[0][:MAX_IDENTIFIER_LENGTH]) if isinstance(unknown[0], str) else "what is no text"
         raise ValueError(f"{shown} is none of {', '.join(Status)}")
     return tuple(Status(one) for one in given)
 
 
-def _schema(kind: str, *, is_optional: bool = True, **more: Any) -> Any:
+def _build_schema(kind: str, *, is_optional: bool = True, **more: Any) -> Any:
     return WithJsonSchema({"type": [kind, "null"] if is_optional else kind, **more})
 
 
-OptionalText = Annotated[str | None, AfterValidator(_none_if_empty)]
+OptionalText = Annotated[str | None, AfterValidator(_convert_empty_to_none)]
 
 OptionalName = Annotated[
     str | None,
-    Field(max_length=MAX_NAME),
-    AfterValidator(_plain),
-    _schema("string", maxLength=MAX_NAME, format="trimmed"),
+    Field(max_length=MAX_IDENTIFIER_LENGTH),
+    AfterValidator(_check_trimmed),
+    _build_schema("string", maxLength=MAX_IDENTIFIER_LENGTH, format="trimmed"),
 ]
 """A name that is stored: no white space at either end."""
 
-SearchText = Annotated[str | None, Field(max_length=NAME_LENGTH), AfterValidator(_none_if_empty)]
-SearchedPart = Annotated[str | None, Field(max_length=TEXT_LENGTH), AfterValidator(_none_if_empty)]
+SearchText = Annotated[str | None, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_convert_empty_to_none)]
+SearchedSubstring = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH), AfterValidator(_convert_empty_to_none)]
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+WholeNumber = Annotated[int, BeforeValidator(_convert_whole_float)]
 
 OptionalId = Annotated[
-    Annotated[Whole, Field(ge=0, le=LARGEST)] | None,
-    AfterValidator(_none_if_empty),
-    _schema("integer", format="int64", minimum=0, maximum=LARGEST),
+    Annotated[WholeNumber, Field(ge=0, le=MAX_INTEGER)] | None,
+    AfterValidator(_convert_empty_to_none),
+    _build_schema("integer", format="int64", minimum=0, maximum=MAX_INTEGER),
 ]
 
-Version = Annotated[Whole | None, _schema("integer", format="int64", minimum=-LARGEST, maximum=LARGEST)]
+ExpectedVersion = Annotated[WholeNumber | None, _build_schema("integer", format="int64", minimum=-MAX_INTEGER, maximum=MAX_INTEGER)]
 
 Priority = Annotated[
-    Annotated[Whole, Field(ge=LEVELS[0], le=LEVELS[-1])] | None,
-    _schema("integer", minimum=LEVELS[0], maximum=LEVELS[-1]),
+    Annotated[WholeNumber, Field(ge=PRIORITIES[0], le=PRIORITIES[-1])] | None,
+    _build_schema("integer", minimum=PRIORITIES[0], maximum=PRIORITIES[-1]),
 ]
 
 PageLimit = Annotated[
-    Annotated[Whole, Field(ge=0, le=MOST_ROWS)] | None,
-    AfterValidator(_none_if_empty),
-    _schema("integer", minimum=0, maximum=MOST_ROWS),
+    Annotated[WholeNumber, Field(ge=0, le=MAX_ROWS)] | None,
+    AfterValidator(_convert_empty_to_none),
+    _build_schema("integer", minimum=0, maximum=MAX_ROWS),
 ]
 
 Offset = Annotated[
-    Annotated[Whole, Field(ge=0, le=FURTHEST_OFFSET)] | None, _schema("integer", minimum=0, maximum=FURTHEST_OFFSET)
+    Annotated[WholeNumber, Field(ge=0, le=MAX_OFFSET)] | None, _build_schema("integer", minimum=0, maximum=MAX_OFFSET)
 ]
 
-Cursor = Annotated[str | None, AfterValidator(_none_if_empty), _schema("string", format="cursor")]
+Cursor = Annotated[str | None, AfterValidator(_convert_empty_to_none), _build_schema("string", format="cursor")]
 
 SearchedStatuses = Annotated[
     Any,
-    BeforeValidator(_statuses),
+    BeforeValidator(_parse_statuses),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "string", "enum": ["", *Status]},
-                {"type": "array", "items": {"type": "string", "enum": [*Status]}, "maxItems": MOST_STATUSES},
+                {"type": "array", "items": {"type": "string", "enum": [*Status]}, "maxItems": MAX_STATUSES},
                 {"type": "null"},
             ]
         }
@@ -172,37 +172,37 @@ SearchedStatuses = Annotated[
 
 SearchedVariables = Annotated[
     dict[str, Any] | None,
-    _schema(
+    _build_schema(
         "object",
-        maxProperties=MOST_VARIABLES,
-        propertyNames={"minLength": 1, "maxLength": NAME_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
+        maxProperties=MAX_VARIABLES,
+        propertyNames={"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
         additionalProperties={
             "anyOf": [
-                {"type": "string", "maxLength": TEXT_LENGTH},
-                {"type": "integer", "minimum": -LARGEST, "maximum": LARGEST},
+                {"type": "string", "maxLength": MAX_TEXT_LENGTH},
+                {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
                 {"type": ["number", "boolean", "null"]},
             ]
         },
     ),
 ]
 
-StateName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+StateName = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_LENGTH)]
 
 WaitSeconds = Annotated[float, Field(ge=0, le=3600)]
 WaitStates = Annotated[list[str], Field(max_length=100)]
 
-_NAME = _schema("string", is_optional=False, minLength=1, maxLength=NAME_LIMIT, format="name")
-Username = Annotated[str, AfterValidator(_told(checked_name)), _NAME]
-KeyName = Annotated[str, AfterValidator(_told(partial(checked_name, what="an API key's name"))), _NAME]
+_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_ACCOUNT_NAME_LENGTH, format="name")
+Username = Annotated[str, AfterValidator(_convert_user_error(normalize_name)), _NAME_SCHEMA]
+KeyName = Annotated[str, AfterValidator(_convert_user_error(partial(normalize_name, subject="an API key's name"))), _NAME_SCHEMA]
 
 Password = Annotated[
     SecretStr,
-    AfterValidator(_told(_password)),
-    _schema(
+    AfterValidator(_convert_user_error(_check_password)),
+    _build_schema(
         "string",
         is_optional=False,
-        minLength=SHORTEST_PASSWORD,
-        maxLength=LONGEST_PASSWORD,
+        minLength=MIN_PASSWORD_LENGTH,
+        maxLength=MAX_PASSWORD_LENGTH,
         pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
         format="password",
         writeOnly=True,
@@ -211,6 +211,6 @@ Password = Annotated[
 
 RoleName = Annotated[Role, Field(strict=False)]
 
-_LENGTH = _schema("string", format="length-of-time", examples=["90 days", "1h 30m", "PT10M"])
-OptionalLength = Annotated[timedelta | None, BeforeValidator(_length), _LENGTH]
-Expiry = Annotated[timedelta | None, BeforeValidator(_length), AfterValidator(_told(_expiry)), _LENGTH]
+_DURATION_SCHEMA = _build_schema("string", format="length-of-time", examples=["90 days", "1h 30m", "PT10M"])
+OptionalDuration = Annotated[timedelta | None, BeforeValidator(_parse_duration), _DURATION_SCHEMA]
+Expiry = Annotated[timedelta | None, BeforeValidator(_parse_duration), AfterValidator(_convert_user_error(_check_expiry)), _DURATION_SCHEMA]

@@ -12,15 +12,15 @@ from urllib.parse import quote
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from flowlet.resources import folder
-from flowlet.theme import STYLE
-from flowlet.web.guards import public
+from flowlet.resources import find_folder
+from flowlet.theme import STYLESHEET
+from flowlet.web.guards import allow_anonymous
 
-__all__ = ["Files", "blueprint", "static"]
+__all__ = ["StaticFiles", "blueprint", "get_static_files"]
 
-FOR_GOOD = "public, max-age=31536000, immutable"
-ASK_AGAIN = "no-cache"
-TYPES = {
+CACHE_IMMUTABLE = "public, max-age=31536000, immutable"
+CACHE_REVALIDATE = "no-cache"
+CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".png": "image/png",
@@ -32,15 +32,15 @@ blueprint = Blueprint("files", __name__)
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class StaticFile:
     """A file as it is served: read once."""
 
     content: bytes
     version: str
-    kind: str
+    content_type: str
 
 
-class Files:
+class StaticFiles:
     """The files of one folder. Which there are is found out once: what is asked for is never joined to a path.
 
     Args:
@@ -49,53 +49,53 @@ class Files:
         made: Texts that are served as files, though none lie there.
     """
 
-    def __init__(self, folder: Path, *, address: str, made: Mapping[str, str] | None = None) -> None:
-        self._address = address
+    def __init__(self, folder: Path, *, url_prefix: str, generated: Mapping[str, str] | None = None) -> None:
+        self._url_prefix = url_prefix
         self._paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        self._read = {name: _file(name, text.encode()) for name, text in (made or {}).items()}
+        self._loaded = {name: _build_file(name, text.encode()) for name, text in (generated or {}).items()}
 
-    def url(self, name: str) -> str:
+    def build_url(self, name: str) -> str:
         """Return the address of a file with the content that it has.
 
         Raises:
             NotFound: If there is no such file.
         """
-        return f"{self._address}{quote(name)}?v={self._file(name).version}"
+        return f"{self._url_prefix}{quote(name)}?v={self._load_file(name).version}"
 
-    async def answer(self, name: str) -> Response:
+    async def serve_file(self, name: str) -> Response:
         """Return a file as the response to the request at hand: to be kept for good if it is asked for by its content.
 
         Raises:
             NotFound: If there is no such file.
         """
-        file = self._file(name)
-        response = Response(file.content, content_type=file.kind)
-        response.headers["Cache-Control"] = FOR_GOOD if request.args.get("v") == file.version else ASK_AGAIN
+        file = self._load_file(name)
+        response = Response(file.content, content_type=file.content_type)
+        response.headers["Cache-Control"] = CACHE_IMMUTABLE if request.args.get("v") == file.version else CACHE_REVALIDATE
         response.set_etag(file.version)
         await response.make_conditional(request)
         return response
 
-    def _file(self, name: str) -> File:
-        if name not in self._read:
+    def _load_file(self, name: str) -> StaticFile:
+        if name not in self._loaded:
             if name not in self._paths:
                 raise NotFound
-            self._read[name] = _file(name, self._paths[name].read_bytes())
-        return self._read[name]
+            self._loaded[name] = _build_file(name, self._paths[name].read_bytes())
+        return self._loaded[name]
 
 
-def _file(name: str, content: bytes) -> File:
-    kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-    return File(content, hashlib.sha256(content).hexdigest()[:16], kind)
+def _build_file(name: str, content: bytes) -> StaticFile:
+    kind = CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+    return StaticFile(content, hashlib.sha256(content).hexdigest()[:16], kind)
 
 
 @cache
-def static() -> Files:
+def get_static_files() -> StaticFiles:
     """Return the files of the folder ``static``, and the rules for diagrams, whose one place is ``flowlet.theme``."""
-    return Files(folder("static"), address="/static/", made={"diagram.css": STYLE})
+    return StaticFiles(find_folder("static"), url_prefix="/static/", generated={"diagram.css": STYLESHEET})
 
 
 @blueprint.get("/static/<path:name>")
-@public
-async def static_file(name: str) -> Response:
+@allow_anonymous
+async def serve_static_file(name: str) -> Response:
     """Return a file of the pages."""
-    return await static().answer(name)
+    return await get_static_files().serve_file(name)

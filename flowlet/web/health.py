@@ -14,21 +14,21 @@ from quart import Blueprint, Response
 from flowlet.errors import SchemaError, StoreUnavailableError
 from flowlet.roles import Role
 from flowlet.store import migrations
-from flowlet.web.answers import json_answer
-from flowlet.web.guards import needs, public
-from flowlet.web.openapi import described
+from flowlet.web.answers import build_json_response
+from flowlet.web.guards import require_role, allow_anonymous
+from flowlet.web.openapi import describe_route
 from flowlet.web.schemas import ApiModel
-from flowlet.web.services import Services, services
+from flowlet.web.services import Services, get_services
 
 __all__ = ["blueprint"]
 
-PATIENCE_SECONDS = 5.0
+DATABASE_TIMEOUT_SECONDS = 5.0
 """How long the database may take for its answer."""
 
 blueprint = Blueprint("health", __name__)
 
 
-class AliveAnswer(ApiModel):
+class LivenessResponse(ApiModel):
     """That the process answers.
 
     Attributes:
@@ -38,7 +38,7 @@ class AliveAnswer(ApiModel):
     status: Literal["alive"]
 
 
-class ReadyAnswer(ApiModel):
+class ReadinessResponse(ApiModel):
     """Whether the process is of use.
 
     Attributes:
@@ -51,40 +51,40 @@ class ReadyAnswer(ApiModel):
 
 
 @blueprint.get("/healthz")
-@public
-@described(answers={200: AliveAnswer})
-async def alive() -> Response:
+@allow_anonymous
+@describe_route(answers={200: LivenessResponse})
+async def show_liveness() -> Response:
     """Say that the process answers; whether it is of use is another question."""
-    return json_answer({"status": "alive"})
+    return build_json_response({"status": "alive"})
 
 
 @blueprint.get("/readyz")
-@public
-@described(answers={200: ReadyAnswer, 503: ReadyAnswer})
-async def ready() -> Response:
+@allow_anonymous
+@describe_route(answers={200: ReadinessResponse, 503: ReadinessResponse})
+async def show_readiness() -> Response:
     """Say 200 if the database answers, its tables fit, and this process's executor has claimed lately; else 503."""
-    here = services()
-    checks = {"database": await _database(here)}
+    here = get_services()
+    checks = {"database": await _check_database(here)}
     if here.executor is not None:
-        checks["executor"] = "ok" if here.executor.claims else "has not claimed lately"
+        checks["executor"] = "ok" if here.executor.is_claiming else "has not claimed lately"
     is_ready = all(found == "ok" for found in checks.values())
     status = {"status": "ready" if is_ready else "not ready", "checks": checks}
-    return json_answer(status, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
+    return build_json_response(status, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
 
 
 @blueprint.get("/metrics")
-@needs(Role.VIEWER)
-@described(answers={200: "text/plain"})
-async def metrics() -> Response:
+@require_role(Role.VIEWER)
+@describe_route(answers={200: "text/plain"})
+async def show_metrics() -> Response:
     """Return the metrics of this process and of its database, for Prometheus."""
-    text = await services().metrics.text(services())
+    text = await get_services().metrics.render_metrics(get_services())
     return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _database(here: Services) -> str:
+async def _check_database(app_services: Services) -> str:
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await migrations.check(here.store.connections)
+        async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
+            await migrations.check_schema(app_services.store.connections)
     except (StoreUnavailableError, TimeoutError):
         return "away"
     except SchemaError:

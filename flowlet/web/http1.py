@@ -9,10 +9,10 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
 
-__all__ = ["OneProtocol"]
+__all__ = ["Http1Protocol"]
 
 
-class OneProtocol(H11Protocol):
+class Http1Protocol(H11Protocol):
     """HTTP/1.1 that stays HTTP/1.1, and says so when it is about to end the connection.
 
     An ``Upgrade: h2c`` is passed over, as RFC 9110 lets a server do. A client that changes to HTTP/2 behind a proxy

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from flowlet.instances import ActionKind, Status
-from flowlet.store.reports.activity import lag, queues
+from flowlet.store.reports.activity import compute_lag_seconds, read_queues
 from flowlet.transitions import Transition
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Metrics"]
 
-FRESH_SECONDS = 5.0
+DATABASE_METRICS_MAX_AGE_SECONDS = 5.0
 """How old numbers of the database may be."""
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class Metrics:
@@ -41,30 +41,30 @@ class Metrics:
         self._transitions: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._retries: Counter[str] = Counter()
-        self._claims = self._histogram("flowlet_claim_seconds", "How long the store took for a claim.", SECONDS)
-        self._commits = self._histogram("flowlet_commit_seconds", "How long the store took for a batch.", SECONDS)
-        self._sizes = self._histogram("flowlet_batch_size", "How many transitions a batch had.", SIZES)
-        self._claimed = 0
-        self._standing: tuple[Metric, ...] = ()
-        self._read: float | None = None
-        self._reading = asyncio.Lock()
+        self._claim_seconds = self._create_histogram("flowlet_claim_seconds", "How long the store took for a claim.", DURATION_BUCKETS_SECONDS)
+        self._commit_seconds = self._create_histogram("flowlet_commit_seconds", "How long the store took for a batch.", DURATION_BUCKETS_SECONDS)
+        self._batch_sizes = self._create_histogram("flowlet_batch_size", "How many transitions a batch had.", BATCH_SIZE_BUCKETS)
+        self._claimed_total = 0
+        self._database_metrics: tuple[Metric, ...] = ()
+        self._database_metrics_read_seconds: float | None = None
+        self._database_metrics_lock = asyncio.Lock()
         self._executor: Executor | None = None
         self._registry.register(self)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+    def _create_histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, buckets=buckets, registry=self._registry)
 
-    def claimed(self, number: int, seconds: float) -> None:
+    def on_claim(self, instance_count: int, seconds: float) -> None:
         """Count a claim, and the instances that it gave."""
-        self._claims.observe(seconds)
-        self._claimed += number
+        self._claim_seconds.observe(seconds)
+        self._claimed_total += instance_count
 
-    def written(self, size: int, seconds: float) -> None:
+    def on_batch(self, size: int, seconds: float) -> None:
         """Count a batch."""
-        self._commits.observe(seconds)
-        self._sizes.observe(size)
+        self._commit_seconds.observe(seconds)
+        self._batch_sizes.observe(size)
 
-    def moved(self, transition: Transition) -> None:
+    def on_transition(self, transition: Transition) -> None:
         """Count a transition, and whether it was a failed attempt, and one that is tried again."""
         name = transition.instance.type
         self._transitions[name] += 1
@@ -73,17 +73,17 @@ class Metrics:
             if transition.attempt > transition.instance.attempt and transition.status is Status.IN_PROGRESS:
                 self._retries[name] += 1
 
-    async def text(self, services: Services) -> bytes:
+    async def render_metrics(self, services: Services) -> bytes:
         """Return everything in the format of Prometheus.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        async with self._reading:
-            now = services.store.clock.elapsed()
-            if self._read is None or now - self._read >= FRESH_SECONDS:
-                self._standing = await _standing(services)
-                self._read = now
+        async with self._database_metrics_lock:
+            now = services.store.clock.monotonic()
+            if self._database_metrics_read_seconds is None or now - self._database_metrics_read_seconds >= DATABASE_METRICS_MAX_AGE_SECONDS:
+                self._database_metrics = await _read_database_metrics(services)
+                self._database_metrics_read_seconds = now
         self._executor = services.executor
         return generate_latest(self._registry)
 
@@ -98,20 +98,20 @@ class Metrics:
             for workflow, count in sorted(counts.items()):
                 family.add_metric((workflow,), count)
             yield family
-        yield CounterMetricFamily("flowlet_claimed_instances", "Instances claimed.", value=self._claimed)
+        yield CounterMetricFamily("flowlet_claimed_instances", "Instances claimed.", value=self._claimed_total)
         if self._executor is not None:
             yield GaugeMetricFamily("flowlet_slots", "Activations that may run at once.", self._executor.slots)
-            yield GaugeMetricFamily("flowlet_slots_free", "Slots without an activation.", self._executor.free)
-        yield from self._standing
+            yield GaugeMetricFamily("flowlet_slots_free", "Slots without an activation.", self._executor.free_slots)
+        yield from self._database_metrics
 
 
-async def _standing(services: Services) -> tuple[Metric, ...]:
+async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
     store = services.store
     instances = GaugeMetricFamily(
         "flowlet_instances", "Instances in the database, of all executors.", labels=("workflow", "status")
     )
-    for (workflow, status), count in sorted((await store.reads.counts()).items()):
+    for (workflow, status), count in sorted((await store.queries.count_by_type_and_status()).items()):
         instances.add_metric((workflow, status), count)
-    late = lag(await queues(store.connections, services.settings.groups), now=store.clock.now())
+    late = compute_lag_seconds(await read_queues(store.connections, services.settings.groups), now=store.clock.now())
     text = "For how long the oldest due instance of this process's groups has been due."
     return instances, GaugeMetricFamily("flowlet_lag_seconds", text, late)

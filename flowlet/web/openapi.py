@@ -22,14 +22,14 @@ from werkzeug.routing import Rule
 
 from flowlet.definition import Definition
 from flowlet.roles import Role
-from flowlet.web.answers import json_answer
-from flowlet.web.components import PROBLEM, SECURITY, Models, headers_of, parameter, problem_responses
-from flowlet.web.docstrings import SECTION
-from flowlet.web.guards import needed, needs
+from flowlet.web.answers import build_json_response
+from flowlet.web.components import PROBLEM_SCHEMA, SECURITY_SCHEMES, ModelSchemas, build_header_objects, build_parameter, build_problem_responses
+from flowlet.web.docstrings import SECTION_HEADING
+from flowlet.web.guards import get_required_role, require_role
 from flowlet.web.paths import is_api
-from flowlet.web.services import services
+from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "current", "described", "document", "template"]
+__all__ = ["blueprint", "build_current_document", "describe_route", "build_document", "format_path_template"]
 
 INTRODUCTION = """\
 Starts, shows and operates workflows.
@@ -49,10 +49,10 @@ than 64 bits.
 """
 """What stands at the top of the description."""
 
-_DESCRIPTION = "_flowlet_description"
-_PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
+_DESCRIPTION_ATTRIBUTE = "_flowlet_description"
+_PATH_PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
 _INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1}
-_IN_PATH = {
+_PATH_PARAMETER_DESCRIPTIONS = {
     "workflows": {"id": "A workflow's id, or its external id if that is no number and has no slash."},
     "waiting": {"external_id": "A workflow's external id, or its id."},
     "definitions": {"name": "A workflow's name."},
@@ -60,13 +60,13 @@ _IN_PATH = {
     "keys": {"id": "An API key's id: the part that may be shown."},
 }
 """What the parameters of paths are, by the blueprint."""
-_IN_PATH["workflows"]["external_id"] = _IN_PATH["waiting"]["external_id"]
+_PATH_PARAMETER_DESCRIPTIONS["workflows"]["external_id"] = _PATH_PARAMETER_DESCRIPTIONS["waiting"]["external_id"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class RouteDescription:
     """What a view's name and docstring do not tell.
 
     Attributes:
@@ -90,12 +90,12 @@ class Description:
     is_located: bool = False
 
 
-def described(**told: Any) -> Callable[[View], View]:
+def describe_route(**attributes: Any) -> Callable[[View], View]:
     """Tell the API's description what a view takes and answers; the arguments are the attributes of ``Description``."""
-    description = Description(**told)
+    description = RouteDescription(**attributes)
 
     def mark(view: View) -> View:
-        setattr(view, _DESCRIPTION, description)
+        setattr(view, _DESCRIPTION_ATTRIBUTE, description)
         return view
 
     return mark
@@ -105,73 +105,73 @@ blueprint = Blueprint("openapi", __name__)
 
 
 @blueprint.get("/openapi.json")
-@needs(Role.VIEWER)
-async def openapi() -> Response:
+@require_role(Role.VIEWER)
+async def show_openapi() -> Response:
     """Return this description of the API in OpenAPI 3.1, with the variables of each workflow as JSON schemas."""
-    return json_answer(current())
+    return build_json_response(build_current_document())
 
 
-def current() -> dict[str, Any]:
+def build_current_document() -> dict[str, Any]:
     """Return the description of the application that answers the request at hand; pages are no part of it."""
     known = current_app.view_functions
     rules = [rule for rule in current_app.url_map.iter_rules() if is_api(rule.rule) and rule.endpoint in known]
-    return document([(rule, known[rule.endpoint]) for rule in rules], services().registry.definitions)
+    return build_document([(rule, known[rule.endpoint]) for rule in rules], get_services().registry.definitions)
 
 
-def document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Sequence[Definition]) -> dict[str, Any]:
+def build_document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Sequence[Definition]) -> dict[str, Any]:
     """Return the description of these routes with their views; variables are the components ``variables.NAME``."""
-    told = [_described(view) for _, view in views]
+    told = [_get_description(view) for _, view in views]
     inputs = [model for each in told for model in (each.body, each.query) if model]
     outputs = [kind for each in told for kind in each.answers.values() if not isinstance(kind, str | None)]
-    models = Models(inputs, outputs, definitions)
+    models = ModelSchemas(inputs, outputs, definitions)
     views = sorted(views, key=lambda each: each[0].rule)
-    names = _operation_ids(views)
+    names = _build_operation_ids(views)
     paths: dict[str, dict[str, Any]] = {}
     for rule, view in views:
-        for method in _methods(rule):
-            path = template(rule.rule)
-            links = _links(_described(view).leads_to, names)
-            operation = {"operationId": names[method, path], **_operation(rule, view, models, links)}
+        for method in _list_methods(rule):
+            path = format_path_template(rule.rule)
+            links = _build_links(_get_description(view).leads_to, names)
+            operation = {"operationId": names[method, path], **_build_operation(rule, view, models, links)}
             paths.setdefault(path, {})[method] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Flowlet", "version": metadata.version("flowlet-workflows"), "description": INTRODUCTION},
         "servers": [{"url": "/", "description": "Whence this description comes."}],
-        "tags": _tags(views),
+        "tags": _build_tags(views),
         "paths": paths,
         "components": {
-            "schemas": {"Problem": PROBLEM, **models.schemas},
-            "responses": problem_responses(),
-            "securitySchemes": SECURITY,
+            "schemas": {"Problem": PROBLEM_SCHEMA, **models.schemas},
+            "responses": build_problem_responses(),
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
 
-def template(rule: str) -> str:
+def format_path_template(rule: str) -> str:
     """Return a route as OpenAPI writes it: "/api/users/{userId}" for "/api/users/<int:user_id>"."""
-    return _PARAMETER.sub(lambda match: f"{{{to_camel(match[2])}}}", rule)
+    return _PATH_PARAMETER.sub(lambda match: f"{{{to_camel(match[2])}}}", rule)
 
 
-def _described(view: Callable[..., Any]) -> Description:
-    found: Description = getattr(view, _DESCRIPTION, Description())
+def _get_description(view: Callable[..., Any]) -> RouteDescription:
+    found: RouteDescription = getattr(view, _DESCRIPTION_ATTRIBUTE, RouteDescription())
     return found
 
 
-def _methods(rule: Rule) -> list[str]:
+def _list_methods(rule: Rule) -> list[str]:
     return sorted(method.lower() for method in rule.methods or () if method not in ("HEAD", "OPTIONS"))
 
 
-def _operation_ids(views: list[tuple[Rule, Callable[..., Any]]]) -> dict[tuple[str, str], str]:
+def _build_operation_ids(views: list[tuple[Rule, Callable[..., Any]]]) -> dict[tuple[str, str], str]:
     """Return the name of each operation by its method and path: the view's, unless another one has it already."""
     names: dict[tuple[str, str], str] = {}
     for rule, _ in views:
-        for method in _methods(rule):
-            place = method, template(rule.rule)
+        for method in _list_methods(rule):
+            place = method, format_path_template(rule.rule)
             names[place] = " ".join(place) if rule.endpoint in names.values() else rule.endpoint
     return names
 
 
-def _links(path: str | None, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+def _build_links(path: str | None, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     """Return the operations that take the id which an answer holds: those at its path, and below."""
     if path is None:
         return {}
@@ -180,54 +180,54 @@ def _links(path: str | None, names: Mapping[tuple[str, str], str]) -> dict[str, 
     return {id.rpartition(".")[2]: {"operationId": id, "parameters": parameters} for id in sorted(below)}
 
 
-def _tags(views: list[tuple[Rule, Callable[..., Any]]]) -> list[dict[str, str]]:
+def _build_tags(views: list[tuple[Rule, Callable[..., Any]]]) -> list[dict[str, str]]:
     """Return each blueprint with what its module says of itself."""
-    modules = {_tag(rule): view.__module__ for rule, view in views}
+    modules = {_get_tag(rule): view.__module__ for rule, view in views}
     return [
         {"name": tag, "description": inspect.getdoc(sys.modules[module]) or tag}
         for tag, module in sorted(modules.items())
     ]
 
 
-def _tag(rule: Rule) -> str:
+def _get_tag(rule: Rule) -> str:
     return rule.endpoint.rpartition(".")[0] or "api"
 
 
-def _operation(rule: Rule, view: Callable[..., Any], models: Models, links: dict[str, Any]) -> dict[str, Any]:
-    description, role = _described(view), needed(view)
-    summary, _, rest = SECTION.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
+def _build_operation(rule: Rule, view: Callable[..., Any], models: ModelSchemas, links: dict[str, Any]) -> dict[str, Any]:
+    description, role = _get_description(view), get_required_role(view)
+    summary, _, rest = SECTION_HEADING.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
     allowed = "Open to everybody." if role is None else f"Needs the role {role.value}."
     operation: dict[str, Any] = {
-        "tags": [_tag(rule)],
+        "tags": [_get_tag(rule)],
         "summary": (summary or view.__name__.replace("_", " ")).removesuffix("."),
         "description": f"{rest.strip()}\n\n{allowed}".strip(),
-        "security": [] if role is None else [{name: [role.value]} for name in SECURITY],
+        "security": [] if role is None else [{name: [role.value]} for name in SECURITY_SCHEMES],
     }
-    parameters = [_in_path(rule, kind, name) for kind, name in _PARAMETER.findall(rule.rule)]
-    parameters += models.parameters(description.query) if description.query else ()
+    parameters = [_build_path_parameter(rule, kind, name) for kind, name in _PATH_PARAMETER.findall(rule.rule)]
+    parameters += models.build_query_parameters(description.query) if description.query else ()
     parameters += [
-        parameter(name, "header", {"type": "string"}, text, is_required=False)
+        build_parameter(name, "header", {"type": "string"}, text, is_required=False)
         for name, text in description.headers.items()
     ]
     if parameters:
         operation["parameters"] = parameters
     if description.body:
-        content = {"application/json": models.taken(description.body)}
+        content = {"application/json": models.build_request_content(description.body)}
         operation["requestBody"] = {"required": not description.is_optional, "content": content}
-    answers = {str(each): _answer(each, description, models, links) for each in description.answers}
-    problems = {str(status): {"$ref": f"#/components/responses/{status}"} for status in _problems(rule, view)}
+    answers = {str(each): _build_response(each, description, models, links) for each in description.answers}
+    problems = {str(status): {"$ref": f"#/components/responses/{status}"} for status in _list_problem_statuses(rule, view)}
     operation["responses"] = dict(sorted({**problems, **answers}.items()))
     return operation
 
 
-def _in_path(rule: Rule, kind: str, name: str) -> dict[str, Any]:
+def _build_path_parameter(rule: Rule, kind: str, name: str) -> dict[str, Any]:
     schema = _INTEGER if kind == "int" else {"type": "string", "minLength": 1}
-    return parameter(to_camel(name), "path", schema, _IN_PATH.get(_tag(rule), {}).get(name, ""))
+    return build_parameter(to_camel(name), "path", schema, _PATH_PARAMETER_DESCRIPTIONS.get(_get_tag(rule), {}).get(name, ""))
 
 
-def _problems(rule: Rule, view: Callable[..., Any]) -> list[int]:
-    description = _described(view)
-    is_guarded = needed(view) is not None
+def _list_problem_statuses(rule: Rule, view: Callable[..., Any]) -> list[int]:
+    description = _get_description(view)
+    is_guarded = get_required_role(view) is not None
     follow = {
         400: True,  # an address may have a NUL, whatever it is the address of
         401: is_guarded,
@@ -242,13 +242,13 @@ def _problems(rule: Rule, view: Callable[..., Any]) -> list[int]:
     return sorted({*description.problems, *(status for status, is_so in follow.items() if is_so)})
 
 
-def _answer(status: int, description: Description, models: Models, links: dict[str, Any]) -> dict[str, Any]:
+def _build_response(status: int, description: RouteDescription, models: ModelSchemas, links: dict[str, Any]) -> dict[str, Any]:
     kind = description.answers[status]
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if description.is_located:
-        answer["headers"] = headers_of([("Location", "Where it is.")])
+        answer["headers"] = build_header_objects([("Location", "Where it is.")])
     if isinstance(kind, str):
         answer["content"] = {kind: {"schema": {"type": "object" if kind.endswith("json") else "string"}}}
     elif kind is not None:
-        answer["content"] = {"application/json": models.given(kind)}
+        answer["content"] = {"application/json": models.build_response_content(kind)}
     return {**answer, **({"links": links} if links else {})}

@@ -33,27 +33,27 @@ from flowlet.errors import (
     VariablesError,
     WaitTimeoutError,
 )
-from flowlet.texts import cleaned
+from flowlet.texts import clean_text
 
 __all__ = [
-    "KINDS",
-    "Kind",
+    "PROBLEM_TYPES",
+    "ProblemType",
     "Problem",
     "ProblemError",
     "UnauthenticatedError",
-    "answer",
-    "faulty",
-    "forbidden",
-    "install",
-    "problem_of",
-    "too_many",
-    "unsupported",
+    "build_problem_response",
+    "build_faults_problem",
+    "build_forbidden_error",
+    "install_error_handler",
+    "build_problem",
+    "build_rate_limit_error",
+    "build_unsupported_media_type_error",
 ]
 
-RETRY_SECONDS = 2
+RETRY_AFTER_SECONDS = 2
 """When to ask again while the database is away."""
 
-_NAMES = {
+_NAMES_BY_STATUS = {
     HTTPStatus.BAD_REQUEST: "unreadable",
     HTTPStatus.NOT_FOUND: "not-found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
@@ -66,42 +66,42 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemType:
     """What may be wrong.
 
     Attributes:
         status: With which status it is answered.
-        when: When it is.
+        description: When it is.
         members: What the answer always has beside the members of every problem.
         headers: What each header of it says.
     """
 
     status: int
-    when: str
+    description: str
     members: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_RETRY = {"Retry-After": "After how many seconds to ask again."}
-KINDS: Mapping[str, Kind] = {
-    "faulty": Kind(400, "Values cannot be used; `errors` lists each fault by its field.", ("errors",)),
-    "unreadable": Kind(400, "The body is not JSON, or the address has a NUL."),
-    "unauthenticated": Kind(
+_RETRY_AFTER_HEADER = {"Retry-After": "After how many seconds to ask again."}
+PROBLEM_TYPES: Mapping[str, ProblemType] = {
+    "faulty": ProblemType(400, "Values cannot be used; `errors` lists each fault by its field.", ("errors",)),
+    "unreadable": ProblemType(400, "The body is not JSON, or the address has a NUL."),
+    "unauthenticated": ProblemType(
         401, "There is no key and no session, or none that is known.", headers={"WWW-Authenticate": "How to get in."}
     ),
-    "forbidden": Kind(403, "The role does not suffice, or another site's page asks."),
-    "not-found": Kind(404, "There is no such path, workflow, definition, user or key."),
-    "method-not-allowed": Kind(405, "The path takes other methods.", headers={"Allow": "Which ones."}),
-    "body-timeout": Kind(408, "The body did not come within a minute."),
-    "refused": Kind(409, "It may not be done now; `permitted` lists what may."),
-    "too-large": Kind(413, "The body is too long."),
-    "unsupported-media-type": Kind(
+    "forbidden": ProblemType(403, "The role does not suffice, or another site's page asks."),
+    "not-found": ProblemType(404, "There is no such path, workflow, definition, user or key."),
+    "method-not-allowed": ProblemType(405, "The path takes other methods.", headers={"Allow": "Which ones."}),
+    "body-timeout": ProblemType(408, "The body did not come within a minute."),
+    "refused": ProblemType(409, "It may not be done now; `permitted` lists what may."),
+    "too-large": ProblemType(413, "The body is too long."),
+    "unsupported-media-type": ProblemType(
         415, "The body is said to be something else than JSON.", headers={"Accept-Post": "What it may be."}
     ),
-    "too-many-requests": Kind(429, "Somebody asks too often.", headers=_RETRY),
-    "unexpected": Kind(500, "A fault of the server; the log tells more of it under `id`.", ("id",)),
-    "unavailable": Kind(503, "The database is away, or its tables do not fit.", headers=_RETRY),
-    "wait-timeout": Kind(
+    "too-many-requests": ProblemType(429, "Somebody asks too often.", headers=_RETRY_AFTER_HEADER),
+    "unexpected": ProblemType(500, "A fault of the server; the log tells more of it under `id`.", ("id",)),
+    "unavailable": ProblemType(503, "The database is away, or its tables do not fit.", headers=_RETRY_AFTER_HEADER),
+    "wait-timeout": ProblemType(
         504, "What was waited for did not come in time; `workflow` is how it stands.", ("workflowId",)
     ),
 }
@@ -115,24 +115,24 @@ class Problem:
     Attributes:
         name: The end of its ``type``, as in "refused"; None for about:blank.
         detail: What a stranger can act on.
-        more: Further members, such as ``errors`` or ``permitted``.
+        extensions: Further members, such as ``errors`` or ``permitted``.
         headers: Such as ``Retry-After``.
     """
 
     status: int
     name: str | None
     detail: str
-    more: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def members(self) -> dict[str, Any]:
+    def to_json_object(self) -> dict[str, Any]:
         """Return the JSON object that tells it."""
         return {
             "type": f"/problems/{self.name}" if self.name else "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
-            "detail": cleaned(self.detail),
-            **self.more,
+            "detail": clean_text(self.detail),
+            **self.extensions,
         }
 
 
@@ -152,7 +152,7 @@ class UnauthenticatedError(ProblemError):
         super().__init__(Problem(401, "unauthenticated", detail, headers=headers))
 
 
-def faulty(faults: Mapping[str, str], detail: str = "The request has faults; each is listed by its field.") -> Problem:
+def build_faults_problem(faults: Mapping[str, str], detail: str = "The request has faults; each is listed by its field.") -> Problem:
     """Return the problem of values that cannot be used: 400.
 
     Args:
@@ -163,99 +163,99 @@ def faulty(faults: Mapping[str, str], detail: str = "The request has faults; eac
     return Problem(400, "faulty", detail, {"errors": errors})
 
 
-def forbidden(detail: str) -> ProblemError:
+def build_forbidden_error(detail: str) -> ProblemError:
     """Return the error of somebody who is known, and may not do that: 403."""
     return ProblemError(Problem(403, "forbidden", detail))
 
 
-def unsupported(detail: str) -> ProblemError:
+def build_unsupported_media_type_error(detail: str) -> ProblemError:
     """Return the error of a body of another kind than JSON: 415."""
     return ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": "application/json"}))
 
 
-def too_many(detail: str, *, seconds: int) -> ProblemError:
+def build_rate_limit_error(detail: str, *, retry_after_seconds: int) -> ProblemError:
     """Return the error of somebody who asks too often: 429, to come back after so many seconds."""
-    return ProblemError(Problem(429, "too-many-requests", detail, headers={"Retry-After": str(seconds)}))
+    return ProblemError(Problem(429, "too-many-requests", detail, headers={"Retry-After": str(retry_after_seconds)}))
 
 
-def problem_of(error: Exception) -> Problem | None:
+def build_problem(error: Exception) -> Problem | None:
     """Return the problem that an error is answered with, or None if it is a bug of ours."""
     match error:
         case ProblemError():
             return error.problem
         case VariablesError():
-            return faulty(error.faults, f"There are faults in {error.subject}; each is listed by its field.")
+            return build_faults_problem(error.faults, f"There are faults in {error.subject}; each is listed by its field.")
         case SearchError():
-            return faulty(error.faults)
+            return build_faults_problem(error.faults)
         case RefusedError():
             return Problem(409, "refused", str(error), {"permitted": list(error.permitted)})
         case HTTPException():
-            return _of_framework(error)
-    for kinds, problem in _ANSWERS:
+            return _convert_http_exception(error)
+    for kinds, problem in _PROBLEM_BUILDERS:
         if isinstance(error, kinds):
             return problem(error)
     return None
 
 
-def answer(problem: Problem) -> Response:
+def build_problem_response(problem: Problem) -> Response:
     """Return a problem as the response that tells it."""
-    body = orjson.dumps(problem.members())
+    body = orjson.dumps(problem.to_json_object())
     return Response(body, problem.status, dict(problem.headers), content_type="application/problem+json")
 
 
-def install(app: Quart, tell: Callable[[Problem], Awaitable[Any]]) -> None:
+def install_error_handler(app: Quart, render_problem: Callable[[Problem], Awaitable[Any]]) -> None:
     """Let an application answer every error as a problem.
 
     Args:
         app: The application.
-        tell: What makes a problem the response to the request at hand: ``answer`` for a program, a page for a browser.
+        render_problem: What makes a problem the response to the request at hand: ``answer`` for a program, a page for a browser.
     """
 
-    async def answer_error(error: Exception) -> Any:
+    async def render_error(error: Exception) -> Any:
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
             return error  # such as a redirection
         if not has_request_context():
-            return answer(Problem(404, "not-found", "There is no WebSocket here."))
-        return await tell(problem_of(error) or _unexpected(error))
+            return build_problem_response(Problem(404, "not-found", "There is no WebSocket here."))
+        return await render_problem(build_problem(error) or _report_unexpected_error(error))
 
-    app.register_error_handler(Exception, answer_error)
+    app.register_error_handler(Exception, render_error)
 
 
-def _unexpected(error: Exception) -> Problem:
+def _report_unexpected_error(error: Exception) -> Problem:
     id = uuid.uuid4().hex
     logger.error("a request broke off: %s %s, problem %s", request.method, request.path, id, exc_info=error)
     detail = f"This is a fault of the server. Its log tells more about the problem {id}."
     return Problem(500, "unexpected", detail, {"id": id})
 
 
-def _unavailable(detail: str) -> Problem:
-    return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_SECONDS)})
+def _build_unavailable_problem(detail: str) -> Problem:
+    return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-_AWAY = "The database is away. Nothing that was answered is lost; ask again."
-_UNFIT = "The database's tables are not those of this Flowlet. Its operator runs: flowlet db upgrade"
-_ANSWERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
+_DATABASE_UNAVAILABLE = "The database is away. Nothing that was answered is lost; ask again."
+_SCHEMA_MISMATCH = "The database's tables are not those of this Flowlet. Its operator runs: flowlet db upgrade"
+_PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
     ((UserExistsError, OwnerError, LastAdminError, StaleError), lambda error: Problem(409, "refused", str(error))),
-    ((UserError, DurationError), lambda error: faulty({"": str(error)})),
+    ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
-    ((StoreUnavailableError,), lambda _: _unavailable(_AWAY)),
-    ((SchemaError,), lambda _: _unavailable(_UNFIT)),
+    ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_DATABASE_UNAVAILABLE)),
+    ((SchemaError,), lambda _: _build_unavailable_problem(_SCHEMA_MISMATCH)),
 )
 """How errors are answered that carry nothing but their message; the first that fits."""
 
 
-def _of_framework(error: HTTPException) -> Problem | None:
+def _convert_http_exception(error: HTTPException) -> Problem | None:
     status = error.code or 500
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return None
-    headers = {"Allow": ", ".join(sorted(_allowed(error)))} if isinstance(error, MethodNotAllowed) else {}
-    return Problem(status, _NAMES.get(HTTPStatus(status)), _detail(error), headers=headers)
+    headers = {"Allow": ", ".join(sorted(_list_allowed_methods(error)))} if isinstance(error, MethodNotAllowed) else {}
+    return Problem(status, _NAMES_BY_STATUS.get(HTTPStatus(status)), _describe_http_exception(error), headers=headers)
 
 
-def _detail(error: HTTPException) -> str:
+def _describe_http_exception(error: HTTPException) -> str:
     if isinstance(error, MethodNotAllowed):
-        return f"{request.path!r} does not take {request.method}, but {', '.join(sorted(_allowed(error)))}."
+        return f"{request.path!r} does not take {request.method}, but {', '.join(sorted(_list_allowed_methods(error)))}."
     match error.code:
         case HTTPStatus.NOT_FOUND:
             return f"There is nothing at {request.path!r}."
@@ -265,5 +265,5 @@ def _detail(error: HTTPException) -> str:
             return error.description or HTTPStatus(error.code or 500).phrase
 
 
-def _allowed(error: MethodNotAllowed) -> Sequence[str]:
+def _list_allowed_methods(error: MethodNotAllowed) -> Sequence[str]:
     return sorted(error.valid_methods or ())

@@ -23,54 +23,54 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core.core_schema import CoreSchema
 
-from flowlet.clock import microseconds, moment
-from flowlet.web.docstrings import parted
+from flowlet.clock import to_microseconds, to_datetime
+from flowlet.web.docstrings import split_attributes
 
-__all__ = ["ApiModel", "Body", "Time", "folded", "rfc3339"]
+__all__ = ["ApiModel", "RequestModel", "Timestamp", "fold_name", "format_rfc3339"]
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def rfc3339(value: int) -> str:
+def format_rfc3339(value: int) -> str:
     """Return microseconds since 1970 as "2026-11-22T13:52:07.000000Z"."""
-    return moment(value).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return to_datetime(value).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _microseconds(value: Any) -> Any:
+def _parse_time(value: Any) -> Any:
     if not isinstance(value, str):
         return value  # our own, in Python; what comes as JSON is checked by _from_text
-    return _from_text(value)
+    return _parse_rfc3339(value)
 
 
-def _from_text(value: str) -> int:
+def _parse_rfc3339(value: str) -> int:
     expected = "has to be a moment with its time zone, as 2026-11-22T13:52:07Z"
     if not _RFC3339.fullmatch(value):
         raise ValueError(expected)
     text = re.sub(r"\.(\d{6})\d+", r".\1", value.upper())  # Go sends nanoseconds
     try:
-        found = microseconds(datetime.fromisoformat(text))
-        moment(found)  # in UTC it may lie outside of the years that there are
+        found = to_microseconds(datetime.fromisoformat(text))
+        to_datetime(found)  # in UTC it may lie outside of the years that there are
     except (ValueError, OverflowError):
         raise ValueError(expected) from None
     return found
 
 
-def _only_text(value: Any, info: ValidationInfo) -> Any:
+def _parse_json_time(value: Any, info: ValidationInfo) -> Any:
     if info.context == "json" and not isinstance(value, str):
         raise ValueError("has to be a text, as 2026-11-22T13:52:07Z")
-    return _microseconds(value)
+    return _parse_time(value)
 
 
-Time = Annotated[
+Timestamp = Annotated[
     int,
-    BeforeValidator(_only_text),
-    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    BeforeValidator(_parse_json_time),
+    PlainSerializer(format_rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """Microseconds since 1970 UTC in Python; in JSON a moment in RFC 3339, given in UTC and taken in any zone."""
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Return a key as keys are compared: GopherFlow takes them in upper and lower case, and so do its clients."""
     return name.replace("_", "").lower()
 
@@ -85,8 +85,8 @@ class ApiModel(BaseModel):
         """Return the schema, with what the docstrings say of each field."""
         schema = handler(core_schema)
         own = handler.resolve_ref_schema(schema)
-        own["description"] = parted(inspect.getdoc(cls) or "")[0]
-        meanings = _meanings(cls)
+        own["description"] = split_attributes(inspect.getdoc(cls) or "")[0]
+        meanings = _collect_field_descriptions(cls)
         for name, field in cls.model_fields.items():
             told = own["properties"][field.alias or name]
             told.pop("title", None)  # it only spells the name once more
@@ -95,7 +95,7 @@ class ApiModel(BaseModel):
         return schema
 
 
-class Body(ApiModel):
+class RequestModel(ApiModel):
     """What the API takes: nothing that it does not know, and each key as ``nextActivation`` or ``NextActivation``.
 
     Values are taken as what they are: the text "5" is no number, and ``false`` is not 0.
@@ -105,18 +105,18 @@ class Body(ApiModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_named(cls, values: Any) -> Any:
+    def _normalize_keys(cls, values: Any) -> Any:
         """Return the values by the fields' aliases. Of two spellings of one key the second stays, to be refused."""
         if not isinstance(values, dict):
             return values
         aliases: dict[str, str] = {
-            folded(field.alias or name): field.alias or name for name, field in cls.model_fields.items()
+            fold_name(field.alias or name): field.alias or name for name, field in cls.model_fields.items()
         }
         named: dict[str, Any] = {}
         spelled: dict[str, str] = {}
         for key, value in values.items():
             name = str(key)
-            alias = aliases.get(folded(name), name)
+            alias = aliases.get(fold_name(name), name)
             if alias in named and name == alias:
                 named[spelled[alias]] = named.pop(alias)
             named[name if alias in named else alias] = value
@@ -124,9 +124,9 @@ class Body(ApiModel):
         return named
 
 
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
+def _collect_field_descriptions(model: type[BaseModel]) -> dict[str, str]:
     """Return what the docstrings of a model, and of those that it extends, say of each field."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        found |= parted(inspect.cleandoc(base.__doc__ or ""))[1]
+        found |= split_attributes(inspect.cleandoc(base.__doc__ or ""))[1]
     return found

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from quart import current_app
 
-from flowlet.engine.arrivals import Arrivals
+from flowlet.engine.arrivals import Waiters
 from flowlet.engine.executor import Executor
-from flowlet.engine.feed import Feed
+from flowlet.engine.feed import EventBroadcaster
 from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
@@ -17,9 +17,9 @@ from flowlet.store.opening import Store
 from flowlet.users import Users
 from flowlet.web.metrics import Metrics
 
-__all__ = ["EXTENSION", "Services", "services"]
+__all__ = ["EXTENSION_NAME", "Services", "get_services"]
 
-EXTENSION = "flowlet"
+EXTENSION_NAME = "flowlet"
 """Under which name an application keeps its services, in ``app.extensions``."""
 
 
@@ -29,7 +29,7 @@ class Services:
 
     Attributes:
         store: For reading. What changes a workflow goes through ``operations``.
-        logins: Counts who tries to log in.
+        login_limiter: Counts who tries to log in.
         executor: The one of this process; None where it runs none.
         started: When the process began to serve, in microseconds since 1970 UTC.
         metrics: What the executor of this process measures into.
@@ -39,16 +39,16 @@ class Services:
     registry: Registry
     operations: Operations
     users: Users
-    logins: LoginLimiter
-    arrivals: Arrivals
-    feed: Feed
+    login_limiter: LoginLimiter
+    waiters: Waiters
+    event_broadcaster: EventBroadcaster
     executor: Executor | None
     settings: Settings
     started: int
     metrics: Metrics = field(default_factory=Metrics)
 
 
-def services() -> Services:
+def get_services() -> Services:
     """Return the services of the application that answers the request at hand."""
-    found: Services = current_app.extensions[EXTENSION]
+    found: Services = current_app.extensions[EXTENSION_NAME]
     return found

@@ -14,35 +14,35 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart
 
-from flowlet.engine.arrivals import Arrivals
+from flowlet.engine.arrivals import Waiters
 from flowlet.engine.executor import Executor
-from flowlet.engine.feed import Feed
+from flowlet.engine.feed import EventBroadcaster
 from flowlet.errors import SettingsError
 from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.settings import Settings
-from flowlet.stopping import Stop
+from flowlet.stopping import Shutdown
 from flowlet.store.opening import Store
 from flowlet.users import PUBLIC_PASSWORD, Users
-from flowlet.web.http1 import OneProtocol
+from flowlet.web.http1 import Http1Protocol
 from flowlet.web.metrics import Metrics
-from flowlet.web.services import EXTENSION, Services
+from flowlet.web.services import EXTENSION_NAME, Services
 
-__all__ = ["address", "assemble", "ensure_admin", "listen", "serve_web"]
+__all__ = ["format_address", "build_services", "ensure_admin", "create_listener", "serve_web"]
 
-LINGER_SECONDS = 5.0
+CANCEL_AFTER_SECONDS = 5.0
 """How much longer than its own grace hypercorn may take before it is cancelled."""
 BACKLOG = 1024
 """How many connections may wait to be accepted; beyond, clients try again after a second. Hypercorn: 100."""
-IDLE_SECONDS = 75.0
+KEEP_ALIVE_SECONDS = 75.0
 """How long a connection is kept on which nothing is asked: longer than clients and proxies keep theirs (5 to 60 s),
 because one that is closed while a request is on its way fails it."""
 
 logger = logging.getLogger(__name__)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def create_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens there; 0 takes any free port.
 
     Raises:
@@ -60,11 +60,11 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except (OSError, UnicodeError) as error:
-        raise SettingsError(f"cannot listen on {host} port {port}: {_cause(error)}") from None
+        raise SettingsError(f"cannot listen on {host} port {port}: {_describe_cause(error)}") from None
     return listener
 
 
-def _cause(error: Exception) -> str:
+def _describe_cause(error: Exception) -> str:
     match getattr(error, "errno", None):
         case errno.EADDRINUSE:
             return (
@@ -78,13 +78,13 @@ def _cause(error: Exception) -> str:
             return f"{error}."
 
 
-def address(listener: socket.socket) -> str:
+def format_address(listener: socket.socket) -> str:
     """Return the address for a browser."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def assemble(
+async def build_services(
     store: Store,
     registry: Registry,
     operations: Operations,
@@ -92,7 +92,7 @@ async def assemble(
     *,
     executor: Executor | None,
     metrics: Metrics,
-    arrivals: Arrivals,
+    waiters: Waiters,
 ) -> Services:
     """Return the services of the web application, whose admin is made or made safe by ``ensure_admin``.
 
@@ -107,9 +107,9 @@ async def assemble(
         registry=registry,
         operations=operations,
         users=users,
-        logins=LoginLimiter(store.clock),
-        arrivals=arrivals,
-        feed=Feed(store),
+        login_limiter=LoginLimiter(store.clock),
+        waiters=waiters,
+        event_broadcaster=EventBroadcaster(store),
         executor=executor,
         settings=settings,
         started=store.clock.now(),
@@ -138,29 +138,29 @@ async def ensure_admin(users: Users, settings: Settings) -> None:
         sys.stdout.flush()
 
 
-async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_seconds: float) -> None:
+async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
     """Serve until told to stop; then take no connection more, and give those that are open the grace period.
 
     Streams of events never end by themselves: they are ended at once.
     """
-    feed: Feed = app.extensions[EXTENSION].feed
+    feed: EventBroadcaster = app.extensions[EXTENSION_NAME].feed
 
-    async def told() -> None:
-        await stop.begun.wait()
+    async def wait_for_shutdown() -> None:
+        await stop.requested.wait()
         feed.close()
 
-    hypercorn.protocol.H11Protocol = OneProtocol  # type: ignore[attr-defined]  # where hypercorn looks for it
+    hypercorn.protocol.H11Protocol = Http1Protocol  # type: ignore[attr-defined]  # where hypercorn looks for it
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG
-    config.keep_alive_timeout = IDLE_SECONDS
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.graceful_timeout = grace_seconds
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     # Its lines about starting say nothing that ours does not.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=told))
-    ending = asyncio.create_task(_end_of(stop, grace_seconds + LINGER_SECONDS))
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=wait_for_shutdown))
+    ending = asyncio.create_task(_wait_for_deadline(stop, grace_seconds + CANCEL_AFTER_SECONDS))
     await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
     ending.cancel()
     if serving.done():
@@ -171,9 +171,9 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Stop, grace_se
         await serving
 
 
-async def _end_of(stop: Stop, seconds: float) -> None:
+async def _wait_for_deadline(stop: Shutdown, deadline_seconds: float) -> None:
     """Return when it is to end now: told so, or because the grace period is long over."""
-    await stop.begun.wait()
+    await stop.requested.wait()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.at_once.wait()
+        async with asyncio.timeout(deadline_seconds):
+            await stop.forced.wait()

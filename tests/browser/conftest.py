@@ -11,19 +11,19 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.browser.visit import Site, Visitor, opened_site
-from tests.servers import missing
+from tests.browser.visit import ServedSite, BrowserTab, open_site
+from tests.servers import skip_or_fail
 
-VARIABLE = "FLOWLET_TEST_BROWSER"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_VARIABLE = "FLOWLET_TEST_BROWSER"
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """Chromium, as the system has it."""
-    found = os.environ.get(VARIABLE) or next(filter(None, map(shutil.which, NAMES)), None)
+    found = os.environ.get(BROWSER_VARIABLE) or next(filter(None, map(shutil.which, BROWSER_NAMES)), None)
     if not found:
-        missing(f"Chromium is not installed: install chromium, or name a program by {VARIABLE}")
+        skip_or_fail(f"Chromium is not installed: install chromium, or name a program by {BROWSER_VARIABLE}")
     async with async_playwright() as playwright:
         # A container's root may not use the sandbox, and its /dev/shm is small.
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
@@ -33,19 +33,19 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedSite]:
     """An application with a workflow, on SQLite, and an executor that runs it."""
     url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'flowlet.db'}"
-    async with opened_site(url) as site:
+    async with open_site(url) as site:
         yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(chromium: Browser, site: Site, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
+async def browser_tab(chromium: Browser, site: ServedSite, request: pytest.FixtureRequest) -> AsyncIterator[BrowserTab]:
     """Somebody who is not logged in. What a parameter of the test says goes for the window, such as no JavaScript."""
     options: dict[str, Any] = getattr(request, "param", {})
     context = await chromium.new_context(reduced_motion="reduce", **options)
-    visitor = Visitor(await context.new_page(), site)
+    visitor = BrowserTab(await context.new_page(), site)
     yield visitor
     await context.close()
-    assert not visitor.complaints, "\n".join(visitor.complaints)
+    assert not visitor.page_errors, "\n".join(visitor.page_errors)

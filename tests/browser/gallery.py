@@ -10,29 +10,29 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.clock import SECOND
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instances import Status
 from flowlet.roles import Role
-from flowlet.svg import InstanceOverlay, svg
+from flowlet.svg import InstanceOverlay, render_svg
 from flowlet.web import app as web
-from flowlet.web.forms import form
-from flowlet.web.guards import needs
-from flowlet.web.pages.charts import Bar, Part
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.notices import done
+from flowlet.web.forms import read_request_form
+from flowlet.web.guards import require_role
+from flowlet.web.pages.charts import Bar, ChartSegment
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.notices import redirect_with_success
 from flowlet.web.pages.times import now
-from flowlet.web.pages.values import changes
-from flowlet.web.services import services
-from tests.browser.visit import Site, opened_site
+from flowlet.web.pages.values import describe_changes
+from flowlet.web.services import get_services
+from tests.browser.visit import ServedSite, open_site
 
-__all__ = ["Gallery", "opened_gallery"]
+__all__ = ["GalleryPage", "open_gallery"]
 
-SERIES = (Part("ok", "accent"), Part("failed", "err"))
-PARTS = (
-    Part("scheduled", "accent", 118),
-    Part("running", "info", 42),
-    Part("manual", "warn", 9),
-    Part("failed", "err", 4),
+SERIES = (ChartSegment("ok", "accent"), ChartSegment("failed", "err"))
+SEGMENTS = (
+    ChartSegment("scheduled", "accent", 118),
+    ChartSegment("running", "info", 42),
+    ChartSegment("manual", "warn", 9),
+    ChartSegment("failed", "err", 4),
 )
 VARIABLES = {
     "order": "A-10291",
@@ -41,10 +41,10 @@ VARIABLES = {
     "items": [{"sku": "</script>", "count": 3}],
     "gift": None,
 }
-CHANGED = changes('{"set": {"amount": 249.9, "paid": true}, "unset": ["gift"]}', {"amount": 1, "gift": "yes"})
+CHANGED_VARIABLES = describe_changes('{"set": {"amount": 249.9, "paid": true}, "unset": ["gift"]}', {"amount": 1, "gift": "yes"})
 
 
-class Gallery:
+class GalleryPage:
     """What the page shows, and what was sent to it.
 
     Attributes:
@@ -54,51 +54,51 @@ class Gallery:
     """
 
     def __init__(self) -> None:
-        self.names = [f"Order{number}" for number in range(1, 9)]
-        self.sent: list[str] = []
-        self.asked = 0
+        self.row_names = [f"Order{number}" for number in range(1, 9)]
+        self.sent_reasons: list[str] = []
+        self.request_count = 0
 
-    def blueprint(self) -> Blueprint:
+    def build_blueprint(self) -> Blueprint:
         """Return the routes of the page."""
         parts = Blueprint("gallery", __name__, template_folder="templates")
 
         @parts.get("/gallery")
-        @needs(Role.VIEWER)
-        async def show() -> Response:
-            self.asked += 1
+        @require_role(Role.VIEWER)
+        async def show_gallery() -> Response:
+            self.request_count += 1
             query, present = request.args.get("q", ""), now()
-            definition = services().registry.definition("Order <1>")
-            overlay = InstanceOverlay(current="decide", status=Status.WAITING)
-            return await page(
+            definition = get_services().registry.get_definition("Order <1>")
+            overlay = InstanceOverlay(current_state="decide", status=Status.WAITING)
+            return await render_page(
                 "gallery.html",
                 query=query,
-                names=[name for name in self.names if query in name],
+                names=[name for name in self.row_names if query in name],
                 statuses=list(Status),
                 series=SERIES,
-                parts=PARTS,
-                load=[Part("busy", "info", 11)],
+                parts=SEGMENTS,
+                load=[ChartSegment("busy", "info", 11)],
                 bars=[Bar(f"12:{minute:02}", (40 + minute * 7 % 60, minute % 5)) for minute in range(60)],
-                then=present - 130 * SECOND,
-                soon=present + 40 * SECOND,
-                changed=CHANGED,
+                then=present - 130 * MICROSECONDS_PER_SECOND,
+                soon=present + 40 * MICROSECONDS_PER_SECOND,
+                changed=CHANGED_VARIABLES,
                 variables=VARIABLES,
-                picture=Markup(svg(definition, overlay)),
+                picture=Markup(render_svg(definition, overlay)),
             )
 
         @parts.post("/gallery/moves")
-        @needs(Role.VIEWER)
-        async def move() -> Redirection:
-            given = await form()
-            self.sent.append(given.text("reason"))
-            return done("The workflow moves on to <PackItems>.", "/gallery")
+        @require_role(Role.VIEWER)
+        async def submit_move() -> Redirection:
+            given = await read_request_form()
+            self.sent_reasons.append(given.get_text("reason"))
+            return redirect_with_success("The workflow moves on to <PackItems>.", "/gallery")
 
         return parts
 
 
 @asynccontextmanager
-async def opened_gallery(url: str, gallery: Gallery) -> AsyncIterator[Site]:
+async def open_gallery(url: str, gallery_page: GalleryPage) -> AsyncIterator[ServedSite]:
     """Serve an application with the page."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web, "PAGES", (*web.PAGES, gallery.blueprint()))
-        async with opened_site(url) as site:
+        patch.setattr(web, "CONSOLE_BLUEPRINTS", (*web.CONSOLE_BLUEPRINTS, gallery_page.build_blueprint()))
+        async with open_site(url) as site:
             yield site

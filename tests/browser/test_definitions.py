@@ -7,39 +7,39 @@ import uuid
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visit import IN_THE_BROWSER, Visitor
+from tests.browser.visit import BROWSER_MARKS, BrowserTab
 
-pytestmark = IN_THE_BROWSER
+pytestmark = BROWSER_MARKS
 
-PATH = "/definitions/Order%20%3C1%3E"
+DEFINITION_PATH = "/definitions/Order%20%3C1%3E"
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
     "visitor", [{"java_script_enabled": True}, {"java_script_enabled": False}], indirect=True, ids=["with", "without"]
 )
 
 
-async def started(visitor: Visitor) -> int:
+async def start_workflow(browser_tab: BrowserTab) -> int:
     """Return a new workflow that waits for a decision."""
     vars = {"items": [{"sku": "lamp"}]}
-    return (await visitor.site.app.start_and_wait("Order <1>", states=["decide"], vars=vars, group="default")).id
+    return (await browser_tab.site.app.start_and_wait("Order <1>", states=["decide"], vars=vars, group="default")).id
 
 
-async def test_the_pages_hinder_nobody_and_fit_every_window(visitor: Visitor) -> None:
-    await started(visitor)
-    await visitor.enter("/definitions")
-    await visitor.open(PATH)
-    await expect(visitor.page.locator(".fl-badge").first).to_be_visible()
-    await visitor.look_around()
+async def test_the_pages_hinder_nobody_and_fit_every_window(browser_tab: BrowserTab) -> None:
+    await start_workflow(browser_tab)
+    await browser_tab.open_as_admin("/definitions")
+    await browser_tab.open_path(DEFINITION_PATH)
+    await expect(browser_tab.page.locator(".fl-badge").first).to_be_visible()
+    await browser_tab.check_layout_and_accessibility()
 
-    await visitor.open("/definitions")
-    await visitor.look_around("#known")
-    await visitor.open(PATH.replace("definitions", "start"))
-    await visitor.look_around("form.starting")
+    await browser_tab.open_path("/definitions")
+    await browser_tab.check_layout_and_accessibility("#known")
+    await browser_tab.open_path(DEFINITION_PATH.replace("definitions", "start"))
+    await browser_tab.check_layout_and_accessibility("form.starting")
 
 
 @WITH_AND_WITHOUT_SCRIPTS
-async def test_a_workflow_is_started_by_the_form_once_its_faults_are_mended(visitor: Visitor) -> None:
-    page, key = visitor.page, uuid.uuid4().hex
-    await visitor.enter("/definitions")
+async def test_a_workflow_is_started_by_the_form_once_its_faults_are_mended(browser_tab: BrowserTab) -> None:
+    page, key = browser_tab.page, uuid.uuid4().hex
+    await browser_tab.open_as_admin("/definitions")
     await page.get_by_role("link", name="New workflow of Order <1>").click()
     await page.get_by_label("Items").fill('[{"sku": 1}]')
     await page.get_by_label("Paid").check()
@@ -54,20 +54,20 @@ async def test_a_workflow_is_started_by_the_form_once_its_faults_are_mended(visi
 
     await expect(page.get_by_role("heading", level=1)).to_contain_text(key)
     await expect(page.get_by_text("Next activation")).to_be_visible()
-    await visitor.open(f"/workflows?q={key}")
+    await browser_tab.open_path(f"/workflows?q={key}")
     await expect(page.locator("#found tbody tr")).to_have_count(1)
-    visitor.expect("422")
+    browser_tab.expect_page_error("422")
 
 
-async def test_figures_follow_what_happens(visitor: Visitor) -> None:
-    page, id = visitor.page, await started(visitor)
-    await visitor.enter("/definitions")
-    await visitor.open(PATH)
+async def test_figures_follow_what_happens(browser_tab: BrowserTab) -> None:
+    page, id = browser_tab.page, await start_workflow(browser_tab)
+    await browser_tab.open_as_admin("/definitions")
+    await browser_tab.open_path(DEFINITION_PATH)
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     row = page.locator("#states tr").filter(has_text="Wait for somebody to decide.")
     before = int(await row.locator("td").first.inner_text())
 
-    await visitor.site.app.operations.answer(id, "done", form={"approved": True}, username="ada")
+    await browser_tab.site.app.operations.answer(id, "done", form={"approved": True}, username="ada")
 
     await expect(row.locator("td").first).to_have_text(str(before - 1))
     await expect(row).to_contain_text("100 %")
@@ -75,12 +75,12 @@ async def test_figures_follow_what_happens(visitor: Visitor) -> None:
     await expect(page.locator("#counts")).to_contain_text("Finished")
 
 
-async def test_a_state_of_the_diagram_leads_to_its_workflows(visitor: Visitor) -> None:
-    id = await started(visitor)
-    await visitor.enter("/definitions")
-    await visitor.open(PATH)
+async def test_a_state_of_the_diagram_leads_to_its_workflows(browser_tab: BrowserTab) -> None:
+    id = await start_workflow(browser_tab)
+    await browser_tab.open_as_admin("/definitions")
+    await browser_tab.open_path(DEFINITION_PATH)
 
-    await visitor.page.get_by_role("link", name="decide (manual)").click()
+    await browser_tab.page.get_by_role("link", name="decide (manual)").click()
 
-    await expect(visitor.page.locator(f"#workflow-{id}")).to_be_visible()
-    await expect(visitor.page.get_by_role("list", name="Filters")).to_contain_text("State: decide")
+    await expect(browser_tab.page.locator(f"#workflow-{id}")).to_be_visible()
+    await expect(browser_tab.page.get_by_role("list", name="Filters")).to_contain_text("State: decide")

@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visit import IN_THE_BROWSER, Visitor
+from tests.browser.visit import BROWSER_MARKS, BrowserTab
 
-pytestmark = IN_THE_BROWSER
+pytestmark = BROWSER_MARKS
 
 
-async def test_the_reference_hinders_nobody_and_fits_every_window(visitor: Visitor) -> None:
-    await visitor.enter("/docs")
+async def test_the_reference_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+    await browser_tab.open_as_admin("/docs")
 
     operation = "[id='users.create_user']"
-    await visitor.look_around(".side", ".top", ".contents", "#access", operation, "#errors", "#model-NewUser")
+    await browser_tab.check_layout_and_accessibility(".side", ".top", ".contents", "#access", operation, "#errors", "#model-NewUser")
 
 
-@pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
-async def test_the_reference_leads_to_each_of_its_parts_without_a_script(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/docs")
+@pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
+async def test_the_reference_leads_to_each_of_its_parts_without_a_script(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/docs")
     contents = page.get_by_role("navigation", name="On this page")
 
     await contents.get_by_role("link", name="POST workflows", exact=True).click()
@@ -34,21 +34,21 @@ async def test_the_reference_leads_to_each_of_its_parts_without_a_script(visitor
     await expect(page.locator("[id='model-variables.Order_20_3c1_3e']")).to_contain_text("Order <1>")
 
 
-@pytest.mark.parametrize("visitor", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
-async def test_in_a_narrow_window_the_contents_are_folded_up(visitor: Visitor) -> None:
-    await visitor.enter("/docs")
-    link = visitor.page.get_by_role("link", name="POST workflows", exact=True)
+@pytest.mark.parametrize("browser_tab", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+async def test_in_a_narrow_window_the_contents_are_folded_up(browser_tab: BrowserTab) -> None:
+    await browser_tab.open_as_admin("/docs")
+    link = browser_tab.page.get_by_role("link", name="POST workflows", exact=True)
     await expect(link).to_be_hidden()
 
-    await visitor.page.get_by_text("On this page").first.click()
+    await browser_tab.page.get_by_text("On this page").first.click()
     await link.click()
 
-    await expect(visitor.page.locator("[id='workflows.create_workflow']")).to_be_in_viewport()
+    await expect(browser_tab.page.locator("[id='workflows.create_workflow']")).to_be_in_viewport()
 
 
-async def test_swagger_ui_tries_the_api_out_with_the_session(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/docs")
+async def test_swagger_ui_tries_the_api_out_with_the_session(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/docs")
     await page.get_by_role("link", name="Swagger UI").click()
 
     operation = page.locator(".opblock").filter(has=page.locator("[data-path='/api/me']"))

@@ -16,13 +16,13 @@ from flowlet.retry import Retry
 from flowlet.server import Flowlet
 from flowlet.settings import Settings
 from flowlet.states import Workflow, end, state
-from tests.browser.visit import IN_THE_BROWSER, PASSWORD, Site, Visitor
-from tests.web.served import served
+from tests.browser.visit import BROWSER_MARKS, ADMIN_PASSWORD, ServedSite, BrowserTab
+from tests.web.served import serve_app
 
-pytestmark = IN_THE_BROWSER
+pytestmark = BROWSER_MARKS
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
-LONG = "<b>the answer</b> cannot be read: " + "{'sku': None, 'left': None} " * 12
+LONG_MESSAGE = "<b>the answer</b> cannot be read: " + "{'sku': None, 'left': None} " * 12
 
 
 class Bank:
@@ -41,13 +41,13 @@ class Bank:
             raise Fail(f"card {card} declined")
 
 
-def module(name: str, bank: Bank) -> ModuleType:
+def build_payment_module(name: str, bank: Bank) -> ModuleType:
     """Return a workflow that charges a card, or waits for another attempt where it has none."""
 
     @state(start=True, next=["done"])
     async def charge(ctx: Context) -> str:
         if "card" not in ctx.vars:
-            raise ValueError(LONG)
+            raise ValueError(LONG_MESSAGE)
         bank.charge(ctx.vars["card"])
         return "done"
 
@@ -64,24 +64,24 @@ async def bank() -> Bank:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedSite]:
     """An application in which three payments have failed alike."""
     registry = Registry()
-    registry.add(module("Payments", bank))
-    registry.add(module("Refunds", bank))
+    registry.add(build_payment_module("Payments", bank))
+    registry.add(build_payment_module("Refunds", bank))
     url = f"sqlite:///{tmp_path_factory.mktemp('errors') / 'flowlet.db'}"
-    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, grace="0s"))
-    async with served(app) as client:
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, grace="0s"))
+    async with serve_app(app) as client:
         await client.get("/healthz")
         for card in (4711, 4712, 4713):
             await app.start_and_wait("Payments", vars={"card": card})
-        yield Site(str(client.base_url).rstrip("/"), app, client)
+        yield ServedSite(str(client.base_url).rstrip("/"), app, client)
 
 
-async def walk(visitor: Visitor, bank: Bank) -> None:
+async def retry_error_group(browser_tab: BrowserTab, bank: Bank) -> None:
     """Go from the errors to the group's workflows and back, and retry them all once the bank is open."""
-    page = visitor.page
-    await visitor.enter("/errors")
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/errors")
     await expect(page.get_by_role("link", name="Errors")).to_have_text("Errors3")
     await page.get_by_role("link", name="3 failed").click()
     await expect(page.get_by_role("link", name="Error: Fail: card 4713 declined (remove)")).to_be_visible()
@@ -95,31 +95,31 @@ async def walk(visitor: Visitor, bank: Bank) -> None:
 
     await expect(page.get_by_text("3 workflows were retried.")).to_be_visible()
     for id in (1, 2, 3):
-        assert (await visitor.site.app.wait(id)).status == "FINISHED"
-    await visitor.open("/errors")
+        assert (await browser_tab.site.app.wait(id)).status == "FINISHED"
+    await browser_tab.open_path("/errors")
     await expect(page.get_by_text("Nothing has failed")).to_be_visible()
 
 
-async def test_a_group_is_retried_and_finishes(visitor: Visitor, bank: Bank) -> None:
-    await walk(visitor, bank)
+async def test_a_group_is_retried_and_finishes(browser_tab: BrowserTab, bank: Bank) -> None:
+    await retry_error_group(browser_tab, bank)
 
 
 @WITHOUT_SCRIPTS
-async def test_a_group_is_retried_without_scripts(visitor: Visitor, bank: Bank) -> None:
-    await walk(visitor, bank)
+async def test_a_group_is_retried_without_scripts(browser_tab: BrowserTab, bank: Bank) -> None:
+    await retry_error_group(browser_tab, bank)
 
 
-async def test_the_page_follows_what_happens_hinders_nobody_and_fits_every_window(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/errors")
+async def test_the_page_follows_what_happens_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/errors")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
-    await visitor.site.app.start("Refunds")
+    await browser_tab.site.app.start("Refunds")
 
     await expect(page.get_by_role("heading", name="2 kinds of error")).to_be_visible()
     await page.get_by_label("Type", exact=True).select_option("Refunds")
     await expect(page.get_by_role("heading", name="1 kind of error")).to_be_visible()
-    await expect(page).to_have_url(f"{visitor.site.url}/errors?type=Refunds")
+    await expect(page).to_have_url(f"{browser_tab.site.url}/errors?type=Refunds")
     await page.get_by_text("ValueError: <b>the answer</b>").first.click()
     await expect(page.get_by_role("link", name="1 open")).to_be_visible()
-    await visitor.look_around()
+    await browser_tab.check_layout_and_accessibility()

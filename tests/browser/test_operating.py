@@ -18,23 +18,23 @@ from flowlet.states import Workflow, end, error, state
 from flowlet.store.opening import open_store
 from flowlet.transitions import Next
 from flowlet.users import Users
-from tests.browser.visit import IN_THE_BROWSER, PASSWORD, Site, Visitor
-from tests.web.served import served
+from tests.browser.visit import BROWSER_MARKS, ADMIN_PASSWORD, ServedSite, BrowserTab
+from tests.web.served import serve_app
 
-pytestmark = IN_THE_BROWSER
+pytestmark = BROWSER_MARKS
 
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
     "visitor", [{}, {"java_script_enabled": False}], indirect=True, ids=["scripts", "no scripts"]
 )
 
 
-class Bank:
+class LoanBank:
     """What lends nothing as long as it is closed."""
 
     is_open = False
 
 
-def loans(bank: Bank) -> ModuleType:
+def build_loan_module(bank: LoanBank) -> ModuleType:
     """Return a workflow that asks the bank an hour after it has begun."""
 
     @state(start=True, next=["lend"])
@@ -53,44 +53,44 @@ def loans(bank: Bank) -> ModuleType:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bank() -> Bank:
+async def bank() -> LoanBank:
     """A bank that is closed."""
-    return Bank()
+    return LoanBank()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(bank: LoanBank, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedSite]:
     """An application that runs loans."""
     registry = Registry()
-    registry.add(loans(bank))
+    registry.add(build_loan_module(bank))
     url = f"sqlite:///{tmp_path_factory.mktemp('loans') / 'flowlet.db'}"
-    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, grace="0s"))
-    async with served(app) as client:
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, grace="0s"))
+    async with serve_app(app) as client:
         await client.get("/healthz")
-        yield Site(str(client.base_url).rstrip("/"), app, client)
+        yield ServedSite(str(client.base_url).rstrip("/"), app, client)
 
 
-async def press(visitor: Visitor, name: str, told: str) -> None:
+async def click_button(browser_tab: BrowserTab, name: str, expected_notice: str) -> None:
     """Press a button, and see what is said after it."""
-    await visitor.page.get_by_role("button", name=name, exact=True).click()
-    await expect(visitor.page.get_by_role("status").filter(has_text=told)).to_be_visible()
+    await browser_tab.page.get_by_role("button", name=name, exact=True).click()
+    await expect(browser_tab.page.get_by_role("status").filter(has_text=expected_notice)).to_be_visible()
 
 
 @WITH_AND_WITHOUT_SCRIPTS
-async def test_a_workflow_is_held_let_go_on_run_now_and_retried(visitor: Visitor, bank: Bank) -> None:
-    page, app = visitor.page, visitor.site.app
+async def test_a_workflow_is_held_let_go_on_run_now_and_retried(browser_tab: BrowserTab, bank: LoanBank) -> None:
+    page, app = browser_tab.page, browser_tab.site.app
     loan = await app.start_and_wait("Loans", states=["lend"])
-    await visitor.enter(f"/workflows/{loan.id}")
+    await browser_tab.open_as_admin(f"/workflows/{loan.id}")
 
-    await press(visitor, "Pause", "Paused.")
+    await click_button(browser_tab, "Pause", "Paused.")
     await expect(page.locator("#standing")).to_contain_text("Paused")
-    await press(visitor, "Resume", "It goes on.")
-    await press(visitor, "Run now", "It runs now.")
+    await click_button(browser_tab, "Resume", "It goes on.")
+    await click_button(browser_tab, "Run now", "It runs now.")
     assert (await app.wait(loan.id)).status == "FAILED"
     await page.reload()
     await expect(page.locator("#facts")).to_contain_text("the bank is closed")
     bank.is_open = True
-    await press(visitor, "Retry", "It is tried again.")
+    await click_button(browser_tab, "Retry", "It is tried again.")
 
     assert (await app.wait(loan.id)).state == "lent"
     await page.reload()
@@ -99,48 +99,48 @@ async def test_a_workflow_is_held_let_go_on_run_now_and_retried(visitor: Visitor
 
 
 @WITH_AND_WITHOUT_SCRIPTS
-async def test_a_workflow_is_moved_later_and_by_force(visitor: Visitor) -> None:
-    page, loan = visitor.page, await visitor.site.app.start_and_wait("Loans", states=["lend"])
-    await visitor.enter(f"/workflows/{loan.id}")
+async def test_a_workflow_is_moved_later_and_by_force(browser_tab: BrowserTab) -> None:
+    page, loan = browser_tab.page, await browser_tab.site.app.start_and_wait("Loans", states=["lend"])
+    await browser_tab.open_as_admin(f"/workflows/{loan.id}")
 
     await page.get_by_text("Move by force…").click()
     await page.locator("#force").get_by_label("State").select_option("ask")
     await page.get_by_label("Why by force").fill("asked for too much")
     await page.locator("#force").get_by_label("Not before").fill("2 days")
-    await press(visitor, "Move it by force", "Moved by force to ask.")
+    await click_button(browser_tab, "Move it by force", "Moved by force to ask.")
     await expect(page.locator("#facts")).to_contain_text("in 1 d")
     await page.locator("#move").get_by_label("Reason").fill("asked for less")
     await page.locator("#move").get_by_label("Not before").fill("10 minutes")
-    await press(visitor, "lend (move there)", "Moved to lend.")
+    await click_button(browser_tab, "lend (move there)", "Moved to lend.")
 
-    assert (await visitor.site.app.wait(loan.id, states=["lend"])).status == "IN_PROGRESS"
+    assert (await browser_tab.site.app.wait(loan.id, states=["lend"])).status == "IN_PROGRESS"
     lines = page.locator(".timeline > li").filter(has_text="by admin")
     await expect(lines.filter(has_text="asked for too much")).to_be_visible()
     await expect(lines.filter(has_text="asked for less")).to_be_visible()
 
 
 @WITH_AND_WITHOUT_SCRIPTS
-async def test_a_user_is_given_a_role_let_out_let_in_and_deleted(visitor: Visitor) -> None:
-    page, name = visitor.page, "hedy"
-    async with open_store(visitor.site.app.settings.database_url) as store:
+async def test_a_user_is_given_a_role_let_out_let_in_and_deleted(browser_tab: BrowserTab) -> None:
+    page, name = browser_tab.page, "hedy"
+    async with open_store(browser_tab.site.app.settings.database_url) as store:
         users = Users(store)
-        user = await users.create(name, PASSWORD, Role.VIEWER, by="test")
-        await users.keys.add("nightly", username=name, role=Role.VIEWER, by="test")
-        await users.log_in(name, PASSWORD)
-    await visitor.enter(f"/users/{user.id}")
+        user = await users.create(name, ADMIN_PASSWORD, Role.VIEWER, actor="test")
+        await users.keys.create("nightly", username=name, role=Role.VIEWER, actor="test")
+        await users.log_in(name, ADMIN_PASSWORD)
+    await browser_tab.open_as_admin(f"/users/{user.id}")
 
     await page.get_by_label("Role").select_option("Operator")
-    await press(visitor, "Change the role", "hedy is operator now.")
-    await press(visitor, "End all", "have ended")
+    await click_button(browser_tab, "Change the role", "hedy is operator now.")
+    await click_button(browser_tab, "End all", "have ended")
     await page.get_by_text("Revoke…").click()
-    await press(visitor, "Revoke the key", "revoked")
-    await visitor.open(f"/users/{user.id}")
+    await click_button(browser_tab, "Revoke the key", "revoked")
+    await browser_tab.open_path(f"/users/{user.id}")
     await page.get_by_role("button", name="Reset the password").click()
     await expect(page.get_by_role("status", name=f"The password of {name}")).to_be_visible()
     await page.get_by_text("Disable…").click()
-    await press(visitor, "Disable", "is disabled")
-    await press(visitor, "Enable", "can log in again")
+    await click_button(browser_tab, "Disable", "is disabled")
+    await click_button(browser_tab, "Enable", "can log in again")
     await page.get_by_text("Delete…").click()
-    await press(visitor, "Delete the user", "is deleted")
+    await click_button(browser_tab, "Delete the user", "is deleted")
 
     await expect(page.get_by_role("link", name=name)).to_have_count(0)

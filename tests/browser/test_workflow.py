@@ -6,37 +6,37 @@ import pytest
 from playwright.async_api import expect
 
 from flowlet.instances import Instance
-from tests.browser.visit import IN_THE_BROWSER, Visitor
+from tests.browser.visit import BROWSER_MARKS, BrowserTab
 
-pytestmark = IN_THE_BROWSER
+pytestmark = BROWSER_MARKS
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
-TOP = "each => each.getBoundingClientRect().top"
+ELEMENT_TOP_SCRIPT = "each => each.getBoundingClientRect().top"
 VARIABLES = {"items": [{"sku": "lamp"}]}
 
 
-async def waiting(visitor: Visitor) -> Instance:
+async def start_waiting_workflow(browser_tab: BrowserTab) -> Instance:
     """Return a new workflow that waits for a decision."""
-    return await visitor.site.app.start_and_wait("Order <1>", states=["decide"], vars=VARIABLES, group="default")
+    return await browser_tab.site.app.start_and_wait("Order <1>", states=["decide"], vars=VARIABLES, group="default")
 
 
-async def test_the_page_hinders_nobody_and_fits_every_window(visitor: Visitor) -> None:
-    instance = await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
-    await visitor.page.get_by_text("Cancel…").click()
-    await visitor.page.get_by_text("Move by force…").click()
-    await visitor.page.get_by_text("variables changed").first.click()
+async def test_the_page_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+    instance = await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
+    await browser_tab.page.get_by_text("Cancel…").click()
+    await browser_tab.page.get_by_text("Move by force…").click()
+    await browser_tab.page.get_by_text("variables changed").first.click()
 
-    await visitor.look_around()
-    await visitor.open(f"/workflows/{instance.id}?tab=variables")
-    await visitor.page.get_by_text("Edit…").click()
-    await visitor.look_around("#about")
+    await browser_tab.check_layout_and_accessibility()
+    await browser_tab.open_path(f"/workflows/{instance.id}?tab=variables")
+    await browser_tab.page.get_by_text("Edit…").click()
+    await browser_tab.check_layout_and_accessibility("#about")
 
 
 @WITHOUT_SCRIPTS
-async def test_without_scripts_an_answer_with_a_fault_is_mended_and_sent(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_without_scripts_an_answer_with_a_fault_is_mended_and_sent(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
 
     await page.get_by_role("button", name="Approve").first.click()
     await expect(page.get_by_label("Approved")).to_have_attribute("aria-invalid", "true")
@@ -44,15 +44,15 @@ async def test_without_scripts_an_answer_with_a_fault_is_mended_and_sent(visitor
     await page.get_by_role("button", name="Approve").first.click()
 
     await expect(page.get_by_role("status").filter(has_text="Answered: done.")).to_be_visible()
-    ended = await visitor.site.app.wait(instance.id, timeout="20s")
+    ended = await browser_tab.site.app.wait(instance.id, timeout="20s")
     assert (ended.state, ended.status) == ("done", "FINISHED")
-    visitor.expect("422")
+    browser_tab.expect_page_error("422")
 
 
 @WITHOUT_SCRIPTS
-async def test_without_scripts_it_is_paused_and_cancelled(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_without_scripts_it_is_paused_and_cancelled(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
 
     await page.get_by_role("button", name="Pause").click()
     await expect(page.get_by_text("Paused.")).to_be_visible()
@@ -64,9 +64,9 @@ async def test_without_scripts_it_is_paused_and_cancelled(visitor: Visitor) -> N
     await expect(page.get_by_text("Why: ordered twice")).to_be_visible()
 
 
-async def test_a_variable_is_edited(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}?tab=variables")
+async def test_a_variable_is_edited(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}?tab=variables")
 
     await page.get_by_text("Edit…").click()
     await page.get_by_label("Paid").check()
@@ -78,12 +78,12 @@ async def test_a_variable_is_edited(visitor: Visitor) -> None:
     await expect(page.locator("#variables")).to_contain_text('"paid": true')
 
 
-async def test_what_happens_elsewhere_is_shown(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_what_happens_elsewhere_is_shown(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
-    await visitor.site.app.operations.answer(instance.id, "done", form={"approved": True}, username="ada")
+    await browser_tab.site.app.operations.answer(instance.id, "done", form={"approved": True}, username="ada")
 
     await expect(page.locator("#standing")).to_contain_text("Finished")
     await expect(page.locator("#about")).to_contain_text("Answered: decide → done")
@@ -91,22 +91,22 @@ async def test_what_happens_elsewhere_is_shown(visitor: Visitor) -> None:
     await expect(page.locator(".fl-state.current")).to_contain_text("done")
 
 
-async def test_enter_in_a_field_chooses_nothing(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_enter_in_a_field_chooses_nothing(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
 
     await page.locator("#move").get_by_label("Reason").press("Enter")
 
-    await visitor.open(f"/workflows/{instance.id}")
+    await browser_tab.open_path(f"/workflows/{instance.id}")
     await expect(page.locator("#standing")).to_contain_text("Waiting")
 
 
 async def test_of_two_windows_the_second_is_told_that_it_has_moved_and_a_double_click_moves_once(
-    visitor: Visitor,
+    browser_tab: BrowserTab,
 ) -> None:
-    instance = await waiting(visitor)
-    first, second = visitor.page, await visitor.page.context.new_page()
-    await visitor.enter(f"/workflows/{instance.id}")
+    instance = await start_waiting_workflow(browser_tab)
+    first, second = browser_tab.page, await browser_tab.page.context.new_page()
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await second.route("**/api/events?*", lambda route: route.abort())  # it hears nothing of the first one
     await second.goto(first.url)
     await first.locator("#move").get_by_label("Reason").fill("seen by telephone")
@@ -125,27 +125,27 @@ async def test_of_two_windows_the_second_is_told_that_it_has_moved_and_a_double_
     await expect(moves).to_contain_text("seen by telephone")
 
 
-async def test_what_is_typed_and_where_the_caret_is_stay_when_something_happens(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_what_is_typed_and_where_the_caret_is_stay_when_something_happens(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     field = page.locator("#move").get_by_label("Reason")
     await field.fill("the card is valid")
     for _ in range(5):
         await field.press("ArrowLeft")
-    top = await page.locator("#answer").evaluate(TOP)
+    top = await page.locator("#answer").evaluate(ELEMENT_TOP_SCRIPT)
 
-    await visitor.site.app.operations.edit_variables(instance.id, {"paid": True}, username="ada")
+    await browser_tab.site.app.operations.edit_variables(instance.id, {"paid": True}, username="ada")
     await expect(page.locator("#about")).to_contain_text("Variables edited")
 
     await expect(field).to_be_focused()
     assert await field.evaluate("field => [field.value, field.selectionStart]") == ["the card is valid", 12]
-    assert await page.locator("#answer").evaluate(TOP) == top
+    assert await page.locator("#answer").evaluate(ELEMENT_TOP_SCRIPT) == top
 
 
-async def test_the_picture_has_three_sizes_and_the_page_never_scrolls_sideways(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_the_picture_has_three_sizes_and_the_page_never_scrolls_sideways(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await page.set_viewport_size({"width": 390, "height": 844})
     widths = list[float]()
 
@@ -160,23 +160,23 @@ async def test_the_picture_has_three_sizes_and_the_page_never_scrolls_sideways(v
     await expect(page.locator(".canvas")).not_to_have_js_property("scrollLeft", 0)
 
 
-async def test_the_timeline_hinders_nobody_and_follows_what_happens(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_the_timeline_hinders_nobody_and_follows_what_happens(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await page.get_by_role("link", name="Timeline").click()
     await page.get_by_text("In numbers").click()
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
-    await visitor.site.app.operations.move(instance.id, "broken", username="ada", reason="a test")
+    await browser_tab.site.app.operations.move(instance.id, "broken", username="ada", reason="a test")
 
     await expect(page.locator(".passage .mark")).to_have_text("Moved by hand by ada")
     await expect(page.get_by_role("row", name="broken")).to_be_visible()
-    await visitor.look_around("#about")
+    await browser_tab.check_layout_and_accessibility("#about")
 
 
-async def test_on_paper_there_is_what_is_known_and_nothing_to_press(visitor: Visitor) -> None:
-    page, instance = visitor.page, await waiting(visitor)
-    await visitor.enter(f"/workflows/{instance.id}")
+async def test_on_paper_there_is_what_is_known_and_nothing_to_press(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await page.emulate_media(media="print", color_scheme="dark")
 
     for part in ("#facts", ".fl-diagram", "#about .timeline"):

@@ -9,69 +9,69 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Route, expect
 
-from tests.browser.visit import IN_THE_BROWSER, Site, Visitor, opened_site
-from tests.engine.running import seen
+from tests.browser.visit import BROWSER_MARKS, ServedSite, BrowserTab, open_site
+from tests.engine.running import wait_for
 
-pytestmark = IN_THE_BROWSER
+pytestmark = BROWSER_MARKS
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedSite]:
     """An application with workflows of its own for each test."""
     url = f"sqlite:///{tmp_path_factory.mktemp('workflows') / 'flowlet.db'}"
-    async with opened_site(url) as site:
+    async with open_site(url) as site:
         for number in range(1, 4):
-            await start(site, number)
+            await start_workflow(site, number)
         yield site
 
 
-async def start(site: Site, number: int) -> None:
+async def start_workflow(site: ServedSite, number: int) -> None:
     """Start a workflow, which no executor here runs: its group is another one."""
     await site.app.start("Order <1>", external_id=f"o-{number}", key=f"A-{number} <b>")
 
 
-async def test_the_page_hinders_nobody_and_fits_every_window(visitor: Visitor) -> None:
-    await start(visitor.site, int("1" * 200))
-    await visitor.enter("/workflows?status=NEW")
-    await visitor.page.get_by_text("More filters").click()
-    await visitor.page.get_by_label("Choose 1", exact=True).check()
+async def test_the_page_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+    await start_workflow(browser_tab.site, int("1" * 200))
+    await browser_tab.open_as_admin("/workflows?status=NEW")
+    await browser_tab.page.get_by_text("More filters").click()
+    await browser_tab.page.get_by_label("Choose 1", exact=True).check()
 
-    await visitor.look_around()
-
-
-async def test_the_preview_and_the_result_hinder_nobody_and_fit_every_window(visitor: Visitor) -> None:
-    await visitor.enter("/workflows")
-    await visitor.page.get_by_label("Operation").select_option("cancel")
-    await visitor.page.get_by_role("button", name="All 3").click()
-    await visitor.look_around()
-
-    await visitor.open("/workflows/bulk?operation=retry&which=ticked&id=1&id=2")
-    await visitor.page.get_by_role("button", name="Retry 2 workflows").click()
-
-    await expect(visitor.page.get_by_text("0 workflows were retried. 2 refused.")).to_be_visible()
-    await visitor.look_around()
+    await browser_tab.check_layout_and_accessibility()
 
 
-async def test_a_fault_hinders_nobody(visitor: Visitor) -> None:
-    await visitor.enter("/workflows")
-    await visitor.open("/workflows?variable=amount&created_from=soon&sort=colour")
-    visitor.expect("400")
+async def test_the_preview_and_the_result_hinder_nobody_and_fit_every_window(browser_tab: BrowserTab) -> None:
+    await browser_tab.open_as_admin("/workflows")
+    await browser_tab.page.get_by_label("Operation").select_option("cancel")
+    await browser_tab.page.get_by_role("button", name="All 3").click()
+    await browser_tab.check_layout_and_accessibility()
 
-    await expect(visitor.page.get_by_label("Created from")).to_have_value("soon")
-    await visitor.look_around()
+    await browser_tab.open_path("/workflows/bulk?operation=retry&which=ticked&id=1&id=2")
+    await browser_tab.page.get_by_role("button", name="Retry 2 workflows").click()
+
+    await expect(browser_tab.page.get_by_text("0 workflows were retried. 2 refused.")).to_be_visible()
+    await browser_tab.check_layout_and_accessibility()
 
 
-async def test_slash_finds_as_one_types_and_the_operation_is_on_what_is_seen(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/workflows")
+async def test_a_fault_hinders_nobody(browser_tab: BrowserTab) -> None:
+    await browser_tab.open_as_admin("/workflows")
+    await browser_tab.open_path("/workflows?variable=amount&created_from=soon&sort=colour")
+    browser_tab.expect_page_error("400")
+
+    await expect(browser_tab.page.get_by_label("Created from")).to_have_value("soon")
+    await browser_tab.check_layout_and_accessibility()
+
+
+async def test_slash_finds_as_one_types_and_the_operation_is_on_what_is_seen(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
 
     await page.keyboard.press("/")
     await page.keyboard.type("o-2")
 
     await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()
-    await expect(page).to_have_url(f"{visitor.site.url}/workflows?q=o-2")
+    await expect(page).to_have_url(f"{browser_tab.site.url}/workflows?q=o-2")
     await page.get_by_role("button", name="All 1").click()
     await expect(page.get_by_role("heading", name="Pause 1 workflow?")).to_be_visible()
     await page.get_by_label("Reason").fill("stock-taking")
@@ -80,9 +80,9 @@ async def test_slash_finds_as_one_types_and_the_operation_is_on_what_is_seen(vis
     await expect(page.get_by_role("row", name="o-2")).to_contain_text("Paused")
 
 
-async def test_a_status_and_a_type_are_chosen_with_a_click_and_taken_away_again(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/workflows")
+async def test_a_status_and_a_type_are_chosen_with_a_click_and_taken_away_again(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
 
     await page.get_by_role("checkbox", name="Finished").check()
     await expect(page.get_by_text("No workflow fits")).to_be_visible()
@@ -94,9 +94,9 @@ async def test_a_status_and_a_type_are_chosen_with_a_click_and_taken_away_again(
     await expect(page.get_by_label("Type", exact=True)).to_have_value("Order <1>")
 
 
-async def test_a_filter_that_is_applied_keeps_what_was_typed_before(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/workflows")
+async def test_a_filter_that_is_applied_keeps_what_was_typed_before(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
     await page.get_by_role("searchbox").fill("o-3")
     await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()
 
@@ -109,16 +109,16 @@ async def test_a_filter_that_is_applied_keeps_what_was_typed_before(visitor: Vis
     await expect(page.get_by_role("row", name="o-3")).to_be_visible()
 
 
-async def test_what_happens_is_shown_and_what_is_ticked_stays(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/workflows")
+async def test_what_happens_is_shown_and_what_is_ticked_stays(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
     await page.get_by_role("checkbox", name="New").check()
     await page.get_by_label("Type", exact=True).select_option("Order <1>")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     await page.get_by_label("Choose 2", exact=True).check()
     await page.get_by_label("Operation").select_option("cancel")
 
-    await start(visitor.site, 4)
+    await start_workflow(browser_tab.site, 4)
 
     await expect(page.get_by_role("row", name="o-4")).to_be_visible()
     await expect(page.get_by_label("Choose 2", exact=True)).to_be_checked()
@@ -127,26 +127,26 @@ async def test_what_happens_is_shown_and_what_is_ticked_stays(visitor: Visitor) 
     await expect(page.get_by_role("row", name="o-2")).to_be_visible()
 
 
-async def test_a_late_look_does_not_undo_a_search(visitor: Visitor) -> None:
-    page, held = visitor.page, asyncio.get_running_loop().create_future()
+async def test_a_late_look_does_not_undo_a_search(browser_tab: BrowserTab) -> None:
+    page, held = browser_tab.page, asyncio.get_running_loop().create_future()
 
-    async def hold(route: Route) -> None:
+    async def hold_request(route: Route) -> None:
         if route.request.resource_type == "fetch" and not held.done():
             held.set_result(route)
         else:
             await route.continue_()
 
-    await visitor.enter("/workflows")
-    await page.route(f"{visitor.site.url}/workflows", hold)
-    await start(visitor.site, 4)
-    route = await seen(held)
+    await browser_tab.open_as_admin("/workflows")
+    await page.route(f"{browser_tab.site.url}/workflows", hold_request)
+    await start_workflow(browser_tab.site, 4)
+    route = await wait_for(held)
     await page.get_by_role("searchbox").fill("o-2")
     await expect(page.get_by_role("heading", name="1 workflow", exact=True)).to_be_visible()
     await page.get_by_label("Choose 2", exact=True).check()
 
     async with page.expect_response(lambda answer: "q=o-2" in answer.url) as later:
         await route.continue_()
-        await start(visitor.site, 5)
+        await start_workflow(browser_tab.site, 5)
     await (await later.value).finished()
 
     await expect(page.get_by_label("Choose 2", exact=True)).to_be_checked()
@@ -154,9 +154,9 @@ async def test_a_late_look_does_not_undo_a_search(visitor: Visitor) -> None:
 
 
 @WITHOUT_SCRIPTS
-async def test_without_scripts_everything_is_a_form_or_a_link(visitor: Visitor) -> None:
-    page = visitor.page
-    await visitor.enter("/workflows")
+async def test_without_scripts_everything_is_a_form_or_a_link(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
 
     await page.get_by_role("link", name="Created").click()
     await page.get_by_role("link", name="Created").click()
@@ -177,11 +177,11 @@ async def test_without_scripts_everything_is_a_form_or_a_link(visitor: Visitor) 
 
 
 @WITHOUT_SCRIPTS
-async def test_without_scripts_pages_are_turned(visitor: Visitor) -> None:
+async def test_without_scripts_pages_are_turned(browser_tab: BrowserTab) -> None:
     for number in range(4, 53):
-        await start(visitor.site, number)
-    page = visitor.page
-    await visitor.enter("/workflows")
+        await start_workflow(browser_tab.site, number)
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
 
     await page.get_by_role("link", name="Older").click()
     await expect(page.get_by_role("row", name="o-1")).to_be_visible()

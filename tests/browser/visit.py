@@ -19,28 +19,28 @@ from playwright.async_api import ConsoleMessage, Page, Request, Response
 from flowlet.registry import Registry
 from flowlet.server import Flowlet
 from flowlet.settings import Settings
-from tests.web.api.shop import shop
-from tests.web.served import served
+from tests.web.api.shop import build_shop_module
+from tests.web.served import serve_app
 
-__all__ = ["IN_THE_BROWSER", "PASSWORD", "THEMES", "WIDTHS", "Site", "Visitor", "opened_site"]
+__all__ = ["BROWSER_MARKS", "ADMIN_PASSWORD", "THEMES", "WINDOW_SIZES", "ServedSite", "BrowserTab", "open_site"]
 
-IN_THE_BROWSER = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
+BROWSER_MARKS = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 """The marks of every module here: one browser, which lives in one loop and one process."""
-PASSWORD = "correct horse"
+ADMIN_PASSWORD = "correct horse"
 """The admin's."""
-WIDTHS = {1440: 1000, 768: 1024, 390: 844}
+WINDOW_SIZES = {1440: 1000, 768: 1024, 390: 844}
 """The windows that pages are looked at in: their widths and heights."""
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
-_AXE = "parts => axe.run({include: parts}, {resultTypes: ['violations']}).then(found => found.violations)"
-_OVERFLOW = """() => [...document.querySelectorAll("body *")]
+_AXE_SCRIPT = "parts => axe.run({include: parts}, {resultTypes: ['violations']}).then(found => found.violations)"
+_OVERFLOW_SCRIPT = """() => [...document.querySelectorAll("body *")]
     .filter(each => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .map(each => each.outerHTML.slice(0, 120)).slice(0, 3)"""
-_IS_WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+_IS_WIDER_SCRIPT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ServedSite:
     """An application that is served.
 
     Attributes:
@@ -55,62 +55,62 @@ class Site:
 
 
 @asynccontextmanager
-async def opened_site(url: str) -> AsyncIterator[Site]:
+async def open_site(url: str) -> AsyncIterator[ServedSite]:
     """Serve an application with a workflow and an executor that runs it, for the length of the block."""
     registry = Registry()
-    registry.add(shop())
-    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=PASSWORD, grace="0s"))
-    async with served(app) as client:
+    registry.add(build_shop_module())
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, grace="0s"))
+    async with serve_app(app) as client:
         await client.get("/healthz")
-        yield Site(str(client.base_url).rstrip("/"), app, client)
+        yield ServedSite(str(client.base_url).rstrip("/"), app, client)
 
 
 @dataclass  # without slots: Playwright notes something at whose methods it calls
-class Visitor:
+class BrowserTab:
     """Somebody with a window of a browser, on a site.
 
     Attributes:
-        complaints: What the console said, what a script threw, and what was asked of other hosts.
+        page_errors: What the console said, what a script threw, and what was asked of other hosts.
     """
 
     page: Page
-    site: Site
-    complaints: list[str] = field(default_factory=list)
+    site: ServedSite
+    page_errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"a script broke off: {error}"))
-        self.page.on("request", self._see)
+        self.page.on("console", self._record_console_message)
+        self.page.on("pageerror", lambda error: self.page_errors.append(f"a script broke off: {error}"))
+        self.page.on("request", self._record_foreign_request)
 
-    async def open(self, path: str) -> Response:
+    async def open_path(self, path: str) -> Response:
         """Go to a path of the site, and return what was answered."""
         answer = await self.page.goto(self.site.url + path)
         assert answer
         return answer
 
-    async def log_in(self, *, username: str = "admin", password: str = PASSWORD) -> None:
+    async def log_in(self, *, username: str = "admin", password: str = ADMIN_PASSWORD) -> None:
         """Fill the form of the login in, which has to be open, and send it."""
         await self.page.get_by_label("Username").fill(username)
         await self.page.get_by_label("Password").fill(password)
         await self.page.get_by_role("button", name="Log in").click()
 
-    async def enter(self, path: str) -> None:
+    async def open_as_admin(self, path: str) -> None:
         """Go to a path of the site as an admin who is logged in."""
-        await self.open(f"/login?next={path}")
+        await self.open_path(f"/login?next={path}")
         await self.log_in()
         await self.page.wait_for_url(self.site.url + path)
 
-    def expect(self, text: str) -> None:
+    def expect_page_error(self, text: str) -> None:
         """Take note that the console said this, as a browser does of each page with an error's status."""
-        others = [complaint for complaint in self.complaints if text not in complaint]
-        assert len(others) < len(self.complaints), f"nobody said {text!r}, but {self.complaints}"
-        self.complaints = others
+        others = [complaint for complaint in self.page_errors if text not in complaint]
+        assert len(others) < len(self.page_errors), f"nobody said {text!r}, but {self.page_errors}"
+        self.page_errors = others
 
-    async def look_around(self, *parts: str) -> None:
+    async def check_layout_and_accessibility(self, *selectors: str) -> None:
         """Look at the page in every window and theme: nothing hinders anybody, and nothing is wider than the window.
 
         Args:
-            parts: Selectors of what axe-core looks at; the whole page if none is given. A long page of parts that are
+            selectors: Selectors of what axe-core looks at; the whole page if none is given. A long page of parts that are
                 all alike takes it seconds.
 
         Raises:
@@ -118,24 +118,24 @@ class Visitor:
         """
         await self.page.evaluate(AXE_SCRIPT)
         faults = []
-        for width, height in WIDTHS.items():
+        for width, height in WINDOW_SIZES.items():
             await self.page.set_viewport_size({"width": width, "height": height})
-            if await self.page.evaluate(_IS_WIDER):
-                faults.append(f"{width}: scrolls sideways, by {await self.page.evaluate(_OVERFLOW)}")
+            if await self.page.evaluate(_IS_WIDER_SCRIPT):
+                faults.append(f"{width}: scrolls sideways, by {await self.page.evaluate(_OVERFLOW_SCRIPT)}")
             for theme in THEMES:
                 await self.page.emulate_media(color_scheme=theme)
-                found = await self.page.evaluate(_AXE, list(parts) or ["html"])
-                faults += [f"{width} {theme}: {line}" for violation in found for line in _told(violation)]
+                found = await self.page.evaluate(_AXE_SCRIPT, list(selectors) or ["html"])
+                faults += [f"{width} {theme}: {line}" for violation in found for line in _describe_violation(violation)]
         assert not faults, "\n".join(faults)
 
-    def _hear(self, message: ConsoleMessage) -> None:
-        self.complaints.append(f"the console said ({message.type}): {message.text} at {message.location.get('url')}")
+    def _record_console_message(self, message: ConsoleMessage) -> None:
+        self.page_errors.append(f"the console said ({message.type}): {message.text} at {message.location.get('url')}")
 
-    def _see(self, request: Request) -> None:
+    def _record_foreign_request(self, request: Request) -> None:
         if not request.url.startswith((f"{self.site.url}/", "data:")):
-            self.complaints.append(f"another host was asked: {request.url}")
+            self.page_errors.append(f"another host was asked: {request.url}")
 
 
-def _told(violation: dict[str, Any]) -> Iterator[str]:
+def _describe_violation(violation: dict[str, Any]) -> Iterator[str]:
     for node in violation["nodes"][:3]:
         yield f"{violation['id']} ({violation['help']}) at {node['target']}: {node['html'][:160]}"

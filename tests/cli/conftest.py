@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 
 from flowlet.cli import main
 
-Command = Callable[..., Result]
-Process = Callable[..., "subprocess.Popen[str]"]
+RunCommand = Callable[..., Result]
+StartProcess = Callable[..., "subprocess.Popen[str]"]
 
-ORDERS = '''
+ORDERS_MODULE = '''
     """Take an order."""
 
     from pydantic import BaseModel
@@ -47,7 +47,7 @@ ORDERS = '''
 
     done = end("It has arrived.")
 '''
-FAULTY = """
+FAULTY_MODULE = """
     from flowlet import end, state
 
     @state(start=True, next=["shiped"])
@@ -61,38 +61,38 @@ FAULTY = """
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with orders.py and the faulty faulty.py; no setting and no proxy in the environment."""
     for name in list(os.environ):
         if name.startswith("FLOWLET_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "orders.py").write_text(dedent(ORDERS))
-    (tmp_path / "faulty.py").write_text(dedent(FAULTY))
+    (tmp_path / "orders.py").write_text(dedent(ORDERS_MODULE))
+    (tmp_path / "faulty.py").write_text(dedent(FAULTY_MODULE))
     return tmp_path
 
 
 @pytest.fixture
-def flowlet(folder: Path) -> Command:
+def run_flowlet(working_folder: Path) -> RunCommand:
     """Run the command in this process. What is raised and is no FlowletError fails the test."""
 
-    def run(*arguments: str) -> Result:
+    def invoke_command(*arguments: str) -> Result:
         return CliRunner().invoke(main, arguments, prog_name="flowlet", catch_exceptions=False)
 
-    return run
+    return invoke_command
 
 
 @pytest.fixture
-def process(folder: Path) -> Iterator[Process]:
+def start_process(working_folder: Path) -> Iterator[StartProcess]:
     """Start the command as a process of its own; what is left of it is killed at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def spawn_process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "flowlet", *arguments],
-                cwd=folder,
+                cwd=working_folder,
                 env={**os.environ, "FLOWLET_PORT": "0", **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -101,18 +101,18 @@ def process(folder: Path) -> Iterator[Process]:
         )
         return started[-1]
 
-    yield start
+    yield spawn_process
     for one in started:
         one.kill()
         one.communicate()
 
 
 @pytest.fixture
-def shown(flowlet: Command) -> Callable[[str], dict[str, Any]]:
+def show_instance(run_flowlet: RunCommand) -> Callable[[str], dict[str, Any]]:
     """Return an instance and its history as ``flowlet show --json`` prints them."""
 
-    def show(instance: str) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(flowlet("show", instance, "--json").stdout)
+    def read_instance(instance: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(run_flowlet("show", instance, "--json").stdout)
         return value
 
-    return show
+    return read_instance

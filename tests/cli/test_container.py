@@ -21,22 +21,22 @@ import pytest
 from click.testing import CliRunner
 
 from flowlet.cli import main
-from flowlet.cli.container import DATABASE_URL, default_command
+from flowlet.cli.container import DATABASE_URL, choose_default_command
 from tests.house.source import ROOT
 
-Enter = Callable[..., "subprocess.CompletedProcess[str]"]
+RunEntrypoint = Callable[..., "subprocess.CompletedProcess[str]"]
 
 IS_ROOT = os.geteuid() == 0
-ME = pwd.getpwuid(os.geteuid())
-BECOMES = pwd.getpwnam("nobody") if IS_ROOT else ME
+CURRENT_USER = pwd.getpwuid(os.geteuid())
+EXPECTED_USER = pwd.getpwnam("nobody") if IS_ROOT else CURRENT_USER
 
-ENTER = """
+ENTRYPOINT_SCRIPT = """
 import sys
 from pathlib import Path
 from flowlet.cli.container import enter
 sys.exit(enter(sys.argv[2:], user="nobody", folder=Path(sys.argv[1])))
 """
-NO_WAY_BACK = """
+PRIVILEGE_SCRIPT = """
 import os, pwd
 from flowlet.cli.container import give_up_root
 if os.geteuid() == 0:
@@ -49,7 +49,7 @@ except PermissionError:
 
 
 @pytest.fixture
-def data() -> Iterator[Path]:
+def data_folder() -> Iterator[Path]:
     """A folder as Docker makes it for a volume: of whom the tests run as, and of nobody else."""
     folder = Path(tempfile.mkdtemp(prefix="flowlet-data-"))
     folder.chmod(0o755)
@@ -58,12 +58,12 @@ def data() -> Iterator[Path]:
 
 
 @pytest.fixture
-def enter(data: Path) -> Enter:
+def run_entrypoint(data_folder: Path) -> RunEntrypoint:
     """Run the entrypoint in a process of its own, with ``data`` as its folder."""
 
-    def run(*command: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def run_script(*command: str, command_prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*before, sys.executable, "-c", ENTER, str(data), *command],
+            [*command_prefix, sys.executable, "-c", ENTRYPOINT_SCRIPT, str(data_folder), *command],
             cwd=ROOT,
             env={**os.environ, "PATH": "/usr/bin:/bin"},
             capture_output=True,
@@ -72,7 +72,7 @@ def enter(data: Path) -> Enter:
             timeout=30,
         )
 
-    return run
+    return run_script
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ def enter(data: Path) -> Enter:
 def test_without_a_command_own_modules_are_served_and_the_demo_where_there_is_nothing_of_ones_own(
     environment: dict[str, str], expected: str
 ) -> None:
-    assert default_command(environment) == expected.split()
+    assert choose_default_command(environment) == expected.split()
 
 
-def test_the_command_gets_its_arguments_and_its_exit_code_is_the_containers(enter: Enter) -> None:
-    done = enter("sh", "-c", 'echo "$0|$1"; exit 7', "a b", "$c")
+def test_the_command_gets_its_arguments_and_its_exit_code_is_the_containers(run_entrypoint: RunEntrypoint) -> None:
+    done = run_entrypoint("sh", "-c", 'echo "$0|$1"; exit 7', "a b", "$c")
 
     assert (done.stdout, done.returncode) == ("a b|$c\n", 7)
 
 
-def test_the_command_is_the_process_that_was_started(data: Path) -> None:
-    command = [sys.executable, "-c", ENTER, str(data), "sh", "-c", "echo $$"]
+def test_the_command_is_the_process_that_was_started(data_folder: Path) -> None:
+    command = [sys.executable, "-c", ENTRYPOINT_SCRIPT, str(data_folder), "sh", "-c", "echo $$"]
 
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         shown, _ = process.communicate(timeout=30)
@@ -107,18 +107,18 @@ def test_the_command_is_the_process_that_was_started(data: Path) -> None:
     assert int(shown) == process.pid
 
 
-def test_nothing_runs_as_root_and_the_folder_can_be_written(enter: Enter, data: Path) -> None:
-    done = enter("sh", "-c", 'id -u; id -g; touch "$0/flowlet.db" && echo written', str(data))
+def test_nothing_runs_as_root_and_the_folder_can_be_written(run_entrypoint: RunEntrypoint, data_folder: Path) -> None:
+    done = run_entrypoint("sh", "-c", 'id -u; id -g; touch "$0/flowlet.db" && echo written', str(data_folder))
 
-    assert done.stdout.split() == [str(BECOMES.pw_uid), str(BECOMES.pw_gid), "written"], done.stderr
-    assert data.stat().st_uid == BECOMES.pw_uid
+    assert done.stdout.split() == [str(EXPECTED_USER.pw_uid), str(EXPECTED_USER.pw_gid), "written"], done.stderr
+    assert data_folder.stat().st_uid == EXPECTED_USER.pw_uid
 
 
 def test_there_is_no_way_back_to_root() -> None:
-    home = "/nowhere" if IS_ROOT else ME.pw_dir
+    home = "/nowhere" if IS_ROOT else CURRENT_USER.pw_dir
 
     shown = subprocess.run(
-        [sys.executable, "-c", NO_WAY_BACK],
+        [sys.executable, "-c", PRIVILEGE_SCRIPT],
         cwd=ROOT,
         env={**os.environ, "HOME": home},
         capture_output=True,
@@ -126,41 +126,41 @@ def test_there_is_no_way_back_to_root() -> None:
         check=True,
     ).stdout
 
-    groups = os.getgrouplist(BECOMES.pw_name, BECOMES.pw_gid) if IS_ROOT else os.getgroups()
-    assert shown == f"{(BECOMES.pw_uid,) * 3} {(BECOMES.pw_gid,) * 3} {groups} {BECOMES.pw_dir}\n"
+    groups = os.getgrouplist(EXPECTED_USER.pw_name, EXPECTED_USER.pw_gid) if IS_ROOT else os.getgroups()
+    assert shown == f"{(EXPECTED_USER.pw_uid,) * 3} {(EXPECTED_USER.pw_gid,) * 3} {groups} {EXPECTED_USER.pw_dir}\n"
 
 
-def test_database_files_are_handed_over_and_nothing_else_is(enter: Enter, data: Path) -> None:
+def test_database_files_are_handed_over_and_nothing_else_is(run_entrypoint: RunEntrypoint, data_folder: Path) -> None:
     names = ("flowlet.db", "flowlet.db-wal", "flowlet.db-shm", "flowlet-demo.db")
     for name in (*names, "notes.txt", "secret"):
-        (data / name).touch(mode=0o600)
-    (data / "linked.db").symlink_to("notes.txt")
-    (data / "second.db").hardlink_to(data / "secret")
-    (data / "folder.db").mkdir()
+        (data_folder / name).touch(mode=0o600)
+    (data_folder / "linked.db").symlink_to("notes.txt")
+    (data_folder / "second.db").hardlink_to(data_folder / "secret")
+    (data_folder / "folder.db").mkdir()
 
-    assert enter("true").returncode == 0
+    assert run_entrypoint("true").returncode == 0
 
-    assert {(data / name).stat().st_uid for name in names} == {BECOMES.pw_uid}
+    assert {(data_folder / name).stat().st_uid for name in names} == {EXPECTED_USER.pw_uid}
     others = ("notes.txt", "linked.db", "second.db", "folder.db")
-    assert {(data / name).lstat().st_uid for name in others} == {ME.pw_uid}
+    assert {(data_folder / name).lstat().st_uid for name in others} == {CURRENT_USER.pw_uid}
 
 
-def test_what_can_be_written_already_keeps_its_owner(enter: Enter, data: Path) -> None:
-    data.chmod(0o777)
-    (data / "flowlet.db").touch()
-    (data / "flowlet.db").chmod(0o666)
+def test_what_can_be_written_already_keeps_its_owner(run_entrypoint: RunEntrypoint, data_folder: Path) -> None:
+    data_folder.chmod(0o777)
+    (data_folder / "flowlet.db").touch()
+    (data_folder / "flowlet.db").chmod(0o666)
 
-    assert enter("true").returncode == 0
+    assert run_entrypoint("true").returncode == 0
 
-    assert [path.stat().st_uid for path in (data, data / "flowlet.db")] == [ME.pw_uid, ME.pw_uid]
+    assert [path.stat().st_uid for path in (data_folder, data_folder / "flowlet.db")] == [CURRENT_USER.pw_uid, CURRENT_USER.pw_uid]
 
 
-def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(enter: Enter) -> None:
+def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(run_entrypoint: RunEntrypoint) -> None:
     powerless = ("setpriv", "--bounding-set=-chown,-setgid,-setuid", "--") if IS_ROOT else ()
 
-    done = enter("echo", "it ran", before=powerless)
+    done = run_entrypoint("echo", "it ran", before=powerless)
 
-    ids = f"{BECOMES.pw_uid}:{BECOMES.pw_gid}"
+    ids = f"{EXPECTED_USER.pw_uid}:{EXPECTED_USER.pw_gid}"
     cure = f"Root may not become nobody in this container. Start it with --user {ids}.\n"
     expected = ("", cure, 126) if IS_ROOT else ("it ran\n", "", 0)
     assert (done.stdout, done.stderr, done.returncode) == expected
@@ -174,15 +174,15 @@ def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(en
     ],
 )
 def test_what_cannot_be_run_is_told_with_the_codes_of_a_shell(
-    enter: Enter, command: str, code: int, message: str
+    run_entrypoint: RunEntrypoint, command: str, code: int, message: str
 ) -> None:
-    done = enter(command)
+    done = run_entrypoint(command)
 
     assert (done.returncode, done.stderr) == (code, message)
 
 
 @pytest.fixture
-def handler() -> Iterator[None]:
+def restore_sigterm_handler() -> Iterator[None]:
     """Put back what SIGTERM does."""
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -191,7 +191,7 @@ def handler() -> Iterator[None]:
 
 @pytest.mark.parametrize(("pid", "is_handled"), [(1, True), (2, False)])
 def test_the_first_process_of_a_container_hears_sigterm_from_the_start(
-    pid: int, is_handled: bool, handler: None, monkeypatch: pytest.MonkeyPatch
+    pid: int, is_handled: bool, restore_sigterm_handler: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.getpid", lambda: pid)
 

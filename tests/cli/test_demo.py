@@ -14,19 +14,19 @@ import pytest
 
 from demo import approval, demo_workflow
 from flowlet.accounts import ApiKey
-from flowlet.cli.demo import MODULES
-from flowlet.clock import microseconds
+from flowlet.cli.demo import DEMO_MODULES
+from flowlet.clock import to_microseconds
 from flowlet.registry import Registry
-from flowlet.resources import folder as bundled
+from flowlet.resources import find_folder as bundled
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 from flowlet.transitions import Next, Outcome
 from flowlet.users import Users
-from tests.cli.conftest import Process
+from tests.cli.conftest import StartProcess
 
 
 @pytest.fixture
-def address(address_service: str) -> str:
+def address_url(address_service: str) -> str:
     """Where a service answers with an IP address, as ifconfig.io does."""
     return address_service
 
@@ -34,7 +34,7 @@ def address(address_service: str) -> str:
 def test_every_demo_module_loads_without_a_fault() -> None:
     registry = Registry()
 
-    registry.load_all([str(bundled("demo") / name) for name in MODULES])
+    registry.load_all([str(bundled("demo") / name) for name in DEMO_MODULES])
 
     assert registry.names == (
         "ApprovalWorkflow",
@@ -72,8 +72,8 @@ async def test_a_trip_is_booked_within_its_budget_only() -> None:
         await approval.book(approval.Trip(price=901, budget=900))
 
 
-def test_once_runs_every_demo_to_its_end(process: Process, folder: Path, address: str) -> None:
-    running = process("demo", "--once", FLOWLET_DEMO_IP_URL=address)
+def test_once_runs_every_demo_to_its_end(start_process: StartProcess, working_folder: Path, address_url: str) -> None:
+    running = start_process("demo", "--once", FLOWLET_DEMO_IP_URL=address_url)
 
     shown, errors = running.communicate(timeout=40)
 
@@ -82,11 +82,11 @@ def test_once_runs_every_demo_to_its_end(process: Process, folder: Path, address
     assert shown.count("FINISHED") >= 5
     assert "init -> review" in shown
     assert "ApprovalWorkflow" not in shown
-    assert not list(folder.glob("*.db*"))
+    assert not list(working_folder.glob("*.db*"))
 
 
-def test_without_a_network_the_retries_are_shown_and_once_still_ends_well(process: Process) -> None:
-    running = process("demo", "--once", FLOWLET_DEMO_IP_URL="http://127.0.0.1:1/ip")
+def test_without_a_network_the_retries_are_shown_and_once_still_ends_well(start_process: StartProcess) -> None:
+    running = start_process("demo", "--once", FLOWLET_DEMO_IP_URL="http://127.0.0.1:1/ip")
 
     shown, errors = running.communicate(timeout=40)
 
@@ -97,9 +97,9 @@ def test_without_a_network_the_retries_are_shown_and_once_still_ends_well(proces
 
 
 def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
-    process: Process, folder: Path, address: str
+    start_process: StartProcess, working_folder: Path, address_url: str
 ) -> None:
-    running = process("demo", FLOWLET_DEMO_IP_URL=address, PYTHONUNBUFFERED="1")
+    running = start_process("demo", FLOWLET_DEMO_IP_URL=address_url, PYTHONUNBUFFERED="1")
     assert running.stdout is not None
 
     assert any("flowlet list --database sqlite:///flowlet-demo.db" in line for line in running.stdout)
@@ -107,13 +107,13 @@ def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 0
-    assert (folder / "flowlet-demo.db").exists()
+    assert (working_folder / "flowlet-demo.db").exists()
 
 
 def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
-    process: Process, folder: Path, address: str
+    start_process: StartProcess, working_folder: Path, address_url: str
 ) -> None:
-    running = process("demo", FLOWLET_DEMO_IP_URL=address, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
+    running = start_process("demo", FLOWLET_DEMO_IP_URL=address_url, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
     assert running.stdout is not None
 
     url = next(line for line in running.stdout if line.startswith("Served at ")).split()[2]
@@ -134,51 +134,51 @@ def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
 
 
 def test_on_another_address_the_password_is_random_and_the_key_is_real_for_a_day(
-    process: Process, folder: Path, address: str
+    start_process: StartProcess, working_folder: Path, address_url: str
 ) -> None:
-    shown = served(process, address, "--host", "0.0.0.0")
+    shown = serve_demo(start_process, address_url, "--host", "0.0.0.0")
 
     (password,) = [line.split()[-1] for line in shown if "Its password, shown only now: " in line]
     (key,) = [line.split()[-1] for line in shown if line.startswith("An API key for a day: ")]
-    (made,) = asyncio.run(keys_of(folder))
-    assert (gets_in(folder, password), gets_in(folder, "admin")) == (True, False)
+    (made,) = asyncio.run(list_api_keys(working_folder))
+    assert (can_log_in(working_folder, password), can_log_in(working_folder, "admin")) == (True, False)
     assert (made.username, f"flk_{made.id}_") == ("admin", key[:13])
-    assert (made.expires or 0) - made.created == microseconds(timedelta(days=1))
+    assert (made.expires or 0) - made.created == to_microseconds(timedelta(days=1))
     assert any(line.startswith("Served at http://127.0.0.1:") for line in shown)
 
 
-def test_on_another_address_the_password_may_be_given_and_stays(process: Process, folder: Path, address: str) -> None:
-    foreign = served(process, address, "--host", "0.0.0.0", until="CREATED", FLOWLET_ADMIN_PASSWORD="given word")
-    private = served(process, address)
+def test_on_another_address_the_password_may_be_given_and_stays(start_process: StartProcess, working_folder: Path, address_url: str) -> None:
+    foreign = serve_demo(start_process, address_url, "--host", "0.0.0.0", last_line="CREATED", FLOWLET_ADMIN_PASSWORD="given word")
+    private = serve_demo(start_process, address_url)
 
     assert not [line for line in foreign + private if "given word" in line or "shown only now" in line]
     assert "Log in as admin, with the password admin" not in private
-    assert (gets_in(folder, "given word"), gets_in(folder, "admin")) == (True, False)
+    assert (can_log_in(working_folder, "given word"), can_log_in(working_folder, "admin")) == (True, False)
 
 
 def test_a_database_of_the_loopback_address_loses_its_password_on_another_one(
-    process: Process, folder: Path, address: str
+    start_process: StartProcess, working_folder: Path, address_url: str
 ) -> None:
-    served(process, address, until="CREATED")
-    assert gets_in(folder, "admin")
+    serve_demo(start_process, address_url, last_line="CREATED")
+    assert can_log_in(working_folder, "admin")
 
-    shown = served(process, address, "--host", "0.0.0.0", until="CREATED")
+    shown = serve_demo(start_process, address_url, "--host", "0.0.0.0", last_line="CREATED")
 
     (line,) = [line for line in shown if "had the demo's password" in line]
-    assert (gets_in(folder, line.split()[-1]), gets_in(folder, "admin")) == (True, False)
+    assert (can_log_in(working_folder, line.split()[-1]), can_log_in(working_folder, "admin")) == (True, False)
 
 
 def test_a_database_that_is_named_gets_no_password_that_everybody_knows(
-    process: Process, folder: Path, address: str
+    start_process: StartProcess, working_folder: Path, address_url: str
 ) -> None:
-    shown = served(process, address, "--database", "sqlite:///flowlet-demo.db", until="CREATED")
+    shown = serve_demo(start_process, address_url, "--database", "sqlite:///flowlet-demo.db", last_line="CREATED")
 
     (line,) = [line for line in shown if "Its password, shown only now: " in line]
-    assert (gets_in(folder, line.split()[-1]), gets_in(folder, "admin")) == (True, False)
+    assert (can_log_in(working_folder, line.split()[-1]), can_log_in(working_folder, "admin")) == (True, False)
 
 
-def test_a_host_with_a_scheme_is_refused(process: Process, folder: Path) -> None:
-    running = process("demo", "--host", "http://0.0.0.0")
+def test_a_host_with_a_scheme_is_refused(start_process: StartProcess, working_folder: Path) -> None:
+    running = start_process("demo", "--host", "http://0.0.0.0")
 
     shown, errors = running.communicate(timeout=20)
 
@@ -186,28 +186,28 @@ def test_a_host_with_a_scheme_is_refused(process: Process, folder: Path) -> None
     assert "host is 'http://0.0.0.0': expected a host name or an address" in errors
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_written(process: Process, folder: Path) -> None:
+def test_a_port_that_is_taken_is_told_before_anything_is_written(start_process: StartProcess, working_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        running = process("demo", "--port", str(taken.getsockname()[1]))
+        running = start_process("demo", "--port", str(taken.getsockname()[1]))
         shown, errors = running.communicate(timeout=20)
 
     assert (running.returncode, shown) == (2, "")
     assert "another process has this port" in errors
-    assert not list(folder.glob("*.db*"))
+    assert not list(working_folder.glob("*.db*"))
 
 
-def test_an_unusable_address_is_refused_before_anything_runs(process: Process, folder: Path) -> None:
-    running = process("demo", FLOWLET_DEMO_IP_URL="ifconfig.io")
+def test_an_unusable_address_is_refused_before_anything_runs(start_process: StartProcess, working_folder: Path) -> None:
+    running = start_process("demo", FLOWLET_DEMO_IP_URL="ifconfig.io")
 
     shown, errors = running.communicate(timeout=20)
 
     assert (running.returncode, shown) == (2, "")
     assert "FLOWLET_DEMO_IP_URL is 'ifconfig.io'" in errors
-    assert not list(folder.glob("*.db*"))
+    assert not list(working_folder.glob("*.db*"))
 
 
-def served(
-    process: Process, address: str, *arguments: str, until: str = "  flowlet list", **environment: str
+def serve_demo(
+    process: StartProcess, address: str, *arguments: str, last_line: str = "  flowlet list", **environment: str
 ) -> list[str]:
     """Serve the demo until it says something, by default the last line; stop it, and return what it has said."""
     running = process("demo", *arguments, FLOWLET_DEMO_IP_URL=address, PYTHONUNBUFFERED="1", **environment)
@@ -215,24 +215,24 @@ def served(
     shown = []
     for line in running.stdout:
         shown.append(line.rstrip())
-        if until in line:
+        if last_line in line:
             break
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0
     return shown
 
 
-def gets_in(folder: Path, password: str) -> bool:
+def can_log_in(folder: Path, password: str) -> bool:
     """Return whether the admin of the demo's database gets in with this password."""
 
-    async def ask() -> bool:
+    async def authenticate_admin() -> bool:
         async with open_store(f"sqlite:///{folder / 'flowlet-demo.db'}") as store:
             return await Users(store).authenticate("admin", password) is not None
 
-    return asyncio.run(ask())
+    return asyncio.run(authenticate_admin())
 
 
-async def keys_of(folder: Path) -> Sequence[ApiKey]:
+async def list_api_keys(folder: Path) -> Sequence[ApiKey]:
     """Return the API keys in the demo's database."""
     async with open_store(f"sqlite:///{folder / 'flowlet-demo.db'}") as store:
-        return await Users(store).keys.list()
+        return await Users(store).keys.list_keys()

@@ -9,28 +9,28 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import RunCommand
 
-Shown = Callable[[str], dict[str, Any]]
+ShowInstance = Callable[[str], dict[str, Any]]
 
 
-def start(flowlet: Command, *options: str) -> str:
+def start_order(flowlet: RunCommand, *options: str) -> str:
     result = flowlet("start", "OrderWorkflow", "-m", "orders.py", *options)
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
 
 
-def test_starting_prints_the_id_and_nothing_else(flowlet: Command) -> None:
-    result = flowlet("start", "OrderWorkflow", "-m", "orders.py")
+def test_starting_prints_the_id_and_nothing_else(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("start", "OrderWorkflow", "-m", "orders.py")
 
     assert (result.exit_code, result.stdout, result.stderr) == (0, "1\n", "")
 
 
-def test_what_was_started_is_shown_with_its_values_and_who_started_it(flowlet: Command, shown: Shown) -> None:
+def test_what_was_started_is_shown_with_its_values_and_who_started_it(run_flowlet: RunCommand, show_instance: ShowInstance) -> None:
     options = ("--key", "K1", "--external-id", "X1", "--vars", '{"amount": 3}', "--group", "mail", "--priority", "7")
-    id = start(flowlet, *options)
+    id = start_order(run_flowlet, *options)
 
-    found = shown(id)
+    found = show_instance(id)
 
     assert (found["type"], found["status"], found["state"]) == ("OrderWorkflow", "NEW", "check")
     assert (found["businessKey"], found["externalId"], found["executorGroup"], found["priority"]) == (
@@ -45,19 +45,19 @@ def test_what_was_started_is_shown_with_its_values_and_who_started_it(flowlet: C
     assert found["created"].endswith("Z")
 
 
-def test_starting_twice_with_one_external_id_prints_the_same_id(flowlet: Command) -> None:
-    first = start(flowlet, "--external-id", "X1")
-    second = start(flowlet, "--external-id", "X1")
+def test_starting_twice_with_one_external_id_prints_the_same_id(run_flowlet: RunCommand) -> None:
+    first = start_order(run_flowlet, "--external-id", "X1")
+    second = start_order(run_flowlet, "--external-id", "X1")
 
     assert first == second
-    assert len(json.loads(flowlet("list", "--json").stdout)) == 1
+    assert len(json.loads(run_flowlet("list", "--json").stdout)) == 1
 
 
-def test_the_commands_work_on_every_database(flowlet: Command, database_url: str) -> None:
-    id = flowlet("--database", database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1").stdout.strip()
+def test_the_commands_work_on_every_database(run_flowlet: RunCommand, database_url: str) -> None:
+    id = run_flowlet("--database", database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1").stdout.strip()
 
-    listed = flowlet("list", "--key", "K1", "--database", database_url)
-    found = flowlet("show", id, "--database", database_url)
+    listed = run_flowlet("list", "--key", "K1", "--database", database_url)
+    found = run_flowlet("show", id, "--database", database_url)
 
     assert (listed.exit_code, found.exit_code) == (0, 0)
     assert "OrderWorkflow" in listed.stdout
@@ -86,34 +86,34 @@ def test_the_commands_work_on_every_database(flowlet: Command, database_url: str
     ],
 )
 def test_what_cannot_be_started_gets_one_message_and_no_database(
-    flowlet: Command, folder: Path, arguments: tuple[str, ...], exit_code: int, said: str
+    run_flowlet: RunCommand, working_folder: Path, arguments: tuple[str, ...], exit_code: int, said: str
 ) -> None:
-    result = flowlet(*arguments)
+    result = run_flowlet(*arguments)
 
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert said in result.stderr
     assert result.stderr.count("Error: ") == 1
-    assert not list(folder.glob("*.db*"))
+    assert not list(working_folder.glob("*.db*"))
 
 
-def test_no_value_of_a_variable_is_in_the_message_that_refuses_it(flowlet: Command) -> None:
-    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": "s3cret"}')
+def test_no_value_of_a_variable_is_in_the_message_that_refuses_it(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": "s3cret"}')
 
     assert "amount" in result.stderr
     assert "s3cret" not in result.stderr
 
 
-def test_a_setting_that_cannot_be_used_is_named(flowlet: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_cannot_be_used_is_named(run_flowlet: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOWLET_SLOTS", "many")
 
-    result = flowlet("list")
+    result = run_flowlet("list")
 
     assert result.exit_code == 2
     assert "FLOWLET_SLOTS is 'many'" in result.stderr
 
 
-def test_a_server_that_is_not_there_is_one_message_without_the_password(flowlet: Command) -> None:
-    result = flowlet("list", "--database", "postgresql://ada:s3cret@127.0.0.1:1/shop")
+def test_a_server_that_is_not_there_is_one_message_without_the_password(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("list", "--database", "postgresql://ada:s3cret@127.0.0.1:1/shop")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
@@ -122,67 +122,67 @@ def test_a_server_that_is_not_there_is_one_message_without_the_password(flowlet:
 
 @pytest.mark.parametrize("arguments", [("list",), ("show", "1"), ("retry", "1"), ("cancel", "1"), ("doctor",)])
 def test_looking_for_a_database_that_is_not_there_does_not_make_one(
-    flowlet: Command, folder: Path, arguments: tuple[str, ...]
+    run_flowlet: RunCommand, working_folder: Path, arguments: tuple[str, ...]
 ) -> None:
-    result = flowlet(*arguments, "--database", "sqlite:///nosuch.db")
+    result = run_flowlet(*arguments, "--database", "sqlite:///nosuch.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "'nosuch.db'" in result.stderr
-    assert not list(folder.glob("*.db*"))
+    assert not list(working_folder.glob("*.db*"))
 
 
 @pytest.mark.parametrize("name", ["2", "X2", "0", "9" * 30])
 @pytest.mark.parametrize("command", ["show", "retry", "cancel"])
-def test_an_unknown_id_is_named(flowlet: Command, command: str, name: str) -> None:
-    start(flowlet)
+def test_an_unknown_id_is_named(run_flowlet: RunCommand, command: str, name: str) -> None:
+    start_order(run_flowlet)
 
-    result = flowlet(command, name)
+    result = run_flowlet(command, name)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert name in result.stderr
 
 
-def test_an_instance_is_found_by_its_external_id(flowlet: Command, shown: Shown) -> None:
-    id = start(flowlet, "--external-id", "X1")
+def test_an_instance_is_found_by_its_external_id(run_flowlet: RunCommand, show_instance: ShowInstance) -> None:
+    id = start_order(run_flowlet, "--external-id", "X1")
 
-    assert shown("X1")["id"] == int(id)
-
-
-def test_a_list_holds_what_fits_every_filter_newest_first(flowlet: Command) -> None:
-    start(flowlet, "--key", "A")
-    start(flowlet, "--key", "B")
-    start(flowlet, "--key", "A")
-
-    def ids(*filters: str) -> list[int]:
-        return [one["id"] for one in json.loads(flowlet("list", "--json", *filters).stdout)]
-
-    assert ids() == [3, 2, 1]
-    assert ids("--limit", "2") == [3, 2]
-    assert ids("--key", "A", "--type", "OrderWorkflow", "--state", "check", "--status", "new") == [3, 1]
-    assert ids("--state", "nosuch") == []
+    assert show_instance("X1")["id"] == int(id)
 
 
-def test_a_list_holds_what_has_a_variable_and_was_created_since(flowlet: Command) -> None:
-    start(flowlet, "--vars", '{"amount": 3}')
-    start(flowlet, "--vars", '{"amount": 3, "note": "glass"}')
-    start(flowlet, "--vars", '{"amount": 4}')
+def test_a_list_holds_what_fits_every_filter_newest_first(run_flowlet: RunCommand) -> None:
+    start_order(run_flowlet, "--key", "A")
+    start_order(run_flowlet, "--key", "B")
+    start_order(run_flowlet, "--key", "A")
 
-    def ids(*filters: str) -> list[int]:
-        return [one["id"] for one in json.loads(flowlet("list", "--json", *filters).stdout)]
+    def list_ids(*filters: str) -> list[int]:
+        return [one["id"] for one in json.loads(run_flowlet("list", "--json", *filters).stdout)]
 
-    assert ids("--variable", "amount=3") == [2, 1]
-    assert ids("--variable", "amount=3", "--variable", "note=glass") == [2]
-    assert ids("--created-after", "2020-01-01", "--variable", "amount=4") == [3]
-    assert ids("--created-after", "2999-12-31T08:30+01:00") == []
+    assert list_ids() == [3, 2, 1]
+    assert list_ids("--limit", "2") == [3, 2]
+    assert list_ids("--key", "A", "--type", "OrderWorkflow", "--state", "check", "--status", "new") == [3, 1]
+    assert list_ids("--state", "nosuch") == []
 
 
-def test_a_list_goes_on_at_the_cursor_that_it_printed(flowlet: Command) -> None:
+def test_a_list_holds_what_has_a_variable_and_was_created_since(run_flowlet: RunCommand) -> None:
+    start_order(run_flowlet, "--vars", '{"amount": 3}')
+    start_order(run_flowlet, "--vars", '{"amount": 3, "note": "glass"}')
+    start_order(run_flowlet, "--vars", '{"amount": 4}')
+
+    def list_ids(*filters: str) -> list[int]:
+        return [one["id"] for one in json.loads(run_flowlet("list", "--json", *filters).stdout)]
+
+    assert list_ids("--variable", "amount=3") == [2, 1]
+    assert list_ids("--variable", "amount=3", "--variable", "note=glass") == [2]
+    assert list_ids("--created-after", "2020-01-01", "--variable", "amount=4") == [3]
+    assert list_ids("--created-after", "2999-12-31T08:30+01:00") == []
+
+
+def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -> None:
     for _ in range(3):
-        start(flowlet)
+        start_order(run_flowlet)
 
-    first = flowlet("list", "--json", "--limit", "2")
+    first = run_flowlet("list", "--json", "--limit", "2")
     cursor = first.stderr.split("--cursor ")[1].strip()
-    second = flowlet("list", "--json", "--limit", "2", "--cursor", cursor)
+    second = run_flowlet("list", "--json", "--limit", "2", "--cursor", cursor)
 
     assert first.stderr.startswith("3 fit.")
     assert [one["id"] for one in json.loads(first.stdout)] == [3, 2]
@@ -201,70 +201,70 @@ def test_a_list_goes_on_at_the_cursor_that_it_printed(flowlet: Command) -> None:
         (("--type", ""), "--type has to be a text"),
     ],
 )
-def test_what_cannot_be_looked_for_is_named(flowlet: Command, arguments: tuple[str, ...], said: str) -> None:
-    result = flowlet("list", *arguments)
+def test_what_cannot_be_looked_for_is_named(run_flowlet: RunCommand, arguments: tuple[str, ...], said: str) -> None:
+    result = run_flowlet("list", *arguments)
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
 
 
-def test_a_table_goes_through_a_pipe_without_being_cut(flowlet: Command) -> None:
-    start(flowlet, "--key", "K" * 200, "--external-id", "X" * 200)
+def test_a_table_goes_through_a_pipe_without_being_cut(run_flowlet: RunCommand) -> None:
+    start_order(run_flowlet, "--key", "K" * 200, "--external-id", "X" * 200)
 
-    lines = flowlet("list").stdout.splitlines()
+    lines = run_flowlet("list").stdout.splitlines()
 
     assert sum("K" * 200 in line and "X" * 200 in line for line in lines) == 1
 
 
-def test_what_looks_like_markup_or_a_terminal_command_is_shown_as_it_is(flowlet: Command) -> None:
-    start(flowlet, "--key", "[red]\x1b[31m:smile:")
+def test_what_looks_like_markup_or_a_terminal_command_is_shown_as_it_is(run_flowlet: RunCommand) -> None:
+    start_order(run_flowlet, "--key", "[red]\x1b[31m:smile:")
 
-    listed = flowlet("list").stdout
+    listed = run_flowlet("list").stdout
 
     assert "[red]\\x1b[31m:smile:" in listed
     assert "\x1b" not in listed
 
 
-def test_an_unknown_status_is_refused_with_the_known_ones(flowlet: Command) -> None:
-    result = flowlet("list", "--status", "DONE")
+def test_an_unknown_status_is_refused_with_the_known_ones(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("list", "--status", "DONE")
 
     assert result.exit_code == 2
     assert "finished" in result.stderr.lower()
 
 
-def test_a_cancelled_instance_is_cancelled_with_the_reason_and_the_name(flowlet: Command, shown: Shown) -> None:
-    id = start(flowlet)
+def test_a_cancelled_instance_is_cancelled_with_the_reason_and_the_name(run_flowlet: RunCommand, show_instance: ShowInstance) -> None:
+    id = start_order(run_flowlet)
 
-    result = flowlet("cancel", id, "--reason", "ordered twice")
+    result = run_flowlet("cancel", id, "--reason", "ordered twice")
 
-    found = shown(id)
+    found = show_instance(id)
     assert (result.exit_code, found["status"]) == (0, "CANCELLED")
     assert found["history"][-1]["kind"] == "CANCELLED"
     assert "ordered twice" in found["history"][-1]["text"]
     assert found["history"][-1]["username"]
 
 
-def test_what_has_ended_cannot_be_cancelled_again(flowlet: Command) -> None:
-    id = start(flowlet)
-    flowlet("cancel", id)
+def test_what_has_ended_cannot_be_cancelled_again(run_flowlet: RunCommand) -> None:
+    id = start_order(run_flowlet)
+    run_flowlet("cancel", id)
 
-    result = flowlet("cancel", id)
+    result = run_flowlet("cancel", id)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "CANCELLED" in result.stderr
 
 
-def test_what_has_not_failed_cannot_be_retried(flowlet: Command) -> None:
-    id = start(flowlet)
+def test_what_has_not_failed_cannot_be_retried(run_flowlet: RunCommand) -> None:
+    id = start_order(run_flowlet)
 
-    result = flowlet("retry", id, "-m", "orders.py")
+    result = run_flowlet("retry", id, "-m", "orders.py")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "NEW" in result.stderr
 
 
-def test_waiting_ends_with_1_at_the_timeout_and_asks_for_an_executor(flowlet: Command) -> None:
-    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "1ms")
+def test_waiting_ends_with_1_at_the_timeout_and_asks_for_an_executor(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "1ms")
 
     assert (result.exit_code, result.stdout) == (1, "1\n")
     assert "flowlet serve" in result.stderr

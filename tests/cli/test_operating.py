@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Command, Process
+from tests.cli.conftest import RunCommand, StartProcess
 
-ENDLESS = """
+ENDLESS_MODULE = """
     import asyncio
     from flowlet import Workflow, end, state
 
@@ -29,7 +29,7 @@ ENDLESS = """
 """
 
 
-def until_line(process: subprocess.Popen[str], text: str) -> None:
+def read_until_line(process: subprocess.Popen[str], text: str) -> None:
     """Read the log until a line holds the text."""
     assert process.stderr is not None
     lines = []
@@ -41,23 +41,23 @@ def until_line(process: subprocess.Popen[str], text: str) -> None:
 
 
 def test_an_executor_runs_what_is_started_and_stops_at_a_signal(
-    flowlet: Command, process: Process, shown: Callable[[str], dict[str, Any]]
+    run_flowlet: RunCommand, start_process: StartProcess, show_instance: Callable[[str], dict[str, Any]]
 ) -> None:
-    serving = process("serve", "orders.py")
+    serving = start_process("serve", "orders.py")
 
-    result = flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "20s")
+    result = run_flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "20s")
 
     assert (result.exit_code, result.stderr) == (0, "FINISHED in state done\n")
-    assert shown(result.stdout.strip())["vars"]["note"] == "shipped"
+    assert show_instance(result.stdout.strip())["vars"]["note"] == "shipped"
     serving.send_signal(signal.SIGTERM)
     assert serving.wait(20) == 0
 
 
-def test_waiting_for_one_that_fails_ends_with_1_and_says_why(flowlet: Command, process: Process) -> None:
-    process("serve", "orders.py")
+def test_waiting_for_one_that_fails_ends_with_1_and_says_why(run_flowlet: RunCommand, start_process: StartProcess) -> None:
+    start_process("serve", "orders.py")
     arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
 
-    result = flowlet(*arguments)
+    result = run_flowlet(*arguments)
 
     assert result.exit_code == 1
     assert result.stderr.startswith("FAILED in state check")
@@ -65,40 +65,40 @@ def test_waiting_for_one_that_fails_ends_with_1_and_says_why(flowlet: Command, p
 
 
 def test_a_failed_instance_is_due_again_after_a_retry(
-    flowlet: Command, process: Process, shown: Callable[[str], dict[str, Any]]
+    run_flowlet: RunCommand, start_process: StartProcess, show_instance: Callable[[str], dict[str, Any]]
 ) -> None:
-    serving = process("serve", "orders.py")
+    serving = start_process("serve", "orders.py")
     arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
-    id = flowlet(*arguments).stdout.strip()
+    id = run_flowlet(*arguments).stdout.strip()
     serving.send_signal(signal.SIGINT)
     assert serving.wait(20) == 0
 
-    result = flowlet("retry", id, "-m", "orders.py")
+    result = run_flowlet("retry", id, "-m", "orders.py")
 
     assert result.exit_code == 0
-    assert shown(id)["status"] == "IN_PROGRESS"
-    assert shown(id)["history"][-1]["kind"] == "RETRIED"
+    assert show_instance(id)["status"] == "IN_PROGRESS"
+    assert show_instance(id)["history"][-1]["kind"] == "RETRIED"
 
 
-def test_a_second_signal_stops_at_once(flowlet: Command, process: Process, folder: Path) -> None:
-    (folder / "endless.py").write_text(dedent(ENDLESS))
-    serving = process("serve", "endless.py", FLOWLET_GRACE="1h")
-    until_line(serving, "EndlessWorkflow")
-    flowlet("start", "EndlessWorkflow", "-m", "endless.py")
-    while not json.loads(flowlet("list", "--status", "EXECUTING", "--json").stdout):
+def test_a_second_signal_stops_at_once(run_flowlet: RunCommand, start_process: StartProcess, working_folder: Path) -> None:
+    (working_folder / "endless.py").write_text(dedent(ENDLESS_MODULE))
+    serving = start_process("serve", "endless.py", FLOWLET_GRACE="1h")
+    read_until_line(serving, "EndlessWorkflow")
+    run_flowlet("start", "EndlessWorkflow", "-m", "endless.py")
+    while not json.loads(run_flowlet("list", "--status", "EXECUTING", "--json").stdout):
         assert serving.poll() is None
 
     serving.send_signal(signal.SIGTERM)
-    until_line(serving, "told to stop")
+    read_until_line(serving, "told to stop")
     serving.send_signal(signal.SIGTERM)
 
     assert serving.wait(20) == 0
-    assert json.loads(flowlet("list", "--status", "EXECUTING", "--json").stdout) == []
+    assert json.loads(run_flowlet("list", "--status", "EXECUTING", "--json").stdout) == []
 
 
-def test_the_log_of_an_executor_can_be_json_and_hides_the_password(process: Process, postgres_url: str) -> None:
+def test_the_log_of_an_executor_can_be_json_and_hides_the_password(start_process: StartProcess, postgres_url: str) -> None:
     url = postgres_url.replace("@", ":secret@")
-    serving = process("serve", "orders.py", FLOWLET_LOG_FORMAT="json", FLOWLET_DATABASE_URL=url)
+    serving = start_process("serve", "orders.py", FLOWLET_LOG_FORMAT="json", FLOWLET_DATABASE_URL=url)
     assert serving.stderr is not None
 
     first = json.loads(serving.stderr.readline())
@@ -107,50 +107,50 @@ def test_the_log_of_an_executor_can_be_json_and_hides_the_password(process: Proc
     assert postgres_url.replace("@", ":***@") in first["event"]
 
 
-def test_serving_a_module_with_faults_ends_with_1_before_any_database_is_made(flowlet: Command, folder: Path) -> None:
-    result = flowlet("serve", "faulty.py")
+def test_serving_a_module_with_faults_ends_with_1_before_any_database_is_made(run_flowlet: RunCommand, working_folder: Path) -> None:
+    result = run_flowlet("serve", "faulty.py")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "faulty.py:" in result.stderr
-    assert not list(folder.glob("*.db*"))
+    assert not list(working_folder.glob("*.db*"))
 
 
-def test_the_tables_are_made_once(flowlet: Command) -> None:
-    first = flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
-    second = flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
+def test_the_tables_are_made_once(run_flowlet: RunCommand) -> None:
+    first = run_flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
+    second = run_flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
 
     assert (first.exit_code, second.exit_code) == (0, 0)
-    assert json.loads(flowlet("list", "--json", "--database", "sqlite:///shop.db").stdout) == []
+    assert json.loads(run_flowlet("list", "--json", "--database", "sqlite:///shop.db").stdout) == []
 
 
-def test_a_database_without_tables_is_told_how_to_get_them(flowlet: Command, folder: Path) -> None:
-    (folder / "empty.db").touch()
+def test_a_database_without_tables_is_told_how_to_get_them(run_flowlet: RunCommand, working_folder: Path) -> None:
+    (working_folder / "empty.db").touch()
 
-    result = flowlet("list", "--database", "sqlite:///empty.db")
+    result = run_flowlet("list", "--database", "sqlite:///empty.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "flowlet db upgrade" in result.stderr
 
 
-def test_a_file_that_is_no_database_is_one_message(flowlet: Command, folder: Path) -> None:
-    (folder / "notes.txt").write_text("not a database at all, but long enough to look like something\n" * 50)
+def test_a_file_that_is_no_database_is_one_message(run_flowlet: RunCommand, working_folder: Path) -> None:
+    (working_folder / "notes.txt").write_text("not a database at all, but long enough to look like something\n" * 50)
 
-    result = flowlet("db", "upgrade", "--database", "sqlite:///notes.txt")
+    result = run_flowlet("db", "upgrade", "--database", "sqlite:///notes.txt")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
 
 
-def test_the_doctor_finds_nothing_in_a_database_in_order(flowlet: Command) -> None:
-    flowlet("db", "upgrade")
+def test_the_doctor_finds_nothing_in_a_database_in_order(run_flowlet: RunCommand) -> None:
+    run_flowlet("db", "upgrade")
 
-    result = flowlet("doctor")
+    result = run_flowlet("doctor")
 
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_help_names_every_command(flowlet: Command) -> None:
-    result = flowlet("--help")
+def test_help_names_every_command(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("--help")
 
     listed = result.stdout.partition("Commands:")[2].split("\n")
     names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
@@ -160,15 +160,15 @@ def test_help_names_every_command(flowlet: Command) -> None:
     }
 
 
-def test_the_version_is_the_distributions(flowlet: Command) -> None:
-    result = flowlet("--version")
+def test_the_version_is_the_distributions(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("--version")
 
     assert result.exit_code == 0
     assert result.stdout.startswith("flowlet, version ")
 
 
-def test_an_unknown_command_ends_with_2(flowlet: Command) -> None:
-    assert flowlet("sing").exit_code == 2
+def test_an_unknown_command_ends_with_2(run_flowlet: RunCommand) -> None:
+    assert run_flowlet("sing").exit_code == 2
 
 
 def test_starting_the_command_imports_neither_a_database_nor_the_web() -> None:

@@ -7,32 +7,32 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flowlet.client import AsyncClient
-from tests.client.served import KINDS, Shop, opened_shop
+from tests.client.served import CLIENT_KINDS, ServedApi, open_served_api
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=CLIENT_KINDS)
+def client_kind(request: pytest.FixtureRequest) -> str:
     """Which client; a test that takes it runs with both."""
     name: str = request.param
     return name
 
 
 @pytest.fixture
-async def shop(sqlite_url: str) -> AsyncIterator[Shop]:
+async def served_api(sqlite_url: str) -> AsyncIterator[ServedApi]:
     """A served application whose executor runs, on SQLite, for what cannot differ by database."""
-    async with opened_shop(sqlite_url, executes=True) as shop:
+    async with open_served_api(sqlite_url, executes=True) as shop:
         yield shop
 
 
 @pytest.fixture
-async def any_shop(database_url: str) -> AsyncIterator[Shop]:
+async def any_served_api(database_url: str) -> AsyncIterator[ServedApi]:
     """A served application whose executor runs, on each of the three databases."""
-    async with opened_shop(database_url, executes=True) as shop:
+    async with open_served_api(database_url, executes=True) as shop:
         yield shop
 
 
 @pytest.fixture
-async def client(shop: Shop, kind: str) -> AsyncIterator[AsyncClient]:
+async def client(served_api: ServedApi, client_kind: str) -> AsyncIterator[AsyncClient]:
     """Each of the two clients, as an operator of the shop."""
-    async with shop.client(kind) as client:
+    async with served_api.build_client(client_kind) as client:
         yield client

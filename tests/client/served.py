@@ -12,30 +12,30 @@ import httpx
 from quart import request
 
 from flowlet.client import AsyncClient, Client
-from flowlet.web.openapi import template
-from tests.web.api.office import Office, opened_office
-from tests.web.served import served
+from flowlet.web.openapi import format_path_template
+from tests.web.api.office import ApiHarness, open_api_harness
+from tests.web.served import serve_app
 
-__all__ = ["KINDS", "Shop", "connected", "opened_shop"]
+__all__ = ["CLIENT_KINDS", "ServedApi", "connect_client", "open_served_api"]
 
-KINDS = ("asynchronous", "synchronous")
-_END = object()
+CLIENT_KINDS = ("asynchronous", "synchronous")
+_END_OF_ITERATION = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class ServedApi:
     """An application that is served, and what has been asked of it, as "GET /api/users/{id}"."""
 
-    office: Office
+    api: ApiHarness
     url: str
-    asked: set[str] = field(default_factory=set)
+    requested_endpoints: set[str] = field(default_factory=set)
 
-    def client(self, kind: str, *, role: str = "operator", **options: Any) -> AsyncClient:
+    def build_client(self, client_kind: str, *, role: str = "operator", **options: Any) -> AsyncClient:
         """Return a client with a key of this role."""
-        return connected(kind, self.url, **{"key": self.office.probe.keys[role], **options})
+        return connect_client(client_kind, self.url, **{"key": self.api.app_harness.keys[role], **options})
 
 
-class Threaded:
+class ThreadedClient:
     """A synchronous client, or a part of one, as if it were asynchronous: each call runs in a thread."""
 
     def __init__(self, part: Any) -> None:
@@ -44,15 +44,15 @@ class Threaded:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._part, name)
         if name in ("users", "keys"):
-            return Threaded(value)
+            return ThreadedClient(value)
         if name in ("events", "search_all"):
             return lambda *args, **values: ThreadedIterator(value(*args, **values))
-        return _in_thread(value)
+        return _wrap_in_thread(value)
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._part.close)
 
-    async def __aenter__(self) -> Threaded:
+    async def __aenter__(self) -> ThreadedClient:
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -72,8 +72,8 @@ class ThreadedIterator:
         return self
 
     async def __anext__(self) -> Any:
-        found = await asyncio.to_thread(next, self._iterator, _END)
-        if found is _END:
+        found = await asyncio.to_thread(next, self._iterator, _END_OF_ITERATION)
+        if found is _END_OF_ITERATION:
             raise StopAsyncIteration
         return found
 
@@ -87,32 +87,32 @@ class ThreadedIterator:
         await self.aclose()
 
 
-def connected(kind: str, url: str, **options: Any) -> AsyncClient:
+def connect_client(client_kind: str, url: str, **options: Any) -> AsyncClient:
     """Return a client of a server; of the synchronous one each call runs in a thread, so that both are tested alike."""
     # A transport of its own: a proxy of the environment is not asked for an address of this machine.
-    if kind == "asynchronous":
+    if client_kind == "asynchronous":
         return AsyncClient(url, **{"http": httpx.AsyncHTTPTransport(), **options})
-    return cast("AsyncClient", Threaded(Client(url, **{"http": httpx.HTTPTransport(), **options})))
+    return cast("AsyncClient", ThreadedClient(Client(url, **{"http": httpx.HTTPTransport(), **options})))
 
 
 @asynccontextmanager
-async def opened_shop(database_url: str, *, executes: bool) -> AsyncIterator[Shop]:
+async def open_served_api(database_url: str, *, executes: bool) -> AsyncIterator[ServedApi]:
     """Serve an application with Orders and Families, whose executor runs or does not."""
-    async with opened_office(database_url, executes=executes) as office:
-        app = office.probe.app
+    async with open_api_harness(database_url, has_executor=executes) as office:
+        app = office.app_harness.app
         asked: set[str] = set()
 
         @app.before_request
-        async def note() -> None:
+        async def record_endpoint() -> None:
             if request.url_rule is not None:
-                asked.add(f"{request.method} {template(request.url_rule.rule)}")
+                asked.add(f"{request.method} {format_path_template(request.url_rule.rule)}")
 
-        async with served(app) as http:
-            yield Shop(office, str(http.base_url), asked)
+        async with serve_app(app) as http:
+            yield ServedApi(office, str(http.base_url), asked)
 
 
-def _in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
-    async def call(*args: Any, **values: Any) -> Any:
+def _wrap_in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def call_in_thread(*args: Any, **values: Any) -> Any:
         return await asyncio.to_thread(function, *args, **values)
 
-    return call
+    return call_in_thread

@@ -8,12 +8,12 @@ import pytest
 from flowlet.client import AsyncClient, Filter, NotFoundError, RefusedError, UnauthenticatedError
 from flowlet.clock import VirtualClock
 from flowlet.instances import Status
-from tests.client.script import replies, scripted
-from tests.client.served import Shop, connected
+from tests.client.script import build_reply, open_scripted_server
+from tests.client.served import ServedApi, connect_client
 from tests.operations.desk import Decision, Order
 from tests.web.api.office import WAIT_SECONDS
 
-HOSTILE = [
+HOSTILE_IDS = [
     "1",
     "007",
     "a/b",
@@ -32,19 +32,19 @@ HOSTILE = [
     "a b",
     "search",
 ]
-HOSTILE += ["bulk", "a/state", "x.svg", "a;b", "\\", "a\u2028b", "+", "&a=b", "a" * 255]
+HOSTILE_IDS += ["bulk", "a/state", "x.svg", "a;b", "\\", "a\u2028b", "+", "&a=b", "a" * 255]
 
 
 async def test_an_external_id_names_its_own_workflow(client: AsyncClient) -> None:
-    made = {text: await client.create("Orders", external_id=text, next_activation="1 day") for text in HOSTILE}
+    made = {text: await client.create("Orders", external_id=text, next_activation="1 day") for text in HOSTILE_IDS}
 
     for external_id, created in made.items():
         paused = await client.pause(external_id)
 
         assert (paused.id, paused.external_id, paused.status) == (created.id, external_id, Status.PAUSED)
-        assert await client.get(external_id) == await client.by_external_id(external_id) == paused
-        assert (await client.history(external_id))[0].workflow_id == created.id
-        assert await client.children(external_id) == []
+        assert await client.get(external_id) == await client.get_by_external_id(external_id) == paused
+        assert (await client.get_history(external_id))[0].workflow_id == created.id
+        assert await client.list_children(external_id) == []
 
 
 async def test_a_text_names_nothing_but_an_external_id(client: AsyncClient) -> None:
@@ -85,7 +85,7 @@ async def test_variables_and_forms_may_be_models(client: AsyncClient) -> None:
     )
 
     assert Order.model_validate(ended.state_vars) == Order(way="charge", amount=4)
-    assert [line.text for line in await client.history(ended.id) if line.text and ": no" in line.text] == ["ada: no"]
+    assert [line.text for line in await client.get_history(ended.id) if line.text and ": no" in line.text] == ["ada: no"]
 
 
 async def test_an_answer_is_never_a_mere_move(client: AsyncClient) -> None:
@@ -117,20 +117,20 @@ async def test_a_filter_that_is_empty_chooses_nothing_rather_than_everything(
     made = await client.create("Orders", next_activation="1 day")
 
     with pytest.raises(ValueError, match="chooses nothing"):
-        await client.bulk("cancel", filters)
+        await client.run_bulk("cancel", filters)
     with pytest.raises(ValueError, match="chooses nothing"):
         await client.search(**filters)
 
-    assert (await client.bulk_preview("cancel", {"status": None})).ids == (made.id,)
+    assert (await client.preview_bulk("cancel", {"status": None})).ids == (made.id,)
 
 
 @pytest.mark.parametrize("descending", [True, False])
 async def test_a_walk_over_all_pages_is_lazy_and_meets_each_once(
-    shop: Shop, client: AsyncClient, descending: bool
+    served_api: ServedApi, client: AsyncClient, descending: bool
 ) -> None:
     ids = [(await client.create("Orders", next_activation="1 day")).id for _ in range(7)]
     walk = client.search_all(workflow_type="Orders", page_size=3, descending=descending)
-    assert "POST /api/workflows/search" not in shop.asked
+    assert "POST /api/workflows/search" not in served_api.requested_endpoints
 
     first = await anext(walk)
     await client.create("Orders", next_activation="1 day", executor_group="others")
@@ -139,26 +139,26 @@ async def test_a_walk_over_all_pages_is_lazy_and_meets_each_once(
     assert found == (ids[::-1] if descending else ids)
 
 
-async def test_a_path_before_the_api_belongs_to_the_address(kind: str) -> None:
-    async with scripted(replies(404, "")) as server, connected(kind, f"{server.url}/flowlet/") as client:
+async def test_a_path_before_the_api_belongs_to_the_address(client_kind: str) -> None:
+    async with open_scripted_server(build_reply(404, "")) as server, connect_client(client_kind, f"{server.url}/flowlet/") as client:
         with pytest.raises(NotFoundError):
             await client.get(7)
 
-    assert server.asked[0].line == "GET /flowlet/api/workflows/7"
+    assert server.requests[0].request_line == "GET /flowlet/api/workflows/7"
 
 
-async def test_a_client_of_httpx_brings_its_own_headers_and_stays_open(shop: Shop) -> None:
-    headers = {"Authorization": f"Bearer {shop.office.probe.keys['viewer']}"}
+async def test_a_client_of_httpx_brings_its_own_headers_and_stays_open(served_api: ServedApi) -> None:
+    headers = {"Authorization": f"Bearer {served_api.api.app_harness.keys['viewer']}"}
     async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
-        async with AsyncClient(shop.url, http=http) as client:
-            me = await client.me()
+        async with AsyncClient(served_api.url, http=http) as client:
+            me = await client.get_current_user()
 
         assert not http.is_closed
     assert me.role == "viewer"
 
 
-async def test_a_transport_of_httpx_may_be_the_application_itself(shop: Shop) -> None:
-    transport = httpx.ASGITransport(shop.office.probe.app)  # type: ignore[arg-type]  # its own types are narrower
+async def test_a_transport_of_httpx_may_be_the_application_itself(served_api: ServedApi) -> None:
+    transport = httpx.ASGITransport(served_api.api.app_harness.app)  # type: ignore[arg-type]  # its own types are narrower
     async with AsyncClient("http://flowlet.test", http=transport, clock=VirtualClock()) as client:
         with pytest.raises(UnauthenticatedError):
-            await client.me()
+            await client.get_current_user()

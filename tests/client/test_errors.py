@@ -12,29 +12,29 @@ import pytest
 
 from flowlet import errors as domain
 from flowlet.client import (
-    AnswerError,
+    UnexpectedResponseError,
     ApiError,
     AsyncClient,
     ClientError,
-    FaultyError,
+    BadRequestError,
     ForbiddenError,
     NotFoundError,
     RefusedError,
     TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
-    UnexpectedError,
+    ServerError,
     WaitTimeoutError,
     errors,
 )
 from flowlet.errors import FlowletError, SettingsError
 from flowlet.web import problems
-from tests.client.script import playing, problem, replies
-from tests.client.served import Shop, connected
+from tests.client.script import open_scripted_client, build_problem_reply, build_reply
+from tests.client.served import ServedApi, connect_client
 from tests.web.api.office import WAIT_SECONDS
 
-CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
-HTML = "<html>" + "gateway " * 100
+ERROR_CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+HTML_BODY = "<html>" + "gateway " * 100
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:
@@ -42,33 +42,33 @@ def test_the_drawn_tree_is_the_real_one() -> None:
 
     found = {name: ApiError if indent else ClientError for indent, name in drawn}
 
-    assert found == {error.__name__: error.__bases__[0] for error in CLASSES if error is not ClientError}
+    assert found == {error.__name__: error.__bases__[0] for error in ERROR_CLASSES if error is not ClientError}
 
 
 def test_an_error_of_the_same_name_is_the_same_error() -> None:
-    shared = {error.__name__ for error in CLASSES if hasattr(domain, error.__name__)}
+    shared = {error.__name__ for error in ERROR_CLASSES if hasattr(domain, error.__name__)}
 
     assert shared == {"NotFoundError", "RefusedError", "WaitTimeoutError"}
     assert all(issubclass(getattr(errors, name), getattr(domain, name)) for name in shared)
 
 
 def test_every_type_of_problem_that_means_more_than_its_status_has_an_error() -> None:
-    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _source(problems))) | set(problems._NAMES.values())
+    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(problems._NAMES_BY_STATUS.values())
 
-    assert told - set(errors._BY_NAME) == {"method-not-allowed", "body-timeout"}
+    assert told - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
 
 
-async def test_what_a_client_asks_in_vain_is_told(shop: Shop, client: AsyncClient) -> None:
-    async with shop.client("asynchronous", role="viewer") as viewer, connected("asynchronous", shop.url) as stranger:
+async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client: AsyncClient) -> None:
+    async with served_api.build_client("asynchronous", role="viewer") as viewer, connect_client("asynchronous", served_api.url) as stranger:
         with pytest.raises(UnauthenticatedError, match="GET /api/me: Send an API key"):
-            await stranger.me()
+            await stranger.get_current_user()
         with pytest.raises(ForbiddenError, match="This needs the role operator, and ada has the role viewer"):
             await viewer.pause(1)
     with pytest.raises(NotFoundError, match="no workflow has the id 4711") as missing:
         await client.get(4711)
     with pytest.raises(NotFoundError, match="Did you mean 'Orders'?"):
-        await client.definition("Order")
-    with pytest.raises(FaultyError, match="stateVars.amount: ") as faulty:
+        await client.get_definition("Order")
+    with pytest.raises(BadRequestError, match="stateVars.amount: ") as faulty:
         await client.create("Orders", state_vars={"amount": "many"})
 
     assert (missing.value.status, missing.value.problem.type) == (404, "/problems/not-found")
@@ -82,11 +82,11 @@ async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
         await client.answer(ended.id, "charge")
 
     assert isinstance(caught.value, RefusedError)
-    assert caught.value.permitted == tuple((await client.permitted(ended.id)).operations)
+    assert caught.value.permitted == tuple((await client.get_permitted_operations(ended.id)).operations)
 
 
-async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(shop: Shop, kind: str) -> None:
-    async with shop.client(kind, timeout="200ms", retries=0) as client:
+async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(served_api: ServedApi, client_kind: str) -> None:
+    async with served_api.build_client(client_kind, timeout="200ms", retries=0) as client:
         with pytest.raises(TimeoutError) as caught:
             await client.create_and_wait("Orders", state_vars={"way": "review"}, wait_seconds=0.5)
 
@@ -99,21 +99,21 @@ async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_t
 @pytest.mark.parametrize(
     ("status", "kind_of_error"),
     [
-        (400, FaultyError),
+        (400, BadRequestError),
         (401, UnauthenticatedError),
         (404, NotFoundError),
         (409, RefusedError),
         (418, ApiError),
         (429, TooManyRequestsError),
-        (500, UnexpectedError),
+        (500, ServerError),
         (502, UnavailableError),
         (504, UnavailableError),
     ],
 )
 async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: type[ApiError]) -> None:
-    async with playing("asynchronous", replies(status, HTML, kind="text/html"), retries=0) as (_, client):
+    async with open_scripted_client("asynchronous", build_reply(status, HTML_BODY, content_type="text/html"), retries=0) as (_, client):
         with pytest.raises(ApiError, match="with no problem of Flowlet's: '<html>gateway") as caught:
-            await client.me()
+            await client.get_current_user()
 
     assert (type(caught.value), caught.value.problem.type) == (kind_of_error, "about:blank")
     assert len(str(caught.value)) < 400
@@ -129,35 +129,35 @@ async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: 
 async def test_a_problem_that_makes_no_sense_is_still_an_error(
     told: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
 ) -> None:
-    async with playing("asynchronous", problem("refused", 409, **told)) as (_, client):
+    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **told)) as (_, client):
         with pytest.raises(RefusedError) as caught:
-            await client.me()
+            await client.get_current_user()
 
     assert (caught.value.problem.errors, caught.value.permitted) == (errors, permitted)
 
 
 async def test_a_fault_of_the_server_names_its_problem() -> None:
-    async with playing("asynchronous", problem("unexpected", 500, id="4f2a")) as (_, client):
-        with pytest.raises(UnexpectedError) as caught:
-            await client.me()
+    async with open_scripted_client("asynchronous", build_problem_reply("unexpected", 500, id="4f2a")) as (_, client):
+        with pytest.raises(ServerError) as caught:
+            await client.get_current_user()
 
     assert caught.value.problem.more == {"id": "4f2a"}
 
 
 @pytest.mark.parametrize("body", ["<html>", "{", "[]", '{"id": "one", "secret": "x"}', ""])
-async def test_what_is_no_flowlet_is_told(kind: str, body: str) -> None:
-    async with playing(kind, replies(200, body)) as (_, client):
-        with pytest.raises(AnswerError, match="GET /api/me was answered with 200 and application/json") as caught:
-            await client.me()
+async def test_what_is_no_flowlet_is_told(client_kind: str, body: str) -> None:
+    async with open_scripted_client(client_kind, build_reply(200, body)) as (_, client):
+        with pytest.raises(UnexpectedResponseError, match="GET /api/me was answered with 200 and application/json") as caught:
+            await client.get_current_user()
 
     assert "secret" not in str(caught.value)
 
 
-async def test_a_redirection_is_not_followed_with_the_key(kind: str) -> None:
-    elsewhere = replies(307, "", headers={"Location": "http://elsewhere.invalid/api/me"})
-    async with playing(kind, elsewhere, key="secret") as (_, client):
-        with pytest.raises(AnswerError, match="leads to 'http://elsewhere.invalid/api/me'"):
-            await client.me()
+async def test_a_redirection_is_not_followed_with_the_key(client_kind: str) -> None:
+    elsewhere = build_reply(307, "", headers={"Location": "http://elsewhere.invalid/api/me"})
+    async with open_scripted_client(client_kind, elsewhere, key="secret") as (_, client):
+        with pytest.raises(UnexpectedResponseError, match="leads to 'http://elsewhere.invalid/api/me'"):
+            await client.get_current_user()
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_the_number_of_retries_is_bounded() -> None:
         AsyncClient("http://127.0.0.1:8080", retries=101)
 
 
-async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(shop: Shop, client: AsyncClient) -> None:
-    shop.asked.clear()
+async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(served_api: ServedApi, client: AsyncClient) -> None:
+    served_api.requested_endpoints.clear()
 
     with pytest.raises(TypeError, match="POST /api/workflows: the body cannot be written as JSON"):
         await client.create("Orders", state_vars={"amount": object()})
@@ -198,16 +198,16 @@ async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(shop: Sh
     with pytest.raises(FlowletError, match="is not a length of time"):
         await client.create("Orders", next_activation="soon")
 
-    assert shop.asked == set()
+    assert served_api.requested_endpoints == set()
 
 
 async def test_a_number_that_is_none_never_becomes_null() -> None:
-    async with playing("asynchronous", problem("faulty", 400)) as (server, client):
-        with pytest.raises(FaultyError):
+    async with open_scripted_client("asynchronous", build_problem_reply("faulty", 400)) as (server, client):
+        with pytest.raises(BadRequestError):
             await client.create("Orders", state_vars={"amount": float("nan")})
 
-    assert math.isnan(server.asked[0].body["stateVars"]["amount"])
+    assert math.isnan(server.requests[0].body["stateVars"]["amount"])
 
 
-def _source(module: Any) -> str:
+def _read_source(module: Any) -> str:
     return inspect.getsource(module)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from flowlet.client import AsyncClient, AsyncEvents, Client, Events
 from tests.house.source import PACKAGE, ROOT
-from tests.house.test_floors import DATABASE_LIBRARIES, floor, inner_imports
+from tests.house.test_floors import DATABASE_LIBRARIES, get_level, list_inner_imports
 
-MAKER = ROOT / ".ci" / "unasync.py"
-HEAVY = {
+UNASYNC_SCRIPT = ROOT / ".ci" / "unasync.py"
+HEAVY_MODULES = {
     *DATABASE_LIBRARIES,
     "flask",
     "flowlet.engine",
@@ -25,7 +25,7 @@ HEAVY = {
 
 
 def test_the_synchronous_client_is_what_is_made_of_the_asynchronous_one(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, MAKER, tmp_path], check=True)
+    subprocess.run([sys.executable, UNASYNC_SCRIPT, tmp_path], check=True)
 
     made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.py")}
     kept = {path.name: path.read_text(encoding="utf-8") for path in (PACKAGE / "client" / "synchronous").glob("*.py")}
@@ -39,7 +39,7 @@ def test_a_made_file_says_so_in_its_first_line() -> None:
 
 
 def test_a_word_of_asyncio_without_a_counterpart_is_an_error(tmp_path: Path) -> None:
-    script = f"import runpy; made = runpy.run_path({str(MAKER)!r}); made['synchronous']('async_ = asyncio.Event()')"
+    script = f"import runpy; made = runpy.run_path({str(UNASYNC_SCRIPT)!r}); made['synchronous']('async_ = asyncio.Event()')"
 
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
@@ -58,7 +58,7 @@ def test_both_clients_can_do_the_same() -> None:
 
 
 def test_the_client_loads_neither_the_web_nor_a_database() -> None:
-    script = f"import sys, flowlet.client; print(*sorted({HEAVY!r} & sys.modules.keys()))"
+    script = f"import sys, flowlet.client; print(*sorted({HEAVY_MODULES!r} & sys.modules.keys()))"
 
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
@@ -68,8 +68,8 @@ def test_the_client_loads_neither_the_web_nor_a_database() -> None:
 def test_the_client_stands_on_words_and_domain_only() -> None:
     faults = [
         f"flowlet.{name}:{line} imports flowlet.{target}"
-        for name, line, target in inner_imports()
-        if name.startswith("client") and not target.startswith("client") and floor(target) > 1
+        for name, line, target in list_inner_imports()
+        if name.startswith("client") and not target.startswith("client") and get_level(target) > 1
     ]
 
     assert not faults

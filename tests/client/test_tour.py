@@ -7,47 +7,47 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flowlet.client import AsyncClient, NotFoundError, UnauthenticatedError, Workflow
+from flowlet.client import AsyncClient, NotFoundError, UnauthenticatedError, Instance
 from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
-from tests.client.served import Shop
-from tests.docs.pages import rows
-from tests.engine.running import seen
+from tests.client.served import ServedApi
+from tests.docs.pages import read_table_rows
+from tests.engine.running import wait_for
 from tests.web.api.office import WAIT_SECONDS
-from tests.web.api.test_doors import endpoints
+from tests.web.api.test_doors import list_endpoints
 
-CLIENT = "docs/reference/client.md"
-TABLES = ("Methods", "`client.users`", "`client.keys`")
-LEFT_OUT = {names[0] for names, _ in rows(CLIENT, "Left out")}
-DOCUMENTED = {cells[1].strip("`") for table in TABLES for _, cells in rows(CLIENT, table)} - {""}
+CLIENT_PAGE = "docs/reference/client.md"
+METHOD_TABLES = ("Methods", "`client.users`", "`client.keys`")
+UNSUPPORTED_ENDPOINTS = {names[0] for names, _ in read_table_rows(CLIENT_PAGE, "Left out")}
+DOCUMENTED_ENDPOINTS = {cells[1].strip("`") for table in METHOD_TABLES for _, cells in read_table_rows(CLIENT_PAGE, table)} - {""}
 
-FAR = datetime(2200, 1, 1, tzinfo=UTC)
+FAR_FUTURE = datetime(2200, 1, 1, tzinfo=UTC)
 
 
-async def test_everything_that_the_api_can_do(any_shop: Shop, kind: str) -> None:
-    async with any_shop.client(kind, role="admin") as client:
-        await look_up(client)
+async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_kind: str) -> None:
+    async with any_served_api.build_client(client_kind, role="admin") as client:
+        await read_definitions_and_instances(client)
         await create_and_find(client)
         await answer_and_move(client)
-        await hold_and_go_on(client)
+        await hold_and_resume(client)
         await operate_on_many(client)
-        await follow(client)
-        await administer(client, any_shop, kind)
+        await follow_events(client)
+        await administer_users_and_keys(client, any_served_api, client_kind)
 
-    assert any_shop.asked == DOCUMENTED == set(endpoints(any_shop.office.probe)) - LEFT_OUT
+    assert any_served_api.requested_endpoints == DOCUMENTED_ENDPOINTS == set(list_endpoints(any_served_api.api.app_harness)) - UNSUPPORTED_ENDPOINTS
 
 
-async def look_up(client: AsyncClient) -> None:
+async def read_definitions_and_instances(client: AsyncClient) -> None:
     """Look at what runs here."""
-    (families, orders) = await client.definitions()
-    assert (families.name, orders) == ("Families", await client.definition("Orders"))
+    (families, orders) = await client.list_definitions()
+    assert (families.name, orders) == ("Families", await client.get_definition("Orders"))
     assert {state.name: state.kind for state in orders.states}["review"] == "manual"
     assert ("review", "charge", "Approve") in [(edge.source, edge.target, edge.label) for edge in orders.transitions]
-    assert await client.mermaid("Orders") == orders.flow_chart
-    assert (await client.svg("Orders")).startswith("<svg")
-    (executor,) = await client.executors(limit=5)
+    assert await client.get_mermaid("Orders") == orders.flow_chart
+    assert (await client.get_svg("Orders")).startswith("<svg")
+    (executor,) = await client.list_executors(limit=5)
     assert (executor.status, executor.workflow_types) == ("RUNNING", ("Families", "Orders"))
-    me = await client.me()
+    me = await client.get_current_user()
     assert (me.username, me.role) == ("ada", Role.ADMIN)
 
 
@@ -60,27 +60,27 @@ async def create_and_find(client: AsyncClient) -> None:
     ended = await client.create_and_wait("Orders", external_id="order-1", wait_seconds=WAIT_SECONDS)
     assert (ended.id, ended.status, ended.has_ended, ended.succeeded) == (created.id, Status.FINISHED, True, True)
     assert (ended.state_vars, ended.priority, ended.created.tzinfo) == ({"way": "charge", "amount": 7}, 9, UTC)
-    assert [ended] * 3 == [await client.get(created.id), await client.get("order-1"), await searched(client)]
-    assert await client.by_external_id("order-1") == ended
-    history = await client.history("order-1")
+    assert [ended] * 3 == [await client.get(created.id), await client.get("order-1"), await search_by_many_filters(client)]
+    assert await client.get_by_external_id("order-1") == ended
+    history = await client.get_history("order-1")
     assert [line.type for line in history] == [*[ActionKind.TRANSITION] * 2, ActionKind.CREATED]
-    assert (await client.permitted(created.id)).states == ()
+    assert (await client.get_permitted_operations(created.id)).states == ()
 
     family = await client.create_and_wait(
         "Families", state_vars={"children": ["Orders", "Orders"]}, wait_seconds=WAIT_SECONDS
     )
-    children = await client.children(family.id)
+    children = await client.list_children(family.id)
     assert [child.workflow_type for child in children if child.succeeded] == ["Orders", "Orders"]
 
 
-async def searched(client: AsyncClient) -> Workflow:
+async def search_by_many_filters(client: AsyncClient) -> Instance:
     """Return the one that a search by many filters finds."""
     page = await client.search(
         workflow_type="Orders",
         status=[Status.FINISHED, Status.FAILED],
         state_vars={"amount": 7},
-        created_from=FAR - timedelta(days=99_999),
-        created_to=FAR,
+        created_from=FAR_FUTURE - timedelta(days=99_999),
+        created_to=FAR_FUTURE,
         is_retrying=False,
         order_by="created",
     )
@@ -89,7 +89,7 @@ async def searched(client: AsyncClient) -> Workflow:
     return found
 
 
-async def in_review(client: AsyncClient, external_id: str | None = None) -> Workflow:
+async def create_waiting_workflow(client: AsyncClient, external_id: str | None = None) -> Instance:
     """Return a workflow that waits for an answer."""
     return await client.create_and_wait(
         "Orders",
@@ -102,12 +102,12 @@ async def in_review(client: AsyncClient, external_id: str | None = None) -> Work
 
 async def answer_and_move(client: AsyncClient) -> None:
     """Answer what waits for an answer, alone and together with a wait."""
-    waiting = await in_review(client)
+    waiting = await create_waiting_workflow(client)
     answered = await client.answer(waiting.id, "rejected", form={"comment": "too dear"})
     assert (waiting.status, waiting.answer) == (Status.WAITING, None)
     assert answered.answer is None or answered.answer.form["comment"] == "too dear"
 
-    await in_review(client, "order-2")
+    await create_waiting_workflow(client, "order-2")
     moved = await client.move_and_wait(
         "order-2",
         "charge",
@@ -120,14 +120,14 @@ async def answer_and_move(client: AsyncClient) -> None:
     assert (moved.external_id, moved.state, moved.state_vars["amount"]) == ("order-2", "delivered", 3)
 
 
-async def hold_and_go_on(client: AsyncClient) -> None:
+async def hold_and_resume(client: AsyncClient) -> None:
     """Do each of an operator's operations with one workflow."""
     id = (await client.create("Orders", next_activation=timedelta(hours=1))).id
     assert (await client.pause(id, reason="stocktaking")).status == Status.PAUSED
     edited = await client.set_variables(id, {"way": "fail"}, unset=["amount"])
     assert edited.state_vars == {"way": "fail", "amount": 1}
     assert (await client.resume(id)).next_activation is not None
-    assert (await client.move(id, "charge", next_activation=FAR)).next_activation == FAR
+    assert (await client.move(id, "charge", next_activation=FAR_FUTURE)).next_activation == FAR_FUTURE
     assert (await client.wake(id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
     failed = await client.create_and_wait("Orders", state_vars={"way": "fail"}, wait_seconds=WAIT_SECONDS)
     assert failed.status == Status.FAILED
@@ -140,9 +140,9 @@ async def hold_and_go_on(client: AsyncClient) -> None:
 async def operate_on_many(client: AsyncClient) -> None:
     """Do one operation with many workflows."""
     many = [(await client.create("Orders", business_key="many", next_activation="1 day")).id for _ in range(5)]
-    preview = await client.bulk_preview("cancel", {"business_key": "many"})
-    done = await client.bulk("cancel", {"business_key": "many"}, reason="test", limit=3)
-    rest = await client.bulk("cancel", {"business_key": "many"})
+    preview = await client.preview_bulk("cancel", {"business_key": "many"})
+    done = await client.run_bulk("cancel", {"business_key": "many"}, reason="test", limit=3)
+    rest = await client.run_bulk("cancel", {"business_key": "many"})
 
     assert (preview.matched, preview.ids) == (5, tuple(many))
     assert (done.done, done.limit_reached, rest.done, rest.refused_total) == (3, True, 2, 3)
@@ -151,16 +151,16 @@ async def operate_on_many(client: AsyncClient) -> None:
     assert walked == many[::-1]
 
 
-async def follow(client: AsyncClient) -> None:
+async def follow_events(client: AsyncClient) -> None:
     """Follow what happens, from the beginning, from there on, and from now on."""
-    async with client.events(workflow_type="Orders", type=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
-        first = await seen(anext(events))
-        second = await seen(anext(events))
+    async with client.follow_events(workflow_type="Orders", type=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
+        first = await wait_for(anext(events))
+        second = await wait_for(anext(events))
     assert (first.external_id, first.type, first.status) == ("order-1", ActionKind.CREATED, Status.FINISHED)
-    async with client.events(workflow_type="Orders", type=["CREATED", "CANCELLED"], after=events.last_id) as events:
-        assert (await seen(anext(events))).id > second.id
+    async with client.follow_events(workflow_type="Orders", type=["CREATED", "CANCELLED"], after=events.last_id) as events:
+        assert (await wait_for(anext(events))).id > second.id
 
-    async with client.events(business_key="news", type="CREATED") as events:
+    async with client.follow_events(business_key="news", type="CREATED") as events:
         waiting = asyncio.create_task(anext(events))
         while not waiting.done():  # it may begin to follow after the first of them
             made = await client.create("Orders", business_key="news", next_activation="1 day")
@@ -168,7 +168,7 @@ async def follow(client: AsyncClient) -> None:
     assert (event.workflow_id <= made.id, event.username) == (True, "ada")
 
 
-async def administer(client: AsyncClient, shop: Shop, kind: str) -> None:
+async def administer_users_and_keys(client: AsyncClient, served_api: ServedApi, client_kind: str) -> None:
     """Make users and keys, change them, and take them away."""
     made = await client.users.create("grace", "a very good password")
     assert made.role == Role.VIEWER
@@ -184,11 +184,11 @@ async def administer(client: AsyncClient, shop: Shop, kind: str) -> None:
     assert key.key not in repr(key)
     assert key.expires
     assert (await client.keys.all())[0].id == key.id
-    async with shop.client(kind, key=key.key) as grace:
-        assert (await grace.me()).key_id == key.id
+    async with served_api.build_client(client_kind, key=key.key) as grace:
+        assert (await grace.get_current_user()).key_id == key.id
         await client.keys.revoke(key.id)
         with pytest.raises(UnauthenticatedError):
-            await grace.me()
+            await grace.get_current_user()
 
     assert await client.users.get(made.id) == (await client.users.all())[1]
     await client.users.delete(made.id)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "Block", "block_called", "blocks", "pages", "rows"]
+__all__ = ["ROOT", "CodeBlock", "read_block_text", "read_blocks", "list_pages", "read_table_rows"]
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -14,7 +14,7 @@ _CELL = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CodeBlock:
     """A fenced block: its language, its title (a file's name, or the terminal it belongs to), its text."""
 
     language: str
@@ -22,24 +22,24 @@ class Block:
     text: str
 
 
-def pages() -> list[Path]:
+def list_pages() -> list[Path]:
     """Return every page that people read, the README first."""
     top = [ROOT / name for name in ("README.md", "CHANGELOG.md", "DECISIONS.md", "CONTRIBUTING.md")]
     return [*top, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def blocks(page: Path | str) -> list[Block]:
+def read_blocks(page: Path | str) -> list[CodeBlock]:
     """Return the blocks of a page, in their order."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return [Block(language, title, body) for language, title, body in _BLOCK.findall(text)]
+    return [CodeBlock(language, title, body) for language, title, body in _BLOCK.findall(text)]
 
 
-def block_called(page: Path | str, title: str) -> str:
+def read_block_text(page: Path | str, title: str) -> str:
     """Return the text of the last block of a page with this title."""
-    return [block.text for block in blocks(page) if block.title == title][-1]
+    return [block.text for block in read_blocks(page) if block.title == title][-1]
 
 
-def rows(page: str, heading: str) -> list[tuple[list[str], list[str]]]:
+def read_table_rows(page: str, heading: str) -> list[tuple[list[str], list[str]]]:
     """Return the table rows under a heading, up to the next one: the names in the first cell, and all cells."""
     text = (ROOT / page).read_text(encoding="utf-8")
     section = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]

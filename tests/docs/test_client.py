@@ -24,32 +24,32 @@ from flowlet.server import Flowlet
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 from flowlet.users import Users as UsersOfStore
-from tests.docs.pages import block_called, rows
-from tests.engine.running import seen
-from tests.web.served import served
+from tests.docs.pages import read_block_text, read_table_rows
+from tests.engine.running import wait_for
+from tests.web.served import serve_app
 
 PAGE, HOW_TO = "docs/reference/client.md", "docs/how-to/use-the-client.md"
-PARTS: dict[str, tuple[type, type]] = {
+DOCUMENTED_TYPES: dict[str, tuple[type, type]] = {
     "Methods": (Client, AsyncClient),
     "`client.users`": (Users, AsyncUsers),
     "`client.keys`": (Keys, AsyncKeys),
 }
-RESULTS = {name: kind for name, kind in vars(client).items() if inspect.isclass(kind) and issubclass(kind, BaseModel)}
+RESULT_TYPES = {name: kind for name, kind in vars(client).items() if inspect.isclass(kind) and issubclass(kind, BaseModel)}
 
 
-@pytest.mark.parametrize("heading", PARTS)
+@pytest.mark.parametrize("heading", DOCUMENTED_TYPES)
 def test_every_method_is_documented_with_its_arguments(heading: str) -> None:
-    documented = {call.func.id: call for call in calls(heading) if isinstance(call.func, ast.Name)}
+    documented = {call.func.id: call for call in parse_calls(heading) if isinstance(call.func, ast.Name)}
 
-    for kind in PARTS[heading]:
-        methods = {name.replace("aclose", "close"): method for name, method in public(kind)}
+    for kind in DOCUMENTED_TYPES[heading]:
+        methods = {name.replace("aclose", "close"): method for name, method in list_public_methods(kind)}
         assert set(documented) == set(methods)
-        wrong = [name for name, call in documented.items() if not fits(call, methods[name])]
+        wrong = [name for name, call in documented.items() if not matches_signature(call, methods[name])]
         assert wrong == []
 
 
 def test_every_argument_of_a_client_is_documented_with_its_default() -> None:
-    documented = {names[0]: cells[1].strip('"') for names, cells in rows(PAGE, "Arguments")}
+    documented = {names[0]: cells[1].strip('"') for names, cells in read_table_rows(PAGE, "Arguments")}
 
     for kind in (Client, AsyncClient):
         parameters = inspect.signature(kind).parameters.values()
@@ -58,46 +58,46 @@ def test_every_argument_of_a_client_is_documented_with_its_default() -> None:
 
 def test_every_filter_is_documented() -> None:
     for heading, kind in {"Filters": Filter, "Filters of events": EventFilter}.items():
-        documented = [name for names, _ in rows(PAGE, heading) for name in names]
+        documented = [name for names, _ in read_table_rows(PAGE, heading) for name in names]
 
         assert sorted(documented) == sorted(get_type_hints(kind))
 
 
 def test_every_result_is_documented_with_its_fields() -> None:
-    documented = {names[0]: names[1:] for names in named_in("Results")}
+    documented = {names[0]: names[1:] for names in read_row_names("Results")}
 
-    assert set(documented) == set(RESULTS)
+    assert set(documented) == set(RESULT_TYPES)
     for name, fields in documented.items():
-        known = [field for each in fields for field in (told(each) if each in RESULTS else [each])]
-        assert sorted(known) == sorted(told(name)), name
+        known = [field for each in fields for field in (list_attributes(each) if each in RESULT_TYPES else [each])]
+        assert sorted(known) == sorted(list_attributes(name)), name
 
 
 def test_every_error_is_documented() -> None:
-    documented = {names[0] for names, _ in rows(PAGE, "Errors")}
+    documented = {names[0] for names, _ in read_table_rows(PAGE, "Errors")}
 
     assert documented == {name for name in errors.__all__ if name.endswith("Error")}
 
 
-async def test_the_programs_of_the_how_to_print_what_it_shows(tmp_path: Path, office: dict[str, str]) -> None:
-    asked = await output(tmp_path, "ask.py", office)
-    watched = await output(tmp_path, "watch.py", office)
+async def test_the_programs_of_the_how_to_print_what_it_shows(tmp_path: Path, served_holiday: dict[str, str]) -> None:
+    asked = await run_program(tmp_path, "ask.py", served_holiday)
+    watched = await run_program(tmp_path, "watch.py", served_holiday)
 
-    assert asked == block_called(HOW_TO, "what ask.py prints")
+    assert asked == read_block_text(HOW_TO, "what ask.py prints")
     assert [line.removeprefix("grace-2030-07 ") for line in watched.splitlines()] == asked.splitlines()[3:]
 
 
-def calls(heading: str) -> list[ast.Call]:
+def parse_calls(heading: str) -> list[ast.Call]:
     """Return the methods in a table, as calls: their arguments, with their defaults."""
-    texts = [names[0].replace(", ...)", ", **more)") for names, _ in rows(PAGE, heading)]
+    texts = [names[0].replace(", ...)", ", **more)") for names, _ in read_table_rows(PAGE, heading)]
     parsed = [ast.parse(text, mode="eval").body for text in texts]
     return [call for call in parsed if isinstance(call, ast.Call)]
 
 
-def public(kind: type) -> list[tuple[str, Callable[..., Any]]]:
-    return [(name, method) for name, method in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
+def list_public_methods(client_type: type) -> list[tuple[str, Callable[..., Any]]]:
+    return [(name, method) for name, method in inspect.getmembers(client_type, inspect.isfunction) if not name.startswith("_")]
 
 
-def fits(call: ast.Call, method: Callable[..., Any]) -> bool:
+def matches_signature(call: ast.Call, method: Callable[..., Any]) -> bool:
     """Return whether a call names all arguments of a method, or some where it ends with three dots."""
     _, *parameters = inspect.signature(method).parameters.values()
     known = {one.name: ... if one.default is one.empty else one.default for one in parameters}
@@ -108,24 +108,24 @@ def fits(call: ast.Call, method: Callable[..., Any]) -> bool:
     return given == known if is_whole else given.items() <= known.items()
 
 
-def named_in(heading: str) -> list[list[str]]:
+def read_row_names(heading: str) -> list[list[str]]:
     """Return the names in each row of a table, of all its cells."""
-    return [re.findall("`(\\w+)`", " ".join(cells)) for _, cells in rows(PAGE, heading)]
+    return [re.findall("`(\\w+)`", " ".join(cells)) for _, cells in read_table_rows(PAGE, heading)]
 
 
-def told(name: str) -> list[str]:
+def list_attributes(name: str) -> list[str]:
     """Return what a result has."""
-    kind = RESULTS[name]
-    return [*kind.model_fields, *(name for name, value in inspect.getmembers(kind) if is_own(kind, name, value))]
+    kind = RESULT_TYPES[name]
+    return [*kind.model_fields, *(name for name, value in inspect.getmembers(kind) if is_own_property(kind, name, value))]
 
 
-def is_own(kind: type, name: str, value: object) -> bool:
+def is_own_property(result_type: type, name: str, value: object) -> bool:
     return isinstance(value, property) and not hasattr(BaseModel, name)
 
 
-async def output(folder: Path, name: str, settings: dict[str, str]) -> str:
+async def run_program(folder: Path, name: str, settings: dict[str, str]) -> str:
     """Return what a program of the page prints."""
-    (folder / name).write_text(block_called(HOW_TO, name))
+    (folder / name).write_text(read_block_text(HOW_TO, name))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         name,
@@ -133,18 +133,18 @@ async def output(folder: Path, name: str, settings: dict[str, str]) -> str:
         env={**os.environ, "NO_PROXY": "127.0.0.1", **settings},
         stdout=asyncio.subprocess.PIPE,
     )
-    printed, _ = await seen(process.communicate())
+    printed, _ = await wait_for(process.communicate())
     assert process.returncode == 0
     return str(printed.decode())
 
 
 @pytest.fixture
-async def office(tmp_path: Path, sqlite_url: str) -> AsyncIterator[dict[str, str]]:
+async def served_holiday(tmp_path: Path, sqlite_url: str) -> AsyncIterator[dict[str, str]]:
     """The page's workflow, served, and how to get there."""
-    (tmp_path / "holiday.py").write_text(block_called(HOW_TO, "holiday.py"))
+    (tmp_path / "holiday.py").write_text(read_block_text(HOW_TO, "holiday.py"))
     async with open_store(sqlite_url) as store:
         users = UsersOfStore(store)
         await users.ensure_admin("correct horse")
-        key = await users.keys.add("office", username="admin", role=Role.OPERATOR, by="test")
-    async with served(Flowlet([str(tmp_path / "holiday.py")], settings=Settings(database_url=sqlite_url))) as http:
+        key = await users.keys.create("office", username="admin", role=Role.OPERATOR, actor="test")
+    async with serve_app(Flowlet([str(tmp_path / "holiday.py")], settings=Settings(database_url=sqlite_url))) as http:
         yield {"OFFICE_URL": str(http.base_url), "OFFICE_KEY": key.text}

@@ -10,9 +10,9 @@ import pytest
 from flowlet.errors import DefinitionError, Fault
 from flowlet.registry import Registry
 
-__all__ = ["HEADER", "check", "refusal", "refused", "write"]
+__all__ = ["MODULE_HEADER", "check_fault", "build_fault_case", "load_faults", "write_module"]
 
-HEADER = """\
+MODULE_HEADER = """\
 import functools
 from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, SecretStr, field_serializer
@@ -24,30 +24,30 @@ class Form(BaseModel):
 """
 
 
-def refusal(name: str, source: str, message: str) -> object:
+def build_fault_case(name: str, source: str, message: str) -> object:
     """Return a case: a module's source after the header, the faulty line marked ``# here``, and its fault's message."""
     return pytest.param(textwrap.dedent(source), textwrap.dedent(message).strip(), id=name)
 
 
-def check(folder: Path, source: str, message: str) -> None:
+def check_fault(folder: Path, source: str, message: str) -> None:
     """Assert that a module is refused for one fault: at the marked line, and with the message, cure included."""
-    path = write(folder, source)
+    path = write_module(folder, source)
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.endswith("# here"))
 
-    faults = refused(path)
+    faults = load_faults(path)
 
     assert [(fault.file, fault.line) for fault in faults] == [(str(path), line)]
     assert message in faults[0].message
 
 
-def write(folder: Path, source: str) -> Path:
+def write_module(folder: Path, source: str) -> Path:
     """Write a module into a folder, the header first; return its path."""
     path = folder / "orders.py"
-    path.write_text(HEADER + textwrap.dedent(source))
+    path.write_text(MODULE_HEADER + textwrap.dedent(source))
     return path
 
 
-def refused(path: Path) -> tuple[Fault, ...]:
+def load_faults(path: Path) -> tuple[Fault, ...]:
     """Return the faults that a module is refused for."""
     with pytest.raises(DefinitionError) as caught:
         Registry().load(str(path))

@@ -7,18 +7,18 @@ from random import Random
 
 from flowlet.definition import Definition, StateDefinition, TransitionDefinition
 from flowlet.retry import Retry
-from flowlet.states import Kind
+from flowlet.states import StateKind
 
-__all__ = ["DEMO", "FAMILY", "LOOP", "ORDER", "definition", "random_definition"]
+__all__ = ["DEMO_DEFINITION", "FAMILY_DEFINITION", "LOOP_DEFINITION", "ORDER_DEFINITION", "build_definition", "build_random_definition"]
 
-Edge = str | tuple[str, str]
+EdgeSpec = str | tuple[str, str]
 
 
-def definition(
+def build_definition(
     name: str,
-    edges: Mapping[str, Sequence[Edge]],
+    edges: Mapping[str, Sequence[EdgeSpec]],
     *,
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, StateKind] | None = None,
     descriptions: Mapping[str, str] | None = None,
     on_error: Mapping[str, str] | None = None,
     on_deadline: Mapping[str, str] | None = None,
@@ -27,7 +27,7 @@ def definition(
     start = next(iter(edges))
     states = {}
     for line, (state, targets) in enumerate(edges.items(), start=1):
-        kind = (kinds or {}).get(state, Kind.START if state == start else Kind.NORMAL if targets else Kind.END)
+        kind = (kinds or {}).get(state, StateKind.START if state == start else StateKind.NORMAL if targets else StateKind.END)
         transitions = [TransitionDefinition(*((target,) if isinstance(target, str) else target)) for target in targets]
         states[state] = StateDefinition(
             name=state,
@@ -60,11 +60,11 @@ def definition(
         priority=0,
         loop_limit=10_000,
         vars=None,
-        names={},
+        names_by_id={},
     )
 
 
-DEMO = definition(
+DEMO_DEFINITION = build_definition(
     "DemoWorkflow",
     {
         "Init": ["Review"],
@@ -73,11 +73,11 @@ DEMO = definition(
         "ApproveError": [],
         "Finish": [],
     },
-    kinds={"Review": Kind.MANUAL, "ApproveError": Kind.ERROR},
+    kinds={"Review": StateKind.MANUAL, "ApproveError": StateKind.ERROR},
     descriptions={"Review": "Wait for a person.\n\nWhoever answers has read the request."},
 )
 
-FAMILY = definition(
+FAMILY_DEFINITION = build_definition(
     "ParentWorkflow",
     {
         "Start": ["SpawnChildren"],
@@ -88,12 +88,12 @@ FAMILY = definition(
         "Done": [],
         "Failed": [],
     },
-    kinds={"ChildFailed": Kind.MANUAL, "Failed": Kind.ERROR},
+    kinds={"ChildFailed": StateKind.MANUAL, "Failed": StateKind.ERROR},
 )
 
-LOOP = definition("PollWorkflow", {"poll": [("poll", "not yet"), "done"], "done": []})
+LOOP_DEFINITION = build_definition("PollWorkflow", {"poll": [("poll", "not yet"), "done"], "done": []})
 
-ORDER = definition(
+ORDER_DEFINITION = build_definition(
     "OrderWorkflow",
     {
         "Received": ["ValidateOrder"],
@@ -123,21 +123,21 @@ ORDER = definition(
         "Cancelled": [],
     },
     kinds={
-        "ManualFraudReview": Kind.MANUAL,
-        "QualityCheck": Kind.MANUAL,
-        "DeliveryException": Kind.MANUAL,
-        "PaymentFailed": Kind.ERROR,
-        "LabelError": Kind.ERROR,
+        "ManualFraudReview": StateKind.MANUAL,
+        "QualityCheck": StateKind.MANUAL,
+        "DeliveryException": StateKind.MANUAL,
+        "PaymentFailed": StateKind.ERROR,
+        "LabelError": StateKind.ERROR,
     },
     on_error={"CreateLabel": "LabelError"},
 )
 
 
-def random_definition(seed: int) -> Definition:
+def build_random_definition(seed: int) -> Definition:
     """Return a definition of 2 to 40 states in which the start leads to every other one, with cycles and loops."""
     random = Random(seed)
     count = random.randint(2, 40)
-    edges: dict[str, list[Edge]] = {f"State{number}": [] for number in range(count)}
+    edges: dict[str, list[EdgeSpec]] = {f"State{number}": [] for number in range(count)}
     for number in range(1, count):
         edges[f"State{random.randrange(max(0, number - 5), number)}"].append(f"State{number}")
     for _ in range(random.randint(0, count)):
@@ -146,4 +146,4 @@ def random_definition(seed: int) -> Definition:
             edges[one].append(other)
     for targets in edges.values():
         targets[:] = [(str(edge), "a label") if random.random() < 0.2 else edge for edge in targets]
-    return definition(f"Random{seed}", edges)
+    return build_definition(f"Random{seed}", edges)

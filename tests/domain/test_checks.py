@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.domain.faulty import check, refusal, refused, write
+from tests.domain.faulty import check_fault, build_fault_case, load_faults, write_module
 
-START_AND_NEXT = [
-    refusal(
+START_AND_NEXT_FAULTS = [
+    build_fault_case(
         "no start",
         """
         @state(next=["done"])  # here
@@ -21,7 +21,7 @@ START_AND_NEXT = [
         Put start=True on the state where instances begin: @state(start=True, next=[...]).
         """,
     ),
-    refusal(
+    build_fault_case(
         "two starts",
         """
         @state(start=True, next=["done"])
@@ -35,7 +35,7 @@ START_AND_NEXT = [
         Instances begin in one state: take it off the other.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a misspelt next",
         """
         @state(start=True, next=["shiped"])  # here
@@ -49,7 +49,7 @@ START_AND_NEXT = [
         Did you mean 'shipped'? Defined: done, paid, shipped.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next like no other name",
         """
         @state(start=True, next=["done", "xyzzy"])  # here
@@ -61,7 +61,7 @@ START_AND_NEXT = [
         Defined: done, first.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next without decorator",
         """
         @state(start=True, next=["done", "ship"])  # here
@@ -74,7 +74,7 @@ START_AND_NEXT = [
         'ship' is a plain function here: put @state(next=[...]) above it.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next object of no name",
         """
         @state(start=True, next=["done", end()])  # here
@@ -86,7 +86,7 @@ START_AND_NEXT = [
         Import it into this module under the name it is to have.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next that is no state",
         """
         @state(start=True, next=["done", 3])  # here
@@ -98,7 +98,7 @@ START_AND_NEXT = [
         Give a state, or a state's name as a text.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next listed twice",
         """
         done = end()
@@ -110,7 +110,7 @@ START_AND_NEXT = [
         Keep one of them.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next that is a text",
         """
         @state(start=True, next="done")  # here
@@ -122,7 +122,7 @@ START_AND_NEXT = [
         Write a list: next=['done'].
         """,
     ),
-    refusal(
+    build_fault_case(
         "a next that is a set",
         """
         @state(start=True, next={"done"})  # here
@@ -134,7 +134,7 @@ START_AND_NEXT = [
         Write a list of states, or a dict of state to label.
         """,
     ),
-    refusal(
+    build_fault_case(
         "an empty next",
         """
         @state(start=True, next=["done", "stuck"])
@@ -148,7 +148,7 @@ START_AND_NEXT = [
         List where it may go, or make it an end state: stuck = end().
         """,
     ),
-    refusal(
+    build_fault_case(
         "a label that is no text",
         """
         @manual(start=True, next={"done": 1})  # here
@@ -162,8 +162,8 @@ START_AND_NEXT = [
     ),
 ]
 
-GRAPH = [
-    refusal(
+GRAPH_FAULTS = [
+    build_fault_case(
         "an unreachable state",
         """
         @state(start=True, next=["done"])
@@ -177,7 +177,7 @@ GRAPH = [
         List it as a next state of another, or delete it. Reached: done, first.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a state without a way to an end",
         """
         @state(start=True, next=["done", "circle"])
@@ -191,7 +191,7 @@ GRAPH = [
         Let it or a state behind it lead to one of: done.
         """,
     ),
-    refusal(
+    build_fault_case(
         "no end at all",
         """
         workflow = Workflow("Endless")  # here
@@ -205,8 +205,8 @@ GRAPH = [
     ),
 ]
 
-WAYS_OUT = [
-    refusal(
+ON_ERROR_FAULTS = [
+    build_fault_case(
         "on_error outside next",
         """
         @state(start=True, next=["done", "second"], on_error="failed")  # here
@@ -221,7 +221,7 @@ WAYS_OUT = [
         Add 'failed' to next.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a misspelt on_error",
         """
         @state(start=True, next=["done", "failed"], on_error="fialed")  # here
@@ -234,7 +234,7 @@ WAYS_OUT = [
         Did you mean 'failed'? Defined: done, failed, first.
         """,
     ),
-    refusal(
+    build_fault_case(
         "on_deadline outside next",
         """
         failed = error()
@@ -249,7 +249,7 @@ WAYS_OUT = [
         Add 'failed' to next.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a deadline without on_deadline",
         """
         @manual(start=True, next=["done"], deadline="1 day")  # here
@@ -261,7 +261,7 @@ WAYS_OUT = [
         Add on_deadline=..., one of its next states, or remove the deadline.
         """,
     ),
-    refusal(
+    build_fault_case(
         "on_deadline without a deadline",
         """
         @manual(start=True, next=["done"], on_deadline="done")  # here
@@ -273,7 +273,7 @@ WAYS_OUT = [
         Add deadline='3 days' or the like, or remove on_deadline.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a timeout of zero",
         """
         @state(start=True, next=["done"], timeout="0s")  # here
@@ -288,17 +288,17 @@ WAYS_OUT = [
 ]
 
 
-@pytest.mark.parametrize(("source", "message"), [*START_AND_NEXT, *GRAPH, *WAYS_OUT])
+@pytest.mark.parametrize(("source", "message"), [*START_AND_NEXT_FAULTS, *GRAPH_FAULTS, *ON_ERROR_FAULTS])
 def test_a_fault_of_the_graph_is_told_once_with_its_line_and_its_cure(
     source: str, message: str, tmp_path: Path
 ) -> None:
-    check(tmp_path, source, message)
+    check_fault(tmp_path, source, message)
 
 
 def test_a_module_without_states_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, "")
+    path = write_module(tmp_path, "")
 
-    faults = refused(path)
+    faults = load_faults(path)
 
     assert [str(fault) for fault in faults] == [
         f"{path}: no state is defined here.\n"
@@ -312,9 +312,9 @@ def test_a_module_whose_name_browsers_take_out_of_an_address_is_refused(tmp_path
     def first(): ...
     done = end()
     """
-    path = write(tmp_path, source).rename(tmp_path / "..py")
+    path = write_module(tmp_path, source).rename(tmp_path / "..py")
 
-    (fault,) = refused(path)
+    (fault,) = load_faults(path)
 
     assert fault.message.startswith("the module's name is '.', which browsers take out of every address.")
 
@@ -331,7 +331,7 @@ def test_all_faults_of_a_module_are_told_at_once_in_the_order_of_the_source(tmp_
     done = end()
     """
 
-    faults = refused(write(tmp_path, source))
+    faults = load_faults(write_module(tmp_path, source))
 
     assert [(fault.line, fault.message.splitlines()[0]) for fault in faults] == [
         (10, "state 'paid' lists 'shiped' as a next state, but no such state is defined here."),
@@ -347,9 +347,9 @@ def test_all_faults_of_a_module_are_told_at_once_in_the_order_of_the_source(tmp_
 def test_a_message_names_a_file_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path, '@state(next=["done"])\ndef first(): ...\ndone = end()\n')
+    path = write_module(tmp_path, '@state(next=["done"])\ndef first(): ...\ndone = end()\n')
     monkeypatch.chdir(tmp_path)
 
-    faults = refused(path)
+    faults = load_faults(path)
 
     assert {fault.file for fault in faults} == {"orders.py"}

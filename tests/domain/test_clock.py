@@ -8,60 +8,60 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.clock import SECOND, StoreClock, VirtualClock, microseconds, moment
+from flowlet.clock import MICROSECONDS_PER_SECOND, StoreClock, VirtualClock, to_microseconds, to_datetime
 
-HOUR = 3600 * SECOND
+HOUR = 3600 * MICROSECONDS_PER_SECOND
 
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))
 def test_a_moment_survives_being_written_as_microseconds(when: datetime) -> None:
-    assert moment(microseconds(when)) == when
+    assert to_datetime(to_microseconds(when)) == when
 
 
 def test_the_zone_of_a_moment_makes_no_difference() -> None:
     there = datetime(2030, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))
 
-    assert microseconds(there) == microseconds(datetime(2030, 1, 1, 12, tzinfo=UTC))
-    assert moment(microseconds(there)).tzinfo is UTC
+    assert to_microseconds(there) == to_microseconds(datetime(2030, 1, 1, 12, tzinfo=UTC))
+    assert to_datetime(to_microseconds(there)).tzinfo is UTC
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone: pass an aware datetime"):
-        microseconds(datetime(2030, 1, 1))
+        to_microseconds(datetime(2030, 1, 1))
 
 
 @given(st.timedeltas())
 def test_a_length_of_time_is_exact_to_the_microsecond(length: timedelta) -> None:
-    assert timedelta(microseconds=microseconds(length)) == length
+    assert timedelta(microseconds=to_microseconds(length)) == length
 
 
 def test_the_store_clock_goes_on_from_the_reading_it_was_given() -> None:
     clock = StoreClock()
     reading = clock.now() + HOUR
 
-    clock.set(reading)
+    clock.synchronize(reading)
 
     assert reading <= clock.now() < reading + HOUR
 
 
 def test_two_executors_agree_after_a_reading_of_the_same_store() -> None:
     ahead, behind = StoreClock(), StoreClock()
-    ahead.set(behind.now() + HOUR)
+    ahead.synchronize(behind.now() + HOUR)
     reading = behind.now()
 
-    ahead.set(reading)
-    behind.set(reading)
+    ahead.synchronize(reading)
+    behind.synchronize(reading)
 
     assert abs(ahead.now() - behind.now()) < HOUR // 60
 
 
 def test_the_measured_time_never_goes_back_when_the_store_does() -> None:
     clock = StoreClock()
-    before = clock.elapsed()
+    before = clock.monotonic()
 
-    clock.set(0)
+    clock.synchronize(0)
 
-    assert clock.elapsed() >= before
+    assert clock.monotonic() >= before
 
 
 async def test_the_store_clock_does_not_wait_for_a_time_that_has_passed() -> None:
@@ -71,17 +71,17 @@ async def test_the_store_clock_does_not_wait_for_a_time_that_has_passed() -> Non
 def test_virtual_time_stands_still_until_it_is_moved() -> None:
     clock = VirtualClock(datetime(2030, 1, 1, tzinfo=UTC))
 
-    assert clock.now() == clock.now() == microseconds(datetime(2030, 1, 1, tzinfo=UTC))
+    assert clock.now() == clock.now() == to_microseconds(datetime(2030, 1, 1, tzinfo=UTC))
 
 
 def test_virtual_time_moves_by_what_it_is_told() -> None:
     clock = VirtualClock()
-    now, elapsed = clock.now(), clock.elapsed()
+    now, elapsed = clock.now(), clock.monotonic()
 
-    clock.advance(90 * SECOND)
+    clock.advance(90 * MICROSECONDS_PER_SECOND)
 
-    assert clock.now() - now == 90 * SECOND
-    assert clock.elapsed() - elapsed == 90
+    assert clock.now() - now == 90 * MICROSECONDS_PER_SECOND
+    assert clock.monotonic() - elapsed == 90
 
 
 def test_virtual_time_does_not_go_back() -> None:
@@ -95,7 +95,7 @@ def test_virtual_time_is_not_moved_by_a_reading_of_the_store() -> None:
     clock = VirtualClock()
     now = clock.now()
 
-    clock.set(0)
+    clock.synchronize(0)
 
     assert clock.now() == now
 
@@ -106,7 +106,7 @@ async def test_to_sleep_in_virtual_time_moves_it() -> None:
 
     await clock.sleep(1.5)
 
-    assert clock.now() - now == 1.5 * SECOND
+    assert clock.now() - now == 1.5 * MICROSECONDS_PER_SECOND
 
 
 def test_to_block_in_virtual_time_moves_it() -> None:
@@ -116,15 +116,15 @@ def test_to_block_in_virtual_time_moves_it() -> None:
     clock.block(1.5)
     clock.block(-1)
 
-    assert clock.now() - now == 1.5 * SECOND
+    assert clock.now() - now == 1.5 * MICROSECONDS_PER_SECOND
 
 
 def test_a_thread_waits_no_longer_than_it_is_told() -> None:
     clock = StoreClock()
-    begun = clock.elapsed()
+    begun = clock.monotonic()
 
     clock.block(0.01)
-    waited = clock.elapsed() - begun
+    waited = clock.monotonic() - begun
     clock.block(-HOUR)
 
     assert waited >= 0.01

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.durations import duration, spoken
+from flowlet.durations import parse_duration, format_duration
 from flowlet.errors import DurationError, FlowletError
 
 CENTURY = timedelta(days=36525)
@@ -35,7 +35,7 @@ CENTURY = timedelta(days=36525)
     ],
 )
 def test_a_length_of_time_is_read_as_people_write_it(text: str, expected: timedelta) -> None:
-    assert duration(text) == expected
+    assert parse_duration(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_length_of_time_is_read_as_people_write_it(text: str, expected: timede
     ],
 )
 def test_iso_8601_is_read_up_to_weeks(text: str, expected: timedelta) -> None:
-    assert duration(text) == expected
+    assert parse_duration(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_iso_8601_is_read_up_to_weeks(text: str, expected: timedelta) -> None:
 )
 def test_a_text_that_is_not_understood_in_full_is_refused(text: str) -> None:
     with pytest.raises(DurationError, match="is not a length of time. Write it as '10 minutes'"):
-        duration(text)
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -91,18 +91,18 @@ def test_a_text_that_is_not_understood_in_full_is_refused(text: str) -> None:
 )
 def test_a_length_above_a_hundred_years_is_refused(value: str | timedelta) -> None:
     with pytest.raises(DurationError, match="is not between zero and a hundred years"):
-        duration(value)
+        parse_duration(value)
 
 
 def test_a_negative_timedelta_is_refused() -> None:
     with pytest.raises(DurationError, match="is not between zero and a hundred years"):
-        duration(timedelta(seconds=-1))
+        parse_duration(timedelta(seconds=-1))
 
 
 @pytest.mark.parametrize("value", [90, 1.5, None, b"10s"])
 def test_what_is_no_text_is_refused_with_its_type(value: object) -> None:
     with pytest.raises(DurationError, match=f"is a {type(value).__name__}, not a length of time"):
-        duration(value)  # type: ignore[arg-type] # what a caller without a type checker may pass
+        parse_duration(value)  # type: ignore[arg-type] # what a caller without a type checker may pass
 
 
 def test_a_fault_is_both_a_value_error_and_one_of_flowlets() -> None:
@@ -112,18 +112,18 @@ def test_a_fault_is_both_a_value_error_and_one_of_flowlets() -> None:
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=CENTURY))
 def test_a_timedelta_is_passed_through(value: timedelta) -> None:
-    assert duration(value) == value
+    assert parse_duration(value) == value
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=CENTURY))
 def test_what_is_spoken_is_understood(value: timedelta) -> None:
-    assert duration(spoken(value)) == value
+    assert parse_duration(format_duration(value)) == value
 
 
 @given(st.text(max_size=40) | st.from_regex(r"P?T?(\d{1,12}[a-zA-Z., ]{0,4}){1,3}", fullmatch=True))
 def test_any_text_is_either_read_or_refused(text: str) -> None:
     try:
-        read = duration(text)
+        read = parse_duration(text)
     except DurationError:
         return
 
@@ -140,4 +140,4 @@ def test_any_text_is_either_read_or_refused(text: str) -> None:
     ],
 )
 def test_a_length_of_time_is_said_as_people_say_it(value: timedelta, expected: str) -> None:
-    assert spoken(value) == expected
+    assert format_duration(value) == expected

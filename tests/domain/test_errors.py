@@ -9,10 +9,10 @@ import pytest
 from flowlet import errors
 from flowlet.errors import DefinitionError, Fault, FlowletError, RefusedError, VariablesError
 
-CLASSES = [getattr(errors, name) for name in errors.__all__ if name != "Fault"]
+ERROR_CLASSES = [getattr(errors, name) for name in errors.__all__ if name != "Fault"]
 
 
-@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
+@pytest.mark.parametrize("error", ERROR_CLASSES, ids=lambda error: error.__name__)
 def test_every_error_stands_in_the_tree(error: type[Exception]) -> None:
     assert issubclass(error, FlowletError)
     assert re.search(rf"\b{error.__name__}\b", errors.__doc__ or "")
@@ -27,7 +27,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
         found[name] = parent if is_deep else FlowletError
         parent = parent if is_deep else getattr(errors, name)
 
-    assert found == {error.__name__: error.__bases__[0] for error in CLASSES if error is not FlowletError}
+    assert found == {error.__name__: error.__bases__[0] for error in ERROR_CLASSES if error is not FlowletError}
 
 
 def test_a_fault_says_where_it_is() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from flowlet.registry import Registry
-from tests.domain.faulty import check, refusal, write
+from tests.domain.faulty import check_fault, build_fault_case, write_module
 
-RETURNS = [
-    refusal(
+RETURN_FAULTS = [
+    build_fault_case(
         "a returned state outside next",
         """
         @state(start=True, next=["ship"])
@@ -26,7 +26,7 @@ RETURNS = [
         Add 'done' to next. Listed: ship.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a returned outcome outside next",
         """
         @state(start=True, next=["ship"])
@@ -44,7 +44,7 @@ RETURNS = [
         Add 'done' to next. Listed: ship.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a conditional return outside next",
         """
         @state(start=True, next=["ship"])
@@ -60,7 +60,7 @@ RETURNS = [
         Add 'done' to next. Listed: ship.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a returned name that no state has",
         """
         @state(start=True, next=["done"])
@@ -75,8 +75,8 @@ RETURNS = [
     ),
 ]
 
-PARAMETERS = [
-    refusal(
+PARAMETER_FAULTS = [
+    build_fault_case(
         "a parameter that nothing provides",
         """
         workflow = Workflow("Orders", vars=Order)
@@ -90,7 +90,7 @@ PARAMETERS = [
 Available here: Context, Order (the variables), Form (the form).
         """,
     ),
-    refusal(
+    build_fault_case(
         "a parameter without annotation",
         """
         @state(start=True, next=["done"])  # here
@@ -102,7 +102,7 @@ Available here: Context, Order (the variables), Form (the form).
         Annotate it. Available here: Context.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a form in a state that has none",
         """
         @manual(start=True, next=["second"], form=Form)
@@ -116,7 +116,7 @@ Available here: Context, Order (the variables), Form (the form).
         It is the form of another state: make this one @manual(form=Form, ...), or remove the parameter.
         """,
     ),
-    refusal(
+    build_fault_case(
         "variables without a model",
         """
         @state(start=True, next=["done"])  # here
@@ -128,7 +128,7 @@ Available here: Context, Order (the variables), Form (the form).
         Variables without a model are at ctx.vars, where ctx: Context.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a model that the workflow does not name",
         """
         workflow = Workflow("Orders")
@@ -140,7 +140,7 @@ Available here: Context, Order (the variables), Form (the form).
         If these are the variables, say Workflow('Orders', vars=Order).
         """,
     ),
-    refusal(
+    build_fault_case(
         "an annotation imported for the type checker only",
         """
         if TYPE_CHECKING:
@@ -154,7 +154,7 @@ Available here: Context, Order (the variables), Form (the form).
         Import what it names at the module's top, outside `if TYPE_CHECKING:`.
         """,
     ),
-    refusal(
+    build_fault_case(
         "collected parameters",
         """
         @state(start=True, next=["done"])  # here
@@ -166,7 +166,7 @@ Available here: Context, Order (the variables), Form (the form).
         Name each one; a decorator between @state and the function needs functools.wraps.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a positional-only parameter",
         """
         @state(start=True, next=["done"])  # here
@@ -178,7 +178,7 @@ Available here: Context, Order (the variables), Form (the form).
         Remove the '/' behind it: parameters are passed by name.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a generator",
         """
         @state(start=True, next=["done"])  # here
@@ -193,8 +193,8 @@ Available here: Context, Order (the variables), Form (the form).
     ),
 ]
 
-NAMES_AND_MODELS = [
-    refusal(
+NAME_AND_MODEL_FAULTS = [
+    build_fault_case(
         "two names for one state",
         """
         @state(start=True, next=["done"])
@@ -206,7 +206,7 @@ NAMES_AND_MODELS = [
         Keep one of them.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a name too long for the store",
         f"""
         @state(start=True, next=["{"d" * 121}"])
@@ -217,7 +217,7 @@ NAMES_AND_MODELS = [
         A state's name has at most 120 characters: shorten it.
         """,
     ),
-    refusal(
+    build_fault_case(
         "two workflows",
         """
         one = Workflow("One")
@@ -231,7 +231,7 @@ NAMES_AND_MODELS = [
         Move its states to a module of their own.
         """,
     ),
-    refusal(
+    build_fault_case(
         "variables that are no model",
         """
         workflow = Workflow("Orders", vars=dict)  # here
@@ -244,7 +244,7 @@ NAMES_AND_MODELS = [
         Give the model's class.
         """,
     ),
-    refusal(
+    build_fault_case(
         "variables that JSON cannot hold",
         """
         class Open(BaseModel, arbitrary_types_allowed=True):
@@ -258,7 +258,7 @@ NAMES_AND_MODELS = [
         Give each field a type that JSON can hold, known when the module has been imported.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a secret among the variables",
         """
         class Login(BaseModel):
@@ -274,7 +274,7 @@ NAMES_AND_MODELS = [
         Leave secrets to a resource, and store the name of one.
         """,
     ),
-    refusal(
+    build_fault_case(
         "a form that is an object",
         """
         @manual(start=True, next=["done"], form=Form())  # here
@@ -286,7 +286,7 @@ NAMES_AND_MODELS = [
         Give the model's class.
         """,
     ),
-    refusal(
+    build_fault_case(
         "the variables' model as a form",
         """
         workflow = Workflow("Orders", vars=Order)
@@ -302,11 +302,11 @@ NAMES_AND_MODELS = [
 ]
 
 
-@pytest.mark.parametrize(("source", "message"), [*RETURNS, *PARAMETERS, *NAMES_AND_MODELS])
+@pytest.mark.parametrize(("source", "message"), [*RETURN_FAULTS, *PARAMETER_FAULTS, *NAME_AND_MODEL_FAULTS])
 def test_a_fault_of_a_handler_or_model_is_told_once_with_its_line_and_its_cure(
     source: str, message: str, tmp_path: Path
 ) -> None:
-    check(tmp_path, source, message)
+    check_fault(tmp_path, source, message)
 
 
 def test_a_secret_with_a_serializer_that_tells_it_is_let_pass(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_secret_with_a_serializer_that_tells_it_is_let_pass(tmp_path: Path) ->
     done = end()
     """
 
-    assert Registry().load(str(write(tmp_path, source))).vars
+    assert Registry().load(str(write_module(tmp_path, source))).vars
 
 
 def test_what_a_return_does_not_surely_name_is_let_pass(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_what_a_return_does_not_surely_name_is_let_pass(tmp_path: Path) -> None:
     done = end()
     failed = error()
     """
-    path = write(tmp_path, source)
+    path = write_module(tmp_path, source)
 
     definition = Registry().load(str(path))
 
@@ -354,7 +354,7 @@ def test_a_parameter_with_a_default_that_nothing_fills_is_left_alone(tmp_path: P
     def first(ctx: Context, limit: int = 3, word="", other: "Unknown" = None, *, last: Context = None) -> None: ...
     done = end()
     """
-    path = write(tmp_path, source)
+    path = write_module(tmp_path, source)
 
     definition = Registry().load(str(path))
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flowlet.definition import Definition
-from flowlet.mermaid import mermaid
-from flowlet.states import Kind
-from tests.domain.graphs import DEMO, FAMILY, LOOP, ORDER, definition
+from flowlet.mermaid import render_mermaid
+from flowlet.states import StateKind
+from tests.domain.graphs import DEMO_DEFINITION, FAMILY_DEFINITION, LOOP_DEFINITION, ORDER_DEFINITION, build_definition
 
-HOSTILE = [
+HOSTILE_TEXTS = [
     'say "yes"',
     "<script>alert(1)</script>",
     "<b>bold</b> &amp; &",
@@ -38,15 +38,15 @@ HOSTILE = [
 ]
 
 
-def drawn_texts(definition: Definition) -> list[str]:
+def read_drawn_texts(definition: Definition) -> list[str]:
     """Return the texts that Mermaid draws, without the style sheet."""
-    picture = mermaidx.render(mermaid(definition)).svg()
+    picture = mermaidx.render(render_mermaid(definition)).svg()
     body = re.sub(r"<style.*?</style>", "", picture, flags=re.DOTALL)
     return [unescape(" ".join(text.split())) for text in re.findall(r">([^<>]+)<", body)]
 
 
 def test_the_text_follows_the_source() -> None:
-    assert mermaid(DEMO) == (
+    assert render_mermaid(DEMO_DEFINITION) == (
         "flowchart TD\n"
         '    s0(["Init"])\n'
         '    s1[/"Review"/]\n'
@@ -70,28 +70,28 @@ def test_the_text_follows_the_source() -> None:
     )
 
 
-@pytest.mark.parametrize("graph", [DEMO, FAMILY, LOOP, ORDER], ids=lambda graph: graph.name)
+@pytest.mark.parametrize("graph", [DEMO_DEFINITION, FAMILY_DEFINITION, LOOP_DEFINITION, ORDER_DEFINITION], ids=lambda graph: graph.name)
 def test_mermaid_draws_every_state_and_label(graph: Definition) -> None:
-    texts = drawn_texts(graph)
+    texts = read_drawn_texts(graph)
 
     labels = [edge.label for state in graph.states.values() for edge in state.transitions if edge.label]
     assert sorted(texts) == sorted([*graph.states, *labels])
 
 
 def test_mermaid_draws_hostile_names_as_they_are() -> None:
-    names = dict.fromkeys(HOSTILE, ("done",))
+    names = dict.fromkeys(HOSTILE_TEXTS, ("done",))
 
-    texts = drawn_texts(definition("Hostile", {"start": HOSTILE, **names, "done": ()}))
+    texts = read_drawn_texts(build_definition("Hostile", {"start": HOSTILE_TEXTS, **names, "done": ()}))
 
-    assert sorted(texts) == sorted(["start", "done", *HOSTILE])
+    assert sorted(texts) == sorted(["start", "done", *HOSTILE_TEXTS])
 
 
 def test_mermaid_draws_hostile_labels_as_they_are() -> None:
-    targets = {f"state{number}": label for number, label in enumerate(HOSTILE)}
+    targets = {f"state{number}": label for number, label in enumerate(HOSTILE_TEXTS)}
 
-    texts = drawn_texts(definition("Hostile", {"start": list(targets.items()), **dict.fromkeys(targets, ())}))
+    texts = read_drawn_texts(build_definition("Hostile", {"start": list(targets.items()), **dict.fromkeys(targets, ())}))
 
-    assert sorted(texts) == sorted(["start", *targets, *HOSTILE])
+    assert sorted(texts) == sorted(["start", *targets, *HOSTILE_TEXTS])
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -99,7 +99,7 @@ def test_mermaid_draws_hostile_labels_as_they_are() -> None:
 def test_mermaid_reads_whatever_the_labels_are(labels: list[str]) -> None:
     targets = {f"state{number}": label for number, label in enumerate(labels)}
 
-    texts = drawn_texts(definition("Any", {"start": list(targets.items()), **dict.fromkeys(targets, ())}))
+    texts = read_drawn_texts(build_definition("Any", {"start": list(targets.items()), **dict.fromkeys(targets, ())}))
 
     expected = [" ".join(re.sub(r"[\x00-\x1f\x7f]", " ", label).split()) for label in labels]
     assert sorted("".join(texts)) == sorted("".join(["start", *targets, *expected]))
@@ -108,7 +108,7 @@ def test_mermaid_reads_whatever_the_labels_are(labels: list[str]) -> None:
 def test_the_way_of_errors_and_deadlines_is_dotted() -> None:
     edges = {"ask": ["go", "late"], "go": ["done", "broken"], "late": [], "broken": [], "done": []}
 
-    text = mermaid(definition("D", edges, on_error={"go": "broken"}, on_deadline={"ask": "late"}))
+    text = render_mermaid(build_definition("D", edges, on_error={"go": "broken"}, on_deadline={"ask": "late"}))
 
     assert "s0 -.-> s2" in text
     assert "s1 -.-> s3" in text
@@ -116,5 +116,5 @@ def test_the_way_of_errors_and_deadlines_is_dotted() -> None:
 
 
 def test_only_kinds_that_occur_have_a_class() -> None:
-    assert "fl_error" not in mermaid(LOOP)
-    assert Kind.ERROR.value in mermaid(FAMILY)
+    assert "fl_error" not in render_mermaid(LOOP_DEFINITION)
+    assert StateKind.ERROR.value in render_mermaid(FAMILY_DEFINITION)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowlet.errors import DefinitionError
-from flowlet.modules import import_workflow, importable, shown
+from flowlet.modules import import_workflow, add_to_import_path, format_path
 
 
 def test_a_module_is_imported_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_a_name_that_cannot_be_found_is_told_with_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert refusal("nope.orders") == (
+    assert import_error("nope.orders") == (
         "nope.orders: no module of this name can be found (No module named 'nope').\n"
         f"Is the folder that holds 'nope' the working directory, or on PYTHONPATH? The working directory is {tmp_path}."
     )
@@ -65,10 +65,10 @@ def test_a_path_that_does_not_exist_is_told_with_the_nearest_one(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "orders.py").touch()
 
-    assert refusal("./order.py") == (
+    assert import_error("./order.py") == (
         f"./order.py: there is no such file, seen from {tmp_path}.\nDid you mean 'orders.py'?"
     )
-    assert refusal("nowhere/x.py").endswith("Is the working directory the right one?")
+    assert import_error("nowhere/x.py").endswith("Is the working directory the right one?")
 
 
 @pytest.mark.parametrize(("name", "message"), [("folder/", "a folder"), ("notes/../notes.txt", "not a .py file")])
@@ -80,12 +80,12 @@ def test_a_path_of_something_else_is_refused(
         (tmp_path / folder).mkdir()
     (tmp_path / "notes.txt").touch()
 
-    assert f"{name}: this is {message}." in refusal(name)
+    assert f"{name}: this is {message}." in import_error(name)
 
 
 @pytest.mark.parametrize("spec", ["", ".orders", "shop..orders"])
 def test_what_is_no_name_is_refused(spec: str) -> None:
-    assert refusal(spec) == (
+    assert import_error(spec) == (
         f"{spec!r}: this names no module.\nGive an import name as 'shop.orders', or the path of a .py file."
     )
 
@@ -114,7 +114,7 @@ def test_a_module_that_fails_is_told_with_the_line_of_its_own_code(
     path = tmp_path / "failing.py"
     path.write_text(source)
 
-    told = refusal(str(path))
+    told = import_error(str(path))
 
     assert told.startswith(f"{path}:{line}: '{path}' cannot be imported: ")
     assert message in told
@@ -134,8 +134,8 @@ def test_the_exception_behind_a_failed_import_is_kept_as_its_cause(tmp_path: Pat
 def test_a_folder_is_made_importable_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["/nowhere"])
 
-    importable(tmp_path)
-    importable(str(tmp_path))
+    add_to_import_path(tmp_path)
+    add_to_import_path(str(tmp_path))
 
     assert sys.path == [str(tmp_path), "/nowhere"]
 
@@ -145,12 +145,12 @@ def test_a_file_is_shown_relative_where_it_is_below_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert shown(str(tmp_path / "demo" / "order.py")) == "demo/order.py"
-    assert shown("/elsewhere/order.py") == "/elsewhere/order.py"
-    assert shown("<string>") == "<string>"
+    assert format_path(str(tmp_path / "demo" / "order.py")) == "demo/order.py"
+    assert format_path("/elsewhere/order.py") == "/elsewhere/order.py"
+    assert format_path("<string>") == "<string>"
 
 
-def refusal(spec: str) -> str:
+def import_error(spec: str) -> str:
     with pytest.raises(DefinitionError) as caught:
         import_workflow(spec)
     return str(caught.value)

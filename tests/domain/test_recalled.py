@@ -8,34 +8,34 @@ from datetime import timedelta
 import pytest
 
 from flowlet.definition import Definition
-from flowlet.durations import Duration, duration
-from flowlet.mermaid import mermaid
-from flowlet.recalled import recalled
+from flowlet.durations import Duration, parse_duration
+from flowlet.mermaid import render_mermaid
+from flowlet.recalled import restore_definition
 from flowlet.registry import Registry
 from flowlet.retry import Retry
 from flowlet.states import Workflow, end, state
-from flowlet.svg import svg
-from tests.domain.graphs import DEMO, FAMILY, ORDER
-from tests.engine.making import workflow_module
-from tests.web.api.shop import shop
+from flowlet.svg import render_svg
+from tests.domain.graphs import DEMO_DEFINITION, FAMILY_DEFINITION, ORDER_DEFINITION
+from tests.engine.making import build_workflow_module
+from tests.web.api.shop import build_shop_module
 
 
-def stored(definition: Definition) -> Definition:
+def store_and_restore(definition: Definition) -> Definition:
     """Return what is recalled of a definition's JSON text."""
-    return recalled(json.loads(json.dumps(definition.as_json(), sort_keys=True)))
+    return restore_definition(json.loads(json.dumps(definition.to_json(), sort_keys=True)))
 
 
-@pytest.mark.parametrize("definition", [DEMO, FAMILY, ORDER], ids=lambda definition: definition.name)
+@pytest.mark.parametrize("definition", [DEMO_DEFINITION, FAMILY_DEFINITION, ORDER_DEFINITION], ids=lambda definition: definition.name)
 def test_its_text_is_the_same_as_before(definition: Definition) -> None:
-    assert mermaid(stored(definition)) == mermaid(definition)
-    assert stored(definition).as_json() == definition.as_json()
+    assert render_mermaid(store_and_restore(definition)) == render_mermaid(definition)
+    assert store_and_restore(definition).to_json() == definition.to_json()
 
 
 def test_its_picture_is_the_same_but_for_the_source_files() -> None:
-    definition = Registry().add(shop())
+    definition = Registry().add(build_shop_module())
 
-    assert svg(stored(definition)).count("<g ") == svg(definition).count("<g ")
-    states = stored(definition).states
+    assert render_svg(store_and_restore(definition)).count("<g ") == render_svg(definition).count("<g ")
+    states = store_and_restore(definition).states
     assert (states["check"].timeout, states["decide"].deadline) == (timedelta(seconds=30), timedelta(days=2))
     assert (states["check"].on_error, states["decide"].on_deadline) == ("broken", "broken")
 
@@ -48,6 +48,6 @@ def test_the_bounds_of_retries_are_the_same_however_they_were_written(bound: Dur
 
     workflow = Workflow("Orders", retry=Retry(limit=3, min=bound, max=bound, backoff="linear"))
 
-    found = stored(Registry().add(workflow_module(workflow=workflow, check=check, done=end()))).retry
+    found = store_and_restore(Registry().add(build_workflow_module(workflow=workflow, check=check, done=end()))).retry
 
-    assert (found.limit, duration(found.min), found.backoff) == (3, duration(bound), "linear")
+    assert (found.limit, parse_duration(found.min), found.backoff) == (3, parse_duration(bound), "linear")

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from flowlet.context import Context
-from flowlet.definition import Definition, Role, TransitionDefinition
+from flowlet.definition import Definition, ParameterRole, TransitionDefinition
 from flowlet.errors import DefinitionError, UnknownWorkflowError
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.registry import Registry
 from flowlet.retry import Retry
-from flowlet.states import Kind, State, Workflow, end, state
+from flowlet.states import StateKind, State, Workflow, end, state
 
-ORDERS = '''
+ORDERS_MODULE = '''
 """Take an order from stock check to delivery.
 
     It may take days.
@@ -69,7 +69,7 @@ rejected = end("Turned down by a person.")
 failed = error("The customer could not be charged.")
 '''
 
-TINY = """
+TINY_MODULE = """
 from flowlet import end, state
 
 @state(start=True, next=["done"])
@@ -80,41 +80,41 @@ done = end()
 
 
 @pytest.fixture
-def orders(tmp_path: Path) -> Definition:
-    provided = Provided()
-    provided.value(PurePath, PurePath("/"))
-    return Registry(provided).load(str(write(tmp_path, ORDERS)))
+def order_definition(tmp_path: Path) -> Definition:
+    provided = Dependencies()
+    provided.provide_value(PurePath, PurePath("/"))
+    return Registry(provided).load(str(write_module(tmp_path, ORDERS_MODULE)))
 
 
-def test_a_definition_says_what_its_workflow_says(orders: Definition, tmp_path: Path) -> None:
-    assert (orders.name, orders.version, orders.group, orders.priority) == ("OrderWorkflow", 3, "shop", 4)
-    assert orders.description == "Take an order from stock check to delivery.\n\nIt may take days."
-    assert (orders.file, orders.line, orders.module) == (str(tmp_path / "orders.py"), 26, str(tmp_path / "orders.py"))
-    assert orders.vars is not None
-    assert orders.vars.__name__ == "Order"
-    assert orders.start == "check_stock"
+def test_a_definition_says_what_its_workflow_says(order_definition: Definition, tmp_path: Path) -> None:
+    assert (order_definition.name, order_definition.version, order_definition.group, order_definition.priority) == ("OrderWorkflow", 3, "shop", 4)
+    assert order_definition.description == "Take an order from stock check to delivery.\n\nIt may take days."
+    assert (order_definition.file, order_definition.line, order_definition.module) == (str(tmp_path / "orders.py"), 26, str(tmp_path / "orders.py"))
+    assert order_definition.vars is not None
+    assert order_definition.vars.__name__ == "Order"
+    assert order_definition.start == "check_stock"
 
 
-def test_states_stand_in_the_order_of_the_source_with_their_kinds(orders: Definition) -> None:
-    assert [(name, each.kind) for name, each in orders.states.items()] == [
-        ("check_stock", Kind.START),
-        ("review", Kind.MANUAL),
-        ("charge", Kind.NORMAL),
-        ("delivered", Kind.END),
-        ("rejected", Kind.END),
-        ("failed", Kind.ERROR),
+def test_states_stand_in_the_order_of_the_source_with_their_kinds(order_definition: Definition) -> None:
+    assert [(name, each.kind) for name, each in order_definition.states.items()] == [
+        ("check_stock", StateKind.START),
+        ("review", StateKind.MANUAL),
+        ("charge", StateKind.NORMAL),
+        ("delivered", StateKind.END),
+        ("rejected", StateKind.END),
+        ("failed", StateKind.ERROR),
     ]
 
 
-def test_a_state_has_its_docstring_and_its_line(orders: Definition) -> None:
-    check_stock = orders.states["check_stock"]
+def test_a_state_has_its_docstring_and_its_line(order_definition: Definition) -> None:
+    check_stock = order_definition.states["check_stock"]
 
     assert (check_stock.description, check_stock.line) == ("See what is there.", 34)
-    assert orders.states["delivered"].description == "The order has arrived."
+    assert order_definition.states["delivered"].description == "The order has arrived."
 
 
-def test_a_manual_state_keeps_the_labels_of_its_choices(orders: Definition) -> None:
-    review = orders.states["review"]
+def test_a_manual_state_keeps_the_labels_of_its_choices(order_definition: Definition) -> None:
+    review = order_definition.states["review"]
 
     assert review.transitions == (
         TransitionDefinition("charge", "Approve"),
@@ -125,52 +125,52 @@ def test_a_manual_state_keeps_the_labels_of_its_choices(orders: Definition) -> N
     assert review.form.__name__ == "Decision"
 
 
-def test_a_state_has_its_own_retry_or_the_workflows(orders: Definition) -> None:
-    assert orders.states["charge"].retry == Retry(limit=0)
-    assert orders.states["check_stock"].retry == orders.retry == Retry(limit=2)
+def test_a_state_has_its_own_retry_or_the_workflows(order_definition: Definition) -> None:
+    assert order_definition.states["charge"].retry == Retry(limit=0)
+    assert order_definition.states["check_stock"].retry == order_definition.retry == Retry(limit=2)
 
 
-def test_parameters_are_matched_by_annotation_also_where_annotations_are_texts(orders: Definition) -> None:
-    roles = {name: [(each.name, each.role) for each in of.parameters] for name, of in orders.states.items()}
+def test_parameters_are_matched_by_annotation_also_where_annotations_are_texts(order_definition: Definition) -> None:
+    roles = {name: [(each.name, each.role) for each in of.parameters] for name, of in order_definition.states.items()}
 
-    assert roles["check_stock"] == [("order", Role.VARS), ("ctx", Role.CONTEXT)]
-    assert roles["review"] == [("order", Role.VARS), ("decision", Role.FORM)]
-    assert roles["charge"] == [("folder", Role.RESOURCE)]
-    assert orders.states["charge"].parameters[0].type is PurePath
+    assert roles["check_stock"] == [("order", ParameterRole.VARS), ("ctx", ParameterRole.CONTEXT)]
+    assert roles["review"] == [("order", ParameterRole.VARS), ("decision", ParameterRole.FORM)]
+    assert roles["charge"] == [("folder", ParameterRole.RESOURCE)]
+    assert order_definition.states["charge"].parameters[0].type is PurePath
 
 
-def test_a_handler_is_known_to_be_async_also_behind_a_plain_decorator(orders: Definition) -> None:
-    is_async = {name: each.is_async for name, each in orders.states.items() if each.handler}
+def test_a_handler_is_known_to_be_async_also_behind_a_plain_decorator(order_definition: Definition) -> None:
+    is_async = {name: each.is_async for name, each in order_definition.states.items() if each.handler}
 
     assert is_async == {"check_stock": False, "review": True, "charge": True}
 
 
 def test_a_definition_knows_its_state_objects_by_name() -> None:
-    registry, module = Registry(), tiny()
+    registry, module = Registry(), build_tiny_module()
 
     definition = registry.add(module)
 
-    assert definition.name_of(module.done) == "done"
-    assert definition.name_of(end()) is None
+    assert definition.get_state_name(module.done) == "done"
+    assert definition.get_state_name(end()) is None
 
 
 def test_a_module_without_a_workflow_gives_it_its_name_in_camel_case(tmp_path: Path) -> None:
-    definition = Registry().load(str(write(tmp_path, TINY, name="orders_eu")))
+    definition = Registry().load(str(write_module(tmp_path, TINY_MODULE, name="orders_eu")))
 
     assert (definition.name, definition.version, definition.vars) == ("OrdersEu", 1, None)
 
 
 def test_a_workflows_description_replaces_the_docstring(tmp_path: Path) -> None:
-    source = f'"""Not this."""\nfrom flowlet import Workflow\nworkflow = Workflow("Tiny", description="This.")\n{TINY}'
+    source = f'"""Not this."""\nfrom flowlet import Workflow\nworkflow = Workflow("Tiny", description="This.")\n{TINY_MODULE}'
 
-    definition = Registry().load(str(write(tmp_path, source)))
+    definition = Registry().load(str(write_module(tmp_path, source)))
 
     assert definition.description == "This."
 
 
 def test_states_of_another_module_count_and_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    write(tmp_path, "from flowlet import Workflow, end\nworkflow = Workflow('Ends')\narrived = end()", name="shop_ends")
+    write_module(tmp_path, "from flowlet import Workflow, end\nworkflow = Workflow('Ends')\narrived = end()", name="shop_ends")
     source = """
     from shop_ends import arrived, workflow as ends
     from flowlet import state, end
@@ -179,7 +179,7 @@ def test_states_of_another_module_count_and_come_last(tmp_path: Path, monkeypatc
     lost = end()
     """
 
-    definition = Registry().load(str(write(tmp_path, source)))
+    definition = Registry().load(str(write_module(tmp_path, source)))
 
     assert (definition.name, list(definition.states)) == ("Orders", ["first", "lost", "arrived"])
     assert definition.states["arrived"].file == str(tmp_path / "shop_ends.py")
@@ -187,7 +187,7 @@ def test_states_of_another_module_count_and_come_last(tmp_path: Path, monkeypatc
 
 def test_a_next_may_be_a_dict_of_state_objects_to_labels() -> None:
     done = end()
-    module = tiny(done=done, first=state(start=True, next={done: "Finish"})(plain))
+    module = build_tiny_module(done=done, first=state(start=True, next={done: "Finish"})(plain))
 
     definition = Registry().add(module)
 
@@ -197,25 +197,25 @@ def test_a_next_may_be_a_dict_of_state_objects_to_labels() -> None:
 def test_definitions_are_found_by_name_and_sorted(tmp_path: Path) -> None:
     registry = Registry()
 
-    registry.load_all([str(write(tmp_path, TINY, name="zebra")), str(write(tmp_path, TINY, name="ant"))])
+    registry.load_all([str(write_module(tmp_path, TINY_MODULE, name="zebra")), str(write_module(tmp_path, TINY_MODULE, name="ant"))])
 
     assert registry.names == ("Ant", "Zebra")
     assert [each.name for each in registry.definitions] == ["Ant", "Zebra"]
-    assert registry.definition("Ant") is registry.definitions[0]
+    assert registry.get_definition("Ant") is registry.definitions[0]
 
 
 def test_an_unknown_workflow_is_refused_with_the_nearest_name() -> None:
     registry = Registry()
-    registry.add(tiny())
+    registry.add(build_tiny_module())
 
     with pytest.raises(UnknownWorkflowError) as caught:
-        registry.definition("tinny")
+        registry.get_definition("tinny")
 
     assert str(caught.value) == "no workflow is called 'tinny'. Did you mean 'Tiny'? Loaded: Tiny."
 
 
 def test_a_module_is_read_once(tmp_path: Path) -> None:
-    registry, path = Registry(), str(write(tmp_path, TINY))
+    registry, path = Registry(), str(write_module(tmp_path, TINY_MODULE))
 
     first, second = registry.load(path), registry.load(path)
 
@@ -228,7 +228,7 @@ def test_two_modules_with_one_workflow_name_are_refused_and_both_named(tmp_path:
     one, other = tmp_path / "one", tmp_path / "other"
     for folder in (one, other):
         folder.mkdir()
-        write(folder, TINY)
+        write_module(folder, TINY_MODULE)
     registry.load(f"{one}/orders.py")
 
     with pytest.raises(DefinitionError) as caught:
@@ -242,7 +242,7 @@ def test_two_modules_with_one_workflow_name_are_refused_and_both_named(tmp_path:
 
 def test_the_faults_of_all_modules_are_told_at_once_and_the_others_are_loaded(tmp_path: Path) -> None:
     registry = Registry()
-    specs = [str(write(tmp_path, source, name=name)) for name, source in {"a": "", "b": TINY, "c": "1 / 0"}.items()]
+    specs = [str(write_module(tmp_path, source, name=name)) for name, source in {"a": "", "b": TINY_MODULE, "c": "1 / 0"}.items()]
 
     with pytest.raises(DefinitionError) as caught:
         registry.load_all([*specs, "no_such_module"])
@@ -251,7 +251,7 @@ def test_the_faults_of_all_modules_are_told_at_once_and_the_others_are_loaded(tm
     assert registry.names == ("B",)
 
 
-def tiny(**states: State[..., Any]) -> ModuleType:
+def build_tiny_module(**states: State[..., Any]) -> ModuleType:
     module = ModuleType("tiny")
     done = end()
     names = states or {"first": state(start=True, next=[done])(plain), "done": done}
@@ -263,7 +263,7 @@ def plain(ctx: Context) -> None:
     return None
 
 
-def write(folder: Path, source: str, *, name: str = "orders") -> Path:
+def write_module(folder: Path, source: str, *, name: str = "orders") -> Path:
     path = folder / f"{name}.py"
     path.write_text(textwrap.dedent(source))
     return path

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.errors import DurationError
 from flowlet.retry import Retry
-from flowlet.states import Kind, Workflow, end, error, manual, state
+from flowlet.states import StateKind, Workflow, end, error, manual, state
 from flowlet.transitions import ChildRequest, Outcome, child
 
 done = end("It is done.")
@@ -43,8 +43,8 @@ def test_a_state_looks_like_its_function() -> None:
 
 def test_a_state_knows_its_place_and_its_kind() -> None:
     assert (double.file, done.file) == (__file__, __file__)
-    assert (double.kind, double.is_start, double.timeout) == (Kind.START, True, timedelta(minutes=2))
-    assert [each.kind for each in (done, error(), manual(next=[done])(plain))] == [Kind.END, Kind.ERROR, Kind.MANUAL]
+    assert (double.kind, double.is_start, double.timeout) == (StateKind.START, True, timedelta(minutes=2))
+    assert [each.kind for each in (done, error(), manual(next=[done])(plain))] == [StateKind.END, StateKind.ERROR, StateKind.MANUAL]
 
 
 def test_an_end_state_cannot_be_called() -> None:
@@ -80,7 +80,7 @@ def test_the_last_said_time_counts() -> None:
 
     at, after = done.after("1h").at(moment), done.at(moment).after("1h")
 
-    assert (at.at_time, at.delay) == (microseconds(datetime(2029, 12, 31, 22, tzinfo=UTC)), None)
+    assert (at.at_time, at.delay) == (to_microseconds(datetime(2029, 12, 31, 22, tzinfo=UTC)), None)
     assert (after.at_time, after.delay) == (None, timedelta(hours=1))
 
 
@@ -101,7 +101,7 @@ def test_a_child_is_asked_for_by_its_workflow_or_by_name() -> None:
 
     assert shipment.child(box=1) == child("Shipment", box=1) == ChildRequest("Shipment", {"box": 1})
     assert shipment.child({"box": 1}) == shipment.child(box=1)
-    assert shipment.child().named(key="K").routed(group="far", priority=0) == ChildRequest(
+    assert shipment.child().with_ids(key="K").with_routing(group="far", priority=0) == ChildRequest(
         "Shipment", {}, key="K", group="far", priority=0
     )
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from flowlet.modules import import_workflow
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.registry import Registry
 
-ORDERS = '''
+ORDERS_MODULE = '''
 """Take an order from stock check to delivery."""
 
 from collections.abc import AsyncIterator, Iterator
@@ -88,7 +88,7 @@ async def delivered(order: Order, ctx: Context) -> Next | str | None:
     return done if all(child.succeeded for child in ctx.children) else complaint
 '''
 
-CALLS = """
+CALLS_MODULE = """
 import httpx
 from orders import Decision, Order, check_stock, review, ship
 from flowlet import Context, Next
@@ -101,7 +101,7 @@ async def call_the_handlers(order: Order, ctx: Context) -> None:
     print(packed, taken)
 """
 
-CLIENTS = """
+CLIENTS_MODULE = """
 from datetime import timedelta
 
 import httpx
@@ -136,7 +136,7 @@ async def follow() -> list[Event]:
     return found
 """
 
-WRONG = """
+WRONG_MODULE = """
 from orders import Order, done, ship, workflow
 from flowlet import Context, Retry, Workflow, state
 from flowlet.client import AsyncClient, Client
@@ -160,47 +160,47 @@ def call_wrongly(order: Order, ctx: Context) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "orders.py").write_text(ORDERS)
+def module_folder(tmp_path: Path) -> Path:
+    (tmp_path / "orders.py").write_text(ORDERS_MODULE)
     return tmp_path
 
 
 @pytest.mark.timeout(300)
-def test_a_users_module_passes_mypy_in_strict_mode(folder: Path) -> None:
-    (folder / "calls.py").write_text(CALLS)
-    (folder / "clients.py").write_text(CLIENTS)
+def test_a_users_module_passes_mypy_in_strict_mode(module_folder: Path) -> None:
+    (module_folder / "calls.py").write_text(CALLS_MODULE)
+    (module_folder / "clients.py").write_text(CLIENTS_MODULE)
 
-    checked = run_mypy(folder, "orders.py", "calls.py", "clients.py")
-
-    assert checked.returncode == 0, checked.stdout
-
-
-@pytest.mark.timeout(300)
-def test_a_users_module_passes_pyright_in_strict_mode(folder: Path) -> None:
-    (folder / "calls.py").write_text(CALLS)
-    (folder / "clients.py").write_text(CLIENTS)
-    (folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
-
-    checked = run_pyright(folder)
+    checked = run_mypy(module_folder, "orders.py", "calls.py", "clients.py")
 
     assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.timeout(300)
-def test_wrong_calls_are_rejected_by_mypy(folder: Path) -> None:
-    (folder / "wrong.py").write_text(WRONG)
+def test_a_users_module_passes_pyright_in_strict_mode(module_folder: Path) -> None:
+    (module_folder / "calls.py").write_text(CALLS_MODULE)
+    (module_folder / "clients.py").write_text(CLIENTS_MODULE)
+    (module_folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
 
-    checked = run_mypy(folder, "wrong.py")
+    checked = run_pyright(module_folder)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.timeout(300)
+def test_wrong_calls_are_rejected_by_mypy(module_folder: Path) -> None:
+    (module_folder / "wrong.py").write_text(WRONG_MODULE)
+
+    checked = run_mypy(module_folder, "wrong.py")
 
     expected = [
-        (number, text.rpartition("# ")[2]) for number, text in enumerate(WRONG.splitlines(), start=1) if "# " in text
+        (number, text.rpartition("# ")[2]) for number, text in enumerate(WRONG_MODULE.splitlines(), start=1) if "# " in text
     ]
     told = [(int(line), code) for line, code in re.findall(r"wrong\.py:(\d+): error: .*\[(.*)\]", checked.stdout)]
     assert told == expected
 
 
-async def test_a_decorated_handler_is_still_the_plain_function(folder: Path) -> None:
-    module = import_workflow(str(folder / "orders.py"))
+async def test_a_decorated_handler_is_still_the_plain_function(module_folder: Path) -> None:
+    module = import_workflow(str(module_folder / "orders.py"))
     order = module.Order(sku="a", amount=2)
 
     outcome = await module.delivered(order, ctx=None)
@@ -208,27 +208,27 @@ async def test_a_decorated_handler_is_still_the_plain_function(folder: Path) -> 
     assert outcome == "payment_failed"
 
 
-def test_a_users_module_is_loaded(folder: Path) -> None:
-    provided = Provided()
-    provided.provide(import_workflow(str(folder / "orders.py")).http)
+def test_a_users_module_is_loaded(module_folder: Path) -> None:
+    provided = Dependencies()
+    provided.provide(import_workflow(str(module_folder / "orders.py")).http)
 
-    definition = Registry(provided).load(str(folder / "orders.py"))
+    definition = Registry(provided).load(str(module_folder / "orders.py"))
 
     assert (definition.name, definition.start, len(definition.states)) == ("OrderWorkflow", "check_stock", 9)
 
 
 def run_mypy(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
     options = ("--strict", "--config-file=", "--no-error-summary", f"--cache-dir={folder / 'cache'}")
-    return run(folder, "-m", "mypy", *options, *files)
+    return run_python(folder, "-m", "mypy", *options, *files)
 
 
 def run_pyright(folder: Path) -> subprocess.CompletedProcess[str]:
     if importlib.util.find_spec("pyright") is None:
         pytest.skip("pyright is not installed")
-    return run(folder, "-m", "pyright", "--pythonpath", sys.executable)
+    return run_python(folder, "-m", "pyright", "--pythonpath", sys.executable)
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # Without the variable pyright asks the registry whether there is a newer version of it.
     environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
     command = [sys.executable, *arguments]

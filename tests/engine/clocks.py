@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from flowlet.clock import VirtualClock
-from tests.engine.running import seen
+from tests.engine.running import wait_for
 
-__all__ = ["Pauses", "StillClock", "Ticks"]
+__all__ = ["RecordingClock", "StillClock", "SteppedClock"]
 
 
 class StillClock(VirtualClock):
@@ -15,41 +15,41 @@ class StillClock(VirtualClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sleeps = asyncio.Event()
+        self.is_sleeping = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        self.sleeps.set()
+        self.is_sleeping.set()
         await asyncio.Event().wait()
 
 
-class Ticks(VirtualClock):
+class SteppedClock(VirtualClock):
     """A clock whose pauses end when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sleeping = asyncio.Event()
+        self.is_sleeping = asyncio.Event()
         self._next = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        self.sleeping.set()
+        self.is_sleeping.set()
         await self._next.wait()
 
     async def tick(self) -> None:
         """Let the pause end, and return when the next one has begun, or nobody waits any more."""
-        await seen(self.sleeping.wait())
-        self.sleeping.clear()
+        await wait_for(self.is_sleeping.wait())
+        self.is_sleeping.clear()
         self.advance(100_000)
         self._next.set()
         self._next = asyncio.Event()
 
 
-class Pauses(VirtualClock):
+class RecordingClock(VirtualClock):
     """A clock that remembers the pauses it was asked for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[float] = []
+        self.recorded_sleeps: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
-        self.asked.append(round(seconds, 3))
+        self.recorded_sleeps.append(round(seconds, 3))
         await super().sleep(seconds)

@@ -12,21 +12,21 @@ from typing import Any
 
 from flowlet.engine.executor import Executor
 from flowlet.instances import ActionKind, Instance
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store, open_store
-from tests.engine.making import one_state, workflow_module
+from tests.engine.making import build_single_state, build_workflow_module
 
-__all__ = ["NEVER", "SECONDS", "Gate", "Running", "running", "seen"]
+__all__ = ["NEVER", "TIMEOUT_SECONDS", "GatedHandler", "ExecutorHarness", "run_executor", "wait_for"]
 
-SECONDS = 20
+TIMEOUT_SECONDS = 20
 """How long a test waits for what has to happen."""
 NEVER = timedelta(hours=1)
 
 
-class Running:
+class ExecutorHarness:
     """An executor that runs in the background of a test."""
 
     def __init__(self, store: Store, registry: Registry, executor: Executor) -> None:
@@ -35,48 +35,48 @@ class Running:
         self.executor = executor
         self.task = asyncio.create_task(executor.run())
 
-    async def create(self, *, store: Store | None = None, **values: Any) -> int:
+    async def create_instance(self, *, store: Store | None = None, **values: Any) -> int:
         """Create an instance and return its id; the executor is not told."""
         store = store or self.store
         now = store.clock.now()
-        new = self.registry.definition("Orders").new_instance(values.pop("vars", None), now=now, **values)
+        new = self.registry.get_definition("Orders").build_instance(values.pop("vars", None), now=now, **values)
         (created,) = await store.instances.create([new], now=now)
         return created.id
 
-    async def start(self, **values: Any) -> int:
+    async def create_and_wake(self, **values: Any) -> int:
         """Create an instance and wake the executor."""
-        id = await self.create(**values)
+        id = await self.create_instance(**values)
         self.executor.wake()
         return id
 
-    async def stop(self) -> None:
+    async def stop_executor(self) -> None:
         """Stop in good order: everything that has ended is committed then."""
         self.executor.stop()
-        await seen(self.task)
+        await wait_for(self.task)
 
-    async def get(self, id: int) -> Instance:
-        return await self.store.reads.get(id)
+    async def get_instance(self, id: int) -> Instance:
+        return await self.store.queries.get(id)
 
-    async def kinds(self, id: int) -> list[ActionKind]:
-        return [line.kind for line in await self.store.reads.history(id)]
+    async def read_action_kinds(self, id: int) -> list[ActionKind]:
+        return [line.kind for line in await self.store.queries.read_history(id)]
 
-    async def executors(self) -> list[ExecutorRecord]:
-        return await self.store.executors.all()
+    async def read_executors(self) -> list[ExecutorRecord]:
+        return await self.store.executors.list_all()
 
 
 @asynccontextmanager
-async def running(
-    database_url: str, *modules: ModuleType, provided: Provided | None = None, **settings: Any
-) -> AsyncIterator[Running]:
+async def run_executor(
+    database_url: str, *modules: ModuleType, provided: Dependencies | None = None, **settings: Any
+) -> AsyncIterator[ExecutorHarness]:
     """Run an executor; it is stopped at the end, at once if need be."""
     registry = Registry(provided)
     for module in modules:
         registry.add(module)
-    given = ExecutorSettings(**{"slots": 4, "poll": NEVER, **settings})
+    given = ExecutorSettings(**{"slots": 4, "poll_interval": NEVER, **settings})
     async with open_store(database_url) as store:
-        run = Running(store, registry, Executor(store, registry, registry.provided, given))
+        run = ExecutorHarness(store, registry, Executor(store, registry, registry.provided, given))
         try:
-            await seen(run.executor.is_ready.wait())
+            await wait_for(run.executor.is_ready.wait())
             yield run
         finally:
             run.executor.stop()
@@ -85,30 +85,30 @@ async def running(
                 await run.task
 
 
-async def seen(awaitable: Any) -> Any:
+async def wait_for(awaitable: Any) -> Any:
     """Wait for what has to happen, and fail where it does not."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         return await awaitable
 
 
-class Gate:
+class GatedHandler:
     """A handler that says when it has begun, and ends when it may."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.may_end = asyncio.Event()
+        self.started = asyncio.Event()
+        self.may_finish = asyncio.Event()
         self.was_cancelled = asyncio.Event()
-        self.runs = 0
+        self.run_count = 0
 
-    def module(self) -> ModuleType:
+    def build_module(self) -> ModuleType:
         async def check() -> str:
-            self.runs += 1
-            self.begun.set()
+            self.run_count += 1
+            self.started.set()
             try:
-                await self.may_end.wait()
+                await self.may_finish.wait()
             except asyncio.CancelledError:
                 self.was_cancelled.set()
                 raise
             return "done"
 
-        return workflow_module(**one_state(check))
+        return build_workflow_module(**build_single_state(check))

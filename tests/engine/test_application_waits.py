@@ -22,8 +22,8 @@ from flowlet.server import Flowlet
 from flowlet.settings import Settings
 from flowlet.states import Workflow, end, manual, state
 from flowlet.transitions import Next
-from tests.engine.making import workflow_module
-from tests.engine.running import seen
+from tests.engine.making import build_workflow_module
+from tests.engine.running import wait_for
 
 
 @state(start=True, next=["pack", "review"])
@@ -44,32 +44,32 @@ async def pack(ctx: Context) -> None:
 done = end()
 
 
-MEMBERS = {"check": check, "review": review, "pack": pack, "done": done}
+ORDER_MEMBERS = {"check": check, "review": review, "pack": pack, "done": done}
 
 
-def made(database_url: str, **members: Any) -> Flowlet:
+def build_app(database_url: str, **members: Any) -> Flowlet:
     """Return an application with a workflow of these states, or of those above."""
     registry = Registry()
-    registry.add(workflow_module(**(members or MEMBERS), workflow=Workflow("Orders")))
+    registry.add(build_workflow_module(**(members or ORDER_MEMBERS), workflow=Workflow("Orders")))
     return Flowlet(registry=registry, settings=Settings(database_url=database_url))
 
 
 @pytest.fixture
 async def app(database_url: str) -> AsyncIterator[Flowlet]:
-    app = made(database_url)
+    app = build_app(database_url)
     async with app.running():
         yield app
 
 
 async def test_what_is_started_and_waited_for_comes_back_at_its_end(app: Flowlet) -> None:
-    ended = await seen(app.start_and_wait("Orders", key="K"))
+    ended = await wait_for(app.start_and_wait("Orders", key="K"))
 
     assert (ended.state, ended.succeeded, ended.business_key) == ("done", True, "K")
     assert ended.variables == {"packed": True}
 
 
 async def test_it_comes_back_at_a_state_that_it_reaches(app: Flowlet) -> None:
-    waiting = await seen(app.start_and_wait("Orders", vars={"dear": True}, states="review"))
+    waiting = await wait_for(app.start_and_wait("Orders", vars={"dear": True}, states="review"))
 
     assert (waiting.state, waiting.status) == ("review", "WAITING")
 
@@ -86,7 +86,7 @@ async def test_a_commit_in_the_handlers_own_transaction_is_told_at_once_too(
         async with ctx.transaction():
             ctx.vars["charged"] = True
 
-    app = made(database_url, charge=charge, done=done)
+    app = build_app(database_url, charge=charge, done=done)
     async with app.running():
         created = await app.start("Orders")
         wait = asyncio.create_task(app.wait(created.id))
@@ -95,12 +95,12 @@ async def test_a_commit_in_the_handlers_own_transaction_is_told_at_once_too(
 
         may_end.set()
 
-        assert (await seen(wait)).variables == {"charged": True}
+        assert (await wait_for(wait)).variables == {"charged": True}
 
 
 async def test_asked_again_with_the_same_external_id_it_answers_the_same(app: Flowlet) -> None:
-    first = await seen(app.start_and_wait("Orders", external_id="X1", states=["pack"]))
-    again = await seen(app.start_and_wait("Orders", external_id="X1", states=["pack"], timeout="10s"))
+    first = await wait_for(app.start_and_wait("Orders", external_id="X1", states=["pack"]))
+    again = await wait_for(app.start_and_wait("Orders", external_id="X1", states=["pack"], timeout="10s"))
 
     assert first.id == again.id
 
@@ -108,7 +108,7 @@ async def test_asked_again_with_the_same_external_id_it_answers_the_same(app: Fl
 async def test_what_runs_already_is_waited_for(app: Flowlet) -> None:
     created = await app.start("Orders")
 
-    ended = await seen(app.wait(created.id))
+    ended = await wait_for(app.wait(created.id))
 
     assert ended.has_ended
 
@@ -121,7 +121,7 @@ async def test_what_does_not_come_so_far_in_time_is_carried_by_the_error(app: Fl
 
 
 async def test_what_cannot_be_waited_for_is_refused_and_nothing_is_started(sqlite_url: str) -> None:
-    app = made(sqlite_url)
+    app = build_app(sqlite_url)
     async with app.running() as store:
         with pytest.raises(UnknownStateError, match="no state 'packed'. It has: check, review"):
             await app.start_and_wait("Orders", states=["packed"])
@@ -136,11 +136,11 @@ async def test_what_cannot_be_waited_for_is_refused_and_nothing_is_started(sqlit
         with pytest.raises(UnknownInstanceError):
             await app.wait(1)
 
-        assert await store.reads.counts() == {}
+        assert await store.queries.count_by_type_and_status() == {}
 
 
 async def test_without_a_running_application_nobody_waits(sqlite_url: str) -> None:
-    app = made(sqlite_url)
+    app = build_app(sqlite_url)
 
     for wait in (app.wait(1), app.start_and_wait("Orders")):
         with pytest.raises(RuntimeError, match="the application is not running"):
@@ -148,11 +148,11 @@ async def test_without_a_running_application_nobody_waits(sqlite_url: str) -> No
 
 
 async def test_a_wait_ends_when_the_application_stops(sqlite_url: str) -> None:
-    app = made(sqlite_url)
+    app = build_app(sqlite_url)
     async with app.running():
         created = await app.start("Orders", vars={"dear": True})
         wait = asyncio.create_task(app.wait(created.id))
         await asyncio.wait([wait], timeout=0)
 
     with pytest.raises(WaitTimeoutError, match="the application stops"):
-        await seen(wait)
+        await wait_for(wait)

@@ -11,35 +11,35 @@ from typing import Any
 from flowlet.clock import StoreClock
 from flowlet.engine.executor import Executor
 from flowlet.instances import ActionKind, Status
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
 from flowlet.states import end, state
 from flowlet.store.opening import open_store
-from flowlet.store.reports.executors import executors
-from tests.engine.making import one_state, workflow_module
-from tests.engine.running import NEVER, SECONDS, Gate, Running, running, seen
+from flowlet.store.reports.executors import read_executors
+from tests.engine.making import build_single_state, build_workflow_module
+from tests.engine.running import NEVER, TIMEOUT_SECONDS, GatedHandler, ExecutorHarness, run_executor, wait_for
 
 
 async def test_a_create_in_the_same_process_is_run_at_once(database_url: str) -> None:
-    gate = Gate()
-    async with running(database_url, gate.module()) as run:
-        id = await run.start()
+    gate = GatedHandler()
+    async with run_executor(database_url, gate.build_module()) as run:
+        id = await run.create_and_wake()
 
-        await seen(gate.begun.wait())
-        gate.may_end.set()
-        await run.stop()
+        await wait_for(gate.started.wait())
+        gate.may_finish.set()
+        await run.stop_executor()
 
-        assert (await run.get(id)).status is Status.FINISHED
+        assert (await run.get_instance(id)).status is Status.FINISHED
 
 
 async def test_a_create_by_another_process_is_run_at_once(database_url: str) -> None:
-    gate = Gate()
-    gate.may_end.set()
-    async with running(database_url, gate.module()) as run, open_store(database_url) as other:
-        await run.create(store=other)
+    gate = GatedHandler()
+    gate.may_finish.set()
+    async with run_executor(database_url, gate.build_module()) as run, open_store(database_url) as other:
+        await run.create_instance(store=other)
 
-        await seen(gate.begun.wait())
+        await wait_for(gate.started.wait())
 
 
 async def test_a_timer_is_run_when_it_is_due(database_url: str) -> None:
@@ -53,53 +53,53 @@ async def test_a_timer_is_run_when_it_is_due(database_url: str) -> None:
     async def later() -> None:
         ran.set()
 
-    async with running(database_url, workflow_module(begin=begin, later=later, done=end())) as run:
-        await run.start()
+    async with run_executor(database_url, build_workflow_module(begin=begin, later=later, done=end())) as run:
+        await run.create_and_wake()
 
-        await seen(ran.wait())
+        await wait_for(ran.wait())
 
 
 async def test_stopping_lets_what_runs_finish_and_leaves_the_list(database_url: str) -> None:
-    gate = Gate()
-    async with running(database_url, gate.module()) as run:
-        id = await run.start()
-        await seen(gate.begun.wait())
+    gate = GatedHandler()
+    async with run_executor(database_url, gate.build_module()) as run:
+        id = await run.create_and_wake()
+        await wait_for(gate.started.wait())
 
         run.executor.stop()
-        gate.may_end.set()
-        await seen(run.task)
+        gate.may_finish.set()
+        await wait_for(run.task)
 
-        assert (await run.get(id)).status is Status.FINISHED
-        assert [one.status for one in await run.executors()] == ["STOPPED"]
+        assert (await run.get_instance(id)).status is Status.FINISHED
+        assert [one.status for one in await run.read_executors()] == ["STOPPED"]
 
 
 async def test_what_does_not_finish_within_the_grace_period_is_handed_back(database_url: str) -> None:
-    gate = Gate()
-    async with running(database_url, gate.module(), grace=timedelta(milliseconds=20)) as run:
-        id = await run.start()
-        await seen(gate.begun.wait())
-        token = (await run.get(id)).token
+    gate = GatedHandler()
+    async with run_executor(database_url, gate.build_module(), grace=timedelta(milliseconds=20)) as run:
+        id = await run.create_and_wake()
+        await wait_for(gate.started.wait())
+        token = (await run.get_instance(id)).token
 
-        await run.stop()
+        await run.stop_executor()
 
-        instance = await run.get(id)
+        instance = await run.get_instance(id)
         assert (instance.status, instance.executor_id, instance.token) == (Status.IN_PROGRESS, None, token + 1)
-        assert instance.next_activation is not None
-        assert instance.next_activation <= run.store.clock.now()
-        assert await run.kinds(id) == [ActionKind.CREATED, ActionKind.RELEASED]
+        assert instance.next_activation_us is not None
+        assert instance.next_activation_us <= run.store.clock.now()
+        assert await run.read_action_kinds(id) == [ActionKind.CREATED, ActionKind.RELEASED]
 
 
 async def test_a_second_stop_does_not_wait_for_the_grace_period(database_url: str) -> None:
-    gate = Gate()
-    async with running(database_url, gate.module(), grace=NEVER) as run:
-        id = await run.start()
-        await seen(gate.begun.wait())
+    gate = GatedHandler()
+    async with run_executor(database_url, gate.build_module(), grace=NEVER) as run:
+        id = await run.create_and_wake()
+        await wait_for(gate.started.wait())
 
         run.executor.stop()
-        await run.stop()
+        await run.stop_executor()
 
         assert gate.was_cancelled.is_set()
-        assert (await run.get(id)).status is Status.IN_PROGRESS
+        assert (await run.get_instance(id)).status is Status.IN_PROGRESS
 
 
 async def test_an_executor_that_drains_hands_back_an_instance_between_two_states(database_url: str) -> None:
@@ -113,72 +113,72 @@ async def test_an_executor_that_drains_hands_back_an_instance_between_two_states
     @state(next=["done"])
     async def second() -> None: ...
 
-    async with running(database_url, workflow_module(first=first, second=second, done=end())) as run:
-        id = await run.start()
-        await seen(begun.wait())
+    async with run_executor(database_url, build_workflow_module(first=first, second=second, done=end())) as run:
+        id = await run.create_and_wake()
+        await wait_for(begun.wait())
 
         run.executor.stop()
-        await seen(drains(run))
+        await wait_for(wait_until_draining(run))
         may_end.set()
-        await seen(run.task)
+        await wait_for(run.task)
 
-        instance = await run.get(id)
+        instance = await run.get_instance(id)
         assert (instance.state, instance.status, instance.executor_id) == ("second", Status.IN_PROGRESS, None)
 
 
-async def drains(run: Running) -> None:
+async def wait_until_draining(harness: ExecutorHarness) -> None:
     """Return when the executor is known to claim no more."""
-    while [one.status for one in await run.executors()] != ["DRAINING"]:
+    while [one.status for one in await harness.read_executors()] != ["DRAINING"]:
         pass
 
 
 async def test_a_stopped_executor_leaves_work_that_others_can_go_on_with(database_url: str) -> None:
-    gate = Gate()
-    async with running(database_url, gate.module(), grace=timedelta(0)) as run:
-        id = await run.start()
-        await seen(gate.begun.wait())
-        await run.stop()
+    gate = GatedHandler()
+    async with run_executor(database_url, gate.build_module(), grace=timedelta(0)) as run:
+        id = await run.create_and_wake()
+        await wait_for(gate.started.wait())
+        await run.stop_executor()
 
-        gate.begun.clear()
-        gate.may_end.set()
-        async with running(database_url, gate.module()) as next_run:
-            await seen(gate.begun.wait())
-            await next_run.stop()
+        gate.started.clear()
+        gate.may_finish.set()
+        async with run_executor(database_url, gate.build_module()) as next_run:
+            await wait_for(gate.started.wait())
+            await next_run.stop_executor()
 
-            assert (await next_run.get(id)).status is Status.FINISHED
+            assert (await next_run.get_instance(id)).status is Status.FINISHED
 
 
-class Opened:
+class CountingResource:
     """A resource that counts how often it was opened and closed."""
 
     def __init__(self) -> None:
-        self.opened = self.closed = 0
+        self.open_count = self.closed = 0
 
 
 async def test_resources_are_opened_once_and_closed_at_the_stop(database_url: str) -> None:
-    resource, provided, used = Opened(), Provided(), []
+    resource, provided, used = CountingResource(), Dependencies(), []
 
     @provided.provide
-    async def factory() -> AsyncIterator[Opened]:
-        resource.opened += 1
+    async def open_resource() -> AsyncIterator[CountingResource]:
+        resource.open_count += 1
         yield resource
         resource.closed += 1
 
     ran = asyncio.Event()
 
-    async def check(given: Opened) -> str:
+    async def check(given: CountingResource) -> str:
         used.append(given.closed)
         if len(used) == 3:
             ran.set()
         return "done"
 
-    async with running(database_url, workflow_module(**one_state(check)), provided=provided) as run:
+    async with run_executor(database_url, build_workflow_module(**build_single_state(check)), provided=provided) as run:
         for _ in range(3):
-            await run.start()
-        await seen(ran.wait())
-        await run.stop()
+            await run.create_and_wake()
+        await wait_for(ran.wait())
+        await run.stop_executor()
 
-    assert (resource.opened, resource.closed, used) == (1, 1, [0, 0, 0])
+    assert (resource.open_count, resource.closed, used) == (1, 1, [0, 0, 0])
 
 
 async def test_the_lease_is_prolonged_while_a_handler_blocks_the_loop(database_url: str) -> None:
@@ -187,60 +187,60 @@ async def test_the_lease_is_prolonged_while_a_handler_blocks_the_loop(database_u
 
     async def check() -> str:
         is_blocked.set()
-        assert may_end.wait(SECONDS), "the lease was not prolonged"
+        assert may_end.wait(TIMEOUT_SECONDS), "the lease was not prolonged"
         return "done"
 
-    async def look_twice() -> None:
+    async def find_work_twice() -> None:
         async with open_store(database_url, migrate=False) as store:
             while len(leases) < 2:
-                (record,) = await store.executors.all()
+                (record,) = await store.executors.list_all()
                 if record.lease_until not in leases:
                     leases.append(record.lease_until)
 
-    def watch() -> None:
-        is_blocked.wait(SECONDS)
-        asyncio.run(asyncio.wait_for(look_twice(), SECONDS))
+    def watch_heartbeat() -> None:
+        is_blocked.wait(TIMEOUT_SECONDS)
+        asyncio.run(asyncio.wait_for(find_work_twice(), TIMEOUT_SECONDS))
         may_end.set()
 
-    async with running(database_url, workflow_module(**one_state(check)), lease=timedelta(seconds=0.6)) as run:
-        id = await run.start()
-        await seen(asyncio.to_thread(watch))
-        await run.stop()
+    async with run_executor(database_url, build_workflow_module(**build_single_state(check)), lease=timedelta(seconds=0.6)) as run:
+        id = await run.create_and_wake()
+        await wait_for(asyncio.to_thread(watch_heartbeat))
+        await run.stop_executor()
 
         assert leases == sorted(leases)
-        assert (await run.get(id)).status is Status.FINISHED
+        assert (await run.get_instance(id)).status is Status.FINISHED
 
 
 async def test_an_executor_that_was_given_up_stops_its_activations_and_goes_on_under_a_fresh_id(
     database_url: str,
 ) -> None:
-    gate = Gate()
-    async with running(database_url, gate.module(), lease=timedelta(seconds=0.6)) as run:
-        id = await run.start()
-        await seen(gate.begun.wait())
-        first = (await run.get(id)).executor_id
-        gate.begun.clear()
+    gate = GatedHandler()
+    async with run_executor(database_url, gate.build_module(), lease=timedelta(seconds=0.6)) as run:
+        id = await run.create_and_wake()
+        await wait_for(gate.started.wait())
+        first = (await run.get_instance(id)).executor_id
+        gate.started.clear()
 
-        await give_up(run)
-        await seen(gate.was_cancelled.wait())
-        await seen(gate.begun.wait())
-        gate.may_end.set()
-        await run.stop()
+        await mark_executor_lost(run)
+        await wait_for(gate.was_cancelled.wait())
+        await wait_for(gate.started.wait())
+        gate.may_finish.set()
+        await run.stop_executor()
 
-        instance = await run.get(id)
+        instance = await run.get_instance(id)
         assert instance.status is Status.FINISHED
-        assert gate.runs == 2
-        kinds = await run.kinds(id)
+        assert gate.run_count == 2
+        kinds = await run.read_action_kinds(id)
         assert kinds == [ActionKind.CREATED, ActionKind.REPAIRED, ActionKind.TRANSITION]
-        statuses = {one.id: one.status for one in await run.executors()}
+        statuses = {one.id: one.status for one in await run.read_executors()}
         assert statuses.pop(str(first)) == "LOST"
         assert list(statuses.values()) == ["STOPPED"]
 
 
-async def give_up(run: Running) -> None:
+async def mark_executor_lost(harness: ExecutorHarness) -> None:
     """Mark the executor as lost, as another one does whose repair finds its lease run out."""
     sql = "UPDATE executor SET status = 'LOST'"
-    await run.store.connections.write(lambda session: session.execute(sql))
+    await harness.store.connections.write(lambda session: session.execute(sql))
 
 
 async def test_timers_go_by_the_databases_clock_although_the_machines_own_is_wrong(database_url: str) -> None:
@@ -251,43 +251,43 @@ async def test_timers_go_by_the_databases_clock_although_the_machines_own_is_wro
         ran.set()
         return "done"
 
-    async with open_store(database_url) as right, open_store(database_url, clock=wrong_clock()) as store:
+    async with open_store(database_url) as right, open_store(database_url, clock=build_slow_clock()) as store:
         registry = Registry()
-        registry.add(workflow_module(**one_state(check)))
-        run = Running(store, registry, Executor(store, registry, settings=ExecutorSettings(slots=4, poll=NEVER)))
-        await seen(run.executor.is_ready.wait())
+        registry.add(build_workflow_module(**build_single_state(check)))
+        run = ExecutorHarness(store, registry, Executor(store, registry, settings=ExecutorSettings(slots=4, poll_interval=NEVER)))
+        await wait_for(run.executor.is_ready.wait())
         times += [right.clock.now(), store.clock.now()]
-        id = await run.create(store=right)
+        id = await run.create_instance(store=right)
         run.executor.wake()
-        await seen(ran.wait())
-        await run.stop()
+        await wait_for(ran.wait())
+        await run.stop_executor()
 
-        instance = await run.get(id)
+        instance = await run.get_instance(id)
         assert abs(times[0] - times[1]) < 5_000_000
-        assert instance.ended is not None
-        assert abs(instance.ended - times[0]) < 30_000_000
+        assert instance.ended_us is not None
+        assert abs(instance.ended_us - times[0]) < 30_000_000
 
 
-def wrong_clock() -> StoreClock:
+def build_slow_clock() -> StoreClock:
     """Return the clock of a machine whose own is a day behind."""
     clock = StoreClock()
-    clock.set(clock.now() - 86_400_000_000)
+    clock.synchronize(clock.now() - 86_400_000_000)
     return clock
 
 
 async def test_an_executor_that_does_not_know_a_workflow_leaves_it_and_runs_the_others(database_url: str) -> None:
-    gate = Gate()
-    gate.may_end.set()
-    async with running(database_url, gate.module()) as run:
-        stranger = await run.create(group="elsewhere")  # until it is unknown, nobody may claim it
+    gate = GatedHandler()
+    gate.may_finish.set()
+    async with run_executor(database_url, gate.build_module()) as run:
+        stranger = await run.create_instance(group="elsewhere")  # until it is unknown, nobody may claim it
         rename = "UPDATE workflow SET workflow_type = 'Unknown', executor_group = 'default' WHERE id = :id"
         await run.store.connections.write(lambda session: session.execute(rename, {"id": stranger}))
-        known = await run.start()
+        known = await run.create_and_wake()
 
-        await seen(gate.begun.wait())
-        await run.stop()
+        await wait_for(gate.started.wait())
+        await run.stop_executor()
 
-        assert (await run.get(known)).status is Status.FINISHED
+        assert (await run.get_instance(known)).status is Status.FINISHED
 
 
 async def test_more_instances_than_slots_are_all_run(database_url: str) -> None:
@@ -301,30 +301,30 @@ async def test_more_instances_than_slots_are_all_run(database_url: str) -> None:
             all_ran.set()
         return "done"
 
-    async with running(database_url, workflow_module(**one_state(check)), slots=3) as run:
+    async with run_executor(database_url, build_workflow_module(**build_single_state(check)), slots=3) as run:
         for _ in range(30):
-            await run.create()
+            await run.create_instance()
         run.executor.wake()
-        await seen(all_ran.wait())
-        await run.stop()
+        await wait_for(all_ran.wait())
+        await run.stop_executor()
 
-        assert await run.store.reads.counts() == {("Orders", "FINISHED"): 30}
+        assert await run.store.queries.count_by_type_and_status() == {("Orders", "FINISHED"): 30}
 
 
 async def test_a_beat_notes_when_it_last_claimed(sqlite_url: str) -> None:
-    async def noted(*, since: int) -> int:
+    async def count_log_lines(*, since: int) -> int:
         while True:
-            (found,) = await executors(run.store.connections, now=0)
+            (found,) = await read_executors(run.store.connections, now=0)
             if found.claimed is not None and found.claimed >= since:
                 return found.claimed
 
-    gate = Gate()
-    async with running(sqlite_url, gate.module(), lease=timedelta(seconds=0.3)) as run:
+    gate = GatedHandler()
+    async with run_executor(sqlite_url, gate.build_module(), lease=timedelta(seconds=0.3)) as run:
         before = run.store.clock.now()
-        await run.start()
-        await seen(gate.begun.wait())
+        await run.create_and_wake()
+        await wait_for(gate.started.wait())
 
-        claimed = await seen(noted(since=before))
+        claimed = await wait_for(count_log_lines(since=before))
 
         assert before <= claimed <= run.store.clock.now()
-        gate.may_end.set()
+        gate.may_finish.set()

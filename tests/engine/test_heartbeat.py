@@ -14,54 +14,54 @@ import pytest
 
 from flowlet.clock import StoreClock
 from flowlet.engine.heartbeat import Heartbeat
-from flowlet.store.connection import Session
+from flowlet.store.connection import DatabaseSession
 from flowlet.store.executors import ExecutorRecord, ExecutorStore
 from flowlet.store.opening import Store, open_store
-from tests.engine.running import seen
+from tests.engine.running import wait_for
 
-SHORT = timedelta(seconds=0.3)
-LONG = 3_600_000_000
+SHORT_LEASE = timedelta(seconds=0.3)
+LONG_LEASE_MICROSECONDS = 3_600_000_000
 """An hour in microseconds: longer than any test."""
-WAITING = {
+WAITING_CONNECTION_SQL = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
     "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'UPDATE executor SET%'",
 }
 """Which connections wait for the lock of an executor's row."""
-CANCEL = {"postgresql": "SELECT pg_cancel_backend({0})", "mysql": "KILL QUERY {0}"}
+CANCEL_QUERY_SQL = {"postgresql": "SELECT pg_cancel_backend({0})", "mysql": "KILL QUERY {0}"}
 
 
-class Heart:
+class HeartbeatHarness:
     """A heartbeat over a registered executor."""
 
     def __init__(self, store: Store, lease: timedelta) -> None:
         self.store = store
-        self.fell_silent = asyncio.Event()
+        self.is_silent = asyncio.Event()
         self.was_lost = asyncio.Event()
-        self.beat = Heartbeat(store, "executor-a", lease, on_lost=self.was_lost.set, on_silence=self.fell_silent.set)
+        self.heartbeat = Heartbeat(store, "executor-a", lease, on_lost=self.was_lost.set, on_missed_beat=self.is_silent.set)
 
-    async def record(self) -> ExecutorRecord:
-        (record,) = await self.store.executors.all()
+    async def read_record(self) -> ExecutorRecord:
+        (record,) = await self.store.executors.list_all()
         return record
 
-    async def beats_again(self) -> None:
+    async def wait_for_next_beat(self) -> None:
         """Return when the executor's row tells of another beat."""
-        before = await self.record()
-        while (await self.record()).beat == before.beat:
+        before = await self.read_record()
+        while (await self.read_record()).beat == before.beat:
             pass
 
 
 @asynccontextmanager
-async def beating(store: Store, lease: timedelta = SHORT) -> AsyncIterator[Heart]:
-    await register(store)
-    heart = Heart(store, lease)
-    heart.beat.start()
+async def run_heartbeat(store: Store, lease: timedelta = SHORT_LEASE) -> AsyncIterator[HeartbeatHarness]:
+    await register_executor(store)
+    heart = HeartbeatHarness(store, lease)
+    heart.heartbeat.start()
     try:
         yield heart
     finally:
-        await heart.beat.stop()
+        await heart.heartbeat.stop()
 
 
-async def register(store: Store) -> None:
+async def register_executor(store: Store) -> None:
     now = store.clock.now()
     record = ExecutorRecord(
         id="executor-a",
@@ -74,39 +74,39 @@ async def register(store: Store) -> None:
         status="RUNNING",
         started=now,
         beat=now,
-        lease_until=now + LONG,
+        lease_until=now + LONG_LEASE_MICROSECONDS,
     )
     await store.executors.register(record)
 
 
 @asynccontextmanager
-async def locked(store: Store) -> AsyncIterator[Session]:
+async def lock_executor_row(store: Store) -> AsyncIterator[DatabaseSession]:
     """Hold the lock of the executor's row; on SQLite the only write lock."""
     async with store.connections.transaction() as session:
-        await session.rows(f"SELECT id FROM executor {session.dialect.for_update}")
+        await session.fetch_rows(f"SELECT id FROM executor {session.dialect.for_update_sql}")
         yield session
 
 
-async def waits(store: Store) -> int:
+async def find_waiting_connection(store: Store) -> int:
     """Return when a connection waits for the lock: its id."""
-    sql = WAITING[store.connections.dialect.name]
+    sql = WAITING_CONNECTION_SQL[store.connections.dialect.name]
     while True:
-        if rows := await store.connections.read(lambda session: session.rows(sql)):
+        if rows := await store.connections.read(lambda session: session.fetch_rows(sql)):
             return int(rows[0][0])
 
 
 async def test_a_heart_goes_on_beating_after_an_answer_that_nobody_expected(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_values: object, **_more: object) -> None:
+    async def raise_driver_error(*_values: object, **_more: object) -> None:
         monkeypatch.undo()
         raise ValueError("odd")
 
     async with open_store(database_url) as store:
-        monkeypatch.setattr(ExecutorStore, "beat", broken)
-        async with beating(store) as heart:
-            await seen(heart.fell_silent.wait())
-            await seen(heart.beats_again())
+        monkeypatch.setattr(ExecutorStore, "renew_lease", raise_driver_error)
+        async with run_heartbeat(store) as heart:
+            await wait_for(heart.is_silent.wait())
+            await wait_for(heart.wait_for_next_beat())
 
             assert not heart.was_lost.is_set()
 
@@ -115,65 +115,65 @@ async def test_a_heart_goes_on_beating_after_an_answer_that_nobody_expected(
 async def test_a_heart_goes_on_beating_after_the_server_cancelled_its_statement(
     request: pytest.FixtureRequest, fixture: str
 ) -> None:
-    async with open_store(request.getfixturevalue(fixture)) as store, beating(store, timedelta(seconds=3)) as heart:
-        async with locked(store):
-            cancel = CANCEL[store.connections.dialect.name].format(await seen(waits(store)))
+    async with open_store(request.getfixturevalue(fixture)) as store, run_heartbeat(store, timedelta(seconds=3)) as heart:
+        async with lock_executor_row(store):
+            cancel = CANCEL_QUERY_SQL[store.connections.dialect.name].format(await wait_for(find_waiting_connection(store)))
             await store.connections.read(lambda session: session.execute(cancel))
-            await seen(heart.fell_silent.wait())
+            await wait_for(heart.is_silent.wait())
 
-        await seen(heart.beats_again())
+        await wait_for(heart.wait_for_next_beat())
 
 
 async def test_a_beat_that_waited_for_a_lock_counts_from_after_the_wait(database_url: str) -> None:
     async with open_store(database_url) as store, open_store(database_url) as other:
-        await register(store)
-        traced = None if store.connections.dialect.has_pool else await traces(store)
-        async with locked(other):
-            beat = asyncio.create_task(beaten(store), context=contextvars.Context())
-            await seen(waits(other) if traced is None else traced.wait())
+        await register_executor(store)
+        traced = None if store.connections.dialect.has_pool else await trace_next_statement(store)
+        async with lock_executor_row(other):
+            beat = asyncio.create_task(record_beat(store), context=contextvars.Context())
+            await wait_for(find_waiting_connection(other) if traced is None else traced.wait())
             after = await other.read_clock()
 
-        told = await seen(beat)
+        told = await wait_for(beat)
 
-        (record,) = await store.executors.all()
+        (record,) = await store.executors.list_all()
         assert told is not None
         assert told >= after
         assert record.beat >= after
-        assert record.lease_until >= after + LONG
+        assert record.lease_until >= after + LONG_LEASE_MICROSECONDS
 
 
-async def beaten(store: Store) -> int | None:
-    return await store.executors.beat("executor-a", lease_microseconds=LONG)
+async def record_beat(store: Store) -> int | None:
+    return await store.executors.renew_lease("executor-a", lease_microseconds=LONG_LEASE_MICROSECONDS)
 
 
-async def traces(store: Store) -> asyncio.Event:
+async def trace_next_statement(store: Store) -> asyncio.Event:
     """Return an event that is set when the store's connection begins its next statement, before it waits for a lock."""
     begins, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    async def trace(session: Session) -> None:
+    async def set_trace(session: DatabaseSession) -> None:
         told = partial(loop.call_soon_threadsafe, begins.set)
         await session.raw._execute(session.raw._conn.set_trace_callback, lambda _: told())
 
-    await store.connections.run(trace)
+    await store.connections.run_on_engine(set_trace)
     return begins
 
 
-class Stopwatch(StoreClock):
+class FixedElapsedClock(StoreClock):
     """A clock by which each measured time has a given length, and which remembers how often it was set."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.was_set = 0
+        self.set_count = 0
         self._seconds = seconds
         self._elapsed = 0.0
 
-    def elapsed(self) -> float:
+    def monotonic(self) -> float:
         self._elapsed += self._seconds
         return self._elapsed
 
-    def set(self, now: int) -> None:
-        self.was_set += 1
-        super().set(now)
+    def synchronize(self, now: int) -> None:
+        self.set_count += 1
+        super().synchronize(now)
 
 
 @pytest.mark.parametrize(("seconds", "sets"), [(0.01, True), (1.0, False)])
@@ -181,20 +181,20 @@ async def test_only_an_answer_that_came_promptly_sets_the_clock(
     database_url: str, monkeypatch: pytest.MonkeyPatch, seconds: float, sets: bool
 ) -> None:
     beaten, loop, beats = asyncio.Event(), asyncio.get_running_loop(), 0
-    beat = ExecutorStore.beat
+    beat = ExecutorStore.renew_lease
 
-    async def counted(self: ExecutorStore, *values: Any, **more: Any) -> int | None:
+    async def count_beats(self: ExecutorStore, *values: Any, **more: Any) -> int | None:
         nonlocal beats
         beats += 1
         if beats == 2:
             loop.call_soon_threadsafe(beaten.set)
         return await beat(self, *values, **more)
 
-    clock = Stopwatch(seconds)
+    clock = FixedElapsedClock(seconds)
     async with open_store(database_url, clock=clock) as store:
-        monkeypatch.setattr(ExecutorStore, "beat", counted)
-        before = clock.was_set
-        async with beating(store):
-            await seen(beaten.wait())
+        monkeypatch.setattr(ExecutorStore, "renew_lease", count_beats)
+        before = clock.set_count
+        async with run_heartbeat(store):
+            await wait_for(beaten.wait())
 
-        assert (clock.was_set > before) is sets
+        assert (clock.set_count > before) is sets

@@ -24,106 +24,106 @@ from flowlet.store.dialect import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.testing import Harness
 from flowlet.transitions import Next, child
-from tests.engine.making import SECOND, one_state, workflow_module
-from tests.engine.running import NEVER, Gate, Running, running, seen
+from tests.engine.making import SECOND_MICROSECONDS, build_single_state, build_workflow_module
+from tests.engine.running import NEVER, GatedHandler, ExecutorHarness, run_executor, wait_for
 
 FAILURES = 1100
 """More than a power of two that a float can hold."""
 
 
 @asynccontextmanager
-async def prepared(database_url: str, module: ModuleType, clock: VirtualClock) -> AsyncIterator[Running]:
+async def open_prepared_executor(database_url: str, module: ModuleType, clock: VirtualClock) -> AsyncIterator[ExecutorHarness]:
     """Give an executor in virtual time that begins when the test lets it, and never looks by itself."""
     registry = Registry()
     registry.add(module)
-    settings = ExecutorSettings(slots=4, poll=NEVER, lease=NEVER)
+    settings = ExecutorSettings(slots=4, poll_interval=NEVER, lease=NEVER)
     async with open_store(database_url, clock=clock) as store:
-        run = Running(store, registry, Executor(store, registry, registry.provided, settings))
+        run = ExecutorHarness(store, registry, Executor(store, registry, registry.provided, settings))
         try:
             yield run
         finally:
             run.executor.stop()
-            await seen(run.task)
+            await wait_for(run.task)
 
 
 async def test_a_timer_that_becomes_due_between_the_claim_and_the_look_for_the_next_one_is_run_at_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, clock = Gate(), VirtualClock()
-    gate.may_end.set()
-    async with prepared(database_url, gate.module(), clock) as run:
+    gate, clock = GatedHandler(), VirtualClock()
+    gate.may_finish.set()
+    async with open_prepared_executor(database_url, gate.build_module(), clock) as run:
         claim, is_created = run.store.instances.claim, asyncio.Event()
 
-        async def slow(request: ClaimRequest) -> list[Instance]:
+        async def claim_slowly(request: ClaimRequest) -> list[Instance]:
             await is_created.wait()
             claimed = await claim(request)
-            if not gate.runs:
-                clock.advance(20 * SECOND)
+            if not gate.run_count:
+                clock.advance(20 * SECOND_MICROSECONDS)
             return claimed
 
-        monkeypatch.setattr(run.store.instances, "claim", slow)
-        monkeypatch.setattr(type(run.store.connections.dialect), "watch", deaf)
+        monkeypatch.setattr(run.store.instances, "claim", claim_slowly)
+        monkeypatch.setattr(type(run.store.connections.dialect), "watch", watch_nothing)
         now = clock.now()
-        new = run.registry.definition("Orders").new_instance(None, now=now)
-        await run.store.instances.create([replace(new, next_activation=now + 10 * SECOND)], now=now)
+        new = run.registry.get_definition("Orders").build_instance(None, now=now)
+        await run.store.instances.create([replace(new, next_activation_us=now + 10 * SECOND_MICROSECONDS)], now=now)
         is_created.set()
 
-        await seen(gate.begun.wait())
+        await wait_for(gate.started.wait())
 
 
-async def deaf(*_values: object) -> Callable[[], Awaitable[None]]:
+async def watch_nothing(*_values: object) -> Callable[[], Awaitable[None]]:
     """Watch nothing: nobody tells the executor of the create."""
 
-    async def stop() -> None: ...
+    async def stop_watching() -> None: ...
 
-    return stop
+    return stop_watching
 
 
 async def test_however_often_claiming_has_failed_the_executor_tries_on(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, failures = Gate(), 0
-    gate.may_end.set()
-    async with prepared(sqlite_url, gate.module(), VirtualClock()) as run:
+    gate, failures = GatedHandler(), 0
+    gate.may_finish.set()
+    async with open_prepared_executor(sqlite_url, gate.build_module(), VirtualClock()) as run:
         claim = run.store.instances.claim
 
-        async def failing(*values: Any) -> Any:
+        async def raise_unavailable(*values: Any) -> Any:
             nonlocal failures
             failures += 1
             if failures <= FAILURES:
                 raise StoreUnavailableError("connection refused")
             return await claim(*values)
 
-        monkeypatch.setattr(run.store.instances, "claim", failing)
-        await run.create()
+        monkeypatch.setattr(run.store.instances, "claim", raise_unavailable)
+        await run.create_instance()
 
-        await seen(gate.begun.wait())
+        await wait_for(gate.started.wait())
 
         assert failures > FAILURES
-        assert len(await run.executors()) == 1
+        assert len(await run.read_executors()) == 1
 
 
 async def test_an_executor_that_registers_anew_reads_the_stores_clock_first(database_url: str) -> None:
-    gate = Gate()
+    gate = GatedHandler()
     async with (
         open_store(database_url) as right,
-        running(database_url, gate.module(), lease=timedelta(seconds=0.6)) as run,
+        run_executor(database_url, gate.build_module(), lease=timedelta(seconds=0.6)) as run,
     ):
-        (first,) = await run.executors()
+        (first,) = await run.read_executors()
         lost = "UPDATE executor SET status = 'LOST'"
         await right.connections.write(lambda session: session.execute(lost))
-        run.store.clock.set(right.clock.now() - 600 * SECOND)
+        run.store.clock.synchronize(right.clock.now() - 600 * SECOND_MICROSECONDS)
 
-        fresh = await seen(another(run, first.id))
+        fresh = await wait_for(wait_for_other_executor(run, first.id))
 
-        assert abs(fresh.started - right.clock.now()) < 300 * SECOND
-        assert fresh.lease_until > right.clock.now() - 300 * SECOND
+        assert abs(fresh.started - right.clock.now()) < 300 * SECOND_MICROSECONDS
+        assert fresh.lease_until > right.clock.now() - 300 * SECOND_MICROSECONDS
 
 
-async def another(run: Running, id: str) -> Any:
+async def wait_for_other_executor(harness: ExecutorHarness, id: str) -> Any:
     """Return the executor that goes on for the one with this id."""
     while True:
-        if others := [one for one in await run.executors() if one.id != id]:
+        if others := [one for one in await harness.read_executors() if one.id != id]:
             return others[0]
 
 
@@ -145,17 +145,17 @@ async def test_the_end_of_the_last_child_wakes_its_parent_in_another_process(pos
         await may_end.wait()
         return "done"
 
-    parents = workflow_module(workflow=Workflow("Orders", group="a"), begin=begin, after=after, done=end())
-    kids = workflow_module(workflow=Workflow("Kid", group="b"), **one_state(check))
+    parents = build_workflow_module(workflow=Workflow("Orders", group="a"), begin=begin, after=after, done=end())
+    kids = build_workflow_module(workflow=Workflow("Kid", group="b"), **build_single_state(check))
     async with (
-        running(postgres_url, parents, kids, groups=("a",)) as first,
-        running(postgres_url, parents, kids, groups=("b",)),
+        run_executor(postgres_url, parents, kids, groups=("a",)) as first,
+        run_executor(postgres_url, parents, kids, groups=("b",)),
     ):
-        await first.start()
-        await seen(begun.wait())
+        await first.create_and_wake()
+        await wait_for(begun.wait())
         may_end.set()
 
-        await seen(arrived.wait())
+        await wait_for(arrived.wait())
 
 
 async def test_an_instance_that_is_given_up_at_a_drain_is_taken_by_another_process_at_once(postgres_url: str) -> None:
@@ -170,21 +170,21 @@ async def test_an_instance_that_is_given_up_at_a_drain_is_taken_by_another_proce
     async def second() -> None:
         arrived.set()
 
-    module = workflow_module(first=first, second=second, done=end())
-    async with running(postgres_url, module) as leaving:
-        await leaving.start()
-        await seen(begun.wait())
-        async with running(postgres_url, module):
+    module = build_workflow_module(first=first, second=second, done=end())
+    async with run_executor(postgres_url, module) as leaving:
+        await leaving.create_and_wake()
+        await wait_for(begun.wait())
+        async with run_executor(postgres_url, module):
             leaving.executor.stop()
-            await seen(drains(leaving))
+            await wait_for(wait_until_draining(leaving))
             may_end.set()
 
-            await seen(arrived.wait())
+            await wait_for(arrived.wait())
 
 
-async def drains(run: Running) -> None:
+async def wait_until_draining(harness: ExecutorHarness) -> None:
     """Return when an executor is known to claim no more."""
-    while "DRAINING" not in [one.status for one in await run.executors()]:
+    while "DRAINING" not in [one.status for one in await harness.read_executors()]:
         pass
 
 
@@ -192,13 +192,13 @@ async def drains(run: Running) -> None:
 async def test_another_process_is_heard_whatever_the_option_for_encryption_is_called(
     postgres_url: str, option: str
 ) -> None:
-    gate = Gate()
-    gate.may_end.set()
+    gate = GatedHandler()
+    gate.may_finish.set()
     url = f"{postgres_url}?{option}"
-    async with running(url, gate.module()) as run, open_store(url) as other:
-        await run.create(store=other)
+    async with run_executor(url, gate.build_module()) as run, open_store(url) as other:
+        await run.create_instance(store=other)
 
-        await seen(gate.begun.wait())
+        await wait_for(gate.started.wait())
 
 
 @pytest.mark.parametrize("option", ["sslmode=require", "ssl=require"])
@@ -216,26 +216,26 @@ async def test_children_are_read_only_for_a_handler_that_takes_a_context(
     async def begin() -> Next:
         return look.spawn([child("Kid")]).when_children_end()
 
-    async def blind() -> None: ...
+    async def ignore_wake() -> None: ...
 
-    async def looking(ctx: Context) -> None:
+    async def find_next_work(ctx: Context) -> None:
         assert len(ctx.children) == 1
 
     async def check() -> str:
         return "done"
 
-    look = state(next=["done"])(looking if takes_context else blind)
-    parents = workflow_module(begin=begin, look=look, done=end())
-    kids = workflow_module(workflow=Workflow("Kid"), **one_state(check))
+    look = state(next=["done"])(find_next_work if takes_context else ignore_wake)
+    parents = build_workflow_module(begin=begin, look=look, done=end())
+    kids = build_workflow_module(workflow=Workflow("Kid"), **build_single_state(check))
     asked: list[int] = []
     async with Harness([parents, kids], database_url=database_url) as flow:
-        children = flow.store.reads.children
+        children = flow.store.queries.list_children
 
-        async def counted(id: int) -> Any:
+        async def count_history(id: int) -> Any:
             asked.append(id)
             return await children(id)
 
-        monkeypatch.setattr(flow.store.reads, "children", counted)
+        monkeypatch.setattr(flow.store.queries, "list_children", count_history)
 
         id = await flow.start("Orders")
         ended = await flow.run_to_end(id)

@@ -13,23 +13,23 @@ from flowlet.definition import Definition
 from flowlet.instances import ActionKind, Status
 from flowlet.retry import Retry
 from flowlet.states import Workflow, end, manual, state
-from tests.engine.making import Bench, kinds, only
+from tests.engine.making import ActivationHarness, list_action_kinds, get_only_action
 
 
 class Decision(BaseModel):
     comment: str = "none"
 
 
-def answer(choice: str, **form: Any) -> str:
+def build_answer(choice: str, **form: Any) -> str:
     return json.dumps({"choice": choice, "form": form, "username": "ada"})
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def harness() -> ActivationHarness:
+    return ActivationHarness()
 
 
-def review_module(bench: Bench, result: Any = None, **deadline: Any) -> Definition:
+def build_review_definition(harness: ActivationHarness, result: Any = None, **deadline: Any) -> Definition:
     @state(start=True, next=["review"])
     async def check() -> None:
         return None
@@ -42,70 +42,70 @@ def review_module(bench: Bench, result: Any = None, **deadline: Any) -> Definiti
         return result
 
     workflow = Workflow("Orders", retry=Retry(limit=1, min="1m", backoff="linear"))
-    return bench.define(workflow=workflow, check=check, review=review, approved=end(), rejected=end())
+    return harness.add_definition(workflow=workflow, check=check, review=review, approved=end(), rejected=end())
 
 
-async def test_returning_nothing_follows_the_choice(bench: Bench) -> None:
-    given = answer("approved", comment="fine")
+async def test_returning_nothing_follows_the_choice(harness: ActivationHarness) -> None:
+    given = build_answer("approved", comment="fine")
 
-    transition = await bench.start(review_module(bench), state="review", answer=given)
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer=given)
 
-    assert (transition.state, transition.status, transition.answer) == ("approved", Status.FINISHED, None)
-    assert only(transition, ActionKind.LOG).text == "ada, approved: fine"
-    assert only(transition, ActionKind.TRANSITION).username == "ada"
+    assert (transition.state, transition.status, transition.answer_json) == ("approved", Status.FINISHED, None)
+    assert get_only_action(transition, ActionKind.LOG).text == "ada, approved: fine"
+    assert get_only_action(transition, ActionKind.TRANSITION).username == "ada"
 
 
-async def test_returning_a_state_overrides_the_choice(bench: Bench) -> None:
-    transition = await bench.start(review_module(bench, "rejected"), state="review", answer=answer("approved"))
+async def test_returning_a_state_overrides_the_choice(harness: ActivationHarness) -> None:
+    transition = await harness.run_first_activation(build_review_definition(harness, "rejected"), state="review", answer=build_answer("approved"))
 
     assert transition.state == "rejected"
 
 
-async def test_a_choice_that_is_no_longer_offered_is_a_failed_attempt(bench: Bench) -> None:
-    transition = await bench.start(review_module(bench), state="review", answer=answer("postponed"))
+async def test_a_choice_that_is_no_longer_offered_is_a_failed_attempt(harness: ActivationHarness) -> None:
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer=build_answer("postponed"))
 
-    assert "returned 'postponed', which is no state here" in str(only(transition, ActionKind.ERROR).text)
+    assert "returned 'postponed', which is no state here" in str(get_only_action(transition, ActionKind.ERROR).text)
 
 
-async def test_a_form_that_no_longer_fits_is_a_failed_attempt_that_does_not_show_it(bench: Bench) -> None:
-    given = answer("approved", comment=["secret"])
+async def test_a_form_that_no_longer_fits_is_a_failed_attempt_that_does_not_show_it(harness: ActivationHarness) -> None:
+    given = build_answer("approved", comment=["secret"])
 
-    transition = await bench.start(review_module(bench), state="review", answer=given)
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer=given)
 
-    text = str(only(transition, ActionKind.ERROR).text)
+    text = str(get_only_action(transition, ActionKind.ERROR).text)
     assert text.startswith("VariablesError: the form of 'review': comment: ")
     assert "secret" not in str(transition.actions)
 
 
-async def test_a_failed_handler_keeps_the_answer_for_its_next_attempt(bench: Bench) -> None:
-    definition, given = review_module(bench, ValueError("no bank")), answer("approved")
+async def test_a_failed_handler_keeps_the_answer_for_its_next_attempt(harness: ActivationHarness) -> None:
+    definition, given = build_review_definition(harness, ValueError("no bank")), build_answer("approved")
 
-    transition = await bench.start(definition, state="review", answer=given)
+    transition = await harness.run_first_activation(definition, state="review", answer=given)
 
-    assert (transition.status, transition.answer) == (Status.IN_PROGRESS, given)
-    assert transition.next_activation == bench.after(minutes=1)
-
-
-async def test_a_handler_out_of_attempts_keeps_the_answer_for_a_retry(bench: Bench) -> None:
-    definition, given = review_module(bench, ValueError("no bank")), answer("approved")
-
-    transition = await bench.start(definition, state="review", answer=given, attempt=1)
-
-    assert (transition.status, transition.answer) == (Status.FAILED, given)
+    assert (transition.status, transition.answer_json) == (Status.IN_PROGRESS, given)
+    assert transition.next_activation_us == harness.get_time_after(minutes=1)
 
 
-async def test_the_deadline_goes_where_it_says_without_running_the_handler(bench: Bench) -> None:
-    definition = review_module(bench, deadline="1h", on_deadline="rejected")
+async def test_a_handler_out_of_attempts_keeps_the_answer_for_a_retry(harness: ActivationHarness) -> None:
+    definition, given = build_review_definition(harness, ValueError("no bank")), build_answer("approved")
 
-    transition = await bench.start(definition, state="review", visit=2)
+    transition = await harness.run_first_activation(definition, state="review", answer=given, attempt=1)
+
+    assert (transition.status, transition.answer_json) == (Status.FAILED, given)
+
+
+async def test_the_deadline_goes_where_it_says_without_running_the_handler(harness: ActivationHarness) -> None:
+    definition = build_review_definition(harness, deadline="1h", on_deadline="rejected")
+
+    transition = await harness.run_first_activation(definition, state="review", visit=2)
 
     assert (transition.state, transition.status, transition.visit) == ("rejected", Status.FINISHED, 3)
-    assert kinds(transition) == [ActionKind.TRANSITION]
-    assert only(transition, ActionKind.TRANSITION).text == "no answer before the deadline"
+    assert list_action_kinds(transition) == [ActionKind.TRANSITION]
+    assert get_only_action(transition, ActionKind.TRANSITION).text == "no answer before the deadline"
 
 
-async def test_an_instance_due_in_a_manual_state_that_has_no_deadline_goes_back_to_its_wait(bench: Bench) -> None:
-    transition = await bench.start(review_module(bench), state="review", visit=2)
+async def test_an_instance_due_in_a_manual_state_that_has_no_deadline_goes_back_to_its_wait(harness: ActivationHarness) -> None:
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", visit=2)
 
     assert (transition.state, transition.status, transition.visit) == ("review", Status.WAITING, 2)
-    assert (transition.next_activation, transition.actions) == (None, ())
+    assert (transition.next_activation_us, transition.actions) == (None, ())

@@ -12,49 +12,49 @@ from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 from flowlet.transitions import Transition
-from tests.engine.making import one_state, workflow_module
-from tests.engine.running import NEVER, seen
+from tests.engine.making import build_single_state, build_workflow_module
+from tests.engine.running import NEVER, wait_for
 
-MANY = 20
+INSTANCE_COUNT = 20
 
 
-class Tally:
+class RecordingObserver:
     """A meter that keeps what it hears."""
 
     def __init__(self) -> None:
-        self.claims: list[int] = []
-        self.batches: list[int] = []
-        self.moves: list[Transition] = []
-        self.seconds: list[float] = []
-        self.has_all = asyncio.Event()
+        self.claim_sizes: list[int] = []
+        self.batch_sizes: list[int] = []
+        self.transitions: list[Transition] = []
+        self.durations_seconds: list[float] = []
+        self.has_all_transitions = asyncio.Event()
 
-    def claimed(self, number: int, seconds: float) -> None:
-        self.claims.append(number)
-        self.seconds.append(seconds)
+    def on_claim(self, instance_count: int, seconds: float) -> None:
+        self.claim_sizes.append(instance_count)
+        self.durations_seconds.append(seconds)
 
-    def written(self, size: int, seconds: float) -> None:
-        self.batches.append(size)
-        self.seconds.append(seconds)
+    def on_batch(self, size: int, seconds: float) -> None:
+        self.batch_sizes.append(size)
+        self.durations_seconds.append(seconds)
 
-    def moved(self, transition: Transition) -> None:
-        self.moves.append(transition)
-        if len(self.moves) == MANY:
-            self.has_all.set()
+    def on_transition(self, transition: Transition) -> None:
+        self.transitions.append(transition)
+        if len(self.transitions) == INSTANCE_COUNT:
+            self.has_all_transitions.set()
 
 
-async def measured(url: str, handler: Any) -> Tally:
+async def run_observed(url: str, handler: Any) -> RecordingObserver:
     """Run so many instances to their ends, and return what a meter heard."""
-    tally, registry = Tally(), Registry()
-    registry.add(workflow_module(**one_state(handler)))
+    tally, registry = RecordingObserver(), Registry()
+    registry.add(build_workflow_module(**build_single_state(handler)))
     async with open_store(url) as store:
-        executor = Executor(store, registry, None, ExecutorSettings(poll=NEVER), meter=tally)
+        executor = Executor(store, registry, None, ExecutorSettings(poll_interval=NEVER), observer=tally)
         now = store.clock.now()
-        definition = registry.definition("Orders")
-        await store.instances.create([definition.new_instance(None, now=now) for _ in range(MANY)], now=now)
+        definition = registry.get_definition("Orders")
+        await store.instances.create([definition.build_instance(None, now=now) for _ in range(INSTANCE_COUNT)], now=now)
         task = asyncio.create_task(executor.run())
-        await seen(tally.has_all.wait())
+        await wait_for(tally.has_all_transitions.wait())
         executor.stop()
-        await seen(task)
+        await wait_for(task)
     return tally
 
 
@@ -62,12 +62,12 @@ async def test_a_meter_hears_of_every_claim_batch_and_transition(database_url: s
     async def check() -> str:
         return "done"
 
-    tally = await measured(database_url, check)
+    tally = await run_observed(database_url, check)
 
-    assert sum(tally.claims) == MANY
-    assert sum(tally.batches) == MANY
-    assert [move.status for move in tally.moves] == [Status.FINISHED] * MANY
-    assert all(seconds > 0 for seconds in tally.seconds)
+    assert sum(tally.claim_sizes) == INSTANCE_COUNT
+    assert sum(tally.batch_sizes) == INSTANCE_COUNT
+    assert [move.status for move in tally.transitions] == [Status.FINISHED] * INSTANCE_COUNT
+    assert all(seconds > 0 for seconds in tally.durations_seconds)
 
 
 async def test_a_transition_in_a_handlers_own_transaction_is_heard_of_too(database_url: str) -> None:
@@ -75,7 +75,7 @@ async def test_a_transition_in_a_handlers_own_transaction_is_heard_of_too(databa
         async with ctx.transaction():
             return "done"
 
-    tally = await measured(database_url, check)
+    tally = await run_observed(database_url, check)
 
-    assert {move.instance.id for move in tally.moves} == set(range(1, MANY + 1))
-    assert not tally.batches
+    assert {move.instance.id for move in tally.transitions} == set(range(1, INSTANCE_COUNT + 1))
+    assert not tally.batch_sizes

@@ -9,152 +9,152 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 
-from flowlet.engine.runner import Lease, Runner
-from flowlet.engine.upkeep import Upkeep
-from flowlet.engine.waker import Waker
+from flowlet.engine.runner import Lease, Worker
+from flowlet.engine.upkeep import Maintenance
+from flowlet.engine.waker import Wakeup
 from flowlet.instances import ActionKind, Status
 from flowlet.operations import Operations
 from flowlet.settings import ExecutorSettings
-from tests.engine.hands import Hand, Hands, opened
-from tests.engine.making import one_state, workflow_module
-from tests.engine.running import seen
+from tests.engine.hands import ManualExecutor, EngineHarness, open_engine
+from tests.engine.making import build_single_state, build_workflow_module
+from tests.engine.running import wait_for
 
 
 @dataclass
-class Activation:
+class ControlledActivation:
     """One run of the handler: it begins, ends when it may, and may not care that it is cancelled."""
 
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    has_started: asyncio.Event = field(default_factory=asyncio.Event)
+    may_finish: asyncio.Event = field(default_factory=asyncio.Event)
     was_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     is_stubborn: bool = False
 
-    async def run(self) -> None:
-        self.begun.set()
+    async def run_handler(self) -> None:
+        self.has_started.set()
         try:
-            await self.may_end.wait()
+            await self.may_finish.wait()
         except asyncio.CancelledError:
             self.was_cancelled.set()
             if not self.is_stubborn:
                 raise
-            await self.may_end.wait()
+            await self.may_finish.wait()
 
 
 @dataclass
-class Retaken:
+class ReclaimHarness:
     """An executor and the two activations of an instance that was freed in between."""
 
-    hands: Hands
-    hand: Hand
-    runner: Runner
-    upkeep: Upkeep
-    former: Activation
-    present: Activation
+    engine: EngineHarness
+    executor: ManualExecutor
+    runner: Worker
+    upkeep: Maintenance
+    first_activation: ControlledActivation
+    second_activation: ControlledActivation
     id: int
-    first: Lease
+    first_lease: Lease
 
     @property
-    def lease(self) -> Lease:
+    def current_lease(self) -> Lease:
         return self.runner.running[self.id]
 
-    async def free(self) -> None:
+    async def free_instance(self) -> None:
         """Move the instance by force to the state that it is in."""
-        operations = Operations(self.hands.store, self.hands.registry)
+        operations = Operations(self.engine.store, self.engine.registry)
         await operations.move(self.id, "check", username="lead", force=True, reason="it hangs")
 
-    async def kinds(self) -> list[ActionKind]:
-        return [line.kind for line in await self.hands.history(self.id)]
+    async def read_action_kinds(self) -> list[ActionKind]:
+        return [line.kind for line in await self.engine.read_history(self.id)]
 
 
 @asynccontextmanager
-async def first_run(database_url: str, *, is_stubborn: bool = False) -> AsyncIterator[Retaken]:
+async def open_first_activation(database_url: str, *, is_stubborn: bool = False) -> AsyncIterator[ReclaimHarness]:
     """Give an executor in which the first activation of an instance runs."""
-    former, present = Activation(is_stubborn=is_stubborn), Activation()
+    former, present = ControlledActivation(is_stubborn=is_stubborn), ControlledActivation()
     left = [former, present]
 
     async def check() -> str:
-        await left.pop(0).run()
+        await left.pop(0).run_handler()
         return "done"
 
-    async with opened(database_url, workflow_module(**one_state(check))) as hands:
-        hand = await hands.hand(lease=timedelta(days=1))
-        async with hand.committer() as committer:
-            waker, types, settings = Waker(hands.clock), hands.registry.names, ExecutorSettings(slots=8)
-            runner = Runner(hands.store, hand.activations, committer, waker, settings, executor_id=hand.id, types=types)
-            upkeep = Upkeep(hands.store, runner, settings, executor_id=hand.id, random=Random(7))
-            id = await hands.create()
-            await runner.claim()
-            await seen(former.begun.wait())
-            at = Retaken(hands, hand, runner, upkeep, former, present, id, runner.running[id])
+    async with open_engine(database_url, build_workflow_module(**build_single_state(check))) as hands:
+        hand = await hands.add_executor(lease=timedelta(days=1))
+        async with hand.open_committer() as committer:
+            waker, types, settings = Wakeup(hands.clock), hands.registry.names, ExecutorSettings(slots=8)
+            runner = Worker(hands.store, hand.activations, committer, waker, settings, executor_id=hand.id, types=types)
+            upkeep = Maintenance(hands.store, runner, settings, executor_id=hand.id, random=Random(7))
+            id = await hands.create_instance()
+            await runner.claim_due()
+            await wait_for(former.has_started.wait())
+            at = ReclaimHarness(hands, hand, runner, upkeep, former, present, id, runner.running[id])
             try:
                 yield at
             finally:
-                former.may_end.set()
-                present.may_end.set()
-                await seen(runner.settle())
+                former.may_finish.set()
+                present.may_finish.set()
+                await wait_for(runner.wait_until_idle())
 
 
 @asynccontextmanager
-async def second_run(database_url: str, *, is_stubborn: bool = False) -> AsyncIterator[Retaken]:
+async def open_second_activation(database_url: str, *, is_stubborn: bool = False) -> AsyncIterator[ReclaimHarness]:
     """Free the instance and claim it again at once."""
-    async with first_run(database_url, is_stubborn=is_stubborn) as at:
-        await at.free()
-        assert (await at.runner.claim()).number == 1
-        await seen(at.present.begun.wait())
+    async with open_first_activation(database_url, is_stubborn=is_stubborn) as at:
+        await at.free_instance()
+        assert (await at.runner.claim_due()).instance_count == 1
+        await wait_for(at.second_activation.has_started.wait())
         yield at
 
 
 async def test_the_former_activation_is_cancelled_and_what_the_present_one_gives_is_kept(database_url: str) -> None:
-    async with second_run(database_url) as at:
-        await seen(at.former.was_cancelled.wait())
-        at.present.may_end.set()
-        await seen(at.runner.settle())
+    async with open_second_activation(database_url) as at:
+        await wait_for(at.first_activation.was_cancelled.wait())
+        at.second_activation.may_finish.set()
+        await wait_for(at.runner.wait_until_idle())
 
-        assert not at.present.was_cancelled.is_set()
+        assert not at.second_activation.was_cancelled.is_set()
         assert at.runner.running == {}
-        assert (await at.hands.get(at.id)).status is Status.FINISHED
-        assert await at.kinds() == [ActionKind.CREATED, ActionKind.MOVED, ActionKind.TRANSITION]
+        assert (await at.engine.get_instance(at.id)).status is Status.FINISHED
+        assert await at.read_action_kinds() == [ActionKind.CREATED, ActionKind.MOVED, ActionKind.TRANSITION]
 
 
 async def test_the_present_activation_keeps_its_place_when_the_former_one_ends_late(database_url: str) -> None:
-    async with second_run(database_url, is_stubborn=True) as at:
-        present = at.lease
-        await seen(at.former.was_cancelled.wait())
-        at.former.may_end.set()
-        await seen(asyncio.wait([at.first.task]))
-        await at.hands.get(at.id)
+    async with open_second_activation(database_url, is_stubborn=True) as at:
+        present = at.current_lease
+        await wait_for(at.first_activation.was_cancelled.wait())
+        at.first_activation.may_finish.set()
+        await wait_for(asyncio.wait([at.first_lease.task]))
+        await at.engine.get_instance(at.id)
 
-        assert at.lease is present
-        assert at.runner.free == 7
+        assert at.current_lease is present
+        assert at.runner.free_slots == 7
 
 
 async def test_what_runs_under_its_present_token_is_neither_stopped_nor_handed_back(database_url: str) -> None:
-    async with second_run(database_url) as at:
+    async with open_second_activation(database_url) as at:
         for _ in range(3):
-            await at.upkeep.drop_lost()
+            await at.upkeep.drop_lost_leases()
 
-        assert not at.present.was_cancelled.is_set()
+        assert not at.second_activation.was_cancelled.is_set()
         assert list(at.runner.running) == [at.id]
-        assert at.lease.token == (await at.hands.get(at.id)).token
-        assert await at.kinds() == [ActionKind.CREATED, ActionKind.MOVED]
+        assert at.current_lease.token == (await at.engine.get_instance(at.id)).token
+        assert await at.read_action_kinds() == [ActionKind.CREATED, ActionKind.MOVED]
 
 
 async def test_what_is_held_under_another_token_than_it_runs_under_is_stopped(database_url: str) -> None:
-    async with first_run(database_url) as at:
-        await at.free()
-        await at.hand.claim_one(at.id)
+    async with open_first_activation(database_url) as at:
+        await at.free_instance()
+        await at.executor.claim_instance(at.id)
 
-        await at.upkeep.drop_lost()
-        await seen(at.runner.settle())
+        await at.upkeep.drop_lost_leases()
+        await wait_for(at.runner.wait_until_idle())
 
-        assert at.former.was_cancelled.is_set()
+        assert at.first_activation.was_cancelled.is_set()
         assert at.runner.running == {}
 
 
 async def test_only_what_is_held_under_the_token_that_was_seen_is_handed_back(database_url: str) -> None:
-    async with second_run(database_url) as at:
-        now = at.hands.clock.now()
+    async with open_second_activation(database_url) as at:
+        now = at.engine.clock.now()
 
-        await at.hands.store.executors.release(at.hand.id, {at.id: at.lease.token - 1}, now=now)
+        await at.engine.store.executors.release_instances(at.executor.id, {at.id: at.current_lease.token - 1}, now=now)
 
-        assert (await at.hands.get(at.id)).executor_id == at.hand.id
+        assert (await at.engine.get_instance(at.id)).executor_id == at.executor.id

@@ -15,8 +15,8 @@ from flowlet.retry import Retry
 from flowlet.states import Workflow, end, error, manual, state
 from flowlet.testing import Harness
 from flowlet.transitions import Next
-from tests.engine.making import one_state, workflow_module
-from tests.engine.running import running, seen
+from tests.engine.making import build_single_state, build_workflow_module
+from tests.engine.running import run_executor, wait_for
 
 NO_RETRY = Workflow("Orders", retry=Retry(limit=0))
 
@@ -27,7 +27,7 @@ def is_path(definition: Definition, history: list[Action]) -> bool:
     for action in history:
         if action.kind is not ActionKind.TRANSITION:
             continue
-        if action.from_state != here or not definition.states[here].permits(str(action.to_state)):
+        if action.from_state != here or not definition.states[here].has_transition_to(str(action.to_state)):
             return False
         here = str(action.to_state)
     return True
@@ -44,21 +44,21 @@ async def test_an_instance_runs_from_its_start_to_an_end(database_url: str) -> N
         ctx.vars["packed"] = True
         return "done"
 
-    async with Harness(workflow_module(check=check, pack=pack, done=end()), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(check=check, pack=pack, done=end()), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         ended = await flow.get(id)
-        assert (ended.status, ended.state, ended.ended) == (Status.FINISHED, "done", flow.clock.now())
+        assert (ended.status, ended.state, ended.ended_us) == (Status.FINISHED, "done", flow.clock.now())
         assert await flow.vars(id) == {"checked": True, "packed": True}
         assert await flow.path(id) == ["check", "pack", "done"]
-        assert is_path(flow.registry.definition("Orders"), await flow.history(id))
+        assert is_path(flow.registry.get_definition("Orders"), await flow.history(id))
 
 
 async def test_an_error_state_ends_as_failed_with_its_description(database_url: str) -> None:
     @state(start=True, next=["broken"])
     async def check() -> None: ...
 
-    module = workflow_module(check=check, broken=error("The customer could not be charged."))
+    module = build_workflow_module(check=check, broken=error("The customer could not be charged."))
     async with Harness(module, database_url=database_url) as flow:
         failed = await flow.run_to_end(await flow.start("Orders"))
 
@@ -72,12 +72,12 @@ async def test_a_plain_function_runs_in_a_thread_and_does_not_hold_up_the_others
     def waiting() -> None:
         assert async_has_run.wait(20), "the async handler was held up"
 
-    async def running_on() -> str:
+    async def count_up_in_thread() -> str:
         async_has_run.set()
         return "done"
 
-    plain = workflow_module(workflow=Workflow("Plain", retry=Retry(limit=0)), waiting=waiting, done=end())
-    modules = [plain, workflow_module(**one_state(running_on))]
+    plain = build_workflow_module(workflow=Workflow("Plain", retry=Retry(limit=0)), waiting=waiting, done=end())
+    modules = [plain, build_workflow_module(**build_single_state(count_up_in_thread))]
     async with Harness(modules, database_url=database_url) as flow:
         first = await flow.start("Plain", settle=False)
         await flow.start("Orders")
@@ -89,7 +89,7 @@ async def test_a_handler_that_exits_the_program_fails_its_attempt_only(database_
     async def check() -> str:
         raise SystemExit(3)
 
-    async with Harness(workflow_module(workflow=NO_RETRY, **one_state(check)), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(workflow=NO_RETRY, **build_single_state(check)), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         assert (await flow.get(id)).reason == "SystemExit: 3 (attempt 1, no other follows)"
@@ -101,7 +101,7 @@ async def test_a_failed_attempt_saves_its_lines_and_its_traceback_but_no_variabl
         ctx.log("looking")
         raise ValueError("out of stock")
 
-    async with Harness(workflow_module(workflow=NO_RETRY, **one_state(check)), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(workflow=NO_RETRY, **build_single_state(check)), database_url=database_url) as flow:
         id = await flow.start("Orders", vars={"a": 1})
 
         _, logged, failure, _ = await flow.history(id)
@@ -115,7 +115,7 @@ async def test_a_state_that_the_definition_no_longer_has_fails_and_says_which_th
     async def check() -> str:
         return "done"
 
-    async with Harness(workflow_module(workflow=NO_RETRY, **one_state(check)), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(workflow=NO_RETRY, **build_single_state(check)), database_url=database_url) as flow:
         id = await flow.start("Orders", settle=False)
         rename = "UPDATE workflow SET state = 'gone'"
         await flow.store.connections.write(lambda session: session.execute(rename))
@@ -130,7 +130,7 @@ async def test_an_unknown_workflow_waits_untouched_while_others_run(database_url
     async def check() -> str:
         return "done"
 
-    async with Harness(workflow_module(**one_state(check)), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(**build_single_state(check)), database_url=database_url) as flow:
         stranger = await flow.start("Orders", settle=False)
         rename = "UPDATE workflow SET workflow_type = 'Unknown'"
         await flow.store.connections.write(lambda session: session.execute(rename))
@@ -149,7 +149,7 @@ async def test_the_higher_priority_runs_first(database_url: str) -> None:
         order.append(ctx.workflow.priority)
         return "done"
 
-    async with Harness(workflow_module(**one_state(check)), database_url=database_url, slots=1) as flow:
+    async with Harness(build_workflow_module(**build_single_state(check)), database_url=database_url, slots=1) as flow:
         for priority in (1, 9, 0, 5):
             await flow.start("Orders", priority=priority, settle=False)
         await flow.settle()
@@ -162,7 +162,7 @@ async def test_an_instance_that_runs_in_circles_fails_with_the_cure(database_url
     async def ping() -> str:
         return "ping"
 
-    module = workflow_module(workflow=Workflow("Orders", loop_limit=150), ping=ping, done=end())
+    module = build_workflow_module(workflow=Workflow("Orders", loop_limit=150), ping=ping, done=end())
     async with Harness(module, database_url=database_url) as flow:
         id = await flow.start("Orders")
 
@@ -180,7 +180,7 @@ async def test_a_circle_with_a_wait_in_it_is_none(database_url: str) -> None:
         return ping.after("1 minute") if ctx.workflow.visit % 3 == 0 else ping.log("again")
 
     done = end()
-    module = workflow_module(workflow=Workflow("Orders", loop_limit=3), ping=ping, done=done)
+    module = build_workflow_module(workflow=Workflow("Orders", loop_limit=3), ping=ping, done=done)
     async with Harness(module, database_url=database_url) as flow:
         assert (await flow.run_to_end(await flow.start("Orders"))).succeeded
 
@@ -196,11 +196,11 @@ async def test_an_instance_with_much_to_do_lets_the_others_have_their_turn(datab
             both_ended.set()
         return "done" if order.count(ctx.workflow.external_id) == 6 else "again"
 
-    async with running(database_url, workflow_module(again=again, done=end()), slots=1, burst=3) as run:
+    async with run_executor(database_url, build_workflow_module(again=again, done=end()), slots=1, max_transitions_per_lease=3) as run:
         for name in ("a", "b"):
-            await run.create(external_id=name)
+            await run.create_instance(external_id=name)
         run.executor.wake()
-        await seen(both_ended.wait())
+        await wait_for(both_ended.wait())
 
     assert "".join(order) == "aaabbbaaabbb"
 
@@ -209,7 +209,7 @@ async def test_a_question_in_the_start_state_waits_before_anything_runs(database
     @manual(start=True, next=["done"])
     async def ask() -> None: ...
 
-    async with Harness(workflow_module(ask=ask, done=end()), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(ask=ask, done=end()), database_url=database_url) as flow:
         id = await flow.start("Orders")
         assert (await flow.get(id)).status is Status.WAITING
 

@@ -8,16 +8,16 @@ import threading
 import pytest
 
 from flowlet.instances import ActionKind, Status
-from tests.engine.making import Bench, one_state, only
+from tests.engine.making import ActivationHarness, build_single_state, get_only_action
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def harness() -> ActivationHarness:
+    return ActivationHarness()
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_an_attempt_beyond_its_timeout_has_failed(bench: Bench, is_async: bool) -> None:
+async def test_an_attempt_beyond_its_timeout_has_failed(harness: ActivationHarness, is_async: bool) -> None:
     released = threading.Event()
 
     async def check_async() -> str:
@@ -28,15 +28,15 @@ async def test_an_attempt_beyond_its_timeout_has_failed(bench: Bench, is_async: 
         released.wait()
         return "done"
 
-    definition = bench.define(**one_state(check_async if is_async else check_plain, timeout="10ms"))
-    transition = await bench.start(definition)
+    definition = harness.add_definition(**build_single_state(check_async if is_async else check_plain, timeout="10ms"))
+    transition = await harness.run_first_activation(definition)
     released.set()
 
-    assert only(transition, ActionKind.ERROR).text == "TimeoutError: the attempt took longer than 10 milliseconds"
+    assert get_only_action(transition, ActionKind.ERROR).text == "TimeoutError: the attempt took longer than 10 milliseconds"
     assert transition.status is Status.IN_PROGRESS
 
 
-async def test_a_timeout_tells_where_the_handler_was(bench: Bench) -> None:
+async def test_a_timeout_tells_where_the_handler_was(harness: ActivationHarness) -> None:
     async def wait_for_the_bank() -> None:
         await asyncio.Event().wait()
 
@@ -44,33 +44,33 @@ async def test_a_timeout_tells_where_the_handler_was(bench: Bench) -> None:
         await wait_for_the_bank()
         return "done"
 
-    transition = await bench.start(bench.define(**one_state(check, timeout="10ms")))
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check, timeout="10ms")))
 
-    detail = only(transition, ActionKind.ERROR).detail
+    detail = get_only_action(transition, ActionKind.ERROR).detail
     assert detail is not None
     assert "in wait_for_the_bank" in detail
     assert "activation.py" not in detail.replace("test_activation.py", "")
 
 
-async def test_a_handler_that_ends_in_time_is_not_stopped(bench: Bench) -> None:
+async def test_a_handler_that_ends_in_time_is_not_stopped(harness: ActivationHarness) -> None:
     async def check() -> str:
         return "done"
 
-    transition = await bench.start(bench.define(**one_state(check, timeout="1h")))
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check, timeout="1h")))
 
     assert transition.status is Status.FINISHED
 
 
-async def test_a_handlers_own_timeout_error_is_not_taken_for_the_states(bench: Bench) -> None:
+async def test_a_handlers_own_timeout_error_is_not_taken_for_the_states(harness: ActivationHarness) -> None:
     async def check() -> str:
         raise TimeoutError("the bank did not answer")
 
-    transition = await bench.start(bench.define(**one_state(check, timeout="1h")))
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check, timeout="1h")))
 
-    assert only(transition, ActionKind.ERROR).text == "TimeoutError: the bank did not answer"
+    assert get_only_action(transition, ActionKind.ERROR).text == "TimeoutError: the bank did not answer"
 
 
-async def test_a_handler_that_ignores_its_timeout_is_late_all_the_same(bench: Bench) -> None:
+async def test_a_handler_that_ignores_its_timeout_is_late_all_the_same(harness: ActivationHarness) -> None:
     async def check() -> str:
         try:
             await asyncio.Event().wait()
@@ -78,15 +78,15 @@ async def test_a_handler_that_ignores_its_timeout_is_late_all_the_same(bench: Be
             return "done"
         return "check"
 
-    transition = await bench.start(bench.define(**one_state(check, timeout="10ms")))
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check, timeout="10ms")))
 
-    assert only(transition, ActionKind.ERROR).text == "TimeoutError: the attempt took longer than 10 milliseconds"
+    assert get_only_action(transition, ActionKind.ERROR).text == "TimeoutError: the attempt took longer than 10 milliseconds"
 
 
 @pytest.mark.parametrize("timeout", [None, "1h"])
 @pytest.mark.parametrize("error", [None, ConnectionError("the connection was lost")])
 async def test_an_activation_cancelled_from_outside_writes_nothing(
-    bench: Bench, timeout: str | None, error: Exception | None
+    harness: ActivationHarness, timeout: str | None, error: Exception | None
 ) -> None:
     waiting = asyncio.Event()
 
@@ -98,7 +98,7 @@ async def test_an_activation_cancelled_from_outside_writes_nothing(
             raise error or asyncio.CancelledError from None
         return "done"
 
-    running = asyncio.create_task(bench.start(bench.define(**one_state(check, timeout=timeout))))
+    running = asyncio.create_task(harness.run_first_activation(harness.add_definition(**build_single_state(check, timeout=timeout))))
     await waiting.wait()
     running.cancel()
 
@@ -106,7 +106,7 @@ async def test_an_activation_cancelled_from_outside_writes_nothing(
         await running
 
 
-async def test_a_cancelled_activation_does_not_wait_for_its_thread(bench: Bench) -> None:
+async def test_a_cancelled_activation_does_not_wait_for_its_thread(harness: ActivationHarness) -> None:
     loop = asyncio.get_running_loop()
     waiting, released = asyncio.Event(), threading.Event()
 
@@ -115,7 +115,7 @@ async def test_a_cancelled_activation_does_not_wait_for_its_thread(bench: Bench)
         released.wait()
         return "done"
 
-    running = asyncio.create_task(bench.start(bench.define(**one_state(check))))
+    running = asyncio.create_task(harness.run_first_activation(harness.add_definition(**build_single_state(check))))
     await waiting.wait()
     running.cancel()
 
@@ -124,36 +124,36 @@ async def test_a_cancelled_activation_does_not_wait_for_its_thread(bench: Bench)
     released.set()
 
 
-async def test_a_handler_that_cancels_itself_has_failed(bench: Bench) -> None:
+async def test_a_handler_that_cancels_itself_has_failed(harness: ActivationHarness) -> None:
     async def check() -> str:
         raise asyncio.CancelledError
 
-    transition = await bench.start(bench.define(**one_state(check)))
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check)))
 
-    assert only(transition, ActionKind.ERROR).text == "CancelledError"
+    assert get_only_action(transition, ActionKind.ERROR).text == "CancelledError"
     assert transition.status is Status.IN_PROGRESS
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_handler_that_exits_fails_its_attempt_only(bench: Bench, is_async: bool) -> None:
+async def test_a_handler_that_exits_fails_its_attempt_only(harness: ActivationHarness, is_async: bool) -> None:
     async def check_async() -> str:
         raise SystemExit(3)
 
     def check_plain() -> str:
         raise SystemExit(3)
 
-    transition = await bench.start(bench.define(**one_state(check_async if is_async else check_plain)))
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check_async if is_async else check_plain)))
 
-    assert only(transition, ActionKind.ERROR).text == "SystemExit: 3"
+    assert get_only_action(transition, ActionKind.ERROR).text == "SystemExit: 3"
 
 
 def test_a_keyboard_interrupt_passes() -> None:
-    bench = Bench()
+    bench = ActivationHarness()
 
     async def check() -> str:
         raise KeyboardInterrupt
 
-    definition = bench.define(**one_state(check))
+    definition = bench.add_definition(**build_single_state(check))
 
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(bench.start(definition))
+        asyncio.run(bench.run_first_activation(definition))

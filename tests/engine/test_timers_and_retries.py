@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowlet.clock import moment
+from flowlet.clock import to_datetime
 from flowlet.context import Context
 from flowlet.errors import Fail, RefusedError
 from flowlet.instances import ActionKind, Status
@@ -17,16 +17,16 @@ from flowlet.retry import Retry
 from flowlet.states import Workflow, end, error, state
 from flowlet.testing import Harness
 from flowlet.transitions import Next
-from tests.engine.making import one_state, workflow_module
+from tests.engine.making import build_single_state, build_workflow_module
 
-LINEAR = Retry(limit=3, min="10s", max="30s", backoff="linear")
-
-
-def retrying(retry: Retry, handler: Any, **options: Any) -> Any:
-    return workflow_module(workflow=Workflow("Orders", retry=retry), **one_state(handler, **options))
+LINEAR_RETRY = Retry(limit=3, min="10s", max="30s", backoff="linear")
 
 
-def waiting(outcome: Any) -> Any:
+def build_retrying_module(retry: Retry, handler: Any, **options: Any) -> Any:
+    return build_workflow_module(workflow=Workflow("Orders", retry=retry), **build_single_state(handler, **options))
+
+
+def build_waiting_module(outcome: Any) -> Any:
     """Return a module whose start state enters ``later`` as the function says."""
 
     @state(start=True, next=["later"])
@@ -37,11 +37,11 @@ def waiting(outcome: Any) -> Any:
     @state(next=["done"])
     async def later() -> None: ...
 
-    return workflow_module(begin=begin, later=later, done=end())
+    return build_workflow_module(begin=begin, later=later, done=end())
 
 
 async def test_a_state_is_entered_after_its_delay(database_url: str) -> None:
-    async with Harness(waiting(lambda later: later.after("90 minutes")), database_url=database_url) as flow:
+    async with Harness(build_waiting_module(lambda later: later.after("90 minutes")), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         await flow.advance("89 minutes")
@@ -54,18 +54,18 @@ async def test_a_state_is_entered_after_its_delay(database_url: str) -> None:
 
 async def test_a_state_is_entered_at_its_moment(database_url: str) -> None:
     moment_ = datetime(2030, 1, 1, 8, tzinfo=UTC)
-    async with Harness(waiting(lambda later: later.at(moment_)), database_url=database_url) as flow:
+    async with Harness(build_waiting_module(lambda later: later.at(moment_)), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         ended = await flow.run_to_end(id)
 
-        assert moment(ended.ended or 0) == moment_
+        assert to_datetime(ended.ended_us or 0) == moment_
 
 
 @pytest.mark.parametrize("outcome", ["after nothing", "at a past moment"])
 async def test_a_time_that_has_come_is_no_wait(database_url: str, outcome: str) -> None:
     past = datetime(2029, 12, 31, tzinfo=UTC)
-    module = waiting(lambda later: later.after("0s") if outcome == "after nothing" else later.at(past))
+    module = build_waiting_module(lambda later: later.after("0s") if outcome == "after nothing" else later.at(past))
     async with Harness(module, database_url=database_url) as flow:
         assert (await flow.get(await flow.start("Orders"))).status is Status.FINISHED
 
@@ -81,7 +81,7 @@ async def test_many_timers_come_in_the_order_of_their_times(database_url: str) -
     async def later(ctx: Context) -> None:
         order.append(ctx.vars["minutes"])
 
-    async with Harness(workflow_module(begin=begin, later=later, done=end()), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(begin=begin, later=later, done=end()), database_url=database_url) as flow:
         for minutes in (3, 1, 2):
             await flow.start("Orders", vars={"minutes": minutes})
         await flow.advance("1 hour")
@@ -93,7 +93,7 @@ async def test_failed_attempts_are_made_again_after_their_delays_and_then_no_mor
     async def check() -> str:
         raise ConnectionError("closed")
 
-    async with Harness(retrying(LINEAR, check), database_url=database_url) as flow:
+    async with Harness(build_retrying_module(LINEAR_RETRY, check), database_url=database_url) as flow:
         began = flow.now()
         id = await flow.start("Orders")
         assert (
@@ -103,7 +103,7 @@ async def test_failed_attempts_are_made_again_after_their_delays_and_then_no_mor
         failed = await flow.run_to_end(id)
 
         errors = await flow.history(id, ActionKind.ERROR)
-        assert [(moment(line.at) - began).total_seconds() for line in errors] == [0, 10, 30, 60]
+        assert [(to_datetime(line.at_us) - began).total_seconds() for line in errors] == [0, 10, 30, 60]
         assert [line.attempt for line in errors] == [1, 2, 3, 4]
         assert (failed.status, failed.state, failed.attempt) == (Status.FAILED, "check", 4)
 
@@ -113,16 +113,16 @@ async def test_delays_with_jitter_come_from_the_engines_random(database_url: str
         raise ConnectionError("closed")
 
     retry = Retry(limit=2, min="10s", max="1h")
-    async with Harness(retrying(retry, check), database_url=database_url, seed=5) as flow:
+    async with Harness(build_retrying_module(retry, check), database_url=database_url, seed=5) as flow:
         began = flow.now()
         id = await flow.start("Orders")
         await flow.run_to_end(id)
 
         random = Random(5)
-        first = retry.delay(1, random)
-        second = first + retry.delay(2, random)
+        first = retry.draw_delay(1, random)
+        second = first + retry.draw_delay(2, random)
         errors = await flow.history(id, ActionKind.ERROR)
-        assert [moment(line.at) - began for line in errors] == [timedelta(0), first, second]
+        assert [to_datetime(line.at_us) - began for line in errors] == [timedelta(0), first, second]
 
 
 async def test_an_attempt_that_succeeds_begins_the_next_state_with_a_clean_slate(database_url: str) -> None:
@@ -138,7 +138,7 @@ async def test_an_attempt_that_succeeds_begins_the_next_state_with_a_clean_slate
     async def second(ctx: Context) -> None:
         attempts.append(("second", ctx.attempt, ctx.idempotency_key))
 
-    module = workflow_module(workflow=Workflow("Orders", retry=LINEAR), first=first, second=second, done=end())
+    module = build_workflow_module(workflow=Workflow("Orders", retry=LINEAR_RETRY), first=first, second=second, done=end())
     async with Harness(module, database_url=database_url) as flow:
         ended = await flow.run_to_end(await flow.start("Orders"))
 
@@ -157,7 +157,7 @@ async def test_a_failure_that_no_attempt_can_help_is_final_at_once(database_url:
         raise failure
 
     retry = Retry(never=(LookupError,))
-    async with Harness(retrying(retry, check), database_url=database_url) as flow:
+    async with Harness(build_retrying_module(retry, check), database_url=database_url) as flow:
         failed = await flow.get(await flow.start("Orders"))
 
         assert (failed.status, failed.attempt) == (Status.FAILED, 1)
@@ -168,7 +168,7 @@ async def test_an_error_state_takes_what_has_run_out_of_attempts(database_url: s
     async def check() -> str:
         raise Fail("no such customer")
 
-    module = workflow_module(check=check, done=end(), broken=error("It broke."))
+    module = build_workflow_module(check=check, done=end(), broken=error("It broke."))
     async with Harness(module, database_url=database_url) as flow:
         id = await flow.start("Orders")
 
@@ -188,7 +188,7 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_tried_again(database
                 was_cancelled.append(True)
         return "done"
 
-    async with Harness(retrying(LINEAR, check, timeout="20ms"), database_url=database_url) as flow:
+    async with Harness(build_retrying_module(LINEAR_RETRY, check, timeout="20ms"), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         assert (await flow.run_to_end(id)).succeeded
@@ -211,7 +211,7 @@ async def test_an_instance_out_of_attempts_goes_on_exactly_there_when_it_is_retr
         if len(runs) < 3:
             raise Fail("closed")
 
-    async with Harness(workflow_module(first=first, second=second, done=end()), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(first=first, second=second, done=end()), database_url=database_url) as flow:
         id = await flow.start("Orders")
         assert (await flow.get(id)).status is Status.FAILED
 
@@ -221,14 +221,14 @@ async def test_an_instance_out_of_attempts_goes_on_exactly_there_when_it_is_retr
         ended = await flow.get(id)
         assert (ended.status, runs) == (Status.FINISHED, ["first", "second", "second"])
         assert await flow.vars(id) == {"first": "ran"}
-        assert await flow.store.reads.counts() == {("Orders", "FINISHED"): 1}
+        assert await flow.store.queries.count_by_type_and_status() == {("Orders", "FINISHED"): 1}
 
 
 async def test_a_retry_that_fails_again_has_all_its_attempts(database_url: str) -> None:
     async def check() -> str:
         raise ConnectionError("closed")
 
-    async with Harness(retrying(LINEAR, check), database_url=database_url) as flow:
+    async with Harness(build_retrying_module(LINEAR_RETRY, check), database_url=database_url) as flow:
         id = await flow.start("Orders")
         await flow.run_to_end(id)
 
@@ -242,7 +242,7 @@ async def test_a_finished_instance_cannot_be_retried(database_url: str) -> None:
     async def check() -> str:
         return "done"
 
-    async with Harness(retrying(LINEAR, check), database_url=database_url) as flow:
+    async with Harness(build_retrying_module(LINEAR_RETRY, check), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         with pytest.raises(RefusedError):

@@ -16,14 +16,14 @@ from flowlet.retry import Retry
 from flowlet.states import Workflow, end, error, manual, state
 from flowlet.testing import Harness
 from flowlet.transitions import Next, child
-from tests.engine.making import one_state, workflow_module
+from tests.engine.making import build_single_state, build_workflow_module
 
 
 class Decision(BaseModel):
     discount: int = 0
 
 
-def asking() -> ModuleType:
+def build_review_module() -> ModuleType:
     @state(start=True, next=["review"])
     async def check() -> None: ...
 
@@ -39,11 +39,11 @@ def asking() -> ModuleType:
     async def charge() -> None: ...
 
     rejected = error("Turned down.")
-    return workflow_module(check=check, review=review, charge=charge, done=end(), rejected=rejected)
+    return build_workflow_module(check=check, review=review, charge=charge, done=end(), rejected=rejected)
 
 
 async def test_an_answer_runs_the_handler_and_follows_the_choice(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         await flow.answer(id, "charge", form={"discount": 5}, username="anna")
@@ -53,11 +53,11 @@ async def test_an_answer_runs_the_handler_and_follows_the_choice(database_url: s
         answered, logged = (await flow.history(id))[2:4]
         assert (answered.kind, answered.username) == (ActionKind.ANSWERED, "anna")
         assert logged.text == "anna chose charge"
-        assert (await flow.get(id)).answer is None
+        assert (await flow.get(id)).answer_json is None
 
 
 async def test_a_handler_may_decide_otherwise(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         await flow.answer(id, "charge", form={"discount": 100})
@@ -66,7 +66,7 @@ async def test_a_handler_may_decide_otherwise(database_url: str) -> None:
 
 
 async def test_without_an_answer_the_deadline_decides_and_the_handler_does_not_run(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         await flow.advance("3 days")
@@ -77,7 +77,7 @@ async def test_without_an_answer_the_deadline_decides_and_the_handler_does_not_r
 
 
 async def test_of_an_answer_and_the_deadline_the_first_one_counts(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         await flow.answer(id, "charge", settle=False)
@@ -89,7 +89,7 @@ async def test_of_an_answer_and_the_deadline_the_first_one_counts(database_url: 
 
 
 async def test_two_answers_that_race_give_one(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         answers = [flow.answer(id, choice, settle=False) for choice in ("charge", "rejected", "charge")]
@@ -101,7 +101,7 @@ async def test_two_answers_that_race_give_one(database_url: str) -> None:
 
 
 async def test_a_faulty_form_moves_nothing(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
         before = await flow.get(id)
 
@@ -112,7 +112,7 @@ async def test_a_faulty_form_moves_nothing(database_url: str) -> None:
 
 
 async def test_a_question_whose_handler_failed_for_good_is_asked_again_after_a_retry(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
         await flow.answer(id, "charge", form={"discount": 101})
         assert (await flow.get(id)).status is Status.FAILED
@@ -123,21 +123,21 @@ async def test_a_question_whose_handler_failed_for_good_is_asked_again_after_a_r
         assert (await flow.get(id)).state == "review"
 
 
-class Pausing:
+class PausedWhileRunning:
     """Workflows whose first handler is paused while it runs."""
 
     def __init__(self) -> None:
-        self.flow: Harness | None = None
+        self.harness: Harness | None = None
 
-    async def pause(self, id: int) -> None:
-        assert self.flow is not None
-        await self.flow.operations.pause(id, username="anna")
+    async def pause_instance(self, id: int) -> None:
+        assert self.harness is not None
+        await self.harness.operations.pause(id, username="anna")
 
-    def module(self, target: str) -> ModuleType:
+    def build_module(self, target: str) -> ModuleType:
         @state(start=True, next=["straight", "ask", "done", "broken"])
         async def check(ctx: Context) -> Next:
             if ctx.attempt == 1:
-                await self.pause(ctx.workflow.id)
+                await self.pause_instance(ctx.workflow.id)
                 ctx.vars["ran"] = True
             if target == "failure" and ctx.attempt == 1:
                 raise ValueError("late")
@@ -161,15 +161,15 @@ class Pausing:
 
         done, broken = end(), error("It broke.")
         workflow = Workflow("Orders", retry=Retry(min="1m", max="1m", backoff="linear"))
-        return workflow_module(workflow=workflow, check=check, straight=straight, ask=ask, done=done, broken=broken)
+        return build_workflow_module(workflow=workflow, check=check, straight=straight, ask=ask, done=done, broken=broken)
 
 
-async def finishing() -> str:
+async def finish() -> str:
     return "done"
 
 
-CHILD = workflow_module(workflow=Workflow("Child"), **one_state(finishing))
-HELD = {
+CHILD_MODULE = build_workflow_module(workflow=Workflow("Child"), **build_single_state(finish))
+HELD_STATUSES = {
     "straight": Status.IN_PROGRESS,
     "failure": Status.IN_PROGRESS,
     "timer": Status.IN_PROGRESS,
@@ -179,17 +179,17 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("target", HELD)
+@pytest.mark.parametrize("target", HELD_STATUSES)
 async def test_a_pause_lets_the_activation_commit_then_holds_and_a_resume_goes_on(
     database_url: str, target: str
 ) -> None:
-    pausing = Pausing()
-    async with Harness([pausing.module(target), CHILD], database_url=database_url) as flow:
-        pausing.flow = flow
+    pausing = PausedWhileRunning()
+    async with Harness([pausing.build_module(target), CHILD_MODULE], database_url=database_url) as flow:
+        pausing.harness = flow
         id = await flow.start("Orders")
 
         held = await flow.get(id)
-        assert (held.status, held.held_status, held.executor_id) == (Status.PAUSED, HELD[target], None)
+        assert (held.status, held.held_status, held.executor_id) == (Status.PAUSED, HELD_STATUSES[target], None)
         assert not held.pause_requested
         assert await flow.vars(id) == ({} if target == "failure" else {"ran": True})
         await flow.advance("1 day")
@@ -207,9 +207,9 @@ async def test_a_pause_lets_the_activation_commit_then_holds_and_a_resume_goes_o
 async def test_a_pause_that_comes_while_the_last_handler_runs_comes_too_late(
     database_url: str, target: str, status: Status
 ) -> None:
-    pausing = Pausing()
-    async with Harness(pausing.module(target), database_url=database_url) as flow:
-        pausing.flow = flow
+    pausing = PausedWhileRunning()
+    async with Harness(pausing.build_module(target), database_url=database_url) as flow:
+        pausing.harness = flow
         id = await flow.start("Orders")
 
         instance = await flow.get(id)
@@ -224,14 +224,14 @@ async def test_a_pause_that_is_taken_back_while_the_handler_runs_leaves_no_mark(
         await box[0].operations.resume(ctx.workflow.id, username="anna")
         return "done"
 
-    async with Harness(workflow_module(**one_state(check)), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(**build_single_state(check)), database_url=database_url) as flow:
         box.append(flow)
 
         assert (await flow.get(await flow.start("Orders"))).status is Status.FINISHED
 
 
 async def test_a_pause_between_activations_holds_at_once(database_url: str) -> None:
-    async with Harness(asking(), database_url=database_url) as flow:
+    async with Harness(build_review_module(), database_url=database_url) as flow:
         id = await flow.start("Orders")
 
         await flow.operations.pause(id, username="anna")
@@ -244,9 +244,9 @@ async def test_a_pause_between_activations_holds_at_once(database_url: str) -> N
 
 
 async def test_what_waited_for_children_goes_on_after_a_pause_in_which_they_ended(database_url: str) -> None:
-    pausing = Pausing()
-    async with Harness([pausing.module("children"), CHILD], database_url=database_url) as flow:
-        pausing.flow = flow
+    pausing = PausedWhileRunning()
+    async with Harness([pausing.build_module("children"), CHILD_MODULE], database_url=database_url) as flow:
+        pausing.harness = flow
         id = await flow.start("Orders")
         (one,) = await flow.children(id)
         parent = await flow.get(id)
@@ -267,7 +267,7 @@ async def test_a_cancel_stops_the_activation_in_flight_without_a_trace_of_it(dat
         await box[0].operations.cancel(ctx.workflow.id, username="anna")
         return "done"
 
-    async with Harness(workflow_module(**one_state(check)), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(**build_single_state(check)), database_url=database_url) as flow:
         box.append(flow)
         id = await flow.start("Orders")
 
@@ -288,7 +288,7 @@ async def test_a_forced_move_takes_the_instance_from_its_activation(database_url
     async def other(ctx: Context) -> None:
         ctx.vars["other"] = True
 
-    async with Harness(workflow_module(check=check, other=other, done=end()), database_url=database_url) as flow:
+    async with Harness(build_workflow_module(check=check, other=other, done=end()), database_url=database_url) as flow:
         box.append(flow)
         id = await flow.start("Orders")
 

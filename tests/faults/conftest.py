@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 
-from tests.faults.processes import Process, Start
+from tests.faults.processes import ManagedProcess, StartProcess
 
-HERE = Path(__file__).parent
+SCRIPT_FOLDER = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,24 +21,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Start]:
+async def start_process(tmp_path: Path) -> AsyncIterator[StartProcess]:
     """Start a script of this folder, or ``flowlet``, as a process, with arguments, and settings as ``lease="1s"``."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
     async with AsyncExitStack() as stack:
 
-        async def start(script: str, *arguments: str, **settings: str) -> Process:
-            program = ["-m", "flowlet"] if script == "flowlet" else [str(HERE / script)]
+        async def spawn_process(script: str, *arguments: str, **settings: str) -> ManagedProcess:
+            program = ["-m", "flowlet"] if script == "flowlet" else [str(SCRIPT_FOLDER / script)]
             command = [sys.executable, *program, *arguments]
             variables = {f"FLOWLET_{name.upper()}": value for name, value in settings.items()}
-            process = await Process.start(command, env={**environment, **variables}, cwd=tmp_path)
+            process = await ManagedProcess.start_command(command, env={**environment, **variables}, cwd=tmp_path)
             stack.push_async_callback(process.close)
             return process
 
-        yield start
+        yield spawn_process
 
 
 @pytest.fixture
-def random() -> Random:
+def seeded_random() -> Random:
     """Where moments are drawn from; its seed is shown where the test fails."""
     seed = Random().getrandbits(32)
     print(f"seed {seed}")  # noqa: T201

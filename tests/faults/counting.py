@@ -14,33 +14,33 @@ from flowlet.engine import arrivals
 from flowlet.store.connection import Connections
 from flowlet.web.api import waiting
 
-opened: list[arrivals.Arrivals] = []
-uses = 0
+opened_waiters: list[arrivals.Waiters] = []
+connection_use_count = 0
 
 
-def watch() -> None:
-    open_arrivals, attempts = arrivals.Arrivals.__init__, Connections._attempts
+def count_uses() -> None:
+    open_arrivals, attempts = arrivals.Waiters.__init__, Connections._run_with_retries
 
-    def opening(self: arrivals.Arrivals, *given: Any, **named: Any) -> None:
+    def open_and_record(self: arrivals.Waiters, *given: Any, **named: Any) -> None:
         open_arrivals(self, *given, **named)
-        opened.append(self)
+        opened_waiters.append(self)
 
-    async def counted(self: Connections, *given: Any) -> Any:
-        global uses  # noqa: PLW0603 - one number for the whole process
-        uses += 1
+    async def count_attempt(self: Connections, *given: Any) -> Any:
+        global connection_use_count  # noqa: PLW0603 - one number for the whole process
+        connection_use_count += 1
         return await attempts(self, *given)
 
-    arrivals.Arrivals.__init__ = opening  # type: ignore[method-assign]  # looked at, not changed
-    Connections._attempts = counted  # type: ignore[assignment,method-assign]  # the same
+    arrivals.Waiters.__init__ = open_and_record  # type: ignore[method-assign]  # looked at, not changed
+    Connections._run_with_retries = count_attempt  # type: ignore[assignment,method-assign]  # the same
 
 
-def tell(*_: object) -> None:
-    print(f"wait {opened[0].waiting} uses {uses}", flush=True)  # noqa: T201
+def print_counts(*_: object) -> None:
+    print(f"wait {opened_waiters[0].waiter_count} uses {connection_use_count}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    arrivals.MOST_WAITERS = int(sys.argv.pop(1))
-    vars(waiting)["MOST_WAITERS"] = arrivals.MOST_WAITERS
-    watch()
-    signal.signal(signal.SIGUSR1, tell)
+    arrivals.MAX_WAITERS = int(sys.argv.pop(1))
+    vars(waiting)["MOST_WAITERS"] = arrivals.MAX_WAITERS
+    count_uses()
+    signal.signal(signal.SIGUSR1, print_counts)
     main()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import uvloop
 
 from flowlet.settings import Settings
-from flowlet.store.opening import dialect_of, open_store
+from flowlet.store.opening import load_dialect, open_store
 
 
-async def migrate(url: str) -> None:
-    dialect_of(url)
+async def migrate_database(url: str) -> None:
+    load_dialect(url)
     print("ready", flush=True)  # noqa: T201
     async with open_store(url):
         print("migrated", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    uvloop.run(migrate(Settings().database_url))
+    uvloop.run(migrate_database(Settings().database_url))

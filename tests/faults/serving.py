@@ -18,17 +18,17 @@ from flowlet.store.opening import open_store
 WORKFLOWS = Path(__file__).parent / "workflows"
 
 
-async def serve(names: list[str]) -> None:
+async def run_executor(module_names: list[str]) -> None:
     settings = Settings()
-    logs.configure(level=settings.log_level, to=sys.stdout)
+    logs.configure_logging(level=settings.log_level, output=sys.stdout)
     registry = Registry()
-    registry.load_all([str(WORKFLOWS / f"{name}.py") for name in names])
+    registry.load_all([str(WORKFLOWS / f"{name}.py") for name in module_names])
     async with open_store(settings.database_url) as store:
-        executor = Executor(store, registry, registry.provided, settings.executor())
+        executor = Executor(store, registry, registry.provided, settings.get_executor_settings())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, executor.stop)
         await executor.run()
     print("the end")  # noqa: T201
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1:]))
+    uvloop.run(run_executor(sys.argv[1:]))

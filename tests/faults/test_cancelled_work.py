@@ -11,85 +11,85 @@ from typing import Any
 
 import pytest
 
-from flowlet.store.connection import Connections, Session
-from tests.faults.checking import CLOCK, bench
+from flowlet.store.connection import Connections, DatabaseSession
+from tests.faults.checking import REAL_CLOCK, open_fault_harness
 
 pytestmark = pytest.mark.faults
 
-UNITS = 400
-AT_ONCE = 25
-INSERT = "INSERT INTO pair (unit, half) VALUES (:unit, :half)"
+UNIT_COUNT = 400
+CONCURRENT_UNITS = 25
+INSERT_SQL = "INSERT INTO pair (unit, half) VALUES (:unit, :half)"
 
 
-async def test_cancelled_units_of_work_lose_no_connection_and_commit_no_half(database_url: str, random: Random) -> None:
-    async with bench(database_url) as seen:
+async def test_cancelled_units_of_work_lose_no_connection_and_commit_no_half(database_url: str, seeded_random: Random) -> None:
+    async with open_fault_harness(database_url) as seen:
         connections = seen.store.connections
-        await seen.execute("CREATE TABLE pair (unit integer NOT NULL, half integer NOT NULL)")
+        await seen.execute_sql("CREATE TABLE pair (unit integer NOT NULL, half integer NOT NULL)")
 
         outcomes: list[bool] = []
-        for first in range(0, UNITS, AT_ONCE):
-            numbers = range(first, first + AT_ONCE)
-            outcomes += await asyncio.gather(*(cancelled_at_random(connections, unit, random) for unit in numbers))
-        await all_connections_work(connections)
+        for first in range(0, UNIT_COUNT, CONCURRENT_UNITS):
+            numbers = range(first, first + CONCURRENT_UNITS)
+            outcomes += await asyncio.gather(*(cancel_at_random(connections, unit, seeded_random) for unit in numbers))
+        await use_all_connections(connections)
 
-        halves = Counter(unit for (unit,) in await seen.rows("SELECT unit FROM pair"))
+        halves = Counter(unit for (unit,) in await seen.fetch_rows("SELECT unit FROM pair"))
         assert set(halves.values()) == {2}
         assert {unit for unit, is_done in enumerate(outcomes) if is_done} <= halves.keys()
-        assert 0 < outcomes.count(False) < UNITS, "the cancels all came too early, or too late"
+        assert 0 < outcomes.count(False) < UNIT_COUNT, "the cancels all came too early, or too late"
 
 
-async def cancelled_at_random(connections: Connections, unit: int, random: Random) -> bool:
+async def cancel_at_random(connections: Connections, unit: int, random: Random) -> bool:
     """Begin a unit of work, cancel it once or twice some milliseconds later; return whether it was quicker."""
     task = asyncio.create_task(random.choice(UNITS_OF_WORK)(connections, unit))
     for _ in range(random.randint(1, 2)):
-        await CLOCK.sleep(random.random() * 0.02)
+        await REAL_CLOCK.sleep(random.random() * 0.02)
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
     return not task.cancelled()
 
 
-async def in_write(connections: Connections, unit: int) -> None:
-    await connections.write(lambda session: both(session, unit))
+async def insert_by_write(connections: Connections, unit: int) -> None:
+    await connections.write(lambda session: insert_both_rows(session, unit))
 
 
-async def in_run(connections: Connections, unit: int) -> None:
-    async def work(session: Session) -> None:
-        await session.execute(session.dialect.begin)
-        await both(session, unit)
+async def insert_by_run(connections: Connections, unit: int) -> None:
+    async def insert_pair(session: DatabaseSession) -> None:
+        await session.execute(session.dialect.begin_sql)
+        await insert_both_rows(session, unit)
         await session.execute("COMMIT")
 
-    await connections.run(work)
+    await connections.run_on_engine(insert_pair)
 
 
-async def in_transaction(connections: Connections, unit: int) -> None:
+async def insert_by_transaction(connections: Connections, unit: int) -> None:
     async with connections.transaction() as session:
-        await both(session, unit)
+        await insert_both_rows(session, unit)
 
 
-UNITS_OF_WORK = (in_write, in_run, in_transaction, in_transaction)
+UNITS_OF_WORK = (insert_by_write, insert_by_run, insert_by_transaction, insert_by_transaction)
 
 
-async def both(session: Session, unit: int) -> None:
+async def insert_both_rows(session: DatabaseSession, unit: int) -> None:
     """Write both rows of a unit."""
     for half in (1, 2):
-        await session.execute(INSERT, {"unit": unit, "half": half})
+        await session.execute(INSERT_SQL, {"unit": unit, "half": half})
 
 
-async def all_connections_work(connections: Connections) -> None:
+async def use_all_connections(connections: Connections) -> None:
     """Use every connection of both pools at the same time."""
     dialect = connections.dialect
-    sizes = [int(dialect.options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)]
+    sizes = [int(dialect.build_options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)]
     async with asyncio.timeout(20):
-        await asyncio.gather(at_once(connections.read, sizes[0]), at_once(connections.run, sizes[1]))
+        await asyncio.gather(use_concurrently(connections.read, sizes[0]), use_concurrently(connections.run_on_engine, sizes[1]))
 
 
-async def at_once(take: Callable[[Callable[[Session], Awaitable[Any]]], Awaitable[Any]], size: int) -> None:
+async def use_concurrently(run_session: Callable[[Callable[[DatabaseSession], Awaitable[Any]]], Awaitable[Any]], pool_size: int) -> None:
     """Take so many connections, and give none back before all have been used."""
-    barrier = asyncio.Barrier(size)
+    barrier = asyncio.Barrier(pool_size)
 
-    async def work(session: Session) -> None:
-        await session.rows("SELECT COUNT(*) FROM pair")
+    async def wait_in_session(session: DatabaseSession) -> None:
+        await session.fetch_rows("SELECT COUNT(*) FROM pair")
         await barrier.wait()
 
-    await asyncio.gather(*(take(work) for _ in range(size)))
+    await asyncio.gather(*(run_session(wait_in_session) for _ in range(pool_size)))

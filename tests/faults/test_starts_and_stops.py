@@ -9,78 +9,78 @@ from random import Random
 
 import pytest
 
-from tests.faults.checking import CLOCK, WORKFLOWS, bench
-from tests.faults.processes import Start
+from tests.faults.checking import REAL_CLOCK, WORKFLOWS, open_fault_harness
+from tests.faults.processes import StartProcess
 
 pytestmark = pytest.mark.faults
 
-ERRANDS = 1000
-KILLS = 8
+ERRAND_COUNT = 1000
+KILL_COUNT = 8
 
 
-async def test_sigterm_under_load_drains_and_leaves_the_rest_for_others(database_url: str, run: Start) -> None:
-    async with bench(database_url, "errand") as seen:
-        first = await run("serving.py", "errand", database_url=database_url, slots="64")
-        await seen.create("Errand", [{}] * ERRANDS)
-        await first.says("ran ", times=100)
+async def test_sigterm_under_load_drains_and_leaves_the_rest_for_others(database_url: str, start_process: StartProcess) -> None:
+    async with open_fault_harness(database_url, "errand") as seen:
+        first = await start_process("serving.py", "errand", database_url=database_url, slots="64")
+        await seen.create_instances("Errand", [{}] * ERRAND_COUNT)
+        await first.wait_for_lines("ran ", times=100)
 
-        first.send(signal.SIGTERM)
+        first.send_signal(signal.SIGTERM)
 
-        assert await first.ended() == 0
-        assert first.having("the end")
-        assert await seen.count("executor_id IS NOT NULL OR status = 'EXECUTING'") == 0
-        assert await seen.rows("SELECT status FROM executor") == [("STOPPED",)]
-        assert await seen.count("status <> 'FINISHED'") > 0, "it was not under load"
+        assert await first.wait_for_exit() == 0
+        assert first.find_lines("the end")
+        assert await seen.count_instances("executor_id IS NOT NULL OR status = 'EXECUTING'") == 0
+        assert await seen.fetch_rows("SELECT status FROM executor") == [("STOPPED",)]
+        assert await seen.count_instances("status <> 'FINISHED'") > 0, "it was not under load"
 
-        second = await run("serving.py", "errand", database_url=database_url)
-        await seen.all_end(within=30)
-        await seen.check()
-        runs = Counter(first.having("ran ") + second.having("ran "))
-        assert len(runs) == runs.total() == 3 * ERRANDS
+        second = await start_process("serving.py", "errand", database_url=database_url)
+        await seen.wait_until_all_end(timeout_seconds=30)
+        await seen.check_consistency()
+        runs = Counter(first.find_lines("ran ") + second.find_lines("ran "))
+        assert len(runs) == runs.total() == 3 * ERRAND_COUNT
 
 
-async def test_a_second_sigterm_stops_at_once_and_hands_back(database_url: str, run: Start, tmp_path: Path) -> None:
-    async with bench(database_url, "vigil") as seen:
-        executor = await run("serving.py", "vigil", database_url=database_url, grace="5m")
-        await seen.create("Vigil", [{"until": str(tmp_path / "never")}] * 10)
-        await executor.says(" watch ", times=10)
+async def test_a_second_sigterm_stops_at_once_and_hands_back(database_url: str, start_process: StartProcess, tmp_path: Path) -> None:
+    async with open_fault_harness(database_url, "vigil") as seen:
+        executor = await start_process("serving.py", "vigil", database_url=database_url, grace="5m")
+        await seen.create_instances("Vigil", [{"until": str(tmp_path / "never")}] * 10)
+        await executor.wait_for_lines(" watch ", times=10)
 
-        executor.send(signal.SIGTERM)
-        await executor.says("10 activations are running")
-        executor.send(signal.SIGTERM)
+        executor.send_signal(signal.SIGTERM)
+        await executor.wait_for_lines("10 activations are running")
+        executor.send_signal(signal.SIGTERM)
 
-        assert await executor.ended(within=5) == 0
-        assert await seen.count("executor_id IS NULL AND status = 'IN_PROGRESS' AND crashes = 0") == 10
-        assert await seen.rows("SELECT status FROM executor") == [("STOPPED",)]
+        assert await executor.wait_for_exit(timeout_seconds=5) == 0
+        assert await seen.count_instances("executor_id IS NULL AND status = 'IN_PROGRESS' AND crashes = 0") == 10
+        assert await seen.fetch_rows("SELECT status FROM executor") == [("STOPPED",)]
 
 
 async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_after_the_grace_period(
-    sqlite_url: str, run: Start
+    sqlite_url: str, start_process: StartProcess
 ) -> None:
-    async with bench(sqlite_url, "stuck") as seen:
+    async with open_fault_harness(sqlite_url, "stuck") as seen:
         module = str(WORKFLOWS / "stuck.py")
-        executor = await run("flowlet", "serve", module, database_url=sqlite_url, grace="1s")
-        await seen.create("Stuck", [{}])
-        await executor.says("ran ")
+        executor = await start_process("flowlet", "serve", module, database_url=sqlite_url, grace="1s")
+        await seen.create_instances("Stuck", [{}])
+        await executor.wait_for_lines("ran ")
 
-        executor.send(signal.SIGTERM)
+        executor.send_signal(signal.SIGTERM)
 
-        assert await executor.ended(within=20) == 0
-        assert executor.having("leaving 1 handlers behind")
-        assert await seen.count("executor_id IS NULL AND status = 'IN_PROGRESS'") == 1
+        assert await executor.wait_for_exit(timeout_seconds=20) == 0
+        assert executor.find_lines("leaving 1 handlers behind")
+        assert await seen.count_instances("executor_id IS NULL AND status = 'IN_PROGRESS'") == 1
 
 
 async def test_a_start_that_is_killed_while_it_makes_the_tables_is_made_good_by_the_next(
-    database_url: str, run: Start, random: Random
+    database_url: str, start_process: StartProcess, seeded_random: Random
 ) -> None:
-    for _ in range(KILLS):
-        start = await run("migrating.py", database_url=database_url)
-        await start.says("ready")
-        await CLOCK.sleep(random.random() * 0.08)  # making the tables takes from 20 to 60 ms
+    for _ in range(KILL_COUNT):
+        start = await start_process("migrating.py", database_url=database_url)
+        await start.wait_for_lines("ready")
+        await REAL_CLOCK.sleep(seeded_random.random() * 0.08)  # making the tables takes from 20 to 60 ms
         await start.kill()
 
-    async with bench(database_url, "errand") as seen:
-        await seen.create("Errand", [{}] * 10)
-        await run("serving.py", "errand", database_url=database_url)
-        await seen.all_end(within=20)
-        await seen.check()
+    async with open_fault_harness(database_url, "errand") as seen:
+        await seen.create_instances("Errand", [{}] * 10)
+        await start_process("serving.py", "errand", database_url=database_url)
+        await seen.wait_until_all_end(timeout_seconds=20)
+        await seen.check_consistency()

@@ -12,11 +12,11 @@ import yaml
 
 from tests.house.source import ROOT
 
-__all__ = ["Instruction", "compose", "environment", "is_sent", "stages"]
+__all__ = ["DockerInstruction", "read_compose", "read_environment", "is_in_build_context", "read_stages"]
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
+class DockerInstruction:
     """A line of the Dockerfile, with what continues it."""
 
     name: str
@@ -29,40 +29,40 @@ class Instruction:
         return words
 
 
-def stages() -> list[list[Instruction]]:
+def read_stages() -> list[list[DockerInstruction]]:
     """Return the instructions of each stage; what stands before the first FROM comes with the first."""
     text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = [line.strip() for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines() if line.strip()]
-    instructions = [Instruction(name, rest) for name, _, rest in (line.partition(" ") for line in lines)]
+    instructions = [DockerInstruction(name, rest) for name, _, rest in (line.partition(" ") for line in lines)]
     starts = [place for place, one in enumerate(instructions) if one.name == "FROM"]
     bounds = zip([0, *starts[1:]], [*starts[1:], len(instructions)], strict=True)
     return [instructions[start:end] for start, end in bounds]
 
 
-def environment(stage: list[Instruction]) -> dict[str, str]:
+def read_environment(stage: list[DockerInstruction]) -> dict[str, str]:
     """Return the environment variables that a stage sets."""
     pairs = [pair.partition("=") for one in stage if one.name == "ENV" for pair in one.text.split()]
     return {name: value for name, _, value in pairs}
 
 
-def is_sent(path: str) -> bool:
+def is_in_build_context(path: str) -> bool:
     """Return whether .dockerignore lets a file through: the last pattern that fits it or a folder above it decides."""
     sent = True
     parts = PurePosixPath(path).parts
     above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
         pattern = line.removeprefix("!")
-        if pattern and not line.startswith("#") and any(_fits(one, pattern) for one in above):
+        if pattern and not line.startswith("#") and any(_matches_pattern(one, pattern) for one in above):
             sent = line.startswith("!")
     return sent
 
 
-def compose() -> dict[str, Any]:
+def read_compose() -> dict[str, Any]:
     """Return what compose.yaml says, with its anchors followed; variables stand as they are written."""
     found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     return found
 
 
-def _fits(path: str, pattern: str) -> bool:
+def _matches_pattern(path: str, pattern: str) -> bool:
     expression = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
     return re.fullmatch(expression, path) is not None

@@ -6,37 +6,37 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["PACKAGE", "ROOT", "imports", "is_for_types_only", "modules", "texts"]
+__all__ = ["PACKAGE", "ROOT", "list_imports", "is_type_checking_block", "parse_modules", "list_strings"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "flowlet"
 
 
-def modules() -> dict[str, ast.Module]:
+def parse_modules() -> dict[str, ast.Module]:
     """Return every module of the package: its name without ``flowlet.`` ("" for the package itself), and its tree."""
-    return {_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    return {_module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imports(tree: ast.Module, *, when_loaded: bool = False) -> Iterator[tuple[int, str, str]]:
+def list_imports(tree: ast.Module, *, only_when_loaded: bool = False) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the module and the name of each import; the name is empty for ``import module``.
 
     Args:
         tree: A module.
-        when_loaded: Leave out what loading the module does not import: inside functions, and for types only.
+        only_when_loaded: Leave out what loading the module does not import: inside functions, and for types only.
     """
-    for node in _loaded(tree) if when_loaded else ast.walk(tree):
+    for node in _walk_loaded(tree) if only_when_loaded else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from ((node.lineno, node.module, alias.name) for alias in node.names)
 
 
-def is_for_types_only(node: ast.AST) -> bool:
+def is_type_checking_block(node: ast.AST) -> bool:
     """Return whether a node is ``if TYPE_CHECKING:``."""
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def list_strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each string, but for docstrings."""
     documentation = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -46,13 +46,13 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def _loaded(node: ast.AST) -> Iterator[ast.AST]:
+def _walk_loaded(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or is_for_types_only(child):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or is_type_checking_block(child):
             continue
         yield child
-        yield from _loaded(child)
+        yield from _walk_loaded(child)
 
 
-def _name(path: Path) -> str:
+def _module_name(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")

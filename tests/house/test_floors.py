@@ -6,9 +6,9 @@ import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
 
-from tests.house.source import imports, modules, texts
+from tests.house.source import list_imports, parse_modules, list_strings
 
-FLOORS: dict[int, str] = {
+MODULES_BY_LEVEL: dict[int, str] = {
     0: "errors clock durations resources settings passwords logs texts roles stopping fingerprints",
     1: (
         "states transitions instances context definition retry provided registry modules draft parameters checks "
@@ -19,10 +19,10 @@ FLOORS: dict[int, str] = {
     4: "web",
     5: "cli server hosting testing client __main__",
 }
-FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
-DOOR = max(FLOORS)
+LEVEL_BY_MODULE = {name: floor for floor, names in MODULES_BY_LEVEL.items() for name in names.split()}
+TOP_LEVEL = max(MODULES_BY_LEVEL)
 
-DIALECTS = {"store.sqlite", "store.postgres", "store.mysql", "store.mysql_claims"}
+DIALECT_MODULES = {"store.sqlite", "store.postgres", "store.mysql", "store.mysql_claims"}
 DATABASE_LIBRARIES = {"aiomysql", "aiosqlite", "asyncpg", "databases", "pymysql", "sqlalchemy", "sqlite3"}
 DIALECT_WORDS = {
     "sqlite": "AUTOINCREMENT, BEGIN IMMEDIATE, ON CONFLICT, PRAGMA , json_each, sqlite_master",
@@ -32,7 +32,7 @@ DIALECT_WORDS = {
 
 
 def test_every_module_stands_on_a_floor() -> None:
-    homeless = [name for name in modules() if name and name.split(".")[0] not in FLOOR_OF]
+    homeless = [name for name in parse_modules() if name and name.split(".")[0] not in LEVEL_BY_MODULE]
 
     assert not homeless, (
         f"no floor is known for: {', '.join(homeless)}. Put each into FLOORS in {__file__}, and into DESIGN's table, "
@@ -42,9 +42,9 @@ def test_every_module_stands_on_a_floor() -> None:
 
 def test_imports_only_point_down_the_floors() -> None:
     faults = [
-        f"flowlet.{name}:{line} (floor {floor(name)}) imports flowlet.{target} (floor {floor(target)})"
-        for name, line, target in inner_imports()
-        if name and floor(target) > floor(name)
+        f"flowlet.{name}:{line} (floor {get_level(name)}) imports flowlet.{target} (floor {get_level(target)})"
+        for name, line, target in list_inner_imports()
+        if name and get_level(target) > get_level(name)
     ]
 
     assert not faults, "\n".join([*faults, "Move what is shared down to the floor of the one that needs it."])
@@ -52,7 +52,7 @@ def test_imports_only_point_down_the_floors() -> None:
 
 def test_modules_are_imported_from_their_own_place() -> None:
     faults = [
-        f"flowlet.{name}:{line} imports from the package itself" for name, line, target in inner_imports() if not target
+        f"flowlet.{name}:{line} imports from the package itself" for name, line, target in list_inner_imports() if not target
     ]
 
     assert not faults, "\n".join(
@@ -61,8 +61,8 @@ def test_modules_are_imported_from_their_own_place() -> None:
 
 
 def test_no_modules_load_each_other_in_a_circle() -> None:
-    graph: dict[str, set[str]] = {name: set() for name in modules()}
-    for name, _, target in inner_imports(when_loaded=True):
+    graph: dict[str, set[str]] = {name: set() for name in parse_modules()}
+    for name, _, target in list_inner_imports(only_when_loaded=True):
         graph[name].add(target)
 
     try:
@@ -81,12 +81,12 @@ def test_importing_flowlet_loads_neither_the_web_nor_a_database() -> None:
 
 
 def test_only_the_connection_and_the_dialects_speak_to_a_database_library() -> None:
-    allowed = {"store.connection", "store.listening", *DIALECTS}
+    allowed = {"store.connection", "store.listening", *DIALECT_MODULES}
 
     faults = [
         f"flowlet.{name}:{line} imports {module}"
-        for name, tree in modules().items()
-        for line, module, _ in imports(tree)
+        for name, tree in parse_modules().items()
+        for line, module, _ in list_imports(tree)
         if module.split(".")[0] in DATABASE_LIBRARIES and name not in allowed
     ]
 
@@ -98,27 +98,27 @@ def test_what_differs_by_database_is_written_in_its_dialect_only() -> None:
 
     faults = [
         f"flowlet.{name}:{line} says {word!r}"
-        for name, tree in modules().items()
-        if name not in DIALECTS and not name.startswith(("store.migrations", "store.schema"))
-        for line, text in texts(tree)
+        for name, tree in parse_modules().items()
+        if name not in DIALECT_MODULES and not name.startswith(("store.migrations", "store.schema"))
+        for line, text in list_strings(tree)
         for word in sorted(words)
         if word in text.lower()
     ]
 
-    assert not faults, "\n".join([*faults, f"Such statements belong into {', '.join(sorted(DIALECTS))}."])
+    assert not faults, "\n".join([*faults, f"Such statements belong into {', '.join(sorted(DIALECT_MODULES))}."])
 
 
-def floor(name: str) -> int:
+def get_level(name: str) -> int:
     """Return a module's floor; the package itself only re-exports, and stands with the doors."""
-    return FLOOR_OF.get(name.partition(".")[0], DOOR)
+    return LEVEL_BY_MODULE.get(name.partition(".")[0], TOP_LEVEL)
 
 
-def inner_imports(*, when_loaded: bool = False) -> list[tuple[str, int, str]]:
+def list_inner_imports(*, only_when_loaded: bool = False) -> list[tuple[str, int, str]]:
     """Return the importing module, the line and the imported module of each import within the package."""
-    known = modules()
+    known = parse_modules()
     found = []
     for name, tree in known.items():
-        for line, module, imported in imports(tree, when_loaded=when_loaded):
+        for line, module, imported in list_imports(tree, only_when_loaded=only_when_loaded):
             if module.split(".")[0] != "flowlet":
                 continue
             target = module.removeprefix("flowlet").removeprefix(".")

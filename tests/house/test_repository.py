@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.house.source import PACKAGE, ROOT
 
-FOLDERS = {".ci", "benchmarks", "demo", "docs", "flowlet", "postman", "static", "templates", "tests"}
-DOCUMENTS = {"CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "README.md"}
-SETTINGS = {
+ALLOWED_FOLDERS = {".ci", "benchmarks", "demo", "docs", "flowlet", "postman", "static", "templates", "tests"}
+ALLOWED_DOCUMENTS = {"CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "README.md"}
+ALLOWED_CONFIG_FILES = {
     ".dockerignore",
     ".gitignore",
     "Dockerfile",
@@ -40,7 +40,7 @@ REGISTRY_HOSTS = [
 
 
 def test_the_top_level_holds_what_belongs_there() -> None:
-    strangers = {path.parts[0] for path in files()} - FOLDERS - DOCUMENTS - SETTINGS
+    strangers = {path.parts[0] for path in list_files()} - ALLOWED_FOLDERS - ALLOWED_DOCUMENTS - ALLOWED_CONFIG_FILES
 
     assert not strangers, f"these do not belong into the repository's top level: {', '.join(sorted(strangers))}"
 
@@ -56,54 +56,54 @@ def test_no_file_of_the_package_is_too_long() -> None:
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
     pattern = re.compile("|".join(rf"(?<![\w.~*-]){path}" for path in MACHINE_PATHS))
 
-    assert not list(lines_with(pattern))
+    assert not list(find_lines(pattern))
 
 
 def test_no_file_names_a_package_registry() -> None:
     pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(host)}" for host in REGISTRY_HOSTS))
 
-    assert not list(lines_with(pattern))
+    assert not list(find_lines(pattern))
 
 
 def test_nothing_that_others_wrote_is_tracked() -> None:
     pattern = re.compile(r"\.min\.(js|css)$|(^|/)(vendor|node_modules)/|\.lock$|package-lock\.json$")
 
-    assert not [str(path) for path in files() if pattern.search(path.as_posix())]
+    assert not [str(path) for path in list_files() if pattern.search(path.as_posix())]
 
 
 def test_the_commands_of_the_readme_exist() -> None:
-    commands = re.findall(r"^\s*(?:\$ )?make ([a-z]+)", read("README.md"), re.MULTILINE)
+    commands = re.findall(r"^\s*(?:\$ )?make ([a-z]+)", read_text("README.md"), re.MULTILINE)
 
-    targets = re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE)
+    targets = re.findall(r"^([a-z]+):", read_text("Makefile"), re.MULTILINE)
 
     assert commands, "README.md says no 'make ...' command: a reader wants to know how to start it"
     assert set(commands) <= set(targets)
 
 
 def test_the_gate_runs_the_command_that_developers_run() -> None:
-    lines = read(".ci/run").splitlines()
+    lines = read_text(".ci/run").splitlines()
 
     assert lines[-1] == "make test"
     assert os.access(ROOT / ".ci/run", os.X_OK)
 
 
-def read(name: str) -> str:
+def read_text(name: str) -> str:
     """Return the text of a file of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def files() -> list[Path]:
+def list_files() -> list[Path]:
     """Return every file that is tracked, or would be after ``git add``, from the root."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
-def lines_with(pattern: re.Pattern[str]) -> Iterator[str]:
+def find_lines(pattern: re.Pattern[str]) -> Iterator[str]:
     """Yield "file:line: text" of each line that matches, in the files that are text."""
-    for path in files():
+    for path in list_files():
         try:
-            text = read(str(path))
+            text = read_text(str(path))
         except UnicodeDecodeError:
             continue
         for number, line in enumerate(text.splitlines(), 1):

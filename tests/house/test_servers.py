@@ -8,38 +8,38 @@ import asyncpg
 import pymysql
 import pytest
 
-from tests.servers import Server
+from tests.servers import DatabaseServer
 
 
 @pytest.fixture(params=["postgres_server", "mariadb_server"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
+def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
+    found: DatabaseServer = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    made = server.create_database()
+def url(database_server: DatabaseServer) -> Iterator[str]:
+    made = database_server.create_database()
     yield made
-    server.drop_database(made)
+    database_server.drop_database(made)
 
 
-@pytest.mark.parametrize("end", [Server.stop, Server.kill], ids=["stop", "kill"])
+@pytest.mark.parametrize("end", [DatabaseServer.stop_server, DatabaseServer.kill_server], ids=["stop", "kill"])
 def test_a_server_keeps_its_port_and_what_was_committed_over_a_restart(
-    server: Server, url: str, end: Callable[[Server], None]
+    database_server: DatabaseServer, url: str, end: Callable[[DatabaseServer], None]
 ) -> None:
-    server.program.execute(url, "CREATE TABLE kept (id integer PRIMARY KEY)")
+    database_server.program.execute_statement(url, "CREATE TABLE kept (id integer PRIMARY KEY)")
 
-    end(server)
-    server.start()
+    end(database_server)
+    database_server.start_server()
 
-    server.program.execute(url, "INSERT INTO kept VALUES (1)")
+    database_server.program.execute_statement(url, "INSERT INTO kept VALUES (1)")
 
 
-async def test_a_database_can_be_made_while_an_event_loop_runs(server: Server) -> None:
-    url = server.create_database()
+async def test_a_database_can_be_made_while_an_event_loop_runs(database_server: DatabaseServer) -> None:
+    url = database_server.create_database()
 
-    server.drop_database(url)
+    database_server.drop_database(url)
 
     with pytest.raises((asyncpg.PostgresError, pymysql.MySQLError)):
-        server.program.execute(url, "SELECT 1")
+        database_server.program.execute_statement(url, "SELECT 1")

@@ -19,15 +19,15 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
+    run_command(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
     (built,) = folder.glob("flowlet_workflows-*.whl")
     return built
 
 
-def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
-    names = ZipFile(wheel).namelist()
+def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel_path: Path) -> None:
+    names = ZipFile(wheel_path).namelist()
 
     assert {"flowlet/__init__.py", "flowlet/py.typed"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"flowlet", "flowlet_workflows"}
@@ -35,10 +35,10 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["templates", "static", "demo"])
-def test_the_wheel_holds_every_file_of_the_folders_beside_the_package(wheel: Path, name: str) -> None:
+def test_the_wheel_holds_every_file_of_the_folders_beside_the_package(wheel_path: Path, name: str) -> None:
     files = {path for path in (ROOT / name).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
-    missing = {f"flowlet/_bundled/{path.relative_to(ROOT)}" for path in files} - set(ZipFile(wheel).namelist())
+    missing = {f"flowlet/_bundled/{path.relative_to(ROOT)}" for path in files} - set(ZipFile(wheel_path).namelist())
 
     assert not missing, (
         f'the wheel lacks {", ".join(sorted(missing))}. Add \'"{name}" = "flowlet/_bundled/{name}"\' to '
@@ -46,27 +46,27 @@ def test_the_wheel_holds_every_file_of_the_folders_beside_the_package(wheel: Pat
     )
 
 
-def test_the_installed_wheel_runs_the_demo(wheel: Path, address_service: str, tmp_path: Path) -> None:
-    python = install(wheel, tmp_path / "environment")
+def test_the_installed_wheel_runs_the_demo(wheel_path: Path, address_service: str, tmp_path: Path) -> None:
+    python = install_wheel(wheel_path, tmp_path / "environment")
     elsewhere = tmp_path / "another folder"
     elsewhere.mkdir()
 
-    output = run(str(python.parent / "flowlet"), "demo", "--once", cwd=elsewhere, FLOWLET_DEMO_IP_URL=address_service)
+    output = run_command(str(python.parent / "flowlet"), "demo", "--once", cwd=elsewhere, FLOWLET_DEMO_IP_URL=address_service)
 
     for workflow in ("DemoWorkflow", "GetIpWorkflow"):
         assert re.search(rf"\b{workflow}\b.*\bFINISHED\b", output), output
 
 
-def install(wheel: Path, environment: Path) -> Path:
+def install_wheel(wheel: Path, environment: Path) -> Path:
     """Install a wheel with what it needs into a fresh environment, and return that one's Python."""
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     constraints = str(ROOT / "constraints.txt")
-    run(str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel), cwd=environment)
+    run_command(str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel), cwd=environment)
     return python
 
 
-def run(*command: str, cwd: Path, **variables: str) -> str:
+def run_command(*command: str, cwd: Path, **variables: str) -> str:
     """Run a command to its end with these environment variables and none of Flowlet's own; return what it wrote."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FLOWLET_", "PYTHON"))}
     environment = inherited | {"COLUMNS": "120", "HOME": str(cwd), "NO_PROXY": "127.0.0.1"} | variables

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.operations.desk import Desk, opened_desk
+from tests.operations.desk import OperationsHarness, open_operations
 
 
 @pytest.fixture
-async def desk(database_url: str) -> AsyncIterator[Desk]:
+async def harness(database_url: str) -> AsyncIterator[OperationsHarness]:
     """A desk on an empty database; a test that takes it runs on each of the three systems."""
-    async with opened_desk(database_url) as desk:
+    async with open_operations(database_url) as desk:
         yield desk
 
 
 @pytest.fixture
-async def sqlite_desk(sqlite_url: str) -> AsyncIterator[Desk]:
+async def sqlite_harness(sqlite_url: str) -> AsyncIterator[OperationsHarness]:
     """A desk on an empty SQLite database, for what cannot differ by database."""
-    async with opened_desk(sqlite_url) as desk:
+    async with open_operations(sqlite_url) as desk:
         yield desk

@@ -10,20 +10,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowlet.context import Context
-from flowlet.engine.handover import continued
+from flowlet.engine.handover import apply_transition
 from flowlet.errors import Fail
 from flowlet.instances import Action, Instance, Status
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.retry import Retry
 from flowlet.states import Workflow, end, error, manual, state
-from flowlet.store.instances import Verdict
+from flowlet.store.instances import CommitResult
 from flowlet.transitions import Next, child
-from tests.engine.hands import Hand, Hands, opened
+from tests.engine.hands import ManualExecutor, EngineHarness, open_engine
 
-__all__ = ["CLERK", "Desk", "families", "opened_desk", "orders"]
+__all__ = ["OPERATOR_NAME", "OperationsHarness", "build_families_module", "open_operations", "build_orders_module"]
 
-CLERK = "ada"
+OPERATOR_NAME = "ada"
 
 
 class Order(BaseModel):
@@ -36,7 +36,7 @@ class Decision(BaseModel):
     score: int = 0
 
 
-def orders() -> ModuleType:
+def build_orders_module() -> ModuleType:
     """Return a workflow whose variable ``way`` says where an instance goes: charge, later, review, fail or stumble."""
 
     @state(start=True, next=["review", "charge"])
@@ -68,7 +68,7 @@ def orders() -> ModuleType:
     return module
 
 
-def families() -> ModuleType:
+def build_families_module() -> ModuleType:
     """Return a workflow whose variable ``children`` names the workflows of the children that it waits for."""
 
     @state(start=True, next=["gather"])
@@ -83,75 +83,75 @@ def families() -> ModuleType:
     return module
 
 
-class Desk:
+class OperationsHarness:
     """Operations on one database, one executor that is moved by hand, and instances in whatever status is wanted."""
 
-    def __init__(self, hands: Hands, hand: Hand) -> None:
-        self.hands = hands
-        self.hand = hand
-        self.wakes = 0
-        self._started = 0
-        self.operations = Operations(hands.store, hands.registry, wake=self._woken)
-        self.strange = Operations(hands.store, Registry())
+    def __init__(self, engine: EngineHarness, executor: ManualExecutor) -> None:
+        self.hands = engine
+        self.hand = executor
+        self.wake_count = 0
+        self._order_count = 0
+        self.operations = Operations(engine.store, engine.registry, wake=self._count_wake)
+        self.operations_without_registry = Operations(engine.store, Registry())
         """Operations of a process that knows no workflow."""
 
-    def _woken(self) -> None:
-        self.wakes += 1
+    def _count_wake(self) -> None:
+        self.wake_count += 1
 
-    async def get(self, id: int) -> Instance:
-        return await self.hands.get(id)
+    async def get_instance(self, id: int) -> Instance:
+        return await self.hands.get_instance(id)
 
-    async def last(self, id: int) -> Action:
+    async def read_last_action(self, id: int) -> Action:
         """Return the last line of an instance's history."""
-        return (await self.hands.history(id))[-1]
+        return (await self.hands.read_history(id))[-1]
 
-    async def start(self, *, group: str | None = None, **values: Any) -> int:
+    async def create_order(self, *, group: str | None = None, **values: Any) -> int:
         """Create an instance of Orders with these variables, in an executor group of its own, and return its id."""
-        self._started += 1
-        return await self.hands.create(vars=values, group=group or f"desk-{self._started}")
+        self._order_count += 1
+        return await self.hands.create_instance(vars=values, group=group or f"desk-{self._order_count}")
 
-    async def claim(self, id: int) -> Instance:
+    async def claim_instance(self, id: int) -> Instance:
         """Lease the one instance that is due in the group of this one: itself."""
-        (instance,) = await self.hand.claim(groups=[(await self.get(id)).executor_group])
+        (instance,) = await self.hand.claim_due(groups=[(await self.get_instance(id)).group])
         assert instance.id == id
         return instance
 
-    async def drive(self, id: int) -> Instance:
+    async def run_until_released(self, id: int) -> Instance:
         """Let the executor run an instance until it gives up its lease."""
-        instance = await self.claim(id)
+        instance = await self.claim_instance(id)
         while True:
-            transition = await self.hand.run(instance)
-            assert await self.hand.commit(transition) == [Verdict.COMMITTED]
+            transition = await self.hand.run_instance(instance)
+            assert await self.hand.commit_transitions(transition) == [CommitResult.COMMITTED]
             if transition.status != Status.EXECUTING:
-                return await self.get(id)
-            instance = continued(instance, transition)
+                return await self.get_instance(id)
+            instance = apply_transition(instance, transition)
 
-    async def at(self, status: Status) -> Instance:
+    async def create_in_status(self, status: Status) -> Instance:
         """Return a new instance of Orders that stands so."""
         ways = {Status.IN_PROGRESS: "later", Status.WAITING: "review", Status.FAILED: "fail"}
-        id = await self.start(way=ways.get(status, "charge"))
+        id = await self.create_order(way=ways.get(status, "charge"))
         if status == Status.EXECUTING:
-            await self.claim(id)
+            await self.claim_instance(id)
         elif status == Status.PAUSED:
-            await self.operations.pause(id, username=CLERK)
+            await self.operations.pause(id, username=OPERATOR_NAME)
         elif status == Status.CANCELLED:
-            await self.operations.cancel(id, username=CLERK)
+            await self.operations.cancel(id, username=OPERATOR_NAME)
         elif status != Status.NEW:
-            await self.drive(id)
-        instance = await self.get(id)
+            await self.run_until_released(id)
+        instance = await self.get_instance(id)
         assert instance.status == status
         return instance
 
-    async def family(self, *children: str) -> tuple[int, list[int]]:
+    async def create_family(self, *children: str) -> tuple[int, list[int]]:
         """Return a parent that waits for its children, and these."""
-        parent = await self.hands.create("Families", vars={"children": list(children)})
-        await self.hand.move(parent)
-        return parent, [one.id for one in await self.hands.store.reads.children(parent)]
+        parent = await self.hands.create_instance("Families", vars={"children": list(children)})
+        await self.hand.run_due_instance(parent)
+        return parent, [one.id for one in await self.hands.store.queries.list_children(parent)]
 
 
 @asynccontextmanager
-async def opened_desk(database_url: str) -> AsyncIterator[Desk]:
+async def open_operations(database_url: str) -> AsyncIterator[OperationsHarness]:
     """Open a database with Orders and Families."""
-    async with opened(database_url, orders(), families()) as hands:
-        await hands.store.definitions.save(hands.registry.definitions, now=hands.clock.now())
-        yield Desk(hands, await hands.hand())
+    async with open_engine(database_url, build_orders_module(), build_families_module()) as hands:
+        await hands.store.definitions.save_definitions(hands.registry.definitions, now=hands.clock.now())
+        yield OperationsHarness(hands, await hands.add_executor())

@@ -7,55 +7,55 @@ from typing import Any
 import pytest
 
 from flowlet import doctor
-from flowlet.doctor import CHILDREN, LEASE, PATH, STUCK, UNSERVED, Finding, examine
+from flowlet.doctor import CHILDREN, LEASE, PATH, STUCK, UNSERVED, Finding, examine_store
 from flowlet.instances import Status
 from flowlet.store import examination
-from flowlet.store.examination import Standing
-from tests.operations.desk import CLERK, Desk
+from flowlet.store.examination import InspectedInstance
+from tests.operations.desk import OPERATOR_NAME, OperationsHarness
 
 MINUTE = 60_000_000
 
 
-async def populate(desk: Desk) -> None:
+async def populate_database(harness: OperationsHarness) -> None:
     """Make an instance in every status, a parent with children, and one with a long history of every kind of line."""
     for status in Status:
-        await desk.at(status)
-    _, (child, _) = await desk.family("Orders", "Orders")
-    await desk.operations.cancel(child, username=CLERK)
-    long = await desk.start(way="review")
-    await desk.drive(long)
-    await desk.operations.answer(long, "rejected", username=CLERK)
-    await desk.operations.move(long, "charge", username=CLERK)
-    await desk.operations.move(long, "check", username=CLERK, force=True, reason="once more")
-    await desk.operations.pause(long, username=CLERK)
-    await desk.operations.resume(long, username=CLERK)
+        await harness.create_in_status(status)
+    _, (child, _) = await harness.create_family("Orders", "Orders")
+    await harness.operations.cancel(child, username=OPERATOR_NAME)
+    long = await harness.create_order(way="review")
+    await harness.run_until_released(long)
+    await harness.operations.answer(long, "rejected", username=OPERATOR_NAME)
+    await harness.operations.move(long, "charge", username=OPERATOR_NAME)
+    await harness.operations.move(long, "check", username=OPERATOR_NAME, force=True, reason="once more")
+    await harness.operations.pause(long, username=OPERATOR_NAME)
+    await harness.operations.resume(long, username=OPERATOR_NAME)
 
 
-async def examined(desk: Desk) -> list[tuple[int, str]]:
+async def find_findings(harness: OperationsHarness) -> list[tuple[int, str]]:
     """Return which instances the doctor finds, and why."""
-    return [(finding.instance_id, finding.rule) for finding in await examine(desk.hands.store)]
+    return [(finding.instance_id, finding.rule) for finding in await examine_store(harness.hands.store)]
 
 
-async def plant(desk: Desk, id: int, **columns: Any) -> None:
+async def write_columns(harness: OperationsHarness, id: int, **columns: Any) -> None:
     """Write columns of an instance as no operation would."""
     written = ", ".join(f"{name} = :{name}" for name in columns)
-    await desk.hands.execute(f"UPDATE workflow SET {written} WHERE id = :id", {"id": id, **columns})
+    await harness.hands.execute_sql(f"UPDATE workflow SET {written} WHERE id = :id", {"id": id, **columns})
 
 
-async def test_nothing_is_found_in_a_database_in_order(desk: Desk) -> None:
-    await populate(desk)
+async def test_nothing_is_found_in_a_database_in_order(harness: OperationsHarness) -> None:
+    await populate_database(harness)
 
-    assert await examined(desk) == []
+    assert await find_findings(harness) == []
 
 
-async def test_pages_and_reads_of_any_size_find_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    await populate(desk)
-    stuck = await desk.at(Status.NEW)
-    await plant(desk, stuck.id, next_activation=None)
-    monkeypatch.setattr(doctor, "PAGE", 2)
-    monkeypatch.setattr(examination, "LINES", 1)
+async def test_pages_and_reads_of_any_size_find_the_same(harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await populate_database(harness)
+    stuck = await harness.create_in_status(Status.NEW)
+    await write_columns(harness, stuck.id, next_activation=None)
+    monkeypatch.setattr(doctor, "PAGE_SIZE", 2)
+    monkeypatch.setattr(examination, "PAGE_SIZE", 1)
 
-    assert await examined(desk) == [(stuck.id, STUCK)]
+    assert await find_findings(harness) == [(stuck.id, STUCK)]
 
 
 @pytest.mark.parametrize(
@@ -72,32 +72,32 @@ async def test_pages_and_reads_of_any_size_find_the_same(desk: Desk, monkeypatch
         ("DELETE FROM workflow_action", "its history does not tell of its creation"),
     ],
 )
-async def test_a_history_that_is_no_path_of_the_graph_is_found(desk: Desk, change: str, said: str) -> None:
-    finished = await desk.at(Status.FINISHED)
-    await desk.hands.execute(change)
+async def test_a_history_that_is_no_path_of_the_graph_is_found(harness: OperationsHarness, change: str, said: str) -> None:
+    finished = await harness.create_in_status(Status.FINISHED)
+    await harness.hands.execute_sql(change)
 
-    (finding,) = await examine(desk.hands.store)
+    (finding,) = await examine_store(harness.hands.store)
 
     assert (finding.instance_id, finding.rule) == (finished.id, PATH)
     assert finding.message.startswith("Orders, FINISHED in state 'delivered': ")
     assert said in finding.message
 
 
-async def test_a_move_that_says_it_was_along_an_edge_is_judged_and_a_forced_one_is_not(desk: Desk) -> None:
-    instance = await desk.at(Status.NEW)
-    await desk.operations.move(instance.id, "sign", username=CLERK, force=True, reason="it has to be")
-    forced = await examined(desk)
+async def test_a_move_that_says_it_was_along_an_edge_is_judged_and_a_forced_one_is_not(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.NEW)
+    await harness.operations.move(instance.id, "sign", username=OPERATOR_NAME, force=True, reason="it has to be")
+    forced = await find_findings(harness)
 
-    await desk.hands.execute("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
+    await harness.hands.execute_sql("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
 
-    assert (forced, await examined(desk)) == ([], [(instance.id, PATH)])
+    assert (forced, await find_findings(harness)) == ([], [(instance.id, PATH)])
 
 
-async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by_another(desk: Desk) -> None:
-    await desk.at(Status.FINISHED)
-    await desk.hands.execute("UPDATE workflow_definition SET version = 2")
+async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by_another(harness: OperationsHarness) -> None:
+    await harness.create_in_status(Status.FINISHED)
+    await harness.hands.execute_sql("UPDATE workflow_definition SET version = 2")
 
-    assert await examined(desk) == []
+    assert await find_findings(harness) == []
 
 
 @pytest.mark.parametrize(
@@ -118,19 +118,19 @@ async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by
     ],
 )
 async def test_an_instance_that_stands_as_none_may_is_found(
-    desk: Desk, status: Status, columns: dict[str, Any], rule: str
+    harness: OperationsHarness, status: Status, columns: dict[str, Any], rule: str
 ) -> None:
-    instance = await desk.at(status)
-    await plant(desk, instance.id, **columns)
+    instance = await harness.create_in_status(status)
+    await write_columns(harness, instance.id, **columns)
 
-    assert await examined(desk) == [(instance.id, rule)]
+    assert await find_findings(harness) == [(instance.id, rule)]
 
 
-async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_wake_that_was_lost(desk: Desk) -> None:
-    parent, (child,) = await desk.family("Orders")
-    await plant(desk, child, status="CANCELLED")
+async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_wake_that_was_lost(harness: OperationsHarness) -> None:
+    parent, (child,) = await harness.create_family("Orders")
+    await write_columns(harness, child, status="CANCELLED")
 
-    findings = await examine(desk.hands.store)
+    findings = await examine_store(harness.hands.store)
 
     assert [(finding.instance_id, finding.rule) for finding in findings] == [(parent, CHILDREN)]
     assert "it counts 1 open children, but 0 of its children have not ended" in findings[0].message
@@ -144,33 +144,33 @@ async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_
         ("status = 'LOST', lease_until = lease_until - 91000000", "whose lease ran out 61 s ago"),
     ],
 )
-async def test_an_instance_of_an_executor_that_is_gone_is_found(desk: Desk, columns: str, said: str) -> None:
-    held = await desk.at(Status.EXECUTING)
-    await desk.hands.execute(f"UPDATE executor SET {columns}")
+async def test_an_instance_of_an_executor_that_is_gone_is_found(harness: OperationsHarness, columns: str, said: str) -> None:
+    held = await harness.create_in_status(Status.EXECUTING)
+    await harness.hands.execute_sql(f"UPDATE executor SET {columns}")
 
-    (finding,) = await examine(desk.hands.store)
+    (finding,) = await examine_store(harness.hands.store)
 
     assert (finding.instance_id, finding.rule) == (held.id, LEASE)
     assert said in finding.message
 
 
-async def test_an_executor_whose_lease_has_only_just_run_out_is_left_to_the_repair(desk: Desk) -> None:
-    await desk.at(Status.EXECUTING)
-    desk.hands.clock.advance(MINUTE)
+async def test_an_executor_whose_lease_has_only_just_run_out_is_left_to_the_repair(harness: OperationsHarness) -> None:
+    await harness.create_in_status(Status.EXECUTING)
+    harness.hands.clock.advance(MINUTE)
 
-    assert await examined(desk) == []
+    assert await find_findings(harness) == []
 
 
-async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_their_workflow(desk: Desk) -> None:
-    first = await desk.start(group="night")
-    await desk.start(group="night")
-    await desk.start(group="default", way="charge")
-    await desk.hands.execute("UPDATE executor SET lease_until = lease_until + 3600000000")
-    desk.hands.clock.advance(MINUTE)
-    early = await examined(desk)
-    desk.hands.clock.advance(1)
+async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_their_workflow(harness: OperationsHarness) -> None:
+    first = await harness.create_order(group="night")
+    await harness.create_order(group="night")
+    await harness.create_order(group="default", way="charge")
+    await harness.hands.execute_sql("UPDATE executor SET lease_until = lease_until + 3600000000")
+    harness.hands.clock.advance(MINUTE)
+    early = await find_findings(harness)
+    harness.hands.clock.advance(1)
 
-    findings = await examine(desk.hands.store)
+    findings = await examine_store(harness.hands.store)
 
     assert early == []
     assert findings == [
@@ -183,57 +183,57 @@ async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_t
     ]
 
 
-async def test_an_executor_that_drains_serves_nothing_new(desk: Desk) -> None:
-    id = await desk.start(group="default")
-    await desk.hands.store.executors.drain("executor-a")
-    desk.hands.clock.advance(MINUTE + 1)
+async def test_an_executor_that_drains_serves_nothing_new(harness: OperationsHarness) -> None:
+    id = await harness.create_order(group="default")
+    await harness.hands.store.executors.mark_draining("executor-a")
+    harness.hands.clock.advance(MINUTE + 1)
 
-    assert await examined(desk) == [(id, UNSERVED)]
+    assert await find_findings(harness) == [(id, UNSERVED)]
 
 
 async def test_an_instance_that_moves_between_the_looks_is_looked_at_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    instance = await desk.at(Status.WAITING)
+    instance = await harness.create_in_status(Status.WAITING)
     looks: list[int] = []
 
-    async def moving(connections: Any, ids: list[int]) -> dict[int, Standing]:
+    async def move_meanwhile(connections: Any, ids: list[int]) -> dict[int, InspectedInstance]:
         looks.append(len(ids))
         if len(looks) == 1:
-            await desk.operations.move(instance.id, "charge", username=CLERK)
-        return await examination.standings(connections, ids)
+            await harness.operations.move(instance.id, "charge", username=OPERATOR_NAME)
+        return await examination.inspect_instances(connections, ids)
 
-    monkeypatch.setattr(doctor, "standings", moving)
+    monkeypatch.setattr(doctor, "inspect_instances", move_meanwhile)
 
-    assert await examined(desk) == []
+    assert await find_findings(harness) == []
     assert looks == [1, 1]
 
 
 async def test_a_shape_that_is_stored_while_the_doctor_looks_raises_no_alarm(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await desk.at(Status.FINISHED)
-    moved = await desk.at(Status.NEW)
-    await desk.operations.move(moved.id, "sign", username=CLERK, force=True, reason="the next release allows it")
-    await desk.hands.execute("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
+    await harness.create_in_status(Status.FINISHED)
+    moved = await harness.create_in_status(Status.NEW)
+    await harness.operations.move(moved.id, "sign", username=OPERATOR_NAME, force=True, reason="the next release allows it")
+    await harness.hands.execute_sql("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
     pages: list[int] = []
 
-    async def reshaping(connections: Any, id: int, *, limit: int) -> list[Standing]:
+    async def change_meanwhile(connections: Any, id: int, *, limit: int) -> list[InspectedInstance]:
         pages.append(id)
         if len(pages) == 2:
             sql = "UPDATE workflow_definition SET definition = REPLACE(definition, :old, :new)"
-            await desk.hands.execute(sql, {"old": '"target":"review"', "new": '"target":"sign"'})
-        return await examination.standings_after(connections, id, limit=1)
+            await harness.hands.execute_sql(sql, {"old": '"target":"review"', "new": '"target":"sign"'})
+        return await examination.inspect_instances_after(connections, id, limit=1)
 
-    monkeypatch.setattr(doctor, "standings_after", reshaping)
+    monkeypatch.setattr(doctor, "inspect_instances_after", change_meanwhile)
 
-    assert await examined(desk) == []
+    assert await find_findings(harness) == []
 
 
-async def test_the_doctor_changes_nothing(desk: Desk) -> None:
-    await populate(desk)
-    before = await desk.hands.contents()
+async def test_the_doctor_changes_nothing(harness: OperationsHarness) -> None:
+    await populate_database(harness)
+    before = await harness.hands.read_tables()
 
-    await examine(desk.hands.store)
+    await examine_store(harness.hands.store)
 
-    assert await desk.hands.contents() == before
+    assert await harness.hands.read_tables() == before

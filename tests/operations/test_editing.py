@@ -14,50 +14,50 @@ from flowlet.errors import RefusedError, VariablesError
 from flowlet.instances import ActionKind, Status
 from flowlet.operations import Operations
 from flowlet.states import Workflow, end, state
-from tests.engine.hands import opened
-from tests.operations.desk import CLERK, Desk
+from tests.engine.hands import open_engine
+from tests.operations.desk import OPERATOR_NAME, OperationsHarness
 
 
 class Item(BaseModel, populate_by_name=True):
     sku_code: str = Field("a", alias="skuCode")
 
 
-async def test_values_are_merged_by_name_and_the_history_says_which(desk: Desk) -> None:
-    id = await desk.start(way="later", amount=3)
+async def test_values_are_merged_by_name_and_the_history_says_which(harness: OperationsHarness) -> None:
+    id = await harness.create_order(way="later", amount=3)
 
-    after = await desk.operations.edit_variables(id, {"amount": 5}, username=CLERK)
+    after = await harness.operations.edit_variables(id, {"amount": 5}, username=OPERATOR_NAME)
 
-    line = await desk.last(id)
-    assert after.variables == {"way": "later", "amount": 5}
-    assert (line.kind, line.username, line.to_state) == (ActionKind.EDITED, CLERK, None)
-    assert orjson.loads(line.changes or "") == {"set": {"amount": 5}, "unset": []}
-
-
-async def test_what_is_unset_takes_its_default(desk: Desk) -> None:
-    id = await desk.start(amount=3)
-
-    after = await desk.operations.edit_variables(id, {}, unset=["amount"], username=CLERK)
-
-    assert after.variables == {"way": "charge", "amount": 1}
+    line = await harness.read_last_action(id)
+    assert after.vars == {"way": "later", "amount": 5}
+    assert (line.kind, line.username, line.to_state) == (ActionKind.EDITED, OPERATOR_NAME, None)
+    assert orjson.loads(line.changes_json or "") == {"set": {"amount": 5}, "unset": []}
 
 
-async def test_variables_without_a_model_are_set_and_removed(desk: Desk) -> None:
-    id = await desk.hands.create("Families", vars={"children": [], "note": "old"})
+async def test_what_is_unset_takes_its_default(harness: OperationsHarness) -> None:
+    id = await harness.create_order(amount=3)
 
-    after = await desk.operations.edit_variables(id, {"size": 2}, unset=["note"], username=CLERK)
+    after = await harness.operations.edit_variables(id, {}, unset=["amount"], username=OPERATOR_NAME)
 
-    assert after.variables == {"children": [], "size": 2}
-    assert orjson.loads((await desk.last(id)).changes or "") == {"set": {"size": 2}, "unset": ["note"]}
+    assert after.vars == {"way": "charge", "amount": 1}
 
 
-async def test_an_edit_that_changes_nothing_leaves_no_trace(desk: Desk) -> None:
-    id = await desk.start(amount=3)
-    before = await desk.hands.contents()
+async def test_variables_without_a_model_are_set_and_removed(harness: OperationsHarness) -> None:
+    id = await harness.hands.create_instance("Families", vars={"children": [], "note": "old"})
 
-    after = await desk.operations.edit_variables(id, {"amount": 3}, username=CLERK)
+    after = await harness.operations.edit_variables(id, {"size": 2}, unset=["note"], username=OPERATOR_NAME)
 
-    assert after == await desk.get(id)
-    assert await desk.hands.contents() == before
+    assert after.vars == {"children": [], "size": 2}
+    assert orjson.loads((await harness.read_last_action(id)).changes_json or "") == {"set": {"size": 2}, "unset": ["note"]}
+
+
+async def test_an_edit_that_changes_nothing_leaves_no_trace(harness: OperationsHarness) -> None:
+    id = await harness.create_order(amount=3)
+    before = await harness.hands.read_tables()
+
+    after = await harness.operations.edit_variables(id, {"amount": 3}, username=OPERATOR_NAME)
+
+    assert after == await harness.get_instance(id)
+    assert await harness.hands.read_tables() == before
 
 
 @pytest.mark.parametrize(
@@ -72,28 +72,28 @@ async def test_an_edit_that_changes_nothing_leaves_no_trace(desk: Desk) -> None:
     ],
 )
 async def test_variables_that_do_not_fit_are_refused_and_nothing_changes(
-    sqlite_desk: Desk, values: Any, unset: Sequence[str], fault: str
+    sqlite_harness: OperationsHarness, values: Any, unset: Sequence[str], fault: str
 ) -> None:
-    id = await sqlite_desk.start(amount=3)
-    before = await sqlite_desk.hands.contents()
+    id = await sqlite_harness.create_order(amount=3)
+    before = await sqlite_harness.hands.read_tables()
 
     with pytest.raises(VariablesError) as refused:
-        await sqlite_desk.operations.edit_variables(id, values, unset=unset, username=CLERK)
+        await sqlite_harness.operations.edit_variables(id, values, unset=unset, username=OPERATOR_NAME)
 
     assert fault in str(refused.value)
-    assert await sqlite_desk.hands.contents() == before
+    assert await sqlite_harness.hands.read_tables() == before
 
 
-async def test_an_edit_of_what_has_moved_on_since_it_was_looked_at_is_refused(desk: Desk) -> None:
-    instance = await desk.at(Status.IN_PROGRESS)
-    await desk.operations.edit_variables(instance.id, {"amount": 5}, username=CLERK, expected_version=instance.version)
+async def test_an_edit_of_what_has_moved_on_since_it_was_looked_at_is_refused(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.IN_PROGRESS)
+    await harness.operations.edit_variables(instance.id, {"amount": 5}, username=OPERATOR_NAME, expected_version=instance.version)
 
     with pytest.raises(RefusedError, match="it has moved on since it was looked at"):
-        await desk.operations.edit_variables(
+        await harness.operations.edit_variables(
             instance.id, {"amount": 6}, username="bob", expected_version=instance.version
         )
 
-    assert (await desk.get(instance.id)).variables["amount"] == 5
+    assert (await harness.get_instance(instance.id)).vars["amount"] == 5
 
 
 @pytest.mark.parametrize("values", [{"sku_code": "b"}, {"skuCode": "b"}])
@@ -103,9 +103,9 @@ async def test_a_field_with_an_alias_is_edited_under_either_name(sqlite_url: str
 
     module = ModuleType("items", "Items.")
     vars(module).update(check=check, done=end(), workflow=Workflow("Items", vars=Item))
-    async with opened(sqlite_url, module) as hands:
-        id = await hands.create("Items")
+    async with open_engine(sqlite_url, module) as hands:
+        id = await hands.create_instance("Items")
 
-        after = await Operations(hands.store, hands.registry).edit_variables(id, values, username=CLERK)
+        after = await Operations(hands.store, hands.registry).edit_variables(id, values, username=OPERATOR_NAME)
 
-    assert after.variables == {"skuCode": "b"}
+    assert after.vars == {"skuCode": "b"}

@@ -10,21 +10,21 @@ from flowlet.errors import RefusedError, UnknownInstanceError, UnknownWorkflowEr
 from flowlet.instances import ActionKind, Instance, Status
 from flowlet.operations import Operations
 from flowlet.permitted import Operation
-from tests.operations.desk import CLERK, Desk
+from tests.operations.desk import OPERATOR_NAME, OperationsHarness
 
 Operate = Callable[[Operations, int], Awaitable[Instance]]
 
-OPERATE: dict[Operation, Operate] = {
-    Operation.ANSWER: lambda by, id: by.answer(id, "charge", username=CLERK),
-    Operation.MOVE: lambda by, id: by.move(id, "charge", username=CLERK),
-    Operation.PAUSE: lambda by, id: by.pause(id, username=CLERK),
-    Operation.RESUME: lambda by, id: by.resume(id, username=CLERK),
-    Operation.CANCEL: lambda by, id: by.cancel(id, username=CLERK),
-    Operation.RETRY: lambda by, id: by.retry(id, username=CLERK),
-    Operation.WAKE: lambda by, id: by.wake(id, username=CLERK),
-    Operation.EDIT: lambda by, id: by.edit_variables(id, {"amount": 7}, username=CLERK),
+OPERATION_CALLS: dict[Operation, Operate] = {
+    Operation.ANSWER: lambda by, id: by.answer(id, "charge", username=OPERATOR_NAME),
+    Operation.MOVE: lambda by, id: by.move(id, "charge", username=OPERATOR_NAME),
+    Operation.PAUSE: lambda by, id: by.pause(id, username=OPERATOR_NAME),
+    Operation.RESUME: lambda by, id: by.resume(id, username=OPERATOR_NAME),
+    Operation.CANCEL: lambda by, id: by.cancel(id, username=OPERATOR_NAME),
+    Operation.RETRY: lambda by, id: by.retry(id, username=OPERATOR_NAME),
+    Operation.WAKE: lambda by, id: by.wake(id, username=OPERATOR_NAME),
+    Operation.EDIT: lambda by, id: by.edit_variables(id, {"amount": 7}, username=OPERATOR_NAME),
 }
-TOLD = {
+ACTION_KINDS = {
     Operation.ANSWER: ActionKind.ANSWERED,
     Operation.MOVE: ActionKind.MOVED,
     Operation.PAUSE: ActionKind.PAUSED,
@@ -34,9 +34,9 @@ TOLD = {
     Operation.WAKE: ActionKind.WOKEN,
     Operation.EDIT: ActionKind.EDITED,
 }
-OPEN = (Status.NEW, Status.EXECUTING, Status.IN_PROGRESS, Status.WAITING, Status.PAUSED)
+OPEN_STATUSES = (Status.NEW, Status.EXECUTING, Status.IN_PROGRESS, Status.WAITING, Status.PAUSED)
 # From which status to which; every other one refuses. The move leads to charge: from NEW and WAITING along an edge.
-LEADS: dict[Operation, dict[Status, Status]] = {
+RESULTING_STATUSES: dict[Operation, dict[Status, Status]] = {
     Operation.ANSWER: {Status.WAITING: Status.IN_PROGRESS},
     Operation.MOVE: {
         Status.NEW: Status.IN_PROGRESS,
@@ -50,41 +50,41 @@ LEADS: dict[Operation, dict[Status, Status]] = {
         Status.WAITING: Status.PAUSED,
     },
     Operation.RESUME: {Status.PAUSED: Status.NEW},
-    Operation.CANCEL: dict.fromkeys(OPEN, Status.CANCELLED),
+    Operation.CANCEL: dict.fromkeys(OPEN_STATUSES, Status.CANCELLED),
     Operation.RETRY: {Status.FAILED: Status.IN_PROGRESS},
     Operation.WAKE: {Status.IN_PROGRESS: Status.IN_PROGRESS},
-    Operation.EDIT: {status: status for status in OPEN if status != Status.EXECUTING},
+    Operation.EDIT: {status: status for status in OPEN_STATUSES if status != Status.EXECUTING},
 }
 
 
 @pytest.mark.parametrize("operation", Operation)
 async def test_an_operation_leads_on_from_where_it_may_and_changes_nothing_elsewhere(
-    desk: Desk, operation: Operation
+    harness: OperationsHarness, operation: Operation
 ) -> None:
     led: dict[Status, Status] = {}
 
     for status in Status:
-        instance = await desk.at(status)
-        before = await desk.hands.contents()
+        instance = await harness.create_in_status(status)
+        before = await harness.hands.read_tables()
         try:
-            after = await OPERATE[operation](desk.operations, instance.id)
+            after = await OPERATION_CALLS[operation](harness.operations, instance.id)
         except RefusedError:
-            assert await desk.hands.contents() == before
+            assert await harness.hands.read_tables() == before
             continue
-        assert after == await desk.get(instance.id)
-        line = await desk.last(instance.id)
-        assert (line.kind, line.username, line.from_state) == (TOLD[operation], CLERK, instance.state)
+        assert after == await harness.get_instance(instance.id)
+        line = await harness.read_last_action(instance.id)
+        assert (line.kind, line.username, line.from_state) == (ACTION_KINDS[operation], OPERATOR_NAME, instance.state)
         led[status] = after.status
 
-    assert led == LEADS[operation]
+    assert led == RESULTING_STATUSES[operation]
 
 
-async def test_what_is_permitted_is_what_the_operations_do(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+async def test_what_is_permitted_is_what_the_operations_do(sqlite_harness: OperationsHarness) -> None:
+    desk = sqlite_harness
     for status in Status:
-        for operation, operate in OPERATE.items():
-            instance = await desk.at(status)
-            allowed = desk.operations.permitted(instance)
+        for operation, operate in OPERATION_CALLS.items():
+            instance = await desk.create_in_status(status)
+            allowed = desk.operations.get_permitted_operations(instance)
             says = operation in allowed.operations and (operation != Operation.MOVE or "charge" in allowed.states)
 
             try:
@@ -96,9 +96,9 @@ async def test_what_is_permitted_is_what_the_operations_do(sqlite_desk: Desk) ->
             assert (status, operation, says) == (status, operation, does)
 
 
-async def test_the_states_that_are_permitted_are_those_of_the_graph(sqlite_desk: Desk) -> None:
+async def test_the_states_that_are_permitted_are_those_of_the_graph(sqlite_harness: OperationsHarness) -> None:
     states = {
-        status: sqlite_desk.operations.permitted(await sqlite_desk.at(status)).states
+        status: sqlite_harness.operations.get_permitted_operations(await sqlite_harness.create_in_status(status)).states
         for status in (Status.NEW, Status.WAITING, Status.IN_PROGRESS, Status.EXECUTING, Status.FINISHED)
     }
 
@@ -111,11 +111,11 @@ async def test_the_states_that_are_permitted_are_those_of_the_graph(sqlite_desk:
     }
 
 
-async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlite_desk: Desk) -> None:
-    instance = await sqlite_desk.at(Status.WAITING)
+async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlite_harness: OperationsHarness) -> None:
+    instance = await sqlite_harness.create_in_status(Status.WAITING)
 
     with pytest.raises(RefusedError) as refused:
-        await sqlite_desk.operations.wake(instance.id, username=CLERK)
+        await sqlite_harness.operations.wake(instance.id, username=OPERATOR_NAME)
 
     assert refused.value.permitted == ("answer", "move", "edit", "pause", "cancel")
     assert str(refused.value) == (
@@ -126,55 +126,55 @@ async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlit
 
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("id", [-1, 0, 99, 2**63, 10**30])
-async def test_an_id_that_nobody_has_is_unknown(sqlite_desk: Desk, operation: Operation, id: int) -> None:
+async def test_an_id_that_nobody_has_is_unknown(sqlite_harness: OperationsHarness, operation: Operation, id: int) -> None:
     with pytest.raises(UnknownInstanceError, match=f"no workflow has the id {id}"):
-        await OPERATE[operation](sqlite_desk.operations, id)
+        await OPERATION_CALLS[operation](sqlite_harness.operations, id)
 
 
 async def test_a_process_that_does_not_know_the_workflow_pauses_resumes_wakes_retries_and_cancels_it(
-    desk: Desk,
+    harness: OperationsHarness,
 ) -> None:
-    later, failed = await desk.at(Status.IN_PROGRESS), await desk.at(Status.FAILED)
+    later, failed = await harness.create_in_status(Status.IN_PROGRESS), await harness.create_in_status(Status.FAILED)
 
-    await desk.strange.pause(later.id, username=CLERK)
-    await desk.strange.resume(later.id, username=CLERK)
-    woken = await desk.strange.wake(later.id, username=CLERK)
-    retried = await desk.strange.retry(failed.id, username=CLERK)
-    cancelled = await desk.strange.cancel(failed.id, username=CLERK)
+    await harness.operations_without_registry.pause(later.id, username=OPERATOR_NAME)
+    await harness.operations_without_registry.resume(later.id, username=OPERATOR_NAME)
+    woken = await harness.operations_without_registry.wake(later.id, username=OPERATOR_NAME)
+    retried = await harness.operations_without_registry.retry(failed.id, username=OPERATOR_NAME)
+    cancelled = await harness.operations_without_registry.cancel(failed.id, username=OPERATOR_NAME)
 
-    assert (woken.status, woken.next_activation) == (Status.IN_PROGRESS, desk.hands.clock.now())
+    assert (woken.status, woken.next_activation_us) == (Status.IN_PROGRESS, harness.hands.clock.now())
     assert (retried.status, cancelled.status) == (Status.IN_PROGRESS, Status.CANCELLED)
 
 
 @pytest.mark.parametrize("operation", [Operation.ANSWER, Operation.MOVE, Operation.EDIT])
 async def test_a_process_that_does_not_know_the_workflow_cannot_answer_move_or_edit_it(
-    sqlite_desk: Desk, operation: Operation
+    sqlite_harness: OperationsHarness, operation: Operation
 ) -> None:
-    instance = await sqlite_desk.at(Status.WAITING)
-    before = await sqlite_desk.hands.contents()
+    instance = await sqlite_harness.create_in_status(Status.WAITING)
+    before = await sqlite_harness.hands.read_tables()
 
     with pytest.raises(UnknownWorkflowError, match="no workflow is called 'Orders'"):
-        await OPERATE[operation](sqlite_desk.strange, instance.id)
+        await OPERATION_CALLS[operation](sqlite_harness.operations_without_registry, instance.id)
 
-    assert await sqlite_desk.hands.contents() == before
-    assert operation not in sqlite_desk.strange.permitted(instance).operations
-
-
-async def test_the_executor_of_the_same_process_is_woken(sqlite_desk: Desk) -> None:
-    instance = await sqlite_desk.at(Status.FAILED)
-    before = sqlite_desk.wakes
-
-    await sqlite_desk.operations.retry(instance.id, username=CLERK)
-
-    assert sqlite_desk.wakes == before + 1
+    assert await sqlite_harness.hands.read_tables() == before
+    assert operation not in sqlite_harness.operations_without_registry.get_permitted_operations(instance).operations
 
 
-async def test_a_name_that_no_database_can_hold_is_cleaned_and_bounded(desk: Desk) -> None:
-    instance = await desk.at(Status.NEW)
+async def test_the_executor_of_the_same_process_is_woken(sqlite_harness: OperationsHarness) -> None:
+    instance = await sqlite_harness.create_in_status(Status.FAILED)
+    before = sqlite_harness.wake_count
 
-    await desk.operations.pause(instance.id, username="a\x00da" + "x" * 400, reason="because\x00" + "y" * 20_000)
+    await sqlite_harness.operations.retry(instance.id, username=OPERATOR_NAME)
 
-    line = await desk.last(instance.id)
+    assert sqlite_harness.wake_count == before + 1
+
+
+async def test_a_name_that_no_database_can_hold_is_cleaned_and_bounded(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.NEW)
+
+    await harness.operations.pause(instance.id, username="a\x00da" + "x" * 400, reason="because\x00" + "y" * 20_000)
+
+    line = await harness.read_last_action(instance.id)
     assert line.username is not None
     assert line.text is not None
     assert line.username.startswith("a\N{REPLACEMENT CHARACTER}dax")

@@ -10,26 +10,26 @@ from typing import Any
 
 from tests.house.source import ROOT
 
-__all__ = ["COLLECTION", "ENVIRONMENT", "Request", "Saved", "filled", "requests"]
+__all__ = ["COLLECTION_PATH", "ENVIRONMENT_PATH", "CollectionRequest", "SavedAnswer", "fill_variables", "read_requests"]
 
-COLLECTION = ROOT / "postman" / "flowlet.postman_collection.json"
-ENVIRONMENT = ROOT / "postman" / "flowlet.postman_environment.json"
+COLLECTION_PATH = ROOT / "postman" / "flowlet.postman_collection.json"
+ENVIRONMENT_PATH = ROOT / "postman" / "flowlet.postman_environment.json"
 
 _VARIABLE = re.compile(r"\{\{\$?\w+\}\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedAnswer:
     """An answer that is kept as an example."""
 
     status: int
-    kind: str
+    content_type: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request: ``path`` has each variable filled in, and ``told`` is all of it as the collection has it."""
+class CollectionRequest:
+    """A request: ``path`` has each variable filled in, and ``source`` is all of it as the collection has it."""
 
     id: str
     name: str
@@ -40,54 +40,54 @@ class Request:
     description: str
     body: str | None
     script: str
-    saved: tuple[Saved, ...]
-    told: dict[str, Any]
+    saved_answers: tuple[SavedAnswer, ...]
+    source: dict[str, Any]
 
     @property
-    def succeeds(self) -> bool:
+    def is_successful(self) -> bool:
         """Whether its answer is no error, as far as one is saved."""
-        return all(one.status < 400 for one in self.saved)
+        return all(one.status < 400 for one in self.saved_answers)
 
 
-def requests() -> list[Request]:
+def read_requests() -> list[CollectionRequest]:
     """Return the requests of the collection in the order of a run."""
-    return list(_requests(json.loads(COLLECTION.read_text(encoding="utf-8"))["item"], ""))
+    return list(_walk_requests(json.loads(COLLECTION_PATH.read_text(encoding="utf-8"))["item"], ""))
 
 
-def filled(text: str) -> str:
+def fill_variables(text: str) -> str:
     """Return a text with a value in the place of each variable."""
     return _VARIABLE.sub("10000001", text)  # a number where one is wanted, and long enough for a password
 
 
-def _requests(items: list[dict[str, Any]], folder: str) -> Iterator[Request]:
+def _walk_requests(items: list[dict[str, Any]], folder: str) -> Iterator[CollectionRequest]:
     for item in items:
         if "item" in item:
-            yield from _requests(item["item"], folder or item["name"])
+            yield from _walk_requests(item["item"], folder or item["name"])
         else:
-            yield _request(item, folder)
+            yield _parse_request(item, folder)
 
 
-def _request(item: dict[str, Any], folder: str) -> Request:
+def _parse_request(item: dict[str, Any], folder: str) -> CollectionRequest:
     told = item["request"]
     values = {variable["key"]: variable["value"] for variable in told["url"].get("variable", ())}
     parts = [values[part[1:]] if part.startswith(":") else part for part in told["url"]["path"]]
-    return Request(
+    return CollectionRequest(
         id=item["id"],
         name=item["name"],
         folder=folder,
         method=told["method"],
-        path=filled("/" + "/".join(parts)),
+        path=fill_variables("/" + "/".join(parts)),
         query={each["key"]: each["value"] for each in told["url"].get("query", ())},
         description=told.get("description", ""),
         body=told.get("body", {}).get("raw"),
         script="\n".join(
             line for event in item["event"] if event["listen"] == "test" for line in event["script"]["exec"]
         ),
-        saved=tuple(_saved(answer) for answer in item["response"]),
-        told=told,
+        saved_answers=tuple(_parse_saved_answer(answer) for answer in item["response"]),
+        source=told,
     )
 
 
-def _saved(answer: dict[str, Any]) -> Saved:
+def _parse_saved_answer(answer: dict[str, Any]) -> SavedAnswer:
     kinds = [header["value"] for header in answer["header"] if header["key"] == "Content-Type"]
-    return Saved(answer["code"], kinds[0].partition(";")[0] if kinds else "", answer["body"])
+    return SavedAnswer(answer["code"], kinds[0].partition(";")[0] if kinds else "", answer["body"])

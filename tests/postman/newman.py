@@ -9,46 +9,46 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.processes import Process
+from tests.faults.processes import ManagedProcess
 from tests.house.source import ROOT
-from tests.postman.collection import COLLECTION, ENVIRONMENT
-from tests.servers import missing
+from tests.postman.collection import COLLECTION_PATH, ENVIRONMENT_PATH
+from tests.servers import skip_or_fail
 
-__all__ = ["Report", "run_collection"]
+__all__ = ["NewmanReport", "run_collection"]
 
-NEWMAN = ROOT / ".venv" / "newman" / "node_modules" / ".bin" / "newman"
-RUN_SECONDS = 120
+NEWMAN_PATH = ROOT / ".venv" / "newman" / "node_modules" / ".bin" / "newman"
+RUN_TIMEOUT_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class NewmanReport:
     """A run: the ids of the requests that were sent, each time of it by itself, and in words what failed."""
 
-    sent: tuple[frozenset[str], ...]
+    sent_requests: tuple[frozenset[str], ...]
     failures: tuple[str, ...]
 
 
-async def run_collection(cwd: Path, *, host: str, key: str, times: int = 1) -> Report:
+async def run_collection(cwd: Path, *, host: str, key: str, iteration_count: int = 1) -> NewmanReport:
     """Run the collection against a server; the report is written into ``cwd``."""
-    if not (NEWMAN.exists() and shutil.which("node")):
-        missing("newman is not installed: install nodejs and npm, and run .ci/prepare newman")
+    if not (NEWMAN_PATH.exists() and shutil.which("node")):
+        skip_or_fail("newman is not installed: install nodejs and npm, and run .ci/prepare newman")
     written = cwd / "report.json"
-    command = [str(NEWMAN), "run", str(COLLECTION), "--environment", str(ENVIRONMENT)]
+    command = [str(NEWMAN_PATH), "run", str(COLLECTION_PATH), "--environment", str(ENVIRONMENT_PATH)]
     command += ["--env-var", f"host={host}", "--env-var", f"key={key}", "--timeout-request", "40000"]
-    command += ["--iteration-count", str(times), "--reporters", "json", "--reporter-json-export", str(written)]
+    command += ["--iteration-count", str(iteration_count), "--reporters", "json", "--reporter-json-export", str(written)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "NO_PROXY": "127.0.0.1"}
-    process = await Process.start(command, env=environment, cwd=cwd)
+    process = await ManagedProcess.start_command(command, env=environment, cwd=cwd)
     try:
-        await process.ended(within=RUN_SECONDS)
+        await process.wait_for_exit(timeout_seconds=RUN_TIMEOUT_SECONDS)
     finally:
         await process.close()
-    return _report(written)
+    return _read_report(written)
 
 
-def _report(written: Path) -> Report:
-    run = json.loads(written.read_text(encoding="utf-8"))["run"]
+def _read_report(path: Path) -> NewmanReport:
+    run = json.loads(path.read_text(encoding="utf-8"))["run"]
     sent: dict[int, set[str]] = defaultdict(set)
     for each in run["executions"]:
         sent[each["cursor"]["iteration"]].add(each["item"]["id"])
     failures = [f"{failure['source'].get('name')}: {failure['error']['message']}" for failure in run["failures"]]
-    return Report(tuple(map(frozenset, sent.values())), tuple(failures))
+    return NewmanReport(tuple(map(frozenset, sent.values())), tuple(failures))

@@ -14,24 +14,24 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from flowlet.web.app import create_app
-from flowlet.web.openapi import template
-from tests.docs.pages import rows
-from tests.postman.collection import COLLECTION, ENVIRONMENT, Request, filled, requests
-from tests.web.probe import opened_probe
+from flowlet.web.openapi import format_path_template
+from tests.docs.pages import read_table_rows
+from tests.postman.collection import COLLECTION_PATH, ENVIRONMENT_PATH, CollectionRequest, fill_variables, read_requests
+from tests.web.probe import open_app_harness
 
-PAGE = "docs/how-to/integrate-by-postman.md"
-REQUESTS = requests()
-SENDING = [request for request in REQUESTS if request.succeeds and request.body is not None]
-MADE_BY_POSTMAN = {"$guid", "$randomPassword"}
+POSTMAN_PAGE = "docs/how-to/integrate-by-postman.md"
+REQUESTS = read_requests()
+REQUESTS_WITH_BODY = [request for request in REQUESTS if request.is_successful and request.body is not None]
+POSTMAN_VARIABLES = {"$guid", "$randomPassword"}
 
 
-def each(chosen: list[Request]) -> pytest.MarkDecorator:
+def parametrize_requests(requests_to_run: list[CollectionRequest]) -> pytest.MarkDecorator:
     """Run a test with each of these requests."""
-    return pytest.mark.parametrize("told", chosen, ids=lambda request: request.id)
+    return pytest.mark.parametrize("told", requests_to_run, ids=lambda request: request.id)
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class DescribedApi:
     """The API as it describes itself, and its routes."""
 
     document: Any
@@ -42,84 +42,84 @@ class Api:
         """Every operation, as ("get", "/api/users/{id}")."""
         return {(method, path) for path, methods in self.document["paths"].items() for method in methods}
 
-    def operation(self, request: Request) -> tuple[str, str] | None:
+    def find_operation(self, request: CollectionRequest) -> tuple[str, str] | None:
         """Return which operation answers a request; None if none does."""
         try:
             rule, _ = self.routes.bind("").match(request.path, method=request.method, return_rule=True)
         except HTTPException:
             return None
-        return request.method.lower(), template(rule.rule)
+        return request.method.lower(), format_path_template(rule.rule)
 
-    def told(self, request: Request) -> Any:
+    def describe_operation(self, request: CollectionRequest) -> Any:
         """Return what the description tells of the operation that answers a request."""
-        found = self.operation(request)
+        found = self.find_operation(request)
         assert found is not None, f"{request.method} {request.path} is no operation"
         method, path = found
         return self.document["paths"][path][method]
 
-    def faults(self, value: Any, content: dict[str, Any]) -> list[str]:
+    def find_schema_faults(self, value: Any, content: dict[str, Any]) -> list[str]:
         """Return where a JSON value does not fit the schema of a body or an answer, names that it lacks included."""
         schema = {**content.get("schema", {}), "components": self.document["components"]}
-        return [f"{error.json_path}: {error.message}" for error in OAS31Validator(closed(schema)).iter_errors(value)]
+        return [f"{error.json_path}: {error.message}" for error in OAS31Validator(close_schema(schema)).iter_errors(value)]
 
 
 @pytest.fixture
-async def api(sqlite_url: str) -> AsyncIterator[Api]:
-    async with opened_probe(sqlite_url) as probe:
+async def described_api(sqlite_url: str) -> AsyncIterator[DescribedApi]:
+    async with open_app_harness(sqlite_url) as probe:
         app: Any = create_app(probe.services)
         answer = await app.test_client().get("/openapi.json", headers={"X-API-Key": probe.keys["viewer"]})
-        yield Api(await answer.get_json(), app.url_map)
+        yield DescribedApi(await answer.get_json(), app.url_map)
 
 
-async def test_every_operation_has_a_request_that_shows_its_success(api: Api) -> None:
-    shown = {api.operation(request) for request in REQUESTS if request.succeeds}
+async def test_every_operation_has_a_request_that_shows_its_success(described_api: DescribedApi) -> None:
+    shown = {described_api.find_operation(request) for request in REQUESTS if request.is_successful}
 
-    assert api.operations - shown == set()
-
-
-async def test_every_request_is_an_operation_or_shows_that_there_is_none(api: Api) -> None:
-    strangers = [request for request in REQUESTS if api.operation(request) not in api.operations]
-
-    assert [request.id for request in strangers if request.succeeds] == []
-    assert {answer.status for request in strangers for answer in request.saved} == {404, 405}
+    assert described_api.operations - shown == set()
 
 
-async def test_every_body_is_what_its_operation_takes(api: Api) -> None:
-    bodies = {request.id: api.told(request)["requestBody"]["content"] for request in SENDING}
+async def test_every_request_is_an_operation_or_shows_that_there_is_none(described_api: DescribedApi) -> None:
+    strangers = [request for request in REQUESTS if described_api.find_operation(request) not in described_api.operations]
+
+    assert [request.id for request in strangers if request.is_successful] == []
+    assert {answer.status for request in strangers for answer in request.saved_answers} == {404, 405}
+
+
+async def test_every_body_is_what_its_operation_takes(described_api: DescribedApi) -> None:
+    bodies = {request.id: described_api.describe_operation(request)["requestBody"]["content"] for request in REQUESTS_WITH_BODY}
 
     faults = {
-        request.id: api.faults(json.loads(filled(request.body or "")), bodies[request.id]["application/json"])
-        for request in SENDING
+        request.id: described_api.find_schema_faults(json.loads(fill_variables(request.body or "")), bodies[request.id]["application/json"])
+        for request in REQUESTS_WITH_BODY
     }
 
     assert {id: found for id, found in faults.items() if found} == {}
 
 
-async def test_every_saved_answer_is_what_its_operation_gives(api: Api) -> None:
+async def test_every_saved_answer_is_what_its_operation_gives(described_api: DescribedApi) -> None:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
     for request in REQUESTS:
-        (saved,) = request.saved
-        contents = problem if saved.status >= 400 else api.told(request)["responses"][str(saved.status)].get("content")
+        (saved,) = request.saved_answers
+        contents = problem if saved.status >= 400 else described_api.describe_operation(request)["responses"][str(saved.status)].get("content")
         if contents is None:
             assert saved.text == "", request.id
             continue
-        assert saved.kind in contents, request.id
-        if saved.kind.endswith("json"):
-            assert api.faults(json.loads(saved.text), contents[saved.kind]) == [], request.id
+        assert saved.content_type in contents, request.id
+        if saved.content_type.endswith("json"):
+            assert described_api.find_schema_faults(json.loads(saved.text), contents[saved.content_type]) == [], request.id
 
 
-@each(REQUESTS)
-def test_a_script_asks_for_the_status_of_the_saved_answer(told: Request) -> None:
+@parametrize_requests(REQUESTS)
+def test_a_script_asks_for_the_status_of_the_saved_answer(told: CollectionRequest) -> None:
     asked = {int(status) for status in re.findall(r"to\.have\.status\((\d+)\)", told.script)}
 
-    assert asked == {answer.status for answer in told.saved}
+    assert asked == {answer.status for answer in told.saved_answers}
     assert "pm.test(" in told.script
 
 
-@each(REQUESTS)
-def test_a_request_tells_what_it_does_and_where_it_goes(told: Request) -> None:
-    url = told.told["url"]
+@parametrize_requests(REQUESTS)
+def test_a_request_tells_what_it_does_and_where_it_goes(told: CollectionRequest) -> None:
+    url = told.source["url"]
     query = "&".join(f"{name}={value}" for name, value in told.query.items())
 
     assert " " in told.description
@@ -130,11 +130,11 @@ def test_a_request_tells_what_it_does_and_where_it_goes(told: Request) -> None:
 def test_every_folder_is_documented() -> None:
     folders = list(dict.fromkeys(request.folder for request in REQUESTS))
 
-    assert [names[0] for names, _ in rows(PAGE, "What is in it")] == folders
+    assert [names[0] for names, _ in read_table_rows(POSTMAN_PAGE, "What is in it")] == folders
 
 
 def test_ids_and_names_are_given_once() -> None:
-    collection = json.loads(COLLECTION.read_text(encoding="utf-8"))
+    collection = json.loads(COLLECTION_PATH.read_text(encoding="utf-8"))
     ids = re.findall(r'^ *"(?:id|_postman_id)": "([^"]+)"', json.dumps(collection, indent=1), re.MULTILINE)
 
     assert len(ids) == len(set(ids)) > len(REQUESTS)
@@ -142,18 +142,18 @@ def test_ids_and_names_are_given_once() -> None:
 
 
 def test_a_variable_is_set_before_it_is_used() -> None:
-    environment = json.loads(ENVIRONMENT.read_text(encoding="utf-8"))
-    known = MADE_BY_POSTMAN | {value["key"] for value in environment["values"]}
+    environment = json.loads(ENVIRONMENT_PATH.read_text(encoding="utf-8"))
+    known = POSTMAN_VARIABLES | {value["key"] for value in environment["values"]}
 
     for request in REQUESTS:
-        used = set(re.findall(r"\{\{([$\w]+)\}\}", json.dumps(request.told)))
+        used = set(re.findall(r"\{\{([$\w]+)\}\}", json.dumps(request.source)))
         assert used - known == set(), request.id
         known |= set(re.findall(r'collectionVariables\.set\("(\w+)"', request.script))
 
 
 def test_no_file_holds_an_address_a_key_or_a_password() -> None:
-    text = COLLECTION.read_text(encoding="utf-8")
-    environment = {value["key"]: value for value in json.loads(ENVIRONMENT.read_text(encoding="utf-8"))["values"]}
+    text = COLLECTION_PATH.read_text(encoding="utf-8")
+    environment = {value["key"]: value for value in json.loads(ENVIRONMENT_PATH.read_text(encoding="utf-8"))["values"]}
 
     addresses = set(re.findall(r"https?://[^\s\"\\]+", text))
     passwords = set(re.findall(r'\\"password\\": \\"([^\\]*)', text))
@@ -165,12 +165,12 @@ def test_no_file_holds_an_address_a_key_or_a_password() -> None:
     assert passwords == {"{{$randomPassword}}"}
 
 
-def closed(schema: Any) -> Any:
+def close_schema(schema: Any) -> Any:
     """Return a schema whose objects with named properties have no others: what an answer lost is then found."""
     if isinstance(schema, list):
-        return [closed(each) for each in schema]
+        return [close_schema(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    inner = {key: closed(value) for key, value in schema.items()}
+    inner = {key: close_schema(value) for key, value in schema.items()}
     is_open = isinstance(schema.get("properties"), dict) and schema.get("title") is not None
     return {"additionalProperties": False, **inner} if is_open else inner

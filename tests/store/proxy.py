@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-__all__ = ["Proxy", "proxied"]
+__all__ = ["SilentProxy", "open_proxy"]
 
-CHUNK = 65_536
+CHUNK_BYTES = 65_536
 
 
-class Proxy:
+class SilentProxy:
     """Passes on what comes, in both directions, but not on connections that were there when it fell silent."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -23,25 +23,25 @@ class Proxy:
         self._tasks: list[asyncio.Task[None]] = []
         self._connections = 0
 
-    def fall_silent(self) -> None:
+    def silence_connections(self) -> None:
         """Answer no more on the connections that are open, and do not close them either."""
         self._silent |= set(range(self._connections))
 
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connect a client with the server."""
         number, self._connections = self._connections, self._connections + 1
         server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
         self._writers += [writer, server_writer]
         for source, target in ((reader, server_writer), (server_reader, writer)):
-            self._tasks.append(asyncio.create_task(self._pass_on(number, source, target)))
+            self._tasks.append(asyncio.create_task(self._forward_bytes(number, source, target)))
 
-    async def _pass_on(self, number: int, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(CHUNK):
-            if number not in self._silent:
+    async def _forward_bytes(self, connection_number: int, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(CHUNK_BYTES):
+            if connection_number not in self._silent:
                 target.write(data)
         target.close()
 
-    async def close(self) -> None:
+    async def close_connections(self) -> None:
         """End every connection."""
         for writer in self._writers:
             writer.transport.abort()
@@ -49,14 +49,14 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(url: str) -> AsyncIterator[tuple[Proxy, str]]:
+async def open_proxy(url: str) -> AsyncIterator[tuple[SilentProxy, str]]:
     """Give a proxy before the server of a URL, and the URL through it."""
     parts = urlsplit(url)
     assert parts.hostname
     assert parts.port
-    proxy = Proxy(parts.hostname, parts.port)
-    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    proxy = SilentProxy(parts.hostname, parts.port)
+    server = await asyncio.start_server(proxy.accept_connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
         yield proxy, parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
-        await proxy.close()
+        await proxy.close_connections()

@@ -8,63 +8,63 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flowlet.states import end, state
-from flowlet.store.connection import Session
+from flowlet.store.connection import DatabaseSession
 from flowlet.store.dialect import Batch, ClaimRequest
-from flowlet.store.instances import Verdict
-from flowlet.store.reports.errors import error_groups, failed_count, failing_types
-from flowlet.store.rows import instance_from
+from flowlet.store.instances import CommitResult
+from flowlet.store.reports.errors import read_error_groups, count_failed, read_failing_types
+from flowlet.store.rows import parse_instance_row
 from flowlet.store.search import SearchQuery
 from flowlet.transitions import Next
-from tests.engine.hands import Hands, opened
-from tests.engine.making import one_state, workflow_module
+from tests.engine.hands import EngineHarness, open_engine
+from tests.engine.making import build_single_state, build_workflow_module
 
-MANY = 20_000
+INSTANCE_COUNT = 20_000
 
 
-async def finishing() -> str:
+async def finish() -> str:
     return "done"
 
 
-ORDERS = workflow_module(**one_state(finishing))
+ORDERS_MODULE = build_workflow_module(**build_single_state(finish))
 
 
-async def fill(hands: Hands) -> None:
+async def fill_instances(engine: EngineHarness) -> None:
     """Create an instance and copy it, until there are twenty thousand: most of them ended, some due."""
-    await hands.create()
+    await engine.create_instance()
     columns = (
         "workflow_type, definition_version, business_key, executor_group, priority, status, state, vars, "
         "next_activation, created, modified"
     )
     fresh = {"sqlite": "lower(hex(randomblob(16)))", "mysql": "UUID()", "postgresql": "gen_random_uuid()"}
-    name = fresh[hands.store.connections.dialect.name]
+    name = fresh[engine.store.connections.dialect.name]
     count = 1
-    while count < MANY:
-        await hands.execute(f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow")
+    while count < INSTANCE_COUNT:
+        await engine.execute_sql(f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow")
         count *= 2
-    await hands.execute("UPDATE workflow SET status = 'FINISHED', next_activation = NULL WHERE MOD(id, 20) <> 0")
+    await engine.execute_sql("UPDATE workflow SET status = 'FINISHED', next_activation = NULL WHERE MOD(id, 20) <> 0")
 
 
-def request(hands: Hands) -> ClaimRequest:
-    return ClaimRequest("executor-a", ("default",), hands.registry.names, 100, hands.clock.now())
+def build_claim_request(engine: EngineHarness) -> ClaimRequest:
+    return ClaimRequest("executor-a", ("default",), engine.registry.names, 100, engine.clock.now())
 
 
-async def claim_and_commit(hands: Hands, watched: Callable[[Any], Any]) -> None:
+async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[Any], Any]) -> None:
     """Claim a hundred instances and commit their transitions, on a connection that a test watches."""
-    hand = await hands.hand()
-    connections = hands.store.connections
+    hand = await engine.add_executor()
+    connections = engine.store.connections
     dialect = connections.dialect
 
-    async def claim(session: Session) -> Any:
-        return await dialect.claim(watched(session.raw), request(hands))
+    async def claim_watched(session: DatabaseSession) -> Any:
+        return await dialect.claim(watch_connection(session.raw), build_claim_request(engine))
 
-    claimed = [instance_from(row) for row in await connections.run(claim)]
-    transitions = sorted([await hand.run(one) for one in claimed], key=lambda transition: transition.instance.id)
-    batch = Batch(hand.id, transitions, hands.clock.now())
-    committed = await connections.run(lambda session: dialect.commit(watched(session.raw), batch))
+    claimed = [parse_instance_row(row) for row in await connections.run_on_engine(claim_watched)]
+    transitions = sorted([await hand.run_instance(one) for one in claimed], key=lambda transition: transition.instance.id)
+    batch = Batch(hand.id, transitions, engine.clock.now())
+    committed = await connections.run_on_engine(lambda session: dialect.commit(watch_connection(session.raw), batch))
     assert len(committed) == 100
 
 
-class Explained:
+class ExplainingAsyncpgConnection:
     """An asyncpg connection that explains every statement before it runs it."""
 
     def __init__(self, raw: Any, plans: list[str]) -> None:
@@ -82,11 +82,11 @@ class Explained:
 
 async def test_postgresql_claims_and_commits_without_reading_the_whole_table(postgres_url: str) -> None:
     plans: list[str] = []
-    async with opened(postgres_url, ORDERS) as hands:
-        await fill(hands)
-        await hands.execute("ANALYZE workflow")
+    async with open_engine(postgres_url, ORDERS_MODULE) as hands:
+        await fill_instances(hands)
+        await hands.execute_sql("ANALYZE workflow")
 
-        await claim_and_commit(hands, lambda raw: Explained(raw, plans))
+        await claim_and_commit(hands, lambda raw: ExplainingAsyncpgConnection(raw, plans))
 
     used = "\n".join(plans)
     assert not re.search(r"Seq Scan on workflow\b", used), used
@@ -94,7 +94,7 @@ async def test_postgresql_claims_and_commits_without_reading_the_whole_table(pos
     assert "workflow_pkey" in used
 
 
-class Recording:
+class RecordingAiomysqlConnection:
     """An aiomysql connection, and every statement that was run on it, with its values."""
 
     def __init__(self, raw: Any, statements: list[tuple[str, Any]]) -> None:
@@ -106,11 +106,11 @@ class Recording:
         async with self._raw.cursor() as cursor:
             execute = cursor.execute
 
-            async def recording(sql: str, values: Any = None) -> Any:
+            async def record_and_execute(sql: str, values: Any = None) -> Any:
                 self._statements.append((sql, values))
                 return await execute(sql, values)
 
-            cursor.execute = recording
+            cursor.execute = record_and_execute
             yield cursor
 
     def __getattr__(self, name: str) -> Any:
@@ -119,28 +119,28 @@ class Recording:
 
 async def test_mariadb_claims_and_commits_without_reading_the_whole_table(mariadb_url: str) -> None:
     statements: list[tuple[str, Any]] = []
-    async with opened(mariadb_url, ORDERS) as hands:
-        await fill(hands)
-        await hands.execute("ANALYZE TABLE workflow")
-        await claim_and_commit(hands, lambda raw: Recording(raw, statements))
+    async with open_engine(mariadb_url, ORDERS_MODULE) as hands:
+        await fill_instances(hands)
+        await hands.execute_sql("ANALYZE TABLE workflow")
+        await claim_and_commit(hands, lambda raw: RecordingAiomysqlConnection(raw, statements))
 
         connections = hands.store.connections
-        rows_read = await connections.run(lambda session: read_so_far(session.raw))
-        used = await connections.run(lambda session: explained(session.raw, statements))
+        rows_read = await connections.run_on_engine(lambda session: count_handler_reads(session.raw))
+        used = await connections.run_on_engine(lambda session: explain_statements(session.raw, statements))
 
     assert rows_read < 10 * 100
     assert {key for _, _, key in used} == {"workflow_due", "PRIMARY"}
     assert not [(sql, type) for sql, type, _ in used if type in ("ALL", "index")]
 
 
-async def read_so_far(raw: Any) -> int:
+async def count_handler_reads(raw: Any) -> int:
     """Return how many rows and index entries the connection has read for the engine: for a hundred instances."""
     async with raw.cursor() as cursor:
         await cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         return sum(int(row[1]) for row in await cursor.fetchall())
 
 
-async def explained(raw: Any, statements: list[tuple[str, Any]]) -> list[tuple[str, str, str]]:
+async def explain_statements(raw: Any, statements: list[tuple[str, Any]]) -> list[tuple[str, str, str]]:
     """Return how each statement reads ``workflow``: the statement, the kind of access, and the index."""
     used = []
     for sql, values in statements:
@@ -155,15 +155,15 @@ async def explained(raw: Any, statements: list[tuple[str, Any]]) -> list[tuple[s
 
 async def test_sqlite_claims_and_commits_without_reading_the_whole_table(sqlite_url: str) -> None:
     statements: list[str] = []
-    async with opened(sqlite_url, ORDERS) as hands:
-        await fill(hands)
-        await hands.execute("ANALYZE")
+    async with open_engine(sqlite_url, ORDERS_MODULE) as hands:
+        await fill_instances(hands)
+        await hands.execute_sql("ANALYZE")
         connections = hands.store.connections
-        await connections.run(lambda session: traced(session.raw, statements.append))
+        await connections.run_on_engine(lambda session: set_trace_callback(session.raw, statements.append))
         await claim_and_commit(hands, lambda raw: raw)
-        await connections.run(lambda session: traced(session.raw, None))
+        await connections.run_on_engine(lambda session: set_trace_callback(session.raw, None))
 
-        plans = await connections.run(lambda session: query_plans(session.raw, statements))
+        plans = await connections.run_on_engine(lambda session: read_query_plans(session.raw, statements))
 
     used = "\n".join(plans)
     assert not re.search(r"SCAN workflow(?! USING)", used), used
@@ -171,13 +171,13 @@ async def test_sqlite_claims_and_commits_without_reading_the_whole_table(sqlite_
     assert "SEARCH workflow USING INTEGER PRIMARY KEY" in used
 
 
-async def traced(raw: Any, callback: Callable[[str], None] | None) -> None:
+async def set_trace_callback(raw: Any, callback: Callable[[str], None] | None) -> None:
     await raw._execute(raw._conn.set_trace_callback, callback)
 
 
-async def query_plans(raw: Any, statements: list[str], *, among: str = "UPDATE workflow SET") -> list[str]:
+async def read_query_plans(raw: Any, statements: list[str], *, words: str = "UPDATE workflow SET") -> list[str]:
     """Return the plans of the statements that have these words."""
-    wanted = [sql for sql in statements if among in sql]
+    wanted = [sql for sql in statements if words in sql]
     return [row[3] for sql in wanted for row in await raw.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}")]
 
 
@@ -186,47 +186,47 @@ async def test_postgresql_updates_in_place_what_goes_straight_on(postgres_url: s
     async def again() -> Next | str:
         return "again"
 
-    async with opened(postgres_url, workflow_module(again=again, done=end())) as hands:
-        hand = await hands.hand()
-        instance = await hand.claim_one(await hands.create())
-        before = await updates(hands)
+    async with open_engine(postgres_url, build_workflow_module(again=again, done=end())) as hands:
+        hand = await hands.add_executor()
+        instance = await hand.claim_instance(await hands.create_instance())
+        before = await count_updates(hands)
 
         for _ in range(20):
             hands.clock.advance(1)
-            assert await hand.commit(await hand.run(instance)) == [Verdict.COMMITTED]
-            instance = await hands.get(instance.id)
+            assert await hand.commit_transitions(await hand.run_instance(instance)) == [CommitResult.COMMITTED]
+            instance = await hands.get_instance(instance.id)
 
-        after = await updates(hands)
+        after = await count_updates(hands)
         assert (after[0] - before[0], after[1] - before[1]) == (20, 20)
 
 
-async def updates(hands: Hands) -> tuple[int, int]:
+async def count_updates(engine: EngineHarness) -> tuple[int, int]:
     """Return how many updates there were, and how many of them stayed on the row's page without touching an index."""
     sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'workflow'"
 
-    async def work(session: Any) -> Any:
+    async def read_update_counts(session: Any) -> Any:
         await session.execute("SELECT pg_stat_force_next_flush()")
         await session.execute("SELECT pg_stat_clear_snapshot()")
         return await session.rows(sql)
 
-    ((all_, hot),) = await hands.store.connections.run(work)
+    ((all_, hot),) = await engine.store.connections.run_on_engine(read_update_counts)
     return all_, hot
 
 
 async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_url: str) -> None:
     statements: list[str] = []
-    async with opened(sqlite_url, ORDERS) as hands:
-        await fill(hands)
+    async with open_engine(sqlite_url, ORDERS_MODULE) as hands:
+        await fill_instances(hands)
         connections = hands.store.connections
-        await connections.read(lambda session: traced(session.raw, statements.append))
-        await error_groups(connections)
-        await error_groups(connections, type="Orders")
-        await failing_types(connections)
-        await failed_count(connections)
-        await hands.store.reads.search(SearchQuery(fingerprint="0123456789abcdef"))
-        await connections.read(lambda session: traced(session.raw, None))
+        await connections.read(lambda session: set_trace_callback(session.raw, statements.append))
+        await read_error_groups(connections)
+        await read_error_groups(connections, type="Orders")
+        await read_failing_types(connections)
+        await count_failed(connections)
+        await hands.store.queries.search(SearchQuery(fingerprint="0123456789abcdef"))
+        await connections.read(lambda session: set_trace_callback(session.raw, None))
 
-        plans = await connections.run(lambda session: query_plans(session.raw, statements, among="FROM workflow"))
+        plans = await connections.run_on_engine(lambda session: read_query_plans(session.raw, statements, words="FROM workflow"))
 
     looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (workflow|n|w)\b", line)]
     assert len(looks) >= 5
@@ -238,14 +238,14 @@ async def test_postgresql_reads_a_long_history_of_long_ago_without_what_was_writ
     fill = (
         "INSERT INTO workflow_action (workflow_id, kind, at) SELECT {}, 'TRANSITION', i FROM generate_series(1, {}) i"
     )
-    async with opened(postgres_url, ORDERS) as hands:
-        await hands.execute(fill.format("7", 2_000))
-        await hands.execute(fill.format("1000 + i", 20_000))
-        await hands.execute("ANALYZE workflow_action")
+    async with open_engine(postgres_url, ORDERS_MODULE) as hands:
+        await hands.execute_sql(fill.format("7", 2_000))
+        await hands.execute_sql(fill.format("1000 + i", 20_000))
+        await hands.execute_sql("ANALYZE workflow_action")
 
-        order = hands.store.connections.dialect.newest
+        order = hands.store.connections.dialect.newest_first_sql
         sql = f"EXPLAIN SELECT * FROM workflow_action WHERE workflow_id = 7 ORDER BY {order} LIMIT 400"
-        plan = "\n".join(row[0] for row in await hands.rows(sql))
+        plan = "\n".join(row[0] for row in await hands.fetch_rows(sql))
 
     assert "action_workflow" in plan
     assert "pkey" not in plan

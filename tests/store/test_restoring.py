@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from flowlet.store.connection import Session
+from flowlet.store.connection import DatabaseSession
 from flowlet.store.opening import open_store
 
-BACKEND = "SELECT pg_backend_pid()"
+BACKEND_PID_SQL = "SELECT pg_backend_pid()"
 
 
 async def test_what_a_transaction_has_set_and_locked_ends_with_it(postgres_url: str) -> None:
     async with open_store(postgres_url) as store:
         async with store.connections.transaction() as session:
-            backend = await session.rows(BACKEND)
+            backend = await session.fetch_rows(BACKEND_PID_SQL)
             await session.execute("SET lock_timeout = '77s'")
-            await session.rows("SELECT CAST(pg_advisory_lock(7) AS text)")
+            await session.fetch_rows("SELECT CAST(pg_advisory_lock(7) AS text)")
 
-        found = await store.connections.read(look)
+        found = await store.connections.read(read_session_state)
 
     assert found == [backend, [("0",)], [(0,)]]
 
 
-async def look(session: Session) -> list[list[tuple[object, ...]]]:
+async def read_session_state(session: DatabaseSession) -> list[list[tuple[object, ...]]]:
     """Return which connection this is, the setting, and how many such locks there are."""
     locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'"
-    return [await session.rows(sql) for sql in (BACKEND, "SHOW lock_timeout", locks)]
+    return [await session.fetch_rows(sql) for sql in (BACKEND_PID_SQL, "SHOW lock_timeout", locks)]
 
 
 async def test_a_connection_that_cannot_be_restored_is_dropped_and_the_commit_stays(postgres_url: str) -> None:
@@ -31,15 +31,15 @@ async def test_a_connection_that_cannot_be_restored_is_dropped_and_the_commit_st
         await store.connections.write(lambda session: session.execute("CREATE TABLE note (text text)"))
 
         async with store.connections.transaction() as session:
-            backend = await session.rows(BACKEND)
+            backend = await session.fetch_rows(BACKEND_PID_SQL)
             await session.execute("INSERT INTO note VALUES ('kept')")
-            restore = store.connections.dialect.restore
+            restore = store.connections.dialect.reset_connection
 
-            async def failing(raw: object) -> None:
+            async def raise_driver_error(raw: object) -> None:
                 raise OSError("connection reset by peer")
 
-            store.connections.dialect.restore = failing  # type: ignore[method-assign]  # once
-        store.connections.dialect.restore = restore  # type: ignore[method-assign]  # as before
+            store.connections.dialect.reset_connection = raise_driver_error  # type: ignore[method-assign]  # once
+        store.connections.dialect.reset_connection = restore  # type: ignore[method-assign]  # as before
 
-        assert await store.connections.read(lambda one: one.rows("SELECT text FROM note")) == [("kept",)]
-        assert await store.connections.read(lambda one: one.rows(BACKEND)) != backend
+        assert await store.connections.read(lambda one: one.fetch_rows("SELECT text FROM note")) == [("kept",)]
+        assert await store.connections.read(lambda one: one.fetch_rows(BACKEND_PID_SQL)) != backend

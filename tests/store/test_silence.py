@@ -10,46 +10,46 @@ from typing import Any
 import pytest
 
 from flowlet.errors import StoreUnavailableError
-from flowlet.settings import usable_url
-from flowlet.store.connection import Connections, Session
-from flowlet.store.opening import dialect_of
-from tests.store.proxy import Proxy, proxied
+from flowlet.settings import normalize_database_url
+from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.opening import load_dialect
+from tests.store.proxy import SilentProxy, open_proxy
 
-PATIENCE = 0.3
-SECONDS = 10
+TIMEOUT_SECONDS = 0.3
+MAX_TEST_SECONDS = 10
 """Far more than the patience, far less than the drivers'."""
 
 
 @asynccontextmanager
-async def through_proxy(url: str) -> AsyncIterator[tuple[Proxy, Connections]]:
-    async with proxied(usable_url(url)) as (proxy, way):
-        connections = Connections(way, dialect_of(way), patience=PATIENCE)
+async def open_proxied_connections(url: str) -> AsyncIterator[tuple[SilentProxy, Connections]]:
+    async with open_proxy(normalize_database_url(url)) as (proxy, way):
+        connections = Connections(way, load_dialect(way), timeout_seconds=TIMEOUT_SECONDS)
         await connections.open()
         try:
             yield proxy, connections
         finally:
-            await proxy.close()
+            await proxy.close_connections()
             await connections.close()
 
 
-def silencing(proxy: Proxy) -> Callable[[Session], Awaitable[Any]]:
+def build_silencing_work(proxy: SilentProxy) -> Callable[[DatabaseSession], Awaitable[Any]]:
     """Return work at whose first call the server falls silent after the first statement."""
     is_first = True
 
-    async def work(session: Session) -> Any:
+    async def read_and_silence(session: DatabaseSession) -> Any:
         nonlocal is_first
-        rows = await session.rows("SELECT 1")
+        rows = await session.fetch_rows("SELECT 1")
         if is_first:
             is_first = False
-            proxy.fall_silent()
-            await session.rows("SELECT 2")
+            proxy.silence_connections()
+            await session.fetch_rows("SELECT 2")
         return rows
 
-    return work
+    return read_and_silence
 
 
-async def one(session: Session) -> Any:
-    return await session.rows("SELECT 1")
+async def read_one(session: DatabaseSession) -> Any:
+    return await session.fetch_rows("SELECT 1")
 
 
 @pytest.mark.parametrize("fixture", ["postgres_url", "mariadb_url"])
@@ -58,18 +58,18 @@ async def one(session: Session) -> Any:
 async def test_a_silent_server_is_away_soon_and_the_next_call_finds_another_connection(
     request: pytest.FixtureRequest, fixture: str, how: str, is_within: bool
 ) -> None:
-    async with through_proxy(request.getfixturevalue(fixture)) as (proxy, connections):
+    async with open_proxied_connections(request.getfixturevalue(fixture)) as (proxy, connections):
         call = getattr(connections, how)
-        await call(one)
-        work = silencing(proxy) if is_within else one
+        await call(read_one)
+        work = build_silencing_work(proxy) if is_within else read_one
         if not is_within:
-            proxy.fall_silent()
+            proxy.silence_connections()
 
         with pytest.raises(StoreUnavailableError):
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(MAX_TEST_SECONDS):
                 await call(work)
 
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(MAX_TEST_SECONDS):
             assert await call(work) == [(1,)]
 
 
@@ -77,14 +77,14 @@ async def test_a_silent_server_is_away_soon_and_the_next_call_finds_another_conn
 async def test_a_server_that_falls_silent_before_the_commit_is_away_soon(
     request: pytest.FixtureRequest, fixture: str
 ) -> None:
-    async def silenced(session: Session) -> None:
-        await one(session)
-        proxy.fall_silent()
+    async def fall_silent_and_read(session: DatabaseSession) -> None:
+        await read_one(session)
+        proxy.silence_connections()
 
-    async with through_proxy(request.getfixturevalue(fixture)) as (proxy, connections):
+    async with open_proxied_connections(request.getfixturevalue(fixture)) as (proxy, connections):
         with pytest.raises(StoreUnavailableError):
-            async with asyncio.timeout(SECONDS):
-                await connections.write(silenced)
+            async with asyncio.timeout(MAX_TEST_SECONDS):
+                await connections.write(fall_silent_and_read)
 
-        async with asyncio.timeout(SECONDS):
-            assert await connections.write(one) == [(1,)]
+        async with asyncio.timeout(MAX_TEST_SECONDS):
+            assert await connections.write(read_one) == [(1,)]

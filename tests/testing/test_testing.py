@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flowlet.clock import moment
+from flowlet.clock import to_datetime
 from flowlet.errors import (
     FlowletError,
     NotEndedError,
@@ -21,17 +21,17 @@ from flowlet.errors import (
     VariablesError,
 )
 from flowlet.instances import ActionKind, Status
-from flowlet.provided import Provided
+from flowlet.provided import Dependencies
 from flowlet.states import end, manual, state
 from flowlet.testing import Harness, VirtualClock
 from flowlet.transitions import Next
-from tests.engine.making import workflow_module
+from tests.engine.making import build_workflow_module
 from tests.testing import parcel, shop
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-workflow.md"
+GUIDE_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-workflow.md"
 
 
-class Bank:
+class FlakyBank:
     """Charges customers, once it has failed as often as it is told to."""
 
     def __init__(self, *, failures: int = 0) -> None:
@@ -45,33 +45,33 @@ class Bank:
         return f"charge of {amount}"
 
 
-def harness(bank: Bank | None = None, **options: Any) -> Harness:
-    return Harness([shop, parcel], provide={shop.Charges: bank or Bank()}, **options)
+def build_harness(bank: FlakyBank | None = None, **options: Any) -> Harness:
+    return Harness([shop, parcel], provide={shop.Charges: bank or FlakyBank()}, **options)
 
 
 async def test_an_order_runs_from_start_to_end() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5}, key="customer-1", external_id="order-1")
 
         ended = await flow.run_to_end(id)
 
         assert ended.succeeded
-        assert (ended.business_key, ended.external_id) == ("customer-1", "order-1")
+        assert (ended.key, ended.external_id) == ("customer-1", "order-1")
         assert await flow.path(id) == ["check", "charge", "ship", "deliver", "done"]
 
 
 async def test_starting_runs_what_is_due_and_stops_at_the_first_wait() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5})
 
         instance = await flow.get(id)
 
         assert (instance.state, instance.status) == ("ship", Status.IN_PROGRESS)
-        assert moment(instance.next_activation or 0) == flow.now() + timedelta(minutes=10)
+        assert to_datetime(instance.next_activation_us or 0) == flow.now() + timedelta(minutes=10)
 
 
 async def test_nothing_runs_where_the_test_wants_to_settle_itself() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5}, settle=False)
         assert (await flow.get(id)).status is Status.NEW
 
@@ -81,7 +81,7 @@ async def test_nothing_runs_where_the_test_wants_to_settle_itself() -> None:
 
 
 async def test_a_question_is_answered_with_its_form() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 2000})
         assert (await flow.get(id)).status is Status.WAITING
 
@@ -93,7 +93,7 @@ async def test_a_question_is_answered_with_its_form() -> None:
 
 
 async def test_an_answer_may_be_a_form_object_and_wait_to_be_settled() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 2000})
 
         await flow.answer(id, "charge", form=shop.Decision(comment="known"), settle=False)
@@ -102,7 +102,7 @@ async def test_an_answer_may_be_a_form_object_and_wait_to_be_settled() -> None:
 
 
 async def test_an_answer_that_is_none_of_the_choices_is_refused() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 2000})
 
         with pytest.raises(RefusedError) as refused:
@@ -112,7 +112,7 @@ async def test_an_answer_that_is_none_of_the_choices_is_refused() -> None:
 
 
 async def test_a_deadline_passes_with_the_time() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 2000})
 
         await flow.advance(timedelta(days=3) - timedelta(seconds=1))
@@ -134,7 +134,7 @@ async def test_what_becomes_due_on_the_way_runs_at_its_own_time() -> None:
     @state(next=["done"])
     async def third() -> None: ...
 
-    module = workflow_module(first=first, second=second, third=third, done=end())
+    module = build_workflow_module(first=first, second=second, third=third, done=end())
     async with Harness(module) as flow:
         began = flow.now()
         id = await flow.start("Orders")
@@ -142,13 +142,13 @@ async def test_what_becomes_due_on_the_way_runs_at_its_own_time() -> None:
         await flow.advance("5 minutes")
 
         moves = await flow.history(id, ActionKind.TRANSITION)
-        assert [moment(move.at) - began for move in moves] == [timedelta(minutes=n) for n in (0, 1, 3)]
+        assert [to_datetime(move.at_us) - began for move in moves] == [timedelta(minutes=n) for n in (0, 1, 3)]
         assert flow.now() - began == timedelta(minutes=5)
 
 
 async def test_retries_come_at_their_own_time_under_one_key() -> None:
-    bank = Bank(failures=2)
-    async with harness(bank) as flow:
+    bank = FlakyBank(failures=2)
+    async with build_harness(bank) as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5})
 
         assert (await flow.run_to_end(id)).succeeded
@@ -165,38 +165,38 @@ async def test_delays_between_attempts_are_the_same_for_the_same_seed() -> None:
 
     due = []
     for seed in (1, 1, 2):
-        async with Harness(workflow_module(check=check, done=end()), seed=seed) as flow:
+        async with Harness(build_workflow_module(check=check, done=end()), seed=seed) as flow:
             id = await flow.start("Orders")
-            due.append((await flow.get(id)).next_activation)
+            due.append((await flow.get(id)).next_activation_us)
 
     assert due[0] == due[1] != due[2]
 
 
 async def test_children_run_too_in_whichever_group_they_are() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5})
 
         await flow.advance("10 minutes")
 
         (child,) = await flow.children(id)
-        assert (child.type, child.executor_group, child.state) == ("ParcelWorkflow", "parcels", "arrive")
+        assert (child.type, child.group, child.state) == ("ParcelWorkflow", "parcels", "arrive")
         assert (await flow.get(id)).waits_for_children
 
 
 async def test_variables_are_read_as_their_model() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars=shop.Order(amount=5))
 
         assert await flow.vars(id) == shop.Order(amount=5, charge_id="charge of 5")
 
 
 async def test_variables_without_a_model_are_a_dict() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         assert await flow.vars(await flow.start("ParcelWorkflow", vars={"weight": 3})) == {"weight": 3}
 
 
 async def test_operations_are_at_hand() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5})
 
         await flow.operations.cancel(id, username="anna")
@@ -211,7 +211,7 @@ async def test_an_instance_that_waits_for_a_person_does_not_end_and_the_message_
     @manual(next=["charge", "rejected"])
     async def review() -> None: ...
 
-    asking = workflow_module(check=check, review=review, charge=end(), rejected=end())
+    asking = build_workflow_module(check=check, review=review, charge=end(), rejected=end())
     async with Harness(asking) as flow:
         id = await flow.start("Orders", external_id="order-1")
 
@@ -227,7 +227,7 @@ async def test_an_instance_that_waits_for_a_person_does_not_end_and_the_message_
 
 
 async def test_an_instance_that_is_due_later_does_not_end_in_time() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5})
 
         with pytest.raises(NotEndedError, match=r"IN_PROGRESS in state 'ship', due at 2030-01-01 00:10:00 UTC"):
@@ -235,7 +235,7 @@ async def test_an_instance_that_is_due_later_does_not_end_in_time() -> None:
 
 
 async def test_an_instance_in_a_group_that_is_not_run_does_not_end_and_the_message_has_the_cure() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("ParcelWorkflow", group="elsewhere")
 
         with pytest.raises(NotEndedError, match=r"its executor group 'elsewhere' is not run: pass Harness\(groups"):
@@ -243,14 +243,14 @@ async def test_an_instance_in_a_group_that_is_not_run_does_not_end_and_the_messa
 
 
 async def test_other_groups_can_be_run_too() -> None:
-    async with harness(groups=["elsewhere"]) as flow:
+    async with build_harness(groups=["elsewhere"]) as flow:
         id = await flow.start("ParcelWorkflow", group="elsewhere")
 
         assert (await flow.run_to_end(id)).succeeded
 
 
 async def test_an_instance_that_waits_for_children_tells_how_many() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         id = await flow.start("OrderWorkflow", vars={"amount": 5})
 
         with pytest.raises(NotEndedError, match="waiting for 1 children"):
@@ -258,7 +258,7 @@ async def test_an_instance_that_waits_for_children_tells_how_many() -> None:
 
 
 async def test_faults_of_the_test_itself_are_told() -> None:
-    async with harness() as flow:
+    async with build_harness() as flow:
         with pytest.raises(UnknownWorkflowError, match="Did you mean 'OrderWorkflow'"):
             await flow.start("OrderWorkflo")
         with pytest.raises(VariablesError, match="amount"):
@@ -269,16 +269,16 @@ async def test_faults_of_the_test_itself_are_told() -> None:
 
 async def test_a_harness_outside_of_its_block_says_how_it_is_used() -> None:
     with pytest.raises(RuntimeError, match="async with Harness"):
-        await harness().start("OrderWorkflow")
+        await build_harness().start("OrderWorkflow")
 
 
 async def test_resources_are_opened_and_closed_with_the_harness() -> None:
-    provided, told = Provided(), []
+    provided, told = Dependencies(), []
 
     @provided.provide
-    async def charges() -> AsyncIterator[shop.Charges]:
+    async def provide_charges() -> AsyncIterator[shop.Charges]:
         told.append("opened")
-        yield Bank()
+        yield FlakyBank()
         told.append("closed")
 
     async with Harness([shop, parcel], provide=provided) as flow:
@@ -309,7 +309,7 @@ async def test_a_database_may_be_used_again(database_url: str) -> None:
 
 
 async def test_the_guide_s_test_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    blocks = GUIDE.read_text(encoding="utf-8").split("```python\n")[1:]
+    blocks = GUIDE_PAGE.read_text(encoding="utf-8").split("```python\n")[1:]
     orders, tests = (block.partition("```")[0] for block in blocks)
     (tmp_path / "orders.py").write_text(orders)
     monkeypatch.syspath_prepend(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from threading import Event, Lock, Semaphore
 
-__all__ = ["CheapHashes", "HeldHashes"]
+__all__ = ["CheapHashes", "BlockingHashes"]
 
 
 class CheapHashes:
@@ -13,43 +13,43 @@ class CheapHashes:
 
     def __init__(self, version: int = 1) -> None:
         self.version = version
-        self.dummy = "no password has this hash"
-        self.verified = 0
-        self.hashed = 0
+        self.dummy_hash = "no password has this hash"
+        self.verify_count = 0
+        self.hash_count = 0
 
-    def hash(self, password: str) -> str:
-        self.hashed += 1
-        return self._hash(password, self.version)
+    def hash_password(self, password: str) -> str:
+        self.hash_count += 1
+        return self._compute_hash(password, self.version)
 
-    def verify(self, stored: str, password: str) -> bool:
-        self.verified += 1
-        version = int(stored.partition(":")[0]) if ":" in stored else 0
-        return stored == self._hash(password, version)
+    def verify_password(self, stored_hash: str, password: str) -> bool:
+        self.verify_count += 1
+        version = int(stored_hash.partition(":")[0]) if ":" in stored_hash else 0
+        return stored_hash == self._compute_hash(password, version)
 
-    def needs_rehash(self, stored: str) -> bool:
-        return not stored.startswith(f"{self.version}:")
+    def needs_rehash(self, stored_hash: str) -> bool:
+        return not stored_hash.startswith(f"{self.version}:")
 
-    def _hash(self, password: str, version: int) -> str:
+    def _compute_hash(self, password: str, version: int) -> str:
         return f"{version}:{sha256(f'{version} {password}'.encode('utf-8', 'replace')).hexdigest()}"
 
 
-class HeldHashes(CheapHashes):
+class BlockingHashes(CheapHashes):
     """Verifications that wait until they are let go; ``entered`` is released by each that has begun."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.entered = Semaphore(0)
-        self.let_go = Event()
-        self.most = 0
-        self._running = 0
+        self.started = Semaphore(0)
+        self.may_finish = Event()
+        self.max_concurrent = 0
+        self._concurrent = 0
         self._lock = Lock()
 
-    def verify(self, stored: str, password: str) -> bool:
+    def verify_password(self, stored_hash: str, password: str) -> bool:
         with self._lock:
-            self._running += 1
-            self.most = max(self.most, self._running)
-        self.entered.release()
-        self.let_go.wait(20)
+            self._concurrent += 1
+            self.max_concurrent = max(self.max_concurrent, self._concurrent)
+        self.started.release()
+        self.may_finish.wait(20)
         with self._lock:
-            self._running -= 1
-        return super().verify(stored, password)
+            self._concurrent -= 1
+        return super().verify_password(stored_hash, password)

@@ -8,144 +8,144 @@ from itertools import product
 import pytest
 
 from flowlet.roles import Principal, Role
-from flowlet.users import HASHED_AT_ONCE, Users
-from tests.users.conftest import PASSWORD, House
-from tests.users.hashes import CheapHashes, HeldHashes
+from flowlet.users import MAX_CONCURRENT_HASHES, Users
+from tests.users.conftest import PASSWORD, AuthHarness
+from tests.users.hashes import CheapHashes, BlockingHashes
 
 
-async def test_the_right_password_says_who_it_is(house: House) -> None:
-    user = await house.add("Ada", Role.OPERATOR)
-    house.wait(minutes=5)
+async def test_the_right_password_says_who_it_is(auth_harness: AuthHarness) -> None:
+    user = await auth_harness.add_user("Ada", Role.OPERATOR)
+    auth_harness.advance_clock(minutes=5)
 
-    assert await house.users.authenticate("aDA", PASSWORD) == Principal("Ada", Role.OPERATOR, user.id)
-    assert (await house.users.get("ada")).last_login == house.clock.now()
+    assert await auth_harness.users.authenticate("aDA", PASSWORD) == Principal("Ada", Role.OPERATOR, user.id)
+    assert (await auth_harness.users.get("ada")).last_login == auth_harness.clock.now()
 
 
-async def test_another_password_says_nothing(house: House) -> None:
-    await house.add("ada")
+async def test_another_password_says_nothing(auth_harness: AuthHarness) -> None:
+    await auth_harness.add_user("ada")
 
     for password in ("wrong horse", "", "x" * 5000, "nul\x00", "\ud800", PASSWORD.upper()):
-        assert await house.users.authenticate("ada", password) is None
+        assert await auth_harness.users.authenticate("ada", password) is None
 
-    assert (await house.users.get("ada")).last_login is None
+    assert (await auth_harness.users.get("ada")).last_login is None
 
 
-async def test_an_attempt_costs_one_verification_whoever_it_is(house: House) -> None:
-    await house.add("ada")
-    await house.add("disabled")
-    await house.users.disable("disabled", by="root")
-    hashed = house.hashes.hashed
+async def test_an_attempt_costs_one_verification_whoever_it_is(auth_harness: AuthHarness) -> None:
+    await auth_harness.add_user("ada")
+    await auth_harness.add_user("disabled")
+    await auth_harness.users.disable("disabled", actor="root")
+    hashed = auth_harness.hashes.hash_count
     names = ("ada", "disabled", "nobody", "", "x" * 500, "nul\x00", "\ud800")
 
     costs = []
     for name, password in product(names, (PASSWORD, "wrong horse", "\ud800")):
-        before = house.hashes.verified
-        await house.users.authenticate(name, password)
-        costs.append(house.hashes.verified - before)
+        before = auth_harness.hashes.verify_count
+        await auth_harness.users.authenticate(name, password)
+        costs.append(auth_harness.hashes.verify_count - before)
 
     assert set(costs) == {1}
-    assert house.hashes.hashed == hashed
+    assert auth_harness.hashes.hash_count == hashed
 
 
-async def test_a_flood_of_logins_verifies_two_at_once(sqlite_house: House) -> None:
-    await sqlite_house.add("ada")
-    hashes = HeldHashes()
-    users = Users(sqlite_house.store, passwords=hashes)
+async def test_a_flood_of_logins_verifies_two_at_once(sqlite_auth_harness: AuthHarness) -> None:
+    await sqlite_auth_harness.add_user("ada")
+    hashes = BlockingHashes()
+    users = Users(sqlite_auth_harness.store, passwords=hashes)
 
     flood = [asyncio.create_task(users.authenticate("ada", PASSWORD)) for _ in range(8)]
-    for _ in range(HASHED_AT_ONCE):
-        await asyncio.to_thread(hashes.entered.acquire, timeout=20)
+    for _ in range(MAX_CONCURRENT_HASHES):
+        await asyncio.to_thread(hashes.started.acquire, timeout=20)
     for _ in range(50):  # meanwhile the engine goes on, and a third one would have had its chance
-        await sqlite_house.users.list()
-    hashes.let_go.set()
+        await sqlite_auth_harness.users.list_users()
+    hashes.may_finish.set()
 
     assert None not in await asyncio.gather(*flood)
-    assert hashes.most == HASHED_AT_ONCE
+    assert hashes.max_concurrent == MAX_CONCURRENT_HASHES
 
 
-async def test_logins_of_clients_that_hang_up_verify_two_at_once_too(sqlite_house: House) -> None:
-    await sqlite_house.add("ada")
-    hashes = HeldHashes()
-    users = Users(sqlite_house.store, passwords=hashes)
+async def test_logins_of_clients_that_hang_up_verify_two_at_once_too(sqlite_auth_harness: AuthHarness) -> None:
+    await sqlite_auth_harness.add_user("ada")
+    hashes = BlockingHashes()
+    users = Users(sqlite_auth_harness.store, passwords=hashes)
 
-    for _ in range(HASHED_AT_ONCE):
+    for _ in range(MAX_CONCURRENT_HASHES):
         gone = asyncio.create_task(users.authenticate("ada", PASSWORD))
-        await asyncio.to_thread(hashes.entered.acquire, timeout=20)
+        await asyncio.to_thread(hashes.started.acquire, timeout=20)
         gone.cancel()
     waiting = asyncio.create_task(users.authenticate("ada", PASSWORD))
     for _ in range(50):
-        await sqlite_house.users.list()
-    hashes.let_go.set()
+        await sqlite_auth_harness.users.list_users()
+    hashes.may_finish.set()
 
     assert await waiting is not None
-    assert hashes.most == HASHED_AT_ONCE
+    assert hashes.max_concurrent == MAX_CONCURRENT_HASHES
 
 
-async def test_a_login_with_old_parameters_makes_the_hash_anew(house: House) -> None:
-    await house.add("ada")
+async def test_a_login_with_old_parameters_makes_the_hash_anew(auth_harness: AuthHarness) -> None:
+    await auth_harness.add_user("ada")
     stronger = CheapHashes(version=2)
-    users = Users(house.store, passwords=stronger)
+    users = Users(auth_harness.store, passwords=stronger)
 
     first = await users.authenticate("ada", PASSWORD)
     second = await users.authenticate("ada", PASSWORD)
 
     assert first == second != None  # noqa: E711 - both at once
-    assert stronger.hashed == 1
-    assert (await house.rows("SELECT password_hash FROM user_account"))[0][0].startswith("2:")
+    assert stronger.hash_count == 1
+    assert (await auth_harness.fetch_rows("SELECT password_hash FROM user_account"))[0][0].startswith("2:")
 
 
-async def test_a_wrong_password_makes_no_hash_anew(sqlite_house: House) -> None:
-    await sqlite_house.add("ada")
+async def test_a_wrong_password_makes_no_hash_anew(sqlite_auth_harness: AuthHarness) -> None:
+    await sqlite_auth_harness.add_user("ada")
     stronger = CheapHashes(version=2)
 
-    await Users(sqlite_house.store, passwords=stronger).authenticate("ada", "wrong horse")
+    await Users(sqlite_auth_harness.store, passwords=stronger).authenticate("ada", "wrong horse")
 
-    assert stronger.hashed == 0
+    assert stronger.hash_count == 0
 
 
 @pytest.mark.parametrize("version", [1, 2])
-async def test_a_password_that_is_changed_meanwhile_neither_lets_in_nor_comes_back(house: House, version: int) -> None:
-    await house.add("ada")
-    read = await house.store.users.credentials("ada")
+async def test_a_password_that_is_changed_meanwhile_neither_lets_in_nor_comes_back(auth_harness: AuthHarness, version: int) -> None:
+    await auth_harness.add_user("ada")
+    read = await auth_harness.store.users.find_credentials("ada")
     assert read is not None
-    await house.users.set_password("ada", "another horse", by="ada")
+    await auth_harness.users.set_password("ada", "another horse", actor="ada")
 
-    rehashed = CheapHashes(version=2).hash(PASSWORD) if version == 2 else None
-    entered = await house.store.users.logged_in(read, rehashed=rehashed, now=house.clock.now())
+    rehashed = CheapHashes(version=2).hash_password(PASSWORD) if version == 2 else None
+    entered = await auth_harness.store.users.record_login(read, new_password_hash=rehashed, now=auth_harness.clock.now())
 
     assert entered is None
-    assert await house.users.authenticate("ada", PASSWORD) is None
-    assert await house.users.authenticate("ada", "another horse") is not None
+    assert await auth_harness.users.authenticate("ada", PASSWORD) is None
+    assert await auth_harness.users.authenticate("ada", "another horse") is not None
 
 
-async def test_a_session_is_not_opened_on_a_password_that_was_changed_meanwhile(house: House) -> None:
-    user = await house.add("ada")
-    read = await house.store.users.credentials("ada")
+async def test_a_session_is_not_opened_on_a_password_that_was_changed_meanwhile(auth_harness: AuthHarness) -> None:
+    user = await auth_harness.add_user("ada")
+    read = await auth_harness.store.users.find_credentials("ada")
     assert read is not None
-    await house.users.set_password("ada", "another horse", by="ada")
+    await auth_harness.users.set_password("ada", "another horse", actor="ada")
 
-    token = await house.users.sessions.open_session(
+    token = await auth_harness.users.sessions.open_session(
         Principal("ada", Role.VIEWER, user.id), password_hash=read.password_hash
     )
 
     assert token is None
-    assert await house.users.sessions.list("ada") == []
+    assert await auth_harness.users.sessions.list_sessions("ada") == []
 
 
-async def test_a_login_opens_a_session(house: House) -> None:
-    user = await house.add("ada", Role.OPERATOR)
+async def test_a_login_opens_a_session(auth_harness: AuthHarness) -> None:
+    user = await auth_harness.add_user("ada", Role.OPERATOR)
 
-    login = await house.users.log_in("ADA", PASSWORD, user_agent="Browser/1.0")
+    login = await auth_harness.users.log_in("ADA", PASSWORD, user_agent="Browser/1.0")
 
     assert login is not None
     token, principal = login
-    assert principal == await house.users.session(token) == Principal("ada", Role.OPERATOR, user.id)
-    (session,) = await house.users.sessions.list("ada")
+    assert principal == await auth_harness.users.authenticate_session(token) == Principal("ada", Role.OPERATOR, user.id)
+    (session,) = await auth_harness.users.sessions.list_sessions("ada")
     assert session.user_agent == "Browser/1.0"
 
 
-async def test_a_login_with_another_password_opens_none(house: House) -> None:
-    await house.add("ada")
+async def test_a_login_with_another_password_opens_none(auth_harness: AuthHarness) -> None:
+    await auth_harness.add_user("ada")
 
-    assert await house.users.log_in("ada", "wrong horse") is None
-    assert await house.users.sessions.list("ada") == []
+    assert await auth_harness.users.log_in("ada", "wrong horse") is None
+    assert await auth_harness.users.sessions.list_sessions("ada") == []

@@ -8,19 +8,19 @@ import pytest
 
 from flowlet.roles import Principal, Role
 
-ORDER = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
+ROLE_ORDER = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
 
 
 def test_roles_are_ordered_by_what_they_permit_and_not_by_spelling() -> None:
-    assert sorted(Role, reverse=True) == ORDER[::-1]
-    assert (min(ORDER), max(ORDER)) == (Role.VIEWER, Role.ADMIN)
+    assert sorted(Role, reverse=True) == ROLE_ORDER[::-1]
+    assert (min(ROLE_ORDER), max(ROLE_ORDER)) == (Role.VIEWER, Role.ADMIN)
 
 
-@pytest.mark.parametrize(("has", "needs"), list(product(ORDER, ORDER)))
+@pytest.mark.parametrize(("has", "needs"), list(product(ROLE_ORDER, ROLE_ORDER)))
 def test_a_role_allows_what_needs_it_or_a_lesser_one(has: Role, needs: Role) -> None:
-    suffices = ORDER.index(has) >= ORDER.index(needs)
+    suffices = ROLE_ORDER.index(has) >= ROLE_ORDER.index(needs)
 
-    assert has.allows(needs) is suffices
+    assert has.is_at_least(needs) is suffices
     assert (has >= needs, has > needs, has < needs, has <= needs) == (
         suffices,
         suffices and has is not needs,

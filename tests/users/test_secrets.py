@@ -8,61 +8,61 @@ from contextlib import suppress
 import pytest
 
 from flowlet.errors import FlowletError
-from flowlet.passwords import Passwords
+from flowlet.passwords import Argon2PasswordHashing
 from flowlet.roles import Role
 from flowlet.users import Users
-from tests.users.conftest import House
+from tests.users.conftest import AuthHarness
 
-SECRET, SECOND = "a-very-secret-word", "another-secret-word"
+FIRST_SECRET, SECOND_SECRET = "a-very-secret-word", "another-secret-word"
 TABLES = ("user_account", "user_session", "api_key", "workflow_action")
 
 
-async def test_no_secret_is_kept_or_told(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_kept_or_told(auth_harness: AuthHarness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="flowlet")
-    users = Users(house.store, passwords=Passwords())
-    told: list[object] = [await users.create("ada", SECRET, Role.ADMIN, by="root")]
+    users = Users(auth_harness.store, passwords=Argon2PasswordHashing())
+    told: list[object] = [await users.create("ada", FIRST_SECRET, Role.ADMIN, actor="root")]
 
-    given = await users.ensure_admin(SECOND)
-    login = await users.log_in("ada", SECRET)
+    given = await users.ensure_admin(SECOND_SECRET)
+    login = await users.log_in("ada", FIRST_SECRET)
     assert login is not None
     token, principal = login
-    made = await users.keys.add("ci", username="ada", role=Role.VIEWER, by="ada")
-    told += [given, principal, made, made.key, await users.key(made.text), await users.sessions.list("ada")]
-    told.append(await house.store.users.credentials("ada"))
-    told.append(await house.store.keys.find(made.key.id))
-    told.append(await users.set_password("ada", SECOND, by="ada", but=token))
+    made = await users.keys.create("ci", username="ada", role=Role.VIEWER, actor="ada")
+    told += [given, principal, made, made.key, await users.authenticate_key(made.text), await users.sessions.list_sessions("ada")]
+    told.append(await auth_harness.store.users.find_credentials("ada"))
+    told.append(await auth_harness.store.api_keys.find(made.key.id))
+    told.append(await users.set_password("ada", SECOND_SECRET, actor="ada", except_token=token))
     for attempt in (
-        users.create("ADA", SECRET, Role.VIEWER, by="root"),
-        users.create("bob", SECRET[:3], Role.VIEWER, by="root"),
-        users.set_password("nobody", SECRET, by="root"),
-        users.keys.revoke(made.text.replace("_", "-"), by="root"),
-        users.delete("ada", by="root"),
+        users.create("ADA", FIRST_SECRET, Role.VIEWER, actor="root"),
+        users.create("bob", FIRST_SECRET[:3], Role.VIEWER, actor="root"),
+        users.set_password("nobody", FIRST_SECRET, actor="root"),
+        users.keys.revoke(made.text.replace("_", "-"), actor="root"),
+        users.delete("ada", actor="root"),
     ):
         try:
             await attempt
         except FlowletError as error:
             told += [repr(error), error.__cause__, error.__context__]
 
-    kept = [await house.rows(f"SELECT * FROM {table}") for table in TABLES]
+    kept = [await auth_harness.fetch_rows(f"SELECT * FROM {table}") for table in TABLES]
     everything = f"{told!r} {kept!r} {caplog.text} {[record.args for record in caplog.records]!r}"
-    secrets = [SECRET, SECOND, SECRET[:3] + "'", token, made.text, made.text[13:]]
+    secrets = [FIRST_SECRET, SECOND_SECRET, FIRST_SECRET[:3] + "'", token, made.text, made.text[13:]]
     assert [secret for secret in secrets if secret in everything] == []
-    hashes = [row[0] for row in await house.rows("SELECT password_hash FROM user_account")]
-    hashes += [row[0] for row in await house.rows("SELECT key_hash FROM api_key")]
+    hashes = [row[0] for row in await auth_harness.fetch_rows("SELECT password_hash FROM user_account")]
+    hashes += [row[0] for row in await auth_harness.fetch_rows("SELECT key_hash FROM api_key")]
     assert [text for text in hashes if text in f"{told!r} {caplog.text}"] == []
 
 
-async def test_every_change_is_logged_with_who_made_it(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_change_is_logged_with_who_made_it(auth_harness: AuthHarness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="flowlet")
-    await house.add("carol", Role.ADMIN)
-    await house.users.create("ada", "correct horse", Role.VIEWER, by="carol")
-    made = await house.users.keys.add("ci", username="ada", role=Role.VIEWER, by="carol")
-    await house.users.keys.revoke(made.key.id, by="carol")
-    await house.users.set_role("ada", Role.OPERATOR, by="carol")
-    await house.users.set_password("ada", "another horse", by="carol")
-    await house.users.disable("ada", by="carol")
-    await house.users.enable("ada", by="carol")
-    await house.users.delete("ada", by="carol")
+    await auth_harness.add_user("carol", Role.ADMIN)
+    await auth_harness.users.create("ada", "correct horse", Role.VIEWER, actor="carol")
+    made = await auth_harness.users.keys.create("ci", username="ada", role=Role.VIEWER, actor="carol")
+    await auth_harness.users.keys.revoke(made.key.id, actor="carol")
+    await auth_harness.users.set_role("ada", Role.OPERATOR, actor="carol")
+    await auth_harness.users.set_password("ada", "another horse", actor="carol")
+    await auth_harness.users.disable("ada", actor="carol")
+    await auth_harness.users.enable("ada", actor="carol")
+    await auth_harness.users.delete("ada", actor="carol")
 
     assert caplog.messages[1:] == [
         "carol made the user ada as viewer",
@@ -76,11 +76,11 @@ async def test_every_change_is_logged_with_who_made_it(house: House, caplog: pyt
     ]
 
 
-async def test_a_change_that_is_refused_is_not_logged(sqlite_house: House, caplog: pytest.LogCaptureFixture) -> None:
-    await sqlite_house.add("ada", Role.ADMIN)
+async def test_a_change_that_is_refused_is_not_logged(sqlite_auth_harness: AuthHarness, caplog: pytest.LogCaptureFixture) -> None:
+    await sqlite_auth_harness.add_user("ada", Role.ADMIN)
     caplog.set_level(logging.INFO, logger="flowlet")
 
     with suppress(FlowletError):
-        await sqlite_house.users.disable("ada", by="ada")
+        await sqlite_auth_harness.users.disable("ada", actor="ada")
 
     assert caplog.messages == []

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.web.probe import Probe, opened_probe
+from tests.web.probe import AppHarness, open_app_harness
 
 
 @pytest.fixture
-async def probe(sqlite_url: str) -> AsyncIterator[Probe]:
+async def app_harness(sqlite_url: str) -> AsyncIterator[AppHarness]:
     """An application on SQLite, for what cannot differ by database."""
-    async with opened_probe(sqlite_url) as probe:
+    async with open_app_harness(sqlite_url) as probe:
         yield probe
 
 
 @pytest.fixture
-async def any_probe(database_url: str) -> AsyncIterator[Probe]:
+async def any_app_harness(database_url: str) -> AsyncIterator[AppHarness]:
     """An application; a test that takes it runs on each of the three databases."""
-    async with opened_probe(database_url) as probe:
+    async with open_app_harness(database_url) as probe:
         yield probe

@@ -11,42 +11,42 @@ import httpx
 from pydantic import Field
 from quart import Blueprint, Quart, Response
 
-from flowlet.engine.arrivals import Arrivals
-from flowlet.engine.feed import Feed
+from flowlet.engine.arrivals import Waiters
+from flowlet.engine.feed import EventBroadcaster
 from flowlet.logins import LoginLimiter
 from flowlet.operations import Operations
 from flowlet.registry import Registry
 from flowlet.roles import Role
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.users import PasswordHashes, Users
-from flowlet.web.answers import json_answer
+from flowlet.users import PasswordHashing, Users
+from flowlet.web.answers import build_json_response
 from flowlet.web.app import create_app
-from flowlet.web.guards import needs, principal, public
-from flowlet.web.parsing import body, query
-from flowlet.web.schemas import Body, Time
+from flowlet.web.guards import require_role, get_principal, allow_anonymous
+from flowlet.web.parsing import read_body, read_query
+from flowlet.web.schemas import RequestModel, Timestamp
 from flowlet.web.services import Services
 
-__all__ = ["HOST", "Order", "Probe", "opened_probe"]
+__all__ = ["BASE_URL", "Order", "AppHarness", "open_app_harness"]
 
-HOST = "http://flowlet.test"
-PASSWORD = "correct horse"
+BASE_URL = "http://flowlet.test"
+ADMIN_PASSWORD = "correct horse"
 
 
-class Address(Body):
+class Address(RequestModel):
     street_name: str = ""
 
 
-class Order(Body):
+class Order(RequestModel):
     external_id: str = "none"
-    next_activation: Time | None = None
+    next_activation: Timestamp | None = None
     state_vars: dict[str, object] = Field(default_factory=dict)
     delivery: Address | None = None
     number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class AppHarness:
     """An application on a database, and its keys by role."""
 
     app: Quart
@@ -54,89 +54,89 @@ class Probe:
     keys: dict[str, str]
     session: str
 
-    def client(self, role: str | None = None, **headers: str) -> httpx.AsyncClient:
+    def open_client(self, role: str | None = None, **headers: str) -> httpx.AsyncClient:
         """Return a client with the key of a role, or without one."""
         if role is not None:
             headers["X-API-Key"] = self.keys[role]
         # What the server does not answer as a problem is to fail the test.
         app: Any = self.app  # its own types of ASGI are narrower than httpx's
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-        return httpx.AsyncClient(transport=transport, base_url=HOST, headers=headers)
+        return httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers)
 
-    def browser(self, **headers: str) -> httpx.AsyncClient:
+    def open_admin_browser(self, **headers: str) -> httpx.AsyncClient:
         """Return a client with a session of an admin."""
-        return self.client(cookie=f"flowlet_session={self.session}", **headers)
+        return self.open_client(cookie=f"flowlet_session={self.session}", **headers)
 
 
 @asynccontextmanager
-async def opened_probe(
+async def open_app_harness(
     url: str,
     *,
-    trouble: Callable[[], Exception] | None = None,
-    max_body: int = 4096,
-    passwords: PasswordHashes | None = None,
-) -> AsyncIterator[Probe]:
+    build_error: Callable[[], Exception] | None = None,
+    max_body_bytes: int = 4096,
+    passwords: PasswordHashing | None = None,
+) -> AsyncIterator[AppHarness]:
     """Open a database and an application on it; ``/api/trouble`` raises what is given."""
     async with open_store(url) as store:
         registry = Registry()
         users = Users(store, passwords=passwords)
-        await users.create("ada", PASSWORD, Role.ADMIN, by="test")
-        logged_in = await users.log_in("ada", PASSWORD)
+        await users.create("ada", ADMIN_PASSWORD, Role.ADMIN, actor="test")
+        logged_in = await users.log_in("ada", ADMIN_PASSWORD)
         assert logged_in
-        keys = {role.value: await users.keys.add("test", username="ada", role=role, by="test") for role in Role}
+        keys = {role.value: await users.keys.create("test", username="ada", role=role, actor="test") for role in Role}
         services = Services(
             store=store,
             registry=registry,
             operations=Operations(store, registry),
             users=users,
-            logins=LoginLimiter(store.clock),
-            arrivals=Arrivals(store, store.clock),
-            feed=Feed(store),
+            login_limiter=LoginLimiter(store.clock),
+            waiters=Waiters(store, store.clock),
+            event_broadcaster=EventBroadcaster(store),
             executor=None,
-            settings=Settings(database_url=url, max_body=max_body),
+            settings=Settings(database_url=url, max_body=max_body_bytes),
             started=store.clock.now(),
         )
         app = create_app(services)
-        app.register_blueprint(_blueprint(trouble))
-        yield Probe(app, services, {role: made.text for role, made in keys.items()}, logged_in[0])
+        app.register_blueprint(_build_blueprint(build_error))
+        yield AppHarness(app, services, {role: made.text for role, made in keys.items()}, logged_in[0])
 
 
-def _blueprint(trouble: Callable[[], Exception] | None) -> Blueprint:
+def _build_blueprint(build_error: Callable[[], Exception] | None) -> Blueprint:
     blueprint = Blueprint("probe", __name__)
 
     @blueprint.get("/api/viewer")
-    @needs(Role.VIEWER)
-    async def view() -> Response:
-        return json_answer({"username": principal().username, "role": principal().role})
+    @require_role(Role.VIEWER)
+    async def show_viewer() -> Response:
+        return build_json_response({"username": get_principal().username, "role": get_principal().role})
 
     @blueprint.post("/api/operator")
-    @needs(Role.OPERATOR)
-    async def operate() -> Response:
-        return json_answer({})
+    @require_role(Role.OPERATOR)
+    async def run_operator() -> Response:
+        return build_json_response({})
 
     @blueprint.delete("/api/admin")
-    @needs(Role.ADMIN)
-    async def administer() -> Response:
-        return json_answer({})
+    @require_role(Role.ADMIN)
+    async def delete_admin() -> Response:
+        return build_json_response({})
 
     @blueprint.get("/api/forgotten")
-    async def forgotten() -> Response:
-        return json_answer({})
+    async def show_unguarded() -> Response:
+        return build_json_response({})
 
     @blueprint.post("/api/orders")
-    @public
-    async def order() -> Response:
-        return json_answer(await body(Order))
+    @allow_anonymous
+    async def create_order() -> Response:
+        return build_json_response(await read_body(Order))
 
     @blueprint.get("/api/orders")
-    @public
-    async def orders() -> Response:
-        return json_answer([query(Order)])
+    @allow_anonymous
+    async def list_orders() -> Response:
+        return build_json_response([read_query(Order)])
 
     @blueprint.get("/api/trouble")
-    @public
+    @allow_anonymous
     async def raise_trouble() -> Response:
-        assert trouble
-        raise trouble()
+        assert build_error
+        raise build_error()
 
     return blueprint

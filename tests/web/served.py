@@ -11,18 +11,18 @@ import httpx
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from flowlet.web.serving import address, listen
-from tests.engine.running import seen
+from flowlet.web.serving import format_address, create_listener
+from tests.engine.running import wait_for
 
-__all__ = ["served"]
+__all__ = ["serve_app"]
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serve_app(app: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve an application for the length of the block; stop in good order at its end."""
-    listener = listen("127.0.0.1", 0)
+    listener = create_listener("127.0.0.1", 0)
     config = Config()
-    base_url = address(listener)
+    base_url = format_address(listener)
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None
     stop = asyncio.Event()
@@ -32,4 +32,4 @@ async def served(app: Any) -> AsyncIterator[httpx.AsyncClient]:
             yield client
         finally:
             stop.set()
-            await seen(serving)
+            await wait_for(serving)

@@ -15,25 +15,25 @@ from prometheus_client.parser import text_string_to_metric_families
 from flowlet.engine.executor import Executor
 from flowlet.settings import ExecutorSettings
 from flowlet.web.app import create_app
-from flowlet.web.metrics import FRESH_SECONDS, Metrics
-from tests.engine.making import one_state, workflow_module
-from tests.engine.running import NEVER, Gate, seen
-from tests.web.probe import Probe, opened_probe
+from flowlet.web.metrics import DATABASE_METRICS_MAX_AGE_SECONDS, Metrics
+from tests.engine.making import build_single_state, build_workflow_module
+from tests.engine.running import NEVER, GatedHandler, wait_for
+from tests.web.probe import AppHarness, open_app_harness
 
 
-class Working:
+class HealthHarness:
     """A probe whose application has an executor."""
 
-    def __init__(self, probe: Probe, executor: Executor) -> None:
+    def __init__(self, app_harness: AppHarness, executor: Executor) -> None:
         self.executor = executor
-        self.probe = replace(probe, app=create_app(replace(probe.services, executor=executor)))
+        self.probe = replace(app_harness, app=create_app(replace(app_harness.services, executor=executor)))
 
-    async def ready(self) -> httpx.Response:
-        return await self.probe.client().get("/readyz")
+    async def fetch_readiness(self) -> httpx.Response:
+        return await self.probe.open_client().get("/readyz")
 
-    async def metrics(self) -> dict[str, float]:
+    async def fetch_metrics(self) -> dict[str, float]:
         """Return the values, as read by a parser of Prometheus, by name and labels."""
-        answer = await self.probe.client("viewer").get("/metrics")
+        answer = await self.probe.open_client("viewer").get("/metrics")
         assert answer.status_code == 200
         families = text_string_to_metric_families(answer.text)
         return {
@@ -44,77 +44,77 @@ class Working:
 
 
 @asynccontextmanager
-async def working(url: str, module: Any, **settings: Any) -> AsyncIterator[Working]:
+async def open_health_harness(url: str, module: Any, **settings: Any) -> AsyncIterator[HealthHarness]:
     """Run an executor beside a probe; where the block has not stopped it, it is stopped at the end."""
-    async with opened_probe(url) as probe:
+    async with open_app_harness(url) as probe:
         services = probe.services
         services.registry.add(module)
-        given = ExecutorSettings(**{"slots": 2, "poll": NEVER, **settings})
-        executor = Executor(services.store, services.registry, None, given, meter=services.metrics)
+        given = ExecutorSettings(**{"slots": 2, "poll_interval": NEVER, **settings})
+        executor = Executor(services.store, services.registry, None, given, observer=services.metrics)
         task = asyncio.create_task(executor.run())
-        await seen(executor.is_ready.wait())
+        await wait_for(executor.is_ready.wait())
         try:
-            yield Working(probe, executor)
+            yield HealthHarness(probe, executor)
         finally:
             executor.stop()
             executor.stop()
             await task
 
 
-async def test_an_application_without_an_executor_is_ready_when_its_database_is(any_probe: Probe) -> None:
-    answer = await any_probe.client().get("/readyz")
+async def test_an_application_without_an_executor_is_ready_when_its_database_is(any_app_harness: AppHarness) -> None:
+    answer = await any_app_harness.open_client().get("/readyz")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": {"database": "ok"}})
 
 
-async def test_tables_that_do_not_fit_are_not_ready(any_probe: Probe) -> None:
-    await any_probe.services.store.connections.write(
+async def test_tables_that_do_not_fit_are_not_ready(any_app_harness: AppHarness) -> None:
+    await any_app_harness.services.store.connections.write(
         lambda session: session.execute("DELETE FROM schema_version WHERE migration = 1 AND step = 0")
     )
 
-    answer = await any_probe.client().get("/readyz")
+    answer = await any_app_harness.open_client().get("/readyz")
 
     assert (answer.status_code, answer.json()["checks"]) == (503, {"database": "its tables do not fit"})
     assert answer.headers["retry-after"]
 
 
 async def test_an_executor_is_ready_once_it_has_claimed_and_until_it_is_told_to_stop(database_url: str) -> None:
-    async with working(database_url, workflow_module(**one_state(lambda: "done"))) as here:
-        while not here.executor.claims:
-            await asyncio.wait([asyncio.create_task(here.ready())])
-        before = await here.ready()
+    async with open_health_harness(database_url, build_workflow_module(**build_single_state(lambda: "done"))) as here:
+        while not here.executor.is_claiming:
+            await asyncio.wait([asyncio.create_task(here.fetch_readiness())])
+        before = await here.fetch_readiness()
         here.executor.stop()
-        after = await here.ready()
+        after = await here.fetch_readiness()
 
     assert (before.status_code, before.json()["checks"]["executor"]) == (200, "ok")
     assert (after.status_code, after.json()["checks"]["executor"]) == (503, "has not claimed lately")
 
 
 async def test_an_executor_that_does_not_claim_is_not_ready(sqlite_url: str) -> None:
-    async with opened_probe(sqlite_url) as probe:
-        here = Working(probe, Executor(probe.services.store, probe.services.registry))
+    async with open_app_harness(sqlite_url) as probe:
+        here = HealthHarness(probe, Executor(probe.services.store, probe.services.registry))
 
-        answer = await here.ready()
+        answer = await here.fetch_readiness()
 
     assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
 
 
 async def test_an_executor_whose_slots_are_all_taken_is_ready(sqlite_url: str) -> None:
-    gate = Gate()
-    async with working(sqlite_url, gate.module(), slots=1, poll=timedelta(milliseconds=10)) as here:
+    gate = GatedHandler()
+    async with open_health_harness(sqlite_url, gate.build_module(), slots=1, poll_interval=timedelta(milliseconds=10)) as here:
         await here.probe.services.operations.create("Orders")
         here.executor.wake()
-        await seen(gate.begun.wait())
-        here.executor._claimed_at = here.executor._claimed_at and here.executor._claimed_at - 3600
+        await wait_for(gate.started.wait())
+        here.executor._claimed_at_elapsed = here.executor._claimed_at_elapsed and here.executor._claimed_at_elapsed - 3600
 
-        answer = await here.ready()
-        gate.may_end.set()
+        answer = await here.fetch_readiness()
+        gate.may_finish.set()
 
     assert answer.status_code == 200
 
 
-async def test_metrics_need_a_key_because_they_name_workflows(probe: Probe) -> None:
-    assert (await probe.client().get("/metrics")).status_code == 401
+async def test_metrics_need_a_key_because_they_name_workflows(app_harness: AppHarness) -> None:
+    assert (await app_harness.open_client().get("/metrics")).status_code == 401
 
 
 async def test_metrics_tell_what_the_executor_did_and_how_the_database_stands(database_url: str) -> None:
@@ -125,18 +125,18 @@ async def test_metrics_tell_what_the_executor_did_and_how_the_database_stands(da
             raise error
         return "done"
 
-    async with working(database_url, workflow_module(**one_state(check))) as here:
+    async with open_health_harness(database_url, build_workflow_module(**build_single_state(check))) as here:
         services = here.probe.services
         created = await services.operations.create("Orders")
         here.executor.wake()
-        while not (await services.store.reads.get(created.id)).attempt:
+        while not (await services.store.queries.get(created.id)).attempt:
             await services.store.read_clock()
         await services.operations.wake(created.id, username="test")
         here.executor.wake()
-        while not (await services.store.reads.get(created.id)).has_ended:
+        while not (await services.store.queries.get(created.id)).has_ended:
             await services.store.read_clock()
 
-        found = await here.metrics()
+        found = await here.fetch_metrics()
 
     assert found["transitions_total,Orders"] == 2
     assert found["failed_attempts_total,Orders"] == 1
@@ -150,44 +150,44 @@ async def test_metrics_tell_what_the_executor_did_and_how_the_database_stands(da
     assert found["instances,FINISHED,Orders"] == 1
 
 
-async def test_the_lag_is_the_age_of_the_oldest_due_instance(any_probe: Probe) -> None:
-    services = any_probe.services
-    services.registry.add(workflow_module(**one_state(lambda: "done")))
+async def test_the_lag_is_the_age_of_the_oldest_due_instance(any_app_harness: AppHarness) -> None:
+    services = any_app_harness.services
+    services.registry.add(build_workflow_module(**build_single_state(lambda: "done")))
     await services.operations.create("Orders")
     hour = "UPDATE workflow SET next_activation = next_activation - 3600000000"
     await services.store.connections.write(lambda session: session.execute(hour))
 
-    text = (await any_probe.client("viewer").get("/metrics")).text
+    text = (await any_app_harness.open_client("viewer").get("/metrics")).text
 
     (line,) = [line for line in text.splitlines() if line.startswith("flowlet_lag_seconds ")]
     assert 3600 <= float(line.split()[1]) < 3700
     assert 'flowlet_instances{status="NEW",workflow="Orders"} 1.0' in text
 
 
-async def test_nothing_due_is_no_lag(any_probe: Probe) -> None:
-    text = (await any_probe.client("viewer").get("/metrics")).text
+async def test_nothing_due_is_no_lag(any_app_harness: AppHarness) -> None:
+    text = (await any_app_harness.open_client("viewer").get("/metrics")).text
 
     assert "flowlet_lag_seconds 0.0" in text.splitlines()
 
 
-async def test_the_database_is_not_asked_again_while_its_numbers_are_fresh(probe: Probe) -> None:
-    services = probe.services
-    services.registry.add(workflow_module(**one_state(lambda: "done")))
-    await probe.client("viewer").get("/metrics")
+async def test_the_database_is_not_asked_again_while_its_numbers_are_fresh(app_harness: AppHarness) -> None:
+    services = app_harness.services
+    services.registry.add(build_workflow_module(**build_single_state(lambda: "done")))
+    await app_harness.open_client("viewer").get("/metrics")
     await services.operations.create("Orders")
 
-    soon = (await probe.client("viewer").get("/metrics")).text
-    assert services.metrics._read is not None
-    services.metrics._read -= FRESH_SECONDS
-    later = (await probe.client("viewer").get("/metrics")).text
+    soon = (await app_harness.open_client("viewer").get("/metrics")).text
+    assert services.metrics._database_metrics_read_seconds is not None
+    services.metrics._database_metrics_read_seconds -= DATABASE_METRICS_MAX_AGE_SECONDS
+    later = (await app_harness.open_client("viewer").get("/metrics")).text
 
     assert "flowlet_instances{" not in soon
     assert "flowlet_instances{" in later
 
 
 async def test_applications_in_one_process_do_not_mix_their_numbers(sqlite_url: str) -> None:
-    Metrics().written(7, 0.1)
-    async with opened_probe(sqlite_url) as probe:
-        text = (await probe.client("viewer").get("/metrics")).text
+    Metrics().on_batch(7, 0.1)
+    async with open_app_harness(sqlite_url) as probe:
+        text = (await probe.open_client("viewer").get("/metrics")).text
 
     assert "flowlet_batch_size_count 0.0" in text.splitlines()

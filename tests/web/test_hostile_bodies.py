@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlet.web.api.bulk import BulkRequest
-from flowlet.web.api.keys import NewKey
-from flowlet.web.api.requests import CreateRequest, SearchRequest, StateRequest, StateVarsRequest
-from flowlet.web.api.users import NewUser
+from flowlet.web.api.keys import CreateApiKeyRequest
+from flowlet.web.api.requests import CreateWorkflowRequest, SearchRequest, StateRequest, StateVarsRequest
+from flowlet.web.api.users import CreateUserRequest
 from flowlet.web.api.waiting import CreateAndWaitRequest, StateAndWaitRequest
-from flowlet.web.parsing import checked, read_json
+from flowlet.web.parsing import validate_model, parse_json
 from flowlet.web.problems import ProblemError
-from tests.web.api.office import Office, opened_office
-from tests.web.api.test_models import check
-from tests.web.api.test_openapi import operations, told
+from tests.web.api.office import ApiHarness, open_api_harness
+from tests.web.api.test_models import validate_schema
+from tests.web.api.test_openapi import list_operations, fetch_openapi
 
-JSON = "application/json"
-BEYOND = 10_000_000
-TABLES = {
+JSON_CONTENT_TYPE = "application/json"
+OVERSIZED_BYTES = 10_000_000
+STORED_COLUMNS = {
     "workflow": "*",
     "workflow_action": "*",
     "workflow_definition": "*",
@@ -36,25 +36,25 @@ TABLES = {
 }
 """What a request may change; when somebody was last seen is not it."""
 
-RAW: dict[str, tuple[bytes, str]] = {
-    "nothing but a brace": (b"{", JSON),
-    "a NUL": (b"\x00", JSON),
-    "a NUL in a text": (b'{"state": "\\u0000"}', JSON),
-    "half a pair": (b'{"state": "\\ud800"}', JSON),
-    "no UTF-8": (b'{"state": "\xff"}', JSON),
-    "UTF-16": ('{"state": "a"}'.encode("utf-16"), JSON),
-    "null": (b"null", JSON),
-    "an array": (b"[]", JSON),
-    "a text": (b'"{}"', JSON),
-    "a number": (b"1e999", JSON),
-    "not a number": (b"NaN", JSON),
-    "a key twice": (b'{"state": "a", "state": "b"}', JSON),
-    "a key twice in two cases": (b'{"state": "a", "STATE": "b"}', JSON),
-    "an unknown key": (b'{"__proto__": {}}', JSON),
-    "an integer beyond all": (b'{"state": ' + b"9" * 10_000 + b"}", JSON),
-    "a depth of 100": (b'{"state":' * 100 + b"1" + b"}" * 100, JSON),
-    "a depth beyond all": (b"[" * 40_000, JSON),
-    "two values": (b"{}{}", JSON),
+RAW_BODIES: dict[str, tuple[bytes, str]] = {
+    "nothing but a brace": (b"{", JSON_CONTENT_TYPE),
+    "a NUL": (b"\x00", JSON_CONTENT_TYPE),
+    "a NUL in a text": (b'{"state": "\\u0000"}', JSON_CONTENT_TYPE),
+    "half a pair": (b'{"state": "\\ud800"}', JSON_CONTENT_TYPE),
+    "no UTF-8": (b'{"state": "\xff"}', JSON_CONTENT_TYPE),
+    "UTF-16": ('{"state": "a"}'.encode("utf-16"), JSON_CONTENT_TYPE),
+    "null": (b"null", JSON_CONTENT_TYPE),
+    "an array": (b"[]", JSON_CONTENT_TYPE),
+    "a text": (b'"{}"', JSON_CONTENT_TYPE),
+    "a number": (b"1e999", JSON_CONTENT_TYPE),
+    "not a number": (b"NaN", JSON_CONTENT_TYPE),
+    "a key twice": (b'{"state": "a", "state": "b"}', JSON_CONTENT_TYPE),
+    "a key twice in two cases": (b'{"state": "a", "STATE": "b"}', JSON_CONTENT_TYPE),
+    "an unknown key": (b'{"__proto__": {}}', JSON_CONTENT_TYPE),
+    "an integer beyond all": (b'{"state": ' + b"9" * 10_000 + b"}", JSON_CONTENT_TYPE),
+    "a depth of 100": (b'{"state":' * 100 + b"1" + b"}" * 100, JSON_CONTENT_TYPE),
+    "a depth beyond all": (b"[" * 40_000, JSON_CONTENT_TYPE),
+    "two values": (b"{}{}", JSON_CONTENT_TYPE),
     "a form": (b"state=a", "application/x-www-form-urlencoded"),
     "a form in parts": (
         b'--a\r\nContent-Disposition: form-data; name="state"\r\n\r\na\r\n--a--',
@@ -65,13 +65,13 @@ RAW: dict[str, tuple[bytes, str]] = {
     "a type of noise": (b"{}", "\xff/;=;"),
 }
 
-VALUES: list[Any] = [
+HOSTILE_VALUES: list[Any] = [
     None, True, 0, -1, 1.5, 2**63, -(2**70), 1e308, "", " ", "a\x00b", "\ud800", "x" * 3_000, "9999-99-99T99:99:99Z",
     "0", [], [[]], [None] * 101, ["\x00"], {}, {"\x00": 1}, {"a": {"b": [2**64]}}, {"a" * 300: 1},
 ]  # fmt: skip
 """What is sent in place of each field; the description says where it may be taken."""
 
-PLACES = [
+HOSTILE_PATHS = [
     "%00", "a%00b", "..", "%2e%2e", "..%2f..%2fetc", "%2F", "%5c", "%ff", "%ed%a0%80", "%0d%0aX-A:%20b", "%F0%9F%92%A9",
     "x" * 5_000, "-1", "1.0", "1e3", "0x10", "9" * 30, "9223372036854775808", "%D9%A3", "%20", "null", ";",
     "'%20OR%201=1--",
@@ -80,33 +80,33 @@ PLACES = [
 
 
 @pytest.fixture
-async def office(database_url: str) -> AsyncIterator[Office]:
+async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
     """An application in which nothing runs, with one instance, on each of the three databases."""
-    async with opened_office(database_url, executes=False) as office:
+    async with open_api_harness(database_url, has_executor=False) as office:
         yield office
 
 
-async def tables(office: Office) -> dict[str, Any]:
+async def read_tables(api_harness: ApiHarness) -> dict[str, Any]:
     """Return what is stored."""
-    read = office.probe.services.store.connections.read
-    queries = {table: f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in TABLES.items()}
-    return {table: await read(lambda session, sql=sql: session.rows(sql)) for table, sql in queries.items()}  # type: ignore[misc]  # bound at once
+    read = api_harness.app_harness.services.store.connections.read
+    queries = {table: f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in STORED_COLUMNS.items()}
+    return {table: await read(lambda session, sql=sql: session.fetch_rows(sql)) for table, sql in queries.items()}  # type: ignore[misc]  # bound at once
 
 
-def sound(answer: httpx.Response) -> bool:
+def is_sound_refusal(answer: httpx.Response) -> bool:
     """Return whether an answer is the refusal of a request, told as a problem."""
     is_problem = answer.headers.get("content-type") == "application/problem+json"
     return 400 <= answer.status_code < 500 and is_problem and answer.json()["status"] == answer.status_code
 
 
-async def bodies(office: Office) -> list[tuple[str, str, Any, Any]]:
+async def list_bodies(api_harness: ApiHarness) -> list[tuple[str, str, Any, Any]]:
     """Return each endpoint that takes a body: its name, an address of an instance, its schema, and a body that fits."""
-    document = await told(office.probe)
-    id = str(await office.create("later", externalId="mine"))
+    document = await fetch_openapi(api_harness.app_harness)
+    id = str(await api_harness.create("later", externalId="mine"))
     found = []
-    for name, operation in operations(document).items():
+    for name, operation in list_operations(document).items():
         if "requestBody" in operation:
-            content = operation["requestBody"]["content"][JSON]
+            content = operation["requestBody"]["content"][JSON_CONTENT_TYPE]
             example = next(iter(content.get("examples", {"": {"value": {}}}).values()))["value"]
             found.append(
                 (name, re.sub(r"\{\w+\}", id, name.split()[1]), {**document, "here": content["schema"]}, example)
@@ -114,107 +114,107 @@ async def bodies(office: Office) -> list[tuple[str, str, Any, Any]]:
     return found
 
 
-def hostile(schema: Any, example: Any) -> Iterator[tuple[str, bytes, str]]:
+def list_hostile_bodies(schema: Any, example: Any) -> Iterator[tuple[str, bytes, str]]:
     """Yield bodies of an endpoint that are to be refused: what it is called, its bytes, its type."""
-    for name, (text, kind) in RAW.items():
+    for name, (text, kind) in RAW_BODIES.items():
         yield name, text, kind
     model = schema["components"]["schemas"][schema["here"]["$ref"].rpartition("/")[2]]
     for field in model.get("properties", {}):
-        for value in VALUES:
+        for value in HOSTILE_VALUES:
             body = {**example, field: value}
             text = json.dumps(body).encode()
-            if check(schema, schema["here"], body) or not storable(text):
-                yield f"{field}={text[:60]!r}", text, JSON
+            if validate_schema(schema, schema["here"], body) or not is_storable(text):
+                yield f"{field}={text[:60]!r}", text, JSON_CONTENT_TYPE
     for field in model.get("required", ()):
-        yield f"no {field}", json.dumps({key: one for key, one in example.items() if key != field}).encode(), JSON
+        yield f"no {field}", json.dumps({key: one for key, one in example.items() if key != field}).encode(), JSON_CONTENT_TYPE
 
 
-def storable(text: bytes) -> bool:
+def is_storable(text: bytes) -> bool:
     """Return whether a body can be read and kept, whatever it says."""
     try:
-        read_json(text)
+        parse_json(text)
     except ProblemError:
         return False
     return True
 
 
-async def test_no_hostile_body_is_taken_and_none_writes(office: Office) -> None:
-    targets = await bodies(office)
-    client = office.probe.client("admin")
-    before, wrong = await tables(office), []
+async def test_no_hostile_body_is_taken_and_none_writes(api_harness: ApiHarness) -> None:
+    targets = await list_bodies(api_harness)
+    client = api_harness.app_harness.open_client("admin")
+    before, wrong = await read_tables(api_harness), []
 
     for name, address, schema, example in targets:
-        for what, text, kind in hostile(schema, example):
+        for what, text, kind in list_hostile_bodies(schema, example):
             answer = await client.post(address, content=text, headers={b"content-type": kind.encode("latin-1")})
-            if not sound(answer):
+            if not is_sound_refusal(answer):
                 wrong.append((name, what, answer.status_code))
 
     assert wrong == []
-    assert await tables(office) == before
+    assert await read_tables(api_harness) == before
     assert len(targets) > 12
 
 
-async def test_a_body_that_is_needed_is_needed(office: Office) -> None:
-    targets = await bodies(office)
-    before = await tables(office)
+async def test_a_body_that_is_needed_is_needed(api_harness: ApiHarness) -> None:
+    targets = await list_bodies(api_harness)
+    before = await read_tables(api_harness)
 
     for name, address, schema, _ in targets:
         if schema["paths"][name.split()[1]]["post"]["requestBody"]["required"]:
-            assert sound(await office.probe.client("admin").post(address)), name
+            assert is_sound_refusal(await api_harness.app_harness.open_client("admin").post(address)), name
 
-    assert await tables(office) == before
+    assert await read_tables(api_harness) == before
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-async def test_a_body_of_ten_megabytes_is_too_long_for_every_endpoint(office: Office, is_chunked: bool) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(BEYOND // 100_000):
+async def test_a_body_of_ten_megabytes_is_too_long_for_every_endpoint(api_harness: ApiHarness, is_chunked: bool) -> None:
+    async def send_chunks() -> AsyncIterator[bytes]:
+        for _ in range(OVERSIZED_BYTES // 100_000):
             yield b" " * 100_000
 
-    targets = await bodies(office)
-    before = await tables(office)
+    targets = await list_bodies(api_harness)
+    before = await read_tables(api_harness)
 
     for name, address, _, _ in targets:
-        content = chunks() if is_chunked else b" " * BEYOND
-        answer = await office.probe.client("admin").post(address, content=content)
+        content = send_chunks() if is_chunked else b" " * OVERSIZED_BYTES
+        answer = await api_harness.app_harness.open_client("admin").post(address, content=content)
         assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large"), name
 
-    assert await tables(office) == before
+    assert await read_tables(api_harness) == before
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity", "br, gzip"])
-async def test_a_body_that_is_coded_is_not_read(office: Office, coding: str) -> None:
-    answer = await office.client.post("/api/workflows/search", content=b"{}", headers={"content-encoding": coding})
+async def test_a_body_that_is_coded_is_not_read(api_harness: ApiHarness, coding: str) -> None:
+    answer = await api_harness.client.post("/api/workflows/search", content=b"{}", headers={"content-encoding": coding})
 
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
     assert answer.headers["accept-post"] == "application/json"
 
 
-async def test_no_hostile_path_names_anything_and_none_writes(office: Office) -> None:
-    document = await told(office.probe)
-    client = office.probe.client("admin")
-    await office.create("later")
-    before, wrong = await tables(office), []
+async def test_no_hostile_path_names_anything_and_none_writes(api_harness: ApiHarness) -> None:
+    document = await fetch_openapi(api_harness.app_harness)
+    client = api_harness.app_harness.open_client("admin")
+    await api_harness.create("later")
+    before, wrong = await read_tables(api_harness), []
 
-    for name, operation in operations(document).items():
+    for name, operation in list_operations(document).items():
         method, path = name.split()
-        content = operation.get("requestBody", {}).get("content", {}).get(JSON, {})
+        content = operation.get("requestBody", {}).get("content", {}).get(JSON_CONTENT_TYPE, {})
         example = next(iter(content.get("examples", {"": {"value": {}}}).values()))["value"]
-        for place in PLACES if "{" in path else ():
+        for place in HOSTILE_PATHS if "{" in path else ():
             body = {} if method in ("GET", "DELETE") else {"json": example}
             answer = await client.request(method, re.sub(r"\{\w+\}", place, path), **body)
-            if not sound(answer):
+            if not is_sound_refusal(answer):
                 wrong.append((name, place[:40], answer.status_code))
 
     assert wrong == []
-    assert await tables(office) == before
+    assert await read_tables(api_harness) == before
 
 
 @pytest.mark.parametrize("query", ["%00=1", "a=%00", "limit=%00"])
-async def test_a_query_with_a_nul_is_refused_by_every_endpoint(office: Office, query: str) -> None:
-    client = office.probe.client("admin")
+async def test_a_query_with_a_nul_is_refused_by_every_endpoint(api_harness: ApiHarness, query: str) -> None:
+    client = api_harness.app_harness.open_client("admin")
 
-    for name in operations(await told(office.probe)):
+    for name in list_operations(await fetch_openapi(api_harness.app_harness)):
         method, path = name.split()
         answer = await client.request(method, f"{re.sub(r'{[^}]+}', '1', path)}?{query}")
         assert (answer.status_code, answer.json()["type"]) == (400, "/problems/unreadable"), name
@@ -224,23 +224,23 @@ async def test_a_query_with_a_nul_is_refused_by_every_endpoint(office: Office, q
     "query", ["limit=", "limit=0", "limit=-1", "limit=1001", f"limit={'9' * 5000}", "limit=1.5", "limit=x", "limit=NaN",
               "limit=1&limit=2", "limit=%ff", "limit[]=1", "limit=0x10", "Limit=1&limit=1", "other=1"],
 )  # fmt: skip
-async def test_a_query_that_cannot_be_is_refused_by_field(office: Office, query: str) -> None:
-    answer = await office.client.get(f"/api/executors?{query}")
+async def test_a_query_that_cannot_be_is_refused_by_field(api_harness: ApiHarness, query: str) -> None:
+    answer = await api_harness.client.get(f"/api/executors?{query}")
 
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/faulty"), answer.text
 
 
-ANY_JSON = st.recursive(
+JSON_STRATEGY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
-MODELS = [
+BODY_MODELS = [
     BulkRequest,
     CreateAndWaitRequest,
-    CreateRequest,
-    NewKey,
-    NewUser,
+    CreateWorkflowRequest,
+    CreateApiKeyRequest,
+    CreateUserRequest,
     SearchRequest,
     StateAndWaitRequest,
     StateRequest,
@@ -248,20 +248,20 @@ MODELS = [
 ]
 
 
-@given(st.sampled_from(MODELS).flatmap(lambda model: st.tuples(st.just(model), like(model))))
+@given(st.sampled_from(BODY_MODELS).flatmap(lambda model: st.tuples(st.just(model), draw_like_model(model))))
 def test_any_json_is_a_body_or_a_problem_with_a_name(drawn: tuple[Any, dict[str, Any]]) -> None:
     model, values = drawn
     try:
-        found = checked(model, read_json(json.dumps(values).encode()))
+        found = validate_model(model, parse_json(json.dumps(values).encode()))
     except ProblemError as error:
         problem = error.problem
-        told = json.dumps(problem.members(), ensure_ascii=False).encode()
+        told = json.dumps(problem.to_json_object(), ensure_ascii=False).encode()
         assert (problem.status, len(told) < 50_000) == (400, True)
     else:
         assert isinstance(found, model)
 
 
-def like(model: Any) -> st.SearchStrategy[dict[str, Any]]:
+def draw_like_model(model: Any) -> st.SearchStrategy[dict[str, Any]]:
     """Draw objects with a model's keys and anything for values."""
     names = st.sampled_from([field.alias for field in model.model_fields.values()])
-    return st.dictionaries(names | st.text(max_size=5), ANY_JSON, max_size=6)
+    return st.dictionaries(names | st.text(max_size=5), JSON_STRATEGY, max_size=6)

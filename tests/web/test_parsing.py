@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.web.parsing import read_json
+from flowlet.web.parsing import parse_json
 from flowlet.web.problems import ProblemError
-from flowlet.web.schemas import rfc3339
-from tests.web.probe import Probe
+from flowlet.web.schemas import format_rfc3339
+from tests.web.probe import AppHarness
 
-JSON = {"content-type": "application/json"}
+JSON_HEADERS = {"content-type": "application/json"}
 
-UNREADABLE = [
+UNREADABLE_BODIES = [
     b"",
     b"{",
     b"nonsense",
@@ -34,14 +34,14 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("text", UNREADABLE, ids=repr)
-async def test_a_body_that_is_no_json_is_unreadable(probe: Probe, text: bytes) -> None:
-    answer = await probe.client().post("/api/orders", content=text, headers=JSON)
+@pytest.mark.parametrize("text", UNREADABLE_BODIES, ids=repr)
+async def test_a_body_that_is_no_json_is_unreadable(app_harness: AppHarness, text: bytes) -> None:
+    answer = await app_harness.open_client().post("/api/orders", content=text, headers=JSON_HEADERS)
 
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/unreadable")
 
 
-FAULTY = [
+FAULTY_BODIES = [
     (b"null", "", "has to be an object, not null"),
     (b"[]", "", "has to be an object, not an array"),
     (b'"order"', "", "has to be an object, not a text"),
@@ -74,9 +74,9 @@ FAULTY = [
 ]
 
 
-@pytest.mark.parametrize(("text", "field", "message"), FAULTY, ids=lambda value: repr(value)[:60])
-async def test_a_fault_is_told_by_its_field(probe: Probe, text: bytes, field: str, message: str) -> None:
-    answer = await probe.client().post("/api/orders", content=text, headers=JSON)
+@pytest.mark.parametrize(("text", "field", "message"), FAULTY_BODIES, ids=lambda value: repr(value)[:60])
+async def test_a_fault_is_told_by_its_field(app_harness: AppHarness, text: bytes, field: str, message: str) -> None:
+    answer = await app_harness.open_client().post("/api/orders", content=text, headers=JSON_HEADERS)
 
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/faulty")
     (fault,) = answer.json()["errors"]
@@ -84,16 +84,16 @@ async def test_a_fault_is_told_by_its_field(probe: Probe, text: bytes, field: st
     assert message in fault["message"]
 
 
-async def test_all_faults_are_told_together(probe: Probe) -> None:
+async def test_all_faults_are_told_together(app_harness: AppHarness) -> None:
     faulty = {"number": "many", "nextActivation": "soon", "colour": "red"}
 
-    answer = await probe.client().post("/api/orders", json=faulty)
+    answer = await app_harness.open_client().post("/api/orders", json=faulty)
 
     assert {fault["field"] for fault in answer.json()["errors"]} == {"number", "nextActivation", "colour"}
 
 
-async def test_no_message_shows_a_value(probe: Probe) -> None:
-    answer = await probe.client().post("/api/orders", json={"number": "hunter2", "nextActivation": "hunter2"})
+async def test_no_message_shows_a_value(app_harness: AppHarness) -> None:
+    answer = await app_harness.open_client().post("/api/orders", json={"number": "hunter2", "nextActivation": "hunter2"})
 
     assert "hunter2" not in answer.text
 
@@ -104,19 +104,19 @@ def test_what_stands_too_deep_in_itself_is_refused(brackets: tuple[str, str], de
     first, last = brackets
 
     with pytest.raises(ProblemError) as caught:
-        read_json((first * depth + "0" + last * depth).encode())
+        parse_json((first * depth + "0" + last * depth).encode())
 
-    (fault,) = caught.value.problem.more["errors"]
+    (fault,) = caught.value.problem.extensions["errors"]
     assert fault["message"] == "stands deeper than 64 arrays and objects in each other"
 
 
 def test_what_stands_64_deep_is_read() -> None:
-    assert read_json(b"[" * 64 + b"]" * 64) is not None
+    assert parse_json(b"[" * 64 + b"]" * 64) is not None
 
 
 @pytest.mark.parametrize("key", ["nextActivation", "NextActivation", "next_activation", "NEXTACTIVATION"])
-async def test_a_key_is_taken_as_the_clients_of_gopherflow_send_it(probe: Probe, key: str) -> None:
-    answer = await probe.client().post("/api/orders", json={key: "2026-11-22T13:52:07Z"})
+async def test_a_key_is_taken_as_the_clients_of_gopherflow_send_it(app_harness: AppHarness, key: str) -> None:
+    answer = await app_harness.open_client().post("/api/orders", json={key: "2026-11-22T13:52:07Z"})
 
     assert answer.json()["nextActivation"] == "2026-11-22T13:52:07.000000Z"
 
@@ -130,27 +130,27 @@ async def test_a_key_is_taken_as_the_clients_of_gopherflow_send_it(probe: Probe,
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
     ],
 )
-async def test_a_moment_is_taken_in_any_zone_and_told_in_utc(probe: Probe, given: str, told: str) -> None:
-    answer = await probe.client().post("/api/orders", json={"nextActivation": given})
+async def test_a_moment_is_taken_in_any_zone_and_told_in_utc(app_harness: AppHarness, given: str, told: str) -> None:
+    answer = await app_harness.open_client().post("/api/orders", json={"nextActivation": given})
 
     assert answer.json()["nextActivation"] == told
 
 
 def test_a_time_is_told_with_all_its_microseconds() -> None:
-    assert rfc3339(1_795_355_527_000_042) == "2026-11-22T13:52:07.000042Z"
+    assert format_rfc3339(1_795_355_527_000_042) == "2026-11-22T13:52:07.000042Z"
 
 
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json; charset=utf-8", "application/merge-patch+json"]
 )
-async def test_json_may_be_called_by_any_of_its_names(probe: Probe, kind: str) -> None:
-    answer = await probe.client().post("/api/orders", content=b"{}", headers={"content-type": kind})
+async def test_json_may_be_called_by_any_of_its_names(app_harness: AppHarness, kind: str) -> None:
+    answer = await app_harness.open_client().post("/api/orders", content=b"{}", headers={"content-type": kind})
 
     assert answer.status_code == 200
 
 
-async def test_a_body_without_a_name_is_taken_as_json(probe: Probe) -> None:
-    answer = await probe.client().post("/api/orders", content=b"{}")
+async def test_a_body_without_a_name_is_taken_as_json(app_harness: AppHarness) -> None:
+    answer = await app_harness.open_client().post("/api/orders", content=b"{}")
 
     assert answer.status_code == 200
 
@@ -165,34 +165,34 @@ async def test_a_body_without_a_name_is_taken_as_json(probe: Probe) -> None:
         {"content-type": "application/json", "content-encoding": "gzip"},
     ],
 )
-async def test_what_is_said_to_be_something_else_is_not_read(probe: Probe, headers: dict[str, str]) -> None:
-    answer = await probe.client().post("/api/orders", content=b"{}", headers=headers)
+async def test_what_is_said_to_be_something_else_is_not_read(app_harness: AppHarness, headers: dict[str, str]) -> None:
+    answer = await app_harness.open_client().post("/api/orders", content=b"{}", headers=headers)
 
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
 
 
-async def test_a_body_beyond_the_limit_is_too_large(probe: Probe) -> None:
-    within = await probe.client().post("/api/orders", content=b"{}" + b" " * 4094)
-    beyond = await probe.client().post("/api/orders", content=b"{}" + b" " * 4095)
+async def test_a_body_beyond_the_limit_is_too_large(app_harness: AppHarness) -> None:
+    within = await app_harness.open_client().post("/api/orders", content=b"{}" + b" " * 4094)
+    beyond = await app_harness.open_client().post("/api/orders", content=b"{}" + b" " * 4095)
 
     assert within.status_code == 200
     assert (beyond.status_code, beyond.json()["type"]) == (413, "/problems/too-large")
     assert "4,096 bytes" in beyond.json()["detail"]
 
 
-async def test_a_body_without_a_length_is_too_large_when_it_has_come_so_far(probe: Probe) -> None:
-    async def long() -> Any:
+async def test_a_body_without_a_length_is_too_large_when_it_has_come_so_far(app_harness: AppHarness) -> None:
+    async def draw_out_body() -> Any:
         for _ in range(100):
             yield b" " * 1000
 
-    answer = await probe.client().post("/api/orders", content=long())
+    answer = await app_harness.open_client().post("/api/orders", content=draw_out_body())
 
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
 
 
-async def test_parameters_of_an_address_are_checked_like_a_body(probe: Probe) -> None:
-    right = await probe.client().get("/api/orders", params={"ExternalId": "a", "number": "7"})
-    wrong = await probe.client().get("/api/orders", params={"numbre": "7"})
+async def test_parameters_of_an_address_are_checked_like_a_body(app_harness: AppHarness) -> None:
+    right = await app_harness.open_client().get("/api/orders", params={"ExternalId": "a", "number": "7"})
+    wrong = await app_harness.open_client().get("/api/orders", params={"numbre": "7"})
 
     assert (right.json()[0]["externalId"], right.json()[0]["number"]) == ("a", 7)
     assert wrong.json()["errors"][0]["message"].startswith("is not known here. Did you mean 'number'?")
@@ -207,7 +207,7 @@ async def test_parameters_of_an_address_are_checked_like_a_body(probe: Probe) ->
 )
 def test_whatever_is_read_is_what_was_sent_or_a_problem(value: Any) -> None:
     try:
-        found = read_json(json.dumps(value).encode())
+        found = parse_json(json.dumps(value).encode())
     except ProblemError:
         return
 
@@ -217,4 +217,4 @@ def test_whatever_is_read_is_what_was_sent_or_a_problem(value: Any) -> None:
 @given(st.binary(max_size=80))
 def test_no_bytes_are_a_fault_of_the_server(text: bytes) -> None:
     with contextlib.suppress(ProblemError):
-        read_json(text)
+        parse_json(text)

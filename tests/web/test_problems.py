@@ -21,10 +21,10 @@ from flowlet.errors import (
     VariablesError,
     WaitTimeoutError,
 )
-from flowlet.web.problems import problem_of, too_many
-from tests.web.probe import Probe, opened_probe
+from flowlet.web.problems import build_problem, build_rate_limit_error
+from tests.web.probe import AppHarness, open_app_harness
 
-ANSWERS = [
+PROBLEM_CASES = [
     (VariablesError("the variables of Order", {"sku": "is missing"}), 400, "faulty"),
     (SearchError({"limit": "is above 1000"}), 400, "faulty"),
     (DurationError("'soon' is no length of time"), 400, "faulty"),
@@ -33,17 +33,17 @@ ANSWERS = [
     (RefusedError("it has ended", ["retry"]), 409, "refused"),
     (UserExistsError("there is an 'ada'"), 409, "refused"),
     (LastAdminError("'ada' is the last admin"), 409, "refused"),
-    (too_many("too many logins", seconds=7), 429, "too-many-requests"),
+    (build_rate_limit_error("too many logins", retry_after_seconds=7), 429, "too-many-requests"),
     (StoreUnavailableError("mysql://ada:***@db is away"), 503, "unavailable"),
     (SchemaError("the tables lack 2 steps"), 503, "unavailable"),
     (WaitTimeoutError("it is still in 'ship'"), 504, "wait-timeout"),
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "name"), ANSWERS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("error", "status", "name"), PROBLEM_CASES, ids=lambda value: type(value).__name__)
 async def test_an_error_has_its_status_and_type(error: Exception, status: int, name: str, sqlite_url: str) -> None:
-    async with opened_probe(sqlite_url, trouble=lambda: error) as probe:
-        answer = await probe.client().get("/api/trouble")
+    async with open_app_harness(sqlite_url, build_error=lambda: error) as probe:
+        answer = await probe.open_client().get("/api/trouble")
 
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{name}")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -56,14 +56,14 @@ def test_every_error_that_a_request_can_cause_has_an_answer() -> None:
     given: dict[type[Exception], tuple[Any, ...]] = {VariablesError: ("order", {}), SearchError: ({},)}
     kinds = {name: getattr(errors, name) for name in errors.__all__ if name != "Fault"}
 
-    unanswered = {name for name, kind in kinds.items() if problem_of(kind(*given.get(kind, ("why",)))) is None}
+    unanswered = {name for name, kind in kinds.items() if build_problem(kind(*given.get(kind, ("why",)))) is None}
 
     assert unanswered == bugs
 
 
 async def test_a_refusal_lists_what_is_permitted(sqlite_url: str) -> None:
-    async with opened_probe(sqlite_url, trouble=lambda: RefusedError("it has ended", ["retry"])) as probe:
-        answer = await probe.client().get("/api/trouble")
+    async with open_app_harness(sqlite_url, build_error=lambda: RefusedError("it has ended", ["retry"])) as probe:
+        answer = await probe.open_client().get("/api/trouble")
 
     assert answer.json()["permitted"] == ["retry"]
     assert answer.json()["detail"] == "it has ended"
@@ -71,8 +71,8 @@ async def test_a_refusal_lists_what_is_permitted(sqlite_url: str) -> None:
 
 async def test_faults_of_variables_are_listed_by_field(sqlite_url: str) -> None:
     error = VariablesError("the variables of Order", {"sku": "is missing", "amount": "is no number"})
-    async with opened_probe(sqlite_url, trouble=lambda: error) as probe:
-        answer = await probe.client().get("/api/trouble")
+    async with open_app_harness(sqlite_url, build_error=lambda: error) as probe:
+        answer = await probe.open_client().get("/api/trouble")
 
     assert answer.json()["errors"] == [
         {"field": "sku", "message": "is missing"},
@@ -84,16 +84,16 @@ async def test_faults_of_variables_are_listed_by_field(sqlite_url: str) -> None:
 async def test_a_store_that_is_away_says_when_to_ask_again_and_nothing_of_itself(
     error: Exception, sqlite_url: str
 ) -> None:
-    async with opened_probe(sqlite_url, trouble=lambda: error) as probe:
-        answer = await probe.client().get("/api/trouble")
+    async with open_app_harness(sqlite_url, build_error=lambda: error) as probe:
+        answer = await probe.open_client().get("/api/trouble")
 
     assert answer.headers["retry-after"] == "2"
     assert "db.internal" not in answer.text
 
 
 async def test_a_bug_is_told_by_an_id_that_stands_in_the_log(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with opened_probe(sqlite_url, trouble=lambda: ValueError("the secret is swordfish")) as probe:
-        answer = await probe.client().get("/api/trouble")
+    async with open_app_harness(sqlite_url, build_error=lambda: ValueError("the secret is swordfish")) as probe:
+        answer = await probe.open_client().get("/api/trouble")
 
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/unexpected")
@@ -103,15 +103,15 @@ async def test_a_bug_is_told_by_an_id_that_stands_in_the_log(sqlite_url: str, ca
     assert "swordfish" in str(record.exc_info[1])
 
 
-async def test_a_path_that_does_not_exist_is_not_found(probe: Probe) -> None:
-    answer = await probe.client().get("/api/nothing")
+async def test_a_path_that_does_not_exist_is_not_found(app_harness: AppHarness) -> None:
+    answer = await app_harness.open_client().get("/api/nothing")
 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
     assert answer.json()["detail"] == "There is nothing at '/api/nothing'."
 
 
-async def test_another_method_is_told_which_ones_there_are(probe: Probe) -> None:
-    answer = await probe.client().put("/api/orders")
+async def test_another_method_is_told_which_ones_there_are(app_harness: AppHarness) -> None:
+    answer = await app_harness.open_client().put("/api/orders")
 
     assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
@@ -119,8 +119,8 @@ async def test_another_method_is_told_which_ones_there_are(probe: Probe) -> None
 
 @pytest.mark.parametrize("path", ["/healthz", "/api/viewer", "/api/nothing", "/api/trouble"])
 async def test_every_answer_is_under_a_strict_policy_and_kept_by_nobody(sqlite_url: str, path: str) -> None:
-    async with opened_probe(sqlite_url, trouble=lambda: ValueError("oh")) as probe:
-        answer = await probe.client().get(path)
+    async with open_app_harness(sqlite_url, build_error=lambda: ValueError("oh")) as probe:
+        answer = await probe.open_client().get(path)
 
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
     assert "unsafe" not in answer.headers["content-security-policy"]

@@ -9,13 +9,13 @@ from io import StringIO
 
 import pytest
 
-from flowlet.logs import bound, configure
+from flowlet.logs import bound, configure_logging
 
 logger = logging.getLogger("flowlet.sample")
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -25,7 +25,7 @@ def _logging_as_before() -> Iterator[None]:
 
 def test_a_json_line_has_the_message_the_time_the_level_and_what_is_bound() -> None:
     stream = StringIO()
-    configure(format="json", to=stream)
+    configure_logging(log_format="json", output=stream)
 
     with bound(workflow_id=7, state="ship"):
         logger.info("ran %s times", 3, extra={"token": 9})
@@ -44,7 +44,7 @@ def test_a_json_line_has_the_message_the_time_the_level_and_what_is_bound() -> N
 
 def test_what_was_bound_is_gone_after_the_block() -> None:
     stream = StringIO()
-    configure(format="json", to=stream)
+    configure_logging(log_format="json", output=stream)
 
     with bound(workflow_id=7):
         pass
@@ -55,7 +55,7 @@ def test_what_was_bound_is_gone_after_the_block() -> None:
 
 def test_a_console_line_is_plain_text_where_the_stream_is_no_terminal() -> None:
     stream = StringIO()
-    configure(to=stream)
+    configure_logging(output=stream)
 
     with bound(workflow_id=7):
         logger.warning("the lease ran out")
@@ -68,7 +68,7 @@ def test_a_console_line_is_plain_text_where_the_stream_is_no_terminal() -> None:
 
 def test_lines_below_the_level_are_left_out() -> None:
     stream = StringIO()
-    configure(level="WARNING", to=stream)
+    configure_logging(level="WARNING", output=stream)
 
     logger.info("not this one")
 
@@ -77,7 +77,7 @@ def test_lines_below_the_level_are_left_out() -> None:
 
 def test_a_library_that_logs_every_call_is_heard_from_warning_on() -> None:
     stream = StringIO()
-    configure(level="DEBUG", to=stream)
+    configure_logging(level="DEBUG", output=stream)
 
     logging.getLogger("databases").debug("a query")
     logging.getLogger("httpx").warning("a warning")
@@ -88,8 +88,8 @@ def test_a_library_that_logs_every_call_is_heard_from_warning_on() -> None:
 
 def test_configuring_again_does_not_write_lines_twice() -> None:
     first, second = StringIO(), StringIO()
-    configure(to=first)
-    configure(to=second)
+    configure_logging(output=first)
+    configure_logging(output=second)
 
     logger.info("once")
 
@@ -100,10 +100,10 @@ def test_configuring_again_does_not_write_lines_twice() -> None:
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_traceback_shows_lines_and_never_the_values_of_variables(form: str) -> None:
     stream = StringIO()
-    configure(format="json" if form == "json" else "console", to=stream)
+    configure_logging(log_format="json" if form == "json" else "console", output=stream)
 
     try:
-        _fail("s3" + "cret")
+        _raise_with_secret("s3" + "cret")
     except ValueError:
         logger.exception("an attempt failed")
 
@@ -113,12 +113,12 @@ def test_a_traceback_shows_lines_and_never_the_values_of_variables(form: str) ->
 
 def test_a_value_that_is_no_json_does_not_lose_the_line() -> None:
     stream = StringIO()
-    configure(format="json", to=stream)
+    configure_logging(log_format="json", output=stream)
 
     logger.info("sent", extra={"to": {1, 2}, "half": "\ud800"})
 
     assert json.loads(stream.getvalue())["event"] == "sent"
 
 
-def _fail(secret: str) -> None:
+def _raise_with_secret(secret: str) -> None:
     raise ValueError("too long" if secret else "")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from flowlet.errors import SettingsError
-from flowlet.settings import ExecutorSettings, Settings, mask, sqlite_path, usable_url
+from flowlet.settings import ExecutorSettings, Settings, mask_password, get_sqlite_path, normalize_database_url
 
 
 @pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("FLOWLET_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -26,21 +26,21 @@ def test_without_any_variable_the_defaults_make_a_whole_configuration() -> None:
     assert settings.database_url == "sqlite:///flowlet.db"
     assert settings.modules == ()
     assert settings.groups == ("default",)
-    assert (settings.slots, settings.batch, settings.burst, settings.crash_limit) == (512, 160, 100, 5)
+    assert (settings.slots, settings.batch, settings.max_transitions_per_lease, settings.crash_limit) == (512, 160, 100, 5)
     assert settings.lease == settings.grace == timedelta(seconds=30)
-    assert settings.poll == timedelta(seconds=15)
+    assert settings.poll_interval == timedelta(seconds=15)
     assert (settings.log_level, settings.log_format) == ("INFO", "console")
     assert settings.demo_ip_url == "https://ifconfig.io/ip"
 
 
 def test_the_defaults_of_the_executor_are_those_of_its_own_class() -> None:
-    assert Settings().executor() == ExecutorSettings()
+    assert Settings().get_executor_settings() == ExecutorSettings()
 
 
 def test_the_executor_gets_what_was_set() -> None:
     settings = Settings(groups="mail,print", slots=3, lease="2 minutes", executor_name="east-1", session_idle="1h")
 
-    executor = settings.executor()
+    executor = settings.get_executor_settings()
 
     assert executor.groups == ("mail", "print")
     assert (executor.slots, executor.lease, executor.name) == (3, timedelta(minutes=2), "east-1")
@@ -57,7 +57,7 @@ def test_every_setting_is_told_without_a_secret(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FLOWLET_ADMIN_PASSWORD", "swordfish")
     monkeypatch.setenv("FLOWLET_GROUPS", "mail print")
 
-    told = {setting.variable: setting for setting in Settings(port=0, lease="90s").told()}
+    told = {setting.variable: setting for setting in Settings(port=0, lease="90s").describe_settings()}
 
     assert list(told) == [f"FLOWLET_{name.upper()}" for name in Settings.model_fields]
     assert "swordfish" not in repr(told)
@@ -125,7 +125,7 @@ def test_the_case_of_the_log_settings_does_not_matter(monkeypatch: pytest.Monkey
         ("FLOWLET_LEASE", "30", "not a length of time"),
         ("FLOWLET_LEASE", "2 fortnights", "not a length of time"),
         ("FLOWLET_LEASE", "10ms", "from 1s to 1h"),
-        ("FLOWLET_POLL", "0s", "from 10ms to 1h"),
+        ("FLOWLET_POLL_INTERVAL", "0s", "from 10ms to 1h"),
         ("FLOWLET_GRACE", "2 days", "from 0s to 1h"),
         ("FLOWLET_GROUPS", ",", "at least 1 item"),
         ("FLOWLET_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
@@ -207,7 +207,7 @@ def test_the_password_of_the_admin_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_mask_hides_the_password_and_nothing_else(url: str, masked: str) -> None:
-    assert mask(url) == masked
+    assert mask_password(url) == masked
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_mask_hides_the_password_and_nothing_else(url: str, masked: str) -> No
     ],
 )
 def test_a_url_is_brought_to_its_one_form(url: str, usable: str) -> None:
-    assert usable_url(url) == usable
+    assert normalize_database_url(url) == usable
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_url_is_brought_to_its_one_form(url: str, usable: str) -> None:
     ],
 )
 def test_three_slashes_begin_a_relative_file_and_four_an_absolute_one(url: str, path: str) -> None:
-    assert sqlite_path(usable_url(url)) == Path(path)
+    assert get_sqlite_path(normalize_database_url(url)) == Path(path)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +260,6 @@ def test_three_slashes_begin_a_relative_file_and_four_an_absolute_one(url: str, 
 )
 def test_a_url_that_cannot_be_used_says_what_to_write_instead(url: str, said: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)) as caught:
-        usable_url(url, name="--database")
+        normalize_database_url(url, subject="--database")
 
-    assert str(caught.value).startswith(f"--database is {mask(url)!r}: ")
+    assert str(caught.value).startswith(f"--database is {mask_password(url)!r}: ")

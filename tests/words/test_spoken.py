@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.durations import duration, spoken
+from flowlet.durations import parse_duration, format_duration
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from flowlet.durations import duration, spoken
     ],
 )
 def test_a_length_of_time_is_said_in_its_units(value: timedelta, text: str) -> None:
-    assert spoken(value) == text
+    assert format_duration(value) == text
 
 
 @given(st.integers(0, 10**12))
 def test_what_is_said_is_read_as_the_same(microseconds: int) -> None:
     value = timedelta(microseconds=microseconds)
 
-    assert abs(duration(spoken(value)) - value) <= timedelta(microseconds=1)
+    assert abs(parse_duration(format_duration(value)) - value) <= timedelta(microseconds=1)

@@ -6,49 +6,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.texts import cleaned, cleaned_ends, number_in
+from flowlet.texts import clean_text, clean_traceback, parse_number
 
-ANYTHING = st.text(st.characters(categories=None) | st.sampled_from("\x00\ud800\udfff\U0001f600"))
+TEXT_STRATEGY = st.text(st.characters(categories=None) | st.sampled_from("\x00\ud800\udfff\U0001f600"))
 
 
 def test_an_ordinary_text_is_left_as_it_is() -> None:
     text = "packed 3 × ☂ 😀"
 
-    assert cleaned(text) is text
+    assert clean_text(text) is text
 
 
 def test_nul_becomes_a_replacement_character() -> None:
-    assert cleaned("a\x00b") == "a\ufffdb"
-    assert cleaned("ä\x00b") == "ä\ufffdb"
+    assert clean_text("a\x00b") == "a\ufffdb"
+    assert clean_text("ä\x00b") == "ä\ufffdb"
 
 
 def test_half_of_a_surrogate_pair_becomes_a_replacement_character() -> None:
-    assert cleaned("a\ud83db") == "a\ufffdb"
+    assert clean_text("a\ud83db") == "a\ufffdb"
 
 
 def test_two_halves_that_belong_together_become_their_character() -> None:
-    assert cleaned("a\ud83d\ude00b") == "a😀b"
+    assert clean_text("a\ud83d\ude00b") == "a😀b"
 
 
 def test_what_is_no_text_is_shown_as_one() -> None:
-    assert cleaned(42) == "42"
+    assert clean_text(42) == "42"
 
 
 def test_a_text_that_is_too_long_loses_its_end_and_says_so() -> None:
-    shortened = cleaned("x" * 9_000, 100)
+    shortened = clean_text("x" * 9_000, 100)
 
     assert shortened == "x" * 20 + " … (8,980 more characters)"
 
 
 def test_a_detail_that_is_too_long_loses_its_middle_and_says_so() -> None:
-    shortened = cleaned_ends("a" * 1_000 + "z" * 1_000, 400)
+    shortened = clean_traceback("a" * 1_000 + "z" * 1_000, 400)
 
     assert shortened == "a" * 100 + "\n… (1,680 characters left out)\n" + "z" * 220
 
 
-@given(text=ANYTHING, limit=st.integers(80, 200))
+@given(text=TEXT_STRATEGY, limit=st.integers(80, 200))
 def test_whatever_comes_in_can_be_stored_and_is_within_the_limit(text: str, limit: int) -> None:
-    for shortened in (cleaned(text, limit), cleaned_ends(text, limit)):
+    for shortened in (clean_text(text, limit), clean_traceback(text, limit)):
         assert len(shortened) <= limit
         assert "\x00" not in shortened
         assert shortened.encode().decode() == shortened
@@ -56,9 +56,9 @@ def test_whatever_comes_in_can_be_stored_and_is_within_the_limit(text: str, limi
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("999", 999)])
 def test_a_number_within_its_bound_is_read(text: str, number: int) -> None:
-    assert number_in(text, most=999) == number
+    assert parse_number(text, maximum=999) == number
 
 
 @pytest.mark.parametrize("text", ["", " 1", "-1", "+1", "1.0", "1e2", "٣", "1_0", "1000", "0001", "9" * 5000])
 def test_what_is_no_number_in_its_bound_is_none(text: str) -> None:
-    assert number_in(text, most=999) is None
+    assert parse_number(text, maximum=999) is None

@@ -16,9 +16,9 @@ from flowlet.client.asynchronous.operator import AsyncOperator
 from flowlet.client.asynchronous.people import AsyncKeys, AsyncUsers
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import Created, Workflow
-from flowlet.client.patience import Patience
-from flowlet.client.service import Service
+from flowlet.client.models import CreateResult, Instance
+from flowlet.client.patience import RetryPolicy
+from flowlet.client.service import ApiServer
 from flowlet.clock import Clock, StoreClock
 from flowlet.durations import Duration
 
@@ -68,8 +68,8 @@ class AsyncClient(AsyncOperator):
         retry_within: Duration = "30s",
         clock: Clock | None = None,
     ) -> None:
-        service = Service(url, key=key, timeout=timeout)
-        patience = Patience(retries, retry_within, Random())  # noqa: S311 - jitter
+        service = ApiServer(url, key=key, timeout=timeout)
+        patience = RetryPolicy(retries, retry_within, Random())  # noqa: S311 - jitter
         super().__init__(AsyncTransport(service, http, patience, clock or StoreClock()))
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
@@ -96,7 +96,7 @@ class AsyncClient(AsyncOperator):
         executor_group: str | None = None,
         priority: int | None = None,
         next_activation: When | None = None,
-    ) -> Created:
+    ) -> CreateResult:
         """Create a workflow; where the external id is known, that one stays as it is and is returned.
 
         Args:
@@ -115,7 +115,7 @@ class AsyncClient(AsyncOperator):
             ValueError: If it is a moment without a time zone.
             TypeError: If a variable has no form in JSON.
         """
-        new = endpoints.new_workflow(
+        create_body = endpoints.build_create_body(
             workflow_type,
             external_id or str(uuid4()),
             state_vars=state_vars,
@@ -124,7 +124,7 @@ class AsyncClient(AsyncOperator):
             executor_group=executor_group,
             priority=priority,
         )
-        return await self._transport.send(endpoints.create(new, is_made_up=not external_id))
+        return await self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
     async def create_and_wait(
         self,
@@ -138,7 +138,7 @@ class AsyncClient(AsyncOperator):
         executor_group: str | None = None,
         priority: int | None = None,
         next_activation: When | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Create a workflow, and return it as soon as it has come so far.
 
         With the same external id it may be asked again, and answers at once if it has come so far meanwhile. A
@@ -164,7 +164,7 @@ class AsyncClient(AsyncOperator):
             ValueError: If it is a moment without a time zone.
             TypeError: If a variable has no form in JSON.
         """
-        new = endpoints.new_workflow(
+        create_body = endpoints.build_create_body(
             workflow_type,
             external_id or str(uuid4()),
             state_vars=state_vars,
@@ -173,8 +173,8 @@ class AsyncClient(AsyncOperator):
             executor_group=executor_group,
             priority=priority,
         )
-        call = endpoints.create_and_wait(new, wait_seconds=wait_seconds, wait_for_states=wait_for_states)
-        return await self._transport.send(call)
+        api_request = endpoints.build_create_and_wait_request(create_body, wait_seconds=wait_seconds, wait_for_states=wait_for_states)
+        return await self._transport.send(api_request)
 
     async def move_and_wait(
         self,
@@ -189,7 +189,7 @@ class AsyncClient(AsyncOperator):
         next_activation: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Bring a workflow to a state, and return it as soon as it has come so far. It is never sent twice.
 
         Args:
@@ -213,17 +213,17 @@ class AsyncClient(AsyncOperator):
             FaultyError: If its definition has no such state, or a value does not fit.
             ValueError: If ``next_activation`` has no time zone.
         """
-        call = endpoints.move_and_wait(
-            await self._external_id(id),
-            endpoints.state_request(state, next_activation=next_activation, force=force, reason=reason, form=form),
+        api_request = endpoints.build_move_and_wait_request(
+            await self._resolve_external_id(id),
+            endpoints.build_state_body(state, next_activation=next_activation, force=force, reason=reason, form=form),
             state_vars=state_vars,
             wait_seconds=wait_seconds,
             wait_for_states=wait_for_states,
             from_states=from_states,
         )
-        return await self._transport.send(call)
+        return await self._transport.send(api_request)
 
-    async def _external_id(self, id: Id) -> str:
+    async def _resolve_external_id(self, id: Id) -> str:
         """Return what stands for a workflow in an address where an external id comes before an id."""
         if isinstance(id, str) and endpoints.is_addressable(id):
             return id

@@ -11,16 +11,16 @@ from typing import Self, cast
 import httpx
 
 from flowlet.client.asynchronous.transport import AsyncTransport
-from flowlet.client.calls import Call
+from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
 from flowlet.client.models import Event
-from flowlet.client.patience import Reconnection, is_passing
-from flowlet.client.service import hang_up, unreachable
-from flowlet.client.stream import EventStream, events_of
+from flowlet.client.patience import ReconnectPolicy, is_transient
+from flowlet.client.service import shut_down_connection, build_unreachable_error
+from flowlet.client.stream import EventStreamParser, parse_events
 
 __all__ = ["AsyncEvents"]
 
-NAP_SECONDS = 0.5
+CLOSE_CHECK_SECONDS = 0.5
 """How long a rest may go on after the stream has been closed."""
 
 
@@ -40,17 +40,17 @@ class AsyncEvents:
             there is another one.
     """
 
-    def __init__(self, transport: AsyncTransport, call: Call[None], *, silence_seconds: float, random: Random) -> None:
+    def __init__(self, transport: AsyncTransport, api_request: ApiRequest[None], *, heartbeat_timeout_seconds: float, random: Random) -> None:
         self.last_id: int | None = None
         self._transport = transport
-        self._call = call
-        self._silence_seconds = silence_seconds
-        self._reconnection = Reconnection(random)
-        self._stream = EventStream()
+        self._api_request = api_request
+        self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
+        self._reconnect_policy = ReconnectPolicy(random)
+        self._parser = EventStreamParser()
         self._response: httpx.Response | None = None
         self._chunks: AsyncGenerator[bytes, None] | None = None
-        self._arrived: deque[Event] = deque()
-        self._has_begun = self._is_closed = self._is_reading = False
+        self._pending_events: deque[Event] = deque()
+        self._has_connected = self._is_closed = self._is_reading = False
         transport.streams.add(self)
 
     def __aiter__(self) -> Self:
@@ -59,18 +59,18 @@ class AsyncEvents:
     async def __anext__(self) -> Event:
         self._is_reading = True
         try:
-            while not self._arrived and not self._is_closed:
-                await self._read()
+            while not self._pending_events and not self._is_closed:
+                await self._read_chunk()
         except ClientError:
             self._is_closed = True
             raise
         finally:
             self._is_reading = False
             if self._is_closed:
-                await self._drop()
+                await self._close_connection()
         if self._is_closed:
             raise StopAsyncIteration
-        event = self._arrived.popleft()
+        event = self._pending_events.popleft()
         self.last_id = event.id
         return event
 
@@ -86,11 +86,11 @@ class AsyncEvents:
         """End the iteration, also one that waits for an event elsewhere."""
         self._is_closed = True
         if self._response is not None:
-            hang_up(self._response)
+            shut_down_connection(self._response)
         if not self._is_reading:
-            await self._drop()
+            await self._close_connection()
 
-    async def _read(self) -> None:
+    async def _read_chunk(self) -> None:
         """Take what comes next, on a new connection if there is none, or rest where one has ended."""
         error: ClientError | None = None
         try:
@@ -99,30 +99,30 @@ class AsyncEvents:
                 return
             chunk = await anext(chunks, None)
         except ClientError as problem:
-            if not self._has_begun or not is_passing(problem):
+            if not self._has_connected or not is_transient(problem):
                 raise
             error, chunk = problem, None
         except httpx.RequestError as problem:
-            error, chunk = unreachable(self._call, problem), None
+            error, chunk = build_unreachable_error(self._api_request, problem), None
         if chunk is not None:
-            self._reconnection.succeed()
-            self._arrived.extend(events_of(self._stream.feed(chunk)))
+            self._reconnect_policy.reset()
+            self._pending_events.extend(parse_events(self._parser.parse_chunk(chunk)))
             return
-        await self._drop()
-        await self._rest(self._reconnection.delay(retry_ms=self._stream.retry_ms, error=error))
+        await self._close_connection()
+        await self._wait_to_reconnect(self._reconnect_policy.compute_delay(retry_milliseconds=self._parser.retry_ms, error=error))
 
     async def _connect(self) -> AsyncGenerator[bytes, None]:
         """Return what comes on a new connection."""
-        last_id, opened = self._stream.last_id, self._transport.reopen if self._has_begun else self._transport.open
-        response = await opened(self._call, last_id=last_id, silence_seconds=self._silence_seconds)
-        self._has_begun = True
+        last_id, opened = self._parser.last_id, self._transport.open_stream_once if self._has_connected else self._transport.open_stream
+        response = await opened(self._api_request, last_id=last_id, heartbeat_timeout_seconds=self._heartbeat_timeout_seconds)
+        self._has_connected = True
         self._response = response
-        self._stream = EventStream(last_id=last_id, retry_ms=self._stream.retry_ms)
+        self._parser = EventStreamParser(last_id=last_id, retry_milliseconds=self._parser.retry_ms)
         # Typed as an iterator, and a generator, which has to be closed.
         self._chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
         return self._chunks
 
-    async def _drop(self) -> None:
+    async def _close_connection(self) -> None:
         """Close the connection, if there is one."""
         chunks, self._chunks = self._chunks, None
         response, self._response = self._response, None
@@ -131,7 +131,7 @@ class AsyncEvents:
         if response is not None:
             await response.aclose()
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait_to_reconnect(self, seconds: float) -> None:
         while seconds > 0 and not self._is_closed:
-            await self._transport.clock.sleep(min(seconds, NAP_SECONDS))
-            seconds -= NAP_SECONDS
+            await self._transport.clock.sleep(min(seconds, CLOSE_CHECK_SECONDS))
+            seconds -= CLOSE_CHECK_SECONDS

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.reader import AsyncReader
-from flowlet.client.endpoints import BulkOperation, Id, Variables, operate, state_request
+from flowlet.client.endpoints import BulkOperation, Id, Variables, build_operation_request, build_state_body
 from flowlet.client.filters import Filter
-from flowlet.client.models import BulkOutcome, BulkPreview, Workflow
+from flowlet.client.models import BulkResult, BulkPreview, Instance
 
 __all__ = ["AsyncOperator"]
 
@@ -21,7 +21,7 @@ class AsyncOperator(AsyncReader):
     twice.
     """
 
-    async def answer(self, id: Id, state: str, *, form: Variables | None = None) -> Workflow:
+    async def answer(self, id: Id, state: str, *, form: Variables | None = None) -> Instance:
         """Choose where a workflow goes that waits in a manual state.
 
         Args:
@@ -35,8 +35,8 @@ class AsyncOperator(AsyncReader):
             FaultyError: If the form's values do not fit; each is listed by its field.
         """
         # With a form, be it an empty one, it is an answer and never a move.
-        wanted = state_request(state, form={} if form is None else form)
-        return await self._transport.send(operate(await self._place(id), "state", wanted))
+        body = build_state_body(state, form={} if form is None else form)
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "state", body))
 
     async def move(
         self,
@@ -46,7 +46,7 @@ class AsyncOperator(AsyncReader):
         next_activation: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Move a workflow along a transition, or by force to any state.
 
         Where it waits in a manual state, and this is one of its choices, it is the answer.
@@ -64,8 +64,8 @@ class AsyncOperator(AsyncReader):
             FaultyError: If its definition has no such state, or a force has no reason.
             ValueError: If ``next_activation`` has no time zone.
         """
-        wanted = state_request(state, next_activation=next_activation, force=force, reason=reason)
-        return await self._transport.send(operate(await self._place(id), "state", wanted))
+        body = build_state_body(state, next_activation=next_activation, force=force, reason=reason)
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "state", body))
 
     async def set_variables(
         self,
@@ -74,7 +74,7 @@ class AsyncOperator(AsyncReader):
         *,
         unset: Collection[str] = (),
         expected_version: int | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Set and remove variables by name; the others stay.
 
         Args:
@@ -89,56 +89,56 @@ class AsyncOperator(AsyncReader):
             FaultyError: If the variables would not fit; each is listed by its field.
             TypeError: If a value has no form in JSON.
         """
-        wanted = {"values": state_vars, "unset": unset, "expected_version": expected_version}
-        return await self._transport.send(operate(await self._place(id), "statevars", wanted))
+        body = {"values": state_vars, "unset": unset, "expected_version": expected_version}
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "statevars", body))
 
-    async def pause(self, id: Id, *, reason: str | None = None) -> Workflow:
+    async def pause(self, id: Id, *, reason: str | None = None) -> Instance:
         """Hold a workflow until it is resumed; an activation in flight ends first.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it has ended, or is paused; what it may do is listed.
         """
-        return await self._transport.send(operate(await self._place(id), "pause", {"reason": reason}))
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "pause", {"reason": reason}))
 
-    async def resume(self, id: Id) -> Workflow:
+    async def resume(self, id: Id) -> Instance:
         """Let a paused workflow go on.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it is not paused; what it may do is listed.
         """
-        return await self._transport.send(operate(await self._place(id), "resume"))
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "resume"))
 
-    async def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Workflow:
+    async def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Instance:
         """End a workflow, and if wanted all that descends from it; an activation in flight is stopped.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it has ended; what it may do is listed.
         """
-        wanted = {"reason": reason, "with_children": with_children}
-        return await self._transport.send(operate(await self._place(id), "cancel", wanted))
+        body = {"reason": reason, "with_children": with_children}
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "cancel", body))
 
-    async def retry(self, id: Id) -> Workflow:
+    async def retry(self, id: Id) -> Instance:
         """Let a FAILED workflow go on, or one that waits for its next attempt begin it.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it is neither; what it may do is listed.
         """
-        return await self._transport.send(operate(await self._place(id), "retry"))
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "retry"))
 
-    async def wake(self, id: Id) -> Workflow:
+    async def wake(self, id: Id) -> Instance:
         """Run a workflow now that waits for a timer, an attempt or its children.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it waits for none of these; what it may do is listed.
         """
-        return await self._transport.send(operate(await self._place(id), "wake"))
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "wake"))
 
-    async def bulk(
+    async def run_bulk(
         self,
         operation: BulkOperation,
         filters: Filter,
@@ -147,7 +147,7 @@ class AsyncOperator(AsyncReader):
         reason: str | None = None,
         with_children: bool = False,
         limit: int = 10_000,
-    ) -> BulkOutcome:
+    ) -> BulkResult:
         """Do one operation with every workflow that fits. One that refuses holds up no other.
 
         Args:
@@ -163,9 +163,9 @@ class AsyncOperator(AsyncReader):
             ValueError: If a moment has no time zone, or a filter is empty.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
-        return await self._transport.send(endpoints.bulk(operation, filters, more))
+        return await self._transport.send(endpoints.build_bulk_request(operation, filters, more))
 
-    async def bulk_preview(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
+    async def preview_bulk(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
         """Say how many workflows ``bulk`` would come to, and do nothing.
 
         Args:
@@ -177,4 +177,4 @@ class AsyncOperator(AsyncReader):
             FaultyError: If something cannot be looked for, or does not go with the operation.
             ValueError: If a moment has no time zone, or a filter is empty.
         """
-        return await self._transport.send(endpoints.preview(operation, filters, {"state": state}))
+        return await self._transport.send(endpoints.build_bulk_preview_request(operation, filters, {"state": state}))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.transport import AsyncTransport
-from flowlet.client.calls import segment
-from flowlet.client.places import Key, MadeKey, User
+from flowlet.client.calls import quote_segment
+from flowlet.client.places import ApiKey, IssuedApiKey, User
 from flowlet.durations import Duration
 from flowlet.roles import Role
 
@@ -20,7 +20,7 @@ class AsyncUsers:
 
     async def all(self) -> list[User]:
         """Return every user, by name."""
-        return await self._transport.send(endpoints.look("/api/users", list[User]))
+        return await self._transport.send(endpoints.build_get_request("/api/users", list[User]))
 
     async def get(self, id: int) -> User:
         """Return a user.
@@ -28,7 +28,7 @@ class AsyncUsers:
         Raises:
             NotFoundError: If there is none with this id.
         """
-        return await self._transport.send(endpoints.look(f"/api/users/{id}", User))
+        return await self._transport.send(endpoints.build_get_request(f"/api/users/{id}", User))
 
     async def create(self, username: str, password: str, *, role: Role | str = Role.VIEWER) -> User:
         """Make a user.
@@ -42,8 +42,8 @@ class AsyncUsers:
             FaultyError: If the name or the password cannot be one.
             RefusedError: If another user has this name.
         """
-        call = endpoints.make("/api/users", User, username=username, password=password, role=str(role))
-        return await self._transport.send(call)
+        api_request = endpoints.build_post_request("/api/users", User, username=username, password=password, role=str(role))
+        return await self._transport.send(api_request)
 
     async def delete(self, id: int) -> None:
         """Delete a user, with sessions and API keys; histories stay.
@@ -52,7 +52,7 @@ class AsyncUsers:
             NotFoundError: If there is none with this id.
             RefusedError: If it is the last admin.
         """
-        await self._transport.send(endpoints.delete(f"/api/users/{id}"))
+        await self._transport.send(endpoints.build_delete_request(f"/api/users/{id}"))
 
     async def set_password(self, id: int, password: str) -> User:
         """Change a password. It ends the user's sessions; API keys go on.
@@ -61,7 +61,7 @@ class AsyncUsers:
             FaultyError: If it cannot be one.
             NotFoundError: If there is no user with this id.
         """
-        return await self._transport.send(endpoints.make(f"/api/users/{id}/password", User, password=password))
+        return await self._transport.send(endpoints.build_post_request(f"/api/users/{id}/password", User, password=password))
 
     async def set_role(self, id: int, role: Role | str) -> User:
         """Change what a user may do, at once for open sessions and API keys too.
@@ -70,7 +70,7 @@ class AsyncUsers:
             NotFoundError: If there is no user with this id.
             RefusedError: If it is the last admin.
         """
-        return await self._transport.send(endpoints.make(f"/api/users/{id}/role", User, role=str(role)))
+        return await self._transport.send(endpoints.build_post_request(f"/api/users/{id}/role", User, role=str(role)))
 
     async def disable(self, id: int) -> User:
         """Let a user in no longer: sessions end, API keys are refused.
@@ -79,7 +79,7 @@ class AsyncUsers:
             NotFoundError: If there is no user with this id.
             RefusedError: If it is the last admin.
         """
-        return await self._transport.send(endpoints.make(f"/api/users/{id}/disable", User))
+        return await self._transport.send(endpoints.build_post_request(f"/api/users/{id}/disable", User))
 
     async def enable(self, id: int) -> User:
         """Let a user in again, with password and API keys as before.
@@ -87,7 +87,7 @@ class AsyncUsers:
         Raises:
             NotFoundError: If there is no user with this id.
         """
-        return await self._transport.send(endpoints.make(f"/api/users/{id}/enable", User))
+        return await self._transport.send(endpoints.build_post_request(f"/api/users/{id}/enable", User))
 
 
 class AsyncKeys:
@@ -96,9 +96,9 @@ class AsyncKeys:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def all(self) -> list[Key]:
+    async def all(self) -> list[ApiKey]:
         """Return the API keys, the newest first; revoked and expired ones too."""
-        return await self._transport.send(endpoints.look("/api/keys", list[Key]))
+        return await self._transport.send(endpoints.build_get_request("/api/keys", list[ApiKey]))
 
     async def create(
         self,
@@ -107,7 +107,7 @@ class AsyncKeys:
         role: Role | str = Role.VIEWER,
         username: str | None = None,
         expires_in: Duration | None = None,
-    ) -> MadeKey:
+    ) -> IssuedApiKey:
         """Make an API key. Its text is in ``key``, and nothing shows it again.
 
         Args:
@@ -122,9 +122,9 @@ class AsyncKeys:
             ForbiddenError: If who asks may not make it: by an API key only admins make further ones.
             NotFoundError: If there is no such owner.
         """
-        lasts = None if expires_in is None else endpoints.length(expires_in)
-        call = endpoints.make("/api/keys", MadeKey, name=name, role=str(role), username=username, expires_in=lasts)
-        return await self._transport.send(call)
+        lasts = None if expires_in is None else endpoints.format_api_duration(expires_in)
+        api_request = endpoints.build_post_request("/api/keys", IssuedApiKey, name=name, role=str(role), username=username, expires_in=lasts)
+        return await self._transport.send(api_request)
 
     async def revoke(self, id: str) -> None:
         """Revoke an API key for good.
@@ -133,4 +133,4 @@ class AsyncKeys:
             ForbiddenError: If it may do more than who asks.
             NotFoundError: If there is none with this id.
         """
-        await self._transport.send(endpoints.delete(f"/api/keys/{segment(id)}"))
+        await self._transport.send(endpoints.build_delete_request(f"/api/keys/{quote_segment(id)}"))

@@ -10,13 +10,13 @@ from typing import Literal, Unpack
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.events import AsyncEvents
 from flowlet.client.asynchronous.transport import AsyncTransport
-from flowlet.client.calls import segment
-from flowlet.client.endpoints import Id, look
-from flowlet.client.errors import not_found
-from flowlet.client.filters import EventFilter, Filter, Order
-from flowlet.client.models import Action, Child, Page, Permitted, Workflow
-from flowlet.client.places import Definition, Executor, Me
-from flowlet.durations import Duration, duration
+from flowlet.client.calls import quote_segment
+from flowlet.client.endpoints import Id, build_get_request
+from flowlet.client.errors import build_not_found_error
+from flowlet.client.filters import EventFilter, Filter, SortKey
+from flowlet.client.models import Action, Child, SearchResult, PermittedOperations, Instance
+from flowlet.client.places import Definition, Executor, CurrentUser
+from flowlet.durations import Duration, parse_duration
 
 __all__ = ["AsyncReader"]
 
@@ -27,7 +27,7 @@ class AsyncReader:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def get(self, id: Id) -> Workflow:
+    async def get(self, id: Id) -> Instance:
         """Return a workflow.
 
         Args:
@@ -37,33 +37,33 @@ class AsyncReader:
             NotFoundError: If there is none.
         """
         if isinstance(id, str):
-            return await self.by_external_id(id)
-        return await self._transport.send(look(f"/api/workflows/{id}", Workflow))
+            return await self.get_by_external_id(id)
+        return await self._transport.send(build_get_request(f"/api/workflows/{id}", Instance))
 
-    async def by_external_id(self, external_id: str) -> Workflow:
+    async def get_by_external_id(self, external_id: str) -> Instance:
         """Return the workflow of an external id.
 
         Raises:
             NotFoundError: If there is none.
         """
-        if endpoints.is_named_by(external_id):
-            return await self._transport.send(look(f"/api/workflowByExternalId/{segment(external_id)}", Workflow))
+        if endpoints.is_unambiguous_external_id(external_id):
+            return await self._transport.send(build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance))
         # In an address it would be taken for an id, or for a path. An empty one would be taken for any.
         page = await self.search(external_id=external_id, limit=1) if external_id else None
         if page is None or not page.workflows:
-            raise not_found(f"no workflow has the external id {external_id!r}")
+            raise build_not_found_error(f"no workflow has the external id {external_id!r}")
         return page.workflows[0]
 
     async def search(
         self,
         *,
-        order_by: Order = "id",
+        order_by: SortKey = "id",
         descending: bool = True,
         limit: int = 50,
         offset: int | None = None,
         cursor: str | None = None,
         **filters: Unpack[Filter],
-    ) -> Page:
+    ) -> SearchResult:
         """Return a page of the workflows that fit.
 
         Args:
@@ -79,7 +79,7 @@ class AsyncReader:
             ValueError: If a moment has no time zone, or a filter is empty.
         """
         page = {"order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "cursor": cursor}
-        return await self._transport.send(endpoints.search(filters, **page))
+        return await self._transport.send(endpoints.build_search_request(filters, **page))
 
     async def search_all(
         self,
@@ -88,7 +88,7 @@ class AsyncReader:
         descending: bool = True,
         page_size: int = 500,
         **filters: Unpack[Filter],
-    ) -> AsyncIterator[Workflow]:
+    ) -> AsyncIterator[Instance]:
         """Yield every workflow that fits, page by page as they are wanted.
 
         Those that are there from the beginning to the end, and fit all the time, come exactly once.
@@ -114,32 +114,32 @@ class AsyncReader:
             if cursor is None:
                 return
 
-    async def children(self, id: Id) -> list[Child]:
+    async def list_children(self, id: Id) -> list[Child]:
         """Return the children of a workflow in short, the oldest first.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return await self._transport.send(look(f"/api/workflows/{await self._place(id)}/children", list[Child]))
+        return await self._transport.send(build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/children", list[Child]))
 
-    async def permitted(self, id: Id) -> Permitted:
+    async def get_permitted_operations(self, id: Id) -> PermittedOperations:
         """Return what may be done with a workflow now.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return await self._transport.send(look(f"/api/workflows/{await self._place(id)}/permitted", Permitted))
+        return await self._transport.send(build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/permitted", PermittedOperations))
 
-    async def history(self, id: Id) -> list[Action]:
+    async def get_history(self, id: Id) -> list[Action]:
         """Return the history of a workflow, the newest line first.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return await self._transport.send(look(f"/api/actions/byWorkflowId/{await self._place(id)}", list[Action]))
+        return await self._transport.send(build_get_request(f"/api/actions/byWorkflowId/{await self._resolve_segment(id)}", list[Action]))
 
-    def events(
-        self, *, after: int | None = None, silence: Duration = "30s", **filters: Unpack[EventFilter]
+    def follow_events(
+        self, *, after: int | None = None, heartbeat_timeout: Duration = "30s", **filters: Unpack[EventFilter]
     ) -> AsyncEvents:
         """Return the events that fit, to be iterated over: from now on, until it or the client is closed.
 
@@ -149,60 +149,60 @@ class AsyncReader:
 
         Args:
             after: Go on behind this one, an ``Event.id``; 0 for all that there ever were; None for from now on.
-            silence: After how long without so much as a heartbeat, which comes every few seconds, the connection
+            heartbeat_timeout: After how long without so much as a heartbeat, which comes every few seconds, the connection
                 counts as dead and is made anew.
             filters: Which events, as ``workflow_id=7, type=ActionKind.TRANSITION``; all without it.
 
         Raises:
-            DurationError: If ``silence`` is not a length of time.
+            DurationError: If ``heartbeat_timeout`` is not a length of time.
             ValueError: If a filter is empty.
         """
-        call = endpoints.events(filters, after=after)
-        seconds = duration(silence) / timedelta(seconds=1)
-        return AsyncEvents(self._transport, call, silence_seconds=seconds, random=Random())  # noqa: S311 - jitter
+        api_request = endpoints.build_events_request(filters, after=after)
+        seconds = parse_duration(heartbeat_timeout) / timedelta(seconds=1)
+        return AsyncEvents(self._transport, api_request, heartbeat_timeout_seconds=seconds, random=Random())  # noqa: S311 - jitter
 
-    async def definitions(self) -> list[Definition]:
+    async def list_definitions(self) -> list[Definition]:
         """Return every definition that the server has loaded, by name."""
-        return await self._transport.send(look("/api/definitions", list[Definition]))
+        return await self._transport.send(build_get_request("/api/definitions", list[Definition]))
 
-    async def definition(self, name: str) -> Definition:
+    async def get_definition(self, name: str) -> Definition:
         """Return a definition that the server has loaded.
 
         Raises:
             NotFoundError: If it has none of this name; the nearest is suggested.
         """
-        return await self._transport.send(look(f"/api/definitions/{segment(name)}", Definition))
+        return await self._transport.send(build_get_request(f"/api/definitions/{quote_segment(name)}", Definition))
 
-    async def mermaid(self, name: str) -> str:
+    async def get_mermaid(self, name: str) -> str:
         """Return a definition as Mermaid text.
 
         Raises:
             NotFoundError: If the server has none of this name; the nearest is suggested.
         """
-        return await self._transport.send(endpoints.picture(name, "mmd"))
+        return await self._transport.send(endpoints.build_diagram_request(name, "mmd"))
 
-    async def svg(self, name: str) -> str:
+    async def get_svg(self, name: str) -> str:
         """Return the picture of a definition, as the text of an SVG file.
 
         Raises:
             NotFoundError: If the server has none of this name; the nearest is suggested.
         """
-        return await self._transport.send(endpoints.picture(name, "svg"))
+        return await self._transport.send(endpoints.build_diagram_request(name, "svg"))
 
-    async def executors(self, *, limit: int = 100) -> list[Executor]:
+    async def list_executors(self, *, limit: int = 100) -> list[Executor]:
         """Return the executors, the live ones first, then those that were last heard of.
 
         Args:
             limit: How many at most, 1 to 1,000.
         """
-        return await self._transport.send(look("/api/executors", list[Executor], limit=limit))
+        return await self._transport.send(build_get_request("/api/executors", list[Executor], limit=limit))
 
-    async def me(self) -> Me:
+    async def get_current_user(self) -> CurrentUser:
         """Return whose key this is, and with which role."""
-        return await self._transport.send(look("/api/me", Me))
+        return await self._transport.send(build_get_request("/api/me", CurrentUser))
 
-    async def _place(self, id: Id) -> str:
+    async def _resolve_segment(self, id: Id) -> str:
         """Return what stands for a workflow in an address: its id, or its external id where that is as good."""
         if isinstance(id, int) or endpoints.is_addressable(id):
-            return segment(id)
-        return segment((await self.by_external_id(id)).id)
+            return quote_segment(id)
+        return quote_segment((await self.get_by_external_id(id)).id)

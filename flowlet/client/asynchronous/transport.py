@@ -8,10 +8,10 @@ from weakref import WeakSet
 
 import httpx
 
-from flowlet.client.calls import Call
+from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
-from flowlet.client.patience import Patience
-from flowlet.client.service import Service, check_stream, unreachable
+from flowlet.client.patience import RetryPolicy
+from flowlet.client.service import ApiServer, check_event_stream, build_unreachable_error
 from flowlet.clock import Clock
 
 __all__ = ["AsyncTransport", "Closeable"]
@@ -40,19 +40,19 @@ class AsyncTransport:
 
     def __init__(
         self,
-        service: Service,
+        server: ApiServer,
         http: httpx.AsyncClient | httpx.AsyncBaseTransport | None,
-        patience: Patience,
+        retry_policy: RetryPolicy,
         clock: Clock,
     ) -> None:
-        self._service = service
+        self._server = server
         self._is_own = not isinstance(http, httpx.AsyncClient)
         self._http = http if isinstance(http, httpx.AsyncClient) else httpx.AsyncClient(transport=http)
-        self._patience = patience
+        self._retry_policy = retry_policy
         self.clock = clock
         self.streams: WeakSet[Closeable] = WeakSet()
 
-    async def send(self, call: Call[Result]) -> Result:
+    async def send(self, api_request: ApiRequest[Result]) -> Result:
         """Send a request, again where that is safe and may help, and return what its answer comes to.
 
         Raises:
@@ -62,23 +62,23 @@ class AsyncTransport:
             TypeError: If a value has no form in JSON.
         """
 
-        async def send_once(elapsed: float) -> Result:
-            request = self._http.build_request(**self._service.request(call, elapsed=elapsed))
+        async def send_once(elapsed_seconds: float) -> Result:
+            request = self._http.build_request(**self._server.build_request(api_request, elapsed_seconds=elapsed_seconds))
             try:
                 response = await self._http.send(request, follow_redirects=False)
             except httpx.RequestError as error:
-                raise unreachable(call, error) from error
-            return self._service.result(call, response)
+                raise build_unreachable_error(api_request, error) from error
+            return self._server.read_result(api_request, response)
 
-        return await self._patiently(call, send_once)
+        return await self._attempt_with_retries(api_request, send_once)
 
-    async def open(self, call: Call[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
+    async def open_stream(self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float) -> httpx.Response:
         """Return the answer of a stream, again where that may help; close it.
 
         Args:
-            call: The request.
+            api_request: The request.
             last_id: The last event that is known; empty for none.
-            silence_seconds: For how long nothing at all may come before the connection counts as dead.
+            heartbeat_timeout_seconds: For how long nothing at all may come before the connection counts as dead.
 
         Raises:
             ApiError: If the server answers with an error.
@@ -87,21 +87,21 @@ class AsyncTransport:
         """
 
         async def open_once(_: float) -> httpx.Response:
-            return await self.reopen(call, last_id=last_id, silence_seconds=silence_seconds)
+            return await self.open_stream_once(api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds)
 
-        return await self._patiently(call, open_once)
+        return await self._attempt_with_retries(api_request, open_once)
 
-    async def reopen(self, call: Call[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
+    async def open_stream_once(self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float) -> httpx.Response:
         """Return the answer of a stream as ``open`` does, in one attempt."""
-        options = self._service.stream_request(call, last_id=last_id, silence_seconds=silence_seconds)
+        options = self._server.build_stream_request(api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds)
         try:
             response = await self._http.send(self._http.build_request(**options), stream=True, follow_redirects=False)
             if not response.is_success:
                 await response.aread()
         except httpx.RequestError as error:
-            raise unreachable(call, error) from error
+            raise build_unreachable_error(api_request, error) from error
         try:
-            check_stream(call, response)
+            check_event_stream(api_request, response)
         except ClientError:
             await response.aclose()
             raise
@@ -114,15 +114,15 @@ class AsyncTransport:
         if self._is_own:
             await self._http.aclose()
 
-    async def _patiently(self, call: Call[Any], attempt: Callable[[float], Awaitable[Result]]) -> Result:
+    async def _attempt_with_retries(self, api_request: ApiRequest[Any], send_attempt: Callable[[float], Awaitable[Result]]) -> Result:
         """Make an attempt, given the seconds since the first one, until it succeeds or no other one may follow."""
-        begun, count = self.clock.elapsed(), 0
+        begun, count = self.clock.monotonic(), 0
         while True:
             try:
-                return await attempt(self.clock.elapsed() - begun)
+                return await send_attempt(self.clock.monotonic() - begun)
             except ClientError as error:
                 count += 1
-                delay = self._patience.delay(call, error, attempt=count, elapsed=self.clock.elapsed() - begun)
+                delay = self._retry_policy.compute_delay(api_request, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun)
                 if delay is None:
                     raise
             await self.clock.sleep(delay)

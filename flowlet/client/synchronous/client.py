@@ -14,9 +14,9 @@ import httpx
 
 from flowlet.client import endpoints
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import Created, Workflow
-from flowlet.client.patience import Patience
-from flowlet.client.service import Service
+from flowlet.client.models import CreateResult, Instance
+from flowlet.client.patience import RetryPolicy
+from flowlet.client.service import ApiServer
 from flowlet.client.synchronous.operator import Operator
 from flowlet.client.synchronous.people import Keys, Users
 from flowlet.client.synchronous.transport import Transport
@@ -69,8 +69,8 @@ class Client(Operator):
         retry_within: Duration = "30s",
         clock: Clock | None = None,
     ) -> None:
-        service = Service(url, key=key, timeout=timeout)
-        patience = Patience(retries, retry_within, Random())  # noqa: S311 - jitter
+        service = ApiServer(url, key=key, timeout=timeout)
+        patience = RetryPolicy(retries, retry_within, Random())  # noqa: S311 - jitter
         super().__init__(Transport(service, http, patience, clock or StoreClock()))
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)
@@ -97,7 +97,7 @@ class Client(Operator):
         executor_group: str | None = None,
         priority: int | None = None,
         next_activation: When | None = None,
-    ) -> Created:
+    ) -> CreateResult:
         """Create a workflow; where the external id is known, that one stays as it is and is returned.
 
         Args:
@@ -116,7 +116,7 @@ class Client(Operator):
             ValueError: If it is a moment without a time zone.
             TypeError: If a variable has no form in JSON.
         """
-        new = endpoints.new_workflow(
+        new = endpoints.build_create_body(
             workflow_type,
             external_id or str(uuid4()),
             state_vars=state_vars,
@@ -125,7 +125,7 @@ class Client(Operator):
             executor_group=executor_group,
             priority=priority,
         )
-        return self._transport.send(endpoints.create(new, is_made_up=not external_id))
+        return self._transport.send(endpoints.build_create_request(new, is_generated_id=not external_id))
 
     def create_and_wait(
         self,
@@ -139,7 +139,7 @@ class Client(Operator):
         executor_group: str | None = None,
         priority: int | None = None,
         next_activation: When | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Create a workflow, and return it as soon as it has come so far.
 
         With the same external id it may be asked again, and answers at once if it has come so far meanwhile. A
@@ -165,7 +165,7 @@ class Client(Operator):
             ValueError: If it is a moment without a time zone.
             TypeError: If a variable has no form in JSON.
         """
-        new = endpoints.new_workflow(
+        new = endpoints.build_create_body(
             workflow_type,
             external_id or str(uuid4()),
             state_vars=state_vars,
@@ -174,7 +174,7 @@ class Client(Operator):
             executor_group=executor_group,
             priority=priority,
         )
-        call = endpoints.create_and_wait(new, wait_seconds=wait_seconds, wait_for_states=wait_for_states)
+        call = endpoints.build_create_and_wait_request(new, wait_seconds=wait_seconds, wait_for_states=wait_for_states)
         return self._transport.send(call)
 
     def move_and_wait(
@@ -190,7 +190,7 @@ class Client(Operator):
         next_activation: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Bring a workflow to a state, and return it as soon as it has come so far. It is never sent twice.
 
         Args:
@@ -214,9 +214,9 @@ class Client(Operator):
             FaultyError: If its definition has no such state, or a value does not fit.
             ValueError: If ``next_activation`` has no time zone.
         """
-        call = endpoints.move_and_wait(
+        call = endpoints.build_move_and_wait_request(
             self._external_id(id),
-            endpoints.state_request(state, next_activation=next_activation, force=force, reason=reason, form=form),
+            endpoints.build_state_body(state, next_activation=next_activation, force=force, reason=reason, form=form),
             state_vars=state_vars,
             wait_seconds=wait_seconds,
             wait_for_states=wait_for_states,

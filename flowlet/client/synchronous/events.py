@@ -11,12 +11,12 @@ from typing import Self, cast
 
 import httpx
 
-from flowlet.client.calls import Call
+from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
 from flowlet.client.models import Event
-from flowlet.client.patience import Reconnection, is_passing
-from flowlet.client.service import hang_up, unreachable
-from flowlet.client.stream import EventStream, events_of
+from flowlet.client.patience import ReconnectPolicy, is_transient
+from flowlet.client.service import shut_down_connection, build_unreachable_error
+from flowlet.client.stream import EventStreamParser, parse_events
 from flowlet.client.synchronous.transport import Transport
 
 __all__ = ["Events"]
@@ -41,13 +41,13 @@ class Events:
             there is another one.
     """
 
-    def __init__(self, transport: Transport, call: Call[None], *, silence_seconds: float, random: Random) -> None:
+    def __init__(self, transport: Transport, call: ApiRequest[None], *, silence_seconds: float, random: Random) -> None:
         self.last_id: int | None = None
         self._transport = transport
         self._call = call
         self._silence_seconds = silence_seconds
-        self._reconnection = Reconnection(random)
-        self._stream = EventStream()
+        self._reconnection = ReconnectPolicy(random)
+        self._stream = EventStreamParser()
         self._response: httpx.Response | None = None
         self._chunks: Generator[bytes, None, None] | None = None
         self._arrived: deque[Event] = deque()
@@ -87,7 +87,7 @@ class Events:
         """End the iteration, also one that waits for an event elsewhere."""
         self._is_closed = True
         if self._response is not None:
-            hang_up(self._response)
+            shut_down_connection(self._response)
         if not self._is_reading:
             self._drop()
 
@@ -100,17 +100,17 @@ class Events:
                 return
             chunk = next(chunks, None)
         except ClientError as problem:
-            if not self._has_begun or not is_passing(problem):
+            if not self._has_begun or not is_transient(problem):
                 raise
             error, chunk = problem, None
         except httpx.RequestError as problem:
-            error, chunk = unreachable(self._call, problem), None
+            error, chunk = build_unreachable_error(self._call, problem), None
         if chunk is not None:
-            self._reconnection.succeed()
-            self._arrived.extend(events_of(self._stream.feed(chunk)))
+            self._reconnection.reset()
+            self._arrived.extend(parse_events(self._stream.parse_chunk(chunk)))
             return
         self._drop()
-        self._rest(self._reconnection.delay(retry_ms=self._stream.retry_ms, error=error))
+        self._rest(self._reconnection.compute_delay(retry_milliseconds=self._stream.retry_ms, error=error))
 
     def _connect(self) -> Generator[bytes, None, None]:
         """Return what comes on a new connection."""
@@ -118,7 +118,7 @@ class Events:
         response = opened(self._call, last_id=last_id, silence_seconds=self._silence_seconds)
         self._has_begun = True
         self._response = response
-        self._stream = EventStream(last_id=last_id, retry_ms=self._stream.retry_ms)
+        self._stream = EventStreamParser(last_id=last_id, retry_milliseconds=self._stream.retry_ms)
         # Typed as an iterator, and a generator, which has to be closed.
         self._chunks = cast("Generator[bytes, None, None]", response.iter_bytes())
         return self._chunks

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from datetime import datetime
 
 from flowlet.client import endpoints
-from flowlet.client.endpoints import BulkOperation, Id, Variables, operate, state_request
+from flowlet.client.endpoints import BulkOperation, Id, Variables, build_operation_request, build_state_body
 from flowlet.client.filters import Filter
-from flowlet.client.models import BulkOutcome, BulkPreview, Workflow
+from flowlet.client.models import BulkResult, BulkPreview, Instance
 from flowlet.client.synchronous.reader import Reader
 
 __all__ = ["Operator"]
@@ -22,7 +22,7 @@ class Operator(Reader):
     twice.
     """
 
-    def answer(self, id: Id, state: str, *, form: Variables | None = None) -> Workflow:
+    def answer(self, id: Id, state: str, *, form: Variables | None = None) -> Instance:
         """Choose where a workflow goes that waits in a manual state.
 
         Args:
@@ -36,8 +36,8 @@ class Operator(Reader):
             FaultyError: If the form's values do not fit; each is listed by its field.
         """
         # With a form, be it an empty one, it is an answer and never a move.
-        wanted = state_request(state, form={} if form is None else form)
-        return self._transport.send(operate(self._place(id), "state", wanted))
+        wanted = build_state_body(state, form={} if form is None else form)
+        return self._transport.send(build_operation_request(self._place(id), "state", wanted))
 
     def move(
         self,
@@ -47,7 +47,7 @@ class Operator(Reader):
         next_activation: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Move a workflow along a transition, or by force to any state.
 
         Where it waits in a manual state, and this is one of its choices, it is the answer.
@@ -65,8 +65,8 @@ class Operator(Reader):
             FaultyError: If its definition has no such state, or a force has no reason.
             ValueError: If ``next_activation`` has no time zone.
         """
-        wanted = state_request(state, next_activation=next_activation, force=force, reason=reason)
-        return self._transport.send(operate(self._place(id), "state", wanted))
+        wanted = build_state_body(state, next_activation=next_activation, force=force, reason=reason)
+        return self._transport.send(build_operation_request(self._place(id), "state", wanted))
 
     def set_variables(
         self,
@@ -75,7 +75,7 @@ class Operator(Reader):
         *,
         unset: Collection[str] = (),
         expected_version: int | None = None,
-    ) -> Workflow:
+    ) -> Instance:
         """Set and remove variables by name; the others stay.
 
         Args:
@@ -91,27 +91,27 @@ class Operator(Reader):
             TypeError: If a value has no form in JSON.
         """
         wanted = {"values": state_vars, "unset": unset, "expected_version": expected_version}
-        return self._transport.send(operate(self._place(id), "statevars", wanted))
+        return self._transport.send(build_operation_request(self._place(id), "statevars", wanted))
 
-    def pause(self, id: Id, *, reason: str | None = None) -> Workflow:
+    def pause(self, id: Id, *, reason: str | None = None) -> Instance:
         """Hold a workflow until it is resumed; an activation in flight ends first.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it has ended, or is paused; what it may do is listed.
         """
-        return self._transport.send(operate(self._place(id), "pause", {"reason": reason}))
+        return self._transport.send(build_operation_request(self._place(id), "pause", {"reason": reason}))
 
-    def resume(self, id: Id) -> Workflow:
+    def resume(self, id: Id) -> Instance:
         """Let a paused workflow go on.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it is not paused; what it may do is listed.
         """
-        return self._transport.send(operate(self._place(id), "resume"))
+        return self._transport.send(build_operation_request(self._place(id), "resume"))
 
-    def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Workflow:
+    def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Instance:
         """End a workflow, and if wanted all that descends from it; an activation in flight is stopped.
 
         Raises:
@@ -119,25 +119,25 @@ class Operator(Reader):
             RefusedError: If it has ended; what it may do is listed.
         """
         wanted = {"reason": reason, "with_children": with_children}
-        return self._transport.send(operate(self._place(id), "cancel", wanted))
+        return self._transport.send(build_operation_request(self._place(id), "cancel", wanted))
 
-    def retry(self, id: Id) -> Workflow:
+    def retry(self, id: Id) -> Instance:
         """Let a FAILED workflow go on, or one that waits for its next attempt begin it.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it is neither; what it may do is listed.
         """
-        return self._transport.send(operate(self._place(id), "retry"))
+        return self._transport.send(build_operation_request(self._place(id), "retry"))
 
-    def wake(self, id: Id) -> Workflow:
+    def wake(self, id: Id) -> Instance:
         """Run a workflow now that waits for a timer, an attempt or its children.
 
         Raises:
             NotFoundError: If there is no such workflow.
             RefusedError: If it waits for none of these; what it may do is listed.
         """
-        return self._transport.send(operate(self._place(id), "wake"))
+        return self._transport.send(build_operation_request(self._place(id), "wake"))
 
     def bulk(
         self,
@@ -148,7 +148,7 @@ class Operator(Reader):
         reason: str | None = None,
         with_children: bool = False,
         limit: int = 10_000,
-    ) -> BulkOutcome:
+    ) -> BulkResult:
         """Do one operation with every workflow that fits. One that refuses holds up no other.
 
         Args:
@@ -164,7 +164,7 @@ class Operator(Reader):
             ValueError: If a moment has no time zone, or a filter is empty.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
-        return self._transport.send(endpoints.bulk(operation, filters, more))
+        return self._transport.send(endpoints.build_bulk_request(operation, filters, more))
 
     def bulk_preview(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
         """Say how many workflows ``bulk`` would come to, and do nothing.
@@ -178,4 +178,4 @@ class Operator(Reader):
             FaultyError: If something cannot be looked for, or does not go with the operation.
             ValueError: If a moment has no time zone, or a filter is empty.
         """
-        return self._transport.send(endpoints.preview(operation, filters, {"state": state}))
+        return self._transport.send(endpoints.build_bulk_preview_request(operation, filters, {"state": state}))

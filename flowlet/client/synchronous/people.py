@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from flowlet.client import endpoints
-from flowlet.client.calls import segment
-from flowlet.client.places import Key, MadeKey, User
+from flowlet.client.calls import quote_segment
+from flowlet.client.places import ApiKey, IssuedApiKey, User
 from flowlet.client.synchronous.transport import Transport
 from flowlet.durations import Duration
 from flowlet.roles import Role
@@ -21,7 +21,7 @@ class Users:
 
     def all(self) -> list[User]:
         """Return every user, by name."""
-        return self._transport.send(endpoints.look("/api/users", list[User]))
+        return self._transport.send(endpoints.build_get_request("/api/users", list[User]))
 
     def get(self, id: int) -> User:
         """Return a user.
@@ -29,7 +29,7 @@ class Users:
         Raises:
             NotFoundError: If there is none with this id.
         """
-        return self._transport.send(endpoints.look(f"/api/users/{id}", User))
+        return self._transport.send(endpoints.build_get_request(f"/api/users/{id}", User))
 
     def create(self, username: str, password: str, *, role: Role | str = Role.VIEWER) -> User:
         """Make a user.
@@ -43,7 +43,7 @@ class Users:
             FaultyError: If the name or the password cannot be one.
             RefusedError: If another user has this name.
         """
-        call = endpoints.make("/api/users", User, username=username, password=password, role=str(role))
+        call = endpoints.build_post_request("/api/users", User, username=username, password=password, role=str(role))
         return self._transport.send(call)
 
     def delete(self, id: int) -> None:
@@ -53,7 +53,7 @@ class Users:
             NotFoundError: If there is none with this id.
             RefusedError: If it is the last admin.
         """
-        self._transport.send(endpoints.delete(f"/api/users/{id}"))
+        self._transport.send(endpoints.build_delete_request(f"/api/users/{id}"))
 
     def set_password(self, id: int, password: str) -> User:
         """Change a password. It ends the user's sessions; API keys go on.
@@ -62,7 +62,7 @@ class Users:
             FaultyError: If it cannot be one.
             NotFoundError: If there is no user with this id.
         """
-        return self._transport.send(endpoints.make(f"/api/users/{id}/password", User, password=password))
+        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/password", User, password=password))
 
     def set_role(self, id: int, role: Role | str) -> User:
         """Change what a user may do, at once for open sessions and API keys too.
@@ -71,7 +71,7 @@ class Users:
             NotFoundError: If there is no user with this id.
             RefusedError: If it is the last admin.
         """
-        return self._transport.send(endpoints.make(f"/api/users/{id}/role", User, role=str(role)))
+        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/role", User, role=str(role)))
 
     def disable(self, id: int) -> User:
         """Let a user in no longer: sessions end, API keys are refused.
@@ -80,7 +80,7 @@ class Users:
             NotFoundError: If there is no user with this id.
             RefusedError: If it is the last admin.
         """
-        return self._transport.send(endpoints.make(f"/api/users/{id}/disable", User))
+        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/disable", User))
 
     def enable(self, id: int) -> User:
         """Let a user in again, with password and API keys as before.
@@ -88,7 +88,7 @@ class Users:
         Raises:
             NotFoundError: If there is no user with this id.
         """
-        return self._transport.send(endpoints.make(f"/api/users/{id}/enable", User))
+        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/enable", User))
 
 
 class Keys:
@@ -97,9 +97,9 @@ class Keys:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def all(self) -> list[Key]:
+    def all(self) -> list[ApiKey]:
         """Return the API keys, the newest first; revoked and expired ones too."""
-        return self._transport.send(endpoints.look("/api/keys", list[Key]))
+        return self._transport.send(endpoints.build_get_request("/api/keys", list[ApiKey]))
 
     def create(
         self,
@@ -108,7 +108,7 @@ class Keys:
         role: Role | str = Role.VIEWER,
         username: str | None = None,
         expires_in: Duration | None = None,
-    ) -> MadeKey:
+    ) -> IssuedApiKey:
         """Make an API key. Its text is in ``key``, and nothing shows it again.
 
         Args:
@@ -123,8 +123,8 @@ class Keys:
             ForbiddenError: If who asks may not make it: by an API key only admins make further ones.
             NotFoundError: If there is no such owner.
         """
-        lasts = None if expires_in is None else endpoints.length(expires_in)
-        call = endpoints.make("/api/keys", MadeKey, name=name, role=str(role), username=username, expires_in=lasts)
+        lasts = None if expires_in is None else endpoints.format_api_duration(expires_in)
+        call = endpoints.build_post_request("/api/keys", IssuedApiKey, name=name, role=str(role), username=username, expires_in=lasts)
         return self._transport.send(call)
 
     def revoke(self, id: str) -> None:
@@ -134,4 +134,4 @@ class Keys:
             ForbiddenError: If it may do more than who asks.
             NotFoundError: If there is none with this id.
         """
-        self._transport.send(endpoints.delete(f"/api/keys/{segment(id)}"))
+        self._transport.send(endpoints.build_delete_request(f"/api/keys/{quote_segment(id)}"))

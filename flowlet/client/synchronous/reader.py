@@ -9,15 +9,15 @@ from random import Random
 from typing import Literal, Unpack
 
 from flowlet.client import endpoints
-from flowlet.client.calls import segment
-from flowlet.client.endpoints import Id, look
-from flowlet.client.errors import not_found
-from flowlet.client.filters import EventFilter, Filter, Order
-from flowlet.client.models import Action, Child, Page, Permitted, Workflow
-from flowlet.client.places import Definition, Executor, Me
+from flowlet.client.calls import quote_segment
+from flowlet.client.endpoints import Id, build_get_request
+from flowlet.client.errors import build_not_found_error
+from flowlet.client.filters import EventFilter, Filter, SortKey
+from flowlet.client.models import Action, Child, SearchResult, PermittedOperations, Instance
+from flowlet.client.places import Definition, Executor, CurrentUser
 from flowlet.client.synchronous.events import Events
 from flowlet.client.synchronous.transport import Transport
-from flowlet.durations import Duration, duration
+from flowlet.durations import Duration, parse_duration
 
 __all__ = ["Reader"]
 
@@ -28,7 +28,7 @@ class Reader:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def get(self, id: Id) -> Workflow:
+    def get(self, id: Id) -> Instance:
         """Return a workflow.
 
         Args:
@@ -39,32 +39,32 @@ class Reader:
         """
         if isinstance(id, str):
             return self.by_external_id(id)
-        return self._transport.send(look(f"/api/workflows/{id}", Workflow))
+        return self._transport.send(build_get_request(f"/api/workflows/{id}", Instance))
 
-    def by_external_id(self, external_id: str) -> Workflow:
+    def by_external_id(self, external_id: str) -> Instance:
         """Return the workflow of an external id.
 
         Raises:
             NotFoundError: If there is none.
         """
-        if endpoints.is_named_by(external_id):
-            return self._transport.send(look(f"/api/workflowByExternalId/{segment(external_id)}", Workflow))
+        if endpoints.is_unambiguous_external_id(external_id):
+            return self._transport.send(build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance))
         # In an address it would be taken for an id, or for a path. An empty one would be taken for any.
         page = self.search(external_id=external_id, limit=1) if external_id else None
         if page is None or not page.workflows:
-            raise not_found(f"no workflow has the external id {external_id!r}")
+            raise build_not_found_error(f"no workflow has the external id {external_id!r}")
         return page.workflows[0]
 
     def search(
         self,
         *,
-        order_by: Order = "id",
+        order_by: SortKey = "id",
         descending: bool = True,
         limit: int = 50,
         offset: int | None = None,
         cursor: str | None = None,
         **filters: Unpack[Filter],
-    ) -> Page:
+    ) -> SearchResult:
         """Return a page of the workflows that fit.
 
         Args:
@@ -80,7 +80,7 @@ class Reader:
             ValueError: If a moment has no time zone, or a filter is empty.
         """
         page = {"order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "cursor": cursor}
-        return self._transport.send(endpoints.search(filters, **page))
+        return self._transport.send(endpoints.build_search_request(filters, **page))
 
     def search_all(
         self,
@@ -89,7 +89,7 @@ class Reader:
         descending: bool = True,
         page_size: int = 500,
         **filters: Unpack[Filter],
-    ) -> Iterator[Workflow]:
+    ) -> Iterator[Instance]:
         """Yield every workflow that fits, page by page as they are wanted.
 
         Those that are there from the beginning to the end, and fit all the time, come exactly once.
@@ -118,15 +118,15 @@ class Reader:
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return self._transport.send(look(f"/api/workflows/{self._place(id)}/children", list[Child]))
+        return self._transport.send(build_get_request(f"/api/workflows/{self._place(id)}/children", list[Child]))
 
-    def permitted(self, id: Id) -> Permitted:
+    def permitted(self, id: Id) -> PermittedOperations:
         """Return what may be done with a workflow now.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return self._transport.send(look(f"/api/workflows/{self._place(id)}/permitted", Permitted))
+        return self._transport.send(build_get_request(f"/api/workflows/{self._place(id)}/permitted", PermittedOperations))
 
     def history(self, id: Id) -> list[Action]:
         """Return the history of a workflow, the newest line first.
@@ -134,7 +134,7 @@ class Reader:
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return self._transport.send(look(f"/api/actions/byWorkflowId/{self._place(id)}", list[Action]))
+        return self._transport.send(build_get_request(f"/api/actions/byWorkflowId/{self._place(id)}", list[Action]))
 
     def events(self, *, after: int | None = None, silence: Duration = "30s", **filters: Unpack[EventFilter]) -> Events:
         """Return the events that fit, to be iterated over: from now on, until it or the client is closed.
@@ -153,13 +153,13 @@ class Reader:
             DurationError: If ``silence`` is not a length of time.
             ValueError: If a filter is empty.
         """
-        call = endpoints.events(filters, after=after)
-        seconds = duration(silence) / timedelta(seconds=1)
+        call = endpoints.build_events_request(filters, after=after)
+        seconds = parse_duration(silence) / timedelta(seconds=1)
         return Events(self._transport, call, silence_seconds=seconds, random=Random())  # noqa: S311 - jitter
 
     def definitions(self) -> list[Definition]:
         """Return every definition that the server has loaded, by name."""
-        return self._transport.send(look("/api/definitions", list[Definition]))
+        return self._transport.send(build_get_request("/api/definitions", list[Definition]))
 
     def definition(self, name: str) -> Definition:
         """Return a definition that the server has loaded.
@@ -167,7 +167,7 @@ class Reader:
         Raises:
             NotFoundError: If it has none of this name; the nearest is suggested.
         """
-        return self._transport.send(look(f"/api/definitions/{segment(name)}", Definition))
+        return self._transport.send(build_get_request(f"/api/definitions/{quote_segment(name)}", Definition))
 
     def mermaid(self, name: str) -> str:
         """Return a definition as Mermaid text.
@@ -175,7 +175,7 @@ class Reader:
         Raises:
             NotFoundError: If the server has none of this name; the nearest is suggested.
         """
-        return self._transport.send(endpoints.picture(name, "mmd"))
+        return self._transport.send(endpoints.build_diagram_request(name, "mmd"))
 
     def svg(self, name: str) -> str:
         """Return the picture of a definition, as the text of an SVG file.
@@ -183,7 +183,7 @@ class Reader:
         Raises:
             NotFoundError: If the server has none of this name; the nearest is suggested.
         """
-        return self._transport.send(endpoints.picture(name, "svg"))
+        return self._transport.send(endpoints.build_diagram_request(name, "svg"))
 
     def executors(self, *, limit: int = 100) -> list[Executor]:
         """Return the executors, the live ones first, then those that were last heard of.
@@ -191,14 +191,14 @@ class Reader:
         Args:
             limit: How many at most, 1 to 1,000.
         """
-        return self._transport.send(look("/api/executors", list[Executor], limit=limit))
+        return self._transport.send(build_get_request("/api/executors", list[Executor], limit=limit))
 
-    def me(self) -> Me:
+    def me(self) -> CurrentUser:
         """Return whose key this is, and with which role."""
-        return self._transport.send(look("/api/me", Me))
+        return self._transport.send(build_get_request("/api/me", CurrentUser))
 
     def _place(self, id: Id) -> str:
         """Return what stands for a workflow in an address: its id, or its external id where that is as good."""
         if isinstance(id, int) or endpoints.is_addressable(id):
-            return segment(id)
-        return segment((self.by_external_id(id)).id)
+            return quote_segment(id)
+        return quote_segment((self.by_external_id(id)).id)

@@ -9,10 +9,10 @@ from weakref import WeakSet
 
 import httpx
 
-from flowlet.client.calls import Call
+from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
-from flowlet.client.patience import Patience
-from flowlet.client.service import Service, check_stream, unreachable
+from flowlet.client.patience import RetryPolicy
+from flowlet.client.service import ApiServer, check_event_stream, build_unreachable_error
 from flowlet.clock import Clock
 
 __all__ = ["Closeable", "Transport"]
@@ -41,9 +41,9 @@ class Transport:
 
     def __init__(
         self,
-        service: Service,
+        service: ApiServer,
         http: httpx.Client | httpx.BaseTransport | None,
-        patience: Patience,
+        patience: RetryPolicy,
         clock: Clock,
     ) -> None:
         self._service = service
@@ -53,7 +53,7 @@ class Transport:
         self.clock = clock
         self.streams: WeakSet[Closeable] = WeakSet()
 
-    def send(self, call: Call[Result]) -> Result:
+    def send(self, call: ApiRequest[Result]) -> Result:
         """Send a request, again where that is safe and may help, and return what its answer comes to.
 
         Raises:
@@ -64,16 +64,16 @@ class Transport:
         """
 
         def send_once(elapsed: float) -> Result:
-            request = self._http.build_request(**self._service.request(call, elapsed=elapsed))
+            request = self._http.build_request(**self._service.build_request(call, elapsed_seconds=elapsed))
             try:
                 response = self._http.send(request, follow_redirects=False)
             except httpx.RequestError as error:
-                raise unreachable(call, error) from error
-            return self._service.result(call, response)
+                raise build_unreachable_error(call, error) from error
+            return self._service.read_result(call, response)
 
         return self._patiently(call, send_once)
 
-    def open(self, call: Call[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
+    def open(self, call: ApiRequest[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
         """Return the answer of a stream, again where that may help; close it.
 
         Args:
@@ -92,17 +92,17 @@ class Transport:
 
         return self._patiently(call, open_once)
 
-    def reopen(self, call: Call[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
+    def reopen(self, call: ApiRequest[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
         """Return the answer of a stream as ``open`` does, in one attempt."""
-        options = self._service.stream_request(call, last_id=last_id, silence_seconds=silence_seconds)
+        options = self._service.build_stream_request(call, last_id=last_id, heartbeat_timeout_seconds=silence_seconds)
         try:
             response = self._http.send(self._http.build_request(**options), stream=True, follow_redirects=False)
             if not response.is_success:
                 response.read()
         except httpx.RequestError as error:
-            raise unreachable(call, error) from error
+            raise build_unreachable_error(call, error) from error
         try:
-            check_stream(call, response)
+            check_event_stream(call, response)
         except ClientError:
             response.close()
             raise
@@ -115,15 +115,15 @@ class Transport:
         if self._is_own:
             self._http.close()
 
-    def _patiently(self, call: Call[Any], attempt: Callable[[float], Result]) -> Result:
+    def _patiently(self, call: ApiRequest[Any], attempt: Callable[[float], Result]) -> Result:
         """Make an attempt, given the seconds since the first one, until it succeeds or no other one may follow."""
-        begun, count = self.clock.elapsed(), 0
+        begun, count = self.clock.monotonic(), 0
         while True:
             try:
-                return attempt(self.clock.elapsed() - begun)
+                return attempt(self.clock.monotonic() - begun)
             except ClientError as error:
                 count += 1
-                delay = self._patience.delay(call, error, attempt=count, elapsed=self.clock.elapsed() - begun)
+                delay = self._patience.compute_delay(call, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun)
                 if delay is None:
                     raise
             self.clock.block(delay)

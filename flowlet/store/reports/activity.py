@@ -9,40 +9,40 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowlet.clock import SECOND
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instances import Action, ActionKind, Status
-from flowlet.store.connection import Connections, Session
-from flowlet.store.dialect import LEGS, Dialect
+from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.dialect import PRIORITIES, Dialect
 
 __all__ = [
-    "GROUPS",
-    "WALKED",
-    "Groups",
-    "Happening",
-    "Queue",
-    "Running",
-    "Upcoming",
-    "groups",
-    "lag",
-    "overdue",
-    "queues",
-    "recent",
-    "running",
-    "upcoming",
+    "MAX_GROUPS",
+    "MAX_WALKED_GROUPS",
+    "ExecutorGroups",
+    "RecentAction",
+    "DueQueue",
+    "RunningInstance",
+    "UpcomingInstance",
+    "read_groups",
+    "compute_lag_seconds",
+    "read_overdue",
+    "read_queues",
+    "read_recent_actions",
+    "read_running",
+    "read_upcoming",
 ]
 
-GROUPS = 16
+MAX_GROUPS = 16
 """How many executor groups are looked at, in the order of their names, and how many others that are served."""
-WALKED = 128
+MAX_WALKED_GROUPS = 128
 """How many groups are passed on the way: those that have something to come, and on MySQL all that there were."""
-TOGETHER = 4
+GROUPS_PER_STATEMENT = 4
 """How many of them in one statement: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
-TEXT_LENGTH = 300
+MAX_TEXT_LENGTH = 300
 """How much of a line of history is read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningInstance:
     """An instance that an executor holds.
 
     Attributes:
@@ -61,7 +61,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class ExecutorGroups:
     """The executor groups that are looked at.
 
     Attributes:
@@ -74,20 +74,20 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class DueQueue:
     """The instances of a group and a priority that have a next activation: at least one.
 
     Attributes:
-        earliest: When the first of them runs again, in microseconds since 1970 UTC.
+        earliest_due: When the first of them runs again, in microseconds since 1970 UTC.
     """
 
     group: str
     priority: int
-    earliest: int
+    earliest_due: int
 
 
 @dataclass(frozen=True, slots=True)
-class Upcoming:
+class UpcomingInstance:
     """An instance that runs at a time to come.
 
     Attributes:
@@ -107,7 +107,7 @@ class Upcoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class RecentAction:
     """A line of some instance's history.
 
     Attributes:
@@ -119,7 +119,7 @@ class Happening:
     action: Action
 
 
-async def running(connections: Connections, *, limit: int) -> list[Running]:
+async def read_running(connections: Connections, *, limit: int) -> list[RunningInstance]:
     """Return what runs, the longest first: what hangs is seen, and the list does not turn over with every instance."""
     # As many as there are slots, by the index of what has not ended; sorting them costs nothing.
     since = "CASE WHEN next_activation > modified THEN next_activation ELSE modified END"
@@ -127,109 +127,109 @@ async def running(connections: Connections, *, limit: int) -> list[Running]:
         f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM workflow "
         "WHERE status = 'EXECUTING' AND executor_id IS NOT NULL ORDER BY since, id LIMIT :limit"
     )
-    rows = await connections.read(lambda session: session.rows(sql, {"limit": limit}))
-    return [Running(*row) for row in rows]
+    rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
+    return [RunningInstance(*row) for row in rows]
 
 
-async def groups(connections: Connections, *, served: Collection[str] = ()) -> Groups:
+async def read_groups(connections: Connections, *, served: Collection[str] = ()) -> ExecutorGroups:
     """Return the executor groups to look at: the first 16 that have a next activation, and those that are served.
 
     Args:
         connections: The database's.
         served: Groups of live executors; the first 16 of them are looked at wherever their names stand.
     """
-    _, is_open = _due(connections.dialect)
+    _, is_open = _get_due_column(connections.dialect)
     is_mysql = connections.dialect.name == "mysql"
     # One probe of the due index for each: SELECT DISTINCT would walk the whole of it. On MySQL the index has what has
     # ended too, so that its groups are seen only by a look at each one's queues.
     sql = (
         f"SELECT MIN(executor_group) FROM workflow WHERE {'' if is_mysql else f'{is_open} AND '}executor_group > :last"
     )
-    kept = sorted(set(served))[:GROUPS]
+    kept = sorted(set(served))[:MAX_GROUPS]
 
-    async def walk(session: Session, last: str) -> list[str]:
+    async def walk_groups(session: DatabaseSession, last: str) -> list[str]:
         names: list[str] = []
-        while len(names) < TOGETHER:
-            ((name,),) = await session.rows(sql, {"last": names[-1] if names else last})
+        while len(names) < GROUPS_PER_STATEMENT:
+            ((name,),) = await session.fetch_rows(sql, {"last": names[-1] if names else last})
             if name is None:
                 break
             names.append(name)
         return names
 
-    async def work(session: Session) -> Groups:
+    async def read_in_session(session: DatabaseSession) -> ExecutorGroups:
         found: list[str] = []
         last, walked = "", 0
-        while names := await walk(session, last):
+        while names := await walk_groups(session, last):
             last, walked = names[-1], walked + len(names)
             if is_mysql:
-                names = sorted({queue.group for queue in await _queues(session, names)})
+                names = sorted({queue.group for queue in await _read_queues(session, names)})
             found += names
-            more = [name for name in found[GROUPS:] if name not in kept]
-            if more or walked >= WALKED:
-                return Groups(_together(found, kept), has_more=True)
-        return Groups(_together(found, kept), has_more=False)
+            more = [name for name in found[MAX_GROUPS:] if name not in kept]
+            if more or walked >= MAX_WALKED_GROUPS:
+                return ExecutorGroups(_merge_groups(found, kept), has_more=True)
+        return ExecutorGroups(_merge_groups(found, kept), has_more=False)
 
-    return await connections.read(work)
+    return await connections.read(read_in_session)
 
 
-def _together(found: Sequence[str], kept: Sequence[str]) -> tuple[str, ...]:
+def _merge_groups(found: Sequence[str], kept: Sequence[str]) -> tuple[str, ...]:
     """Return the first groups and those that are kept, by name."""
-    return tuple(sorted({*found[:GROUPS], *kept}))
+    return tuple(sorted({*found[:MAX_GROUPS], *kept}))
 
 
-async def queues(connections: Connections, groups: Sequence[str]) -> list[Queue]:
+async def read_queues(connections: Connections, groups: Sequence[str]) -> list[DueQueue]:
     """Return the queues of these groups that are not empty: what is due, and what has a time to come."""
 
-    async def work(session: Session) -> list[Queue]:
-        parts = [groups[place : place + TOGETHER] for place in range(0, len(groups), TOGETHER)]
-        return [queue for part in parts for queue in await _queues(session, part)]
+    async def read_parts(session: DatabaseSession) -> list[DueQueue]:
+        parts = [groups[place : place + GROUPS_PER_STATEMENT] for place in range(0, len(groups), GROUPS_PER_STATEMENT)]
+        return [queue for part in parts for queue in await _read_queues(session, part)]
 
-    return await connections.read(work)
+    return await connections.read(read_parts)
 
 
-async def _queues(session: Session, groups: Sequence[str]) -> list[Queue]:
-    column, is_open = _due(session.dialect)
+async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[DueQueue]:
+    column, is_open = _get_due_column(session.dialect)
     # One probe of the due index for each priority and group, its first entry.
     sql = " UNION ALL ".join(
         f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
         f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
         for place in range(len(groups))
-        for level in LEGS
+        for level in PRIORITIES
     )
-    rows = await session.rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
-    return [Queue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+    rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
+    return [DueQueue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
 
 
-def lag(queues: Sequence[Queue], *, now: int) -> float:
+def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:
     """Return how late the oldest due instance of these queues is, in seconds; 0 if none is due."""
-    return max(0.0, (now - min((queue.earliest for queue in queues), default=now)) / SECOND)
+    return max(0.0, (now - min((queue.earliest_due for queue in queues), default=now)) / MICROSECONDS_PER_SECOND)
 
 
-async def upcoming(connections: Connections, queues: Sequence[Queue], *, now: int, limit: int) -> list[Upcoming]:
+async def read_upcoming(connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int) -> list[UpcomingInstance]:
     """Return what runs next after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
-    return await _nearest(connections, queues, ">", {"now": now, "limit": limit})
+    return await _read_nearest(connections, queues, ">", {"now": now, "limit": limit})
 
 
-async def overdue(connections: Connections, queues: Sequence[Queue], *, now: int, limit: int) -> list[Upcoming]:
+async def read_overdue(connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int) -> list[UpcomingInstance]:
     """Return what is due in these queues at ``now`` and runs not yet, the longest due first."""
-    late = [queue for queue in queues if queue.earliest <= now]
-    return await _nearest(connections, late, "<=", {"now": now, "limit": limit})
+    late = [queue for queue in queues if queue.earliest_due <= now]
+    return await _read_nearest(connections, late, "<=", {"now": now, "limit": limit})
 
 
-async def recent(connections: Connections, *, limit: int) -> list[Happening]:
+async def read_recent_actions(connections: Connections, *, limit: int) -> list[RecentAction]:
     """Return the last lines of all histories, the newest first."""
     # The newest ids are the end of the primary key; each line's instance is found by its own.
     sql = (
         "SELECT w.workflow_type, w.business_key, a.id, a.workflow_id, a.kind, a.at, a.from_state, a.to_state, "
-        f"SUBSTR(a.text, 1, {TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
+        f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
         "FROM (SELECT id FROM workflow_action ORDER BY id DESC LIMIT :limit) newest "
         "JOIN workflow_action a ON a.id = newest.id JOIN workflow w ON w.id = a.workflow_id ORDER BY a.id DESC"
     )
-    rows = await connections.read(lambda session: session.rows(sql, {"limit": limit}))
-    return [Happening(row[0], row[1], _line(row)) for row in rows]
+    rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
+    return [RecentAction(row[0], row[1], _parse_action(row)) for row in rows]
 
 
-def _line(row: Sequence[Any]) -> Action:
+def _parse_action(row: Sequence[Any]) -> Action:
     _, _, id, workflow_id, kind, at, source, target, text, attempt, took, executor_id, username = row
     return Action(
         ActionKind(kind),
@@ -246,12 +246,12 @@ def _line(row: Sequence[Any]) -> Action:
     )
 
 
-async def _nearest(
-    connections: Connections, queues: Sequence[Queue], sign: str, values: dict[str, Any]
-) -> list[Upcoming]:
+async def _read_nearest(
+    connections: Connections, queues: Sequence[DueQueue], sign: str, values: dict[str, Any]
+) -> list[UpcomingInstance]:
     if not queues:
         return []
-    column, is_open = _due(connections.dialect)
+    column, is_open = _get_due_column(connections.dialect)
     # A leg for each queue walks the due index from its nearest entry and stops at the limit.
     legs = " UNION ALL ".join(
         f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM workflow WHERE executor_group = :group_{place} "
@@ -265,14 +265,14 @@ async def _nearest(
         "ORDER BY moment, id"
     )
     values |= {f"group_{place}": queue.group for place, queue in enumerate(queues)}
-    rows = await connections.read(lambda session: session.rows(sql, values))
+    rows = await connections.read(lambda session: session.fetch_rows(sql, values))
     return [
-        Upcoming(id, type, key, state, Status(status), attempt, at, group)
+        UpcomingInstance(id, type, key, state, Status(status), attempt, at, group)
         for id, type, key, state, status, attempt, at, group in rows
     ]
 
 
-def _due(dialect: Dialect) -> tuple[str, str]:
+def _get_due_column(dialect: Dialect) -> tuple[str, str]:
     """Return the column of the due index that has the time, and what says that an instance is in it."""
     if dialect.name == "mysql":
         return "due", "due > 0"

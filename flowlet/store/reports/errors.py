@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flowlet.fingerprints import message_of
-from flowlet.store.connection import Connections, Session
+from flowlet.fingerprints import extract_message
+from flowlet.store.connection import Connections, DatabaseSession
 
-__all__ = ["COUNTED_FAILED", "ErrorGroup", "error_groups", "failed_count", "failing_types"]
+__all__ = ["MAX_COUNTED_FAILED", "ErrorGroup", "read_error_groups", "count_failed", "read_failing_types"]
 
-COUNTED_FAILED = 10_000
+MAX_COUNTED_FAILED = 10_000
 """Up to how many FAILED instances are counted."""
 
-_FAILING = "fingerprint IS NOT NULL"
+_IS_FAILING = "fingerprint IS NOT NULL"
 _TYPE = "COALESCE(workflow_type, '')"
 """The type as an expression: SQLite would else walk the index of types."""
 
@@ -43,7 +43,7 @@ class ErrorGroup:
     newest_id: int
 
 
-async def error_groups(connections: Connections, *, limit: int = 50, type: str | None = None) -> list[ErrorGroup]:
+async def read_error_groups(connections: Connections, *, limit: int = 50, type: str | None = None) -> list[ErrorGroup]:
     """Return the groups, the one that failed last first.
 
     Args:
@@ -55,9 +55,9 @@ async def error_groups(connections: Connections, *, limit: int = 50, type: str |
         StoreUnavailableError: If the database is away.
     """
 
-    async def work(session: Session) -> list[tuple[Any, ...]]:
-        status = _status_column(session)
-        where = f"{_FAILING} AND {_TYPE} = :type" if type is not None else _FAILING
+    async def fetch_groups(session: DatabaseSession) -> list[tuple[Any, ...]]:
+        status = _get_status_column(session)
+        where = f"{_IS_FAILING} AND {_TYPE} = :type" if type is not None else _IS_FAILING
         # Grouped by the index alone, in its order; whole rows are read of the newest one of each group, and of no
         # other. The last of several that failed in the same microsecond is the one of the highest id. A fingerprint
         # is of one type.
@@ -74,26 +74,26 @@ async def error_groups(connections: Connections, *, limit: int = 50, type: str |
         ORDER BY g.last DESC, g.fingerprint
         """
         values = {"row_limit": limit, **({"type": type} if type is not None else {})}
-        return await session.rows(sql, values)
+        return await session.fetch_rows(sql, values)
 
-    rows = await connections.read(work)
+    rows = await connections.read(fetch_groups)
     return [
-        ErrorGroup(row[0], row[1], row[2], message_of(row[3]), int(row[4]), int(row[5]), row[6], row[7], row[8])
+        ErrorGroup(row[0], row[1], row[2], extract_message(row[3]), int(row[4]), int(row[5]), row[6], row[7], row[8])
         for row in rows
     ]
 
 
-async def failing_types(connections: Connections) -> list[str]:
+async def read_failing_types(connections: Connections) -> list[str]:
     """Return the workflows that have errors, in the order of their names.
 
     Raises:
         StoreUnavailableError: If the database is away.
     """
-    sql = f"SELECT DISTINCT {_TYPE} AS name FROM workflow WHERE {_FAILING} ORDER BY name"
-    return [row[0] for row in await connections.read(lambda session: session.rows(sql))]
+    sql = f"SELECT DISTINCT {_TYPE} AS name FROM workflow WHERE {_IS_FAILING} ORDER BY name"
+    return [row[0] for row in await connections.read(lambda session: session.fetch_rows(sql))]
 
 
-async def failed_count(connections: Connections) -> int:
+async def count_failed(connections: Connections) -> int:
     """Return how many instances are FAILED, counted up to 10,000.
 
     Raises:
@@ -101,11 +101,11 @@ async def failed_count(connections: Connections) -> int:
     """
     # The second condition, in the words of the index's own, lets the databases use it.
     failed = "status = 'FAILED' AND status NOT IN ('FINISHED', 'CANCELLED')"
-    sql = f"SELECT COUNT(*) FROM (SELECT status FROM workflow WHERE {failed} LIMIT {COUNTED_FAILED}) counted"
-    ((count,),) = await connections.read(lambda session: session.rows(sql))
+    sql = f"SELECT COUNT(*) FROM (SELECT status FROM workflow WHERE {failed} LIMIT {MAX_COUNTED_FAILED}) counted"
+    ((count,),) = await connections.read(lambda session: session.fetch_rows(sql))
     return int(count)
 
 
-def _status_column(session: Session) -> str:
+def _get_status_column(session: DatabaseSession) -> str:
     """Return the column of the index that has the status."""
     return "failing" if session.dialect.name == "mysql" else "status"

@@ -10,7 +10,7 @@ import orjson
 
 from flowlet.store.connection import Connections
 
-__all__ = ["ExecutorReport", "executors"]
+__all__ = ["ExecutorReport", "read_executors"]
 
 _COLUMNS = "id, name, host, pid, executor_groups, workflow_types, slots, status, started, beat, lease_until, claimed"
 
@@ -52,7 +52,7 @@ class ExecutorReport:
         return self.status in ("RUNNING", "DRAINING")
 
 
-async def executors(connections: Connections, *, now: int, limit: int = 100) -> list[ExecutorReport]:
+async def read_executors(connections: Connections, *, now: int, limit: int = 100) -> list[ExecutorReport]:
     """Return the executors, the live ones first, then those that were last heard of.
 
     Args:
@@ -68,13 +68,13 @@ async def executors(connections: Connections, *, now: int, limit: int = 100) -> 
         ") shown "
         "ORDER BY name, started DESC, id"
     )
-    rows = await connections.read(lambda session: session.rows(sql, {"limit": limit}))
-    found = [_report(row, now) for row in rows]
+    rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
+    found = [_build_report(row, now) for row in rows]
     gone = sorted((one for one in found if not one.is_live), key=lambda one: -one.beat)
     return [one for one in found if one.is_live] + gone
 
 
-def _report(row: Sequence[Any], now: int) -> ExecutorReport:
+def _build_report(row: Sequence[Any], now: int) -> ExecutorReport:
     id, name, host, pid, groups, types, slots, status, started, beat, lease_until, claimed, busy = row
     silent = status in ("RUNNING", "DRAINING") and lease_until < now
     return ExecutorReport(

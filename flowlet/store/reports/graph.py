@@ -12,30 +12,30 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from flowlet.instances import ENDED, ENTERING, ActionKind, Status
-from flowlet.store.connection import Connections, Session
+from flowlet.instances import ENDED_STATUSES, ENTRY_KINDS, ActionKind, Status
+from flowlet.store.connection import Connections, DatabaseSession
 
-__all__ = ["COUNTED", "LINES", "NEWEST", "SAMPLED", "Graph", "Stay", "Way", "graph"]
+__all__ = ["MAX_COUNTED_OPEN", "MAX_SAMPLED_ENTRIES", "SAMPLE_WINDOW", "MAX_SAMPLED_INSTANCES", "GraphStatistics", "StateStatistics", "TransitionStatistics", "read_graph_statistics"]
 
-NEWEST = 50_000
+SAMPLE_WINDOW = 50_000
 """Among how many of the newest instances, of any type, the sample is looked for."""
-SAMPLED = 1_000
+MAX_SAMPLED_INSTANCES = 1_000
 """How many instances are in the sample at most."""
-LINES = 5_000
+MAX_SAMPLED_ENTRIES = 5_000
 """How many states those in the sample have entered at most, all together."""
-COUNTED = 20_000
+MAX_COUNTED_OPEN = 20_000
 """Up to how many open instances are counted."""
 
 _SECOND = 1_000_000
 _LEAVING = (ActionKind.TRANSITION, ActionKind.MOVED)
-_OPEN = ", ".join(f"'{status}'" for status in Status if status not in ENDED)
-_ENTERING = ", ".join(f"'{kind}'" for kind in ENTERING)
+_OPEN = ", ".join(f"'{status}'" for status in Status if status not in ENDED_STATUSES)
+_ENTERING = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class TransitionStatistics:
     """A transition as the sample took it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class StateStatistics:
     """How long the sample was in a state, from entering to leaving it.
 
     Attributes:
@@ -65,27 +65,27 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class GraphStatistics:
     """The figures of a definition's graph.
 
     Attributes:
-        open: How many that have not ended are in each state.
+        open_by_state: How many that have not ended are in each state.
         open_is_at_least: Whether there are more than these: beyond 20,000 they are not counted.
         sampled: How many instances are in the sample.
         since: When the oldest of them was created, in microseconds since 1970 UTC; None where there is none.
-        ways: By the states they lead from and to.
-        stays: By state; one that nobody has left is not there.
+        transitions: By the states they lead from and to.
+        states: By state; one that nobody has left is not there.
     """
 
-    open: Mapping[str, int]
+    open_by_state: Mapping[str, int]
     open_is_at_least: bool
     sampled: int
     since: int | None
-    ways: Mapping[Pair, Way]
-    stays: Mapping[str, Stay]
+    transitions: Mapping[Pair, TransitionStatistics]
+    states: Mapping[str, StateStatistics]
 
 
-async def graph(connections: Connections, name: str) -> Graph:
+async def read_graph_statistics(connections: Connections, name: str) -> GraphStatistics:
     """Return the figures of a definition.
 
     The sample are the newest 1,000 instances of it among the newest 50,000 of all, as far as they have entered no more
@@ -100,36 +100,36 @@ async def graph(connections: Connections, name: str) -> Graph:
         StoreUnavailableError: If the database is away.
     """
 
-    async def read(session: Session) -> Graph:
-        open_, is_at_least = await _open(session, name)
-        ids, since = await _sample(session, name)
-        lines = await _lines(session, ids) if ids else []
-        ways, stays = _figures(lines)
-        return Graph(open_, is_at_least, len(ids), since, ways, stays)
+    async def read_statistics(session: DatabaseSession) -> GraphStatistics:
+        open_, is_at_least = await _count_open(session, name)
+        ids, since = await _sample_instances(session, name)
+        lines = await _read_entries(session, ids) if ids else []
+        ways, stays = _compute_statistics(lines)
+        return GraphStatistics(open_, is_at_least, len(ids), since, ways, stays)
 
-    return await connections.read(read)
+    return await connections.read(read_statistics)
 
 
-async def _open(session: Session, name: str) -> tuple[dict[str, int], bool]:
+async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, int], bool]:
     # The second condition says nothing new, but in the words of the partial index. The index does not hold the state:
     # each row that is counted is visited, and so there is a limit.
     sql = (
         "SELECT state, COUNT(*) FROM (SELECT state FROM workflow WHERE workflow_type = :type "
-        f"AND status IN ({_OPEN}) AND status NOT IN ('FINISHED', 'CANCELLED') LIMIT {COUNTED + 1}) counted "
+        f"AND status IN ({_OPEN}) AND status NOT IN ('FINISHED', 'CANCELLED') LIMIT {MAX_COUNTED_OPEN + 1}) counted "
         "GROUP BY state"
     )
-    found = {state: int(count) for state, count in await session.rows(sql, {"type": name})}
-    return found, sum(found.values()) > COUNTED
+    found = {state: int(count) for state, count in await session.fetch_rows(sql, {"type": name})}
+    return found, sum(found.values()) > MAX_COUNTED_OPEN
 
 
-async def _sample(session: Session, name: str) -> tuple[list[int], int | None]:
+async def _sample_instances(session: DatabaseSession, name: str) -> tuple[list[int], int | None]:
     # By the primary key, backwards: of a rare type the 50,000 newest rows are looked at, and never more.
     sql = (
         "SELECT id, visit, created FROM workflow WHERE workflow_type = :type "
-        f"AND id > (SELECT MAX(id) FROM workflow) - {NEWEST} ORDER BY id DESC LIMIT {SAMPLED}"
+        f"AND id > (SELECT MAX(id) FROM workflow) - {SAMPLE_WINDOW} ORDER BY id DESC LIMIT {MAX_SAMPLED_INSTANCES}"
     )
-    ids, since, left = [], None, LINES
-    for id, visit, created in await session.rows(sql, {"type": name}):
+    ids, since, left = [], None, MAX_SAMPLED_ENTRIES
+    for id, visit, created in await session.fetch_rows(sql, {"type": name}):
         if visit + 1 <= left:
             left -= visit + 1
             since = created
@@ -137,15 +137,15 @@ async def _sample(session: Session, name: str) -> tuple[list[int], int | None]:
     return ids, since
 
 
-async def _lines(session: Session, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+async def _read_entries(session: DatabaseSession, ids: Sequence[int]) -> list[tuple[Any, ...]]:
     sql = (
         "SELECT workflow_id, kind, at, from_state, to_state, duration_ms FROM workflow_action "
-        f"WHERE workflow_id IN ({session.dialect.members('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
+        f"WHERE workflow_id IN ({session.dialect.build_ids_sql('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
     )
-    return list(await session.rows(sql, {"ids": session.dialect.members_value(ids)}))
+    return list(await session.fetch_rows(sql, {"ids": session.dialect.encode_ids(ids)}))
 
 
-def _figures(lines: Iterable[tuple[Any, ...]]) -> tuple[dict[Pair, Way], dict[str, Stay]]:
+def _compute_statistics(lines: Iterable[tuple[Any, ...]]) -> tuple[dict[Pair, TransitionStatistics], dict[str, StateStatistics]]:
     entered: dict[int, int] = {}
     seconds: dict[str, dict[str, list[float]]] = {}
     handlers: dict[str, list[float]] = {}
@@ -160,12 +160,12 @@ def _figures(lines: Iterable[tuple[Any, ...]]) -> tuple[dict[Pair, Way], dict[st
     for source, targets in seconds.items():
         all_ = sorted(each for some in targets.values() for each in some)
         for target, some in targets.items():
-            ways[source, target] = Way(len(some), len(some) / len(all_), median(some))
+            ways[source, target] = TransitionStatistics(len(some), len(some) / len(all_), median(some))
         ran = handlers.get(source)
-        stays[source] = Stay(len(all_), median(all_), _p95(all_), median(ran) if ran else None)
+        stays[source] = StateStatistics(len(all_), median(all_), _compute_p95(all_), median(ran) if ran else None)
     return ways, stays
 
 
-def _p95(ordered: Sequence[float]) -> float:
+def _compute_p95(ordered: Sequence[float]) -> float:
     """Return the least value that 95 of 100 do not exceed."""
     return ordered[math.ceil(0.95 * len(ordered)) - 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowlet.store.connection import Connections, Session
+from flowlet.store.connection import Connections, DatabaseSession
 
 __all__ = ["Database", "read_database"]
 
@@ -35,10 +35,10 @@ async def read_database(connections: Connections) -> Database:
         StoreUnavailableError: If it is away.
     """
 
-    async def work(session: Session) -> Database:
-        ((version,),) = await session.rows(session.dialect.version_sql)
-        ((migration, migrated),) = await session.rows("SELECT MAX(migration), MAX(applied) FROM schema_version")
+    async def read_in_session(session: DatabaseSession) -> Database:
+        ((version,),) = await session.fetch_rows(session.dialect.version_sql)
+        ((migration, migrated),) = await session.fetch_rows("SELECT MAX(migration), MAX(applied) FROM schema_version")
         kind = "MariaDB" if "MariaDB" in str(version) else _KINDS[session.dialect.name]
         return Database(kind, str(version), int(migration), int(migrated))
 
-    return await connections.read(work)
+    return await connections.read(read_in_session)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowlet.store.connection import Connections
-from flowlet.store.tallies import TallyStore
+from flowlet.store.tallies import CounterStore
 
-__all__ = ["Span", "throughput"]
+__all__ = ["ThroughputInterval", "read_throughput"]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ThroughputInterval:
     """What happened in a span of time.
 
     Attributes:
@@ -31,10 +31,10 @@ class Span:
     cancelled: int
 
 
-async def throughput(
-    connections: Connections, *, since: int, until: int, step: int, type: str | None = None
-) -> list[Span]:
-    """Return what happened from ``since`` to ``until`` in spans of ``step``, the oldest first, empty ones too.
+async def read_throughput(
+    connections: Connections, *, since: int, until: int, step_microseconds: int, type: str | None = None
+) -> list[ThroughputInterval]:
+    """Return what happened from ``since`` to ``until`` in spans of ``step_microseconds``, the oldest first, empty ones too.
 
     It reads a few rows for each minute and type, however much has happened. What is older than 70 minutes may be known
     by the hour only, beyond two days by the day, and beyond 400 days not at all: it counts for the span in which its
@@ -44,16 +44,16 @@ async def throughput(
         connections: Where to read.
         since: The first moment, in microseconds since 1970 UTC; rounded down to a whole step.
         until: The moment before which the last span begins.
-        step: How long each span is, in microseconds; whole minutes.
+        step_microseconds: How long each span is, in microseconds; whole minutes.
         type: The workflow whose instances to tell of; None for all.
 
     Raises:
         StoreUnavailableError: If the database is away.
     """
-    first = since - since % step
-    spans = {start: [0, 0, 0, 0, 0] for start in range(first, until, step)}
-    for start, *numbers in await TallyStore(connections).starting(since=first, until=until, type=type):
-        sums = spans[start - start % step]
+    first = since - since % step_microseconds
+    spans = {start: [0, 0, 0, 0, 0] for start in range(first, until, step_microseconds)}
+    for start, *numbers in await CounterStore(connections).sum_by_start(since=first, until=until, type=type):
+        sums = spans[start - start % step_microseconds]
         for place, number in enumerate(numbers):
             sums[place] += number
-    return [Span(start, *sums) for start, sums in spans.items()]
+    return [ThroughputInterval(start, *sums) for start, sums in spans.items()]

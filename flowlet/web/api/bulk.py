@@ -10,37 +10,37 @@ from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response
 
 from flowlet.roles import Role
-from flowlet.web.answers import json_answer
-from flowlet.web.api.requests import Filter
-from flowlet.web.api.terms import search_query
-from flowlet.web.bulk import MOST_INSTANCES, BulkOperation, Operate, Refusal, carry_out, operation, pages
-from flowlet.web.fields import OptionalText, Whole
-from flowlet.web.guards import needs, principal
-from flowlet.web.openapi import described
-from flowlet.web.parsing import body
-from flowlet.web.problems import ProblemError, faulty, problem_of
-from flowlet.web.schemas import ApiModel, Body
-from flowlet.web.services import services
+from flowlet.web.answers import build_json_response
+from flowlet.web.api.requests import WorkflowFilter
+from flowlet.web.api.terms import build_search_query
+from flowlet.web.bulk import MAX_INSTANCES, BulkOperation, InstanceOperation, RefusalError, run_operation, bind_operation, search_pages
+from flowlet.web.fields import OptionalText, WholeNumber
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.openapi import describe_route
+from flowlet.web.parsing import read_body
+from flowlet.web.problems import ProblemError, build_faults_problem, build_problem
+from flowlet.web.schemas import ApiModel, RequestModel
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-REFUSALS_SHOWN = 100
-PREVIEWED = 10
+MAX_REFUSALS = 100
+PREVIEW_SIZE = 10
 
 blueprint = Blueprint("bulk", __name__)
 
 
-_EMPTY = {"type": ["string", "null"], "maxLength": 0}
+_EMPTY_TEXT_SCHEMA = {"type": ["string", "null"], "maxLength": 0}
 
 
-def _only_for(operations: Sequence[str], *, needed: str | None = None, **otherwise: Any) -> dict[str, Any]:
+def _build_condition(operations: Sequence[str], *, required_field: str | None = None, **else_properties: Any) -> dict[str, Any]:
     """Return the part of a schema that says which operations a field goes with, and how it has to be left otherwise."""
     among = {"properties": {"operation": {"enum": list(operations)}}}
-    given = {"properties": {needed: {"type": "string", "minLength": 1}}, "required": [needed]} if needed else {}
-    return {"if": among, "then": given, "else": {"properties": otherwise}}
+    given = {"properties": {required_field: {"type": "string", "minLength": 1}}, "required": [required_field]} if required_field else {}
+    return {"if": among, "then": given, "else": {"properties": else_properties}}
 
 
-class BulkRequest(Body):
+class BulkRequest(RequestModel):
     """An operation, and on which instances.
 
     Attributes:
@@ -56,9 +56,9 @@ class BulkRequest(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "allOf": [
-                _only_for(("move",), state=_EMPTY, needed="state"),
-                _only_for(("pause", "cancel", "move"), reason=_EMPTY),
-                _only_for(("cancel",), withChildren={"const": False}),
+                _build_condition(("move",), state=_EMPTY_TEXT_SCHEMA, required_field="state"),
+                _build_condition(("pause", "cancel", "move"), reason=_EMPTY_TEXT_SCHEMA),
+                _build_condition(("cancel",), withChildren={"const": False}),
                 {"properties": {"filter": {"additionalProperties": {"not": {"enum": [None, "", 0, [], {}]}}}}},
             ],
             "examples": [
@@ -72,16 +72,16 @@ class BulkRequest(Body):
         }
     )
 
-    filter: Filter
+    filter: WorkflowFilter
     operation: BulkOperation
     state: OptionalText = None
     reason: OptionalText = None
     with_children: bool = False
     preview: bool = False
-    limit: Whole = Field(default=MOST_INSTANCES, ge=1, le=MOST_INSTANCES)
+    limit: WholeNumber = Field(default=MAX_INSTANCES, ge=1, le=MAX_INSTANCES)
 
 
-class PreviewShape(ApiModel):
+class BulkPreviewResponse(ApiModel):
     """What a bulk operation would come to.
 
     Attributes:
@@ -95,7 +95,7 @@ class PreviewShape(ApiModel):
     ids: list[int]
 
 
-class RefusalShape(ApiModel):
+class RefusalResponse(ApiModel):
     """Why nothing was done with one instance.
 
     Attributes:
@@ -107,7 +107,7 @@ class RefusalShape(ApiModel):
     problem: Annotated[dict[str, Any], WithJsonSchema({"allOf": [{"$ref": "#/components/schemas/Problem"}]})]
 
 
-class BulkShape(ApiModel):
+class BulkResponse(ApiModel):
     """What has been done.
 
     Attributes:
@@ -120,87 +120,87 @@ class BulkShape(ApiModel):
 
     matched: int
     done: int
-    refused: list[RefusalShape]
+    refused: list[RefusalResponse]
     refused_total: int
     limit_reached: bool
 
 
 @blueprint.post("/api/workflows/bulk")
-@needs(Role.OPERATOR)
-@described(body=BulkRequest, answers={200: BulkShape | PreviewShape})
+@require_role(Role.OPERATOR)
+@describe_route(body=BulkRequest, answers={200: BulkResponse | BulkPreviewResponse})
 async def operate_in_bulk() -> Response:
     """Do one operation with every instance that a filter finds, or say how many these are."""
-    wanted = await body(BulkRequest)
-    if faults := _misfits(wanted):
-        raise ProblemError(faulty(faults))
-    return json_answer(await (_preview(wanted) if wanted.preview else _carry_out(wanted)))
+    bulk_request = await read_body(BulkRequest)
+    if faults := _find_conflicts(bulk_request):
+        raise ProblemError(build_faults_problem(faults))
+    return build_json_response(await (_preview_bulk(bulk_request) if bulk_request.preview else _run_bulk(bulk_request)))
 
 
-def _misfits(wanted: BulkRequest) -> dict[str, str]:
+def _find_conflicts(bulk_request: BulkRequest) -> dict[str, str]:
     """Return each field that does not go with the operation, or leaves open what it is to be done to.
 
     An empty text counts as left out elsewhere. Here that would make a filter by a name that is missing one by nothing.
     """
-    given = wanted.filter.model_fields_set
+    given = bulk_request.filter.model_fields_set
     empty = "is empty, which would fit every workflow: name a value, or leave it out"
     faults = {
         f"filter.{to_camel(name)}": empty
-        for name, value in wanted.filter
+        for name, value in bulk_request.filter
         if name in given and not value and value is not False
     }
-    if wanted.operation == "move" and wanted.state is None:
+    if bulk_request.operation == "move" and bulk_request.state is None:
         faults["state"] = "is missing: a move needs to know where to"
-    if wanted.operation != "move" and wanted.state is not None:
-        faults["state"] = f"does not go with {wanted.operation}: leave it out"
-    if wanted.reason is not None and wanted.operation not in ("pause", "cancel", "move"):
-        faults["reason"] = f"does not go with {wanted.operation}: leave it out"
-    if wanted.with_children and wanted.operation != "cancel":
-        faults["withChildren"] = f"does not go with {wanted.operation}: leave it out"
+    if bulk_request.operation != "move" and bulk_request.state is not None:
+        faults["state"] = f"does not go with {bulk_request.operation}: leave it out"
+    if bulk_request.reason is not None and bulk_request.operation not in ("pause", "cancel", "move"):
+        faults["reason"] = f"does not go with {bulk_request.operation}: leave it out"
+    if bulk_request.with_children and bulk_request.operation != "cancel":
+        faults["withChildren"] = f"does not go with {bulk_request.operation}: leave it out"
     return faults
 
 
-async def _preview(wanted: BulkRequest) -> PreviewShape:
-    query = search_query(wanted.filter, place="filter.", descending=False, limit=PREVIEWED)
-    found = await services().store.reads.search(query)
+async def _preview_bulk(bulk_request: BulkRequest) -> BulkPreviewResponse:
+    query = build_search_query(bulk_request.filter, field_prefix="filter.", descending=False, limit=PREVIEW_SIZE)
+    found = await get_services().store.queries.search(query)
     ids = [instance.id for instance in found.instances]
-    return PreviewShape(matched=found.total, matched_is_at_least=found.total_is_at_least, ids=ids)
+    return BulkPreviewResponse(matched=found.total, matched_is_at_least=found.total_is_at_least, ids=ids)
 
 
-async def _carry_out(wanted: BulkRequest) -> BulkShape:
-    matched, refusals, refused_total = 0, list[RefusalShape](), 0
-    async for id, refusal in carry_out(_operation(wanted), _ids(wanted)):
+async def _run_bulk(bulk_request: BulkRequest) -> BulkResponse:
+    matched, refusals, refused_total = 0, list[RefusalResponse](), 0
+    async for id, refusal in run_operation(_bind_requested_operation(bulk_request), _search_ids(bulk_request)):
         matched += 1
         if refusal is not None:
             refused_total += 1
-            refusals += [_refusal(id, refusal)] if len(refusals) < REFUSALS_SHOWN else []
-    return BulkShape(
+            refusals += [_build_refusal(id, refusal)] if len(refusals) < MAX_REFUSALS else []
+    return BulkResponse(
         matched=matched,
         done=matched - refused_total,
         refused=refusals,
         refused_total=refused_total,
-        limit_reached=matched == wanted.limit,
+        limit_reached=matched == bulk_request.limit,
     )
 
 
-async def _ids(wanted: BulkRequest) -> AsyncIterator[Sequence[int]]:
+async def _search_ids(bulk_request: BulkRequest) -> AsyncIterator[Sequence[int]]:
     """Yield the ids of the instances that fit, page by page and in order: what is created meanwhile comes last."""
-    query = search_query(wanted.filter, place="filter.", descending=False)
-    async for found in pages(services().store, query, limit=wanted.limit):
+    query = build_search_query(bulk_request.filter, field_prefix="filter.", descending=False)
+    async for found in search_pages(get_services().store, query, limit=bulk_request.limit):
         yield [instance.id for instance in found]
 
 
-def _refusal(id: int, error: Refusal) -> RefusalShape:
-    problem = problem_of(error)
-    return RefusalShape(id=id, problem=problem.members() if problem else {})
+def _build_refusal(id: int, error: RefusalError) -> RefusalResponse:
+    problem = build_problem(error)
+    return RefusalResponse(id=id, problem=problem.to_json_object() if problem else {})
 
 
-def _operation(wanted: BulkRequest) -> Operate:
+def _bind_requested_operation(bulk_request: BulkRequest) -> InstanceOperation:
     """Return the operation, done by who makes the request."""
-    return operation(
-        services().operations,
-        wanted.operation,
-        username=principal().username,
-        reason=wanted.reason,
-        with_children=wanted.with_children,
-        state=wanted.state or "",
+    return bind_operation(
+        get_services().operations,
+        bulk_request.operation,
+        username=get_principal().username,
+        reason=bulk_request.reason,
+        with_children=bulk_request.with_children,
+        state=bulk_request.state or "",
     )

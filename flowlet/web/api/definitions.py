@@ -10,27 +10,27 @@ from pydantic import Field
 from quart import Blueprint, Response
 
 from flowlet.definition import Definition
-from flowlet.mermaid import mermaid
+from flowlet.mermaid import render_mermaid
 from flowlet.roles import Role
-from flowlet.states import Kind
-from flowlet.svg import svg
-from flowlet.theme import STANDALONE
-from flowlet.web.answers import json_answer
-from flowlet.web.guards import needs
-from flowlet.web.openapi import described
-from flowlet.web.schemas import ApiModel, Time
-from flowlet.web.services import services
+from flowlet.states import StateKind
+from flowlet.svg import render_svg
+from flowlet.theme import STANDALONE_STYLESHEET
+from flowlet.web.answers import build_json_response
+from flowlet.web.guards import require_role
+from flowlet.web.openapi import describe_route
+from flowlet.web.schemas import ApiModel, Timestamp
+from flowlet.web.services import get_services
 
-__all__ = ["DefinitionAnswer", "blueprint"]
+__all__ = ["DefinitionResponse", "blueprint"]
 
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STANDALONE.encode()).digest()).decode()
-PICTURE_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'; sandbox"
+_STYLE_HASH = base64.b64encode(hashlib.sha256(STANDALONE_STYLESHEET.encode()).digest()).decode()
+SVG_CONTENT_SECURITY_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'; sandbox"
 """The picture is a file of its own: it may have the style that it carries, and nothing else."""
 
 blueprint = Blueprint("definitions", __name__)
 
 
-class StateAnswer(ApiModel):
+class DefinitionStateResponse(ApiModel):
     """A state. Where it names another one, for errors or deadlines, that is a transition too.
 
     Attributes:
@@ -45,7 +45,7 @@ class StateAnswer(ApiModel):
     """
 
     name: str
-    kind: Kind
+    kind: StateKind
     description: str
     timeout_seconds: float | None
     on_error: str | None
@@ -54,7 +54,7 @@ class StateAnswer(ApiModel):
     form: dict[str, Any] | None
 
 
-class TransitionAnswer(ApiModel):
+class DefinitionTransitionResponse(ApiModel):
     """An edge of the graph.
 
     Attributes:
@@ -68,7 +68,7 @@ class TransitionAnswer(ApiModel):
     label: str
 
 
-class DefinitionAnswer(ApiModel):
+class DefinitionResponse(ApiModel):
     """The shape of a workflow.
 
     Attributes:
@@ -92,54 +92,54 @@ class DefinitionAnswer(ApiModel):
     start: str
     executor_group: str
     priority: int
-    created: Time | None
-    updated: Time | None
+    created: Timestamp | None
+    updated: Timestamp | None
     flow_chart: str
-    states: list[StateAnswer]
-    transitions: list[TransitionAnswer]
+    states: list[DefinitionStateResponse]
+    transitions: list[DefinitionTransitionResponse]
     variables: dict[str, Any]
 
 
 @blueprint.get("/api/definitions")
-@needs(Role.VIEWER)
-@described(answers={200: list[DefinitionAnswer]})
+@require_role(Role.VIEWER)
+@describe_route(answers={200: list[DefinitionResponse]})
 async def list_definitions() -> Response:
     """Return every definition that this process has loaded, by name."""
-    here = services()
-    moments = await here.store.definitions.moments()
-    return json_answer([_answer(definition, moments) for definition in here.registry.definitions])
+    here = get_services()
+    moments = await here.store.definitions.read_save_times()
+    return build_json_response([_build_definition_response(definition, moments) for definition in here.registry.definitions])
 
 
 @blueprint.get("/api/definitions/<path:name>")
-@needs(Role.VIEWER)
-@described(answers={200: DefinitionAnswer})
+@require_role(Role.VIEWER)
+@describe_route(answers={200: DefinitionResponse})
 async def show_definition(name: str) -> Response:
     """Return a definition."""
-    definition = services().registry.definition(name)
-    return json_answer(_answer(definition, await services().store.definitions.moments()))
+    definition = get_services().registry.get_definition(name)
+    return build_json_response(_build_definition_response(definition, await get_services().store.definitions.read_save_times()))
 
 
 @blueprint.get("/api/definitions/<path:name>.mmd")
-@needs(Role.VIEWER)
-@described(answers={200: "text/plain"})
+@require_role(Role.VIEWER)
+@describe_route(answers={200: "text/plain"})
 async def show_mermaid(name: str) -> Response:
     """Return a definition as Mermaid text."""
-    return Response(mermaid(services().registry.definition(name)), content_type="text/plain; charset=utf-8")
+    return Response(render_mermaid(get_services().registry.get_definition(name)), content_type="text/plain; charset=utf-8")
 
 
 @blueprint.get("/api/definitions/<path:name>.svg")
-@needs(Role.VIEWER)
-@described(answers={200: "image/svg+xml"})
-async def show_picture(name: str) -> Response:
+@require_role(Role.VIEWER)
+@describe_route(answers={200: "image/svg+xml"})
+async def show_svg(name: str) -> Response:
     """Return the picture of a definition, which follows the reader's light or dark setting."""
-    picture = svg(services().registry.definition(name), standalone=True)
-    return Response(picture, headers={"Content-Security-Policy": PICTURE_POLICY}, content_type="image/svg+xml")
+    picture = render_svg(get_services().registry.get_definition(name), standalone=True)
+    return Response(picture, headers={"Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY}, content_type="image/svg+xml")
 
 
-def _answer(definition: Definition, moments: dict[str, tuple[int, int]]) -> DefinitionAnswer:
-    told = definition.as_json()
-    created, updated = moments.get(definition.name, (None, None))
-    return DefinitionAnswer(
+def _build_definition_response(definition: Definition, served_times: dict[str, tuple[int, int]]) -> DefinitionResponse:
+    told = definition.to_json()
+    created, updated = served_times.get(definition.name, (None, None))
+    return DefinitionResponse(
         name=definition.name,
         description=definition.description,
         version=definition.version,
@@ -148,10 +148,10 @@ def _answer(definition: Definition, moments: dict[str, tuple[int, int]]) -> Defi
         priority=definition.priority,
         created=created,
         updated=updated,
-        flow_chart=mermaid(definition),
-        states=[StateAnswer.model_validate(state) for state in told["states"]],
+        flow_chart=render_mermaid(definition),
+        states=[DefinitionStateResponse.model_validate(state) for state in told["states"]],
         transitions=[
-            TransitionAnswer.model_validate({"from": state["name"], "to": edge["target"], "label": edge["label"]})
+            DefinitionTransitionResponse.model_validate({"from": state["name"], "to": edge["target"], "label": edge["label"]})
             for state in told["states"]
             for edge in state["transitions"]
         ],

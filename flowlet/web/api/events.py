@@ -14,36 +14,36 @@ from pydantic import BeforeValidator, Field
 from quart import Blueprint, Response, request
 
 from flowlet.clock import Clock
-from flowlet.engine.feed import MOST_FOLLOWERS, Delivery, News
+from flowlet.engine.feed import MAX_SUBSCRIBERS, EventDelivery, EventBatch
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
 from flowlet.instances import ActionKind, Status
 from flowlet.roles import Role
-from flowlet.store.changes import LARGEST_ID
-from flowlet.store.feed import Event
-from flowlet.texts import number_in
+from flowlet.store.changes import MAX_ID
+from flowlet.store.feed import HistoryEvent
+from flowlet.texts import parse_number
 from flowlet.web.fields import OptionalText
-from flowlet.web.guards import lasting, needs
-from flowlet.web.openapi import described
-from flowlet.web.parsing import query
-from flowlet.web.problems import ProblemError, faulty, too_many
-from flowlet.web.schemas import ApiModel, Body, Time
-from flowlet.web.services import services
+from flowlet.web.guards import make_access_check, require_role
+from flowlet.web.openapi import describe_route
+from flowlet.web.parsing import read_query
+from flowlet.web.problems import ProblemError, build_faults_problem, build_rate_limit_error
+from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
+from flowlet.web.services import get_services
 
-__all__ = ["EventShape", "blueprint"]
+__all__ = ["EventResponse", "blueprint"]
 
 RECONNECT_MILLISECONDS = 2_000
 """After how long a browser connects again."""
-BUSY_SECONDS = 10
+RETRY_AFTER_SECONDS = 10
 """When to ask again where too many follow."""
-ADMITTED_SECONDS = 5.0
+REAUTHORIZATION_SECONDS = 5.0
 """How often is looked whether who follows may still do so."""
 
-Position = Annotated[int | None, Field(ge=0, le=LARGEST_ID)]
+EventId = Annotated[int | None, Field(ge=0, le=MAX_ID)]
 
 blueprint = Blueprint("events", __name__)
 
 
-class Following(Body):
+class EventQuery(RequestModel):
     """Which events: all that is named has to fit.
 
     Attributes:
@@ -57,7 +57,7 @@ class Following(Body):
         limit: After how many events the stream ends; never if left out.
     """
 
-    workflow_id: Annotated[int | None, Field(ge=1, le=LARGEST_ID)] = None
+    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_ID)] = None
     external_id: OptionalText = None
     business_key: OptionalText = None
     workflow_type: OptionalText = None
@@ -65,10 +65,10 @@ class Following(Body):
     type: Annotated[list[ActionKind], BeforeValidator(lambda given: given if isinstance(given, list) else [given])] = (
         Field(default_factory=list)
     )
-    after: Position = None
+    after: EventId = None
     limit: Annotated[int | None, Field(ge=1, le=1000)] = None
 
-    def fits(self, event: Event) -> bool:
+    def is_match(self, event: HistoryEvent) -> bool:
         """Return whether an event is wanted."""
         wanted = (
             (self.workflow_id, event.workflow_id),
@@ -80,7 +80,7 @@ class Following(Body):
         return all(one is None or one == found for one, found in wanted) and (not self.type or event.kind in self.type)
 
 
-class EventShape(ApiModel):
+class EventResponse(ApiModel):
     """A line of a workflow's history, and whose it is.
 
     Attributes:
@@ -109,12 +109,12 @@ class EventShape(ApiModel):
     duration_ms: int | None
     executor_id: str | None
     username: str | None
-    date_time: Time
+    date_time: Timestamp
     status: Status
     state: str
 
     @classmethod
-    def of(cls, event: Event) -> Self:
+    def of(cls, event: HistoryEvent) -> Self:
         """Return an event as it is told."""
         told = {"type": event.kind, "workflow_type": event.type, "date_time": event.at}
         same = {name: getattr(event, name) for name in cls.model_fields if name not in told}
@@ -122,9 +122,9 @@ class EventShape(ApiModel):
 
 
 @blueprint.get("/api/events")
-@needs(Role.VIEWER)
-@described(
-    query=Following,
+@require_role(Role.VIEWER)
+@describe_route(
+    query=EventQuery,
     headers={"Last-Event-ID": "The id of the event after which to begin; goes before `after`."},
     answers={200: "text/event-stream"},
     problems=(429,),
@@ -135,62 +135,62 @@ async def follow_events() -> Response:
     Each event's data is a line of history with its workflow. Its id is where ``Last-Event-ID``, or ``after``, resumes:
     nothing is missed, some may come again. Without either the stream begins now.
     """
-    wanted = query(Following)
-    after = _resumed() if request.headers.get("Last-Event-ID") else wanted.after
-    if services().feed.followers >= MOST_FOLLOWERS:
-        raise too_many(f"{MOST_FOLLOWERS:,} clients follow the events already.", seconds=BUSY_SECONDS)
-    await services().feed.begin()
-    news = services().feed.follow(wanted.fits, after=after, workflow_id=await _only_workflow(wanted))
-    body = b"" if request.method == "HEAD" else _stream(news, lasting(), services().store.clock, wanted.limit)
+    event_query = read_query(EventQuery)
+    after = _read_last_event_id() if request.headers.get("Last-Event-ID") else event_query.after
+    if get_services().event_broadcaster.subscriber_count >= MAX_SUBSCRIBERS:
+        raise build_rate_limit_error(f"{MAX_SUBSCRIBERS:,} clients follow the events already.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    await get_services().event_broadcaster.start()
+    news = get_services().event_broadcaster.subscribe(event_query.is_match, after=after, workflow_id=await _find_only_workflow_id(event_query))
+    body = b"" if request.method == "HEAD" else _stream_events(news, make_access_check(), get_services().store.clock, event_query.limit)
     answer = Response(body, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     answer.timeout = None  # Quart would cut it after a minute
     return answer
 
 
-async def _only_workflow(wanted: Following) -> int | None:
+async def _find_only_workflow_id(event_query: EventQuery) -> int | None:
     """Return the id of the only workflow whose events are wanted, if it exists already: its past is read alone."""
-    if wanted.workflow_id is not None or wanted.external_id is None:
-        return wanted.workflow_id
+    if event_query.workflow_id is not None or event_query.external_id is None:
+        return event_query.workflow_id
     try:
-        return (await services().store.reads.by_external_id(wanted.external_id)).id
+        return (await get_services().store.queries.get_by_external_id(event_query.external_id)).id
     except UnknownInstanceError:
         return None
 
 
-def _resumed() -> int:
+def _read_last_event_id() -> int:
     """Return the position in the header by which a browser resumes."""
-    position = number_in(request.headers["Last-Event-ID"].strip(), most=LARGEST_ID)
+    position = parse_number(request.headers["Last-Event-ID"].strip(), maximum=MAX_ID)
     if position is None:
-        raise ProblemError(faulty({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"}))
+        raise ProblemError(build_faults_problem({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"}))
     return position
 
 
-async def _stream(
-    news: AsyncGenerator[News, None], lasts: Callable[[], Awaitable[bool]], clock: Clock, limit: int | None
+async def _stream_events(
+    news: AsyncGenerator[EventBatch, None], has_access: Callable[[], Awaitable[bool]], clock: Clock, limit: int | None
 ) -> AsyncIterator[bytes]:
     """Yield the text of the stream, until the feed is closed, or who follows may do so no longer or has had enough."""
-    checked, told = clock.elapsed(), 0
+    checked, told = clock.monotonic(), 0
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
     async with aclosing(news):
         async for each in news:
             deliveries = each.deliveries[: None if limit is None else limit - told]
-            yield _text(each, deliveries)
+            yield _format_server_sent_events(each, deliveries)
             told += len(deliveries)
             if told == limit:
                 return
-            if clock.elapsed() - checked < ADMITTED_SECONDS:
+            if clock.monotonic() - checked < REAUTHORIZATION_SECONDS:
                 continue
-            checked = clock.elapsed()
+            checked = clock.monotonic()
             with suppress(StoreUnavailableError):  # that says nothing about who follows
-                if not await lasts():
+                if not await has_access():
                     return
 
 
-def _text(news: News, deliveries: Sequence[Delivery]) -> bytes:
+def _format_server_sent_events(news: EventBatch, deliveries: Sequence[EventDelivery]) -> bytes:
     """Return deliveries as server-sent events. An id alone is no event: it says from where to resume."""
     events = [
         b"id: %d\ndata: %s\n\n"
-        % (one.position, orjson.dumps(EventShape.of(one.event).model_dump(by_alias=True, mode="json")))
+        % (one.position, orjson.dumps(EventResponse.of(one.event).model_dump(by_alias=True, mode="json")))
         for one in deliveries
     ]
     return b"".join(events) or b": \nid: %d\n\n" % news.position

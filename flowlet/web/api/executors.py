@@ -9,19 +9,19 @@ from quart import Blueprint, Response
 
 from flowlet.roles import Role
 from flowlet.store.executors import ExecutorRecord
-from flowlet.web.answers import json_answer
-from flowlet.web.guards import needs
-from flowlet.web.openapi import described
-from flowlet.web.parsing import query
-from flowlet.web.schemas import ApiModel, Body, Time
-from flowlet.web.services import services
+from flowlet.web.answers import build_json_response
+from flowlet.web.guards import require_role
+from flowlet.web.openapi import describe_route
+from flowlet.web.parsing import read_query
+from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
+from flowlet.web.services import get_services
 
-__all__ = ["ExecutorAnswer", "blueprint"]
+__all__ = ["ExecutorResponse", "blueprint"]
 
 blueprint = Blueprint("executors", __name__)
 
 
-class Page(Body):
+class ExecutorQuery(RequestModel):
     """How many are asked for.
 
     Attributes:
@@ -31,7 +31,7 @@ class Page(Body):
     limit: int = Field(100, ge=1, le=1000)
 
 
-class ExecutorAnswer(ApiModel):
+class ExecutorResponse(ApiModel):
     """An executor.
 
     Attributes:
@@ -56,22 +56,22 @@ class ExecutorAnswer(ApiModel):
     executor_groups: tuple[str, ...]
     workflow_types: tuple[str, ...]
     slots: int
-    started: Time
-    last_active: Time
-    lease_until: Time
+    started: Timestamp
+    last_active: Timestamp
+    lease_until: Timestamp
 
 
 @blueprint.get("/api/executors")
-@needs(Role.VIEWER)
-@described(query=Page, answers={200: list[ExecutorAnswer]})
+@require_role(Role.VIEWER)
+@describe_route(query=ExecutorQuery, answers={200: list[ExecutorResponse]})
 async def list_executors() -> Response:
     """Return the executors, the live ones first, then those that were last heard of."""
-    found = await services().store.executors.all(limit=query(Page).limit)
-    return json_answer([_answer(record) for record in found])
+    found = await get_services().store.executors.list_all(limit=read_query(ExecutorQuery).limit)
+    return build_json_response([_build_executor_response(record) for record in found])
 
 
-def _answer(record: ExecutorRecord) -> ExecutorAnswer:
-    return ExecutorAnswer.model_validate(
+def _build_executor_response(record: ExecutorRecord) -> ExecutorResponse:
+    return ExecutorResponse.model_validate(
         {
             "id": record.id,
             "name": record.name,

@@ -9,20 +9,20 @@ from quart import Blueprint, Response
 
 from flowlet.accounts import ApiKey
 from flowlet.roles import Role
-from flowlet.web.answers import json_answer
+from flowlet.web.answers import build_json_response
 from flowlet.web.fields import Expiry, KeyName, RoleName
-from flowlet.web.guards import needs, principal
-from flowlet.web.keys import add_key, revoke_one, visible_keys
-from flowlet.web.openapi import described
-from flowlet.web.parsing import body
-from flowlet.web.schemas import ApiModel, Body, Time
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.keys import add_key, revoke_visible_key, list_visible_keys
+from flowlet.web.openapi import describe_route
+from flowlet.web.parsing import read_body
+from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 
-__all__ = ["KeyAnswer", "blueprint"]
+__all__ = ["ApiKeyResponse", "blueprint"]
 
 blueprint = Blueprint("keys", __name__)
 
 
-class KeyAnswer(ApiModel):
+class ApiKeyResponse(ApiModel):
     """An API key, without what lets a program in.
 
     Attributes:
@@ -43,14 +43,14 @@ class KeyAnswer(ApiModel):
     role: Role
     user_id: int
     username: str
-    created: Time
+    created: Timestamp
     created_by: str
-    expires: Time | None
-    last_used: Time | None
-    revoked: Time | None
+    expires: Timestamp | None
+    last_used: Timestamp | None
+    revoked: Timestamp | None
 
 
-class MadeKeyAnswer(KeyAnswer):
+class IssuedApiKeyResponse(ApiKeyResponse):
     """A new API key, and its text.
 
     Attributes:
@@ -60,7 +60,7 @@ class MadeKeyAnswer(KeyAnswer):
     key: str
 
 
-class NewKey(Body):
+class CreateApiKeyRequest(RequestModel):
     """An API key that is to be made.
 
     Attributes:
@@ -81,36 +81,36 @@ class NewKey(Body):
 
 
 @blueprint.get("/api/keys")
-@needs(Role.VIEWER)
-@described(answers={200: list[KeyAnswer]})
+@require_role(Role.VIEWER)
+@describe_route(answers={200: list[ApiKeyResponse]})
 async def list_keys() -> Response:
     """Return one's own API keys, to an admin all of them, the newest first; revoked and expired ones too."""
-    return json_answer([_answer(key) for key in await visible_keys()])
+    return build_json_response([_build_key_response(key) for key in await list_visible_keys()])
 
 
 @blueprint.post("/api/keys")
-@needs(Role.VIEWER)
-@described(body=NewKey, answers={201: MadeKeyAnswer}, problems=(404, 409))
+@require_role(Role.VIEWER)
+@describe_route(body=CreateApiKeyRequest, answers={201: IssuedApiKeyResponse}, problems=(404, 409))
 async def create_key() -> Response:
     """Make an API key.
 
     Whoever is logged in makes keys of their own, with at most their own role; an admin makes anybody's. An API key
     makes further ones only with the role admin: else one that leaked could outlive its being revoked.
     """
-    new = await body(NewKey)
-    owner = principal().username if new.username is None else new.username
-    made = await add_key(new.name, owner=owner, role=new.role, expires=new.expires_in)
-    return json_answer(MadeKeyAnswer.model_validate({**asdict(made.key), "key": made.text}), status=201)
+    new = await read_body(CreateApiKeyRequest)
+    owner = get_principal().username if new.username is None else new.username
+    made = await add_key(new.name, owner=owner, role=new.role, expires_in=new.expires_in)
+    return build_json_response(IssuedApiKeyResponse.model_validate({**asdict(made.key), "key": made.text}), status=201)
 
 
 @blueprint.delete("/api/keys/<id>")
-@needs(Role.VIEWER)
-@described(answers={204: None})
+@require_role(Role.VIEWER)
+@describe_route(answers={204: None})
 async def revoke_key(id: str) -> Response:
     """Revoke an API key for good: one's own with at most one's own role, as an admin any."""
-    await revoke_one(id)
+    await revoke_visible_key(id)
     return Response(status=204)
 
 
-def _answer(key: ApiKey) -> KeyAnswer:
-    return KeyAnswer.model_validate(asdict(key))
+def _build_key_response(key: ApiKey) -> ApiKeyResponse:
+    return ApiKeyResponse.model_validate(asdict(key))

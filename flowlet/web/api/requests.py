@@ -7,41 +7,41 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from flowlet.web.fields import (
-    FILLED,
+    NOT_BLANK_PATTERN,
     Cursor,
     Offset,
     OptionalId,
-    OptionalLength,
+    OptionalDuration,
     OptionalName,
     OptionalText,
     PageLimit,
     Priority,
-    SearchedPart,
+    SearchedSubstring,
     SearchedStatuses,
     SearchedVariables,
     SearchText,
     StateName,
-    Version,
+    ExpectedVersion,
 )
-from flowlet.web.problems import ProblemError, faulty
-from flowlet.web.schemas import Body, Time
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.schemas import RequestModel, Timestamp
 
 __all__ = [
     "CancelRequest",
-    "CreateRequest",
-    "Filter",
-    "NoRequest",
+    "CreateWorkflowRequest",
+    "WorkflowFilter",
+    "EmptyRequest",
     "PauseRequest",
     "SearchRequest",
     "StateRequest",
     "StateVarsRequest",
 ]
 
-_GIVEN: Any = {"type": "string", "minLength": 1}
-_EMPTY: Any = {"type": ["string", "null"], "maxLength": 0}
+_NONEMPTY_TEXT_SCHEMA: Any = {"type": "string", "minLength": 1}
+_EMPTY_TEXT_SCHEMA: Any = {"type": ["string", "null"], "maxLength": 0}
 
 
-class CreateRequest(Body):
+class CreateWorkflowRequest(RequestModel):
     """A new instance. An empty text counts as left out.
 
     Attributes:
@@ -58,7 +58,7 @@ class CreateRequest(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "not": {
-                "properties": {"nextActivation": {"type": "string"}, "nextActivationOffset": _GIVEN},
+                "properties": {"nextActivation": {"type": "string"}, "nextActivationOffset": _NONEMPTY_TEXT_SCHEMA},
                 "required": ["nextActivation", "nextActivationOffset"],
             }
         }
@@ -70,11 +70,11 @@ class CreateRequest(Body):
     executor_group: OptionalName = None
     priority: Priority = None
     state_vars: dict[str, Any] | None = None
-    next_activation: Time | None = None
-    next_activation_offset: OptionalLength = None
+    next_activation: Timestamp | None = None
+    next_activation_offset: OptionalDuration = None
 
 
-class Filter(Body):
+class WorkflowFilter(RequestModel):
     """Which instances: id, externalId, businessKey and prefix are joined by OR, everything else by AND.
 
     Times are from the first one inclusive to the second one exclusive. What is left out, null, empty or 0 sets no
@@ -115,19 +115,19 @@ class Filter(Body):
     status: SearchedStatuses = ()
     executor_group: SearchText = None
     parent_id: OptionalId = None
-    created_from: Time | None = None
-    created_to: Time | None = None
-    modified_from: Time | None = None
-    modified_to: Time | None = None
-    next_activation_from: Time | None = None
-    next_activation_to: Time | None = None
+    created_from: Timestamp | None = None
+    created_to: Timestamp | None = None
+    modified_from: Timestamp | None = None
+    modified_to: Timestamp | None = None
+    next_activation_from: Timestamp | None = None
+    next_activation_to: Timestamp | None = None
     is_retrying: bool | None = None
     fingerprint: SearchText = None
-    reason_contains: SearchedPart = None
+    reason_contains: SearchedSubstring = None
     state_vars: SearchedVariables = None
 
 
-class SearchRequest(Filter):
+class SearchRequest(WorkflowFilter):
     """A page of the instances that fit.
 
     Attributes:
@@ -141,7 +141,7 @@ class SearchRequest(Filter):
     model_config = ConfigDict(
         json_schema_extra={
             "not": {
-                "properties": {"cursor": _GIVEN, "offset": {"type": "integer", "minimum": 1}},
+                "properties": {"cursor": _NONEMPTY_TEXT_SCHEMA, "offset": {"type": "integer", "minimum": 1}},
                 "required": ["cursor", "offset"],
             },
             "examples": [
@@ -158,7 +158,7 @@ class SearchRequest(Filter):
     cursor: Cursor = None
 
 
-class StateRequest(Body):
+class StateRequest(RequestModel):
     """Where an instance is to go.
 
     Attributes:
@@ -173,7 +173,7 @@ class StateRequest(Body):
         json_schema_extra={
             "if": {"properties": {"force": {"const": True}}, "required": ["force"]},
             "then": {
-                "properties": {"reason": {"type": "string", "pattern": FILLED}, "form": {"type": "null"}},
+                "properties": {"reason": {"type": "string", "pattern": NOT_BLANK_PATTERN}, "form": {"type": "null"}},
                 "required": ["reason"],
             },
             "examples": [
@@ -184,13 +184,13 @@ class StateRequest(Body):
     )
 
     state: StateName
-    next_activation: Time | None = None
+    next_activation: Timestamp | None = None
     force: bool = False
     reason: OptionalText = None
     form: dict[str, Any] | None = None
 
 
-class StateVarsRequest(Body):
+class StateVarsRequest(RequestModel):
     """Variables to set: one by ``key`` and ``value``, or several by ``values`` and ``unset``.
 
     Attributes:
@@ -206,17 +206,17 @@ class StateVarsRequest(Body):
             "anyOf": [
                 {
                     "properties": {
-                        "key": {"type": "string", "pattern": FILLED},
+                        "key": {"type": "string", "pattern": NOT_BLANK_PATTERN},
                         "values": {"type": ["object", "null"], "maxProperties": 0},
                         "unset": {"maxItems": 0},
                     },
                     "required": ["key"],
                 },
                 {
-                    "properties": {"key": _EMPTY, "values": {"type": "object", "minProperties": 1}},
+                    "properties": {"key": _EMPTY_TEXT_SCHEMA, "values": {"type": "object", "minProperties": 1}},
                     "required": ["values"],
                 },
-                {"properties": {"key": _EMPTY, "unset": {"minItems": 1}}, "required": ["unset"]},
+                {"properties": {"key": _EMPTY_TEXT_SCHEMA, "unset": {"minItems": 1}}, "required": ["unset"]},
             ],
             "examples": [
                 {"key": "address", "value": "12 Quay Street"},
@@ -229,7 +229,7 @@ class StateVarsRequest(Body):
     value: Any = ""
     values: dict[str, Any] | None = None
     unset: list[str] = Field(default_factory=list, max_length=1_000)
-    expected_version: Version = None
+    expected_version: ExpectedVersion = None
 
     @property
     def is_empty(self) -> bool:
@@ -237,26 +237,26 @@ class StateVarsRequest(Body):
         return not ((self.key or "").strip() or self.values or self.unset)
 
     @property
-    def wanted(self) -> dict[str, Any]:
+    def new_values(self) -> dict[str, Any]:
         """The new values by name.
 
         Raises:
             ProblemError: 400 if it names no variable, or names them in both ways.
         """
         if self.is_empty:
-            raise ProblemError(faulty({"key": "is missing: name a variable, or send values or unset"}))
+            raise ProblemError(build_faults_problem({"key": "is missing: name a variable, or send values or unset"}))
         if self.key is None:
             return self.values or {}
         if self.values or self.unset:
-            raise ProblemError(faulty({"key": "cannot be combined with values or unset"}))
+            raise ProblemError(build_faults_problem({"key": "cannot be combined with values or unset"}))
         return {self.key.strip(): self.value}
 
 
-class NoRequest(Body):
+class EmptyRequest(RequestModel):
     """Nothing to say: no body, or an empty object."""
 
 
-class PauseRequest(Body):
+class PauseRequest(RequestModel):
     """Why an instance is held.
 
     Attributes:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
 
 import orjson
 from pydantic import ConfigDict
 
-from flowlet.instances import ENTERING, Action, ActionKind, Instance, Status
-from flowlet.permitted import Operation, Permitted
+from flowlet.instances import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.permitted import Operation, PermittedOperations
 from flowlet.store.search import SearchQuery, SearchResult
-from flowlet.web.schemas import ApiModel, Time
+from flowlet.web.schemas import ApiModel, Timestamp
 
 __all__ = [
-    "ActionShape",
-    "ChangedShape",
-    "ChildShape",
-    "CreatedShape",
-    "PageShape",
-    "PermittedShape",
-    "WorkflowShape",
-    "history_shapes",
+    "ActionResponse",
+    "OperationResponse",
+    "ChildResponse",
+    "CreateResponse",
+    "SearchResponse",
+    "PermittedOperationsResponse",
+    "WorkflowResponse",
+    "build_history_response",
 ]
 
+_STORED_NAMES = {
+    "business_key": "key",
+    "executor_group": "group",
+    **{name: f"{name}_us" for name in ("next_activation", "created", "modified", "started", "ended", "failed")},
+}
+"""The fields of ``Instance`` that the API names otherwise."""
 
-EXAMPLE: dict[str, Any] = {
+
+EXAMPLE_WORKFLOW: dict[str, Any] = {
     "id": 4711,
     "status": "WAITING",
     "executionCount": 2,
@@ -59,7 +66,7 @@ EXAMPLE: dict[str, Any] = {
 """An order that waits for somebody to approve it."""
 
 
-class CreatedShape(ApiModel):
+class CreateResponse(ApiModel):
     """What a create gives.
 
     Attributes:
@@ -73,7 +80,7 @@ class CreatedShape(ApiModel):
     external_id: str
 
 
-class ChildShape(ApiModel):
+class ChildResponse(ApiModel):
     """An instance in short, as in the list of a parent's children.
 
     Attributes:
@@ -96,18 +103,17 @@ class ChildShape(ApiModel):
     status: Status
     state: str
     reason: str | None
-    created: Time
-    modified: Time
-    ended: Time | None
+    created: Timestamp
+    modified: Timestamp
+    ended: Timestamp | None
 
     @classmethod
     def of(cls, instance: Instance) -> Self:
         """Return an instance as it is told in short."""
-        values = {name: getattr(instance, name) for name in cls.model_fields if name != "workflow_type"}
-        return cls(workflow_type=instance.type, **values)
+        return cls(workflow_type=instance.type, **_read_fields(instance, cls.model_fields.keys() - {"workflow_type"}))
 
 
-class WorkflowShape(ApiModel):
+class WorkflowResponse(ApiModel):
     """An instance as a whole.
 
     Attributes:
@@ -143,17 +149,17 @@ class WorkflowShape(ApiModel):
             that has been answered.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_WORKFLOW]})
 
     id: int
     status: Status
     execution_count: int
     retry_count: int
-    created: Time
-    modified: Time
-    next_activation: Time | None
-    started: Time | None
-    ended: Time | None
+    created: Timestamp
+    modified: Timestamp
+    next_activation: Timestamp | None
+    started: Timestamp | None
+    ended: Timestamp | None
     executor_id: str | None
     executor_group: str
     workflow_type: str
@@ -180,12 +186,12 @@ class WorkflowShape(ApiModel):
         """Return an instance as it is told."""
         told: dict[str, Any] = {
             "workflow_type": instance.type,
-            "state_vars": instance.variables,
+            "state_vars": instance.vars,
             "execution_count": instance.visit + 1,
             "retry_count": instance.attempt,
-            "answer": _parsed(instance.answer),
+            "answer": _parse_json(instance.answer_json),
         }
-        same = {name: getattr(instance, name) for name in cls.model_fields if name not in told}
+        same = _read_fields(instance, cls.model_fields.keys() - told.keys())
         return cls(**told, **same)
 
     def as_json(self) -> dict[str, Any]:
@@ -193,7 +199,7 @@ class WorkflowShape(ApiModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-class ChangedShape(ApiModel):
+class OperationResponse(ApiModel):
     """What an operation gives.
 
     Attributes:
@@ -202,15 +208,15 @@ class ChangedShape(ApiModel):
     """
 
     ok: Literal[True]
-    workflow: WorkflowShape
+    workflow: WorkflowResponse
 
     @classmethod
     def of(cls, instance: Instance) -> Self:
         """Return the answer of an operation that has left the instance so."""
-        return cls(ok=True, workflow=WorkflowShape.of(instance))
+        return cls(ok=True, workflow=WorkflowResponse.of(instance))
 
 
-class PageShape(ApiModel):
+class SearchResponse(ApiModel):
     """A page of a search.
 
     Attributes:
@@ -223,7 +229,7 @@ class PageShape(ApiModel):
     """
 
     results: int
-    workflows: list[WorkflowShape]
+    workflows: list[WorkflowResponse]
     offset: int
     total: int
     total_is_at_least: bool
@@ -234,7 +240,7 @@ class PageShape(ApiModel):
         """Return what a search has found."""
         return cls(
             results=len(found.instances),
-            workflows=[WorkflowShape.of(instance) for instance in found.instances],
+            workflows=[WorkflowResponse.of(instance) for instance in found.instances],
             offset=query.offset,
             total=found.total,
             total_is_at_least=found.total_is_at_least,
@@ -242,7 +248,7 @@ class PageShape(ApiModel):
         )
 
 
-class PermittedShape(ApiModel):
+class PermittedOperationsResponse(ApiModel):
     """What may be done with an instance now.
 
     Attributes:
@@ -254,12 +260,12 @@ class PermittedShape(ApiModel):
     states: list[str]
 
     @classmethod
-    def of(cls, found: Permitted) -> Self:
+    def of(cls, found: PermittedOperations) -> Self:
         """Return what is permitted."""
         return cls(operations=list(found.operations), states=list(found.states))
 
 
-class ActionShape(ApiModel):
+class ActionResponse(ApiModel):
     """A line of an instance's history.
 
     Attributes:
@@ -289,7 +295,7 @@ class ActionShape(ApiModel):
     type: ActionKind
     name: str | None
     text: str | None
-    date_time: Time
+    date_time: Timestamp
     from_state: str | None
     to_state: str | None
     username: str | None
@@ -306,22 +312,27 @@ class ActionShape(ApiModel):
             "retry_count": max(0, (action.attempt or 1) - 1),
             "type": action.kind,
             "name": action.to_state or action.from_state,
-            "date_time": action.at,
-            "changes": _parsed(action.changes),
+            "date_time": action.at_us,
+            "changes": _parse_json(action.changes_json),
             "definition_version": action.version,
         }
         same = {name: getattr(action, name) for name in cls.model_fields if name not in told}
         return cls(**told, **same)
 
 
-def history_shapes(actions: Sequence[Action]) -> list[ActionShape]:
+def build_history_response(actions: Sequence[Action]) -> list[ActionResponse]:
     """Return a whole history, given with the oldest line first, with the newest first."""
     visit, shapes = 0, []
     for action in actions:
-        visit += action.kind in ENTERING
-        shapes.append(ActionShape.of(action, visit=visit))
+        visit += action.kind in ENTRY_KINDS
+        shapes.append(ActionResponse.of(action, visit=visit))
     return shapes[::-1]
 
 
-def _parsed(text: str | None) -> Any:
+def _read_fields(instance: Instance, names: Iterable[str]) -> dict[str, Any]:
+    """Return an instance's stored values under the names that the API gives them."""
+    return {name: getattr(instance, _STORED_NAMES.get(name, name)) for name in names}
+
+
+def _parse_json(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)

@@ -9,20 +9,20 @@ from quart import Blueprint, Response, request
 
 from flowlet.accounts import User
 from flowlet.roles import Role
-from flowlet.web.answers import json_answer
+from flowlet.web.answers import build_json_response
 from flowlet.web.fields import Password, RoleName, Username
-from flowlet.web.guards import SESSION_COOKIE, needs, principal
-from flowlet.web.openapi import described
-from flowlet.web.parsing import body
-from flowlet.web.schemas import ApiModel, Body, Time
-from flowlet.web.services import services
+from flowlet.web.guards import SESSION_COOKIE, require_role, get_principal
+from flowlet.web.openapi import describe_route
+from flowlet.web.parsing import read_body
+from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
+from flowlet.web.services import get_services
 
-__all__ = ["UserAnswer", "blueprint"]
+__all__ = ["UserResponse", "blueprint"]
 
 blueprint = Blueprint("users", __name__)
 
 
-class UserAnswer(ApiModel):
+class UserResponse(ApiModel):
     """A user, without any secret.
 
     Attributes:
@@ -41,14 +41,14 @@ class UserAnswer(ApiModel):
     username: str
     role: Role
     is_disabled: bool
-    created: Time
+    created: Timestamp
     created_by: str
-    modified: Time
+    modified: Timestamp
     modified_by: str
-    last_login: Time | None
+    last_login: Timestamp | None
 
 
-class MeAnswer(ApiModel):
+class CurrentUserResponse(ApiModel):
     """Who asks.
 
     Attributes:
@@ -64,7 +64,7 @@ class MeAnswer(ApiModel):
     key_id: str | None
 
 
-class NewUser(Body):
+class CreateUserRequest(RequestModel):
     """A user that is to be made.
 
     Attributes:
@@ -84,7 +84,7 @@ class NewUser(Body):
     role: RoleName = Role.VIEWER
 
 
-class PasswordChange(Body):
+class SetPasswordRequest(RequestModel):
     """A password that is to be.
 
     Attributes:
@@ -96,7 +96,7 @@ class PasswordChange(Body):
     password: Password
 
 
-class RoleChange(Body):
+class SetRoleRequest(RequestModel):
     """A role that is to be.
 
     Attributes:
@@ -109,90 +109,90 @@ class RoleChange(Body):
 
 
 @blueprint.get("/api/me")
-@needs(Role.VIEWER)
-@described(answers={200: MeAnswer})
-async def show_me() -> Response:
+@require_role(Role.VIEWER)
+@describe_route(answers={200: CurrentUserResponse})
+async def show_current_user() -> Response:
     """Return who asks, and with which role."""
-    me = principal()
-    return json_answer(MeAnswer(id=me.user_id, username=me.username, role=me.role, key_id=me.key_id))
+    me = get_principal()
+    return build_json_response(CurrentUserResponse(id=me.user_id, username=me.username, role=me.role, key_id=me.key_id))
 
 
 @blueprint.get("/api/users")
-@needs(Role.ADMIN)
-@described(answers={200: list[UserAnswer]})
+@require_role(Role.ADMIN)
+@describe_route(answers={200: list[UserResponse]})
 async def list_users() -> Response:
     """Return every user, by name."""
-    return json_answer([_answer(user) for user in await services().users.list()])
+    return build_json_response([_build_user_response(user) for user in await get_services().users.list_users()])
 
 
 @blueprint.post("/api/users")
-@needs(Role.ADMIN)
-@described(body=NewUser, answers={201: UserAnswer}, problems=(409,), leads_to="/api/users/{id}", is_located=True)
+@require_role(Role.ADMIN)
+@describe_route(body=CreateUserRequest, answers={201: UserResponse}, problems=(409,), leads_to="/api/users/{id}", is_located=True)
 async def create_user() -> Response:
     """Make a user. A name that is taken, in whatever case, is refused."""
-    new = await body(NewUser)
+    new = await read_body(CreateUserRequest)
     password = new.password.get_secret_value()
-    made = await services().users.create(new.username, password, new.role, by=principal().username)
-    return json_answer(_answer(made), status=201, headers={"Location": f"/api/users/{made.id}"})
+    made = await get_services().users.create(new.username, password, new.role, actor=get_principal().username)
+    return build_json_response(_build_user_response(made), status=201, headers={"Location": f"/api/users/{made.id}"})
 
 
 @blueprint.get("/api/users/<int:id>")
-@needs(Role.ADMIN)
-@described(answers={200: UserAnswer})
+@require_role(Role.ADMIN)
+@describe_route(answers={200: UserResponse})
 async def show_user(id: int) -> Response:
     """Return a user."""
-    return json_answer(_answer(await services().users.by_id(id)))
+    return build_json_response(_build_user_response(await get_services().users.get_by_id(id)))
 
 
 @blueprint.delete("/api/users/<int:id>")
-@needs(Role.ADMIN)
-@described(answers={204: None}, problems=(409,))
+@require_role(Role.ADMIN)
+@describe_route(answers={204: None}, problems=(409,))
 async def delete_user(id: int) -> Response:
     """Delete a user, with sessions and API keys; histories stay. The last admin is not deleted."""
-    user = await services().users.by_id(id)
-    await services().users.delete(user.username, by=principal().username)
+    user = await get_services().users.get_by_id(id)
+    await get_services().users.delete(user.username, actor=get_principal().username)
     return Response(status=204)
 
 
 @blueprint.post("/api/users/<int:id>/password")
-@needs(Role.ADMIN)
-@described(body=PasswordChange, answers={200: UserAnswer})
+@require_role(Role.ADMIN)
+@describe_route(body=SetPasswordRequest, answers={200: UserResponse})
 async def set_password(id: int) -> Response:
     """Change a password. It ends the user's sessions, but for the one that asks; API keys go on."""
-    password = (await body(PasswordChange)).password.get_secret_value()
-    user = await services().users.by_id(id)
-    asking = request.cookies.get(SESSION_COOKIE) if principal().key_id is None else None
-    changed = await services().users.set_password(user.username, password, by=principal().username, but=asking)
-    return json_answer(_answer(changed))
+    password = (await read_body(SetPasswordRequest)).password.get_secret_value()
+    user = await get_services().users.get_by_id(id)
+    asking = request.cookies.get(SESSION_COOKIE) if get_principal().key_id is None else None
+    changed = await get_services().users.set_password(user.username, password, actor=get_principal().username, except_token=asking)
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/role")
-@needs(Role.ADMIN)
-@described(body=RoleChange, answers={200: UserAnswer}, problems=(409,))
+@require_role(Role.ADMIN)
+@describe_route(body=SetRoleRequest, answers={200: UserResponse}, problems=(409,))
 async def set_role(id: int) -> Response:
     """Change what a user may do, at once for open sessions and API keys too. The last admin keeps the role."""
-    role = (await body(RoleChange)).role
-    user = await services().users.by_id(id)
-    return json_answer(_answer(await services().users.set_role(user.username, role, by=principal().username)))
+    role = (await read_body(SetRoleRequest)).role
+    user = await get_services().users.get_by_id(id)
+    return build_json_response(_build_user_response(await get_services().users.set_role(user.username, role, actor=get_principal().username)))
 
 
 @blueprint.post("/api/users/<int:id>/disable")
-@needs(Role.ADMIN)
-@described(answers={200: UserAnswer}, problems=(409,))
+@require_role(Role.ADMIN)
+@describe_route(answers={200: UserResponse}, problems=(409,))
 async def disable_user(id: int) -> Response:
     """Let a user in no longer: sessions end, API keys are refused. The last admin is not disabled."""
-    user = await services().users.by_id(id)
-    return json_answer(_answer(await services().users.disable(user.username, by=principal().username)))
+    user = await get_services().users.get_by_id(id)
+    return build_json_response(_build_user_response(await get_services().users.disable(user.username, actor=get_principal().username)))
 
 
 @blueprint.post("/api/users/<int:id>/enable")
-@needs(Role.ADMIN)
-@described(answers={200: UserAnswer})
+@require_role(Role.ADMIN)
+@describe_route(answers={200: UserResponse})
 async def enable_user(id: int) -> Response:
     """Let a user in again, with password and API keys as before."""
-    user = await services().users.by_id(id)
-    return json_answer(_answer(await services().users.enable(user.username, by=principal().username)))
+    user = await get_services().users.get_by_id(id)
+    return build_json_response(_build_user_response(await get_services().users.enable(user.username, actor=get_principal().username)))
 
 
-def _answer(user: User) -> UserAnswer:
-    return UserAnswer.model_validate(asdict(user))
+def _build_user_response(user: User) -> UserResponse:
+    return UserResponse.model_validate(asdict(user))

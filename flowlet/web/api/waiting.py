@@ -11,33 +11,33 @@ from typing import Any
 from pydantic import ConfigDict
 from quart import Blueprint, Response
 
-from flowlet.engine.arrivals import MOST_WAITERS, Wait
+from flowlet.engine.arrivals import MAX_WAITERS, WaitFunction
 from flowlet.errors import UnknownStateError, UnknownWorkflowError, WaitTimeoutError
 from flowlet.instances import Instance
-from flowlet.permitted import Operation, refusal
+from flowlet.permitted import Operation, build_refusal
 from flowlet.roles import Role
-from flowlet.web.answers import json_answer
-from flowlet.web.api.requests import CreateRequest, StateRequest, StateVarsRequest
-from flowlet.web.api.shapes import WorkflowShape
-from flowlet.web.api.terms import faults_named
-from flowlet.web.api.workflows import by_external_id_first, create, edit, enter
+from flowlet.web.answers import build_json_response
+from flowlet.web.api.requests import CreateWorkflowRequest, StateRequest, StateVarsRequest
+from flowlet.web.api.shapes import WorkflowResponse
+from flowlet.web.api.terms import rename_faults
+from flowlet.web.api.workflows import find_by_external_id_first, create_instance, edit_instance_variables, enter_instance_state
 from flowlet.web.fields import WaitSeconds, WaitStates
-from flowlet.web.guards import needs
-from flowlet.web.openapi import described
-from flowlet.web.parsing import body
-from flowlet.web.problems import Problem, ProblemError, faulty, too_many
-from flowlet.web.schemas import Body
-from flowlet.web.services import services
+from flowlet.web.guards import require_role
+from flowlet.web.openapi import describe_route
+from flowlet.web.parsing import read_body
+from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_rate_limit_error
+from flowlet.web.schemas import RequestModel
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-RETRY_SECONDS = 10
+RETRY_AFTER_SECONDS = 10
 """When to ask again where too many wait."""
 
 blueprint = Blueprint("waiting", __name__)
 
 
-class WaitRequest(Body):
+class WaitRequest(RequestModel):
     """For what to wait, and how long.
 
     Attributes:
@@ -58,7 +58,7 @@ class CreateAndWaitRequest(WaitRequest):
         create_workflow_request: The new instance.
     """
 
-    create_workflow_request: CreateRequest
+    create_workflow_request: CreateWorkflowRequest
 
 
 class StateAndWaitRequest(WaitRequest):
@@ -89,84 +89,84 @@ class StateAndWaitRequest(WaitRequest):
 
 
 @blueprint.post("/api/createAndWait")
-@needs(Role.OPERATOR)
-@described(body=CreateAndWaitRequest, answers={200: WorkflowShape}, problems=(429, 504), leads_to="/api/workflows/{id}")
+@require_role(Role.OPERATOR)
+@describe_route(body=CreateAndWaitRequest, answers={200: WorkflowResponse}, problems=(429, 504), leads_to="/api/workflows/{id}")
 async def create_and_wait() -> Response:
     """Create an instance, and answer with it as soon as it has come so far; 504 if it has not in time."""
-    wanted = await body(CreateAndWaitRequest)
-    with faults_named(workflow="createWorkflowRequest.workflowType"):
-        services().registry.definition(wanted.create_workflow_request.workflow_type)
-    _check_states(wanted.create_workflow_request.workflow_type, wanted.wait_for_states)
-    with _admitted(wanted) as wait:
-        created = await create(wanted.create_workflow_request)
-        return await _answer_when_there(wait, created.id, wanted, since=0)
+    wait_request = await read_body(CreateAndWaitRequest)
+    with rename_faults(workflow="createWorkflowRequest.workflowType"):
+        get_services().registry.get_definition(wait_request.create_workflow_request.workflow_type)
+    _check_states(wait_request.create_workflow_request.workflow_type, wait_request.wait_for_states)
+    with _reserve_wait(wait_request) as wait:
+        created = await create_instance(wait_request.create_workflow_request)
+        return await _respond_when_reached(wait, created.id, wait_request, after_action_id=0)
 
 
 @blueprint.post("/api/workflows/<path:external_id>/stateAndWait")
-@needs(Role.OPERATOR)
-@described(body=StateAndWaitRequest, answers={200: WorkflowShape}, problems=(404, 409, 429, 504))
+@require_role(Role.OPERATOR)
+@describe_route(body=StateAndWaitRequest, answers={200: WorkflowResponse}, problems=(404, 409, 429, 504))
 async def enter_state_and_wait(external_id: str) -> Response:
     """Bring an instance to a state, and answer with it as soon as it has come so far; 504 if it has not in time."""
-    wanted = await body(StateAndWaitRequest)
-    instance = await by_external_id_first(external_id)
-    _check_states(instance.type, wanted.wait_for_states)
-    _check_origin_state(instance, wanted)
-    with _admitted(wanted) as wait:
+    wait_request = await read_body(StateAndWaitRequest)
+    instance = await find_by_external_id_first(external_id)
+    _check_states(instance.type, wait_request.wait_for_states)
+    _check_from_states(instance, wait_request)
+    with _reserve_wait(wait_request) as wait:
         # Read before the change: what it passes through between the change and the wait counts too.
-        (standing,) = await services().store.reads.marked_standings([instance.id])
-        if wanted.update_state_var_request and not wanted.update_state_var_request.is_empty:
-            _check_target(instance, wanted.update_workflow_state_request)
-            instance = await edit(instance, wanted.update_state_var_request)
-        await enter(instance, wanted.update_workflow_state_request)
-        return await _answer_when_there(wait, instance.id, wanted, since=standing.mark or 0)
+        (standing,) = await get_services().store.queries.read_positions_with_last_action([instance.id])
+        if wait_request.update_state_var_request and not wait_request.update_state_var_request.is_empty:
+            _check_target_state(instance, wait_request.update_workflow_state_request)
+            instance = await edit_instance_variables(instance, wait_request.update_state_var_request)
+        await enter_instance_state(instance, wait_request.update_workflow_state_request)
+        return await _respond_when_reached(wait, instance.id, wait_request, after_action_id=standing.last_action_id or 0)
 
 
-def _admitted(wanted: WaitRequest) -> AbstractContextManager[Wait]:
+def _reserve_wait(wait_request: WaitRequest) -> AbstractContextManager[WaitFunction]:
     """Hold a place among those who wait, before anything is changed; refuse where there is none."""
-    if services().arrivals.waiting >= MOST_WAITERS:
-        raise too_many(f"{MOST_WAITERS:,} requests wait already. Look from time to time.", seconds=RETRY_SECONDS)
-    return services().arrivals.admitted(wanted.wait_seconds)
+    if get_services().waiters.waiter_count >= MAX_WAITERS:
+        raise build_rate_limit_error(f"{MAX_WAITERS:,} requests wait already. Look from time to time.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    return get_services().waiters.reserve_wait(wait_request.wait_seconds)
 
 
-async def _answer_when_there(wait: Wait, id: int, wanted: WaitRequest, *, since: int) -> Response:
-    """Return the answer of a wait; ``since`` is the line of history after which a state counts."""
+async def _respond_when_reached(wait: WaitFunction, id: int, wait_request: WaitRequest, *, after_action_id: int) -> Response:
+    """Return the answer of a wait; ``after_action_id`` is the line of history after which a state counts."""
     try:
-        instance = await wait(id, wanted.wait_for_states, since=since)
+        instance = await wait(id, wait_request.wait_for_states, since=after_action_id)
     except WaitTimeoutError as error:
         more: dict[str, Any] = {"workflowId": id}
         if error.instance is not None:
-            more["workflow"] = WorkflowShape.of(error.instance).as_json()
+            more["workflow"] = WorkflowResponse.of(error.instance).as_json()
         raise ProblemError(Problem(504, "wait-timeout", str(error), more)) from None
-    return json_answer(WorkflowShape.of(instance))
+    return build_json_response(WorkflowResponse.of(instance))
 
 
 def _check_states(workflow_type: str, names: list[str] | None) -> None:
     """Refuse to wait for a state that the workflow does not have; of a workflow that is unknown here any may come."""
     try:
-        definition = services().registry.definition(workflow_type)
+        definition = get_services().registry.get_definition(workflow_type)
     except UnknownWorkflowError:
         return
     faults = {}
     for place, name in enumerate(names or ()):
         try:
-            definition.state(name)
+            definition.get_state(name)
         except UnknownStateError as error:
             faults[f"waitForStates.{place}"] = str(error)
     if faults:
-        raise ProblemError(faulty(faults))
+        raise ProblemError(build_faults_problem(faults))
 
 
-def _check_origin_state(instance: Instance, wanted: StateAndWaitRequest) -> None:
-    if wanted.from_states and instance.state not in wanted.from_states:
-        permitted = services().operations.permitted(instance)
-        expected = ", ".join(repr(state) for state in wanted.from_states)
+def _check_from_states(instance: Instance, wait_request: StateAndWaitRequest) -> None:
+    if wait_request.from_states and instance.state not in wait_request.from_states:
+        permitted = get_services().operations.get_permitted_operations(instance)
+        expected = ", ".join(repr(state) for state in wait_request.from_states)
         why = f"its state is {instance.state!r}, and none of the expected {expected}"
-        raise refusal(Operation.MOVE, instance, why, list(permitted.states))
+        raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))
 
 
-def _check_target(instance: Instance, wanted: StateRequest) -> None:
+def _check_target_state(instance: Instance, state_request: StateRequest) -> None:
     """Refuse what the state will be refused for, before variables are changed."""
-    permitted = services().operations.permitted(instance)
-    if not wanted.force and wanted.state not in permitted.states:
-        why = f"it cannot go from {instance.state!r} to {wanted.state[:120]!r}, and its variables stay as they are"
-        raise refusal(Operation.MOVE, instance, why, list(permitted.states))
+    permitted = get_services().operations.get_permitted_operations(instance)
+    if not state_request.force and state_request.state not in permitted.states:
+        why = f"it cannot go from {instance.state!r} to {state_request.state[:120]!r}, and its variables stay as they are"
+        raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

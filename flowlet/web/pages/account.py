@@ -11,18 +11,18 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.errors import UserError
 from flowlet.roles import Role
-from flowlet.web.forms import form
-from flowlet.web.guards import SESSION_COOKIE, needs, principal
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.notices import done, refused
-from flowlet.web.pages.sessions import client_address, patience
-from flowlet.web.problems import forbidden
-from flowlet.web.services import services
+from flowlet.web.forms import read_request_form
+from flowlet.web.guards import SESSION_COOKIE, require_role, get_principal
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.notices import redirect_with_success, redirect_with_error
+from flowlet.web.pages.sessions import read_client_address, describe_wait
+from flowlet.web.problems import build_forbidden_error
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-_NOT_ALIKE = "is not the same as the new password"
-_WRONG = "is not your present password"
+_PASSWORDS_DIFFER = "is not the same as the new password"
+_WRONG_PASSWORD = "is not your present password"
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("account", __name__)
@@ -35,73 +35,73 @@ async def refuse_keys() -> None:
     Raises:
         ProblemError: 403 then.
     """
-    if principal().key_id is not None:
-        raise forbidden("An API key has no account.")
+    if get_principal().key_id is not None:
+        raise build_forbidden_error("An API key has no account.")
 
 
 @blueprint.get("/account")
-@needs(Role.VIEWER)
-async def show() -> Response:
+@require_role(Role.VIEWER)
+async def show_account() -> Response:
     """Show who is logged in."""
-    return await _page()
+    return await _render_account()
 
 
 @blueprint.post("/account/password")
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def change_password() -> Response | Redirection:
     """Change one's own password, for who knows the present one; one's other sessions end."""
-    given = await form()
-    current, password = given.text("current"), given.text("password")
-    if given.text("repeated") != password:
-        return await _page({"repeated": _NOT_ALIKE}, status=422)
-    here, me, address = services(), principal(), client_address()
-    if (wait := here.logins.check(me.username, address)) is not None:
+    given = await read_request_form()
+    current, password = given.get_text("current"), given.get_text("password")
+    if given.get_text("repeated") != password:
+        return await _render_account({"repeated": _PASSWORDS_DIFFER}, status=422)
+    here, me, address = get_services(), get_principal(), read_client_address()
+    if (wait := here.login_limiter.record_attempt(me.username, address)) is not None:
         logger.warning("passwords of one user, or from %s, are tried too often: refused", address)
-        return await _page({"current": patience(wait)}, status=429, headers={"Retry-After": str(math.ceil(wait))})
+        return await _render_account({"current": describe_wait(wait)}, status=429, headers={"Retry-After": str(math.ceil(wait))})
     try:
-        changed = await here.users.change_own_password(me.username, current, password, but=_token())
+        changed = await here.users.change_own_password(me.username, current, password, except_token=_read_session_token())
     except UserError as error:
-        return await _page({"password": str(error)}, status=422)
+        return await _render_account({"password": str(error)}, status=422)
     if changed is None:
-        return await _page({"current": _WRONG}, status=422)
-    here.logins.succeeded(me.username, address)
-    return done("Your password is changed. You are logged out everywhere else.", "/account")
+        return await _render_account({"current": _WRONG_PASSWORD}, status=422)
+    here.login_limiter.record_success(me.username, address)
+    return redirect_with_success("Your password is changed. You are logged out everywhere else.", "/account")
 
 
 @blueprint.post("/account/logout")
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def log_out_elsewhere() -> Redirection:
     """End one's sessions, but for this one."""
-    await form()
-    await services().users.sessions.close_all(principal().username, but=_token())
-    return done("You are logged out everywhere else.", "/account")
+    await read_request_form()
+    await get_services().users.sessions.close_all_sessions(get_principal().username, except_token=_read_session_token())
+    return redirect_with_success("You are logged out everywhere else.", "/account")
 
 
 @blueprint.post("/account/sessions/<int:id>/logout")
-@needs(Role.VIEWER)
-async def log_out_one(id: int) -> Redirection:
+@require_role(Role.VIEWER)
+async def end_session(id: int) -> Redirection:
     """End one of one's sessions."""
-    await form()
-    if not await services().users.sessions.close_one(id, username=principal().username):
-        return refused("There is no such session of yours.", "/account")
-    return done("That session has ended.", "/account")
+    await read_request_form()
+    if not await get_services().users.sessions.close_session_by_id(id, username=get_principal().username):
+        return redirect_with_error("There is no such session of yours.", "/account")
+    return redirect_with_success("That session has ended.", "/account")
 
 
-def _token() -> str:
+def _read_session_token() -> str:
     """Return the token of the session that asks."""
     return request.cookies.get(SESSION_COOKIE, "")
 
 
-async def _page(
+async def _render_account(
     faults: Mapping[str, str] | None = None, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    here, me = services().users, principal()
-    return await page(
+    here, me = get_services().users, get_principal()
+    return await render_page(
         "account/account.html",
         status=status,
         headers=headers,
-        user=await here.by_id(me.user_id),
-        sessions=await here.sessions.list(me.username),
-        current=await here.sessions.id_of(_token()),
+        user=await here.get_by_id(me.user_id),
+        sessions=await here.sessions.list_sessions(me.username),
+        current=await here.sessions.get_session_id(_read_session_token()),
         faults=faults or {},
     )

@@ -13,22 +13,22 @@ from flowlet.definition import StateDefinition
 from flowlet.errors import DurationError, RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance
 from flowlet.operations import Operations
-from flowlet.texts import number_in
-from flowlet.web.forms import MOST_SENT, Form
-from flowlet.web.guards import principal
-from flowlet.web.pages.model_forms import Control, Sent, controls
-from flowlet.web.pages.notices import done, refused
-from flowlet.web.problems import ProblemError, faulty
-from flowlet.web.services import services
+from flowlet.texts import parse_number
+from flowlet.web.forms import MAX_HIDDEN_NUMBER, Form
+from flowlet.web.guards import get_principal
+from flowlet.web.pages.model_forms import Control, FormSubmission, build_controls
+from flowlet.web.pages.notices import redirect_with_success, redirect_with_error
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
 
-__all__ = ["Act", "Mending", "acted", "answer_controls", "answering", "refuse_faults", "version_of"]
+__all__ = ["InstanceOperation", "RejectedForm", "run_operation", "build_answer_controls", "build_answer_operation", "raise_for_faults", "read_version"]
 
-Act = Callable[[Operations, int, str], Awaitable[Instance]]
+InstanceOperation = Callable[[Operations, int, str], Awaitable[Instance]]
 """An operation on an instance, by its id, as who operates."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
+class RejectedForm:
     """A form that is shown again.
 
     Attributes:
@@ -37,80 +37,80 @@ class Mending:
         version: The workflow's that was looked at.
     """
 
-    form: str
+    form_name: str
     faults: Mapping[str, str]
     texts: Mapping[str, str]
     version: int
 
 
-async def acted(instance: Instance, given: Form, act: Act, told: str, address: str) -> Redirection:
+async def run_operation(instance: Instance, submitted: Form, operation: InstanceOperation, message: str, url: str) -> Redirection:
     """Return the answer to a form that does something with an instance of the version that was looked at.
 
     Args:
         instance: Which one.
-        given: What was sent.
-        act: What is done.
-        told: What is said when it is done.
-        address: Where it leads.
+        submitted: What was sent.
+        operation: What is done.
+        message: What is said when it is done.
+        url: Where it leads.
 
     Raises:
-        VariablesError: If ``act`` raises it: the form has to be mended.
+        VariablesError: If ``operation`` raises it: the form has to be mended.
         ProblemError: 400 if the form carries no version.
     """
-    operations = services().operations.expecting(version_of(given))
+    operations = get_services().operations.with_expected_version(read_version(submitted))
     try:
-        await act(operations, instance.id, principal().username)
+        await operation(operations, instance.id, get_principal().username)
     except (DurationError, RefusedError, UnknownStateError, UnknownWorkflowError) as error:
-        return refused(str(error), address)
-    return done(told, address)
+        return redirect_with_error(str(error), url)
+    return redirect_with_success(message, url)
 
 
-def answering(instance: Instance, given: Form, sent: Sent) -> Act:
+def build_answer_operation(instance: Instance, submitted: Form, submission: FormSubmission) -> InstanceOperation:
     """Return the operation of an answer, which raises ``VariablesError`` where the form has to be mended.
 
     What was sent to an instance that has moved on has no faults: it is refused as a whole.
     """
 
-    async def act(operations: Operations, id: int, username: str) -> Instance:
-        if version_of(given) == instance.version:
-            refuse_faults(sent)
-        return await operations.answer(id, given.text("choice"), form=sent.values, username=username)
+    async def answer_instance(operations: Operations, id: int, username: str) -> Instance:
+        if read_version(submitted) == instance.version:
+            raise_for_faults(submission)
+        return await operations.answer(id, submitted.get_text("choice"), form=submission.values, username=username)
 
-    return act
+    return answer_instance
 
 
-def answer_controls(state: StateDefinition | None) -> tuple[Control, ...]:
+def build_answer_controls(state: StateDefinition | None) -> tuple[Control, ...]:
     """Return what an answer's values are entered by; nothing where the state has no form, or is not known here."""
-    return _controls(state.form) if state and state.form else ()
+    return _build_form_controls(state.form) if state and state.form else ()
 
 
 @lru_cache(maxsize=500)
-def _controls(form: type[BaseModel]) -> tuple[Control, ...]:
+def _build_form_controls(form: type[BaseModel]) -> tuple[Control, ...]:
     """Return the controls of a form: kept, because pydantic takes most of a millisecond to tell a model's schema."""
-    return controls(form.model_json_schema())
+    return build_controls(form.model_json_schema())
 
 
-def version_of(given: Form, subject: str = "workflow") -> int:
+def read_version(submitted: Form, subject: str = "workflow") -> int:
     """Return the version that a form was made for: one that is sent twice is too late the second time.
 
     Args:
-        given: The form.
+        submitted: The form.
         subject: What its page is about.
 
     Raises:
         ProblemError: 400 if there is none.
     """
-    version = number_in(given.text("version"), most=MOST_SENT)
+    version = parse_number(submitted.get_text("version"), maximum=MAX_HIDDEN_NUMBER)
     if version is None:
-        raise ProblemError(faulty({"version": f"has to be the number that the {subject}'s page has in its forms"}))
+        raise ProblemError(build_faults_problem({"version": f"has to be the number that the {subject}'s page has in its forms"}))
     return version
 
 
-def refuse_faults(sent: Sent) -> None:
+def raise_for_faults(submission: FormSubmission) -> None:
     """Refuse what cannot be read.
 
     Raises:
         VariablesError: If there is such a value.
     """
-    if sent.faults:
-        raise VariablesError("the form", sent.faults)
+    if submission.faults:
+        raise VariablesError("the form", submission.faults)

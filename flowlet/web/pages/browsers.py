@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["called"]
+__all__ = ["describe_browser"]
 
 # The first that fits: each of them also claims to be most of those below it.
 _BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
@@ -12,7 +12,7 @@ _SYSTEMS = (
 )
 
 
-def called(user_agent: str) -> str:
+def describe_browser(user_agent: str) -> str:
     """Return "Firefox on Linux" for what Firefox sends; what is not known, as it is."""
     browser = next((name for sign, name in _BROWSERS if sign in user_agent), "")
     system = next((name for sign, name in _SYSTEMS if sign in user_agent), "")

@@ -11,18 +11,18 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from flowlet.lettering import shortened
-from flowlet.web.pages.wording import notes, shown, type_of, unfolded
+from flowlet.lettering import shorten_text
+from flowlet.web.pages.wording import describe_constraints, to_json_line, describe_type, expand_references
 
-__all__ = ["WHOLE", "Control", "Kind", "controls", "plain"]
+__all__ = ["WHOLE_OBJECT", "Control", "ControlKind", "build_controls", "format_plain_value"]
 
-PREFIX = "value-"
+FIELD_NAME_PREFIX = "value-"
 """What the names of the fields begin with, so that a variable may be called "token"."""
-WHOLE = ""
+WHOLE_OBJECT = ""
 """The name of the control of a whole object."""
-_DEFAULT_SHOWN = 60
+_MAX_DEFAULT_LENGTH = 60
 """How many characters are told of a default."""
-_HELP = {
+_FORMAT_HELP = {
     "date": "such as 2026-11-24",
     "date-time": "such as 2026-11-24T12:00:00Z",
     "time": "such as 12:00:00",
@@ -30,13 +30,13 @@ _HELP = {
 }
 
 
-class Kind(StrEnum):
+class ControlKind(StrEnum):
     """How a value is entered."""
 
     TEXT = "text"
     INTEGER = "integer"
     NUMBER = "number"
-    TICK = "tick"
+    CHECKBOX = "tick"
     CHOICE = "choice"
     DATE = "date"
     SECRET = "password"  # noqa: S105 - the type of an input
@@ -59,99 +59,99 @@ class Control:
 
     name: str
     label: str
-    kind: Kind
+    kind: ControlKind
     help: str = ""
     options: tuple[tuple[str, str], ...] = ()
     default: Any = None
     takes_null: bool = False
 
     @property
-    def key(self) -> str:
+    def input_name(self) -> str:
         """The name of its field in a form, without a space: it is a part of ids, too."""
-        return PREFIX + quote(self.name, safe="", errors="replace")
+        return FIELD_NAME_PREFIX + quote(self.name, safe="", errors="replace")
 
 
-def controls(schema: Mapping[str, Any] | None) -> tuple[Control, ...]:
+def build_controls(schema: Mapping[str, Any] | None) -> tuple[Control, ...]:
     """Return what the values of a model are entered by; one for the whole object where its fields are not known.
 
     Args:
         schema: The JSON schema of a model as pydantic writes it; None where there is no model.
     """
-    root = _resolved(schema or {}, schema or {})
+    root = _resolve_reference(schema or {}, schema or {})
     properties = root.get("properties")
     if not properties:
         is_closed = root.get("type") == "object" and root.get("additionalProperties") in (None, False)
-        return () if schema is not None and is_closed else (Control(WHOLE, "JSON object", Kind.JSON),)
+        return () if schema is not None and is_closed else (Control(WHOLE_OBJECT, "JSON object", ControlKind.JSON),)
     required = root.get("required", ())
     return tuple(
-        _control(name, inner, schema or {}, is_required=name in required) for name, inner in properties.items()
+        _build_control(name, inner, schema or {}, is_required=name in required) for name, inner in properties.items()
     )
 
 
-def plain(value: Any) -> str:
+def format_plain_value(value: Any) -> str:
     """Return a value as people type it: a text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else to_json_line(value)
 
 
-def _control(name: str, schema: Any, root: Mapping[str, Any], *, is_required: bool) -> Control:
+def _build_control(name: str, schema: Any, root: Mapping[str, Any], *, is_required: bool) -> Control:
     outer: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
-    inner, takes_null = _without_null(outer, root)
-    kind = _kind(inner)
+    inner, takes_null = _split_null(outer, root)
+    kind = _choose_control_kind(inner)
     options: tuple[tuple[str, str], ...] = ()
-    if kind is Kind.CHOICE:
+    if kind is ControlKind.CHOICE:
         values = inner["enum"] if "enum" in inner else [inner["const"]]
-        options = tuple((shown(value), plain(value)) for value in values if value is not None)
+        options = tuple((to_json_line(value), format_plain_value(value)) for value in values if value is not None)
         takes_null = takes_null or None in values
-    elif kind is Kind.TICK and (takes_null or not isinstance(outer.get("default"), bool)):
+    elif kind is ControlKind.CHECKBOX and (takes_null or not isinstance(outer.get("default"), bool)):
         # A box that is not ticked would be an answer that nobody has given.
-        kind, options = Kind.CHOICE, (("true", "Yes"), ("false", "No"))
-    told = _help(outer, inner, _shape(outer, root) if kind is Kind.JSON else "", is_required=is_required)
-    return Control(name, str(outer.get("title") or _words(name)), kind, told, options, outer.get("default"), takes_null)
+        kind, options = ControlKind.CHOICE, (("true", "Yes"), ("false", "No"))
+    told = _format_help(outer, inner, _describe_json_type(outer, root) if kind is ControlKind.JSON else "", is_required=is_required)
+    return Control(name, str(outer.get("title") or _humanize_name(name)), kind, told, options, outer.get("default"), takes_null)
 
 
-def _words(name: str) -> str:
+def _humanize_name(name: str) -> str:
     """Return a name as pydantic would have titled it, which leaves out what refers to another model."""
     return name.replace("_", " ").title().strip() or name
 
 
-def _kind(schema: Mapping[str, Any]) -> Kind:
+def _choose_control_kind(schema: Mapping[str, Any]) -> ControlKind:
     if "enum" in schema or "const" in schema:
-        return Kind.CHOICE
+        return ControlKind.CHOICE
     match schema.get("type"), schema.get("format"):
         case "string", "date":
-            return Kind.DATE
+            return ControlKind.DATE
         case "string", "password":
-            return Kind.SECRET
+            return ControlKind.SECRET
         case "string", _:
-            return Kind.TEXT
+            return ControlKind.TEXT
         case "integer", _:
-            return Kind.INTEGER
+            return ControlKind.INTEGER
         case "number", _:
-            return Kind.NUMBER
+            return ControlKind.NUMBER
         case "boolean", _:
-            return Kind.TICK
-    return Kind.JSON
+            return ControlKind.CHECKBOX
+    return ControlKind.JSON
 
 
-def _help(outer: Mapping[str, Any], inner: Mapping[str, Any], shape: str, *, is_required: bool) -> str:
+def _format_help(outer: Mapping[str, Any], inner: Mapping[str, Any], shape: str, *, is_required: bool) -> str:
     description = str(outer.get("description") or inner.get("description") or "")
-    rules = [note for note in notes({**inner, "format": "", "anyOf": ()}) if note]
+    rules = [note for note in describe_constraints({**inner, "format": "", "anyOf": ()}) if note]
     said = ["has to be given"] if is_required else []
     default = outer.get("default")
     if default not in (None, "") and not shape and "enum" not in inner and not isinstance(default, bool):
-        said = [f"left empty, it is {shortened(plain(default), _DEFAULT_SHOWN)}"]
+        said = [f"left empty, it is {shorten_text(format_plain_value(default), _MAX_DEFAULT_LENGTH)}"]
     said += [shape] if shape else []
-    said += [_HELP[inner["format"]]] if inner.get("format") in _HELP else []
+    said += [_FORMAT_HELP[inner["format"]]] if inner.get("format") in _FORMAT_HELP else []
     told = "; ".join([*said, *rules])
     return f"{description} ({told})" if description and told else description or told
 
 
-def _shape(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+def _describe_json_type(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     """Return what the JSON of a value looks like, as "JSON: array of object {sku: string}"."""
-    return f"JSON: {''.join(part.text for part in type_of(unfolded(schema, root)))}"
+    return f"JSON: {''.join(part.text for part in describe_type(expand_references(schema, root)))}"
 
 
-def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve_reference(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a schema, or what it refers to."""
     for _ in range(8):
         if not isinstance(schema, Mapping):
@@ -165,10 +165,10 @@ def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _without_null(schema: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+def _split_null(schema: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
     """Return what a schema allows beside null, and whether it allows null; nothing where it is more than one type."""
-    found = _resolved(schema, root)
-    ways = [_resolved(one, root) for one in found.get("anyOf", ())]
+    found = _resolve_reference(schema, root)
+    ways = [_resolve_reference(one, root) for one in found.get("anyOf", ())]
     others = [one for one in ways if one.get("type") != "null"]
     takes_null = len(others) < len(ways)
     if not ways:

@@ -12,18 +12,18 @@ from quart import Blueprint, Response
 
 from flowlet.definition import Definition
 from flowlet.errors import UnknownWorkflowError
-from flowlet.instances import ENDED, Status
-from flowlet.mermaid import mermaid
+from flowlet.instances import ENDED_STATUSES, Status
+from flowlet.mermaid import render_mermaid
 from flowlet.overlays import DefinitionOverlay
-from flowlet.recalled import recalled
+from flowlet.recalled import restore_definition
 from flowlet.roles import Role
-from flowlet.store.reports.graph import NEWEST, Graph, graph
-from flowlet.svg import svg
-from flowlet.web.guards import needs, principal
-from flowlet.web.pages.charts import Part
-from flowlet.web.pages.frame import TONES, page
-from flowlet.web.pages.outlines import address, form_address, listing, retry_words, state_rows, variable_rows
-from flowlet.web.services import services
+from flowlet.store.reports.graph import SAMPLE_WINDOW, GraphStatistics, read_graph_statistics
+from flowlet.svg import render_svg
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.pages.charts import ChartSegment
+from flowlet.web.pages.frame import TONES, render_page
+from flowlet.web.pages.outlines import build_definition_url, build_start_url, build_list_url, describe_retry, build_state_rows, build_variable_rows
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
@@ -33,16 +33,16 @@ blueprint = Blueprint("definition_pages", __name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class StatusCount:
     """How many workflows of a definition have a status, and where their list is."""
 
     status: Status
     count: int
-    address: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownDefinition:
     """A definition as the list shows it.
 
     Attributes:
@@ -52,90 +52,90 @@ class Known:
 
     definition: Definition
     is_loaded: bool
-    counts: tuple[Count, ...]
+    counts: tuple[StatusCount, ...]
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """Its page."""
-        return address(self.definition.name)
+        return build_definition_url(self.definition.name)
 
     @property
-    def form_address(self) -> str:
+    def start_url(self) -> str:
         """The form that starts one."""
-        return form_address(self.definition.name)
+        return build_start_url(self.definition.name)
 
     @property
-    def parts(self) -> list[Part]:
+    def segments(self) -> list[ChartSegment]:
         """What has not ended, and what has failed: the parts of its bar."""
-        wanted = [one for one in self.counts if one.status not in ENDED or one.status is Status.FAILED]
-        return [Part(_words(one.status), TONES[one.status], one.count) for one in wanted]
+        wanted = [one for one in self.counts if one.status not in ENDED_STATUSES or one.status is Status.FAILED]
+        return [ChartSegment(_humanize_status(one.status), TONES[one.status], one.count) for one in wanted]
 
 
 @blueprint.get("/definitions")
-@needs(Role.VIEWER)
-async def show_all() -> Response:
+@require_role(Role.VIEWER)
+async def show_definitions() -> Response:
     """Show every definition that this process has loaded, or another one has served."""
-    here = services()
+    here = get_services()
     loaded = {definition.name: definition for definition in here.registry.definitions}
-    stored = await here.store.definitions.newest()
-    counts = await here.store.reads.counts()
-    others = {name: recalled(shape.told) for name, shape in stored.items() if name not in loaded}
+    stored = await here.store.definitions.read_newest()
+    counts = await here.store.queries.count_by_type_and_status()
+    others = {name: restore_definition(shape.document) for name, shape in stored.items() if name not in loaded}
     known = [
-        Known(definition, name in loaded, _counts(name, counts))
+        KnownDefinition(definition, name in loaded, _build_status_counts(name, counts))
         for name, definition in sorted({**loaded, **others}.items(), key=lambda pair: (pair[0].lower(), pair[0]))
     ]
-    return await page("definitions/definitions.html", known=known, may_start=_may_start())
+    return await render_page("definitions/definitions.html", known=known, may_start=_may_start())
 
 
 @blueprint.get("/definitions/<path:name>")
-@needs(Role.VIEWER)
-async def show(name: str) -> Response:
+@require_role(Role.VIEWER)
+async def show_definition(name: str) -> Response:
     """Show a definition. One that this process has not loaded is shown as it was served last."""
-    here = services()
-    history = await here.store.definitions.history(name, limit=VERSIONS_SHOWN)
+    here = get_services()
+    history = await here.store.definitions.read_history(name, limit=VERSIONS_SHOWN)
     loaded = name in here.registry.names
     if not loaded and not history:
         raise UnknownWorkflowError(f"no process has ever served a workflow called {name!r}")
-    definition = here.registry.definition(name) if loaded else recalled(history[0].told)
-    told = definition.as_json() if loaded else history[0].told
-    figures = await graph(here.store.connections, name)
-    return await page(
+    definition = here.registry.get_definition(name) if loaded else restore_definition(history[0].document)
+    told = definition.to_json() if loaded else history[0].document
+    figures = await read_graph_statistics(here.store.connections, name)
+    return await render_page(
         "definitions/definition.html",
         definition=definition,
-        form_address=form_address(name),
+        form_address=build_start_url(name),
         is_loaded=loaded,
         may_start=loaded and _may_start(),
         events=urlencode({"workflowType": name}),
-        counts=_counts(name, await here.store.reads.counts()),
-        retry=retry_words(definition.retry),
+        counts=_build_status_counts(name, await here.store.queries.count_by_type_and_status()),
+        retry=describe_retry(definition.retry),
         figures=figures,
-        newest=NEWEST,
-        states=state_rows(definition, figures),
-        variables=variable_rows(told["variables"]),
+        newest=SAMPLE_WINDOW,
+        states=build_state_rows(definition, figures),
+        variables=build_variable_rows(told["variables"]),
         history=history,
-        **_picture(definition, figures, is_loaded=loaded),
+        **_render_diagram(definition, figures, is_loaded=loaded),
     )
 
 
-def _picture(definition: Definition, figures: Graph, *, is_loaded: bool) -> dict[str, Any]:
+def _render_diagram(definition: Definition, graph_statistics: GraphStatistics, *, is_loaded: bool) -> dict[str, Any]:
     overlay = DefinitionOverlay(
-        figures.open,
-        {pair: way.share for pair, way in figures.ways.items()},
-        {pair: way.median_seconds for pair, way in figures.ways.items()},
+        graph_statistics.open_by_state,
+        {pair: way.share for pair, way in graph_statistics.transitions.items()},
+        {pair: way.median_seconds for pair, way in graph_statistics.transitions.items()},
     )
-    drawn = svg(definition, overlay, href=lambda state: listing(definition.name, state=state))
+    drawn = render_svg(definition, overlay, href=lambda state: build_list_url(definition.name, state=state))
     file = f"/api/definitions/{quote(definition.name, safe='')}.svg" if is_loaded else ""
-    return {"picture": Markup(drawn), "mermaid": mermaid(definition), "file": file}  # noqa: S704 - made of escaped texts
+    return {"picture": Markup(drawn), "mermaid": render_mermaid(definition), "file": file}  # noqa: S704 - made of escaped texts
 
 
-def _counts(name: str, counts: Mapping[tuple[str, str], int]) -> tuple[Count, ...]:
+def _build_status_counts(name: str, counts: Mapping[tuple[str, str], int]) -> tuple[StatusCount, ...]:
     found = [(status, counts.get((name, status.value), 0)) for status in Status]
-    return tuple(Count(status, count, listing(name, statuses=[status.value])) for status, count in found if count)
+    return tuple(StatusCount(status, count, build_list_url(name, statuses=[status.value])) for status, count in found if count)
 
 
-def _words(status: Status) -> str:
+def _humanize_status(status: Status) -> str:
     return status.value.replace("_", " ").lower()
 
 
 def _may_start() -> bool:
-    return principal().role.allows(Role.OPERATOR)
+    return get_principal().role.is_at_least(Role.OPERATOR)

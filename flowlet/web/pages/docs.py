@@ -9,16 +9,16 @@ from pathlib import Path
 from quart import Blueprint, Response, request
 
 from flowlet.roles import Role
-from flowlet.web.files import Files
-from flowlet.web.guards import needs
-from flowlet.web.openapi import current
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.reference import reference
+from flowlet.web.files import StaticFiles
+from flowlet.web.guards import require_role
+from flowlet.web.openapi import build_current_document
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.reference import build_reference
 from flowlet.web.problems import Problem, ProblemError
 
 __all__ = ["blueprint"]
 
-_MISSING = (
+_SWAGGER_MISSING = (
     "Swagger UI is not installed in this server's environment. It comes with the extra 'docs': "
     "pip install 'flowlet-workflows[docs]', and start the server again. The reference at /docs needs none."
 )
@@ -26,43 +26,43 @@ blueprint = Blueprint("docs", __name__)
 
 
 @blueprint.get("/docs")
-@needs(Role.VIEWER)
-async def show() -> Response:
+@require_role(Role.VIEWER)
+async def show_reference() -> Response:
     """Show the reference of the API, with the variables of each workflow."""
-    url, has_swagger = request.host_url.rstrip("/"), _swagger() is not None
-    return await page("reference/reference.html", reference=reference(current()), url=url, has_swagger=has_swagger)
+    url, has_swagger = request.host_url.rstrip("/"), _find_swagger() is not None
+    return await render_page("reference/reference.html", reference=build_reference(build_current_document()), url=url, has_swagger=has_swagger)
 
 
 @blueprint.get("/docs/swagger")
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def show_swagger() -> Response:
     """Show Swagger UI on the API's description."""
-    return await page("reference/swagger.html", asset=_installed_swagger().url)
+    return await render_page("reference/swagger.html", asset=_require_swagger().build_url)
 
 
 @blueprint.get("/docs/swagger/assets/<path:name>")
-@needs(Role.VIEWER)
-async def swagger_file(name: str) -> Response:
+@require_role(Role.VIEWER)
+async def send_swagger_file(name: str) -> Response:
     """Return a file of Swagger UI."""
-    return await _installed_swagger().answer(name)
+    return await _require_swagger().serve_file(name)
 
 
-def _installed_swagger() -> Files:
-    found = _swagger()
+def _require_swagger() -> StaticFiles:
+    found = _find_swagger()
     if found is None:
-        raise ProblemError(Problem(404, "not-found", _MISSING))
+        raise ProblemError(Problem(404, "not-found", _SWAGGER_MISSING))
     return found
 
 
-def _swagger() -> Files | None:
+def _find_swagger() -> StaticFiles | None:
     """Return the files of Swagger UI, whose package is looked for, and never imported."""
     spec = importlib.util.find_spec("swagger_ui")
     if spec is None or not spec.submodule_search_locations:
         return None
     folder = Path(spec.submodule_search_locations[0]) / "static"
-    return _files(folder) if folder.is_dir() else None
+    return _build_files(folder) if folder.is_dir() else None
 
 
 @cache
-def _files(folder: Path) -> Files:
-    return Files(folder, address="/docs/swagger/assets/")
+def _build_files(folder: Path) -> StaticFiles:
+    return StaticFiles(folder, url_prefix="/docs/swagger/assets/")

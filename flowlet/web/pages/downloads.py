@@ -11,88 +11,88 @@ import orjson
 from quart import Response
 
 from flowlet.instances import Instance
-from flowlet.web.api.shapes import WorkflowShape
-from flowlet.web.bulk import pages
+from flowlet.web.api.shapes import WorkflowResponse
+from flowlet.web.bulk import search_pages
 from flowlet.web.pages.filters import Filters
-from flowlet.web.schemas import rfc3339
-from flowlet.web.services import services
+from flowlet.web.schemas import format_rfc3339
+from flowlet.web.services import get_services
 
-__all__ = ["MOST_ROWS", "csv_rows", "json_rows"]
+__all__ = ["MAX_ROWS", "export_csv", "export_json"]
 
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 
 _COLUMNS = (
     *("id", "externalId", "businessKey", "workflowType", "state", "status", "executorGroup", "priority", "retryCount"),
     *("nextActivation", "created", "modified", "ended", "parentId", "createdBy", "reason"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
 """With what a cell begins that spreadsheets take for a formula, or for the beginning of one."""
 
 
-async def csv_rows(filters: Filters) -> Response:
+async def export_csv(filters: Filters) -> Response:
     """Return a file with a line for each workflow, as RFC 4180 has it."""
-    return await _file(filters, _csv, "csv", "text/csv; charset=utf-8; header=present", first=_lines([_COLUMNS]))
+    return await _stream_file(filters, _format_csv, "csv", "text/csv; charset=utf-8; header=present", prefix=_format_csv_lines([_COLUMNS]))
 
 
-async def json_rows(filters: Filters) -> Response:
+async def export_json(filters: Filters) -> Response:
     """Return a file with a JSON array of all workflows, variables included, one on each line."""
-    return await _file(filters, _json, "json", "application/json", first="[", last="\n]\n", between=",")
+    return await _stream_file(filters, _format_json, "json", "application/json", prefix="[", suffix="\n]\n", separator=",")
 
 
-async def _file(
+async def _stream_file(
     filters: Filters,
-    written: Callable[[Instance], str],
-    ending: str,
-    kind: str,
+    format_instance: Callable[[Instance], str],
+    extension: str,
+    media_type: str,
     *,
-    first: str,
-    last: str = "",
-    between: str = "",
+    prefix: str,
+    suffix: str = "",
+    separator: str = "",
 ) -> Response:
-    query = filters.wanted
+    query = filters.valid_query
     # Nothing is missed or told twice in an order that never changes.
     lasting = query if query.order_by in ("id", "created") else replace(query, order_by="id", descending=True)
-    found = pages(services().store, lasting, limit=MOST_ROWS)
+    found = search_pages(get_services().store, lasting, limit=MAX_ROWS)
     begun = await anext(found)  # what goes wrong now is an error of its own, and no file that ends too early
 
-    async def text() -> AsyncIterator[str]:
-        yield first
-        yield between.join(map(written, begun))
+    async def stream_text() -> AsyncIterator[str]:
+        yield prefix
+        yield separator.join(map(format_instance, begun))
         async for more in found:
-            yield between + between.join(map(written, more))
-        yield last
+            yield separator + separator.join(map(format_instance, more))
+        yield suffix
 
-    headers = {"Content-Disposition": f'attachment; filename="workflows.{ending}"'}
-    return Response(text(), headers=headers, content_type=kind)
+    headers = {"Content-Disposition": f'attachment; filename="workflows.{extension}"'}
+    return Response(stream_text(), headers=headers, content_type=media_type)
 
 
-def _csv(instance: Instance) -> str:
+def _format_csv(instance: Instance) -> str:
     told = {
         "externalId": instance.external_id,
-        "businessKey": instance.business_key,
+        "businessKey": instance.key,
         "workflowType": instance.type,
-        "executorGroup": instance.executor_group,
+        "executorGroup": instance.group,
         "retryCount": instance.attempt,
-        "nextActivation": instance.next_activation and rfc3339(instance.next_activation),
-        "created": rfc3339(instance.created),
-        "modified": rfc3339(instance.modified),
-        "ended": instance.ended and rfc3339(instance.ended),
+        "nextActivation": instance.next_activation_us and format_rfc3339(instance.next_activation_us),
+        "created": format_rfc3339(instance.created_us),
+        "modified": format_rfc3339(instance.modified_us),
+        "ended": instance.ended_us and format_rfc3339(instance.ended_us),
         "parentId": instance.parent_id,
         "createdBy": instance.created_by,
     }
-    return _lines([[_cell(told[name] if name in told else getattr(instance, name)) for name in _COLUMNS]])
+    return _format_csv_lines([[_format_cell(told[name] if name in told else getattr(instance, name)) for name in _COLUMNS]])
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not isinstance(value, int) else text
+    return f"'{text}" if text.startswith(_FORMULA_PREFIXES) and not isinstance(value, int) else text
 
 
-def _lines(rows: Iterable[Iterable[object]]) -> str:
+def _format_csv_lines(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue()
 
 
-def _json(instance: Instance) -> str:
-    return "\n" + orjson.dumps(WorkflowShape.of(instance).as_json()).decode()
+def _format_json(instance: Instance) -> str:
+    return "\n" + orjson.dumps(WorkflowResponse.of(instance).as_json()).decode()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from flowlet.clock import microseconds, moment
-from flowlet.durations import duration
+from flowlet.clock import to_microseconds, to_datetime
+from flowlet.durations import parse_duration
 from flowlet.errors import DurationError
 
-__all__ = ["due"]
+__all__ = ["parse_run_at"]
 
-_DATE = re.compile(r"\d{4}-", re.ASCII)
-_LENGTH_SHOWN = 60
+_DATE_PATTERN = re.compile(r"\d{4}-", re.ASCII)
+_MAX_LENGTH_SHOWN = 60
 
 
-def due(text: str) -> datetime | str | None:
+def parse_run_at(text: str) -> datetime | str | None:
     """Return what was entered as an operation takes it; None for at once, if nothing was.
 
     Raises:
@@ -25,14 +25,14 @@ def due(text: str) -> datetime | str | None:
     if not entered:
         return None
     try:
-        if not _DATE.match(entered):
-            duration(entered)
+        if not _DATE_PATTERN.match(entered):
+            parse_duration(entered)
             return entered
         found = datetime.fromisoformat(entered)
         found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        moment(microseconds(found))  # in UTC it may lie outside of the years that there are
+        to_datetime(to_microseconds(found))  # in UTC it may lie outside of the years that there are
     except (DurationError, ValueError, OverflowError):
-        shown = entered if len(entered) <= _LENGTH_SHOWN else f"{entered[:_LENGTH_SHOWN]}…"
+        shown = entered if len(entered) <= _MAX_LENGTH_SHOWN else f"{entered[:_MAX_LENGTH_SHOWN]}…"
         raise DurationError(
             f"Not before {shown!r} is no time: write '10 minutes', '2 days', or 2026-11-24 18:00 in UTC. "
             "Nothing was done."

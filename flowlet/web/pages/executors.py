@@ -8,15 +8,15 @@ from markupsafe import Markup
 from quart import Blueprint, Response
 
 from flowlet.roles import Role
-from flowlet.store.reports.activity import Running, running
-from flowlet.store.reports.executors import ExecutorReport, executors
-from flowlet.web.guards import needs
-from flowlet.web.pages.charts import Part, shares
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.outlines import address
-from flowlet.web.services import services
+from flowlet.store.reports.activity import RunningInstance, read_running
+from flowlet.store.reports.executors import ExecutorReport, read_executors
+from flowlet.web.guards import require_role
+from flowlet.web.pages.charts import ChartSegment, render_share_bar
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.outlines import build_definition_url
+from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "occupied"]
+__all__ = ["blueprint", "render_slot_bar"]
 
 EXECUTORS_SHOWN, RUNNING_READ, RUNNING_SHOWN = 100, 1_000, 8
 
@@ -24,31 +24,31 @@ blueprint = Blueprint("executor_list", __name__)
 
 
 @blueprint.get("/executors")
-@needs(Role.VIEWER)
-async def show() -> Response:
+@require_role(Role.VIEWER)
+async def show_executors() -> Response:
     """Show the executors, the live ones first."""
-    store = services().store
+    store = get_services().store
     crew, runs = await asyncio.gather(
-        executors(store.connections, now=store.clock.now(), limit=EXECUTORS_SHOWN),
-        running(store.connections, limit=RUNNING_READ),
+        read_executors(store.connections, now=store.clock.now(), limit=EXECUTORS_SHOWN),
+        read_running(store.connections, limit=RUNNING_READ),
     )
-    held: dict[str, list[Running]] = {}
+    held: dict[str, list[RunningInstance]] = {}
     for one in runs:
         held.setdefault(one.executor_id, []).append(one)
     live = [one for one in crew if one.is_live]
-    return await page(
+    return await render_page(
         "executors/executors.html",
         live=live,
         gone=[one for one in crew if not one.is_live],
         held={id: instances[:RUNNING_SHOWN] for id, instances in held.items()},
         busy=sum(one.busy for one in live),
         slots=sum(one.slots for one in live),
-        occupied=occupied,
-        address=address,
+        occupied=render_slot_bar,
+        address=build_definition_url,
         modules="my_workflows.py",
     )
 
 
-def occupied(executor: ExecutorReport) -> Markup:
+def render_slot_bar(executor: ExecutorReport) -> Markup:
     """Return the bar of an executor's slots: how many of them are busy."""
-    return shares([Part("busy", "info", executor.busy)], whole=executor.slots)
+    return render_share_bar([ChartSegment("busy", "info", executor.busy)], full_count=executor.slots)

@@ -12,24 +12,24 @@ from quart import Blueprint, Response, request
 
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instances import Status
-from flowlet.lettering import cleaned_lines
-from flowlet.permitted import may_go_on
+from flowlet.lettering import clean_lines
+from flowlet.permitted import may_be_retried
 from flowlet.roles import Role
-from flowlet.store.reports.errors import ErrorGroup, error_groups, failing_types
-from flowlet.store.search import NAME_LENGTH
-from flowlet.web.guards import needs, principal
-from flowlet.web.pages.frame import page
-from flowlet.web.problems import ProblemError, faulty
-from flowlet.web.services import services
+from flowlet.store.reports.errors import ErrorGroup, read_error_groups, read_failing_types
+from flowlet.store.search import MAX_NAME_LENGTH
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.pages.frame import render_page
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
 
-__all__ = ["GROUPS_SHOWN", "ShownGroup", "blueprint"]
+__all__ = ["GROUPS_SHOWN", "ErrorGroupRow", "blueprint"]
 
 GROUPS_SHOWN = 50
-_BETWEEN = (Status.IN_PROGRESS, Status.EXECUTING, Status.PAUSED)
+_OPEN_STATUSES = (Status.IN_PROGRESS, Status.EXECUTING, Status.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
-class ShownGroup:
+class ErrorGroupRow:
     """A group of errors as the page shows it.
 
     Attributes:
@@ -42,30 +42,30 @@ class ShownGroup:
     @property
     def message(self) -> str:
         """The message without what could turn a line round."""
-        return cleaned_lines(self.group.message)
+        return clean_lines(self.group.message)
 
     @property
-    def all_address(self) -> str:
+    def all_url(self) -> str:
         """Where all of its workflows are listed."""
-        return self._listed()
+        return self._build_list_url()
 
     @property
-    def failed_address(self) -> str:
+    def failed_url(self) -> str:
         """Where those are listed that are FAILED."""
-        return self._listed(Status.FAILED)
+        return self._build_list_url(Status.FAILED)
 
     @property
-    def open_address(self) -> str:
+    def open_url(self) -> str:
         """Where those are listed that have not ended: that will try again, or are paused."""
-        return self._listed(*_BETWEEN)
+        return self._build_list_url(*_OPEN_STATUSES)
 
     @property
-    def retry_address(self) -> str:
+    def retry_url(self) -> str:
         """Where it is asked whether all of its workflows are to be retried: those that are in the group by then."""
         fits = urlencode({"error": self.group.fingerprint})
         return f"/workflows/bulk?{urlencode({'operation': 'retry', 'which': 'all', 'fits': fits})}"
 
-    def _listed(self, *statuses: Status) -> str:
+    def _build_list_url(self, *statuses: Status) -> str:
         pairs = [*(("status", status.value) for status in statuses), ("error", self.group.fingerprint)]
         return f"/workflows?{urlencode(pairs)}"
 
@@ -74,16 +74,16 @@ blueprint = Blueprint("failures", __name__)
 
 
 @blueprint.get("/errors")
-@needs(Role.VIEWER)
-async def show() -> Response:
+@require_role(Role.VIEWER)
+async def show_errors() -> Response:
     """Show the groups of errors, the one that failed last first."""
-    connections = services().store.connections
-    type = _type()
-    groups = await error_groups(connections, limit=GROUPS_SHOWN + 1, type=type)
-    types = await failing_types(connections)
-    return await page(
+    connections = get_services().store.connections
+    type = _read_type()
+    groups = await read_error_groups(connections, limit=GROUPS_SHOWN + 1, type=type)
+    types = await read_failing_types(connections)
+    return await render_page(
         "errors/errors.html",
-        shown=[_shown(group) for group in groups[:GROUPS_SHOWN]],
+        shown=[_build_row(group) for group in groups[:GROUPS_SHOWN]],
         has_more=len(groups) > GROUPS_SHOWN,
         type=type,
         types=sorted({*types, *([type] if type else [])}),
@@ -91,21 +91,21 @@ async def show() -> Response:
     )
 
 
-def _type() -> str | None:
+def _read_type() -> str | None:
     """Return the workflow that is asked for; None for all.
 
     Raises:
         ProblemError: 400 if it cannot be the name of one.
     """
     given = request.args.get("type", "").strip()
-    if len(given) > NAME_LENGTH or "\x00" in given or any("\ud800" <= letter <= "\udfff" for letter in given):
-        raise ProblemError(faulty({"type": "is not the name of a workflow"}))
+    if len(given) > MAX_NAME_LENGTH or "\x00" in given or any("\ud800" <= letter <= "\udfff" for letter in given):
+        raise ProblemError(build_faults_problem({"type": "is not the name of a workflow"}))
     return given or None
 
 
-def _shown(group: ErrorGroup) -> ShownGroup:
+def _build_row(group: ErrorGroup) -> ErrorGroupRow:
     try:
-        definition = services().registry.definition(group.type)
+        definition = get_services().registry.get_definition(group.type)
     except UnknownWorkflowError:
         definition = None
-    return ShownGroup(group, principal().role.allows(Role.OPERATOR) and may_go_on(group.state, definition))
+    return ErrorGroupRow(group, get_principal().role.is_at_least(Role.OPERATOR) and may_be_retried(group.state, definition))

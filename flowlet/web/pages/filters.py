@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from flowlet.clock import microseconds, moment
+from flowlet.clock import to_microseconds, to_datetime
 from flowlet.errors import SearchError
-from flowlet.fingerprints import message_of
-from flowlet.instances import ENDED, Instance
-from flowlet.store.cursor import LARGEST
-from flowlet.store.search import Order, SearchQuery, Variable
-from flowlet.texts import cleaned, number_in
+from flowlet.fingerprints import extract_message
+from flowlet.instances import ENDED_STATUSES, Instance
+from flowlet.store.cursor import MAX_INTEGER
+from flowlet.store.search import SortKey, SearchQuery, VariableFilter
+from flowlet.texts import clean_text, parse_number
 
 __all__ = ["LABELS", "Filters", "read_filters"]
 
-TIMES = ("created_from", "created_to", "modified_from", "modified_to")
+TIME_FIELDS = ("created_from", "created_to", "modified_from", "modified_to")
 LABELS = {
     "q": "Search",
     "type": "Type",
@@ -37,12 +37,12 @@ LABELS = {
     "variable": "Variable",
 }
 """Every filter by its name in the address, in the order of its chips."""
-ORDERS: Mapping[str, Order] = {"id": "id", "created": "created", "modified": "modified", "next": "next_activation"}
+ORDERS: Mapping[str, SortKey] = {"id": "id", "created": "created", "modified": "modified", "next": "next_activation"}
 SORTS = [f"{sign}{name}" for name in ORDERS for sign in ("-", "")]
 """The orders by their names in the address; the ones with a minus begin with the last."""
 
-CHIP_LENGTH = 60
-_FIELDS = {
+MAX_CHIP_LENGTH = 60
+_FIELD_NAMES = {
     "id": "q",
     "external_id": "q",
     "business_key": "q",
@@ -57,7 +57,7 @@ _FIELDS = {
     "order_by": "sort",
 }
 """Names of a query's fields that have another one in the address."""
-_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _TIME_FAULT = "is not a time: write 2026-11-24T12:00, in UTC"
 
 
@@ -66,19 +66,19 @@ class Filters:
     """What an address asks for.
 
     Attributes:
-        given: The values of each field that is not empty, as they were given.
+        raw_values: The values of each field that is not empty, as they were given.
         faults: What is wrong with a field, by its name in the address.
         query: What is looked for; None if there are faults.
         message: The error whose fingerprint is asked for; "" where it is not known.
     """
 
-    given: Mapping[str, tuple[str, ...]]
+    raw_values: Mapping[str, tuple[str, ...]]
     faults: Mapping[str, str]
     query: SearchQuery | None
     message: str = ""
 
     @property
-    def wanted(self) -> SearchQuery:
+    def valid_query(self) -> SearchQuery:
         """What is looked for.
 
         Raises:
@@ -91,69 +91,69 @@ class Filters:
     @property
     def is_empty(self) -> bool:
         """Whether nothing narrows it: it stands for every workflow."""
-        return not any(name in LABELS for name in self.given)
+        return not any(name in LABELS for name in self.raw_values)
 
     @property
     def statuses(self) -> tuple[str, ...]:
         """The statuses that are asked for."""
-        return self.given.get("status", ())
+        return self.raw_values.get("status", ())
 
     @property
     def sort(self) -> str:
         """The order's name in the address."""
-        return self.value("sort") or "-id"
+        return self.get_value("sort") or "-id"
 
     @property
     def chips(self) -> list[tuple[str, str]]:
         """What holds, each with the address without it."""
         return [
-            (_chip(name, self.message or value if name == "error" else value), self.address(without=(name, value)))
+            (_format_chip(name, self.message or value if name == "error" else value), self.build_url(excluded_pair=(name, value)))
             for name in LABELS
-            for value in self.given.get(name, ())
+            for value in self.raw_values.get(name, ())
         ]
 
-    def naming(self, found: Sequence[Instance]) -> Filters:
+    def with_error_message(self, found: Sequence[Instance]) -> Filters:
         """Return the same filters, which tell an error by its message, as one of those that were found has it."""
-        return replace(self, message=message_of(found[0].reason)) if found and "error" in self.given else self
+        return replace(self, message=extract_message(found[0].reason)) if found and "error" in self.raw_values else self
 
-    def value(self, name: str) -> str:
+    def get_value(self, name: str) -> str:
         """Return the value of a field; "" if there is none."""
-        return self.given.get(name, ("",))[0]
+        return self.raw_values.get(name, ("",))[0]
 
-    def shown(self, name: str) -> str:
+    def format_time(self, name: str) -> str:
         """Return the value of a time as a field of a browser takes it; as it was given if there is a fault."""
         at: int | None = getattr(self.query, name) if self.query else None
-        return self.value(name) if at is None else moment(at).replace(tzinfo=None).isoformat()
+        return self.get_value(name) if at is None else to_datetime(at).replace(tzinfo=None).isoformat()
 
-    def pairs(self, *left_out: str) -> list[tuple[str, str]]:
+    def list_pairs(self, *excluded_names: str) -> list[tuple[str, str]]:
         """Return all names and values that make the address, without some, and without the page."""
-        kept = [name for name in (*LABELS, "sort") if name not in left_out]
-        return [(name, value) for name in kept for value in self.given.get(name, ())]
+        kept = [name for name in (*LABELS, "sort") if name not in excluded_names]
+        return [(name, value) for name in kept for value in self.raw_values.get(name, ())]
 
-    def address(self, path: str = "/workflows", *, without: tuple[str, str] = ("", ""), **more: str) -> str:
+    def build_url(self, path: str = "/workflows", *, excluded_pair: tuple[str, str] = ("", ""), **replacements: str) -> str:
         """Return the address of the same filters.
 
         Args:
             path: Of which page.
-            without: A name and a value that are left out.
-            more: Fields that take the place of those that are given.
+            excluded_pair: A name and a value that are left out.
+            replacements: Fields that take the place of those that are given.
         """
-        pairs = [pair for pair in self.pairs(*more) if pair != without]
-        query = urlencode([*pairs, *more.items()])
+        pairs = [pair for pair in self.list_pairs(*replacements) if pair != excluded_pair]
+        query = urlencode([*pairs, *replacements.items()])
         return f"{path}?{query}" if query else path
 
-    def sorted_by(self, name: str) -> str:
+    def build_sort_url(self, name: str) -> str:
         """Return the address in the order of a column: the other way round, where it is that one already."""
         first = name if name == "next" else f"-{name}"
         other = f"-{name}" if name == "next" else name
-        return self.address(sort=other if self.sort == first else first)
+        return self.build_url(sort=other if self.sort == first else first)
 
-    def direction(self, name: str) -> str | None:
+    def get_sort_direction(self, name: str) -> str | None:
         """Return how a column is sorted: "ascending", "descending", or None where another one is."""
         return {name: "ascending", f"-{name}": "descending"}.get(self.sort)
 
 
-def read_filters(pairs: Iterable[tuple[str, str]], **more: Any) -> Filters:
+def read_filters(pairs: Iterable[tuple[str, str]], **query_fields: Any) -> Filters:
     """Return the filters of an address.
 
     A value that is empty but for white space is no filter: browsers send every field of a form. What is no field of
@@ -161,7 +161,7 @@ def read_filters(pairs: Iterable[tuple[str, str]], **more: Any) -> Filters:
 
     Args:
         pairs: Its fields, in their order.
-        more: Further fields of the query.
+        query_fields: Further fields of the query.
     """
     given: dict[str, tuple[str, ...]] = {}
     for name, value in pairs:
@@ -172,20 +172,20 @@ def read_filters(pairs: Iterable[tuple[str, str]], **more: Any) -> Filters:
     asked: dict[str, Any] = {}
     for name, values in given.items():
         try:
-            asked |= _asked(name, values)
+            asked |= _read_field(name, values)
         except ValueError as error:
             faults.setdefault(name, str(error))
-    if ENDED.intersection(given.get("status", ())):
+    if ENDED_STATUSES.intersection(given.get("status", ())):
         asked.pop("has_next", None)
     try:
-        query = SearchQuery(**{**asked, **more})
+        query = SearchQuery(**{**asked, **query_fields})
     except SearchError as error:
-        found = {_FIELDS.get(path.partition(".")[0], path): fault for path, fault in error.faults.items()}
+        found = {_FIELD_NAMES.get(path.partition(".")[0], path): fault for path, fault in error.faults.items()}
         return Filters(given, {**found, **faults}, None)
     return Filters(given, faults, None if faults else query)
 
 
-def _asked(name: str, values: tuple[str, ...]) -> dict[str, Any]:
+def _read_field(name: str, values: tuple[str, ...]) -> dict[str, Any]:
     """Return the fields of a query that one field of the address stands for.
 
     Raises:
@@ -193,37 +193,37 @@ def _asked(name: str, values: tuple[str, ...]) -> dict[str, Any]:
     """
     if name == "status":
         return {"status": values}
-    if name in _READERS:
-        return _READERS[name](values[0])
-    columns = {other: column for column, other in _FIELDS.items()}
-    return {columns.get(name, name): _time(values[0]) if name in TIMES else values[0]}
+    if name in _PARSERS:
+        return _PARSERS[name](values[0])
+    columns = {other: column for column, other in _FIELD_NAMES.items()}
+    return {columns.get(name, name): _parse_time(values[0]) if name in TIME_FIELDS else values[0]}
 
 
-def _named(text: str) -> dict[str, Any]:
-    id = _number(text.removeprefix("#"))
+def _parse_search(text: str) -> dict[str, Any]:
+    id = _parse_id(text.removeprefix("#"))
     return {"prefix": text, **({"id": id} if id else {})}
 
 
-def _parent(text: str) -> dict[str, Any]:
-    if (id := _number(text.removeprefix("#"))) is None:
+def _parse_parent(text: str) -> dict[str, Any]:
+    if (id := _parse_id(text.removeprefix("#"))) is None:
         raise ValueError("is not the id of a workflow")
     return {"parent_id": id}
 
 
-def _retrying(text: str) -> dict[str, Any]:
+def _parse_retrying(text: str) -> dict[str, Any]:
     if text not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return {"is_retrying": text == "true"}
 
 
-def _variable(text: str) -> dict[str, Any]:
+def _parse_variable(text: str) -> dict[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.strip():
         raise ValueError("has to be a name and a value, as in amount=3")
-    return {"variables": (Variable(name.strip(), value.strip()),)}
+    return {"variables": (VariableFilter(name.strip(), value.strip()),)}
 
 
-def _sort(text: str) -> dict[str, Any]:
+def _parse_sort(text: str) -> dict[str, Any]:
     if text not in SORTS:
         raise ValueError(f"is none of {', '.join(SORTS)}")
     order = ORDERS[text.removeprefix("-")]
@@ -232,36 +232,36 @@ def _sort(text: str) -> dict[str, Any]:
     return {"order_by": order, "descending": text.startswith("-"), **only}
 
 
-_READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
-    "q": _named,
-    "parent": _parent,
-    "retrying": _retrying,
-    "variable": _variable,
-    "sort": _sort,
+_PARSERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "q": _parse_search,
+    "parent": _parse_parent,
+    "retrying": _parse_retrying,
+    "variable": _parse_variable,
+    "sort": _parse_sort,
 }
 """What reads a field that is more than a text or a time."""
 
 
-def _number(text: str) -> int | None:
+def _parse_id(text: str) -> int | None:
     """Return the id that a text is; None if it is none."""
-    return number_in(text, most=LARGEST) or None  # no id is 0
+    return parse_number(text, maximum=MAX_INTEGER) or None  # no id is 0
 
 
-def _time(text: str) -> int:
-    if not _TIME.fullmatch(text):
+def _parse_time(text: str) -> int:
+    if not _TIME_PATTERN.fullmatch(text):
         raise ValueError(_TIME_FAULT)
     try:
         at = datetime.fromisoformat(text)
-        found = microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
-        moment(found)  # in UTC it may lie outside of the years that there are
+        found = to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
+        to_datetime(found)  # in UTC it may lie outside of the years that there are
     except (ValueError, OverflowError):
         raise ValueError(_TIME_FAULT) from None
     return found
 
 
-def _chip(name: str, value: str) -> str:
+def _format_chip(name: str, value: str) -> str:
     if name == "retrying" and value in ("true", "false"):
         return "Retrying" if value == "true" else "Not retrying"
     if name == "status":
         return value.replace("_", " ").capitalize()
-    return cleaned(f"{LABELS[name]}: {value if len(value) <= CHIP_LENGTH else value[: CHIP_LENGTH - 1] + '…'}")
+    return clean_text(f"{LABELS[name]}: {value if len(value) <= MAX_CHIP_LENGTH else value[: MAX_CHIP_LENGTH - 1] + '…'}")

@@ -10,65 +10,65 @@ from jinja2 import StrictUndefined
 from quart import Quart, Response, g, render_template, request
 
 from flowlet.instances import Status
-from flowlet.resources import folder
+from flowlet.resources import find_folder
 from flowlet.roles import Principal, Role
-from flowlet.store.reports.errors import failed_count
+from flowlet.store.reports.errors import count_failed
 from flowlet.store.reports.inbox import count_waiting
-from flowlet.web.files import static
-from flowlet.web.forms import HIDDEN_FIELD, form_token
+from flowlet.web.files import get_static_files
+from flowlet.web.forms import CSRF_FIELD, compute_csrf_token
 from flowlet.web.guards import SESSION_COOKIE
 from flowlet.web.pages import browsers, charts, notices, times, values
 from flowlet.web.pages.notices import Notice
-from flowlet.web.pages.prose import breakable, coded, prose
-from flowlet.web.services import services
+from flowlet.web.pages.prose import insert_breaks, render_code, render_prose
+from flowlet.web.services import get_services
 
-__all__ = ["NAVIGATION", "Entry", "Frame", "install", "page"]
+__all__ = ["NAVIGATION", "NavigationItem", "PageLayout", "install", "render_page"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NavigationItem:
     """An entry of the navigation.
 
     Attributes:
-        address: Where it leads; it is the current one on every page below too, but the start on no other.
+        href: Where it leads; it is the current one on every page below too, but the start on no other.
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
-        below: Where others of its pages are.
-        count: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
+        path_prefix: Where others of its pages are.
+        counter: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
             page.
     """
 
-    address: str
+    href: str
     label: str
     icon: str
     role: Role = Role.VIEWER
-    below: str | None = None
-    count: Callable[[], Awaitable[int]] | None = None
+    path_prefix: str | None = None
+    counter: Callable[[], Awaitable[int]] | None = None
 
 
 async def _count_waiting() -> int:
-    return await count_waiting(services().store.connections)
+    return await count_waiting(get_services().store.connections)
 
 
-async def _failed() -> int:
-    return await failed_count(services().store.connections)
+async def _count_failed() -> int:
+    return await count_failed(get_services().store.connections)
 
 
-NAVIGATION: tuple[Entry, ...] = (
-    Entry("/", "Dashboard", "tiles"),
-    Entry("/workflows", "Workflows", "flow"),
-    Entry("/inbox", "Inbox", "inbox", count=_count_waiting),
-    Entry("/errors", "Errors", "warning", count=_failed),
-    Entry("/definitions", "Definitions", "cube", below="/start/"),
-    Entry("/executors", "Executors", "server"),
-    Entry("/users", "Users", "user", Role.ADMIN),
-    Entry("/keys", "API keys", "key"),
-    Entry("/settings", "Settings", "gear", Role.ADMIN),
-    Entry("/docs", "API", "code"),
+NAVIGATION: tuple[NavigationItem, ...] = (
+    NavigationItem("/", "Dashboard", "tiles"),
+    NavigationItem("/workflows", "Workflows", "flow"),
+    NavigationItem("/inbox", "Inbox", "inbox", counter=_count_waiting),
+    NavigationItem("/errors", "Errors", "warning", counter=_count_failed),
+    NavigationItem("/definitions", "Definitions", "cube", path_prefix="/start/"),
+    NavigationItem("/executors", "Executors", "server"),
+    NavigationItem("/users", "Users", "user", Role.ADMIN),
+    NavigationItem("/keys", "API keys", "key"),
+    NavigationItem("/settings", "Settings", "gear", Role.ADMIN),
+    NavigationItem("/docs", "API", "code"),
 )
 """What the side of every page leads to."""
 
-MOST_COUNTED = 99
+MAX_COUNT_SHOWN = 99
 """Beyond, an entry of the navigation says "99+"."""
 
 TONES = {
@@ -85,7 +85,7 @@ TONES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PageLayout:
     """What ``templates/base.html`` shows around a page.
 
     Attributes:
@@ -105,9 +105,9 @@ class Frame:
     notice: Notice | None = None
 
     @property
-    def entries(self) -> list[Entry]:
+    def navigation(self) -> list[NavigationItem]:
         """What the navigation leads to, for who is logged in."""
-        return _entries(self.principal)
+        return _list_navigation(self.principal)
 
     @property
     def initials(self) -> str:
@@ -116,29 +116,29 @@ class Frame:
         letters = words[0][:2] if len(words) == 1 else "".join(word[0] for word in words[:2])
         return letters.upper()
 
-    def count(self, entry: Entry) -> str:
+    def format_count(self, item: NavigationItem) -> str:
         """Return how much waits at an entry; "" where there is nothing, or nothing is counted."""
-        count = self.counts.get(entry.address, 0)
-        return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count or "")
+        count = self.counts.get(item.href, 0)
+        return f"{MAX_COUNT_SHOWN}+" if count > MAX_COUNT_SHOWN else str(count or "")
 
-    def is_current(self, entry: Entry) -> bool:
+    def is_current(self, item: NavigationItem) -> bool:
         """Return whether the page is an entry's, or below it; below "/" would be "//"."""
-        own = (f"{entry.address}/", entry.below or f"{entry.address}/")
-        return self.path == entry.address or self.path.startswith(own)
+        own = (f"{item.href}/", item.path_prefix or f"{item.href}/")
+        return self.path == item.href or self.path.startswith(own)
 
 
 def install(app: Quart) -> None:
     """Let an application find the templates, and let these name static files and their forms' token."""
-    app.template_folder = str(folder("templates"))
+    app.template_folder = str(find_folder("templates"))
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    app.jinja_env.globals |= {"static": static().url, "HIDDEN_FIELD": HIDDEN_FIELD, "TONES": TONES}
-    app.jinja_env.globals |= {"ago": times.ago, "at": times.at, "for_": times.for_, "took": times.took}
-    app.jinja_env.globals |= {"chart": charts.chart, "shares": charts.shares, "sparkline": charts.sparkline}
-    app.jinja_env.globals |= {"json_view": values.json_view, "pretty": values.pretty}
-    app.jinja_env.filters |= {"browser": browsers.called, "breakable": breakable, "coded": coded, "prose": prose}
+    app.jinja_env.globals |= {"static": get_static_files().build_url, "HIDDEN_FIELD": CSRF_FIELD, "TONES": TONES}
+    app.jinja_env.globals |= {"ago": times.format_ago, "at": times.format_clock, "for_": times.format_elapsed, "took": times.format_milliseconds}
+    app.jinja_env.globals |= {"chart": charts.render_chart, "shares": charts.render_share_bar, "sparkline": charts.render_sparkline}
+    app.jinja_env.globals |= {"json_view": values.render_json, "pretty": values.format_json}
+    app.jinja_env.filters |= {"browser": browsers.describe_browser, "breakable": insert_breaks, "coded": render_code, "prose": render_prose}
 
 
-async def page(
+async def render_page(
     template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> Response:
     """Return a page.
@@ -149,23 +149,23 @@ async def page(
         headers: Further ones, such as ``Retry-After``.
         values: What the template shows.
     """
-    frame = await _frame(with_counts=status < 500)
+    frame = await _build_layout(with_counts=status < 500)
     text = await render_template(template, frame=frame, **values)
     answer = Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
     if frame.notice:
-        notices.forget(answer)
+        notices.clear_notice(answer)
     return answer
 
 
-async def _frame(*, with_counts: bool) -> Frame:
+async def _build_layout(*, with_counts: bool) -> PageLayout:
     found: Principal | None = g.get("principal")
     session = request.cookies.get(SESSION_COOKIE, "") if found and found.key_id is None else ""
     # Where the store is away, the page that says so asks it nothing.
-    counted = [entry for entry in _entries(found) if entry.count] if with_counts else []
-    counts = {entry.address: await entry.count() for entry in counted if entry.count}
-    token, told = (form_token(session), notices.notice()) if session else ("", None)
-    return Frame(found, token, request.path, times.now() // 1000, counts, told)
+    counted = [entry for entry in _list_navigation(found) if entry.counter] if with_counts else []
+    counts = {entry.href: await entry.counter() for entry in counted if entry.counter}
+    token, told = (compute_csrf_token(session), notices.read_notice()) if session else ("", None)
+    return PageLayout(found, token, request.path, times.now() // 1000, counts, told)
 
 
-def _entries(principal: Principal | None) -> list[Entry]:
-    return [entry for entry in NAVIGATION if principal and principal.role.allows(entry.role)]
+def _list_navigation(principal: Principal | None) -> list[NavigationItem]:
+    return [entry for entry in NAVIGATION if principal and principal.role.is_at_least(entry.role)]

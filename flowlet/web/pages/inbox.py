@@ -15,28 +15,28 @@ from flowlet.errors import UnknownWorkflowError, VariablesError
 from flowlet.instances import Instance
 from flowlet.permitted import Operation
 from flowlet.roles import Role
-from flowlet.store.reports.inbox import Group, Inbox, Question, read_inbox
-from flowlet.web.forms import form
-from flowlet.web.guards import needs, principal
+from flowlet.store.reports.inbox import InboxGroup, Inbox, WaitingInstance, read_inbox
+from flowlet.web.forms import read_request_form
+from flowlet.web.guards import require_role, get_principal
 from flowlet.web.pages import times
-from flowlet.web.pages.acting import Mending, acted, answer_controls, answering, version_of
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.model_forms import Field, fields, read, texts
-from flowlet.web.problems import ProblemError, faulty
-from flowlet.web.services import services
+from flowlet.web.pages.acting import RejectedForm, run_operation, build_answer_controls, build_answer_operation, read_version
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.model_forms import FormField, build_fields, read_submission, format_initial_texts
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-SHOWN = 25
+QUESTIONS_SHOWN = 25
 SORTS = {"": "Nearest deadline first", "oldest": "Longest untouched first"}
-HOUR = 3_600 * times.SECOND
-NEAR = 24 * HOUR
+HOUR_MICROSECONDS = 3_600 * times.SECOND_MICROSECONDS
+NEAR_DEADLINE_MICROSECONDS = 24 * HOUR_MICROSECONDS
 
 blueprint = Blueprint("inbox", __name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InboxFilter:
     """What is looked at, as the address says it."""
 
     type: str = ""
@@ -44,7 +44,7 @@ class Look:
     sort: str = ""
     cursor: str = ""
 
-    def address(self, path: str = "/inbox", **changes: str) -> str:
+    def build_url(self, path: str = "/inbox", **changes: str) -> str:
         """Return the address of this look, or of another one; which begins with its first page unless told."""
         other = replace(self, **{"cursor": "", **changes})
         pairs = {name: getattr(other, name) for name in ("type", "state", "sort", "cursor")}
@@ -55,144 +55,144 @@ class Look:
     def chips(self) -> list[tuple[str, str]]:
         """What is filtered by, and the address without it."""
         pairs = (("type", self.type), ("state", self.state))
-        return [(f"{name.capitalize()}: {value}", self.address(**{name: ""})) for name, value in pairs if value]
+        return [(f"{name.capitalize()}: {value}", self.build_url(**{name: ""})) for name, value in pairs if value]
 
-    def is_at(self, group: Group) -> bool:
+    def is_selected(self, group: InboxGroup) -> bool:
         """Return whether it is this group that is looked at."""
         return (self.type, self.state) == (group.type, group.state)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class InboxRow:
     """A workflow that waits, as the page shows it.
 
     Attributes:
         state: As this process knows it; None where it does not.
-        is_short: Whether it can be answered without a value: it has no form, or one with nothing that has to be given.
+        may_skip_form: Whether it can be answered without a value: it has no form, or one with nothing that has to be given.
         may_answer: Whether who looks may answer it here.
         tone: Of its deadline: "err" where it is over or within the hour, "warn" within the day.
-        fate: What becomes of it at the deadline.
+        deadline_outcome: What becomes of it at the deadline.
         fields: Of its form.
         faults: Of its form, and of none of its fields.
         version: What its form is about.
-        is_mended: Whether its form is shown again.
+        is_rejected: Whether its form is shown again.
     """
 
     instance: Instance
     since: int
     state: StateDefinition | None
-    is_short: bool
+    may_skip_form: bool
     may_answer: bool
     tone: str
-    fate: str
-    fields: list[Field]
+    deadline_outcome: str
+    fields: list[FormField]
     faults: list[str]
     version: int
-    is_mended: bool
+    is_rejected: bool
 
 
 @blueprint.get("/inbox")
-@needs(Role.VIEWER)
-async def show() -> Response:
+@require_role(Role.VIEWER)
+async def show_inbox() -> Response:
     """Show what waits, a page of it."""
-    return await _page(_look())
+    return await _render_inbox(_read_inbox_filter())
 
 
 @blueprint.post("/inbox/<int:id>/answer")
-@needs(Role.OPERATOR)
-async def answer(id: int) -> Response | Redirection:
+@require_role(Role.OPERATOR)
+async def answer_question(id: int) -> Response | Redirection:
     """Answer one, and go on with the others."""
-    look, given = _look(), await form()
-    instance = await services().store.reads.get(id)
-    _, state = _known(instance)
-    sent, choice = read(answer_controls(state), given), given.text("choice")
-    act = answering(instance, given, sent)
+    look, given = _read_inbox_filter(), await read_request_form()
+    instance = await get_services().store.queries.get(id)
+    _, state = _find_definition(instance)
+    sent, choice = read_submission(build_answer_controls(state), given), given.get_text("choice")
+    act = build_answer_operation(instance, given, sent)
     labels = {edge.target: edge.label or edge.target for edge in state.transitions} if state else {}
     told = f"Answered #{id}: {labels.get(choice, choice)}."
     try:
-        return await acted(instance, given, act, told, look.address(cursor=look.cursor))
+        return await run_operation(instance, given, act, told, look.build_url(cursor=look.cursor))
     except VariablesError as error:
-        return await _page(look, Mending("answer", error.faults, sent.texts, version_of(given)), instance)
+        return await _render_inbox(look, RejectedForm("answer", error.faults, sent.texts, read_version(given)), instance)
 
 
-def _look() -> Look:
-    look = Look(**{name: request.args.get(name, "") for name in ("type", "state", "sort", "cursor")})
+def _read_inbox_filter() -> InboxFilter:
+    look = InboxFilter(**{name: request.args.get(name, "") for name in ("type", "state", "sort", "cursor")})
     if look.sort not in SORTS:
         known = " or ".join(filter(None, SORTS))
-        raise ProblemError(faulty({"sort": f"{look.sort[:80]!r} is no order. It is {known}, or left out."}))
+        raise ProblemError(build_faults_problem({"sort": f"{look.sort[:80]!r} is no order. It is {known}, or left out."}))
     return look
 
 
-async def _page(look: Look, mending: Mending | None = None, mended: Instance | None = None) -> Response:
+async def _render_inbox(inbox_filter: InboxFilter, rejected_form: RejectedForm | None = None, rejected_instance: Instance | None = None) -> Response:
     """Return the page; with status 422 where one form, of the instance given, has to be mended."""
     found = await read_inbox(
-        services().store.connections,
-        type=look.type or None,
-        state=look.state or None,
-        by_deadline=not look.sort,
-        limit=SHOWN,
-        cursor=look.cursor or None,
+        get_services().store.connections,
+        type=inbox_filter.type or None,
+        state=inbox_filter.state or None,
+        by_deadline=not inbox_filter.sort,
+        limit=QUESTIONS_SHOWN,
+        cursor=inbox_filter.cursor or None,
     )
-    entries = [_entry(one, mending if mended and one.instance.id == mended.id else None) for one in found.questions]
-    if mended and mending and not any(entry.is_mended for entry in entries):
-        entries.insert(0, _entry(Question(mended, mended.modified), mending))
-    return await page(
+    entries = [_build_item(one, rejected_form if rejected_instance and one.instance.id == rejected_instance.id else None) for one in found.waiting_instances]
+    if rejected_instance and rejected_form and not any(entry.is_rejected for entry in entries):
+        entries.insert(0, _build_item(WaitingInstance(rejected_instance, rejected_instance.modified_us), rejected_form))
+    return await render_page(
         "inbox/inbox.html",
-        status=422 if mending else 200,
-        look=look,
+        status=422 if rejected_form else 200,
+        look=inbox_filter,
         sorts=SORTS,
         found=found,
         entries=entries,
-        **_ways(look, found),
+        **_build_links(inbox_filter, found),
     )
 
 
-def _ways(look: Look, found: Inbox) -> Mapping[str, Any]:
+def _build_links(inbox_filter: InboxFilter, found: Inbox) -> Mapping[str, Any]:
     return {
-        "here": look.address(cursor=look.cursor),
-        "older": look.address(cursor=found.next_cursor) if found.next_cursor else None,
-        "events": urlencode({"workflowType": look.type} if look.type else {}),
+        "here": inbox_filter.build_url(cursor=inbox_filter.cursor),
+        "older": inbox_filter.build_url(cursor=found.next_cursor) if found.next_cursor else None,
+        "events": urlencode({"workflowType": inbox_filter.type} if inbox_filter.type else {}),
     }
 
 
-def _entry(question: Question, mending: Mending | None) -> Entry:
+def _build_item(question: WaitingInstance, rejected_form: RejectedForm | None) -> InboxRow:
     instance = question.instance
-    definition, state = _known(instance)
-    parts = answer_controls(state)
-    shown = {**texts(parts), **(mending.texts if mending else {})}
-    own, rest = fields(parts, shown, mending.faults if mending else {})
-    may_answer = Operation.ANSWER in services().operations.permitted(instance).operations
-    return Entry(
+    definition, state = _find_definition(instance)
+    parts = build_answer_controls(state)
+    shown = {**format_initial_texts(parts), **(rejected_form.texts if rejected_form else {})}
+    own, rest = build_fields(parts, shown, rejected_form.faults if rejected_form else {})
+    may_answer = Operation.ANSWER in get_services().operations.get_permitted_operations(instance).operations
+    return InboxRow(
         instance,
         question.since,
         state,
-        is_short=not (state and state.form) or not any(one.is_required() for one in state.form.model_fields.values()),
-        may_answer=may_answer and principal().role.allows(Role.OPERATOR),
-        tone=_tone(instance.next_activation),
-        fate=_fate(definition, state),
+        may_skip_form=not (state and state.form) or not any(one.is_required() for one in state.form.model_fields.values()),
+        may_answer=may_answer and get_principal().role.is_at_least(Role.OPERATOR),
+        tone=_choose_tone(instance.next_activation_us),
+        deadline_outcome=_describe_deadline_outcome(definition, state),
         fields=own,
         faults=rest,
-        version=mending.version if mending else instance.version,
-        is_mended=mending is not None,
+        version=rejected_form.version if rejected_form else instance.version,
+        is_rejected=rejected_form is not None,
     )
 
 
-def _known(instance: Instance) -> tuple[Definition | None, StateDefinition | None]:
+def _find_definition(instance: Instance) -> tuple[Definition | None, StateDefinition | None]:
     try:
-        definition = services().registry.definition(instance.type)
+        definition = get_services().registry.get_definition(instance.type)
     except UnknownWorkflowError:
         return None, None
     return definition, definition.states.get(instance.state)
 
 
-def _tone(deadline: int | None) -> str:
+def _choose_tone(deadline: int | None) -> str:
     left = None if deadline is None else deadline - times.now()
-    if left is None or left > NEAR:
+    if left is None or left > NEAR_DEADLINE_MICROSECONDS:
         return "idle"
-    return "warn" if left > HOUR else "err"
+    return "warn" if left > HOUR_MICROSECONDS else "err"
 
 
-def _fate(definition: Definition | None, state: StateDefinition | None) -> str:
+def _describe_deadline_outcome(definition: Definition | None, state: StateDefinition | None) -> str:
     """Return what happens at the deadline: the label of the transition, or the state that it leads to."""
     if definition is None or state is None or state.on_deadline is None:
         return ""

@@ -9,26 +9,26 @@ from datetime import timedelta
 from quart import Blueprint, Response, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.accounts import ApiKey, checked_name
+from flowlet.accounts import ApiKey, normalize_name
 from flowlet.errors import OwnerError, StaleError, UnknownUserError, UserError
-from flowlet.keys import MadeKey
+from flowlet.keys import IssuedApiKey
 from flowlet.roles import Role
-from flowlet.web.forms import form
-from flowlet.web.guards import needs, principal
-from flowlet.web.keys import add_key, revoke_one, visible_keys
+from flowlet.web.forms import read_request_form
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.keys import add_key, revoke_visible_key, list_visible_keys
 from flowlet.web.pages import times
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.notices import done
-from flowlet.web.problems import ProblemError, faulty
-from flowlet.web.services import services
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.notices import redirect_with_success
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "has_ended", "role_of"]
+__all__ = ["blueprint", "has_ended", "parse_role"]
 
-MOST_KEYS = 500
+MAX_KEYS_SHOWN = 500
 """How many a page shows."""
 TERMS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
 """After how many days a key expires, and what that is called."""
-_REPEATED = (
+_DUPLICATE_KEY_WARNING = (
     "You have made a key since this form was opened, perhaps by this very form. A key is shown only once: "
     "if you have not kept it, revoke it, and make another one."
 )
@@ -37,7 +37,7 @@ blueprint = Blueprint("key_list", __name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class KeyForm:
     """A key that is to be made, as it was typed.
 
     Attributes:
@@ -48,52 +48,52 @@ class Draft:
     name: str = ""
     owner: str = ""
     role: str = Role.VIEWER
-    term: str = "90"
+    expiry_days: str = "90"
     faults: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
 
 
 @blueprint.get("/keys")
-@needs(Role.VIEWER)
-async def show() -> Response:
+@require_role(Role.VIEWER)
+async def show_keys() -> Response:
     """Show the keys that have not ended, and those that have if they are asked for."""
-    return await _page(Draft(owner=principal().username))
+    return await _render_keys(KeyForm(owner=get_principal().username))
 
 
 @blueprint.post("/keys")
-@needs(Role.VIEWER)
-async def make() -> Response:
+@require_role(Role.VIEWER)
+async def create_and_show_key() -> Response:
     """Make a key, and show it: in this answer, which nothing can show again."""
-    given = await form()
-    name, role, term = given.text("name"), role_of(given.text("role")), given.text("term")
-    owner = given.text("owner") or principal().username
+    given = await read_request_form()
+    name, role, term = given.get_text("name"), parse_role(given.get_text("role")), given.get_text("term")
+    owner = given.get_text("owner") or get_principal().username
     if term not in dict(TERMS):
-        raise ProblemError(faulty({"term": "is none of those that the page offers"}))
-    draft = Draft(name, owner, role, term)
+        raise ProblemError(build_faults_problem({"term": "is none of those that the page offers"}))
+    draft = KeyForm(name, owner, role, term)
     try:
-        checked_name(name, "an API key's name")
+        normalize_name(name, "an API key's name")
     except UserError as error:
-        return await _again(draft, "name", error)
+        return await _render_rejected_form(draft, "name", error)
     try:
         expires = timedelta(days=int(term)) if term else None
-        made = await add_key(name, owner=owner, role=role, expires=expires, newest=given.text("newest"))
+        made = await add_key(name, owner=owner, role=role, expires_in=expires, expected_newest=given.get_text("newest"))
     except StaleError:
         # Such as the same form a second time, sent by a browser that was told to load its answer again.
-        return await _page(Draft(name, owner, role, term, warning=_REPEATED), status=409)
+        return await _render_keys(KeyForm(name, owner, role, term, warning=_DUPLICATE_KEY_WARNING), status=409)
     except UnknownUserError as error:
-        return await _again(draft, "owner", error)
+        return await _render_rejected_form(draft, "owner", error)
     except OwnerError as error:
-        return await _again(draft, "role", error)
-    return await _page(Draft(owner=principal().username), made=made, status=201)
+        return await _render_rejected_form(draft, "role", error)
+    return await _render_keys(KeyForm(owner=get_principal().username), created_key=made, status=201)
 
 
 @blueprint.post("/keys/<id>/revoke")
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def revoke(id: str) -> Redirection:
     """Revoke a key for good."""
-    await form()
-    key = await revoke_one(id)
-    return done(f"The key {key.id} ({key.name}) is revoked.", "/keys")
+    await read_request_form()
+    key = await revoke_visible_key(id)
+    return redirect_with_success(f"The key {key.id} ({key.name}) is revoked.", "/keys")
 
 
 def has_ended(key: ApiKey) -> bool:
@@ -101,37 +101,37 @@ def has_ended(key: ApiKey) -> bool:
     return key.revoked is not None or (key.expires is not None and key.expires <= times.now())
 
 
-def role_of(text: str) -> Role:
+def parse_role(text: str) -> Role:
     """Return the role that a form names.
 
     Raises:
         ProblemError: 400 if it is none.
     """
     if text not in list(Role):
-        raise ProblemError(faulty({"role": f"is none of {', '.join(Role)}"}))
+        raise ProblemError(build_faults_problem({"role": f"is none of {', '.join(Role)}"}))
     return Role(text)
 
 
-async def _again(draft: Draft, name: str, error: Exception) -> Response:
+async def _render_rejected_form(key_form: KeyForm, name: str, error: Exception) -> Response:
     faults = {name: str(error)}
-    return await _page(Draft(draft.name, draft.owner, draft.role, draft.term, faults), status=422)
+    return await _render_keys(KeyForm(key_form.name, key_form.owner, key_form.role, key_form.expiry_days, faults), status=422)
 
 
-async def _page(draft: Draft, *, made: MadeKey | None = None, status: int = 200) -> Response:
-    me, found = principal(), await visible_keys()
+async def _render_keys(key_form: KeyForm, *, created_key: IssuedApiKey | None = None, status: int = 200) -> Response:
+    me, found = get_principal(), await list_visible_keys()
     is_all = request.args.get("all") == "true"
     shown = [key for key in found if is_all or not has_ended(key)]
-    users = await services().users.list() if me.role is Role.ADMIN else []
-    return await page(
+    users = await get_services().users.list_users() if me.role is Role.ADMIN else []
+    return await render_page(
         "keys/keys.html",
         status=status,
-        keys=shown[:MOST_KEYS],
-        is_cut=len(shown) > MOST_KEYS,
+        keys=shown[:MAX_KEYS_SHOWN],
+        is_cut=len(shown) > MAX_KEYS_SHOWN,
         ended=sum(has_ended(key) for key in found),
         is_all=is_all,
-        newest=await services().users.keys.newest(me.username),
-        draft=draft,
-        made=made,
+        newest=await get_services().users.keys.get_newest_id(me.username),
+        draft=key_form,
+        made=created_key,
         terms=TERMS,
         roles=[(role.value, role.value.capitalize()) for role in Role if role <= me.role],
         owners=[(user.username, user.username) for user in users if not user.is_disabled],

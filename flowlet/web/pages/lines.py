@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.instances import Action, ActionKind
-from flowlet.lettering import cleaned_lines
-from flowlet.web.pages.values import Change, changes
+from flowlet.lettering import clean_lines
+from flowlet.web.pages.values import VariableChange, describe_changes
 
-__all__ = ["LINES_SHOWN", "PROBLEMS", "TITLES", "Line", "lines"]
+__all__ = ["LINES_SHOWN", "PROBLEM_KINDS", "TITLES", "HistoryLine", "build_history_lines"]
 
 LINES_SHOWN = 500
-LETTERS_SHOWN = 500_000
+MAX_CHARACTERS_SHOWN = 500_000
 """How many characters the lines of a page have together, so that no history makes one of megabytes."""
 
 _TONES = {
@@ -27,7 +27,7 @@ _TONES = {
     ActionKind.REPAIRED: "warn",
     ActionKind.RELEASED: "idle",
 }
-_BY_A_PERSON = "info"
+_PERSON_TONE = "info"
 TITLES = {
     ActionKind.CREATED: "Created",
     ActionKind.LOG: "Log",
@@ -46,18 +46,18 @@ TITLES = {
     ActionKind.RELEASED: "Handed back by a stopping executor",
 }
 """What happened, by a line's kind; one that is not here is a way from state to state."""
-PROBLEMS = (ActionKind.ERROR, ActionKind.FAILED, ActionKind.CANCELLED, ActionKind.REPAIRED, ActionKind.RELEASED)
+PROBLEM_KINDS = (ActionKind.ERROR, ActionKind.FAILED, ActionKind.CANCELLED, ActionKind.REPAIRED, ActionKind.RELEASED)
 """The kinds of lines that tell that something went wrong, or broke off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HistoryLine:
     """A line of history.
 
     Attributes:
         tone: The colour of its dot.
         title: What happened, where that is more than a way from state to state.
-        way: The states it is about, as "check → review".
+        transition: The states it is about, as "check → review".
         text: What was said, without characters that turn a line's direction.
         detail: A traceback.
         changes: What became of variables.
@@ -66,42 +66,42 @@ class Line:
     action: Action
     tone: str
     title: str
-    way: str
+    transition: str
     text: str
     detail: str
-    changes: Sequence[Change]
+    changes: Sequence[VariableChange]
 
 
-def lines(actions: Sequence[Action]) -> list[Line]:
+def build_history_lines(actions: Sequence[Action]) -> list[HistoryLine]:
     """Return lines of history as they are shown, in the order given: the newest first.
 
     What a variable was before is told as far as these lines know it. Those after the first ``LETTERS_SHOWN``
     characters are left out.
     """
-    told = list(_told(actions[::-1]))[::-1]
+    told = list(_build_lines(actions[::-1]))[::-1]
     letters = 0
     for place, line in enumerate(told):
-        letters += len(line.text) + len(line.detail) + len(line.action.changes or "")
-        if letters > LETTERS_SHOWN and place:
+        letters += len(line.text) + len(line.detail) + len(line.action.changes_json or "")
+        if letters > MAX_CHARACTERS_SHOWN and place:
             return told[:place]
     return told
 
 
-def _told(actions: Sequence[Action]) -> Iterator[Line]:
+def _build_lines(actions: Sequence[Action]) -> Iterator[HistoryLine]:
     known: dict[str, Any] = {}
     for action in actions:
-        changed = changes(action.changes, known)
-        if action.changes:
-            said = json.loads(action.changes)
+        changed = describe_changes(action.changes_json, known)
+        if action.changes_json:
+            said = json.loads(action.changes_json)
             known |= said.get("set", {})
             for name in said.get("unset", ()):
                 known.pop(name, None)
-        yield Line(
+        yield HistoryLine(
             action=action,
-            tone=_TONES.get(action.kind, _BY_A_PERSON),
+            tone=_TONES.get(action.kind, _PERSON_TONE),
             title=TITLES.get(action.kind, ""),
-            way=cleaned_lines(" → ".join(filter(None, (action.from_state, action.to_state)))),
-            text=cleaned_lines(action.text or ""),
-            detail=cleaned_lines(action.detail or ""),
+            transition=clean_lines(" → ".join(filter(None, (action.from_state, action.to_state)))),
+            text=clean_lines(action.text or ""),
+            detail=clean_lines(action.detail or ""),
             changes=changed,
         )

@@ -18,13 +18,13 @@ from werkzeug.wrappers import Response
 
 from flowlet.web.cookies import set_cookie
 from flowlet.web.guards import SESSION_COOKIE
-from flowlet.web.paths import local
+from flowlet.web.paths import sanitize_redirect_target
 
-__all__ = ["Notice", "done", "forget", "notice", "refused"]
+__all__ = ["Notice", "redirect_with_success", "clear_notice", "read_notice", "redirect_with_error"]
 
-COOKIE = "flowlet_notice"
-SECONDS = 60
-LIMIT = 600
+COOKIE_NAME = "flowlet_notice"
+LIFETIME_SECONDS = 60
+MAX_MESSAGE_LENGTH = 600
 """Characters of a message: with the signature a cookie may have about 4,000 bytes."""
 
 
@@ -40,23 +40,23 @@ class Notice:
     tone: str
 
 
-def done(message: str, address: str) -> Response:
+def redirect_with_success(message: str, url: str) -> Response:
     """Return the answer to a form that did its work: off to an address of ours, where the message is shown."""
-    return _sent(Notice(message, "ok"), address)
+    return _redirect_with_notice(Notice(message, "ok"), url)
 
 
-def refused(message: str, address: str) -> Response:
+def redirect_with_error(message: str, url: str) -> Response:
     """Return the answer to a form that changed nothing, as ``done`` does."""
-    return _sent(Notice(message, "err"), address)
+    return _redirect_with_notice(Notice(message, "err"), url)
 
 
-def notice() -> Notice | None:
+def read_notice() -> Notice | None:
     """Return what the page at hand has to tell; None on what a script fetches, which shows none."""
-    value, session = request.cookies.get(COOKIE, ""), request.cookies.get(SESSION_COOKIE, "")
+    value, session = request.cookies.get(COOKIE_NAME, ""), request.cookies.get(SESSION_COOKIE, "")
     if not value or not session or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return None
     payload, _, signature = value.partition(".")
-    if not hmac.compare_digest(_signature(payload, session).encode(), signature.encode()):
+    if not hmac.compare_digest(_sign_payload(payload, session).encode(), signature.encode()):
         return None
     try:
         tone, _, text = base64.urlsafe_b64decode(payload).decode().partition(" ")
@@ -65,21 +65,21 @@ def notice() -> Notice | None:
     return Notice(text, tone)
 
 
-def forget(answer: Page) -> None:
+def clear_notice(response: Page) -> None:
     """Let the browser show a notice no second time."""
-    set_cookie(answer, COOKIE, "", max_age=0)
+    set_cookie(response, COOKIE_NAME, "", max_age=0)
 
 
-def _sent(notice: Notice, address: str) -> Response:
-    answer: Response = redirect(local(address), 303)
+def _redirect_with_notice(notice: Notice, url: str) -> Response:
+    answer: Response = redirect(sanitize_redirect_target(url), 303)
     if session := request.cookies.get(SESSION_COOKIE):
-        short = notice.text if len(notice.text) <= LIMIT else f"{notice.text[: LIMIT - 1]}…"
+        short = notice.text if len(notice.text) <= MAX_MESSAGE_LENGTH else f"{notice.text[: MAX_MESSAGE_LENGTH - 1]}…"
         payload = base64.urlsafe_b64encode(f"{notice.tone} {short}".encode("utf-8", "replace")).decode()
-        set_cookie(answer, COOKIE, f"{payload}.{_signature(payload, session)}", max_age=SECONDS)
+        set_cookie(answer, COOKIE_NAME, f"{payload}.{_sign_payload(payload, session)}", max_age=LIFETIME_SECONDS)
     return answer
 
 
-def _signature(payload: str, session: str) -> str:
+def _sign_payload(payload: str, session: str) -> str:
     key = session.encode("utf-8", "replace")
     digest = hmac.digest(key, b"flowlet: a notice: " + payload.encode("utf-8", "replace"), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")

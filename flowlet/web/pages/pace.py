@@ -7,119 +7,119 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from flowlet.clock import moment
-from flowlet.store.reports.throughput import Span
-from flowlet.web.pages.charts import Bar, Part, chart, sparkline
+from flowlet.clock import to_datetime
+from flowlet.store.reports.throughput import ThroughputInterval
+from flowlet.web.pages.charts import Bar, ChartSegment, render_chart, render_sparkline
 
-__all__ = ["HOUR", "MINUTE", "Pace", "beginning"]
+__all__ = ["HOUR_MICROSECONDS", "MINUTE_MICROSECONDS", "Throughput", "compute_window"]
 
-MINUTE, HOUR = 60_000_000, 3_600_000_000
+MINUTE_MICROSECONDS, HOUR_MICROSECONDS = 60_000_000, 3_600_000_000
 """In microseconds: how long a span of the chart is."""
-SHOWN = {MINUTE: 60, HOUR: 24}
+SPANS_SHOWN = {MINUTE_MICROSECONDS: 60, HOUR_MICROSECONDS: 24}
 """How many spans are shown, the one that has begun included."""
-READ = {MINUTE: 61, HOUR: 48}
+SPANS_READ = {MINUTE_MICROSECONDS: 61, HOUR_MICROSECONDS: 48}
 """How many are asked for. What is older than 70 minutes is known by the hour only, beyond two days by the day."""
-LATELY = {MINUTE: (slice(-31, -1), slice(-61, -31)), HOUR: (slice(-24, -1), slice(-48, -25))}
+COMPARED_SPANS = {MINUTE_MICROSECONDS: (slice(-31, -1), slice(-61, -31)), HOUR_MICROSECONDS: (slice(-24, -1), slice(-48, -25))}
 """Which whole spans are compared with which: half an hour with the one before, the day's hours with yesterday's."""
-BEFORE = {MINUTE: "the half hour before", HOUR: "the same hours of the day before"}
-TICKS = {MINUTE: ("-60 min", "-45", "-30", "-15", "now"), HOUR: ("-24 h", "-18", "-12", "-6", "now")}
-SERIES = (Part("failed attempts", "err"), Part("transitions", "accent"))
+COMPARISON_LABELS = {MINUTE_MICROSECONDS: "the half hour before", HOUR_MICROSECONDS: "the same hours of the day before"}
+TICK_LABELS = {MINUTE_MICROSECONDS: ("-60 min", "-45", "-30", "-15", "now"), HOUR_MICROSECONDS: ("-24 h", "-18", "-12", "-6", "now")}
+SERIES = (ChartSegment("failed attempts", "err"), ChartSegment("transitions", "accent"))
 """What each bar counts, from below."""
-MEANT = 30
+MIN_COMPARED_TRANSITIONS = 30
 """How many transitions there have to have been before, for a percentage to mean something."""
 
 
-def beginning(now: int, step: int) -> tuple[int, int]:
+def compute_window(now: int, step_microseconds: int) -> tuple[int, int]:
     """Return since when and until when spans are asked for.
 
     Args:
         now: In microseconds since 1970 UTC.
-        step: ``MINUTE`` or ``HOUR``.
+        step_microseconds: ``MINUTE`` or ``HOUR``.
     """
-    until = now // step * step + step
-    return until - READ[step] * step, until
+    until = now // step_microseconds * step_microseconds + step_microseconds
+    return until - SPANS_READ[step_microseconds] * step_microseconds, until
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """What was done in a length of time, and in the one before.
 
     Attributes:
-        step: How long each span is, in microseconds.
+        step_microseconds: How long each span is, in microseconds.
         spans: As ``beginning`` asked for them; the last one has only begun.
     """
 
-    step: int
-    spans: Sequence[Span]
+    step_microseconds: int
+    spans: Sequence[ThroughputInterval]
 
     @property
     def is_day(self) -> bool:
         """Whether it is the day's, by the hour."""
-        return self.step == HOUR
+        return self.step_microseconds == HOUR_MICROSECONDS
 
     @property
-    def total(self) -> int:
+    def transition_count(self) -> int:
         """How many transitions there were in the spans that are shown."""
-        return sum(span.transitions for span in self._shown)
+        return sum(span.transitions for span in self._shown_spans)
 
     @property
-    def failed(self) -> int:
+    def failed_count(self) -> int:
         """How many instances became FAILED in the spans that are shown."""
-        return sum(span.failed for span in self._shown)
+        return sum(span.failed for span in self._shown_spans)
 
     @property
-    def failures(self) -> int:
+    def failed_attempts(self) -> int:
         """How many attempts failed in the spans that are shown."""
-        return sum(span.failures for span in self._shown)
+        return sum(span.failures for span in self._shown_spans)
 
     @property
-    def rate(self) -> str:
+    def rate_per_minute(self) -> str:
         """How many transitions a minute, over the spans that are shown."""
-        rate = self.total * MINUTE / (self.step * SHOWN[self.step])
+        rate = self.transition_count * MINUTE_MICROSECONDS / (self.step_microseconds * SPANS_SHOWN[self.step_microseconds])
         return f"{rate:,.0f}" if rate >= 100 else f"{rate:,.1f}"
 
     @property
-    def change(self) -> int | None:
+    def change_percent(self) -> int | None:
         """By how many percent more it was than in the time before; None where that says nothing."""
-        lately, before = (sum(span.transitions for span in self.spans[part]) for part in LATELY[self.step])
-        return round(100 * (lately - before) / before) if before >= MEANT else None
+        lately, before = (sum(span.transitions for span in self.spans[part]) for part in COMPARED_SPANS[self.step_microseconds])
+        return round(100 * (lately - before) / before) if before >= MIN_COMPARED_TRANSITIONS else None
 
     @property
-    def before(self) -> str:
+    def comparison_label(self) -> str:
         """What the change is against."""
-        return BEFORE[self.step]
+        return COMPARISON_LABELS[self.step_microseconds]
 
     @property
-    def line(self) -> Markup:
+    def transition_line(self) -> Markup:
         """The transitions as a line without axes, each point five spans; none where there were none."""
-        return self._line([span.transitions for span in self._shown], "accent")
+        return self._render_line([span.transitions for span in self._shown_spans], "accent")
 
     @property
     def failed_line(self) -> Markup:
         """The instances that failed, likewise."""
-        return self._line([span.failed for span in self._shown], "err")
+        return self._render_line([span.failed for span in self._shown_spans], "err")
 
     @property
     def chart(self) -> Markup:
         """The chart, with the failed attempts in red."""
-        bars = [Bar(self._named(span), (span.failures, span.transitions)) for span in self._shown]
+        bars = [Bar(self._format_span(span), (span.failures, span.transitions)) for span in self._shown_spans]
         unit = "hour" if self.is_day else "minute"
-        return chart(bars, SERIES, label=f"Transitions and failed attempts by the {unit}", ticks=TICKS[self.step])
+        return render_chart(bars, SERIES, label=f"Transitions and failed attempts by the {unit}", ticks=TICK_LABELS[self.step_microseconds])
 
     @property
-    def legend(self) -> tuple[Part, ...]:
+    def legend(self) -> tuple[ChartSegment, ...]:
         """What the colours of the chart mean."""
         return SERIES[::-1]
 
     @property
-    def _shown(self) -> Sequence[Span]:
-        return self.spans[-SHOWN[self.step] :]
+    def _shown_spans(self) -> Sequence[ThroughputInterval]:
+        return self.spans[-SPANS_SHOWN[self.step_microseconds] :]
 
-    def _line(self, numbers: Sequence[int], tone: str) -> Markup:
+    def _render_line(self, numbers: Sequence[int], tone: str) -> Markup:
         if not any(numbers):
             return Markup("")
-        return sparkline([sum(numbers[place : place + 5]) for place in range(0, len(numbers), 5)], tone=tone)
+        return render_sparkline([sum(numbers[place : place + 5]) for place in range(0, len(numbers), 5)], tone=tone)
 
-    def _named(self, span: Span) -> str:
-        at = moment(span.start)
+    def _format_span(self, span: ThroughputInterval) -> str:
+        at = to_datetime(span.start)
         return f"{at:%b} {at:%-d, %H:%M} UTC" if self.is_day else f"{at:%H:%M} UTC"

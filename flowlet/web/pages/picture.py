@@ -12,66 +12,66 @@ from quart import Blueprint, Response
 
 from flowlet.definition import Definition
 from flowlet.instances import Instance
-from flowlet.mermaid import mermaid
+from flowlet.mermaid import render_mermaid
 from flowlet.overlays import InstanceOverlay
 from flowlet.roles import Role
-from flowlet.store.reads import Way
-from flowlet.svg import svg
-from flowlet.web.api.definitions import PICTURE_POLICY
-from flowlet.web.guards import needs
-from flowlet.web.pages.charts import Part
-from flowlet.web.services import services
+from flowlet.store.reads import TransitionCount
+from flowlet.svg import render_svg
+from flowlet.web.api.definitions import SVG_CONTENT_SECURITY_POLICY
+from flowlet.web.guards import require_role
+from flowlet.web.pages.charts import ChartSegment
+from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "picture"]
+__all__ = ["blueprint", "build_diagram"]
 
-LEGEND = (Part("path taken", "accent"), Part("manual", "warn"), Part("end", "ok"), Part("error", "err"))
-WIDEST_FIT = 760
+LEGEND = (ChartSegment("path taken", "accent"), ChartSegment("manual", "warn"), ChartSegment("end", "ok"), ChartSegment("error", "err"))
+MAX_FITTED_WIDTH_PIXELS = 760
 """How wide a picture may be, in pixels, to be fitted into its place at first: its letters stay above 8 pixels there."""
-_WIDTH = re.compile(r'viewBox="0 0 (\d+)')
+_WIDTH_PATTERN = re.compile(r'viewBox="0 0 (\d+)')
 
 blueprint = Blueprint("picture", __name__)
 
 
 @blueprint.get("/workflows/<id>/diagram.svg")
-@needs(Role.VIEWER)
-async def show_picture(id: str) -> Response:
+@require_role(Role.VIEWER)
+async def download_diagram(id: str) -> Response:
     """Return the picture of a workflow with the way it took, as a file to keep."""
-    reads = services().store.reads
+    reads = get_services().store.queries
     instance = await reads.find(id)
-    definition = services().registry.definition(instance.type)
-    drawn = svg(definition, _overlay(instance, definition, await reads.ways(instance.id)), standalone=True)
+    definition = get_services().registry.get_definition(instance.type)
+    drawn = render_svg(definition, _build_overlay(instance, definition, await reads.count_transitions(instance.id)), standalone=True)
     headers = {
-        "Content-Security-Policy": PICTURE_POLICY,
+        "Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY,
         "Content-Disposition": f'attachment; filename="workflow-{instance.id}.svg"',
     }
     return Response(drawn, headers=headers, content_type="image/svg+xml")
 
 
-def picture(instance: Instance, definition: Definition | None, ways: Sequence[Way]) -> dict[str, Any]:
+def build_diagram(instance: Instance, definition: Definition | None, taken_transitions: Sequence[TransitionCount]) -> dict[str, Any]:
     """Return what the page shows of it; a state leads to the list of workflows of the same type that are in it.
 
     Args:
         instance: Whose way is drawn.
         definition: Its workflow's; None where this process does not know it.
-        ways: The transitions it took.
+        taken_transitions: The transitions it took.
     """
     if definition is None:
         return {"picture": None, "mermaid": "", "zoom_first": "fit", "legend_parts": LEGEND}
 
-    def address(state: str) -> str:
+    def build_state_url(state: str) -> str:
         return "/workflows?" + urlencode({"type": definition.name, "state": state})
 
-    drawn = svg(definition, _overlay(instance, definition, ways), href=address)
-    width = _WIDTH.search(drawn)
+    drawn = render_svg(definition, _build_overlay(instance, definition, taken_transitions), href=build_state_url)
+    width = _WIDTH_PATTERN.search(drawn)
     return {
         "picture": Markup(drawn),  # noqa: S704 - made of escaped texts
-        "mermaid": mermaid(definition),
-        "zoom_first": "full" if width and int(width[1]) > WIDEST_FIT else "fit",
+        "mermaid": render_mermaid(definition),
+        "zoom_first": "full" if width and int(width[1]) > MAX_FITTED_WIDTH_PIXELS else "fit",
         "legend_parts": LEGEND,
     }
 
 
-def _overlay(instance: Instance, definition: Definition, ways: Sequence[Way]) -> InstanceOverlay:
-    start = next((way.target for way in ways if way.source is None), definition.start)
-    taken = {(way.source, way.target): way.count for way in ways if way.source is not None}
-    return InstanceOverlay.of_path(taken, start=start, current=instance.state, status=instance.status)
+def _build_overlay(instance: Instance, definition: Definition, taken_transitions: Sequence[TransitionCount]) -> InstanceOverlay:
+    start = next((way.target for way in taken_transitions if way.source is None), definition.start)
+    taken = {(way.source, way.target): way.count for way in taken_transitions if way.source is not None}
+    return InstanceOverlay.from_path(taken, start=start, current_state=instance.state, status=instance.status)

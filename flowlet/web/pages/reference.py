@@ -8,32 +8,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowlet.web.pages.curl import command, example
-from flowlet.web.pages.wording import SCHEMAS, Part, notes, shown, type_of
+from flowlet.web.pages.curl import build_curl_command, build_example
+from flowlet.web.pages.wording import SCHEMA_PREFIX, TypePart, describe_constraints, to_json_line, describe_type
 
-__all__ = ["Body", "Component", "Field", "Group", "Model", "Operation", "Reference", "Reply", "reference"]
+__all__ = ["ReferenceBody", "ReferenceComponent", "ReferenceField", "ReferenceGroup", "ReferenceModel", "ReferenceOperation", "ApiReference", "ReferenceResponse", "build_reference"]
 
-_RESPONSES = "#/components/responses/"
-_ACCESS = re.compile(r"^(?:Needs the role (\w+)|Open to everybody)\.$")
+_RESPONSE_PREFIX = "#/components/responses/"
+_ACCESS_PATTERN = re.compile(r"^(?:Needs the role (\w+)|Open to everybody)\.$")
 _TITLES = {"openapi": "This description"}
-_VARIABLES = "variables."
+_VARIABLES_PREFIX = "variables."
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ReferenceField:
     """A parameter, or a member of a model.
 
     Attributes:
         kind: Its type, in pieces of which models can be linked.
-        place: Where a parameter stands, as "path"; "" for a member.
+        location: Where a parameter stands, as "path"; "" for a member.
         default: In JSON; None if it has none, or none but null.
         notes: What else has to hold.
     """
 
     name: str
-    kind: tuple[Part, ...]
-    place: str
+    kind: tuple[TypePart, ...]
+    location: str
     is_required: bool
     default: str | None
     notes: Sequence[str]
@@ -41,28 +41,28 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ReferenceModel:
     """A component that is a schema.
 
     Attributes:
         name: The component's; the end of its anchor.
         kind: Its type, where it has no fields.
-        is_taken: Whether it is of what comes in, rather than of answers only.
+        is_input: Whether it is of what comes in, rather than of answers only.
         is_closed: Whether it takes nothing but its fields.
     """
 
     name: str
     title: str
     description: str
-    kind: tuple[Part, ...]
-    fields: Sequence[Field]
+    kind: tuple[TypePart, ...]
+    fields: Sequence[ReferenceField]
     notes: Sequence[str]
-    is_taken: bool
+    is_input: bool
     is_closed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class ReferenceBody:
     """What an operation takes.
 
     Attributes:
@@ -73,30 +73,30 @@ class Body:
     """
 
     media: str
-    kind: tuple[Part, ...]
+    kind: tuple[TypePart, ...]
     is_required: bool
-    model: Model | None
+    model: ReferenceModel | None
     example: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ReferenceResponse:
     """What an operation answers with one status.
 
     Attributes:
         media: The media types, joined; "" for an answer without a body.
-        error: The component that tells of it, if it is a problem; else None.
+        error_component: The component that tells of it, if it is a problem; else None.
     """
 
     status: str
     description: str
     media: str
-    kind: tuple[Part, ...]
-    error: str | None = None
+    kind: tuple[TypePart, ...]
+    error_component: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class ReferenceOperation:
     """One method of one path.
 
     Attributes:
@@ -111,33 +111,33 @@ class Operation:
     summary: str
     description: str
     access: str
-    parameters: Sequence[Field]
-    body: Body | None
-    replies: Sequence[Reply]
+    parameters: Sequence[ReferenceField]
+    body: ReferenceBody | None
+    all_responses: Sequence[ReferenceResponse]
     curl: str
 
     @property
-    def answers(self) -> list[Reply]:
+    def successes(self) -> list[ReferenceResponse]:
         """What it answers if all is well."""
-        return [reply for reply in self.replies if reply.error is None]
+        return [reply for reply in self.all_responses if reply.error_component is None]
 
     @property
-    def errors(self) -> list[Reply]:
+    def errors(self) -> list[ReferenceResponse]:
         """Its problems."""
-        return [reply for reply in self.replies if reply.error is not None]
+        return [reply for reply in self.all_responses if reply.error_component is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ReferenceGroup:
     """The operations of one tag."""
 
     name: str
     title: str
-    operations: Sequence[Operation]
+    operations: Sequence[ReferenceOperation]
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class ReferenceComponent:
     """A component with a name and a sentence: a problem, or a way to get in."""
 
     name: str
@@ -145,114 +145,114 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ApiReference:
     """The whole page."""
 
     title: str
     version: str
-    groups: Sequence[Group]
-    access: Sequence[Component]
-    errors: Sequence[Component]
-    models: Sequence[Model]
-    variables: Sequence[Model]
+    groups: Sequence[ReferenceGroup]
+    access: Sequence[ReferenceComponent]
+    errors: Sequence[ReferenceComponent]
+    models: Sequence[ReferenceModel]
+    variables: Sequence[ReferenceModel]
 
 
-def reference(document: Mapping[str, Any]) -> Reference:
+def build_reference(document: Mapping[str, Any]) -> ApiReference:
     """Return what the reference page shows of an OpenAPI document: every operation, and every component."""
     components = document.get("components", {})
     schemas = components.get("schemas", {})
-    models = [_model(name, schema) for name, schema in sorted(schemas.items(), key=lambda each: each[0].lower())]
+    models = [_build_model(name, schema) for name, schema in sorted(schemas.items(), key=lambda each: each[0].lower())]
     responses = components.get("responses", {})
-    return Reference(
+    return ApiReference(
         title=document["info"]["title"],
         version=document["info"]["version"],
-        groups=_groups(document, schemas),
-        access=[Component(name, _way_in(scheme)) for name, scheme in components.get("securitySchemes", {}).items()],
-        errors=[Component(name, response["description"]) for name, response in responses.items()],
-        models=[model for model in models if not model.name.startswith(_VARIABLES)],
-        variables=[model for model in models if model.name.startswith(_VARIABLES)],
+        groups=_build_groups(document, schemas),
+        access=[ReferenceComponent(name, _describe_security_scheme(scheme)) for name, scheme in components.get("securitySchemes", {}).items()],
+        errors=[ReferenceComponent(name, response["description"]) for name, response in responses.items()],
+        models=[model for model in models if not model.name.startswith(_VARIABLES_PREFIX)],
+        variables=[model for model in models if model.name.startswith(_VARIABLES_PREFIX)],
     )
 
 
-def _groups(document: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Group]:
-    found: dict[str, list[Operation]] = {}
+def _build_groups(document: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[ReferenceGroup]:
+    found: dict[str, list[ReferenceOperation]] = {}
     for path, methods in document["paths"].items():
         for method in _METHODS:
             if operation := methods.get(method):
                 tag = operation.get("tags", ["api"])[0]
-                found.setdefault(tag, []).append(_operation(method, path, operation, document, schemas))
+                found.setdefault(tag, []).append(_build_operation(method, path, operation, document, schemas))
     # What is worked with comes first; what has a path of its own, beside the rest, last.
     order = sorted(found, key=lambda tag: (not found[tag][0].path.startswith("/api/"), tag != "workflows", tag))
-    return [Group(tag, _TITLES.get(tag, tag.capitalize()), found[tag]) for tag in order]
+    return [ReferenceGroup(tag, _TITLES.get(tag, tag.capitalize()), found[tag]) for tag in order]
 
 
-def _operation(
+def _build_operation(
     method: str, path: str, operation: Mapping[str, Any], document: Mapping[str, Any], schemas: Mapping[str, Any]
-) -> Operation:
+) -> ReferenceOperation:
     *paragraphs, last = operation.get("description", "").split("\n\n")
-    access = _ACCESS.match(last)
-    return Operation(
+    access = _ACCESS_PATTERN.match(last)
+    return ReferenceOperation(
         anchor=re.sub(r"[^\w.-]+", "-", operation["operationId"]).strip("-"),
         method=method.upper(),
         path=path,
         summary=operation.get("summary", ""),
         description="\n\n".join(paragraphs if access else [*paragraphs, last]),
         access=(access[1] or "everybody") if access else "",
-        parameters=[_parameter(each) for each in operation.get("parameters", ())],
-        body=_body(operation, schemas),
-        replies=list(_replies(operation, document)),
-        curl=command(method, path, operation, schemas),
+        parameters=[_build_parameter(each) for each in operation.get("parameters", ())],
+        body=_build_body(operation, schemas),
+        all_responses=list(_iterate_responses(operation, document)),
+        curl=build_curl_command(method, path, operation, schemas),
     )
 
 
-def _parameter(parameter: Mapping[str, Any]) -> Field:
+def _build_parameter(parameter: Mapping[str, Any]) -> ReferenceField:
     schema = parameter.get("schema", {})
     told = {"description": parameter.get("description", ""), **schema} if isinstance(schema, Mapping) else schema
-    return _field(parameter["name"], told, place=parameter["in"], is_required=parameter.get("required", False))
+    return _build_field(parameter["name"], told, location=parameter["in"], is_required=parameter.get("required", False))
 
 
-def _field(name: str, schema: Any, *, is_required: bool, place: str = "") -> Field:
+def _build_field(name: str, schema: Any, *, is_required: bool, location: str = "") -> ReferenceField:
     told = schema if isinstance(schema, Mapping) else {}
-    default = None if told.get("default") is None else shown(told["default"])
-    return Field(name, type_of(schema), place, is_required, default, notes(schema), told.get("description", ""))
+    default = None if told.get("default") is None else to_json_line(told["default"])
+    return ReferenceField(name, describe_type(schema), location, is_required, default, describe_constraints(schema), told.get("description", ""))
 
 
-def _model(name: str, schema: Any) -> Model:
+def _build_model(name: str, schema: Any) -> ReferenceModel:
     told = schema if isinstance(schema, Mapping) else {}
     required = told.get("required", ())
-    fields = [_field(key, each, is_required=key in required) for key, each in told.get("properties", {}).items()]
+    fields = [_build_field(key, each, is_required=key in required) for key, each in told.get("properties", {}).items()]
     description, title = told.get("description", ""), told.get("title", name)
-    kind = () if fields else type_of(schema)
+    kind = () if fields else describe_type(schema)
     is_closed = told.get("additionalProperties") is False
-    is_taken = is_closed or name.startswith(_VARIABLES)
-    return Model(name, title, description, kind, fields, notes(schema), is_taken, is_closed)
+    is_taken = is_closed or name.startswith(_VARIABLES_PREFIX)
+    return ReferenceModel(name, title, description, kind, fields, describe_constraints(schema), is_taken, is_closed)
 
 
-def _body(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Body | None:
+def _build_body(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> ReferenceBody | None:
     content = operation.get("requestBody", {}).get("content")
     if not content:
         return None
     media, told = next(iter(content.items()))
     schema = told.get("schema", {})
-    name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
-    model = _model(name, schemas[name]) if name in schemas else None
-    text = json.dumps(example(told, schemas), ensure_ascii=False, indent=2, default=str)
-    return Body(media, type_of(schema), operation["requestBody"].get("required", False), model, text)
+    name = str(schema.get("$ref", "")).removeprefix(SCHEMA_PREFIX)
+    model = _build_model(name, schemas[name]) if name in schemas else None
+    text = json.dumps(build_example(told, schemas), ensure_ascii=False, indent=2, default=str)
+    return ReferenceBody(media, describe_type(schema), operation["requestBody"].get("required", False), model, text)
 
 
-def _replies(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Reply]:
+def _iterate_responses(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[ReferenceResponse]:
     responses = operation.get("responses", {})
     for status in sorted(responses):
         response = responses[status]
-        name = str(response.get("$ref", "")).removeprefix(_RESPONSES)
+        name = str(response.get("$ref", "")).removeprefix(_RESPONSE_PREFIX)
         if name:
             response = document["components"]["responses"][name]
         content = response.get("content", {})
-        kinds = [type_of(media["schema"]) for media in content.values() if "schema" in media]
-        yield Reply(status, response["description"], ", ".join(content), kinds[0] if kinds else (), name or None)
+        kinds = [describe_type(media["schema"]) for media in content.values() if "schema" in media]
+        yield ReferenceResponse(status, response["description"], ", ".join(content), kinds[0] if kinds else (), name or None)
 
 
-def _way_in(scheme: Mapping[str, Any]) -> str:
+def _describe_security_scheme(scheme: Mapping[str, Any]) -> str:
     said = scheme.get("description", "")
     match scheme.get("type"):
         case "apiKey":

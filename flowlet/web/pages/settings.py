@@ -9,9 +9,9 @@ from quart import Blueprint, Response
 
 from flowlet.roles import Role
 from flowlet.store.reports.system import read_database
-from flowlet.web.guards import needs
-from flowlet.web.pages.frame import page
-from flowlet.web.services import services
+from flowlet.web.guards import require_role
+from flowlet.web.pages.frame import render_page
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
@@ -19,13 +19,13 @@ blueprint = Blueprint("settings", __name__)
 
 
 @blueprint.get("/settings")
-@needs(Role.ADMIN)
-async def show() -> Response:
+@require_role(Role.ADMIN)
+async def show_settings() -> Response:
     """Show every setting, without a secret."""
-    here = services()
-    return await page(
+    here = get_services()
+    return await render_page(
         "settings/settings.html",
-        settings=here.settings.told(),
+        settings=here.settings.describe_settings(),
         database=await read_database(here.store.connections),
         version=metadata.version("flowlet-workflows"),
         python=f"{platform.python_implementation()} {platform.python_version()}",

@@ -13,132 +13,132 @@ from typing import Any
 from quart import Blueprint, Response
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.clock import microseconds, moment
+from flowlet.clock import to_microseconds, to_datetime
 from flowlet.definition import Definition
 from flowlet.errors import VariablesError
-from flowlet.instances import LEVELS
+from flowlet.instances import PRIORITIES
 from flowlet.roles import Role
-from flowlet.store.instances import Created
-from flowlet.texts import number_in
-from flowlet.web.forms import form
-from flowlet.web.guards import needs, principal
-from flowlet.web.pages.controls import Control, controls
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.model_forms import Sent, fields, read, texts
-from flowlet.web.pages.notices import done
-from flowlet.web.pages.outlines import address, form_address
-from flowlet.web.services import services
+from flowlet.store.instances import CreatedInstance
+from flowlet.texts import parse_number
+from flowlet.web.forms import read_request_form
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.pages.controls import Control, build_controls
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.model_forms import FormSubmission, build_fields, read_submission, format_initial_texts
+from flowlet.web.pages.notices import redirect_with_success
+from flowlet.web.pages.outlines import build_definition_url, build_start_url
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-OWN = ("key", "external_id", "group", "priority", "not_before", "form_id")
+COMMON_FIELDS = ("key", "external_id", "group", "priority", "not_before", "form_id")
 """The fields that every workflow has, by their names in the form."""
-_FIELDS = {"businessKey": "key", "externalId": "external_id", "executorGroup": "group", "nextActivation": "not_before"}
+_FIELD_NAMES = {"businessKey": "key", "externalId": "external_id", "executorGroup": "group", "nextActivation": "not_before"}
 
 blueprint = Blueprint("starting", __name__)
 
 
 @blueprint.get("/start/<path:name>")
-@needs(Role.OPERATOR)
-async def ask(name: str) -> Response:
+@require_role(Role.OPERATOR)
+async def show_start_form(name: str) -> Response:
     """Show the form with the model's defaults."""
-    definition = services().registry.definition(name)
-    parts = _controls(definition)
-    own = {**dict.fromkeys(OWN, ""), "priority": str(definition.priority), "form_id": str(uuid.uuid4())}
-    return await _page(definition, parts, texts(parts), own)
+    definition = get_services().registry.get_definition(name)
+    parts = _build_variable_controls(definition)
+    own = {**dict.fromkeys(COMMON_FIELDS, ""), "priority": str(definition.priority), "form_id": str(uuid.uuid4())}
+    return await _render_start_form(definition, parts, format_initial_texts(parts), own)
 
 
 @blueprint.post("/start/<path:name>")
-@needs(Role.OPERATOR)
-async def start(name: str) -> Response | Redirection:
+@require_role(Role.OPERATOR)
+async def start_workflow(name: str) -> Response | Redirection:
     """Start a workflow, and lead to its page."""
-    definition, given = services().registry.definition(name), await form()
-    parts = _controls(definition)
-    sent, own = read(parts, given), {field: given.text(field).strip() for field in OWN}
-    values, faults = _read_own(own)
-    if wrong := _faults_of(definition, sent):
-        return await _page(definition, parts, sent.texts, own, faults=faults, wrong=wrong)
+    definition, given = get_services().registry.get_definition(name), await read_request_form()
+    parts = _build_variable_controls(definition)
+    sent, own = read_submission(parts, given), {field: given.get_text(field).strip() for field in COMMON_FIELDS}
+    values, faults = _parse_common_values(own)
+    if wrong := _find_variable_faults(definition, sent):
+        return await _render_start_form(definition, parts, sent.texts, own, faults=faults, variable_faults=wrong)
     try:
         if not faults:
-            return _started(definition, await _create(definition, sent, own, values))
+            return _redirect_to_instance(definition, await _create_instance(definition, sent, own, values))
     except VariablesError as error:
-        faults = {_FIELDS.get(path, path): fault for path, fault in error.faults.items()}
-    return await _page(definition, parts, sent.texts, own, faults=faults)
+        faults = {_FIELD_NAMES.get(path, path): fault for path, fault in error.faults.items()}
+    return await _render_start_form(definition, parts, sent.texts, own, faults=faults)
 
 
-async def _create(definition: Definition, sent: Sent, own: Mapping[str, str], values: Mapping[str, Any]) -> Created:
-    return await services().operations.create(
+async def _create_instance(definition: Definition, submission: FormSubmission, common_values: Mapping[str, str], values: Mapping[str, Any]) -> CreatedInstance:
+    return await get_services().operations.create(
         definition.name,
-        vars=sent.values,
-        key=own["key"] or None,
-        external_id=own["external_id"] or own["form_id"] or None,
-        group=own["group"] or None,
-        username=principal().username,
+        vars=submission.values,
+        key=common_values["key"] or None,
+        external_id=common_values["external_id"] or common_values["form_id"] or None,
+        group=common_values["group"] or None,
+        username=get_principal().username,
         **values,
     )
 
 
-def _started(definition: Definition, created: Created) -> Redirection:
+def _redirect_to_instance(definition: Definition, created: CreatedInstance) -> Redirection:
     told = f"Started: {definition.name} #{created.id}."
     if not created.is_new:
         told = f"Nothing new was started: #{created.id} has this external id already, or this form has started it."
-    return done(told, f"/workflows/{created.id}")
+    return redirect_with_success(told, f"/workflows/{created.id}")
 
 
-def _faults_of(definition: Definition, sent: Sent) -> Mapping[str, str]:
+def _find_variable_faults(definition: Definition, submission: FormSubmission) -> Mapping[str, str]:
     """Return what is wrong with the variables, by path: with what was typed, and where that can be read, with all."""
-    if sent.faults:
-        return sent.faults
+    if submission.faults:
+        return submission.faults
     try:
-        definition.checked_vars(sent.values)
+        definition.validate_vars(submission.values)
     except VariablesError as error:
         return error.faults
     return {}
 
 
-def _read_own(own: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _parse_common_values(common_values: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the priority and the time of the first activation, and what is wrong with them."""
     faults = {}
-    priority, when = number_in(own["priority"], most=max(LEVELS)), _time(own["not_before"])
-    if own["priority"] and priority is None:
-        faults["priority"] = f"has to be a whole number from 0 to {max(LEVELS)}"
-    if own["not_before"] and when is None:
+    priority, when = parse_number(common_values["priority"], maximum=max(PRIORITIES)), _parse_time(common_values["not_before"])
+    if common_values["priority"] and priority is None:
+        faults["priority"] = f"has to be a whole number from 0 to {max(PRIORITIES)}"
+    if common_values["not_before"] and when is None:
         faults["not_before"] = "is not a time: write 2026-11-24T12:00, in UTC"
     return {"priority": priority, "when": when}, faults
 
 
-def _time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-        return moment(microseconds(at if at.tzinfo else at.replace(tzinfo=UTC)))
+        return to_datetime(to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC)))
     except (ValueError, OverflowError):
         return None
 
 
-def _controls(definition: Definition) -> tuple[Control, ...]:
-    return controls(definition.vars.model_json_schema() if definition.vars else None)
+def _build_variable_controls(definition: Definition) -> tuple[Control, ...]:
+    return build_controls(definition.vars.model_json_schema() if definition.vars else None)
 
 
-async def _page(
+async def _render_start_form(
     definition: Definition,
-    parts: Sequence[Control],
-    typed: Mapping[str, str],
-    own: Mapping[str, str],
+    form_controls: Sequence[Control],
+    typed_texts: Mapping[str, str],
+    common_values: Mapping[str, str],
     *,
     faults: Mapping[str, str] | None = None,
-    wrong: Mapping[str, str] | None = None,
+    variable_faults: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the form; with status 422 where it has faults, of its own fields or of the variables."""
-    shown, rest = fields(parts, typed, wrong)
-    return await page(
+    shown, rest = build_fields(form_controls, typed_texts, variable_faults)
+    return await render_page(
         "definitions/start.html",
-        status=422 if faults or wrong else 200,
+        status=422 if faults or variable_faults else 200,
         definition=definition,
-        address=address(definition.name),
-        form_address=form_address(definition.name),
-        own=own,
+        address=build_definition_url(definition.name),
+        form_address=build_start_url(definition.name),
+        own=common_values,
         faults=faults or {},
         fields=shown,
         rest=rest,
-        levels=[(str(level), str(level)) for level in LEVELS],
+        levels=[(str(level), str(level)) for level in PRIORITIES],
     )

@@ -8,91 +8,91 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from flowlet.instances import Instance
-from flowlet.lettering import cleaned_line, shortened
-from flowlet.states import Kind
-from flowlet.store.reports.passage import Mark, Passage, Span, Spending, Visit, passage
-from flowlet.web.pages.axis import Axis, axis
-from flowlet.web.pages.charts import Part
+from flowlet.lettering import clean_line, shorten_text
+from flowlet.states import StateKind
+from flowlet.store.reports.passage import ManualAction, VisitHistory, Span, SpanKind, Visit, read_visit_history
+from flowlet.web.pages.axis import Axis, build_axis
+from flowlet.web.pages.charts import ChartSegment
 from flowlet.web.pages.frame import TONES
 from flowlet.web.pages.lines import TITLES
-from flowlet.web.pages.times import now, took
-from flowlet.web.services import services
+from flowlet.web.pages.times import now, format_milliseconds
+from flowlet.web.services import get_services
 
-__all__ = ["CHILDREN_DRAWN", "Row", "Timeline", "drawn", "timeline", "timeline_of"]
+__all__ = ["CHILDREN_DRAWN", "TimelineRow", "Timeline", "render_timeline", "read_timeline", "build_timeline"]
 
 CHILDREN_DRAWN = 40
 VISITS_DRAWN = 30
 """How many visits have a row each; of more, each state has one."""
 MARKS_DRAWN = 4
 _NAME_LIMIT = 30
-_TOP, _ROW, _MARK, _LEAST = 26, 42, 16, 0.7
+_TOP_HEIGHT, _ROW_HEIGHT, _MARK_HEIGHT, _MIN_WIDTH_PERCENT = 26, 42, 16, 0.7
 
-_LOOKS = {
-    Spending.RUNNING: ("accent", "running"),
-    Spending.FAILING: ("err", "a failed attempt"),
-    Spending.WAITING: ("idle", "waiting for a timer or its turn"),
-    Spending.QUEUED: ("idle", "waiting for its turn"),
-    Spending.RETRYING: ("err", "waiting for the next attempt"),
-    Spending.PERSON: ("warn", "waiting for a person"),
-    Spending.CHILDREN: ("info", "waiting for its children"),
-    Spending.PAUSED: ("idle", "paused"),
-    Spending.ENDED: ("idle", "ended, before it went on"),
+_SPENDING_STYLES = {
+    SpanKind.RUNNING: ("accent", "running"),
+    SpanKind.FAILING: ("err", "a failed attempt"),
+    SpanKind.WAITING: ("idle", "waiting for a timer or its turn"),
+    SpanKind.QUEUED: ("idle", "waiting for its turn"),
+    SpanKind.RETRYING: ("err", "waiting for the next attempt"),
+    SpanKind.PERSON: ("warn", "waiting for a person"),
+    SpanKind.CHILDREN: ("info", "waiting for its children"),
+    SpanKind.PAUSED: ("idle", "paused"),
+    SpanKind.ENDED: ("idle", "ended, before it went on"),
 }
-_RUNS = (Spending.RUNNING, Spending.FAILING)
-_STANDING = {Kind.MANUAL: Spending.PERSON, Kind.END: Spending.ENDED, Kind.ERROR: Spending.ENDED}
-_END_TONES = {Kind.END: "ok", Kind.ERROR: "err"}
+_RUNNING_SPENDING = (SpanKind.RUNNING, SpanKind.FAILING)
+_SPENDING_BY_STATE_KIND = {StateKind.MANUAL: SpanKind.PERSON, StateKind.END: SpanKind.ENDED, StateKind.ERROR: SpanKind.ENDED}
+_END_TONES = {StateKind.END: "ok", StateKind.ERROR: "err"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineRow:
     """A row: one visit, all visits of a state, or a child. Times are in microseconds since 1970 UTC.
 
     Attributes:
-        address: Where its name leads to; "" for nowhere.
-        length: How long it was there, in microseconds; of several visits, together.
+        url: Where its name leads to; "" for nowhere.
+        length_microseconds: How long it was there, in microseconds; of several visits, together.
         tone: The colour of its one bar, where it has no spans: a child, or an end.
     """
 
     name: str
-    address: str
-    visits: int
+    url: str
+    visit_count: int
     begin: int
     end: int
-    length: int
+    length_microseconds: int
     spans: tuple[Span, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[ManualAction, ...] = ()
     tone: str = "idle"
 
     @property
-    def ran(self) -> str:
+    def run_time(self) -> str:
         """How long it ran; "" for not at all."""
-        return _took(sum(span.length for span in self.spans if span.spending in _RUNS))
+        return _format_microseconds(sum(span.duration_microseconds for span in self.spans if span.span_kind in _RUNNING_SPENDING))
 
     @property
-    def failures(self) -> int:
+    def failed_attempts(self) -> int:
         """How many attempts failed."""
-        return sum(span.spending is Spending.FAILING for span in self.spans)
+        return sum(span.span_kind is SpanKind.FAILING for span in self.spans)
 
     @property
-    def waits(self) -> list[str]:
+    def wait_times(self) -> list[str]:
         """What else the time was spent with, as "2 h waiting for a person"."""
-        return [f"{_took(length)} {_LOOKS[spending][1]}" for spending, length in self._waited().items() if length]
+        return [f"{_format_microseconds(length)} {_SPENDING_STYLES[spending][1]}" for spending, length in self._sum_waits().items() if length]
 
     @property
-    def took(self) -> str:
+    def total_time(self) -> str:
         """How long it was there."""
-        return _took(self.length) or "—"
+        return _format_microseconds(self.length_microseconds) or "—"
 
     @property
-    def deeds(self) -> list[str]:
+    def manual_actions(self) -> list[str]:
         """What was done by hand, as "Answered by ada"."""
-        return [_deed(mark) for mark in self.marks]
+        return [_describe_manual_action(mark) for mark in self.marks]
 
-    def _waited(self) -> dict[Spending, int]:
-        found: dict[Spending, int] = {}
+    def _sum_waits(self) -> dict[SpanKind, int]:
+        found: dict[SpanKind, int] = {}
         for span in self.spans:
-            if span.spending not in _RUNS:
-                found[span.spending] = found.get(span.spending, 0) + span.length
+            if span.span_kind not in _RUNNING_SPENDING:
+                found[span.span_kind] = found.get(span.span_kind, 0) + span.duration_microseconds
         return found
 
 
@@ -101,36 +101,36 @@ class Timeline:
     """What the tab shows.
 
     Attributes:
-        picture: The rows, drawn to scale.
+        svg: The rows, drawn to scale.
         legend: The colours that are in it.
-        is_whole: Whether it begins where the workflow began.
+        is_complete: Whether it begins where the workflow began.
         is_grouped: Whether a row is all visits of a state.
-        cuts: How many stretches of the axis are shortened.
+        cut_count: How many stretches of the axis are shortened.
     """
 
-    picture: Markup
-    rows: tuple[Row, ...]
-    children: tuple[Row, ...]
-    legend: tuple[Part, ...]
+    svg: Markup
+    rows: tuple[TimelineRow, ...]
+    children: tuple[TimelineRow, ...]
+    legend: tuple[ChartSegment, ...]
     begin: int
-    is_whole: bool
+    is_complete: bool
     is_grouped: bool
-    cuts: int
+    cut_count: int
 
 
-async def timeline(instance: Instance) -> Timeline:
+async def read_timeline(instance: Instance) -> Timeline:
     """Return the timeline of an instance, of its newest lines of history and its first children."""
-    here, present = services(), now()
-    known = here.registry.definition(instance.type).states if instance.type in here.registry.names else {}
-    standing = {name: _STANDING[state.kind] for name, state in known.items() if state.kind in _STANDING}
-    children = await here.store.reads.children(instance.id, limit=CHILDREN_DRAWN) if instance.children else []
-    found = await passage(here.store.connections, instance, children, standing=standing, now=present)
+    here, present = get_services(), now()
+    known = here.registry.get_definition(instance.type).states if instance.type in here.registry.names else {}
+    standing = {name: _SPENDING_BY_STATE_KIND[state.kind] for name, state in known.items() if state.kind in _SPENDING_BY_STATE_KIND}
+    children = await here.store.queries.list_children(instance.id, limit=CHILDREN_DRAWN) if instance.children else []
+    found = await read_visit_history(here.store.connections, instance, children, kind_by_state=standing, now=present)
     tones = {name: _END_TONES[state.kind] for name, state in known.items() if state.kind in _END_TONES}
-    return timeline_of(found, children, tones=tones, now=present)
+    return build_timeline(found, children, tones=tones, now=present)
 
 
-def timeline_of(
-    found: Passage, children: Sequence[Instance], *, now: int, tones: Mapping[str, str] | None = None
+def build_timeline(
+    found: VisitHistory, children: Sequence[Instance], *, now: int, tones: Mapping[str, str] | None = None
 ) -> Timeline:
     """Return the timeline of a passage and of children.
 
@@ -141,41 +141,41 @@ def timeline_of(
         tones: The colours of end states, by their names.
     """
     is_grouped = len(found.visits) > VISITS_DRAWN
-    rows = tuple(_grouped(found.visits) if is_grouped else map(_row_of, found.visits))
+    rows = tuple(_group_visits(found.visits) if is_grouped else map(_build_row, found.visits))
     rows = tuple(replace(row, tone=(tones or {}).get(row.name, row.tone)) for row in rows)
-    below = tuple(_child(child, now) for child in children)
+    below = tuple(_build_child_row(child, now) for child in children)
     begin = min((row.begin for row in rows), default=now)
-    scale = axis(sorted(_moments(rows, below, begin)) or [now])
-    picture = drawn(rows, below, scale)
-    return Timeline(picture, rows, below, _legend(rows), begin, found.is_whole, is_grouped, len(scale.cuts))
+    scale = build_axis(sorted(_collect_times(rows, below, begin)) or [now])
+    picture = render_timeline(rows, below, scale)
+    return Timeline(picture, rows, below, _build_legend(rows), begin, found.is_whole, is_grouped, len(scale.cuts))
 
 
-def drawn(rows: Sequence[Row], children: Sequence[Row], scale: Axis) -> Markup:
+def render_timeline(rows: Sequence[TimelineRow], children: Sequence[TimelineRow], scale: Axis) -> Markup:
     """Return the picture of rows: as wide as its place is, and themed by the page's stylesheet."""
-    y, bars, words = _TOP, list[Markup](), list[Markup]()
+    y, bars, words = _TOP_HEIGHT, list[Markup](), list[Markup]()
     for row in (*rows, *children):
-        bars += _bars(row, y, scale)
-        words.append(_words(row, y))
-        words += [_marked(mark, y + _ROW + _MARK * place, scale) for place, mark in enumerate(row.marks[:MARKS_DRAWN])]
-        y += _ROW + _MARK * min(len(row.marks), MARKS_DRAWN)
+        bars += _render_bars(row, y, scale)
+        words.append(_render_label(row, y))
+        words += [_render_mark(mark, y + _ROW_HEIGHT + _MARK_HEIGHT * place, scale) for place, mark in enumerate(row.marks[:MARKS_DRAWN])]
+        y += _ROW_HEIGHT + _MARK_HEIGHT * min(len(row.marks), MARKS_DRAWN)
     # What is a word stands above the cuts, which would hide letters.
-    parts = [*_rules(scale, y), *bars, *_cut_lines(scale, y), *words]
+    parts = [*_render_rules(scale, y), *bars, *_render_cuts(scale, y), *words]
     return Markup(
         '<svg class="passage" width="100%" height="{}" role="{}" aria-label="Timeline, in numbers below">{}</svg>'
     ).format(y + 2, "group" if children else "img", Markup("").join(parts))
 
 
-def _row_of(visit: Visit) -> Row:
-    return Row(
-        visit.state, "", 1, visit.begin, visit.end, visit.end - visit.begin, spans=visit.spans, marks=visit.marks
+def _build_row(visit: Visit) -> TimelineRow:
+    return TimelineRow(
+        visit.state, "", 1, visit.begin, visit.end, visit.end - visit.begin, spans=visit.spans, marks=visit.manual_actions
     )
 
 
-def _grouped(visits: Sequence[Visit]) -> Iterator[Row]:
+def _group_visits(visits: Sequence[Visit]) -> Iterator[TimelineRow]:
     """Yield a row for each state, in the order in which they were entered first."""
     for name in dict.fromkeys(visit.state for visit in visits):
         those = [visit for visit in visits if visit.state == name]
-        yield Row(
+        yield TimelineRow(
             name,
             "",
             len(those),
@@ -183,62 +183,62 @@ def _grouped(visits: Sequence[Visit]) -> Iterator[Row]:
             those[-1].end,
             sum(visit.end - visit.begin for visit in those),
             spans=tuple(span for visit in those for span in visit.spans),
-            marks=tuple(mark for visit in those for mark in visit.marks),
+            marks=tuple(mark for visit in those for mark in visit.manual_actions),
         )
 
 
-def _child(child: Instance, present: int) -> Row:
-    end = max(child.ended if child.ended is not None else present, child.created)
+def _build_child_row(child: Instance, present: int) -> TimelineRow:
+    end = max(child.ended_us if child.ended_us is not None else present, child.created_us)
     name = f"#{child.id} {child.type}"
     tone = TONES[child.status]
-    return Row(name, f"/workflows/{child.id}", 1, child.created, end, end - child.created, tone=tone)
+    return TimelineRow(name, f"/workflows/{child.id}", 1, child.created_us, end, end - child.created_us, tone=tone)
 
 
-def _moments(rows: Sequence[Row], children: Sequence[Row], begin: int) -> set[int]:
+def _collect_times(rows: Sequence[TimelineRow], children: Sequence[TimelineRow], begin: int) -> set[int]:
     """Return all times at which something begins or ends."""
     found = {max(moment, begin) for row in (*rows, *children) for moment in (row.begin, row.end)}
     return found | {moment for row in rows for span in row.spans for moment in (span.begin, span.end)}
 
 
-def _words(row: Row, y: int) -> Markup:
-    name = shortened(cleaned_line(row.name), _NAME_LIMIT) + (f" ×{row.visits:,}" if row.visits > 1 else "")
+def _render_label(row: TimelineRow, y: int) -> Markup:
+    name = shorten_text(clean_line(row.name), _NAME_LIMIT) + (f" ×{row.visit_count:,}" if row.visit_count > 1 else "")
     label = Markup('<text class="name" x="0" y="{}">{}</text>').format(y + 14, name)
-    if row.address:
-        label = Markup('<a href="{}">{}</a>').format(row.address, label)
-    failed = f"{row.failures:,} failed · " if row.failures else ""
-    return label + Markup('<text class="took" x="100%" y="{}">{}{}</text>').format(y + 14, failed, row.took)
+    if row.url:
+        label = Markup('<a href="{}">{}</a>').format(row.url, label)
+    failed = f"{row.failed_attempts:,} failed · " if row.failed_attempts else ""
+    return label + Markup('<text class="took" x="100%" y="{}">{}{}</text>').format(y + 14, failed, row.total_time)
 
 
-def _bars(row: Row, y: int, scale: Axis) -> Iterator[Markup]:
-    for span in sorted(row.spans, key=lambda span: _RANKS.get(span.spending, 0)):
-        yield _bar(span, y, scale)
+def _render_bars(row: TimelineRow, y: int, scale: Axis) -> Iterator[Markup]:
+    for span in sorted(row.spans, key=lambda span: _DRAW_ORDER.get(span.span_kind, 0)):
+        yield _render_bar(span, y, scale)
     if not row.spans:
-        yield _rect(row.tone, y + 22, 10, (row.begin, row.end), scale)
+        yield _render_rect(row.tone, y + 22, 10, (row.begin, row.end), scale)
 
 
-_RANKS = {Spending.RUNNING: 1, Spending.FAILING: 2}
+_DRAW_ORDER = {SpanKind.RUNNING: 1, SpanKind.FAILING: 2}
 """What lies over what, where short ones are drawn wider than they are."""
 
 
-def _bar(span: Span, y: int, scale: Axis) -> Markup:
-    tone, word = _LOOKS[span.spending]
+def _render_bar(span: Span, y: int, scale: Axis) -> Markup:
+    tone, word = _SPENDING_STYLES[span.span_kind]
     attempt = f", attempt {span.attempt}" if span.attempt else ""
-    title = Markup("<title>{} {}{}</title>").format(_took(span.length) or "0 ms", word, attempt)
-    top, height = (y + 20, 14) if span.spending in _RUNS else (y + 24, 6)
-    classes = f"{tone} {span.spending.value}"
-    return Markup("<g>{}{}</g>").format(title, _rect(classes, top, height, (span.begin, span.end), scale))
+    title = Markup("<title>{} {}{}</title>").format(_format_microseconds(span.duration_microseconds) or "0 ms", word, attempt)
+    top, height = (y + 20, 14) if span.span_kind in _RUNNING_SPENDING else (y + 24, 6)
+    classes = f"{tone} {span.span_kind.value}"
+    return Markup("<g>{}{}</g>").format(title, _render_rect(classes, top, height, (span.begin, span.end), scale))
 
 
-def _rect(classes: str, y: int, height: int, time: tuple[int, int], scale: Axis) -> Markup:
-    left, right = (scale.share(moment) for moment in time)
-    width = max(right - left, _LEAST)
+def _render_rect(classes: str, y: int, height: int, time_range: tuple[int, int], scale: Axis) -> Markup:
+    left, right = (scale.to_percent(moment) for moment in time_range)
+    width = max(right - left, _MIN_WIDTH_PERCENT)
     return Markup('<rect class="{}" x="{}%" y="{}" width="{}%" height="{}" rx="2"/>').format(
         classes, f"{min(left, 100 - width):.2f}", y, f"{width:.2f}", height
     )
 
 
-def _marked(mark: Mark, y: int, scale: Axis) -> Markup:
-    x = scale.share(mark.at)
+def _render_mark(mark: ManualAction, y: int, scale: Axis) -> Markup:
+    x = scale.to_percent(mark.at)
     is_late = x > 55
     shift = -9 if is_late else 9
     return Markup(
@@ -249,24 +249,24 @@ def _marked(mark: Mark, y: int, scale: Axis) -> Markup:
         shift,
         y + 4,
         Markup(' class="late"') if is_late else "",
-        shortened(_deed(mark), _NAME_LIMIT),
+        shorten_text(_describe_manual_action(mark), _NAME_LIMIT),
         x=f"{x:.2f}",
         y=y,
     )
 
 
-def _rules(scale: Axis, bottom: int) -> Iterator[Markup]:
+def _render_rules(scale: Axis, bottom: int) -> Iterator[Markup]:
     for tick in scale.ticks:
-        x = f"{tick.share:.2f}"
-        side = " first" if tick.share < 4 else " last" if tick.share > 96 else ""
+        x = f"{tick.percent:.2f}"
+        side = " first" if tick.percent < 4 else " last" if tick.percent > 96 else ""
         yield Markup(
             '<line class="rule" x1="{x}%" x2="{x}%" y1="18" y2="{}"/><text class="tick{}" x="{x}%" y="11">{}</text>'
         ).format(bottom, side, tick.label, x=x)
 
 
-def _cut_lines(scale: Axis, bottom: int) -> Iterator[Markup]:
+def _render_cuts(scale: Axis, bottom: int) -> Iterator[Markup]:
     for cut in scale.cuts:
-        x = f"{cut.share:.2f}"
+        x = f"{cut.percent:.2f}"
         yield Markup(
             '<g class="cut"><title>{label} are shortened here</title>'
             '<line class="gap" x1="{x}%" x2="{x}%" y1="18" y2="{b}"/>'
@@ -275,22 +275,22 @@ def _cut_lines(scale: Axis, bottom: int) -> Iterator[Markup]:
         ).format(x=x, b=bottom, label=f"≈ {cut.label}")
 
 
-def _legend(rows: Sequence[Row]) -> tuple[Part, ...]:
+def _build_legend(rows: Sequence[TimelineRow]) -> tuple[ChartSegment, ...]:
     there = {
-        _LOOKS[span.spending]: None
-        for spending in Spending
+        _SPENDING_STYLES[span.span_kind]: None
+        for spending in SpanKind
         for row in rows
         for span in row.spans
-        if span.spending is spending
+        if span.span_kind is spending
     }
-    return tuple(Part(word, tone) for tone, word in there)
+    return tuple(ChartSegment(word, tone) for tone, word in there)
 
 
-def _deed(mark: Mark) -> str:
-    return cleaned_line(f"{TITLES.get(mark.kind, mark.kind.value)} by {mark.username}")
+def _describe_manual_action(mark: ManualAction) -> str:
+    return clean_line(f"{TITLES.get(mark.kind, mark.kind.value)} by {mark.username}")
 
 
-def _took(micros: int) -> str:
-    if not micros:
+def _format_microseconds(duration_microseconds: int) -> str:
+    if not duration_microseconds:
         return ""
-    return "<1 ms" if micros < 1000 else took(micros / 1000)
+    return "<1 ms" if duration_microseconds < 1000 else format_milliseconds(duration_microseconds / 1000)

@@ -10,17 +10,17 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from flowlet.lettering import cleaned_lines
+from flowlet.lettering import clean_lines
 
-__all__ = ["Change", "changes", "json_view", "pretty"]
+__all__ = ["VariableChange", "describe_changes", "render_json", "format_json"]
 
-_TOKEN = re.compile(
+_TOKEN_PATTERN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*|true|false|null)'
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class VariableChange:
     """What became of a variable.
 
     Attributes:
@@ -33,22 +33,22 @@ class Change:
     after: str | None
 
 
-def pretty(value: Any) -> str:
+def format_json(value: Any) -> str:
     """Return a value as JSON of several lines; characters that turn the direction of a line become spaces."""
-    return cleaned_lines(json.dumps(value, indent=2, ensure_ascii=False))
+    return clean_lines(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def json_view(value: Any) -> Markup:
+def render_json(value: Any) -> Markup:
     """Return a value as JSON in colours, for ``<pre class="json">``."""
-    text, pieces, end = pretty(value), [], 0
-    for found in _TOKEN.finditer(text):
+    text, pieces, end = format_json(value), [], 0
+    for found in _TOKEN_PATTERN.finditer(text):
         pieces.append(escape(text[end : found.start()]))
         pieces.append(Markup('<span class="{}">{}</span>').format(found.lastgroup, found[0]))
         end = found.end()
     return Markup("").join([*pieces, escape(text[end:])])
 
 
-def changes(line: str | None, before: Mapping[str, Any] | None = None) -> list[Change]:
+def describe_changes(line: str | None, before: Mapping[str, Any] | None = None) -> list[VariableChange]:
     """Return what a line of history changed, by the names of the variables.
 
     Args:
@@ -59,6 +59,6 @@ def changes(line: str | None, before: Mapping[str, Any] | None = None) -> list[C
     after: dict[str, Any] = said.get("set", {})
     were = before or {}
     return [
-        Change(name, pretty(were[name]) if name in were else None, pretty(after[name]) if name in after else None)
+        VariableChange(name, format_json(were[name]) if name in were else None, format_json(after[name]) if name in after else None)
         for name in sorted({*after, *said.get("unset", ())})
     ]

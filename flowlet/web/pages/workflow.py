@@ -14,20 +14,20 @@ from flowlet.instances import Instance
 from flowlet.operations import Operations
 from flowlet.permitted import Operation
 from flowlet.roles import Role
-from flowlet.store.reports.family import standings
-from flowlet.store.reports.passage import LINES_READ
-from flowlet.texts import number_in
-from flowlet.web.forms import MOST_SENT, form
-from flowlet.web.guards import needs, principal
-from flowlet.web.pages.acting import Mending, acted, answer_controls, answering, refuse_faults, version_of
-from flowlet.web.pages.due import due
-from flowlet.web.pages.frame import page
-from flowlet.web.pages.lines import LINES_SHOWN, PROBLEMS, lines
-from flowlet.web.pages.model_forms import Control, controls, fields, read, texts
-from flowlet.web.pages.picture import picture
-from flowlet.web.pages.timeline import CHILDREN_DRAWN, timeline
-from flowlet.web.problems import ProblemError, faulty
-from flowlet.web.services import services
+from flowlet.store.reports.family import count_children_by_status
+from flowlet.store.reports.passage import MAX_ACTIONS_READ
+from flowlet.texts import parse_number
+from flowlet.web.forms import MAX_HIDDEN_NUMBER, read_request_form
+from flowlet.web.guards import require_role, get_principal
+from flowlet.web.pages.acting import RejectedForm, run_operation, build_answer_controls, build_answer_operation, raise_for_faults, read_version
+from flowlet.web.pages.due import parse_run_at
+from flowlet.web.pages.frame import render_page
+from flowlet.web.pages.lines import LINES_SHOWN, PROBLEM_KINDS, build_history_lines
+from flowlet.web.pages.model_forms import Control, build_controls, build_fields, read_submission, format_initial_texts
+from flowlet.web.pages.picture import build_diagram
+from flowlet.web.pages.timeline import CHILDREN_DRAWN, read_timeline
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
@@ -38,222 +38,222 @@ blueprint = Blueprint("workflow", __name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class InstanceDefinition:
     """What this process knows of an instance's workflow; nothing where it has not loaded it."""
 
     definition: Definition | None
     state: StateDefinition | None = None
-    answer: tuple[Control, ...] = field(default=())
-    variables: tuple[Control, ...] = field(default=())
+    answer_form: tuple[Control, ...] = field(default=())
+    variables_form: tuple[Control, ...] = field(default=())
 
 
 @blueprint.get("/workflows/<id>")
-@needs(Role.VIEWER)
-async def show(id: str) -> Response:
+@require_role(Role.VIEWER)
+async def show_workflow(id: str) -> Response:
     """Show the workflow of an id, or of an external id that is no number."""
     tab = request.args.get("tab", "")
-    return await _page(await services().store.reads.find(id), tab if tab in TABS else TABS[0])
+    return await _render_workflow(await get_services().store.queries.find(id), tab if tab in TABS else TABS[0])
 
 
 @blueprint.post("/workflows/<id>/answer")
-@needs(Role.OPERATOR)
-async def answer(id: str) -> Response | Redirection:
+@require_role(Role.OPERATOR)
+async def answer_workflow(id: str) -> Response | Redirection:
     """Answer a manual state: a choice, and the values of its form."""
-    instance, given = await services().store.reads.find(id), await form()
-    sent = read(_shape(instance).answer, given)
-    act, told = answering(instance, given, sent), f"Answered: {given.text('choice')}."
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    sent = read_submission(_find_definition(instance).answer_form, given)
+    act, told = build_answer_operation(instance, given, sent), f"Answered: {given.get_text('choice')}."
     try:
-        return await acted(instance, given, act, told, _address(instance))
+        return await run_operation(instance, given, act, told, _build_workflow_url(instance))
     except VariablesError as error:
-        mending = Mending("answer", error.faults, sent.texts, version_of(given))
-        return await _page(instance, TABS[0], mending=mending)
+        mending = RejectedForm("answer", error.faults, sent.texts, read_version(given))
+        return await _render_workflow(instance, TABS[0], rejected_form=mending)
 
 
 @blueprint.post("/workflows/<id>/variables")
-@needs(Role.OPERATOR)
-async def edit(id: str) -> Response | Redirection:
+@require_role(Role.OPERATOR)
+async def edit_workflow(id: str) -> Response | Redirection:
     """Set the variables that were changed, and remove those whose fields were emptied."""
-    instance, given = await services().store.reads.find(id), await form()
-    shape, version, before = _shape(instance), version_of(given), instance.variables
-    sent = read(shape.variables, given, edited=before)
-    unset = [name for name in before if (name not in sent.values if sent.is_whole else name in sent.emptied)]
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    shape, version, before = _find_definition(instance), read_version(given), instance.vars
+    sent = read_submission(shape.variables_form, given, edited_values=before)
+    unset = [name for name in before if (name not in sent.values if sent.is_whole_object else name in sent.emptied_fields)]
 
-    async def act(operations: Operations, id: int, username: str) -> Instance:
-        refuse_faults(sent)
+    async def edit_instance(operations: Operations, id: int, username: str) -> Instance:
+        raise_for_faults(sent)
         return await operations.edit_variables(
             id, sent.values, username=username, unset=unset, expected_version=version
         )
 
     try:
-        return await acted(instance, given, act, "The variables are changed.", _address(instance, "variables"))
+        return await run_operation(instance, given, edit_instance, "The variables are changed.", _build_workflow_url(instance, "variables"))
     except VariablesError as error:
-        return await _page(instance, "variables", mending=Mending("variables", error.faults, sent.texts, version))
+        return await _render_workflow(instance, "variables", rejected_form=RejectedForm("variables", error.faults, sent.texts, version))
 
 
 @blueprint.post("/workflows/<id>/move")
-@needs(Role.OPERATOR)
-async def move(id: str) -> Redirection:
+@require_role(Role.OPERATOR)
+async def move_workflow(id: str) -> Redirection:
     """Move a workflow along a transition of its state."""
-    instance, given = await services().store.reads.find(id), await form()
-    state, reason = given.text("state"), given.text("reason").strip() or None
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    state, reason = given.get_text("state"), given.get_text("reason").strip() or None
 
-    async def act(operations: Operations, id: int, username: str) -> Instance:
-        when = due(given.text("when"))
+    async def move_instance(operations: Operations, id: int, username: str) -> Instance:
+        when = parse_run_at(given.get_text("when"))
         return await operations.move(id, state, username=username, when=when, reason=reason)
 
-    return await acted(instance, given, act, f"Moved to {state}.", _address(instance))
+    return await run_operation(instance, given, move_instance, f"Moved to {state}.", _build_workflow_url(instance))
 
 
 @blueprint.post("/workflows/<id>/force")
-@needs(Role.ADMIN)
-async def force(id: str) -> Redirection:
+@require_role(Role.ADMIN)
+async def force_workflow(id: str) -> Redirection:
     """Move a workflow to any state."""
-    instance, given = await services().store.reads.find(id), await form()
-    state, reason = given.text("state"), given.text("reason")
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    state, reason = given.get_text("state"), given.get_text("reason")
 
-    async def act(operations: Operations, id: int, username: str) -> Instance:
-        when = due(given.text("when"))
+    async def force_instance(operations: Operations, id: int, username: str) -> Instance:
+        when = parse_run_at(given.get_text("when"))
         return await operations.move(id, state, username=username, when=when, force=True, reason=reason)
 
-    return await acted(instance, given, act, f"Moved by force to {state}.", _address(instance))
+    return await run_operation(instance, given, force_instance, f"Moved by force to {state}.", _build_workflow_url(instance))
 
 
 @blueprint.post("/workflows/<id>/pause")
-@needs(Role.OPERATOR)
-async def pause(id: str) -> Redirection:
+@require_role(Role.OPERATOR)
+async def pause_workflow(id: str) -> Redirection:
     """Hold a workflow until it is resumed."""
-    instance, given = await services().store.reads.find(id), await form()
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
     told = "It pauses when its running activation has ended." if instance.executor_id else "Paused."
-    return await acted(instance, given, lambda ops, id, name: ops.pause(id, username=name), told, _address(instance))
+    return await run_operation(instance, given, lambda ops, id, name: ops.pause(id, username=name), told, _build_workflow_url(instance))
 
 
 @blueprint.post("/workflows/<id>/resume")
-@needs(Role.OPERATOR)
-async def resume(id: str) -> Redirection:
+@require_role(Role.OPERATOR)
+async def resume_workflow(id: str) -> Redirection:
     """Let a paused workflow go on."""
-    instance, given = await services().store.reads.find(id), await form()
-    return await acted(
-        instance, given, lambda ops, id, name: ops.resume(id, username=name), "It goes on.", _address(instance)
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(
+        instance, given, lambda ops, id, name: ops.resume(id, username=name), "It goes on.", _build_workflow_url(instance)
     )
 
 
 @blueprint.post("/workflows/<id>/cancel")
-@needs(Role.OPERATOR)
-async def cancel(id: str) -> Redirection:
+@require_role(Role.OPERATOR)
+async def cancel_workflow(id: str) -> Redirection:
     """End a workflow, and its children if that was asked for."""
-    instance, given = await services().store.reads.find(id), await form()
-    reason, is_deep = given.text("reason").strip() or None, given.text("children") == "true"
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    reason, is_deep = given.get_text("reason").strip() or None, given.get_text("children") == "true"
 
-    async def act(operations: Operations, id: int, username: str) -> Instance:
+    async def cancel_instance(operations: Operations, id: int, username: str) -> Instance:
         return await operations.cancel(id, username=username, reason=reason, with_children=is_deep)
 
-    return await acted(instance, given, act, "Cancelled.", _address(instance))
+    return await run_operation(instance, given, cancel_instance, "Cancelled.", _build_workflow_url(instance))
 
 
 @blueprint.post("/workflows/<id>/retry")
-@needs(Role.OPERATOR)
-async def retry(id: str) -> Redirection:
+@require_role(Role.OPERATOR)
+async def retry_workflow(id: str) -> Redirection:
     """Let a failed workflow go on, or one that waits for its next attempt begin it."""
-    instance, given = await services().store.reads.find(id), await form()
-    return await acted(
-        instance, given, lambda ops, id, name: ops.retry(id, username=name), "It is tried again.", _address(instance)
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(
+        instance, given, lambda ops, id, name: ops.retry(id, username=name), "It is tried again.", _build_workflow_url(instance)
     )
 
 
 @blueprint.post("/workflows/<id>/wake")
-@needs(Role.OPERATOR)
-async def wake(id: str) -> Redirection:
+@require_role(Role.OPERATOR)
+async def wake_workflow(id: str) -> Redirection:
     """Run a workflow now that waits for a timer, an attempt or its children."""
-    instance, given = await services().store.reads.find(id), await form()
-    return await acted(
-        instance, given, lambda ops, id, name: ops.wake(id, username=name), "It runs now.", _address(instance)
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(
+        instance, given, lambda ops, id, name: ops.wake(id, username=name), "It runs now.", _build_workflow_url(instance)
     )
 
 
-def _address(instance: Instance, tab: str = "") -> str:
+def _build_workflow_url(instance: Instance, tab: str = "") -> str:
     return f"/workflows/{instance.id}" + (f"?tab={tab}" if tab else "")
 
 
-def _shape(instance: Instance) -> Shape:
+def _find_definition(instance: Instance) -> InstanceDefinition:
     try:
-        definition = services().registry.definition(instance.type)
+        definition = get_services().registry.get_definition(instance.type)
     except UnknownWorkflowError:
-        return Shape(None)
+        return InstanceDefinition(None)
     state = definition.states.get(instance.state)
-    return Shape(
+    return InstanceDefinition(
         definition,
         state,
-        answer_controls(state),
-        controls(definition.vars.model_json_schema() if definition.vars else None),
+        build_answer_controls(state),
+        build_controls(definition.vars.model_json_schema() if definition.vars else None),
     )
 
 
-async def _page(instance: Instance, tab: str, *, mending: Mending | None = None) -> Response:
+async def _render_workflow(instance: Instance, tab: str, *, rejected_form: RejectedForm | None = None) -> Response:
     """Return the page; with status 422 and what was typed where a form has to be mended."""
-    here, shape = services(), _shape(instance)
-    ways = await here.store.reads.ways(instance.id)
+    here, shape = get_services(), _find_definition(instance)
+    ways = await here.store.queries.count_transitions(instance.id)
     values: dict[str, Any] = {
         "tab": tab,
         "instance": instance,
-        "since": max((way.last for way in ways), default=instance.created),
+        "since": max((way.last_at for way in ways), default=instance.created_us),
         "state": shape.state,
-        "family": await standings(here.store.connections, instance),
-        "mending": mending,
+        "family": await count_children_by_status(here.store.connections, instance),
+        "mending": rejected_form,
         "definition": shape.definition,
         "only": "",
         "before": None,
-        **await _shown(instance, tab),
-        **picture(instance, shape.definition, ways),
-        **_acting(instance, shape, mending),
+        **await _read_tab(instance, tab),
+        **build_diagram(instance, shape.definition, ways),
+        **_build_form_actions(instance, shape, rejected_form),
     }
-    return await page("workflow/workflow.html", status=422 if mending else 200, **values)
+    return await render_page("workflow/workflow.html", status=422 if rejected_form else 200, **values)
 
 
-async def _shown(instance: Instance, tab: str) -> dict[str, Any]:
+async def _read_tab(instance: Instance, tab: str) -> dict[str, Any]:
     """Return what a tab shows."""
-    reads = services().store.reads
+    reads = get_services().store.queries
     if tab == "timeline":
-        return {"timeline": await timeline(instance), "children_drawn": CHILDREN_DRAWN, "lines_read": LINES_READ}
+        return {"timeline": await read_timeline(instance), "children_drawn": CHILDREN_DRAWN, "lines_read": MAX_ACTIONS_READ}
     if tab == "variables":
-        return {"variables": instance.variables}
+        return {"variables": instance.vars}
     if tab == "children":
-        return {"children": await reads.children(instance.id, limit=CHILDREN_SHOWN)}
-    is_narrowed, before = request.args.get("only") == "problems", _before()
-    kinds = PROBLEMS if is_narrowed else ()
-    latest = await reads.latest(instance.id, limit=LINES_SHOWN + 1, before=before, kinds=kinds)
-    told = lines(latest[:LINES_SHOWN])
+        return {"children": await reads.list_children(instance.id, limit=CHILDREN_SHOWN)}
+    is_narrowed, before = request.args.get("only") == "problems", _parse_before()
+    kinds = PROBLEM_KINDS if is_narrowed else ()
+    latest = await reads.read_latest_actions(instance.id, limit=LINES_SHOWN + 1, before=before, kinds=kinds)
+    told = build_history_lines(latest[:LINES_SHOWN])
     older = told[-1].action.id if told and len(told) < len(latest) else None
     return {"lines": told, "older": older, "before": before, "only": "problems" if is_narrowed else ""}
 
 
-def _before() -> int | None:
+def _parse_before() -> int | None:
     """Return before which line the history is asked for.
 
     Raises:
         ProblemError: 400 if it is no line's number.
     """
     text = request.args.get("before", "")
-    found = number_in(text, most=MOST_SENT)
+    found = parse_number(text, maximum=MAX_HIDDEN_NUMBER)
     if text and found is None:
-        raise ProblemError(faulty({"before": "has to be the number of a line of history"}))
+        raise ProblemError(build_faults_problem({"before": "has to be the number of a line of history"}))
     return found
 
 
-def _acting(instance: Instance, shape: Shape, mending: Mending | None) -> dict[str, Any]:
+def _build_form_actions(instance: Instance, instance_definition: InstanceDefinition, rejected_form: RejectedForm | None) -> dict[str, Any]:
     """Return what somebody may do here, by their role and by how the workflow stands, and the forms for it."""
-    may_operate = principal().role.allows(Role.OPERATOR)
-    found = services().operations.permitted(instance)
+    may_operate = get_principal().role.is_at_least(Role.OPERATOR)
+    found = get_services().operations.get_permitted_operations(instance)
     operations = {one.value for one in found.operations} if may_operate else set()
-    labels = {edge.target: edge.label or edge.target for edge in shape.state.transitions} if shape.state else {}
-    all_states = list(shape.definition.states) if shape.definition and principal().role.allows(Role.ADMIN) else []
+    labels = {edge.target: edge.label or edge.target for edge in instance_definition.state.transitions} if instance_definition.state else {}
+    all_states = list(instance_definition.definition.states) if instance_definition.definition and get_principal().role.is_at_least(Role.ADMIN) else []
     shown = {
-        "answer": (shape.answer, texts(shape.answer)),
-        "variables": (shape.variables, texts(shape.variables, instance.variables)),
+        "answer": (instance_definition.answer_form, format_initial_texts(instance_definition.answer_form)),
+        "variables": (instance_definition.variables_form, format_initial_texts(instance_definition.variables_form, instance.vars)),
     }
     forms = {}
     for name, (parts, entered) in shown.items():
-        mended = mending if mending is not None and mending.form == name else Mending(name, {}, {}, instance.version)
-        own, rest = fields(parts, {**entered, **mended.texts}, mended.faults)
+        mended = rejected_form if rejected_form is not None and rejected_form.form_name == name else RejectedForm(name, {}, {}, instance.version)
+        own, rest = build_fields(parts, {**entered, **mended.texts}, mended.faults)
         forms[name] = {"fields": own, "faults": rest, "version": mended.version}
     return {
         "operations": operations,

@@ -20,14 +20,14 @@ workflow = Workflow("Journey", vars=Journey)
 
 @state(start=True, next=["book"])
 async def plan(journey: Journey, ctx: Context) -> None:
-    tell(ctx)
+    print_run(ctx)
     journey.planned = journey.number
 
 
 @state(next=["pack"])
 async def book(journey: Journey, ctx: Context) -> None:
     """Write a row of the test's own together with the transition."""
-    tell(ctx)
+    print_run(ctx)
     async with ctx.transaction() as connection:
         row = {"external_id": ctx.workflow.external_id}
         await connection.execute("INSERT INTO booking (external_id) VALUES (:external_id)", row)
@@ -37,7 +37,7 @@ async def book(journey: Journey, ctx: Context) -> None:
 @state(next=["travel"], retry=Retry(limit=20, min="20ms", max="100ms"))
 async def pack(journey: Journey, ctx: Context) -> Next:
     """Fail once, then wait a little."""
-    tell(ctx)
+    print_run(ctx)
     if ctx.attempt == 1:
         raise LookupError("the suitcase is not in the attic")
     journey.packed = journey.number
@@ -46,19 +46,19 @@ async def pack(journey: Journey, ctx: Context) -> Next:
 
 @state(next=["arrive"])
 async def travel(journey: Journey, ctx: Context) -> Next:
-    tell(ctx)
+    print_run(ctx)
     return arrive.spawn(child("Leg", length=length) for length in (1, journey.number)).when_children_end()
 
 
 @state(next=["home"])
 async def arrive(journey: Journey, ctx: Context) -> None:
-    tell(ctx)
-    journey.travelled = sum(leg.variables["walked"] for leg in ctx.children)
+    print_run(ctx)
+    journey.travelled = sum(leg.vars["walked"] for leg in ctx.children)
 
 
 home = end()
 
 
-def tell(ctx: Context) -> None:
+def print_run(ctx: Context) -> None:
     """Print a line that outlives this process."""
     os.write(1, f"ran {ctx.workflow.external_id} {ctx.workflow.state} {ctx.attempt}\n".encode())

@@ -9,142 +9,142 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.errors import SearchError
 from flowlet.instances import Status
-from flowlet.store.connection import Connections, Session
+from flowlet.store.connection import Connections, DatabaseSession
 from flowlet.store.reports import inbox
-from flowlet.store.reports.inbox import Group, count_waiting, read_inbox
-from tests.operations.desk import CLERK, Desk, opened_desk
-from tests.store.test_plans import fill
+from flowlet.store.reports.inbox import InboxGroup, count_waiting, read_inbox
+from tests.operations.desk import OPERATOR_NAME, OperationsHarness, open_operations
+from tests.store.test_plans import fill_instances
 
 T = TypeVar("T")
 
 
 @pytest.fixture
-async def desk(database_url: str) -> AsyncIterator[Desk]:
+async def harness(database_url: str) -> AsyncIterator[OperationsHarness]:
     """A desk on each of the three databases."""
-    async with opened_desk(database_url) as desk:
+    async with open_operations(database_url) as desk:
         yield desk
 
 
-def connections(desk: Desk) -> Connections:
-    return desk.hands.store.connections
+def get_connections(harness: OperationsHarness) -> Connections:
+    return harness.hands.store.connections
 
 
-async def ids(desk: Desk, **values: Any) -> list[int]:
-    found = await read_inbox(connections(desk), **values)
-    return [one.instance.id for one in found.questions]
+async def read_inbox_ids(harness: OperationsHarness, **values: Any) -> list[int]:
+    found = await read_inbox(get_connections(harness), **values)
+    return [one.instance.id for one in found.waiting_instances]
 
 
-async def waiting(desk: Desk, *deadlines: int | None) -> list[int]:
+async def create_waiting(harness: OperationsHarness, *deadlines: int | None) -> list[int]:
     """Return instances that wait, with these deadlines in days from now."""
     found = []
     for days in deadlines:
-        id = (await desk.at(Status.WAITING)).id
-        deadline = None if days is None else desk.hands.clock.now() + microseconds(timedelta(days=days))
-        await desk.hands.execute("UPDATE workflow SET next_activation = :at WHERE id = :id", {"at": deadline, "id": id})
+        id = (await harness.create_in_status(Status.WAITING)).id
+        deadline = None if days is None else harness.hands.clock.now() + to_microseconds(timedelta(days=days))
+        await harness.hands.execute_sql("UPDATE workflow SET next_activation = :at WHERE id = :id", {"at": deadline, "id": id})
         found.append(id)
     return found
 
 
-async def test_only_what_waits_is_there_the_nearest_deadline_first(desk: Desk) -> None:
+async def test_only_what_waits_is_there_the_nearest_deadline_first(harness: OperationsHarness) -> None:
     for status in Status:
         if status not in (Status.WAITING, Status.FINISHED):
-            await desk.at(status)
-    never, later, soon, too = await waiting(desk, None, 2, 1, None)
+            await harness.create_in_status(status)
+    never, later, soon, too = await create_waiting(harness, None, 2, 1, None)
 
-    assert await ids(desk) == [soon, later, never, too]
-    assert await count_waiting(connections(desk)) == 4
-
-
-async def test_the_longest_untouched_may_come_first(desk: Desk) -> None:
-    one, two = (await desk.at(Status.WAITING)).id, (await desk.at(Status.WAITING)).id
-    desk.hands.clock.advance(1_000)
-    entered = (await desk.get(one)).modified
-    await desk.operations.edit_variables(one, {"amount": 2}, username=CLERK)
-
-    found = await read_inbox(connections(desk), by_deadline=False)
-
-    assert [each.instance.id for each in found.questions] == [two, one]
-    assert found.questions[1].since == entered < found.questions[1].instance.modified
+    assert await read_inbox_ids(harness) == [soon, later, never, too]
+    assert await count_waiting(get_connections(harness)) == 4
 
 
-async def test_pages_follow_one_another_and_filters_hold(desk: Desk) -> None:
-    first, second, third = await waiting(desk, 1, 2, 3)
-    signing = await desk.start(way="charge")
-    await desk.operations.move(signing, "sign", username=CLERK, force=True, reason="test")
+async def test_the_longest_untouched_may_come_first(harness: OperationsHarness) -> None:
+    one, two = (await harness.create_in_status(Status.WAITING)).id, (await harness.create_in_status(Status.WAITING)).id
+    harness.hands.clock.advance(1_000)
+    entered = (await harness.get_instance(one)).modified_us
+    await harness.operations.edit_variables(one, {"amount": 2}, username=OPERATOR_NAME)
 
-    page = await read_inbox(connections(desk), limit=2)
-    rest = await ids(desk, limit=2, cursor=page.next_cursor)
+    found = await read_inbox(get_connections(harness), by_deadline=False)
 
-    assert ([each.instance.id for each in page.questions], rest) == ([first, second], [third, signing])
-    assert (page.total, page.waiting, page.groups_are_of_a_part) == (4, 4, False)
-    assert page.groups == (Group("Orders", "review", 3), Group("Orders", "sign", 1))
-    assert (await read_inbox(connections(desk), state="review", limit=1)).total == 3
-    assert await ids(desk, type="Orders", state="sign") == [signing]
-    assert await ids(desk, type="Families") == []
+    assert [each.instance.id for each in found.waiting_instances] == [two, one]
+    assert found.waiting_instances[1].since == entered < found.waiting_instances[1].instance.modified_us
 
 
-async def test_a_cursor_of_another_order_is_refused(desk: Desk) -> None:
-    await waiting(desk, 1, 2)
-    cursor = (await read_inbox(connections(desk), limit=1)).next_cursor
+async def test_pages_follow_one_another_and_filters_hold(harness: OperationsHarness) -> None:
+    first, second, third = await create_waiting(harness, 1, 2, 3)
+    signing = await harness.create_order(way="charge")
+    await harness.operations.move(signing, "sign", username=OPERATOR_NAME, force=True, reason="test")
+
+    page = await read_inbox(get_connections(harness), limit=2)
+    rest = await read_inbox_ids(harness, limit=2, cursor=page.next_cursor)
+
+    assert ([each.instance.id for each in page.waiting_instances], rest) == ([first, second], [third, signing])
+    assert (page.total, page.waiting, page.has_partial_groups) == (4, 4, False)
+    assert page.groups == (InboxGroup("Orders", "review", 3), InboxGroup("Orders", "sign", 1))
+    assert (await read_inbox(get_connections(harness), state="review", limit=1)).total == 3
+    assert await read_inbox_ids(harness, type="Orders", state="sign") == [signing]
+    assert await read_inbox_ids(harness, type="Families") == []
+
+
+async def test_a_cursor_of_another_order_is_refused(harness: OperationsHarness) -> None:
+    await create_waiting(harness, 1, 2)
+    cursor = (await read_inbox(get_connections(harness), limit=1)).next_cursor
 
     with pytest.raises(SearchError, match="another order"):
-        await read_inbox(connections(desk), cursor=cursor, by_deadline=False)
+        await read_inbox(get_connections(harness), cursor=cursor, by_deadline=False)
 
 
-async def test_no_more_are_counted_than_are_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "NOTED", 2)
-    await waiting(desk, 1, 1, 1)
+async def test_no_more_are_counted_than_are_told(harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "MAX_BADGE_COUNT", 2)
+    await create_waiting(harness, 1, 1, 1)
 
-    assert await count_waiting(connections(desk)) == 2
-
-
-async def test_groups_of_a_part_say_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    await waiting(desk, 1, 1, 1)
-    whole = await read_inbox(connections(desk))
-    monkeypatch.setattr(inbox, "GROUPED", 2)
-
-    part = await read_inbox(connections(desk))
-
-    assert (whole.groups, whole.groups_are_of_a_part) == ((Group("Orders", "review", 3),), False)
-    assert (part.groups, part.groups_are_of_a_part) == ((Group("Orders", "review", 2),), True)
+    assert await count_waiting(get_connections(harness)) == 2
 
 
-class Explaining:
+async def test_groups_of_a_part_say_so(harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await create_waiting(harness, 1, 1, 1)
+    whole = await read_inbox(get_connections(harness))
+    monkeypatch.setattr(inbox, "MAX_GROUPED_INSTANCES", 2)
+
+    part = await read_inbox(get_connections(harness))
+
+    assert (whole.groups, whole.has_partial_groups) == ((InboxGroup("Orders", "review", 3),), False)
+    assert (part.groups, part.has_partial_groups) == ((InboxGroup("Orders", "review", 2),), True)
+
+
+class ExplainingConnections:
     """Connections that explain each statement before it is read."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self.plans: list[str] = []
 
-    async def read(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        return await self._connections.read(lambda session: work(cast(Session, ExplainingSession(session, self.plans))))
+    async def read(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
+        return await self._connections.read(lambda session: work(cast(DatabaseSession, ExplainingSession(session, self.plans))))
 
 
 class ExplainingSession:
     """A session that explains."""
 
-    def __init__(self, session: Session, plans: list[str]) -> None:
+    def __init__(self, session: DatabaseSession, plans: list[str]) -> None:
         self._session = session
         self._plans = plans
         self.dialect = session.dialect
 
-    async def rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         explain = "EXPLAIN QUERY PLAN" if self.dialect.name == "sqlite" else "EXPLAIN"
-        self._plans += [" ".join(map(str, row)) for row in await self._session.rows(f"{explain} {sql}", values)]
-        return await self._session.rows(sql, values)
+        self._plans += [" ".join(map(str, row)) for row in await self._session.fetch_rows(f"{explain} {sql}", values)]
+        return await self._session.fetch_rows(sql, values)
 
 
-async def test_what_has_ended_is_not_read(desk: Desk) -> None:
-    await fill(desk.hands)
-    await desk.hands.execute("UPDATE workflow SET status = 'WAITING' WHERE status = 'NEW' AND MOD(id, 100) = 0")
-    await desk.hands.execute("ANALYZE TABLE workflow" if dialect(desk) == "mysql" else "ANALYZE")
-    explaining: Any = Explaining(connections(desk))
+async def test_what_has_ended_is_not_read(harness: OperationsHarness) -> None:
+    await fill_instances(harness.hands)
+    await harness.hands.execute_sql("UPDATE workflow SET status = 'WAITING' WHERE status = 'NEW' AND MOD(id, 100) = 0")
+    await harness.hands.execute_sql("ANALYZE TABLE workflow" if get_dialect_name(harness) == "mysql" else "ANALYZE")
+    explaining: Any = ExplainingConnections(get_connections(harness))
 
     assert await count_waiting(explaining) == 100
-    assert len((await read_inbox(explaining)).questions) == 25
+    assert len((await read_inbox(explaining)).waiting_instances) == 25
     await read_inbox(explaining, type="Orders", state="review", by_deadline=False)
 
     used = "\n".join(explaining.plans)
@@ -153,9 +153,9 @@ async def test_what_has_ended_is_not_read(desk: Desk) -> None:
         "postgresql": r"Seq Scan on workflow\b",
         "mysql": r" workflow (ALL|index) ",
     }
-    assert not re.search(whole[dialect(desk)], used), used
+    assert not re.search(whole[get_dialect_name(harness)], used), used
     assert used.count("workflow_status") >= 5, used
 
 
-def dialect(desk: Desk) -> str:
-    return connections(desk).dialect.name
+def get_dialect_name(harness: OperationsHarness) -> str:
+    return get_connections(harness).dialect.name

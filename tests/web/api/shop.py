@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from flowlet.roles import Role
 from flowlet.states import Workflow, end, error, manual, state
-from tests.engine.making import workflow_module
-from tests.web.probe import HOST, Probe
+from tests.engine.making import build_workflow_module
+from tests.web.probe import BASE_URL, AppHarness
 
-__all__ = ["PASSWORD", "Person", "joined", "shop"]
+__all__ = ["PASSWORD", "ApiUser", "create_api_user", "build_shop_module"]
 
 PASSWORD = "a very good password"
 
@@ -31,7 +31,7 @@ class Decision(BaseModel):
     approved: bool
 
 
-def shop(name: str = "Order <1>") -> ModuleType:
+def build_shop_module(name: str = "Order <1>") -> ModuleType:
     """Return a module with a workflow of this name."""
 
     @state(start=True, next=["decide", "broken"], on_error="broken", timeout="30s")
@@ -44,7 +44,7 @@ def shop(name: str = "Order <1>") -> ModuleType:
         """Wait for somebody to decide."""
         return "done" if form.approved else "broken"
 
-    return workflow_module(
+    return build_workflow_module(
         workflow=Workflow(name, vars=Order, version=3, group="shop", description="What a customer buys."),
         check=check,
         decide=decide,
@@ -54,29 +54,29 @@ def shop(name: str = "Order <1>") -> ModuleType:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class ApiUser:
     """A user with a session and a key of the same role."""
 
     id: int
     username: str
     key: str
     session: str
-    probe: Probe
+    app_harness: AppHarness
 
-    def program(self) -> httpx.AsyncClient:
+    def open_key_client(self) -> httpx.AsyncClient:
         """Return a client with the key."""
-        return self.probe.client(**{"x-api-key": self.key})
+        return self.app_harness.open_client(**{"x-api-key": self.key})
 
-    def browser(self) -> httpx.AsyncClient:
+    def open_browser(self) -> httpx.AsyncClient:
         """Return a client with the session, on the console's own pages."""
-        return self.probe.client(cookie=f"flowlet_session={self.session}", origin=HOST)
+        return self.app_harness.open_client(cookie=f"flowlet_session={self.session}", origin=BASE_URL)
 
 
-async def joined(probe: Probe, username: str, role: Role) -> Person:
+async def create_api_user(app_harness: AppHarness, username: str, role: Role) -> ApiUser:
     """Make a user, log in, and make a key."""
-    users = probe.services.users
-    user = await users.create(username, PASSWORD, role, by="test")
+    users = app_harness.services.users
+    user = await users.create(username, PASSWORD, role, actor="test")
     login = await users.log_in(username, PASSWORD)
     assert login
-    made = await users.keys.add("own", username=username, role=role, by="test")
-    return Person(user.id, username, made.text, login[0], probe)
+    made = await users.keys.create("own", username=username, role=role, actor="test")
+    return ApiUser(user.id, username, made.text, login[0], app_harness)

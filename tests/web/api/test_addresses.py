@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.api.office import opened_office
+from tests.web.api.office import open_api_harness
 
 
 async def test_slashes_in_an_external_id_are_part_of_it(sqlite_url: str) -> None:
-    async with opened_office(sqlite_url, executes=False) as office:
+    async with open_api_harness(sqlite_url, has_executor=False) as office:
         one, two = await office.create(externalId="a/b"), await office.create(externalId="a//b")
 
         addresses = [f"/api/workflowByExternalId/{text}" for text in ("a/b", "a//b", "a%2F%2Fb")]
@@ -19,7 +19,7 @@ async def test_slashes_in_an_external_id_are_part_of_it(sqlite_url: str) -> None
 
 @pytest.mark.parametrize("name", ["bulk", "search"])
 async def test_an_external_id_that_is_an_endpoints_name_is_found_by_external_id(sqlite_url: str, name: str) -> None:
-    async with opened_office(sqlite_url, executes=False) as office:
+    async with open_api_harness(sqlite_url, has_executor=False) as office:
         id = await office.create(externalId=name)
 
         refused = await office.client.get(f"/api/workflows/{name}")

@@ -9,13 +9,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from flowlet.mermaid import mermaid
-from flowlet.svg import svg
-from flowlet.web.schemas import rfc3339
-from tests.web.api.shop import shop
-from tests.web.probe import Probe
+from flowlet.mermaid import render_mermaid
+from flowlet.svg import render_svg
+from flowlet.web.schemas import format_rfc3339
+from tests.web.api.shop import build_shop_module
+from tests.web.probe import AppHarness
 
-PATH = "/api/definitions/Order%20%3C1%3E"
+DEFINITION_PATH = "/api/definitions/Order%20%3C1%3E"
 EDGES = [
     ("check", "decide", ""),
     ("check", "broken", ""),
@@ -24,22 +24,22 @@ EDGES = [
 ]
 
 
-async def test_a_definition_has_the_fields_of_gopherflow_and_its_shape(any_probe: Probe) -> None:
-    services = any_probe.services
-    definition = services.registry.add(shop())
-    await services.store.definitions.save([definition], now=1_700_000_000_000_000)
+async def test_a_definition_has_the_fields_of_gopherflow_and_its_shape(any_app_harness: AppHarness) -> None:
+    services = any_app_harness.services
+    definition = services.registry.add(build_shop_module())
+    await services.store.definitions.save_definitions([definition], now=1_700_000_000_000_000)
 
-    answer = await any_probe.client("viewer").get(PATH)
+    answer = await any_app_harness.open_client("viewer").get(DEFINITION_PATH)
 
     told = answer.json()
-    moment = rfc3339(1_700_000_000_000_000)
+    moment = format_rfc3339(1_700_000_000_000_000)
     fields = {name: told[name] for name in ("name", "description", "created", "updated", "flowChart")}
     assert fields == {
         "name": "Order <1>",
         "description": "What a customer buys.",
         "created": moment,
         "updated": moment,
-        "flowChart": mermaid(definition),
+        "flowChart": render_mermaid(definition),
     }
     assert (told["version"], told["start"], told["executorGroup"]) == (3, "check", "shop")
     assert [state["name"] for state in told["states"]] == ["check", "decide", "done", "broken"]
@@ -49,67 +49,67 @@ async def test_a_definition_has_the_fields_of_gopherflow_and_its_shape(any_probe
     assert set(told["states"][1]["form"]["properties"]) == {"approved"}
 
 
-async def test_a_definition_whose_shape_changes_keeps_the_moment_of_its_first(any_probe: Probe) -> None:
-    services = any_probe.services
-    older = shop()
+async def test_a_definition_whose_shape_changes_keeps_the_moment_of_its_first(any_app_harness: AppHarness) -> None:
+    services = any_app_harness.services
+    older = build_shop_module()
     vars(older)["broken"].description = "another one"
     first = type(services.registry)().add(older)
-    await services.store.definitions.save([first], now=1_700_000_000_000_000)
-    await services.store.definitions.save([services.registry.add(shop())], now=1_800_000_000_000_000)
+    await services.store.definitions.save_definitions([first], now=1_700_000_000_000_000)
+    await services.store.definitions.save_definitions([services.registry.add(build_shop_module())], now=1_800_000_000_000_000)
 
-    told = (await any_probe.client("viewer").get(PATH)).json()
+    told = (await any_app_harness.open_client("viewer").get(DEFINITION_PATH)).json()
 
-    assert (told["created"], told["updated"]) == (rfc3339(1_700_000_000_000_000), rfc3339(1_800_000_000_000_000))
+    assert (told["created"], told["updated"]) == (format_rfc3339(1_700_000_000_000_000), format_rfc3339(1_800_000_000_000_000))
 
 
-async def test_the_list_has_every_definition_by_name_whether_it_was_served_or_not(probe: Probe) -> None:
-    probe.services.registry.add(shop("Zebra"))
-    probe.services.registry.add(shop("Ant"))
+async def test_the_list_has_every_definition_by_name_whether_it_was_served_or_not(app_harness: AppHarness) -> None:
+    app_harness.services.registry.add(build_shop_module("Zebra"))
+    app_harness.services.registry.add(build_shop_module("Ant"))
 
-    told = (await probe.client("viewer").get("/api/definitions")).json()
+    told = (await app_harness.open_client("viewer").get("/api/definitions")).json()
 
     assert [(each["name"], each["created"]) for each in told] == [("Ant", None), ("Zebra", None)]
 
 
-async def test_a_name_may_have_a_slash(probe: Probe) -> None:
-    probe.services.registry.add(shop("shop/orders"))
+async def test_a_name_may_have_a_slash(app_harness: AppHarness) -> None:
+    app_harness.services.registry.add(build_shop_module("shop/orders"))
 
-    assert (await probe.client("viewer").get("/api/definitions/shop/orders")).json()["name"] == "shop/orders"
-    assert (await probe.client("viewer").get("/api/definitions/shop%2Forders.mmd")).status_code == 200
+    assert (await app_harness.open_client("viewer").get("/api/definitions/shop/orders")).json()["name"] == "shop/orders"
+    assert (await app_harness.open_client("viewer").get("/api/definitions/shop%2Forders.mmd")).status_code == 200
 
 
 @pytest.mark.parametrize("ending", ["", ".mmd", ".svg"])
-async def test_an_unknown_name_is_answered_with_the_nearest(probe: Probe, ending: str) -> None:
-    probe.services.registry.add(shop("Orders"))
+async def test_an_unknown_name_is_answered_with_the_nearest(app_harness: AppHarness, ending: str) -> None:
+    app_harness.services.registry.add(build_shop_module("Orders"))
 
-    answer = await probe.client("viewer").get(f"/api/definitions/Oders{ending}")
+    answer = await app_harness.open_client("viewer").get(f"/api/definitions/Oders{ending}")
 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
     assert "no workflow is called 'Oders'. Did you mean 'Orders'?" in answer.json()["detail"]
 
 
-async def test_the_mermaid_text_is_text(probe: Probe) -> None:
-    definition = probe.services.registry.add(shop())
+async def test_the_mermaid_text_is_text(app_harness: AppHarness) -> None:
+    definition = app_harness.services.registry.add(build_shop_module())
 
-    answer = await probe.client("viewer").get(f"{PATH}.mmd")
+    answer = await app_harness.open_client("viewer").get(f"{DEFINITION_PATH}.mmd")
 
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-    assert answer.text == mermaid(definition)
+    assert answer.text == render_mermaid(definition)
 
 
-async def test_the_picture_is_a_file_of_its_own(probe: Probe) -> None:
-    definition = probe.services.registry.add(shop())
+async def test_the_picture_is_a_file_of_its_own(app_harness: AppHarness) -> None:
+    definition = app_harness.services.registry.add(build_shop_module())
 
-    answer = await probe.client("viewer").get(f"{PATH}.svg")
+    answer = await app_harness.open_client("viewer").get(f"{DEFINITION_PATH}.svg")
 
     assert answer.headers["content-type"].startswith("image/svg+xml")
-    assert answer.text == svg(definition, standalone=True)
+    assert answer.text == render_svg(definition, standalone=True)
 
 
-async def test_the_picture_may_have_the_style_that_it_carries_and_nothing_else(probe: Probe) -> None:
-    probe.services.registry.add(shop())
+async def test_the_picture_may_have_the_style_that_it_carries_and_nothing_else(app_harness: AppHarness) -> None:
+    app_harness.services.registry.add(build_shop_module())
 
-    answer = await probe.client("viewer").get(f"{PATH}.svg")
+    answer = await app_harness.open_client("viewer").get(f"{DEFINITION_PATH}.svg")
 
     (style,) = [each.text or "" for each in ET.fromstring(answer.text).iter("{http://www.w3.org/2000/svg}style")]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -13,12 +13,12 @@ import pytest
 from flowlet.engine import feed as feeds
 from flowlet.roles import Role
 from flowlet.web.api import events
-from tests.engine.running import seen
-from tests.web.api.office import Office, opened_office
-from tests.web.served import served
+from tests.engine.running import wait_for
+from tests.web.api.office import ApiHarness, open_api_harness
+from tests.web.served import serve_app
 
 
-class Stream:
+class EventStreamClient:
     """An open stream: its events as they come."""
 
     def __init__(self, answer: httpx.Response) -> None:
@@ -26,69 +26,69 @@ class Stream:
         self.last_id = ""
         self._lines = answer.aiter_lines()
 
-    async def line(self) -> str:
+    async def read_line(self) -> str:
         """Return the next line; raises ``StopAsyncIteration`` at the end of the stream."""
-        line: str = await seen(anext(self._lines))
+        line: str = await wait_for(anext(self._lines))
         return line
 
-    async def opened(self) -> None:
+    async def wait_until_open(self) -> None:
         """Wait until it is known where the stream begins."""
         while not self.last_id:
-            self._note(await self.line())
+            self._record_last_id(await self.read_line())
 
-    async def event(self) -> Any:
+    async def read_event(self) -> Any:
         """Return the next event's data."""
-        while not (line := await self.line()).startswith("data: "):
-            self._note(line)
+        while not (line := await self.read_line()).startswith("data: "):
+            self._record_last_id(line)
         return json.loads(line.removeprefix("data: "))
 
-    async def end(self) -> None:
+    async def wait_until_end(self) -> None:
         """Wait until the server ends the stream."""
         async for line in self._lines:
-            self._note(line)
+            self._record_last_id(line)
 
-    def _note(self, line: str) -> None:
+    def _record_last_id(self, line: str) -> None:
         if line.startswith("id: "):
             self.last_id = line.removeprefix("id: ")
 
 
 @asynccontextmanager
-async def followed(
-    client: httpx.AsyncClient, *, resume: str | None = None, key: str | None = None, **query: Any
-) -> AsyncIterator[Stream]:
-    headers = {} if resume is None else {"Last-Event-ID": resume}
+async def follow_events(
+    client: httpx.AsyncClient, *, last_event_id: str | None = None, key: str | None = None, **query: Any
+) -> AsyncIterator[EventStreamClient]:
+    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     if key is not None:
         headers["X-API-Key"] = key
     async with client.stream("GET", "/api/events", params=query, headers=headers, timeout=20) as answer:
         assert answer.status_code == 200, await answer.aread()
-        stream = Stream(answer)
-        await stream.opened()
+        stream = EventStreamClient(answer)
+        await stream.wait_until_open()
         yield stream
 
 
 @pytest.fixture
-async def office(database_url: str) -> AsyncIterator[Office]:
-    async with opened_office(database_url, executes=True) as opened:
+async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
+    async with open_api_harness(database_url, has_executor=True) as opened:
         yield opened
 
 
 @pytest.fixture
-async def client(office: Office) -> AsyncIterator[httpx.AsyncClient]:
+async def client(api_harness: ApiHarness) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the office on a real socket: what is answered bit by bit is read bit by bit."""
-    async with served(office.probe.app) as client:
-        client.headers["X-API-Key"] = office.probe.keys["viewer"]
+    async with serve_app(api_harness.app_harness.app) as client:
+        client.headers["X-API-Key"] = api_harness.app_harness.keys["viewer"]
         yield client
 
 
-async def test_what_happens_to_a_workflow_comes_as_it_happens(office: Office, client: httpx.AsyncClient) -> None:
-    async with followed(client) as stream:
-        id = await office.create(externalId="a-1", businessKey="key")
+async def test_what_happens_to_a_workflow_comes_as_it_happens(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+    async with follow_events(client) as stream:
+        id = await api_harness.create(externalId="a-1", businessKey="key")
 
-        found = [await stream.event()]
+        found = [await stream.read_event()]
         while found[-1]["toState"] != "delivered":
-            found.append(await stream.event())
+            found.append(await stream.read_event())
 
-    history = (await office.get(f"/api/actions/byWorkflowId/{id}"))[::-1]
+    history = (await api_harness.get(f"/api/actions/byWorkflowId/{id}"))[::-1]
     assert [event["id"] for event in found] == [line["id"] for line in history]
     first = found[0]
     assert (first["type"], first["workflowType"], first["externalId"]) == ("CREATED", "Orders", "a-1")
@@ -98,16 +98,16 @@ async def test_what_happens_to_a_workflow_comes_as_it_happens(office: Office, cl
     assert stream.answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_stream_that_was_cut_goes_on_behind_its_last_event(office: Office, client: httpx.AsyncClient) -> None:
-    async with followed(client, type="CREATED") as stream:
-        first = await office.create()
-        assert (await stream.event())["workflowId"] == first
-    second = await office.create()
+async def test_a_stream_that_was_cut_goes_on_behind_its_last_event(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+    async with follow_events(client, type="CREATED") as stream:
+        first = await api_harness.create()
+        assert (await stream.read_event())["workflowId"] == first
+    second = await api_harness.create()
 
-    async with followed(client, type="CREATED", resume=stream.last_id) as stream:
-        assert (await stream.event())["workflowId"] == second
-    async with followed(client, type="CREATED", after=0) as stream:
-        assert [(await stream.event())["workflowId"] for _ in range(2)] == [first, second]
+    async with follow_events(client, type="CREATED", resume=stream.last_id) as stream:
+        assert (await stream.read_event())["workflowId"] == second
+    async with follow_events(client, type="CREATED", after=0) as stream:
+        assert [(await stream.read_event())["workflowId"] for _ in range(2)] == [first, second]
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ async def test_a_stream_that_was_cut_goes_on_behind_its_last_event(office: Offic
     ],
 )
 async def test_filters_are_joined_by_and(sqlite_url: str, only: Callable[[int], dict[str, Any]]) -> None:
-    async with opened_office(sqlite_url, executes=False) as office, served(office.probe.app) as client:
-        client.headers["X-API-Key"] = office.probe.keys["viewer"]
+    async with open_api_harness(sqlite_url, has_executor=False) as office, serve_app(office.app_harness.app) as client:
+        client.headers["X-API-Key"] = office.app_harness.keys["viewer"]
         wanted = await office.create(externalId="wanted", businessKey="wanted", executorGroup="wanted")
         await office.create(externalId="other")
         await office.post(f"/api/workflows/{wanted}/pause")
 
-        async with followed(client, after=0, **only(wanted)) as stream:
-            found = [await stream.event() for _ in range(2)]
+        async with follow_events(client, after=0, **only(wanted)) as stream:
+            found = [await stream.read_event() for _ in range(2)]
 
     assert [(event["workflowId"], event["type"]) for event in found] == [(wanted, "CREATED"), (wanted, "PAUSED")]
 
 
-async def test_a_stream_ends_after_as_many_events_as_were_asked_for(office: Office, client: httpx.AsyncClient) -> None:
-    first, second, _ = [await office.create() for _ in range(3)]
+async def test_a_stream_ends_after_as_many_events_as_were_asked_for(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+    first, second, _ = [await api_harness.create() for _ in range(3)]
 
     answer = await client.get("/api/events", params={"after": 0, "type": "CREATED", "limit": 2})
 
@@ -142,12 +142,12 @@ async def test_a_stream_ends_after_as_many_events_as_were_asked_for(office: Offi
     assert [event["workflowId"] for event in told] == [first, second]
 
 
-async def test_an_instance_that_does_not_exist_yet_can_be_followed(office: Office, client: httpx.AsyncClient) -> None:
-    async with followed(client, externalId="to-come") as stream:
-        await office.create(externalId="other")
-        id = await office.create(externalId="to-come")
+async def test_an_instance_that_does_not_exist_yet_can_be_followed(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+    async with follow_events(client, externalId="to-come") as stream:
+        await api_harness.create(externalId="other")
+        id = await api_harness.create(externalId="to-come")
 
-        assert (await stream.event())["workflowId"] == id
+        assert (await stream.read_event())["workflowId"] == id
 
 
 @pytest.mark.parametrize(
@@ -167,68 +167,68 @@ async def test_an_instance_that_does_not_exist_yet_can_be_followed(office: Offic
 async def test_what_cannot_be_followed_is_told(
     sqlite_url: str, query: dict[str, str], headers: dict[str, str], field: str
 ) -> None:
-    async with opened_office(sqlite_url, executes=False) as office:
+    async with open_api_harness(sqlite_url, has_executor=False) as office:
         answer = await office.client.get("/api/events", params=query, headers=headers)
 
     assert answer.status_code == 400
     assert [fault["field"] for fault in answer.json()["errors"]] == [field]
 
 
-async def test_the_head_of_the_stream_is_no_follower(office: Office, client: httpx.AsyncClient) -> None:
+async def test_the_head_of_the_stream_is_no_follower(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
     answer = await client.head("/api/events")
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream")
-    assert office.probe.services.feed.followers == 0
+    assert api_harness.app_harness.services.event_broadcaster.subscriber_count == 0
 
 
 async def test_too_many_followers_are_told_when_to_come_back(
-    office: Office, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api_harness: ApiHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "MOST_FOLLOWERS", 1)
+    monkeypatch.setattr(events, "MAX_SUBSCRIBERS", 1)
 
-    async with followed(client):
+    async with follow_events(client):
         refused = await client.get("/api/events")
 
     assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
     assert int(refused.headers["Retry-After"]) > 0
 
 
-async def test_a_client_that_goes_away_follows_no_longer(office: Office, client: httpx.AsyncClient) -> None:
-    feed = office.probe.services.feed
-    async with followed(client):
-        assert feed.followers == 1
+async def test_a_client_that_goes_away_follows_no_longer(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+    feed = api_harness.app_harness.services.event_broadcaster
+    async with follow_events(client):
+        assert feed.subscriber_count == 1
 
-    async def left() -> None:
-        while feed.followers:
+    async def close_client() -> None:
+        while feed.subscriber_count:
             await client.get("/healthz")
 
-    await seen(left())
+    await wait_for(close_client())
 
 
 async def test_a_key_that_is_revoked_ends_its_stream(
-    office: Office, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api_harness: ApiHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(events, "ADMITTED_SECONDS", 0.0)
-    keys = office.probe.services.users.keys
-    made = await keys.add("shortlived", username="ada", role=Role.VIEWER, by="ada")
+    monkeypatch.setattr(feeds, "KEEPALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(events, "REAUTHORIZATION_SECONDS", 0.0)
+    keys = api_harness.app_harness.services.users.keys
+    made = await keys.create("shortlived", username="ada", role=Role.VIEWER, actor="ada")
 
-    async with followed(client, key=made.text) as stream:
-        await keys.revoke(made.key.id, by="ada")
+    async with follow_events(client, key=made.text) as stream:
+        await keys.revoke(made.key.id, actor="ada")
 
-        await seen(stream.end())
+        await wait_for(stream.wait_until_end())
 
 
 async def test_a_user_who_is_disabled_is_out_at_once(
-    office: Office, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api_harness: ApiHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(events, "ADMITTED_SECONDS", 0.0)
-    users = office.probe.services.users
-    await users.create("bea", "correct horse", Role.ADMIN, by="ada")
-    made = await users.keys.add("of bea", username="bea", role=Role.VIEWER, by="ada")
+    monkeypatch.setattr(feeds, "KEEPALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(events, "REAUTHORIZATION_SECONDS", 0.0)
+    users = api_harness.app_harness.services.users
+    await users.create("bea", "correct horse", Role.ADMIN, actor="ada")
+    made = await users.keys.create("of bea", username="bea", role=Role.VIEWER, actor="ada")
 
-    async with followed(client, key=made.text) as stream:
-        await users.disable("bea", by="ada")
+    async with follow_events(client, key=made.text) as stream:
+        await users.disable("bea", actor="ada")
 
-        await seen(stream.end())
+        await wait_for(stream.wait_until_end())

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from flowlet.roles import Role
-from tests.web.api.shop import joined
-from tests.web.probe import Probe
+from tests.web.api.shop import create_api_user
+from tests.web.probe import AppHarness
 
 
-async def test_a_key_is_shown_once_and_lets_in(any_probe: Probe) -> None:
-    grace = await joined(any_probe, "grace", Role.OPERATOR)
+async def test_a_key_is_shown_once_and_lets_in(any_app_harness: AppHarness) -> None:
+    grace = await create_api_user(any_app_harness, "grace", Role.OPERATOR)
 
-    answer = await grace.browser().post("/api/keys", json={"name": "ci", "role": "operator", "expiresIn": "90 days"})
-    listed = await grace.browser().get("/api/keys")
+    answer = await grace.open_browser().post("/api/keys", json={"name": "ci", "role": "operator", "expiresIn": "90 days"})
+    listed = await grace.open_browser().get("/api/keys")
 
     made = answer.json()
-    me = await any_probe.client(**{"x-api-key": made["key"]}).get("/api/me")
+    me = await any_app_harness.open_client(**{"x-api-key": made["key"]}).get("/api/me")
     assert (answer.status_code, made["name"], made["username"], made["role"]) == (201, "ci", "grace", "operator")
     assert made["expires"] > made["created"]
     assert me.json() == {"id": grace.id, "username": "grace", "role": "operator", "keyId": made["id"]}
@@ -26,22 +26,22 @@ async def test_a_key_is_shown_once_and_lets_in(any_probe: Probe) -> None:
     assert "key" not in listed.json()[0]
 
 
-async def test_people_see_their_own_keys_and_admins_all(any_probe: Probe) -> None:
-    grace = await joined(any_probe, "grace", Role.OPERATOR)
+async def test_people_see_their_own_keys_and_admins_all(any_app_harness: AppHarness) -> None:
+    grace = await create_api_user(any_app_harness, "grace", Role.OPERATOR)
 
-    own = (await grace.program().get("/api/keys")).json()
-    of_a_viewers_key = (await any_probe.client("viewer").get("/api/keys")).json()
-    everybodys = (await any_probe.client("admin").get("/api/keys")).json()
+    own = (await grace.open_key_client().get("/api/keys")).json()
+    of_a_viewers_key = (await any_app_harness.open_client("viewer").get("/api/keys")).json()
+    everybodys = (await any_app_harness.open_client("admin").get("/api/keys")).json()
 
     assert {key["username"] for key in own} == {"grace"}
     assert {key["username"] for key in of_a_viewers_key} == {"ada"}
     assert {key["username"] for key in everybodys} == {"ada", "grace"}
 
 
-async def test_an_admin_makes_keys_of_others(any_probe: Probe) -> None:
-    grace = await joined(any_probe, "grace", Role.VIEWER)
+async def test_an_admin_makes_keys_of_others(any_app_harness: AppHarness) -> None:
+    grace = await create_api_user(any_app_harness, "grace", Role.VIEWER)
 
-    made = (await any_probe.client("admin").post("/api/keys", json={"name": "ci", "username": "grace"})).json()
+    made = (await any_app_harness.open_client("admin").post("/api/keys", json={"name": "ci", "username": "grace"})).json()
 
     assert (made["userId"], made["role"], made["createdBy"], made["expires"]) == (grace.id, "viewer", "ada", None)
 
@@ -54,18 +54,18 @@ async def test_an_admin_makes_keys_of_others(any_probe: Probe) -> None:
         ({"name": "ci", "role": "admin"}, "can have the role operator at most, not admin"),
     ],
 )
-async def test_nobody_makes_a_key_that_may_do_more(probe: Probe, body: dict[str, str], told: str) -> None:
-    grace = await joined(probe, "grace", Role.OPERATOR)
+async def test_nobody_makes_a_key_that_may_do_more(app_harness: AppHarness, body: dict[str, str], told: str) -> None:
+    grace = await create_api_user(app_harness, "grace", Role.OPERATOR)
 
-    answer = await grace.browser().post("/api/keys", json=body)
+    answer = await grace.open_browser().post("/api/keys", json=body)
 
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
     assert told in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-async def test_a_lesser_key_makes_none_even_if_its_owner_is_an_admin(probe: Probe, role: str) -> None:
-    answer = await probe.client(role).post("/api/keys", json={"name": "ci"})
+async def test_a_lesser_key_makes_none_even_if_its_owner_is_an_admin(app_harness: AppHarness, role: str) -> None:
+    answer = await app_harness.open_client(role).post("/api/keys", json={"name": "ci"})
 
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
 
@@ -86,53 +86,53 @@ async def test_a_lesser_key_makes_none_even_if_its_owner_is_an_admin(probe: Prob
         ({"name": "ci", "username": "grace", "role": "admin"}, 409, None),
     ],
 )
-async def test_a_key_that_cannot_be_is_refused(probe: Probe, body: Any, status: int, field: str | None) -> None:
-    await joined(probe, "grace", Role.VIEWER)
+async def test_a_key_that_cannot_be_is_refused(app_harness: AppHarness, body: Any, status: int, field: str | None) -> None:
+    await create_api_user(app_harness, "grace", Role.VIEWER)
 
-    answer = await probe.client("admin").post("/api/keys", json=body)
+    answer = await app_harness.open_client("admin").post("/api/keys", json=body)
 
     assert answer.status_code == status
     if field is not None:
         assert answer.json()["errors"][0]["field"] == field
-    assert len((await probe.client("admin").get("/api/keys")).json()) == 4
+    assert len((await app_harness.open_client("admin").get("/api/keys")).json()) == 4
 
 
-async def test_a_revoked_key_lets_nobody_in_and_stays_in_the_list(any_probe: Probe) -> None:
-    grace = await joined(any_probe, "grace", Role.VIEWER)
+async def test_a_revoked_key_lets_nobody_in_and_stays_in_the_list(any_app_harness: AppHarness) -> None:
+    grace = await create_api_user(any_app_harness, "grace", Role.VIEWER)
     id = grace.key[4:12]
 
-    answer = await grace.program().delete(f"/api/keys/{id}")
+    answer = await grace.open_key_client().delete(f"/api/keys/{id}")
 
     assert (answer.status_code, answer.content) == (204, b"")
-    assert (await grace.program().get("/api/me")).status_code == 401
-    assert (await grace.browser().get("/api/keys")).json()[0]["revoked"] is not None
-    assert (await any_probe.client("admin").delete(f"/api/keys/{id}")).status_code == 204
+    assert (await grace.open_key_client().get("/api/me")).status_code == 401
+    assert (await grace.open_browser().get("/api/keys")).json()[0]["revoked"] is not None
+    assert (await any_app_harness.open_client("admin").delete(f"/api/keys/{id}")).status_code == 204
 
 
-async def test_only_admins_revoke_the_keys_of_others(any_probe: Probe) -> None:
-    grace = await joined(any_probe, "grace", Role.OPERATOR)
-    of_ada = any_probe.keys["viewer"][4:12]
+async def test_only_admins_revoke_the_keys_of_others(any_app_harness: AppHarness) -> None:
+    grace = await create_api_user(any_app_harness, "grace", Role.OPERATOR)
+    of_ada = any_app_harness.keys["viewer"][4:12]
 
-    refused = await grace.program().delete(f"/api/keys/{of_ada}")
-    unknown = await grace.program().delete("/api/keys/aaaaaaaa")
-    revoked = await any_probe.client("admin").delete(f"/api/keys/{grace.key[4:12]}")
+    refused = await grace.open_key_client().delete(f"/api/keys/{of_ada}")
+    unknown = await grace.open_key_client().delete("/api/keys/aaaaaaaa")
+    revoked = await any_app_harness.open_client("admin").delete(f"/api/keys/{grace.key[4:12]}")
 
     assert [refused.status_code, unknown.status_code, revoked.status_code] == [404, 404, 204]
     assert refused.json() == unknown.json()
-    assert (await any_probe.client("viewer").get("/api/me")).status_code == 200
+    assert (await any_app_harness.open_client("viewer").get("/api/me")).status_code == 200
 
 
-async def test_a_lesser_key_does_not_revoke_a_greater_one_of_its_owner(probe: Probe) -> None:
-    answer = await probe.client("viewer").delete(f"/api/keys/{probe.keys['admin'][4:12]}")
+async def test_a_lesser_key_does_not_revoke_a_greater_one_of_its_owner(app_harness: AppHarness) -> None:
+    answer = await app_harness.open_client("viewer").delete(f"/api/keys/{app_harness.keys['admin'][4:12]}")
 
     assert answer.status_code == 403
-    assert (await probe.client("admin").get("/api/me")).status_code == 200
+    assert (await app_harness.open_client("admin").get("/api/me")).status_code == 200
 
 
 @pytest.mark.parametrize("id", ["x", "%2E%2E", "flk_aaaaaaaa_" + "b" * 43, "a" * 5000], ids=lambda id: id[:20])
 @pytest.mark.parametrize("role", ["viewer", "admin"])
-async def test_what_is_no_keys_id_is_not_found_and_not_repeated(probe: Probe, role: str, id: str) -> None:
-    answer = await probe.client(role).delete(f"/api/keys/{id}")
+async def test_what_is_no_keys_id_is_not_found_and_not_repeated(app_harness: AppHarness, role: str, id: str) -> None:
+    answer = await app_harness.open_client(role).delete(f"/api/keys/{id}")
 
     assert answer.status_code == 404
     assert "b" * 43 not in answer.text

@@ -8,28 +8,28 @@ from collections import defaultdict
 import pytest
 
 from flowlet.web.app import create_app
-from flowlet.web.openapi import template
-from tests.web.api.test_doors import endpoints
-from tests.web.contract.process import ENDLESS
-from tests.web.probe import Probe
+from flowlet.web.openapi import format_path_template
+from tests.web.api.test_doors import list_endpoints
+from tests.web.contract.process import ENDLESS_PATHS
+from tests.web.probe import AppHarness
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture
-def paths(probe: Probe) -> dict[str, set[str]]:
+def methods_by_path(app_harness: AppHarness) -> dict[str, set[str]]:
     """The methods of each path, with something in place of its parameters."""
     found = defaultdict(set)
-    for endpoint in endpoints(probe):
+    for endpoint in list_endpoints(app_harness):
         method, path = endpoint.split(" ")
         found[re.sub(r"\{\w+\}", "0", path)].add(method)
     return dict(found)
 
 
-async def test_another_method_is_405_and_says_which_there_are(probe: Probe, paths: dict[str, set[str]]) -> None:
-    for path, methods in paths.items():
+async def test_another_method_is_405_and_says_which_there_are(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+    for path, methods in methods_by_path.items():
         for method in set(METHODS) - methods:
-            answer = await probe.client("admin").request(method, path)
+            answer = await app_harness.open_client("admin").request(method, path)
 
             assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed"), path
             allowed = set(answer.headers["allow"].split(", "))
@@ -37,36 +37,36 @@ async def test_another_method_is_405_and_says_which_there_are(probe: Probe, path
             assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_method_that_nobody_knows_is_405_too(probe: Probe) -> None:
-    answer = await probe.client("admin").request("BREW", "/api/users")
+async def test_a_method_that_nobody_knows_is_405_too(app_harness: AppHarness) -> None:
+    answer = await app_harness.open_client("admin").request("BREW", "/api/users")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
-async def test_head_answers_as_get_without_a_body(probe: Probe, paths: dict[str, set[str]]) -> None:
-    client = probe.client("admin")
-    for path in (path for path, methods in paths.items() if "GET" in methods and path not in ENDLESS):
+async def test_head_answers_as_get_without_a_body(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+    client = app_harness.open_client("admin")
+    for path in (path for path, methods in methods_by_path.items() if "GET" in methods and path not in ENDLESS_PATHS):
         got, head = await client.get(path), await client.head(path)
 
         assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"]), path
         assert head.content == b""
 
 
-async def test_options_says_which_methods_there_are_to_whom_may_know(probe: Probe, paths: dict[str, set[str]]) -> None:
-    for path, methods in paths.items():
-        answer = await probe.client("admin").options(path)
+async def test_options_says_which_methods_there_are_to_whom_may_know(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+    for path, methods in methods_by_path.items():
+        answer = await app_harness.open_client("admin").options(path)
 
         assert answer.status_code == 200
         assert set(answer.headers["allow"].replace(" ", "").split(",")) - {"HEAD", "OPTIONS"} == methods, path
         assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_slash_at_the_end_or_twice_is_another_path(probe: Probe, paths: dict[str, set[str]]) -> None:
-    for path in paths:
+async def test_a_slash_at_the_end_or_twice_is_another_path(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+    for path in methods_by_path:
         if "ByExternalId/" in path or "/definitions/" in path:
             continue  # a name may end with a slash
         for other in {f"{path}/", path.replace("/api/", "/api//")} - {path}:
-            answer = await probe.client("admin").get(other)
+            answer = await app_harness.open_client("admin").get(other)
 
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found"), other
 
@@ -75,14 +75,14 @@ async def test_a_slash_at_the_end_or_twice_is_another_path(probe: Probe, paths: 
     "path", ["/api", "/api/", "/api/x", "/API/users", "/api/users/1/x", "/api/v2/users", "/x", "/%"]
 )
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_path_that_does_not_exist_is_404_by_every_method(probe: Probe, method: str, path: str) -> None:
-    answer = await probe.client("admin").request(method, path)
+async def test_a_path_that_does_not_exist_is_404_by_every_method(app_harness: AppHarness, method: str, path: str) -> None:
+    answer = await app_harness.open_client("admin").request(method, path)
 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_no_two_routes_stand_at_one_path_with_one_method(probe: Probe) -> None:
-    rules = list(create_app(probe.services).url_map.iter_rules())
-    named = [(method, template(rule.rule)) for rule in rules for method in (rule.methods or set()) - {"OPTIONS"}]
+def test_no_two_routes_stand_at_one_path_with_one_method(app_harness: AppHarness) -> None:
+    rules = list(create_app(app_harness.services).url_map.iter_rules())
+    named = [(method, format_path_template(rule.rule)) for rule in rules for method in (rule.methods or set()) - {"OPTIONS"}]
 
     assert len(named) == len(set(named))

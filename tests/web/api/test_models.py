@@ -7,28 +7,28 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.operations.desk import families, orders
-from tests.web.api.shop import shop
-from tests.web.api.test_openapi import operations, told
-from tests.web.probe import Probe
+from tests.operations.desk import build_families_module, build_orders_module
+from tests.web.api.shop import build_shop_module
+from tests.web.api.test_openapi import list_operations, fetch_openapi
+from tests.web.probe import AppHarness
 
 
 @pytest.fixture
-def stocked(probe: Probe) -> Probe:
+def stocked_app_harness(app_harness: AppHarness) -> AppHarness:
     """An application that knows workflows with a model, without one, and with a name that no component may have."""
-    for module in (orders(), families(), shop()):
-        probe.services.registry.add(module)
-    return probe
+    for module in (build_orders_module(), build_families_module(), build_shop_module()):
+        app_harness.services.registry.add(module)
+    return app_harness
 
 
-def check(document: Any, schema: Any, value: Any) -> list[str]:
+def validate_schema(document: Any, schema: Any, value: Any) -> list[str]:
     """Return what is wrong with a value by a schema of the document."""
     whole = {"$ref": "#/here", "here": schema, "components": document["components"]}
     return [error.message for error in jsonschema.Draft202012Validator(whole).iter_errors(value)]
 
 
-async def test_every_field_is_told_in_words(stocked: Probe) -> None:
-    document = await told(stocked)
+async def test_every_field_is_told_in_words(stocked_app_harness: AppHarness) -> None:
+    document = await fetch_openapi(stocked_app_harness)
     schemas = document["components"]["schemas"]
 
     untold = [
@@ -42,16 +42,16 @@ async def test_every_field_is_told_in_words(stocked: Probe) -> None:
     assert not [model for model, schema in schemas.items() if "Attributes:" in schema.get("description", "")]
 
 
-async def test_every_parameter_is_told_in_words(stocked: Probe) -> None:
-    for name, operation in operations(await told(stocked)).items():
+async def test_every_parameter_is_told_in_words(stocked_app_harness: AppHarness) -> None:
+    for name, operation in list_operations(await fetch_openapi(stocked_app_harness)).items():
         for parameter in operation.get("parameters", ()):
             assert " " in parameter["description"], f"{name} {parameter['name']}"
 
 
-async def test_every_body_has_examples_and_all_examples_fit(stocked: Probe) -> None:
-    document = await told(stocked)
+async def test_every_body_has_examples_and_all_examples_fit(stocked_app_harness: AppHarness) -> None:
+    document = await fetch_openapi(stocked_app_harness)
 
-    for name, operation in operations(document).items():
+    for name, operation in list_operations(document).items():
         body = operation.get("requestBody")
         parts = [each for each in (body, *operation["responses"].values()) if each and "content" in each]
         media = [content for each in parts for content in each["content"].values()]
@@ -59,11 +59,11 @@ async def test_every_body_has_examples_and_all_examples_fit(stocked: Probe) -> N
             assert body["content"]["application/json"]["examples"], name
         for content in media:
             for example in content.get("examples", {}).values():
-                assert check(document, content["schema"], example["value"]) == [], name
+                assert validate_schema(document, content["schema"], example["value"]) == [], name
 
 
-async def test_there_is_an_example_of_creating_each_workflow_with_its_variables(stocked: Probe) -> None:
-    found = operations(await told(stocked))["POST /api/workflows"]["requestBody"]["content"]["application/json"]
+async def test_there_is_an_example_of_creating_each_workflow_with_its_variables(stocked_app_harness: AppHarness) -> None:
+    found = list_operations(await fetch_openapi(stocked_app_harness))["POST /api/workflows"]["requestBody"]["content"]["application/json"]
 
     examples = {name: each["value"]["stateVars"] for name, each in found["examples"].items()}
     assert examples == {
@@ -73,17 +73,17 @@ async def test_there_is_an_example_of_creating_each_workflow_with_its_variables(
     }
 
 
-async def test_a_create_is_described_workflow_by_workflow(stocked: Probe) -> None:
-    document = await told(stocked)
+async def test_a_create_is_described_workflow_by_workflow(stocked_app_harness: AppHarness) -> None:
+    document = await fetch_openapi(stocked_app_harness)
     schema = {"$ref": "#/components/schemas/CreateRequest"}
 
-    assert check(document, schema, {"workflowType": "Orders", "stateVars": {"amount": 2}}) == []
-    assert check(document, schema, {"workflowType": "Orders", "stateVars": {"amount": "many"}})
-    assert check(document, schema, {"workflowType": "Families", "stateVars": {"amount": "many"}}) == []
-    assert check(document, schema, {"workflowType": "Ordres"})
+    assert validate_schema(document, schema, {"workflowType": "Orders", "stateVars": {"amount": 2}}) == []
+    assert validate_schema(document, schema, {"workflowType": "Orders", "stateVars": {"amount": "many"}})
+    assert validate_schema(document, schema, {"workflowType": "Families", "stateVars": {"amount": "many"}}) == []
+    assert validate_schema(document, schema, {"workflowType": "Ordres"})
 
 
-BODIES = [
+BODY_CASES = [
     ("StateVarsRequest", {"key": "way"}, True),
     ("StateVarsRequest", {"key": " ", "value": 1}, False),
     ("StateVarsRequest", {"values": {"way": "fail"}, "unset": ["amount"], "key": ""}, True),
@@ -137,7 +137,7 @@ BODIES = [
     ("NewKey", {"name": "ci", "expiresIn": None, "username": None}, True),
     ("NewKey", {"name": "ci", "expiresIn": {}}, False),
 ]
-ENDPOINTS = {
+ENDPOINT_BY_SCHEMA = {
     "StateVarsRequest": "/api/workflows/{id}/statevars",
     "StateRequest": "/api/workflows/{id}/state",
     "BulkRequest": "/api/workflows/bulk",
@@ -149,16 +149,16 @@ ENDPOINTS = {
 }
 
 
-@pytest.mark.parametrize(("model", "body", "fits"), BODIES, ids=str)
+@pytest.mark.parametrize(("model", "body", "fits"), BODY_CASES, ids=str)
 async def test_what_the_description_allows_and_forbids_is_what_is_taken(
-    stocked: Probe, model: str, body: Any, fits: bool
+    stocked_app_harness: AppHarness, model: str, body: Any, fits: bool
 ) -> None:
-    document = await told(stocked)
-    client = stocked.client("admin")
+    document = await fetch_openapi(stocked_app_harness)
+    client = stocked_app_harness.open_client("admin")
     created = await client.post("/api/workflows", json={"workflowType": "Orders", "externalId": "mine"})
 
-    answer = await client.post(ENDPOINTS[model].replace("{id}", str(created.json()["id"])), json=body)
+    answer = await client.post(ENDPOINT_BY_SCHEMA[model].replace("{id}", str(created.json()["id"])), json=body)
 
-    said = check(document, {"$ref": f"#/components/schemas/{model}"}, body)
+    said = validate_schema(document, {"$ref": f"#/components/schemas/{model}"}, body)
     assert (said == []) is fits
     assert (answer.status_code != 400) is fits, answer.text

@@ -10,29 +10,29 @@ from quart import Blueprint, Response
 
 from flowlet.roles import Role
 from flowlet.web.app import create_app
-from flowlet.web.guards import needs
-from flowlet.web.openapi import described
-from flowlet.web.problems import KINDS
-from flowlet.web.schemas import Body
-from tests.docs.pages import rows
-from tests.web.api.shop import shop
-from tests.web.api.test_doors import REST, endpoints
-from tests.web.probe import Probe
+from flowlet.web.guards import require_role
+from flowlet.web.openapi import describe_route
+from flowlet.web.problems import PROBLEM_TYPES
+from flowlet.web.schemas import RequestModel
+from tests.docs.pages import read_table_rows
+from tests.web.api.shop import build_shop_module
+from tests.web.api.test_doors import REST_PAGE, list_endpoints
+from tests.web.probe import AppHarness
 
-SERVE = "docs/how-to/serve-the-api.md"
-COMMON = {"400", "401", "403", "408", "413", "415", "500", "503"}
+SERVE_PAGE = "docs/how-to/serve-the-api.md"
+COMMON_STATUSES = {"400", "401", "403", "408", "413", "415", "500", "503"}
 """Errors that the reference page tells of all endpoints at once."""
 
 
-async def told(probe: Probe) -> Any:
+async def fetch_openapi(app_harness: AppHarness) -> Any:
     """Return the document of the application without the tests' own endpoints."""
-    app: Any = create_app(probe.services)
-    answer = await app.test_client().get("/openapi.json", headers={"X-API-Key": probe.keys["viewer"]})
+    app: Any = create_app(app_harness.services)
+    answer = await app.test_client().get("/openapi.json", headers={"X-API-Key": app_harness.keys["viewer"]})
     assert answer.status_code == 200
     return await answer.get_json()
 
 
-def operations(document: Any) -> dict[str, Any]:
+def list_operations(document: Any) -> dict[str, Any]:
     """Return the operations as "GET /api/users"."""
     return {
         f"{method.upper()} {path}": operation
@@ -41,26 +41,26 @@ def operations(document: Any) -> dict[str, Any]:
     }
 
 
-async def test_the_document_is_valid(probe: Probe) -> None:
-    probe.services.registry.add(shop())
+async def test_the_document_is_valid(app_harness: AppHarness) -> None:
+    app_harness.services.registry.add(build_shop_module())
 
-    validate((await probe.client("viewer").get("/openapi.json")).json())
-
-
-async def test_every_route_is_in_the_document(probe: Probe) -> None:
-    assert sorted(operations(await told(probe))) == endpoints(probe)
+    validate((await app_harness.open_client("viewer").get("/openapi.json")).json())
 
 
-async def test_every_operation_tells_in_words_what_it_does(probe: Probe) -> None:
-    untold = [name for name, each in operations(await told(probe)).items() if " " not in each["summary"]]
+async def test_every_route_is_in_the_document(app_harness: AppHarness) -> None:
+    assert sorted(list_operations(await fetch_openapi(app_harness))) == list_endpoints(app_harness)
+
+
+async def test_every_operation_tells_in_words_what_it_does(app_harness: AppHarness) -> None:
+    untold = [name for name, each in list_operations(await fetch_openapi(app_harness)).items() if " " not in each["summary"]]
 
     assert untold == []
 
 
-async def test_every_error_is_a_problem(probe: Probe) -> None:
-    document = await told(probe)
+async def test_every_error_is_a_problem(app_harness: AppHarness) -> None:
+    document = await fetch_openapi(app_harness)
 
-    for name, operation in operations(document).items():
+    for name, operation in list_operations(document).items():
         for status, response in operation["responses"].items():
             if int(status) >= 400 and name != "GET /readyz":
                 component = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
@@ -69,8 +69,8 @@ async def test_every_error_is_a_problem(probe: Probe) -> None:
                 assert narrowed["properties"]["status"] == {"const": int(status)}
 
 
-async def test_each_error_tells_its_types_and_its_headers(probe: Probe) -> None:
-    document = await told(probe)
+async def test_each_error_tells_its_types_and_its_headers(app_harness: AppHarness) -> None:
+    document = await fetch_openapi(app_harness)
 
     told_types, told_headers = set(), {}
     for status, component in document["components"]["responses"].items():
@@ -78,7 +78,7 @@ async def test_each_error_tells_its_types_and_its_headers(probe: Probe) -> None:
             component["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["type"]["enum"]
         )
         told_headers[status] = list(component.get("headers", ()))
-    assert told_types == {f"/problems/{name}" for name in KINDS}
+    assert told_types == {f"/problems/{name}" for name in PROBLEM_TYPES}
     assert told_types | {"about:blank"} == set(
         document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
     )
@@ -92,13 +92,13 @@ async def test_each_error_tells_its_types_and_its_headers(probe: Probe) -> None:
 
 
 def test_every_kind_of_error_is_on_the_page_that_explains_them_with_its_status() -> None:
-    documented = {names[0]: cells[1] for names, cells in rows(SERVE, "Errors") if "/" in names[0]}
+    documented = {names[0]: cells[1] for names, cells in read_table_rows(SERVE_PAGE, "Errors") if "/" in names[0]}
 
-    assert documented == {f"/problems/{name}": str(kind.status) for name, kind in KINDS.items()}
+    assert documented == {f"/problems/{name}": str(kind.status) for name, kind in PROBLEM_TYPES.items()}
 
 
-async def test_an_operation_tells_its_role_its_parameters_and_its_models(probe: Probe) -> None:
-    found = operations(await told(probe))
+async def test_an_operation_tells_its_role_its_parameters_and_its_models(app_harness: AppHarness) -> None:
+    found = list_operations(await fetch_openapi(app_harness))
 
     role = found["POST /api/users/{id}/role"]
     (parameter,) = role["parameters"]
@@ -106,14 +106,14 @@ async def test_an_operation_tells_its_role_its_parameters_and_its_models(probe: 
     assert role["security"] == [{"apiKey": ["admin"]}, {"bearer": ["admin"]}, {"session": ["admin"]}]
     assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/RoleChange")
     assert role["description"].endswith("Needs the role admin.")
-    assert sorted(role["responses"]) == sorted({"200", "404", "409"} | COMMON)
+    assert sorted(role["responses"]) == sorted({"200", "404", "409"} | COMMON_STATUSES)
     assert found["GET /api/executors"]["parameters"][0]["schema"]["maximum"] == 1000
     assert found["GET /healthz"]["security"] == []
     assert found["GET /metrics"]["responses"]["200"]["content"] == {"text/plain": {"schema": {"type": "string"}}}
 
 
-async def test_what_is_created_is_located_and_leads_to_what_may_be_done_with_it(probe: Probe) -> None:
-    found = operations(await told(probe))
+async def test_what_is_created_is_located_and_leads_to_what_may_be_done_with_it(app_harness: AppHarness) -> None:
+    found = list_operations(await fetch_openapi(app_harness))
 
     for name, below in (("POST /api/workflows", "/api/workflows/{id}"), ("POST /api/users", "/api/users/{id}")):
         answer = found[name]["responses"]["201"]
@@ -124,10 +124,10 @@ async def test_what_is_created_is_located_and_leads_to_what_may_be_done_with_it(
         assert answer["headers"]["Location"]["required"]
 
 
-async def test_the_document_says_what_it_is_and_groups_its_operations(probe: Probe) -> None:
-    document = await told(probe)
+async def test_the_document_says_what_it_is_and_groups_its_operations(app_harness: AppHarness) -> None:
+    document = await fetch_openapi(app_harness)
 
-    used = {tag for each in operations(document).values() for tag in each["tags"]}
+    used = {tag for each in list_operations(document).values() for tag in each["tags"]}
     assert {tag["name"] for tag in document["tags"]} == used
     assert all(" " in tag["description"] for tag in document["tags"])
     assert "X-API-Key" in document["info"]["description"]
@@ -135,10 +135,10 @@ async def test_the_document_says_what_it_is_and_groups_its_operations(probe: Pro
     assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer", "session"}
 
 
-async def test_the_variables_of_each_workflow_are_components_of_their_own(probe: Probe) -> None:
-    probe.services.registry.add(shop())
+async def test_the_variables_of_each_workflow_are_components_of_their_own(app_harness: AppHarness) -> None:
+    app_harness.services.registry.add(build_shop_module())
 
-    schemas = (await told(probe))["components"]["schemas"]
+    schemas = (await fetch_openapi(app_harness))["components"]["schemas"]
 
     variables = schemas["variables.Order_20_3c1_3e"]
     assert variables["title"] == "Order <1>"
@@ -148,20 +148,20 @@ async def test_the_variables_of_each_workflow_are_components_of_their_own(probe:
 
 @pytest.mark.parametrize("is_described", [True, False])
 async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_described(
-    probe: Probe, is_described: bool
+    app_harness: AppHarness, is_described: bool
 ) -> None:
-    new_user = type("NewUser", (Body,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"})
+    new_user = type("NewUser", (RequestModel,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"})
     blueprint = Blueprint("more", __name__)
 
-    async def view() -> Response:
+    async def show_nothing() -> Response:
         raise NotImplementedError
 
-    described(body=new_user)(view) if is_described else None
+    describe_route(body=new_user)(show_nothing) if is_described else None
     for method in ("POST", "PUT"):
-        blueprint.add_url_rule("/api/more/<int:id>", f"view_{method}", needs(Role.OPERATOR)(view), methods=[method])
-    probe.app.register_blueprint(blueprint)
+        blueprint.add_url_rule("/api/more/<int:id>", f"view_{method}", require_role(Role.OPERATOR)(show_nothing), methods=[method])
+    app_harness.app.register_blueprint(blueprint)
 
-    document = (await probe.client("viewer").get("/openapi.json")).json()
+    document = (await app_harness.open_client("viewer").get("/openapi.json")).json()
 
     validate(document)
     operation = document["paths"]["/api/more/{id}"]["put"]
@@ -171,14 +171,14 @@ async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_describ
     assert "nickname" not in document["components"]["schemas"][of_users.rpartition("/")[2]]["properties"]
 
 
-async def test_the_reference_page_has_every_endpoint_with_its_role_and_its_statuses(probe: Probe) -> None:
+async def test_the_reference_page_has_every_endpoint_with_its_role_and_its_statuses(app_harness: AppHarness) -> None:
     found = {}
-    for name, each in operations(await told(probe)).items():
+    for name, each in list_operations(await fetch_openapi(app_harness)).items():
         role = each["description"].rpartition("Needs the role ")[2].rstrip(".") if each["security"] else "everybody"
         good = [status for status in each["responses"] if status.startswith("2")]
-        bad = sorted(set(each["responses"]) - set(good) - COMMON)
+        bad = sorted(set(each["responses"]) - set(good) - COMMON_STATUSES)
         found[name] = (role, ", ".join(sorted(good)), ", ".join(bad))
 
-    documented = {names[0]: (cells[1], cells[3], cells[4]) for names, cells in rows(REST, "Endpoints")}
+    documented = {names[0]: (cells[1], cells[3], cells[4]) for names, cells in read_table_rows(REST_PAGE, "Endpoints")}
 
     assert documented == found

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from flowlet.keys import ApiKeys
-from tests.servers import Server
-from tests.web.api.office import Office, opened_office
-from tests.web.api.test_openapi import operations, told
-from tests.web.contract.process import ENDLESS
+from tests.servers import DatabaseServer
+from tests.web.api.office import ApiHarness, open_api_harness
+from tests.web.api.test_openapi import list_operations, fetch_openapi
+from tests.web.contract.process import ENDLESS_PATHS
 
-INDEPENDENT = {
+INDEPENDENT_ENDPOINTS = {
     "GET /api/definitions/{name}.mmd",
     "GET /api/definitions/{name}.svg",
     "GET /api/me",
@@ -28,34 +28,34 @@ INDEPENDENT = {
 }
 """What a process answers out of itself to somebody whom it knows."""
 
-BRIEF = {"after": "0", "limit": "1"}
+EVENT_QUERY = {"after": "0", "limit": "1"}
 """By which a stream ends after its first event."""
-Ask = Callable[[str], Any]
+CallEndpoint = Callable[[str], Any]
 
 
 @asynccontextmanager
-async def asking(url: str) -> AsyncIterator[tuple[Office, dict[str, Any], Ask]]:
+async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict[str, Any], CallEndpoint]]:
     """Open an application, and give a function that asks an endpoint, as an admin who is believed, with what fits."""
-    async with opened_office(url, executes=False) as office:
-        users = office.probe.services.users
-        users.keys = ApiKeys(office.probe.services.store, believed=timedelta(hours=1))
+    async with open_api_harness(url, has_executor=False) as office:
+        users = office.app_harness.services.users
+        users.keys = ApiKeys(office.app_harness.services.store, cache_ttl=timedelta(hours=1))
         id = str(await office.create("later"))
-        found = operations(await told(office.probe))
-        client = office.probe.client("admin")
+        found = list_operations(await fetch_openapi(office.app_harness))
+        client = office.app_harness.open_client("admin")
         assert (await client.get("/api/me")).status_code == 200
 
-        async def ask(name: str) -> httpx.Response:
+        async def call_endpoint(name: str) -> httpx.Response:
             method, path = name.split()
             content = found[name].get("requestBody", {}).get("content", {}).get("application/json", {})
             body = next((example["value"] for example in content.get("examples", {}).values()), None)
             place = "Orders" if "{name}" in path else "aaaaaaaa" if "keys" in path else id
             address = re.sub(r"\{\w+\}", place, path)
-            return await client.request(method, address, json=body, params=BRIEF if path in ENDLESS else None)
+            return await client.request(method, address, json=body, params=EVENT_QUERY if path in ENDLESS_PATHS else None)
 
-        yield office, found, ask
+        yield office, found, call_endpoint
 
 
-def is_away(answer: httpx.Response) -> bool:
+def is_unavailable(answer: httpx.Response) -> bool:
     """Return whether an answer says that the database is away, and when to come back."""
     if answer.headers.get("retry-after") != "2" or answer.status_code != 503:
         return False
@@ -63,29 +63,29 @@ def is_away(answer: httpx.Response) -> bool:
     return is_probe or answer.json()["type"] == "/problems/unavailable"
 
 
-async def test_every_endpoint_is_unavailable_without_postgresql(postgres_server: Server, postgres_url: str) -> None:
+async def test_every_endpoint_is_unavailable_without_postgresql(postgres_server: DatabaseServer, postgres_url: str) -> None:
     await check_outage(postgres_server, postgres_url)
 
 
-async def test_every_endpoint_is_unavailable_without_mariadb(mariadb_server: Server, mariadb_url: str) -> None:
+async def test_every_endpoint_is_unavailable_without_mariadb(mariadb_server: DatabaseServer, mariadb_url: str) -> None:
     await check_outage(mariadb_server, mariadb_url)
 
 
-async def check_outage(server: Server, url: str) -> None:
+async def check_outage(server: DatabaseServer, url: str) -> None:
     """Ask every endpoint while the server is away: first as one who is known, then as one who has to be looked up."""
-    async with asking(url) as (office, found, ask):
-        server.stop()
+    async with open_endpoint_caller(url) as (office, found, ask):
+        server.stop_server()
         try:
-            known = {name for name in found if not is_away(await ask(name))}
-            office.probe.services.users.keys.forget()
+            known = {name for name in found if not is_unavailable(await ask(name))}
+            office.app_harness.services.users.keys.clear_cache()
             unknown = {name: await ask(name) for name in found}
-            browser = await office.probe.browser().get("/api/me")
+            browser = await office.app_harness.open_admin_browser().get("/api/me")
         finally:
-            server.start()
+            server.start_server()
 
-        assert known == INDEPENDENT
-        assert {name for name, answer in unknown.items() if not is_away(answer)} == {"GET /healthz"}
-        assert is_away(browser)
+        assert known == INDEPENDENT_ENDPOINTS
+        assert {name for name, answer in unknown.items() if not is_unavailable(answer)} == {"GET /healthz"}
+        assert is_unavailable(browser)
         assert (await ask("GET /api/workflows/{id}")).status_code == 200
 
 
@@ -93,7 +93,7 @@ async def test_who_writes_is_told_to_come_back_while_another_holds_the_sqlite_fi
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowlet.store.sqlite.BUSY_SECONDS", 0.05)
-    async with asking(sqlite_url) as (_, found, ask):
+    async with open_endpoint_caller(sqlite_url) as (_, found, ask):
         holder = sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///")), isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")
         try:
@@ -106,6 +106,6 @@ async def test_who_writes_is_told_to_come_back_while_another_holds_the_sqlite_fi
             "GET /readyz"
         }  # no executor claims here
         for name in ("POST /api/workflows", "POST /api/createAndWait", "POST /api/users", "POST /api/keys"):
-            assert is_away(answers[name]), name
+            assert is_unavailable(answers[name]), name
         assert {answer.status_code for answer in answers.values() if answer.status_code >= 500} == {503}
         assert (await ask("POST /api/workflows")).status_code == 201

@@ -10,19 +10,19 @@ import httpx
 
 from flowlet.store.opening import open_store
 from flowlet.users import Users
-from tests.faults.processes import Process
-from tests.servers import Server
-from tests.web.api.test_openapi import operations
-from tests.web.contract.process import ENDLESS, admin, served
+from tests.faults.processes import ManagedProcess
+from tests.servers import DatabaseServer
+from tests.web.api.test_openapi import list_operations
+from tests.web.contract.process import ENDLESS_PATHS, create_admin, serve_process
 
-OF_DATABASE = "swordfish-of-the-database"
-OF_ADMIN = "swordfish-of-the-admin"
-OF_FIRST = "swordfish-of-the-first-start"
-GIVEN = "swordfish-that-is-given"
-FORGED = "flk_aaaaaaaa_" + "swordfish" * 4 + "swordfi"
-FREE = ("stateVars", "value", "values")
+DATABASE_SECRET = "swordfish-of-the-database"
+ADMIN_SECRET = "swordfish-of-the-admin"
+FIRST_START_SECRET = "swordfish-of-the-first-start"
+GIVEN_SECRET = "swordfish-that-is-given"
+FORGED_KEY = "flk_aaaaaaaa_" + "swordfish" * 4 + "swordfi"
+FREE_FIELDS = ("stateVars", "value", "values")
 """Variables: what is in them is shown to whoever may look."""
-TEXTS = {"password": GIVEN, "newPassword": GIVEN, "key": FORGED}
+SECRET_FIELDS = {"password": GIVEN_SECRET, "newPassword": GIVEN_SECRET, "key": FORGED_KEY}
 
 
 async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_sqlite(sqlite_url: str, tmp_path: Path) -> None:
@@ -30,111 +30,111 @@ async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_sqlite(sqlite_
 
 
 async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_postgresql(
-    postgres_server: Server, postgres_url: str, tmp_path: Path
+    postgres_server: DatabaseServer, postgres_url: str, tmp_path: Path
 ) -> None:
-    url = postgres_url.replace("//flowlet@", f"//flowlet:{OF_DATABASE}@")  # this server trusts whatever password
+    url = postgres_url.replace("//flowlet@", f"//flowlet:{DATABASE_SECRET}@")  # this server trusts whatever password
 
     await check_secrets(url, tmp_path, postgres_server)
 
 
 async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_mariadb(
-    mariadb_server: Server, mariadb_url: str, tmp_path: Path
+    mariadb_server: DatabaseServer, mariadb_url: str, tmp_path: Path
 ) -> None:
     for statement in (
-        f"CREATE OR REPLACE USER 'keeper'@'127.0.0.1' IDENTIFIED BY '{OF_DATABASE}'",
+        f"CREATE OR REPLACE USER 'keeper'@'127.0.0.1' IDENTIFIED BY '{DATABASE_SECRET}'",
         "GRANT ALL ON *.* TO 'keeper'@'127.0.0.1'",
     ):
-        mariadb_server.program.execute(mariadb_url, statement)
-    url = mariadb_url.replace("//flowlet:flowlet@", f"//keeper:{OF_DATABASE}@")
+        mariadb_server.program.execute_statement(mariadb_url, statement)
+    url = mariadb_url.replace("//flowlet:flowlet@", f"//keeper:{DATABASE_SECRET}@")
 
     await check_secrets(url, tmp_path, mariadb_server)
 
 
-async def check_secrets(url: str, folder: Path, server: Server | None = None) -> None:
+async def check_secrets(url: str, folder: Path, server: DatabaseServer | None = None) -> None:
     """Ask a process that logs everything whatever there is to ask, and look for secrets in all that it said."""
-    _, key = await admin(url, OF_ADMIN)
-    token = await session(url)
+    _, key = await create_admin(url, ADMIN_SECRET)
+    token = await open_session(url)
     headers = {"x-api-key": key}
-    async with served(url, folder, log_level="DEBUG", admin_password=OF_FIRST) as (process, address):
+    async with serve_process(url, folder, log_level="DEBUG", admin_password=FIRST_START_SECRET) as (process, address):
         async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
-            answers = await asked(client, headers, token)
+            answers = await call_all_endpoints(client, headers, token)
             if server is not None:
-                server.stop()
+                server.stop_server()
                 try:
-                    answers += await asked(client, headers, token, is_short=True)
+                    answers += await call_all_endpoints(client, headers, token, is_short=True)
                 finally:
-                    server.start()
-        log = await everything_said(process)
+                    server.start_server()
+        log = await kill_and_read_output(process)
 
     made = [answer.json()["key"] for answer in answers if answer.status_code == 201 and "key" in answer.json()]
-    told = "\n".join(f"{answer.headers} {without_own_key(answer)}" for answer in answers)
-    secrets = [OF_DATABASE, OF_ADMIN, OF_FIRST, GIVEN, FORGED, key, key[13:], token, *made, *await hashes(url)]
+    told = "\n".join(f"{answer.headers} {remove_own_key(answer)}" for answer in answers)
+    secrets = [DATABASE_SECRET, ADMIN_SECRET, FIRST_START_SECRET, GIVEN_SECRET, FORGED_KEY, key, key[13:], token, *made, *await read_hashes(url)]
     assert made
     assert len(secrets) > 12
     assert [secret for secret in secrets if secret in told] == []
     assert [secret for secret in secrets if secret in log] == []
 
 
-async def session(url: str) -> str:
+async def open_session(url: str) -> str:
     """Log the admin in, and return the session's token."""
     async with open_store(url) as store:
-        login = await Users(store).log_in("contract", OF_ADMIN)
+        login = await Users(store).log_in("contract", ADMIN_SECRET)
         assert login
         return login[0]
 
 
-async def asked(
+async def call_all_endpoints(
     client: httpx.AsyncClient, headers: dict[str, str], token: str, *, is_short: bool = False
 ) -> list[httpx.Response]:
     """Ask everything: in good order, with what does not fit, and as somebody who is none."""
     answers = []
     if not is_short:
         document = (await client.get("/openapi.json", headers=headers)).json()
-        for name, operation in operations(document).items():
+        for name, operation in list_operations(document).items():
             method, path = name.split()
-            if path in ENDLESS:
+            if path in ENDLESS_PATHS:
                 continue
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-            good = [hurried(example["value"]) for example in content.get("examples", {}).values()] or [{}]
-            for body in [*good, *misfits(good[0])] if content else [None]:
+            good = [remove_wait(example["value"]) for example in content.get("examples", {}).values()] or [{}]
+            for body in [*good, *build_misfits(good[0])] if content else [None]:
                 for id in ("2", "Orders") if "{" in path else ("",):
                     place = re.sub(r"\{\w+\}", id, path)
                     answers.append(await client.request(method, place, json=body, headers=headers))
     for way in (
         headers,
-        {"x-api-key": FORGED},
+        {"x-api-key": FORGED_KEY},
         {"cookie": f"flowlet_session={token}"},
-        {"cookie": f"flowlet_session={GIVEN}"},
+        {"cookie": f"flowlet_session={GIVEN_SECRET}"},
     ):
         answers.append(await client.get("/api/keys", headers=way))
-        answers.append(await client.post("/api/users", json={"username": "eve", "password": GIVEN}, headers=way))
-        answers.append(await client.delete(f"/api/keys/{FORGED}", headers=way))
+        answers.append(await client.post("/api/users", json={"username": "eve", "password": GIVEN_SECRET}, headers=way))
+        answers.append(await client.delete(f"/api/keys/{FORGED_KEY}", headers=way))
     return answers
 
 
-def hurried(body: dict[str, Any]) -> dict[str, Any]:
+def remove_wait(body: dict[str, Any]) -> dict[str, Any]:
     """Return a body that waits for nothing."""
     return {**body, "waitSeconds": 0} if "waitSeconds" in body else body
 
 
-def misfits(body: dict[str, Any]) -> list[Any]:
+def build_misfits(body: dict[str, Any]) -> list[Any]:
     """Return bodies with a secret in each field, and in places where none belongs."""
     return [
-        *({**body, field: {"password": GIVEN}} for field in body if field not in FREE),
-        *({**body, field: [GIVEN]} for field in body if "password" in field),
-        {**body, **TEXTS},
-        [TEXTS],
-        {**body, "password": f"{GIVEN}\x00"},
+        *({**body, field: {"password": GIVEN_SECRET}} for field in body if field not in FREE_FIELDS),
+        *({**body, field: [GIVEN_SECRET]} for field in body if "password" in field),
+        {**body, **SECRET_FIELDS},
+        [SECRET_FIELDS],
+        {**body, "password": f"{GIVEN_SECRET}\x00"},
     ]
 
 
-def without_own_key(answer: httpx.Response) -> str:
+def remove_own_key(answer: httpx.Response) -> str:
     """Return the text of an answer; the one that makes a key shows it, this once."""
     is_making = answer.status_code == 201 and answer.request.url.path == "/api/keys"
     return answer.text.replace(answer.json()["key"], "") if is_making else answer.text
 
 
-async def hashes(url: str) -> list[str]:
+async def read_hashes(url: str) -> list[str]:
     """Return every hash that is stored."""
     async with open_store(url) as store:
         found = []
@@ -144,11 +144,11 @@ async def hashes(url: str) -> list[str]:
             ("token_hash", "user_session"),
         ):
             sql = f"SELECT {column} FROM {table}"
-            found += [str(row[0]) for row in await store.connections.read(lambda each, sql=sql: each.rows(sql))]  # type: ignore[misc]  # bound at once
+            found += [str(row[0]) for row in await store.connections.read(lambda each, sql=sql: each.fetch_rows(sql))]  # type: ignore[misc]  # bound at once
     return found
 
 
-async def everything_said(process: Process) -> str:
+async def kill_and_read_output(process: ManagedProcess) -> str:
     """End a process, and return all that it has printed."""
     await process.kill()
     return "\n".join(process.lines)

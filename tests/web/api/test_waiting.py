@@ -9,140 +9,140 @@ from typing import Any
 import orjson
 import pytest
 
-from flowlet.engine.arrivals import Arrivals
-from tests.engine.running import seen
-from tests.web.api.office import WAIT_SECONDS, Office, opened_office
+from flowlet.engine.arrivals import Waiters
+from tests.engine.running import wait_for
+from tests.web.api.office import WAIT_SECONDS, ApiHarness, open_api_harness
 
 
 @pytest.fixture
-async def office(database_url: str) -> AsyncIterator[Office]:
+async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
     """An application whose executor runs, on each of the three databases."""
-    async with opened_office(database_url, executes=True) as office:
+    async with open_api_harness(database_url, has_executor=True) as office:
         yield office
 
 
 @pytest.fixture
-async def still_office(sqlite_url: str) -> AsyncIterator[Office]:
+async def idle_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
     """An application where nothing runs, on SQLite."""
-    async with opened_office(sqlite_url, executes=False) as office:
+    async with open_api_harness(sqlite_url, has_executor=False) as office:
         yield office
 
 
-def creation(way: str = "charge", **values: Any) -> dict[str, Any]:
+def build_create_body(way: str = "charge", **values: Any) -> dict[str, Any]:
     """Return the body of a create that is waited for."""
     request = {"workflowType": "Orders", "stateVars": {"way": way}}
     return {"createWorkflowRequest": request, "waitSeconds": WAIT_SECONDS, "checkSeconds": 5, **values}
 
 
-def change(state: str, **values: Any) -> dict[str, Any]:
+def build_change_body(state: str, **values: Any) -> dict[str, Any]:
     """Return the body of a change of state that is waited for."""
     return {"updateWorkflowStateRequest": {"state": state}, "waitSeconds": WAIT_SECONDS, **values}
 
 
-async def test_a_wait_ends_when_the_state_is_reached(office: Office) -> None:
-    found = await office.post("/api/createAndWait", creation("review", waitForStates=["review", "delivered"]))
+async def test_a_wait_ends_when_the_state_is_reached(api_harness: ApiHarness) -> None:
+    found = await api_harness.post("/api/createAndWait", build_create_body("review", waitForStates=["review", "delivered"]))
 
     assert (found["state"], found["status"]) == ("review", "WAITING")
 
 
-async def test_a_state_that_was_left_again_counts(office: Office) -> None:
-    found = await office.post("/api/createAndWait", creation(waitForStates=["charge"]))
+async def test_a_state_that_was_left_again_counts(api_harness: ApiHarness) -> None:
+    found = await api_harness.post("/api/createAndWait", build_create_body(waitForStates=["charge"]))
 
     assert found["state"] in ("charge", "delivered")
 
 
-async def test_without_states_a_wait_is_for_the_end(office: Office) -> None:
-    one = await office.post("/api/createAndWait", creation())
-    other = await office.post("/api/createAndWait", creation(waitForStates=[], checkSeconds="x"))
+async def test_without_states_a_wait_is_for_the_end(api_harness: ApiHarness) -> None:
+    one = await api_harness.post("/api/createAndWait", build_create_body())
+    other = await api_harness.post("/api/createAndWait", build_create_body(waitForStates=[], checkSeconds="x"))
 
     assert [one["status"], other["status"]] == ["FINISHED", "FINISHED"]
 
 
-async def test_a_known_external_id_is_waited_for_as_it_is(office: Office) -> None:
-    body = creation()
+async def test_a_known_external_id_is_waited_for_as_it_is(api_harness: ApiHarness) -> None:
+    body = build_create_body()
     body["createWorkflowRequest"]["externalId"] = "order-1"
 
-    first = await office.post("/api/createAndWait", body)
-    second = await office.post("/api/createAndWait", body)
+    first = await api_harness.post("/api/createAndWait", body)
+    second = await api_harness.post("/api/createAndWait", body)
 
     assert first == second
 
 
-async def test_what_is_not_reached_in_time_is_told_with_where_it_stands(office: Office) -> None:
-    problem = await office.post("/api/createAndWait", creation("review", waitSeconds=0.2), status=504)
+async def test_what_is_not_reached_in_time_is_told_with_where_it_stands(api_harness: ApiHarness) -> None:
+    problem = await api_harness.post("/api/createAndWait", build_create_body("review", waitSeconds=0.2), status=504)
 
     assert problem["type"] == "/problems/wait-timeout"
     assert problem["workflow"]["id"] == problem["workflowId"]
-    assert (await office.get(f"/api/workflows/{problem['workflowId']}"))["workflowType"] == "Orders"
+    assert (await api_harness.get(f"/api/workflows/{problem['workflowId']}"))["workflowType"] == "Orders"
 
 
-async def test_a_change_of_state_is_waited_for(office: Office) -> None:
-    waiting = await office.reach("review", "review", externalId="order-1")
-    body = change(
+async def test_a_change_of_state_is_waited_for(api_harness: ApiHarness) -> None:
+    waiting = await api_harness.create_and_wait("review", "review", externalId="order-1")
+    body = build_change_body(
         "charge",
         waitForStates=["delivered"],
         fromStates=["check", "review"],
         updateStateVarRequest={"key": "amount", "value": 7},
     )
 
-    found = await office.post("/api/workflows/order-1/stateAndWait", body)
+    found = await api_harness.post("/api/workflows/order-1/stateAndWait", body)
 
     assert (found["id"], found["state"], found["stateVars"]["amount"]) == (waiting["id"], "delivered", 7)
 
 
-async def test_a_state_passed_before_the_change_does_not_count(office: Office) -> None:
-    waiting = await office.reach("review", "review")
-    body = change("charge", waitForStates=["check"])
+async def test_a_state_passed_before_the_change_does_not_count(api_harness: ApiHarness) -> None:
+    waiting = await api_harness.create_and_wait("review", "review")
+    body = build_change_body("charge", waitForStates=["check"])
 
-    found = await office.post(f"/api/workflows/{waiting['id']}/stateAndWait", body)
+    found = await api_harness.post(f"/api/workflows/{waiting['id']}/stateAndWait", body)
 
     assert found["status"] == "FINISHED"
 
 
-async def test_a_wrong_state_to_come_from_is_named_and_nothing_changes(still_office: Office) -> None:
-    id = await still_office.create(externalId="order-1")
-    body = change("charge", fromStates=["review", "sign"], updateStateVarRequest={"key": "amount", "value": 7})
+async def test_a_wrong_state_to_come_from_is_named_and_nothing_changes(idle_api_harness: ApiHarness) -> None:
+    id = await idle_api_harness.create(externalId="order-1")
+    body = build_change_body("charge", fromStates=["review", "sign"], updateStateVarRequest={"key": "amount", "value": 7})
 
-    problem = await still_office.post("/api/workflows/order-1/stateAndWait", body, status=409)
+    problem = await idle_api_harness.post("/api/workflows/order-1/stateAndWait", body, status=409)
 
     assert "its state is 'check', and none of the expected 'review', 'sign'" in problem["detail"]
     assert problem["permitted"] == ["review", "charge"]
-    found = await still_office.get(f"/api/workflows/{id}")
+    found = await idle_api_harness.get(f"/api/workflows/{id}")
     assert (found["state"], found["stateVars"]["amount"]) == ("check", 1)
 
 
-async def test_where_the_state_is_refused_the_variables_stay(still_office: Office) -> None:
-    id = await still_office.create()
-    body = change("delivered", updateStateVarRequest={"key": "amount", "value": 7})
+async def test_where_the_state_is_refused_the_variables_stay(idle_api_harness: ApiHarness) -> None:
+    id = await idle_api_harness.create()
+    body = build_change_body("delivered", updateStateVarRequest={"key": "amount", "value": 7})
 
-    problem = await still_office.post(f"/api/workflows/{id}/stateAndWait", body, status=409)
+    problem = await idle_api_harness.post(f"/api/workflows/{id}/stateAndWait", body, status=409)
 
     assert problem["permitted"] == ["review", "charge"]
-    assert (await still_office.get(f"/api/workflows/{id}"))["stateVars"]["amount"] == 1
+    assert (await idle_api_harness.get(f"/api/workflows/{id}"))["stateVars"]["amount"] == 1
 
 
-async def test_an_empty_request_for_a_variable_sets_none(still_office: Office) -> None:
-    id = await still_office.create()
-    body = change("charge", waitForStates=["charge"], updateStateVarRequest={"key": "", "value": ""})
+async def test_an_empty_request_for_a_variable_sets_none(idle_api_harness: ApiHarness) -> None:
+    id = await idle_api_harness.create()
+    body = build_change_body("charge", waitForStates=["charge"], updateStateVarRequest={"key": "", "value": ""})
 
-    found = await still_office.post(f"/api/workflows/{id}/stateAndWait", body)
+    found = await idle_api_harness.post(f"/api/workflows/{id}/stateAndWait", body)
 
     assert (found["state"], found["stateVars"]) == ("charge", {"way": "charge", "amount": 1})
 
 
-async def test_the_external_id_comes_first_even_where_it_is_a_number(still_office: Office) -> None:
-    first = await still_office.create()
-    second = await still_office.create(externalId=str(first))
-    third = await still_office.create()
-    body = change("charge", waitForStates=["charge"])
+async def test_the_external_id_comes_first_even_where_it_is_a_number(idle_api_harness: ApiHarness) -> None:
+    first = await idle_api_harness.create()
+    second = await idle_api_harness.create(externalId=str(first))
+    third = await idle_api_harness.create()
+    body = build_change_body("charge", waitForStates=["charge"])
 
-    by_external_id = await still_office.post(f"/api/workflows/{first}/stateAndWait", body)
-    by_id = await still_office.post(f"/api/workflows/{third}/stateAndWait", body)
+    by_external_id = await idle_api_harness.post(f"/api/workflows/{first}/stateAndWait", body)
+    by_id = await idle_api_harness.post(f"/api/workflows/{third}/stateAndWait", body)
 
     assert (by_external_id["id"], by_id["id"]) == (second, third)
 
 
-FAULTS = [
+WAIT_FAULTS = [
     ({"waitSeconds": -1}, "waitSeconds"),
     ({"waitSeconds": 3601}, "waitSeconds"),
     ({"waitSeconds": None}, "waitSeconds"),
@@ -155,51 +155,51 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("values", "field"), FAULTS, ids=str)
+@pytest.mark.parametrize(("values", "field"), WAIT_FAULTS, ids=str)
 async def test_a_wait_that_cannot_be_says_why_and_creates_nothing(
-    still_office: Office, values: dict[str, Any], field: str
+    idle_api_harness: ApiHarness, values: dict[str, Any], field: str
 ) -> None:
-    problem = await still_office.post("/api/createAndWait", creation(**values), status=400)
+    problem = await idle_api_harness.post("/api/createAndWait", build_create_body(**values), status=400)
 
     assert [fault["field"] for fault in problem["errors"]] == [field]
-    assert (await still_office.post("/api/workflows/search", {}))["total"] == 0
+    assert (await idle_api_harness.post("/api/workflows/search", {}))["total"] == 0
 
 
-async def test_too_many_who_wait_are_asked_to_come_back(still_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_who_wait_are_asked_to_come_back(idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowlet.web.api.waiting.MOST_WAITERS", 0)
 
-    answer = await still_office.client.post("/api/createAndWait", json=creation())
+    answer = await idle_api_harness.client.post("/api/createAndWait", json=build_create_body())
 
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
-    assert (await still_office.post("/api/workflows/search", {}))["total"] == 0
+    assert (await idle_api_harness.post("/api/workflows/search", {}))["total"] == 0
 
 
-async def test_a_client_that_goes_away_waits_no_longer(still_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_goes_away_waits_no_longer(idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = asyncio.Event()
-    wait = Arrivals._wait
+    wait = Waiters._wait_for_instance
 
-    async def watched(self: Arrivals, id: int, *args: Any, **more: Any) -> Any:
+    async def get_and_count(self: Waiters, id: int, *args: Any, **more: Any) -> Any:
         begun.set()
         return await wait(self, id, *args, **more)
 
-    async def receive() -> dict[str, Any]:
+    async def receive_body() -> dict[str, Any]:
         if not messages:
             await begun.wait()
             return {"type": "http.disconnect"}
         return messages.pop()
 
-    monkeypatch.setattr(Arrivals, "_wait", watched)
-    messages: list[dict[str, Any]] = [{"type": "http.request", "body": orjson.dumps(creation()), "more_body": False}]
-    probe = still_office.probe
+    monkeypatch.setattr(Waiters, "_wait_for_instance", get_and_count)
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": orjson.dumps(build_create_body()), "more_body": False}]
+    probe = idle_api_harness.app_harness
     app: Any = probe.app  # its own types of ASGI are narrower than what a test sends
 
-    await seen(app(request_to("/api/createAndWait", key=probe.keys["operator"]), receive, nobody_there))
+    await wait_for(app(build_scope("/api/createAndWait", key=probe.keys["operator"]), receive_body, refuse_send))
 
     assert begun.is_set()
-    assert probe.services.arrivals.waiting == 0
+    assert probe.services.waiters.waiter_count == 0
 
 
-def request_to(path: str, *, key: str) -> dict[str, Any]:
+def build_scope(path: str, *, key: str) -> dict[str, Any]:
     """Return the scope of a request, as a server gives it to an application."""
     return {
         "type": "http",
@@ -217,5 +217,5 @@ def request_to(path: str, *, key: str) -> dict[str, Any]:
     }
 
 
-async def nobody_there(message: dict[str, Any]) -> None:
+async def refuse_send(message: dict[str, Any]) -> None:
     raise AssertionError(f"there is nobody to answer: {message['type']}")

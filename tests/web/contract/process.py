@@ -11,40 +11,40 @@ from pathlib import Path
 from flowlet.roles import Role
 from flowlet.store.opening import open_store
 from flowlet.users import Users
-from tests.faults.processes import Process
+from tests.faults.processes import ManagedProcess
 
-__all__ = ["ENDLESS", "admin", "environment", "served"]
+__all__ = ["ENDLESS_PATHS", "create_admin", "build_environment", "serve_process"]
 
-HERE = Path(__file__).parent
-ENDLESS = ["/api/events"]
+CONTRACT_FOLDER = Path(__file__).parent
+ENDLESS_PATHS = ["/api/events"]
 """A stream of events has no answer that one could wait for."""
 
 
-async def admin(url: str, password: str = "a very good password") -> tuple[int, str]:
+async def create_admin(url: str, password: str = "a very good password") -> tuple[int, str]:
     """Make an admin whose key asks; return the user's id and the key."""
     async with open_store(url) as store:
         users = Users(store)
-        user = await users.create("contract", password, Role.ADMIN, by="test")
-        return user.id, (await users.keys.add("contract", username=user.username, role=Role.ADMIN, by="test")).text
+        user = await users.create("contract", password, Role.ADMIN, actor="test")
+        return user.id, (await users.keys.create("contract", username=user.username, role=Role.ADMIN, actor="test")).text
 
 
 @asynccontextmanager
-async def served(url: str, folder: Path, **settings: str) -> AsyncIterator[tuple[Process, str]]:
+async def serve_process(url: str, folder: Path, **settings: str) -> AsyncIterator[tuple[ManagedProcess, str]]:
     """Serve the workflows of this folder by a process, with settings as ``log_level="DEBUG"``; give its address."""
     given = {"database_url": url, "port": "0", **settings}
     variables = {f"FLOWLET_{name.upper()}": value for name, value in given.items()}
-    modules = [str(path) for path in sorted((HERE / "workflows").glob("*.py"))]
-    process = await Process.start(
-        [sys.executable, "-m", "flowlet", "serve", *modules], env=environment(variables), cwd=folder
+    modules = [str(path) for path in sorted((CONTRACT_FOLDER / "workflows").glob("*.py"))]
+    process = await ManagedProcess.start_command(
+        [sys.executable, "-m", "flowlet", "serve", *modules], env=build_environment(variables), cwd=folder
     )
     try:
-        (line,) = await process.says("the API answers at")
+        (line,) = await process.wait_for_lines("the API answers at")
         yield process, line.partition("answers at ")[2].split()[0]
     finally:
         await process.close()
 
 
-def environment(more: dict[str, str]) -> dict[str, str]:
+def build_environment(variables: dict[str, str]) -> dict[str, str]:
     """Return the environment of a process, without settings of whoever runs the tests."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("FLOWLET_", "SCHEMATHESIS_"))}
-    return {**own, **more}
+    return {**own, **variables}

@@ -16,14 +16,14 @@ import httpx
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.faults.processes import Process
-from tests.web.contract.process import ENDLESS, admin, environment, served
+from tests.faults.processes import ManagedProcess
+from tests.web.contract.process import ENDLESS_PATHS, create_admin, build_environment, serve_process
 
-FEWEST_REQUESTS = 2_000
-EXAMPLES = 10
+MIN_REQUESTS = 2_000
+MAX_EXAMPLES = 10
 """How many requests are drawn for each operation, beside those that its description calls for."""
 
-SKIPPED = "/openapi.json"
+SKIPPED_PATH = "/openapi.json"
 """What schemathesis itself leaves out: the description that it has just read."""
 
 CONFIGURATION = """
@@ -51,37 +51,37 @@ expected-statuses = ["2xx", "400", "404", "409", "504"]
 
 @pytest.mark.timeout(300)
 async def test_a_served_process_keeps_the_contract(database_url: str, tmp_path: Path) -> None:
-    user, key = await admin(database_url)
-    async with served(database_url, tmp_path) as (server, url):
+    user, key = await create_admin(database_url)
+    async with serve_process(database_url, tmp_path) as (server, url):
         async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": key}, trust_env=False) as client:
             paths = (await client.get("/openapi.json")).json()["paths"]
 
-        report = await attacked(url, tmp_path, user=user, key=key)
+        report = await run_schemathesis(url, tmp_path, user=user, key=key)
 
         assert server.is_alive
-        assert server.having("Traceback") == []
-        assert server.having("[error") == []
-    operations = [path for path in paths if path not in (*ENDLESS, SKIPPED) for _ in paths[path]]
+        assert server.find_lines("Traceback") == []
+        assert server.find_lines("[error") == []
+    operations = [path for path in paths if path not in (*ENDLESS_PATHS, SKIPPED_PATH) for _ in paths[path]]
     accepted = [name for name, rate in report["valid_rates"].items() if any(one["accepted"] for one in rate.values())]
     assert report["operations"]["tested"] == len(operations)
-    assert report["test_cases"]["generated"] >= FEWEST_REQUESTS
+    assert report["test_cases"]["generated"] >= MIN_REQUESTS
     assert (report["failures"], report["errors"], report["complete"]) == ([], [], True)
     assert len(accepted) >= len(operations) * 3 / 4
 
 
-async def attacked(url: str, folder: Path, *, user: int, key: str) -> Any:
+async def run_schemathesis(url: str, folder: Path, *, user: int, key: str) -> Any:
     """Let schemathesis ask whatever its description allows and forbids, and return its report."""
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml"]
     command += ["run", f"{url}/openapi.json", "--header", f"X-API-Key: {key}", "--continue-on-failure", "--no-shrink"]
     command += ["--report", "json", "--report-json-path", "report.json", "--no-color", "--generation-database", "none"]
-    command += ["--max-examples", str(EXAMPLES), *(["--seed", "1"] if "CI" in os.environ else [])]
-    command += [option for path in ENDLESS for option in ("--exclude-path", path)]
+    command += ["--max-examples", str(MAX_EXAMPLES), *(["--seed", "1"] if "CI" in os.environ else [])]
+    command += [option for path in ENDLESS_PATHS for option in ("--exclude-path", path)]
     known = {"FLOWLET_URL": url, "FLOWLET_USER": str(user), "FLOWLET_KEY": key}
     hooks = {"SCHEMATHESIS_HOOKS": "tests.web.contract.hooks", "PYTHONPATH": str(ROOT)}
-    process = await Process.start(command, env=environment({**known, **hooks}), cwd=folder)
+    process = await ManagedProcess.start_command(command, env=build_environment({**known, **hooks}), cwd=folder)
     try:
-        await process.ended(within=240)
+        await process.wait_for_exit(timeout_seconds=240)
     finally:
         print("\n".join(process.lines))  # noqa: T201  # pytest shows it where the test has failed
         await process.kill()

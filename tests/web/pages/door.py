@@ -15,16 +15,16 @@ from flowlet.logins import LoginLimiter
 from flowlet.roles import Role
 from flowlet.web.app import create_app
 from tests.users.hashes import CheapHashes
-from tests.web.probe import HOST, Probe, opened_probe
+from tests.web.probe import BASE_URL, AppHarness, open_app_harness
 
-__all__ = ["HTML", "PASSWORD", "Door", "log_in", "opened_door", "token_of"]
+__all__ = ["HTML_ACCEPT", "PASSWORD", "ConsoleHarness", "submit_login", "open_console", "read_csrf_token"]
 
 PASSWORD = "a very good password"
-HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+HTML_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class ConsoleHarness:
     """An application with the user grace, a viewer.
 
     Attributes:
@@ -32,27 +32,27 @@ class Door:
         clock: What the limits of logging in go by.
     """
 
-    probe: Probe
+    app_harness: AppHarness
     hashes: CheapHashes
     clock: VirtualClock
 
-    def browser(self, **headers: str) -> httpx.AsyncClient:
+    def open_browser(self, **headers: str) -> httpx.AsyncClient:
         """Return a browser on the console's own pages, with nobody logged in; it keeps cookies."""
-        return self.probe.client(**{"accept": HTML, "origin": HOST, **headers})
+        return self.app_harness.open_client(**{"accept": HTML_ACCEPT, "origin": BASE_URL, **headers})
 
-    async def logged_in(self) -> httpx.AsyncClient:
+    async def open_logged_in_browser(self) -> httpx.AsyncClient:
         """Return a browser in which grace is logged in."""
-        browser = self.browser()
-        assert (await log_in(browser)).status_code == 303
+        browser = self.open_browser()
+        assert (await submit_login(browser)).status_code == 303
         return browser
 
 
-async def log_in(browser: httpx.AsyncClient, **fields: str) -> httpx.Response:
+async def submit_login(browser: httpx.AsyncClient, **fields: str) -> httpx.Response:
     """Send the login's form, with grace's name and password where no others are given."""
     return await browser.post("/login", data={"username": "grace", "password": PASSWORD, **fields})
 
 
-def token_of(page: httpx.Response) -> str:
+def read_csrf_token(page: httpx.Response) -> str:
     """Return the token that the forms of a page carry."""
     found = re.search(r'name="token" value="([^"]+)"', page.text)
     assert found, page.text
@@ -60,12 +60,12 @@ def token_of(page: httpx.Response) -> str:
 
 
 @asynccontextmanager
-async def opened_door(url: str, **settings: Any) -> AsyncIterator[Door]:
+async def open_console(url: str, **settings: Any) -> AsyncIterator[ConsoleHarness]:
     """Open a database and an application on it, with some settings changed."""
     hashes, clock = CheapHashes(), VirtualClock()
-    async with opened_probe(url, passwords=hashes) as probe:
-        await probe.services.users.create("grace", PASSWORD, Role.VIEWER, by="test")
-        hashes.verified = 0
+    async with open_app_harness(url, passwords=hashes) as probe:
+        await probe.services.users.create("grace", PASSWORD, Role.VIEWER, actor="test")
+        hashes.verify_count = 0
         changed = probe.services.settings.model_copy(update=settings)
-        services = replace(probe.services, logins=LoginLimiter(clock), settings=changed)
-        yield Door(replace(probe, app=create_app(services), services=services), hashes, clock)
+        services = replace(probe.services, login_limiter=LoginLimiter(clock), settings=changed)
+        yield ConsoleHarness(replace(probe, app=create_app(services), services=services), hashes, clock)

@@ -11,14 +11,14 @@ import httpx
 
 from flowlet.instances import Action, Instance
 from flowlet.roles import Role
-from tests.operations.desk import families, orders
-from tests.web.pages.door import PASSWORD, Door, log_in, opened_door, token_of
+from tests.operations.desk import build_families_module, build_orders_module
+from tests.web.pages.door import PASSWORD, ConsoleHarness, submit_login, open_console, read_csrf_token
 
-__all__ = ["Hall", "opened_hall"]
+__all__ = ["WorkflowConsole", "open_workflow_console"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hall:
+class WorkflowConsole:
     """Who looks at workflows, and who operates them.
 
     Attributes:
@@ -26,58 +26,58 @@ class Hall:
         operator: A browser in which hedy is.
     """
 
-    door: Door
+    console: ConsoleHarness
     viewer: httpx.AsyncClient
     operator: httpx.AsyncClient
 
-    async def create(self, way: str = "charge", **values: Any) -> int:
+    async def create_instance(self, way: str = "charge", **values: Any) -> int:
         """Create an instance of Orders and return its id."""
-        operations = self.door.probe.services.operations
+        operations = self.console.app_harness.services.operations
         made = await operations.create("Orders", vars={"way": way}, username="ada", **values)
         return made.id
 
-    async def fail(self, id: int, reason: str) -> None:
+    async def fail_instance(self, id: int, reason: str) -> None:
         """Move an instance to an error state."""
-        operations = self.door.probe.services.operations
+        operations = self.console.app_harness.services.operations
         await operations.move(id, "unpaid", force=True, reason=reason, username="ada")
 
-    async def instance(self, id: int) -> Instance:
+    async def get_instance(self, id: int) -> Instance:
         """Return an instance as it is now."""
-        return await self.door.probe.services.store.reads.get(id)
+        return await self.console.app_harness.services.store.queries.get(id)
 
-    async def last(self, id: int) -> Action:
+    async def read_last_action(self, id: int) -> Action:
         """Return the last line of an instance's history."""
-        return (await self.door.probe.services.store.reads.history(id))[-1]
+        return (await self.console.app_harness.services.store.queries.read_history(id))[-1]
 
-    async def statuses(self) -> list[str]:
+    async def read_statuses(self) -> list[str]:
         """Return the status of every instance, by id."""
         found = await self.operator.get("/workflows.json", params={"sort": "id"})
         return [one["status"] for one in found.json()]
 
-    async def preview(self, operation: str, *ids: int, fits: str = "") -> httpx.Response:
+    async def preview_bulk(self, operation: str, *ids: int, filter_query: str = "") -> httpx.Response:
         """Return the page that shows what an operation would be done to: to these ids, or to all that fit."""
         which = {"which": "ticked", "id": [str(id) for id in ids]} if ids else {"which": "all"}
-        return await self.operator.get("/workflows/bulk", params={"operation": operation, "fits": fits, **which})
+        return await self.operator.get("/workflows/bulk", params={"operation": operation, "fits": filter_query, **which})
 
-    async def operate(
-        self, operation: str, *ids: int, fits: str = "", other: Mapping[str, str] | None = None, **fields: str
+    async def submit_bulk(
+        self, operation: str, *ids: int, filter_query: str = "", overrides: Mapping[str, str] | None = None, **fields: str
     ) -> httpx.Response:
         """Send the form of the preview, with further fields, or with other values than the preview has."""
-        page = await self.preview(operation, *ids, fits=fits)
+        page = await self.preview_bulk(operation, *ids, filter_query=filter_query)
         assert page.status_code == 200, page.text
         which = {"which": "ticked", "ids": ",".join(map(str, ids))} if ids else {}
         before = page.text.partition('name="before" value="')[2].partition('"')[0]
-        sent = {"token": token_of(page), "operation": operation, "fits": fits, "before": before}
-        return await self.operator.post("/workflows/bulk", data={**sent, **which, **fields, **(other or {})})
+        sent = {"token": read_csrf_token(page), "operation": operation, "fits": filter_query, "before": before}
+        return await self.operator.post("/workflows/bulk", data={**sent, **which, **fields, **(overrides or {})})
 
 
 @asynccontextmanager
-async def opened_hall(url: str) -> AsyncIterator[Hall]:
+async def open_workflow_console(url: str) -> AsyncIterator[WorkflowConsole]:
     """Open a database and an application with Orders and Families, in which nothing runs."""
-    async with opened_door(url, max_body=100_000) as door:
-        for module in (orders(), families()):
-            door.probe.services.registry.add(module)
-        await door.probe.services.users.create("hedy", PASSWORD, Role.OPERATOR, by="test")
-        operator = door.browser()
-        assert (await log_in(operator, username="hedy")).status_code == 303
-        yield Hall(door, await door.logged_in(), operator)
+    async with open_console(url, max_body_bytes=100_000) as door:
+        for module in (build_orders_module(), build_families_module()):
+            door.app_harness.services.registry.add(module)
+        await door.app_harness.services.users.create("hedy", PASSWORD, Role.OPERATOR, actor="test")
+        operator = door.open_browser()
+        assert (await submit_login(operator, username="hedy")).status_code == 303
+        yield WorkflowConsole(door, await door.open_logged_in_browser(), operator)

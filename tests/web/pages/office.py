@@ -13,30 +13,30 @@ import httpx
 from flowlet.accounts import User
 from flowlet.roles import Role
 from flowlet.users import Users
-from tests.web.pages.door import PASSWORD, Door, log_in, opened_door, token_of
+from tests.web.pages.door import PASSWORD, ConsoleHarness, submit_login, open_console, read_csrf_token
 
-__all__ = ["Clerk", "Office", "opened_office"]
+__all__ = ["ConsoleClient", "ConsoleClients", "open_console_clients"]
 
 
 @dataclass(frozen=True, slots=True)
-class Clerk:
+class ConsoleClient:
     """Somebody who is logged in."""
 
     browser: httpx.AsyncClient
     user: User
 
-    async def page(self, path: str) -> str:
+    async def read_page(self, path: str) -> str:
         """Return a page, which has to be there."""
         answer = await self.browser.get(path)
         assert answer.status_code == 200, answer.text
         return answer.text
 
-    async def send(self, path: str, **fields: str) -> httpx.Response:
+    async def submit_form(self, path: str, **fields: str) -> httpx.Response:
         """Send a form with its token."""
-        token = token_of(await self.browser.get("/account"))
+        token = read_csrf_token(await self.browser.get("/account"))
         return await self.browser.post(path, data={"token": token, **fields})
 
-    async def told(self, answer: httpx.Response) -> str:
+    async def read_notice(self, answer: httpx.Response) -> str:
         """Return what the page after a form says of it."""
         assert answer.status_code == 303, answer.text
         followed = await self.browser.get(answer.headers["location"])
@@ -46,36 +46,36 @@ class Clerk:
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class ConsoleClients:
     """Who works there; ada, whom the probe has made, is an admin too."""
 
-    door: Door
-    admin: Clerk
-    operator: Clerk
-    viewer: Clerk
+    console: ConsoleHarness
+    admin: ConsoleClient
+    operator: ConsoleClient
+    viewer: ConsoleClient
 
     @property
     def users(self) -> Users:
         """The users behind it."""
-        return self.door.probe.services.users
+        return self.console.app_harness.services.users
 
     async def log_in(self, username: str, password: str = PASSWORD) -> httpx.Response:
         """Return the answer to a login in a browser of its own."""
-        return await log_in(self.door.browser(), username=username, password=password)
+        return await submit_login(self.console.open_browser(), username=username, password=password)
 
 
 @asynccontextmanager
-async def opened_office(url: str) -> AsyncIterator[Office]:
+async def open_console_clients(url: str) -> AsyncIterator[ConsoleClients]:
     """Open a database with an admin, an operator and a viewer, called rita, olga and vera."""
-    async with opened_door(url) as door:
+    async with open_console(url) as door:
         clerks = [
-            await _joined(door, f"{name}", role) for name, role in zip(("vera", "olga", "rita"), Role, strict=True)
+            await _create_client(door, f"{name}", role) for name, role in zip(("vera", "olga", "rita"), Role, strict=True)
         ]
-        yield Office(door, clerks[2], clerks[1], clerks[0])
+        yield ConsoleClients(door, clerks[2], clerks[1], clerks[0])
 
 
-async def _joined(door: Door, username: str, role: Role) -> Clerk:
-    user = await door.probe.services.users.create(username, PASSWORD, role, by="test")
-    browser = door.browser()
-    assert (await log_in(browser, username=username)).status_code == 303
-    return Clerk(browser, user)
+async def _create_client(console: ConsoleHarness, username: str, role: Role) -> ConsoleClient:
+    user = await console.app_harness.services.users.create(username, PASSWORD, role, actor="test")
+    browser = console.open_browser()
+    assert (await submit_login(browser, username=username)).status_code == 303
+    return ConsoleClient(browser, user)

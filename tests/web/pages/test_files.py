@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from werkzeug.exceptions import NotFound
 
-from flowlet.web.files import Files, static
-from tests.web.pages.door import Door
+from flowlet.web.files import StaticFiles, get_static_files
+from tests.web.pages.door import ConsoleHarness
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from tests.web.pages.door import Door
         ("swagger.js", "text/javascript; charset=utf-8"),
     ],
 )
-async def test_a_file_is_kept_for_good_under_the_address_of_its_content(door: Door, name: str, kind: str) -> None:
-    answer = await door.browser().get(static().url(name))
+async def test_a_file_is_kept_for_good_under_the_address_of_its_content(console: ConsoleHarness, name: str, kind: str) -> None:
+    answer = await console.open_browser().get(get_static_files().build_url(name))
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
@@ -28,9 +28,9 @@ async def test_a_file_is_kept_for_good_under_the_address_of_its_content(door: Do
 
 
 @pytest.mark.parametrize("query", ["", "?v=another", "?v="])
-async def test_under_another_address_a_browser_asks_again(door: Door, query: str) -> None:
-    first = await door.browser().get(f"/static/flowlet.css{query}")
-    again = await door.browser(**{"if-none-match": first.headers["etag"]}).get(f"/static/flowlet.css{query}")
+async def test_under_another_address_a_browser_asks_again(console: ConsoleHarness, query: str) -> None:
+    first = await console.open_browser().get(f"/static/flowlet.css{query}")
+    again = await console.open_browser(**{"if-none-match": first.headers["etag"]}).get(f"/static/flowlet.css{query}")
 
     assert (first.status_code, first.headers["cache-control"]) == (200, "no-cache")
     assert (again.status_code, again.content) == (304, b"")
@@ -51,8 +51,8 @@ async def test_under_another_address_a_browser_asks_again(door: Door, query: str
         "FLOWLET.CSS",
     ],
 )
-async def test_nothing_else_is_there(door: Door, path: str) -> None:
-    client = door.probe.client()
+async def test_nothing_else_is_there(console: ConsoleHarness, path: str) -> None:
+    client = console.app_harness.open_client()
 
     answer = await client.get(f"{client.base_url}/static/{path}", follow_redirects=True)
 
@@ -63,9 +63,9 @@ async def test_nothing_else_is_there(door: Door, path: str) -> None:
 def test_a_change_of_content_is_a_change_of_address(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a b.css").write_text("a {}")
-    before = Files(tmp_path, address="/static/").url("folder/a b.css")
+    before = StaticFiles(tmp_path, url_prefix="/static/").build_url("folder/a b.css")
     (tmp_path / "folder" / "a b.css").write_text("b {}")
-    after = Files(tmp_path, address="/static/").url("folder/a b.css")
+    after = StaticFiles(tmp_path, url_prefix="/static/").build_url("folder/a b.css")
 
     assert before.startswith("/static/folder/a%20b.css?v=")
     assert before != after
@@ -73,4 +73,4 @@ def test_a_change_of_content_is_a_change_of_address(tmp_path: Path) -> None:
 
 def test_a_template_that_names_no_file_is_a_mistake() -> None:
     with pytest.raises(NotFound):
-        static().url("nothing.css")
+        get_static_files().build_url("nothing.css")

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, create_model
 
-from flowlet.web.forms import Form, read_form
-from flowlet.web.pages.controls import WHOLE, Control, Kind, controls
-from flowlet.web.pages.model_forms import Sent, fields, read, texts
+from flowlet.web.forms import Form, parse_form
+from flowlet.web.pages.controls import WHOLE_OBJECT, Control, ControlKind, build_controls
+from flowlet.web.pages.model_forms import FormSubmission, build_fields, read_submission, format_initial_texts
 from flowlet.web.problems import ProblemError
 
 
@@ -54,17 +54,17 @@ class Node(BaseModel):
     below: list[Node] = []
 
 
-CONTROLS = controls(Everything.model_json_schema())
+EVERY_FIELD_CONTROLS = build_controls(Everything.model_json_schema())
 
 
-def sent(values: dict[str, str], parts: tuple[Control, ...] = CONTROLS, edited: dict[str, Any] | None = None) -> Sent:
+def read_submitted(values: dict[str, str], form_controls: tuple[Control, ...] = EVERY_FIELD_CONTROLS, edited: dict[str, Any] | None = None) -> FormSubmission:
     """Return what is read of a form with these texts, by the names of the values."""
-    body = urlencode({control.key: values[control.name] for control in parts if control.name in values})
-    return read(parts, read_form(body.encode()), edited=edited)
+    body = urlencode({control.input_name: values[control.name] for control in form_controls if control.name in values})
+    return read_submission(form_controls, parse_form(body.encode()), edited_values=edited)
 
 
 def test_each_type_has_its_control() -> None:
-    kinds = {control.name: control.kind.value for control in CONTROLS}
+    kinds = {control.name: control.kind.value for control in EVERY_FIELD_CONTROLS}
 
     assert kinds == {
         **dict.fromkeys(("text", "note", "price", "moment"), "text"),
@@ -79,11 +79,11 @@ def test_each_type_has_its_control() -> None:
 
 
 def test_labels_and_help_are_the_models() -> None:
-    whole = next(control for control in CONTROLS if control.name == "whole")
+    whole = next(control for control in EVERY_FIELD_CONTROLS if control.name == "whole")
 
     assert (whole.label, whole.help) == ("How many", "Of them. (left empty, it is 3; at least 0; at most 9)")
-    assert next(control for control in CONTROLS if control.name == "text").help == "has to be given"
-    assert next(control for control in CONTROLS if control.name == "colour").label == "Colour"
+    assert next(control for control in EVERY_FIELD_CONTROLS if control.name == "text").help == "has to be given"
+    assert next(control for control in EVERY_FIELD_CONTROLS if control.name == "colour").label == "Colour"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_labels_and_help_are_the_models() -> None:
     ],
 )
 def test_what_is_entered_as_json_says_how_it_looks(name: str, told: str) -> None:
-    assert next(control for control in CONTROLS if control.name == name).help == told
+    assert next(control for control in EVERY_FIELD_CONTROLS if control.name == name).help == told
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_is_entered_as_json_says_how_it_looks(name: str, told: str) -> None
     ],
 )
 def test_what_is_typed_becomes_a_value_of_the_type(name: str, text: str, value: Any) -> None:
-    found = sent({name: text})
+    found = read_submitted({name: text})
 
     assert (found.values[name], type(found.values[name]), found.faults) == (value, type(value), {})
 
@@ -139,21 +139,21 @@ def test_a_default_is_told_where_an_empty_field_would_mean_it() -> None:
             "amount": {"type": "integer", "default": 3, "description": "Of them."},
         }
     }
-    parts = controls(schema)
+    parts = build_controls(schema)
 
     told = [control.help for control in parts]
-    found = sent({"size": "", "note": "", "amount": ""}, parts)
+    found = read_submitted({"size": "", "note": "", "amount": ""}, parts)
 
     assert told == ["left empty, it is medium", "", "Of them. (left empty, it is 3)"]
-    assert (found.values, found.emptied) == ({}, ("size", "note", "amount"))
+    assert (found.values, found.emptied_fields) == ({}, ("size", "note", "amount"))
 
 
 @pytest.mark.parametrize("name", ["text", "whole", "number", "price", "yes", "colour", "items"])
 def test_what_is_left_empty_is_left_to_the_models_default(name: str) -> None:
-    found = sent({name: " "})
+    found = read_submitted({name: " "})
 
     assert name not in found.values
-    assert name in found.emptied
+    assert name in found.emptied_fields
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_is_left_empty_is_left_to_the_models_default(name: str) -> None:
     ],
 )
 def test_what_cannot_be_read_is_told_and_kept(name: str, text: str, fault: str) -> None:
-    found = sent({name: text})
+    found = read_submitted({name: text})
 
     assert found.faults[name].startswith(fault)
     assert found.texts[name] == text
@@ -194,15 +194,15 @@ def test_what_is_edited_and_not_touched_is_left_out() -> None:
         "item": {},
         "either": 5,
     }
-    shown = texts(CONTROLS, stored)
+    shown = format_initial_texts(EVERY_FIELD_CONTROLS, stored)
 
-    found = sent(shown | {"whole": "4"}, edited=stored)
+    found = read_submitted(shown | {"whole": "4"}, edited=stored)
 
-    assert (found.values, found.emptied, found.faults) == ({"whole": 4}, (), {})
+    assert (found.values, found.emptied_fields, found.faults) == ({"whole": 4}, (), {})
 
 
 def test_defaults_stand_in_a_new_form() -> None:
-    shown = texts(CONTROLS)
+    shown = format_initial_texts(EVERY_FIELD_CONTROLS)
 
     assert (shown["whole"], shown["on"], shown["colour"], shown["price"]) == ("3", "true", '"red"', "1.10")
     assert (shown["text"], shown["note"], shown["items"]) == ("", "", "[]")
@@ -210,62 +210,62 @@ def test_defaults_stand_in_a_new_form() -> None:
 
 @pytest.mark.parametrize("schema", [None, {"type": "object", "additionalProperties": {"type": "integer"}}])
 def test_without_fields_the_whole_is_json(schema: dict[str, Any] | None) -> None:
-    parts = controls(schema)
+    parts = build_controls(schema)
 
-    assert [(one.name, one.kind) for one in parts] == [(WHOLE, Kind.JSON)]
-    assert sent({WHOLE: '{"a": 1}'}, parts).values == {"a": 1}
-    assert sent({WHOLE: '{"a": 1}'}, parts).is_whole
-    assert sent({WHOLE: "[1]"}, parts).faults == {WHOLE: "has to be an object, as {…}"}
-    assert sent({WHOLE: '{"a": 1}'}, parts, {"a": 2}).values == {"a": 1}
-    assert not sent(texts(parts, {"a": 1}), parts, {"a": 1}).is_whole
+    assert [(one.name, one.kind) for one in parts] == [(WHOLE_OBJECT, ControlKind.JSON)]
+    assert read_submitted({WHOLE_OBJECT: '{"a": 1}'}, parts).values == {"a": 1}
+    assert read_submitted({WHOLE_OBJECT: '{"a": 1}'}, parts).is_whole_object
+    assert read_submitted({WHOLE_OBJECT: "[1]"}, parts).faults == {WHOLE_OBJECT: "has to be an object, as {…}"}
+    assert read_submitted({WHOLE_OBJECT: '{"a": 1}'}, parts, {"a": 2}).values == {"a": 1}
+    assert not read_submitted(format_initial_texts(parts, {"a": 1}), parts, {"a": 1}).is_whole_object
 
 
 def test_a_model_without_fields_has_no_control() -> None:
-    assert controls(create_model("Empty").model_json_schema()) == ()
+    assert build_controls(create_model("Empty").model_json_schema()) == ()
 
 
 def test_a_model_that_refers_to_itself_has_controls() -> None:
-    name, below = controls(Node.model_json_schema())
+    name, below = build_controls(Node.model_json_schema())
 
-    assert (name.kind, below.kind) == (Kind.TEXT, Kind.JSON)
+    assert (name.kind, below.kind) == (ControlKind.TEXT, ControlKind.JSON)
     assert below.help.startswith("JSON: array of object {name: string, below: array of object {name: string, below: ")
 
 
 def test_faults_are_told_at_the_field_they_are_of() -> None:
     faults = {"items.0.sku": "is short", "items": "too few", "price.decimal": "no", "elsewhere": "who", "": "all"}
 
-    shown, rest = fields(CONTROLS, texts(CONTROLS), faults)
+    shown, rest = build_fields(EVERY_FIELD_CONTROLS, format_initial_texts(EVERY_FIELD_CONTROLS), faults)
 
-    told = {one.key: one.error for one in shown if one.error}
+    told = {one.input_name: one.error for one in shown if one.error}
     assert told == {"value-items": "0.sku: is short; too few", "value-price": "decimal: no"}
     assert rest == ["elsewhere: who", "all"]
 
 
 def test_what_a_browsers_own_field_would_lose_is_shown_as_text() -> None:
-    shown, _ = fields(CONTROLS, {"day": "soon", "text": "a\nb", "colour": '"gone"'})
+    shown, _ = build_fields(EVERY_FIELD_CONTROLS, {"day": "soon", "text": "a\nb", "colour": '"gone"'})
 
-    kinds = {one.key: one.kind for one in shown}
+    kinds = {one.input_name: one.kind for one in shown}
     assert (kinds["value-day"], kinds["value-text"]) == ("text", "textarea")
-    assert next(one for one in shown if one.key == "value-colour").options[0] == ('"gone"', '"gone"')
+    assert next(one for one in shown if one.input_name == "value-colour").options[0] == ('"gone"', '"gone"')
 
 
 def test_a_name_with_spaces_and_signs_is_one_word_in_the_page() -> None:
     model = create_model("Odd", x=(str, Field("", alias='a "b" <c>')))
-    (control,) = controls(model.model_json_schema())
+    (control,) = build_controls(model.model_json_schema())
 
-    assert control.key == "value-a%20%22b%22%20%3Cc%3E"
-    assert sent({control.name: "y"}, (control,)).values == {'a "b" <c>': "y"}
+    assert control.input_name == "value-a%20%22b%22%20%3Cc%3E"
+    assert read_submitted({control.name: "y"}, (control,)).values == {'a "b" <c>': "y"}
 
 
 def test_a_field_sent_twice_is_refused() -> None:
     with pytest.raises(ProblemError):
-        read(CONTROLS, Form({"value-text": ["a", "b"]}))
+        read_submission(EVERY_FIELD_CONTROLS, Form({"value-text": ["a", "b"]}))
 
 
-@given(st.dictionaries(st.sampled_from([one.name for one in CONTROLS]), st.text(max_size=40)))
+@given(st.dictionaries(st.sampled_from([one.name for one in EVERY_FIELD_CONTROLS]), st.text(max_size=40)))
 def test_whatever_is_typed_is_a_value_a_fault_or_left_empty(typed: dict[str, str]) -> None:
-    parts = [one for one in CONTROLS if one.name in typed]
+    parts = [one for one in EVERY_FIELD_CONTROLS if one.name in typed]
 
-    found = read(parts, Form({one.key: [typed[one.name]] for one in parts}))
+    found = read_submission(parts, Form({one.input_name: [typed[one.name]] for one in parts}))
 
-    assert {*found.values, *found.faults, *found.emptied} == set(typed)
+    assert {*found.values, *found.faults, *found.emptied_fields} == set(typed)

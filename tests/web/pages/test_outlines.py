@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, create_model
 
 from flowlet.retry import Retry
-from flowlet.web.pages.outlines import DEEPEST, retry_words, variable_rows
+from flowlet.web.pages.outlines import MAX_DEPTH, describe_retry, build_variable_rows
 
 
 class Price(BaseModel):
@@ -33,12 +33,12 @@ class Basket(BaseModel):
     tree: Node | Price | None = None
 
 
-def paths(schema: dict[str, Any]) -> list[str]:
-    return [row.path for row in variable_rows(schema)]
+def list_paths(schema: dict[str, Any]) -> list[str]:
+    return [row.path for row in build_variable_rows(schema)]
 
 
 def test_models_are_found_below_lists_objects_and_unions() -> None:
-    assert paths(Basket.model_json_schema()) == [
+    assert list_paths(Basket.model_json_schema()) == [
         "prices",
         "prices.*.amount",
         "pairs",
@@ -53,14 +53,14 @@ def test_models_are_found_below_lists_objects_and_unions() -> None:
 def test_the_values_of_an_enumeration_are_told() -> None:
     model = create_model("Paint", colour=(Colour | None, None), colours=(list[Colour], []))
 
-    assert [row.kind for row in variable_rows(model.model_json_schema())] == [
+    assert [row.kind for row in build_variable_rows(model.model_json_schema())] == [
         '"red" | 2 or null',
         'array of "red" | 2',
     ]
 
 
 def test_a_model_that_refers_to_itself_is_unfolded_once() -> None:
-    assert paths(Node.model_json_schema()) == ["name", "below"]
+    assert list_paths(Node.model_json_schema()) == ["name", "below"]
 
 
 def test_models_within_models_are_unfolded_to_a_depth() -> None:
@@ -68,21 +68,21 @@ def test_models_within_models_are_unfolded_to_a_depth() -> None:
     for _ in range(9):
         schema = {"type": "object", "properties": {"a": schema}}
 
-    rows = variable_rows(schema)
+    rows = build_variable_rows(schema)
 
-    assert [row.depth for row in rows] == list(range(DEEPEST + 1))
-    assert rows[-1].path == ".".join("a" * (DEEPEST + 1))
+    assert [row.depth for row in rows] == list(range(MAX_DEPTH + 1))
+    assert rows[-1].path == ".".join("a" * (MAX_DEPTH + 1))
 
 
 @pytest.mark.parametrize(
     "schema", [{}, {"type": "object"}, {"type": "object", "properties": {}}, {"$ref": "#/$defs/no"}]
 )
 def test_without_fields_there_is_no_row(schema: dict[str, Any]) -> None:
-    assert paths(schema) == []
+    assert list_paths(schema) == []
 
 
 def test_a_schema_that_is_only_true_is_anything() -> None:
-    (row,) = variable_rows({"properties": {"a": True}, "required": ["a"]})
+    (row,) = build_variable_rows({"properties": {"a": True}, "required": ["a"]})
 
     assert (row.kind, row.is_required, row.default) == ("anything", True, None)
 
@@ -97,4 +97,4 @@ def test_a_schema_that_is_only_true_is_anything() -> None:
     ],
 )
 def test_a_retry_policy_is_told_in_words(retry: Retry, words: str) -> None:
-    assert retry_words(retry) == words
+    assert describe_retry(retry) == words

@@ -11,24 +11,24 @@ import pytest
 from quart import Blueprint
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.instances import Status
 from flowlet.roles import Role
-from flowlet.web.guards import needs
+from flowlet.web.guards import require_role
 from flowlet.web.pages import frame, times
-from flowlet.web.pages.charts import Bar, Part, chart, shares, sparkline
-from flowlet.web.pages.notices import COOKIE, done, refused
-from flowlet.web.pages.times import ago, at, for_, took
-from flowlet.web.pages.values import Change, changes, json_view
-from tests.web.pages.door import Door
+from flowlet.web.pages.charts import Bar, ChartSegment, render_chart, render_share_bar, render_sparkline
+from flowlet.web.pages.notices import COOKIE_NAME, redirect_with_success, redirect_with_error
+from flowlet.web.pages.times import format_ago, format_clock, format_elapsed, format_milliseconds
+from flowlet.web.pages.values import VariableChange, describe_changes, render_json
+from tests.web.pages.door import ConsoleHarness
 
 NOON = datetime.fromisoformat("2026-11-24T12:00:00+00:00")
-SERIES = (Part("ok", "accent"), Part("failed", "err"))
+CHART_SERIES = (ChartSegment("ok", "accent"), ChartSegment("failed", "err"))
 
 
 @pytest.fixture(autouse=True)
-def _noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "now", lambda: microseconds(NOON))
+def _freeze_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "read_time", lambda: to_microseconds(NOON))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def _noon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_time_is_told_by_its_distance_or_by_the_clock(time: str, distance: str, length: str, clock: str) -> None:
     moment = datetime.fromisoformat(time)
 
-    assert [re.sub("<[^>]+>", "", shown) for shown in (ago(moment), for_(moment), at(moment))] == [
+    assert [re.sub("<[^>]+>", "", shown) for shown in (format_ago(moment), format_elapsed(moment), format_clock(moment))] == [
         distance,
         length,
         clock,
@@ -53,10 +53,10 @@ def test_a_time_is_told_by_its_distance_or_by_the_clock(time: str, distance: str
 
 
 def test_a_time_has_its_exact_self_beside_it() -> None:
-    assert ago(NOON) == (
+    assert format_ago(NOON) == (
         '<time datetime="2026-11-24T12:00:00.000Z" title="2026-11-24 12:00:00 UTC" data-as="ago">now</time>'
     )
-    assert ago(None) == '<span class="muted">never</span>'
+    assert format_ago(None) == '<span class="muted">never</span>'
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_a_time_has_its_exact_self_beside_it() -> None:
     ],
 )
 def test_a_length_of_time_has_at_most_two_units(milliseconds: float | None, text: str) -> None:
-    assert took(milliseconds) == text
+    assert format_milliseconds(milliseconds) == text
 
 
 def test_a_share_that_is_not_zero_is_seen() -> None:
-    drawn = shares([Part("scheduled", "accent", 1_000_000), Part("manual", "warn", 0), Part("failed", "err", 1)])
+    drawn = render_share_bar([ChartSegment("scheduled", "accent", 1_000_000), ChartSegment("manual", "warn", 0), ChartSegment("failed", "err", 1)])
 
     assert re.findall(r'rect class="(\w+)" x="[\d.]+" width="([\d.]+)"', drawn) == [
         ("accent", "195"),
@@ -88,12 +88,12 @@ def test_a_share_that_is_not_zero_is_seen() -> None:
 
 
 def test_no_share_is_wider_than_its_whole() -> None:
-    assert 'width="199"' in shares([Part("busy", "info", 20)], whole=16)
-    assert 'aria-label="none"' in shares([])
+    assert 'width="199"' in render_share_bar([ChartSegment("busy", "info", 20)], full_count=16)
+    assert 'aria-label="none"' in render_share_bar([])
 
 
 def test_a_chart_says_what_it_shows_and_escapes_it() -> None:
-    drawn = chart([Bar("12:00", (3, 1)), Bar("<12:01>", (0, 0))], SERIES, label="Transitions")
+    drawn = render_chart([Bar("12:00", (3, 1)), Bar("<12:01>", (0, 0))], CHART_SERIES, label="Transitions")
 
     assert 'aria-label="Transitions: at most 4 (12:00), at the end 0"' in drawn
     assert "<title>&lt;12:01&gt;: 0 ok, 0 failed</title>" in drawn
@@ -104,13 +104,13 @@ def test_a_chart_says_what_it_shows_and_escapes_it() -> None:
 
 
 def test_a_chart_of_nothing_is_drawn() -> None:
-    assert "nothing yet" in chart([], SERIES, label="Transitions")
-    assert sparkline([1]) == ""
-    assert 'd="M0.0 30.0L112.0 30.0"' in sparkline([5, 5])
+    assert "nothing yet" in render_chart([], CHART_SERIES, label="Transitions")
+    assert render_sparkline([1]) == ""
+    assert 'd="M0.0 30.0L112.0 30.0"' in render_sparkline([5, 5])
 
 
 def test_json_is_coloured_and_holds_no_markup() -> None:
-    shown = json_view({"a": 'x": <b>', "n": -1.5e3, "t": True, "\u202e": []})
+    shown = render_json({"a": 'x": <b>', "n": -1.5e3, "t": True, "\u202e": []})
 
     assert '<span class="key">&#34;a&#34;</span>: <span class="text">&#34;x\\&#34;: &lt;b&gt;&#34;</span>' in shown
     assert '<span class="number">-1500.0</span>' in shown
@@ -121,44 +121,44 @@ def test_json_is_coloured_and_holds_no_markup() -> None:
 def test_changes_tell_what_a_variable_was_and_is() -> None:
     line = json.dumps({"set": {"b": [1], "c": 2}, "unset": ["a", "d"]})
 
-    found = changes(line, {"a": "x", "b": None})
+    found = describe_changes(line, {"a": "x", "b": None})
 
     assert found == [
-        Change("a", '"x"', None),
-        Change("b", "null", "[\n  1\n]"),
-        Change("c", None, "2"),
-        Change("d", None, None),
+        VariableChange("a", '"x"', None),
+        VariableChange("b", "null", "[\n  1\n]"),
+        VariableChange("c", None, "2"),
+        VariableChange("d", None, None),
     ]
-    assert changes(None) == []
+    assert describe_changes(None) == []
 
 
 def test_every_status_has_a_colour() -> None:
     assert set(frame.TONES) == set(Status)
 
 
-async def _told(door: Door) -> tuple[httpx.AsyncClient, str]:
+async def _submit_and_follow(console: ConsoleHarness) -> tuple[httpx.AsyncClient, str]:
     """Let a form be done, and return the browser and the cookie of the notice."""
     routes = Blueprint("moves", __name__)
 
     @routes.get("/done")
-    @needs(Role.VIEWER)
-    async def moved() -> Redirection:
-        return done("<b>Moved</b> \N{ROCKET}" + "." * 1000, "/docs")
+    @require_role(Role.VIEWER)
+    async def report_moved() -> Redirection:
+        return redirect_with_success("<b>Moved</b> \N{ROCKET}" + "." * 1000, "/docs")
 
     @routes.get("/refused")
-    @needs(Role.VIEWER)
-    async def stayed() -> Redirection:
-        return refused("It stays", "//elsewhere.example")
+    @require_role(Role.VIEWER)
+    async def report_refused() -> Redirection:
+        return redirect_with_error("It stays", "//elsewhere.example")
 
-    door.probe.app.register_blueprint(routes)
-    browser = await door.logged_in()
+    console.app_harness.app.register_blueprint(routes)
+    browser = await console.open_logged_in_browser()
     answer = await browser.get("/done")
     assert (answer.status_code, answer.headers["location"]) == (303, "/docs")
-    return browser, browser.cookies[COOKIE]
+    return browser, browser.cookies[COOKIE_NAME]
 
 
-async def test_a_notice_is_shown_once_and_escaped(door: Door) -> None:
-    browser, _ = await _told(door)
+async def test_a_notice_is_shown_once_and_escaped(console: ConsoleHarness) -> None:
+    browser, _ = await _submit_and_follow(console)
 
     first, second = await browser.get("/docs"), await browser.get("/docs")
 
@@ -166,8 +166,8 @@ async def test_a_notice_is_shown_once_and_escaped(door: Door) -> None:
     assert 'class="notice' not in second.text
 
 
-async def test_what_a_script_fetches_leaves_the_notice_for_the_page(door: Door) -> None:
-    browser, _ = await _told(door)
+async def test_what_a_script_fetches_leaves_the_notice_for_the_page(console: ConsoleHarness) -> None:
+    browser, _ = await _submit_and_follow(console)
 
     fetched = await browser.get("/docs", headers={"sec-fetch-dest": "empty"})
 
@@ -175,17 +175,17 @@ async def test_what_a_script_fetches_leaves_the_notice_for_the_page(door: Door) 
     assert 'class="notice' in (await browser.get("/docs", headers={"sec-fetch-dest": "document"})).text
 
 
-async def test_a_notice_of_another_session_or_of_nobody_is_not_shown(door: Door) -> None:
-    _, cookie = await _told(door)
-    other = await door.logged_in()
+async def test_a_notice_of_another_session_or_of_nobody_is_not_shown(console: ConsoleHarness) -> None:
+    _, cookie = await _submit_and_follow(console)
+    other = await console.open_logged_in_browser()
 
     for value in (cookie, "b2sgcGF5IHVz.", "b2sgcGF5IHVz", "%%%.x", "", "."):
-        other.cookies.set(COOKIE, value)
+        other.cookies.set(COOKIE_NAME, value)
         assert 'class="notice' not in (await other.get("/docs")).text
 
 
-async def test_a_refusal_is_an_alert_and_leads_nowhere_else(door: Door) -> None:
-    browser, _ = await _told(door)
+async def test_a_refusal_is_an_alert_and_leads_nowhere_else(console: ConsoleHarness) -> None:
+    browser, _ = await _submit_and_follow(console)
 
     answer = await browser.get("/refused")
 
@@ -197,25 +197,25 @@ async def test_a_refusal_is_an_alert_and_leads_nowhere_else(door: Door) -> None:
     ("count", "shown"), [(0, ""), (7, '<span class="count">7</span>'), (1234, '<span class="count">99+</span>')]
 )
 async def test_the_navigation_counts_what_waits(
-    door: Door, monkeypatch: pytest.MonkeyPatch, count: int, shown: str
+    console: ConsoleHarness, monkeypatch: pytest.MonkeyPatch, count: int, shown: str
 ) -> None:
-    async def many() -> int:
+    async def count_many() -> int:
         return count
 
-    entry = frame.Entry("/docs", "API", "code", count=many)
+    entry = frame.NavigationItem("/docs", "API", "code", counter=count_many)
     monkeypatch.setattr(frame, "NAVIGATION", (entry,))
 
-    page = await (await door.logged_in()).get("/docs")
+    page = await (await console.open_logged_in_browser()).get("/docs")
 
     assert f"API{shown}</a>" in page.text
 
 
-async def test_the_colours_of_diagrams_are_served_from_their_one_place(door: Door) -> None:
-    page = await (await door.logged_in()).get("/docs")
+async def test_the_colours_of_diagrams_are_served_from_their_one_place(console: ConsoleHarness) -> None:
+    page = await (await console.open_logged_in_browser()).get("/docs")
     address = re.search(r'"(/static/diagram.css[^"]+)"', page.text)
     assert address
 
-    found = await door.browser().get(address[1])
+    found = await console.open_browser().get(address[1])
 
     assert found.headers["content-type"] == "text/css; charset=utf-8"
     assert ".fl-state.current" in found.text

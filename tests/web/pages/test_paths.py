@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flowlet.web.paths import HOME, is_api, local
-from tests.web.pages.door import Door, log_in
+from flowlet.web.paths import HOME_PATH, is_api, sanitize_redirect_target
+from tests.web.pages.door import ConsoleHarness, submit_login
 
-ELSEWHERE = [
+FOREIGN_PATHS = [
     "",
     "docs",
     "//elsewhere.test",
@@ -35,23 +35,23 @@ ELSEWHERE = [
     "/login?next=/docs",
     "/logout",
 ]
-HERE = ["/", "/docs", "/docs?a=1&b=//c#d", "/workflows/http://x", "/docs:80", "/a%2F%2Fb", "/%C3%A9", "/loginx"]
+OWN_PATHS = ["/", "/docs", "/docs?a=1&b=//c#d", "/workflows/http://x", "/docs:80", "/a%2F%2Fb", "/%C3%A9", "/loginx"]
 
 
-@pytest.mark.parametrize("address", ELSEWHERE, ids=repr)
+@pytest.mark.parametrize("address", FOREIGN_PATHS, ids=repr)
 def test_no_login_leads_to_another_host(address: str) -> None:
-    assert local(address) == HOME
+    assert sanitize_redirect_target(address) == HOME_PATH
 
 
-@pytest.mark.parametrize("address", HERE)
+@pytest.mark.parametrize("address", OWN_PATHS)
 def test_a_login_leads_to_where_it_was_asked_for(address: str) -> None:
-    assert local(address) == address
+    assert sanitize_redirect_target(address) == address
 
 
-async def test_neither_the_form_nor_the_answer_names_another_host(door: Door) -> None:
-    for address in ELSEWHERE:
-        form = await door.browser().get("/login", params={"next": address})
-        answer = await log_in(door.browser(), next=address)
+async def test_neither_the_form_nor_the_answer_names_another_host(console: ConsoleHarness) -> None:
+    for address in FOREIGN_PATHS:
+        form = await console.open_browser().get("/login", params={"next": address})
+        answer = await submit_login(console.open_browser(), next=address)
 
         assert 'name="next" value="/"' in form.text
         assert answer.headers["location"] == "/"

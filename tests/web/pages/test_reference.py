@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.web.docstrings import spread
-from flowlet.web.pages.curl import command, example
-from flowlet.web.pages.prose import breakable, prose
-from flowlet.web.pages.reference import Operation, reference
-from flowlet.web.pages.wording import notes, type_of
+from flowlet.web.docstrings import describe_properties
+from flowlet.web.pages.curl import build_curl_command, build_example
+from flowlet.web.pages.prose import insert_breaks, render_prose
+from flowlet.web.pages.reference import ReferenceOperation, build_reference
+from flowlet.web.pages.wording import describe_constraints, describe_type
 
-ITEM = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
+ITEM_SCHEMA = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
 
-TYPES: list[tuple[Any, str]] = [
+TYPE_CASES: list[tuple[Any, str]] = [
     ({"type": "string"}, "string"),
     ({"type": ["string", "null"]}, "string or null"),
     ({"anyOf": [{"$ref": "#/components/schemas/Item"}, {"type": "null"}]}, "Item or null"),
@@ -30,7 +30,7 @@ TYPES: list[tuple[Any, str]] = [
     ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]}, "array [string, integer]"),
     ({"type": "object", "additionalProperties": {"type": "integer"}}, "object of integer"),
     ({"type": "object", "additionalProperties": False}, "object"),
-    (ITEM, "object {sku: string}"),
+    (ITEM_SCHEMA, "object {sku: string}"),
     ({"enum": ["a", 1, None]}, '"a" | 1 | null'),
     ({"const": "a"}, '"a"'),
     ({}, "anything"),
@@ -40,13 +40,13 @@ TYPES: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "words"), TYPES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("schema", "words"), TYPE_CASES, ids=lambda value: str(value)[:40])
 def test_a_type_is_told_in_words(schema: Any, words: str) -> None:
-    assert "".join(part.text for part in type_of(schema)) == words
+    assert "".join(part.text for part in describe_type(schema)) == words
 
 
 def test_a_model_in_a_type_can_be_linked() -> None:
-    (_, model) = type_of({"type": "array", "items": {"$ref": "#/components/schemas/Item"}})
+    (_, model) = describe_type({"type": "array", "items": {"$ref": "#/components/schemas/Item"}})
 
     assert model.model == "Item"
 
@@ -63,7 +63,7 @@ def test_whatever_else_has_to_hold_is_told_once() -> None:
         "title": "A title",
     }
 
-    assert notes(schema) == [
+    assert describe_constraints(schema) == [
         "at least 1",
         "below 2.5",
         "at most 5 characters",
@@ -74,58 +74,58 @@ def test_whatever_else_has_to_hold_is_told_once() -> None:
     ]
 
 
-def operation_of(**operation: Any) -> Operation:
+def build_operation(**operation: Any) -> ReferenceOperation:
     """Return the one operation of a document."""
     told = {"operationId": "orders.put order", "responses": {}, **operation}
     document = {
         "info": {"title": "Shop", "version": "1"},
         "paths": {"/api/orders/{orderId}": {"put": told}},
         "components": {
-            "schemas": {"Item": ITEM},
+            "schemas": {"Item": ITEM_SCHEMA},
             "responses": {"404": {"description": "There is none."}},
         },
     }
-    (group,) = reference(document).groups
+    (group,) = build_reference(document).groups
     (found,) = group.operations
     return found
 
 
 def test_an_operation_tells_its_role_apart_from_its_description() -> None:
-    found = operation_of(description="It is put.\n\nNeeds the role operator.")
-    other = operation_of(description="It is put.")
+    found = build_operation(description="It is put.\n\nNeeds the role operator.")
+    other = build_operation(description="It is put.")
 
     assert (found.description, found.access, found.anchor) == ("It is put.", "operator", "orders.put-order")
     assert (other.description, other.access) == ("It is put.", "")
-    assert operation_of(description="Open to everybody.").access == "everybody"
+    assert build_operation(description="Open to everybody.").access == "everybody"
 
 
 def test_an_operation_tells_its_parameters() -> None:
     parameter = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "default": 0}}
 
-    (field,) = operation_of(parameters=[parameter]).parameters
+    (field,) = build_operation(parameters=[parameter]).parameters
 
-    assert (field.name, field.place, field.is_required, field.default) == ("limit", "query", False, "0")
+    assert (field.name, field.location, field.is_required, field.default) == ("limit", "query", False, "0")
 
 
 def test_an_operation_tells_its_answers_and_its_errors() -> None:
     item = {"description": "OK", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Item"}}}}
     responses = {"404": {"$ref": "#/components/responses/404"}, "204": {"description": "No Content"}, "200": item}
 
-    found = operation_of(responses=responses)
+    found = build_operation(responses=responses)
 
-    assert [(reply.status, reply.media) for reply in found.answers] == [("200", "application/json"), ("204", "")]
+    assert [(reply.status, reply.media) for reply in found.successes] == [("200", "application/json"), ("204", "")]
     assert [(reply.status, reply.description) for reply in found.errors] == [("404", "There is none.")]
 
 
-EXAMPLE = {"sku": "it's"}
+ITEM_EXAMPLE = {"sku": "it's"}
 
 
 @pytest.mark.parametrize(
     ("media", "expected"),
     [
         ({"schema": {"$ref": "#/components/schemas/Item"}}, {"sku": "…"}),
-        ({"schema": {"$ref": "#/components/schemas/Item"}, "example": EXAMPLE}, EXAMPLE),
-        ({"schema": {"$ref": "#/components/schemas/Item"}, "examples": {"one": {"value": EXAMPLE}}}, EXAMPLE),
+        ({"schema": {"$ref": "#/components/schemas/Item"}, "example": ITEM_EXAMPLE}, ITEM_EXAMPLE),
+        ({"schema": {"$ref": "#/components/schemas/Item"}, "examples": {"one": {"value": ITEM_EXAMPLE}}}, ITEM_EXAMPLE),
         ({"schema": {"$ref": "#/components/schemas/Item"}, "examples": {"one": {"summary": "no value"}}}, {"sku": "…"}),
         ({"schema": {"anyOf": [{"enum": ["a", "b"]}, {"type": "null"}]}}, "a"),
         ({"schema": {"type": "integer", "default": 7}}, 7),
@@ -133,13 +133,13 @@ EXAMPLE = {"sku": "it's"}
     ],
 )
 def test_a_body_has_an_example(media: Any, expected: Any) -> None:
-    assert example(media, {"Item": ITEM}) == expected
+    assert build_example(media, {"Item": ITEM_SCHEMA}) == expected
 
 
 def test_a_model_that_holds_itself_has_an_example_too() -> None:
     tree = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Tree"}}, "required": ["child"]}
 
-    found = example({"schema": {"$ref": "#/components/schemas/Tree"}}, {"Tree": tree})
+    found = build_example({"schema": {"$ref": "#/components/schemas/Tree"}}, {"Tree": tree})
 
     assert json.dumps(found).count("child") < 10
 
@@ -150,7 +150,7 @@ def test_a_command_line_is_one_that_a_shell_understands() -> None:
         "requestBody": {"content": {"application/json": {"example": {"sku": 'it\'s $HOME; `ls` \\ "x"'}}}},
     }
 
-    line = command("put", "/api/orders/{orderId}", operation, {}).replace("curl", "printf '%s\\n'", 1)
+    line = build_curl_command("put", "/api/orders/{orderId}", operation, {}).replace("curl", "printf '%s\\n'", 1)
     done = subprocess.run(
         ["sh", "-c", line],
         env={"URL": "http://here", "KEY": "flk_1", "ORDER_ID": "7"},
@@ -173,7 +173,7 @@ def test_a_command_line_is_one_that_a_shell_understands() -> None:
 
 
 def test_a_command_line_for_everybody_has_no_key() -> None:
-    assert shlex.split(command("get", "/healthz", {"security": []}, {})) == ["curl", "$URL/healthz"]
+    assert shlex.split(build_curl_command("get", "/healthz", {"security": []}, {})) == ["curl", "$URL/healthz"]
 
 
 def test_what_a_docstring_says_of_attributes_is_said_of_the_properties() -> None:
@@ -183,25 +183,25 @@ def test_what_a_docstring_says_of_attributes_is_said_of_the_properties() -> None
     )
     schema = {"description": docstring, "properties": {"orderId": {"type": "integer"}, "own": {"description": "kept"}}}
 
-    found = spread(schema)
+    found = describe_properties(schema)
 
     assert found["description"] == "An order."
     assert found["properties"] == {
         "orderId": {"description": "Its number, from 1.", "type": "integer"},
         "own": {"description": "kept"},
     }
-    assert spread({"description": "A plain one."}) == {"description": "A plain one."}
+    assert describe_properties({"description": "A plain one."}) == {"description": "A plain one."}
 
 
 def test_prose_sets_names_as_code_and_escapes_the_rest() -> None:
-    found = prose("A `<b>` and\n``two``.\n\n\n<i>Next</i> `open")
+    found = render_prose("A `<b>` and\n``two``.\n\n\n<i>Next</i> `open")
 
     assert found == "<p>A <code>&lt;b&gt;</code> and <code>two</code>.</p><p>&lt;i&gt;Next&lt;/i&gt; `open</p>"
-    assert breakable("/a/<b>") == "/<wbr>a/<wbr>&lt;b&gt;"
-    assert breakable("OrderItem2Sent_by-post HTTP") == "Order<wbr>Item2<wbr>Sent_<wbr>by-<wbr>post HTTP"
+    assert insert_breaks("/a/<b>") == "/<wbr>a/<wbr>&lt;b&gt;"
+    assert insert_breaks("OrderItem2Sent_by-post HTTP") == "Order<wbr>Item2<wbr>Sent_<wbr>by-<wbr>post HTTP"
 
 
-SCHEMAS = st.recursive(
+SCHEMA_STRATEGY = st.recursive(
     st.booleans() | st.dictionaries(st.sampled_from(["type", "format", "minimum", "x"]), st.just("string")),
     lambda inner: st.fixed_dictionaries(
         {}, optional={"items": inner, "anyOf": st.lists(inner), "properties": st.dictionaries(st.text(), inner)}
@@ -209,8 +209,8 @@ SCHEMAS = st.recursive(
 )
 
 
-@given(SCHEMAS)
+@given(SCHEMA_STRATEGY)
 def test_any_schema_is_told(schema: Any) -> None:
-    assert type_of(schema)
-    assert notes(schema) is not None
-    example({"schema": schema}, {})
+    assert describe_type(schema)
+    assert describe_constraints(schema) is not None
+    build_example({"schema": schema}, {})

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from pydantic import BaseModel, Field, model_validator
 
-from flowlet.clock import microseconds
+from flowlet.clock import to_microseconds
 from flowlet.states import Workflow, end, manual, state
-from tests.engine.making import workflow_module
-from tests.web.pages.door import token_of
-from tests.web.pages.hall import Hall
+from tests.engine.making import build_workflow_module
+from tests.web.pages.door import read_csrf_token
+from tests.web.pages.hall import WorkflowConsole
 
-ATTACK = "<script>alert('1')</script>{{7*7}}\"'>"
+ATTACK_TEXT = "<script>alert('1')</script>{{7*7}}\"'>"
 
 
 class Speed(Enum):
@@ -35,7 +35,7 @@ class Delivery(BaseModel):
 
 
 class Parcel(BaseModel):
-    customer: str = Field(min_length=3, description=ATTACK)
+    customer: str = Field(min_length=3, description=ATTACK_TEXT)
     items: list[Item] = []
     delivery: Delivery = Delivery()
     speed: Speed = Speed.SLOW
@@ -53,7 +53,7 @@ class Parcel(BaseModel):
         return self
 
 
-TYPED = {
+TYPED_FIELDS = {
     "value-customer": "ada",
     "value-items": '[{"sku": "lamp"}]',
     "value-delivery": '{"street": "Elm Street"}',
@@ -68,7 +68,7 @@ TYPED = {
 
 
 @pytest.fixture
-async def hall(sqlite_hall: Hall) -> Hall:
+async def workflow_console(sqlite_workflow_console: WorkflowConsole) -> WorkflowConsole:
     """An application with a parcel, which has a model, a note, which has none, and a question, which waits first."""
 
     @state(start=True, next=["done"])
@@ -78,40 +78,40 @@ async def hall(sqlite_hall: Hall) -> Hall:
     @manual(start=True, next=["done"])
     def ask() -> None: ...
 
-    registry = sqlite_hall.door.probe.services.registry
+    registry = sqlite_workflow_console.console.app_harness.services.registry
     parcel = Workflow("Parcel <1>", vars=Parcel, priority=2, group="post")
-    registry.add(workflow_module(workflow=parcel, check=check, done=end()))
-    registry.add(workflow_module(workflow=Workflow("Note"), check=check, done=end()))
-    registry.add(workflow_module(workflow=Workflow("Question"), ask=ask, done=end()))
-    return sqlite_hall
+    registry.add(build_workflow_module(workflow=parcel, check=check, done=end()))
+    registry.add(build_workflow_module(workflow=Workflow("Note"), check=check, done=end()))
+    registry.add(build_workflow_module(workflow=Workflow("Question"), ask=ask, done=end()))
+    return sqlite_workflow_console
 
 
-async def opened_form(hall: Hall, name: str = "Parcel%20%3C1%3E") -> tuple[str, dict[str, str]]:
+async def open_start_form(workflow_console: WorkflowConsole, name: str = "Parcel%20%3C1%3E") -> tuple[str, dict[str, str]]:
     """Return the form's page, and its hidden fields."""
-    page = await hall.operator.get(f"/start/{name}")
+    page = await workflow_console.operator.get(f"/start/{name}")
     assert page.status_code == 200, page.text
     found = re.search(r'name="form_id" value="([^"]+)"', page.text)
     assert found
-    return page.text, {"token": token_of(page), "form_id": found[1]}
+    return page.text, {"token": read_csrf_token(page), "form_id": found[1]}
 
 
-async def send(hall: Hall, fields: dict[str, str], name: str = "Parcel%20%3C1%3E") -> httpx.Response:
-    _, hidden = await opened_form(hall, name)
-    return await hall.operator.post(f"/start/{name}", data={**hidden, **fields})
+async def submit_start_form(workflow_console: WorkflowConsole, fields: dict[str, str], name: str = "Parcel%20%3C1%3E") -> httpx.Response:
+    _, hidden = await open_start_form(workflow_console, name)
+    return await workflow_console.operator.post(f"/start/{name}", data={**hidden, **fields})
 
 
-def error_of(page: httpx.Response, field: str) -> str:
+def read_field_error(page: httpx.Response, field: str) -> str:
     found = re.search(rf'id="{field}-error">([^<]*)<', page.text)
     assert found, page.text
     return found[1]
 
 
-async def test_each_kind_of_field_becomes_its_variable(hall: Hall) -> None:
-    answer = await send(hall, {**TYPED, "key": "A-1", "external_id": "p 1", "group": "night", "priority": "9"})
+async def test_each_kind_of_field_becomes_its_variable(workflow_console: WorkflowConsole) -> None:
+    answer = await submit_start_form(workflow_console, {**TYPED_FIELDS, "key": "A-1", "external_id": "p 1", "group": "night", "priority": "9"})
 
-    instance = await hall.instance(1)
+    instance = await workflow_console.get_instance(1)
     assert (answer.status_code, answer.headers["location"]) == (303, "/workflows/1")
-    assert instance.variables == {
+    assert instance.vars == {
         "customer": "ada",
         "items": [{"sku": "lamp"}],
         "delivery": {"street": "Elm Street"},
@@ -123,13 +123,13 @@ async def test_each_kind_of_field_becomes_its_variable(hall: Hall) -> None:
         "note": None,
         "priority": 5,
     }
-    assert (instance.business_key, instance.external_id) == ("A-1", "p 1")
-    assert (instance.executor_group, instance.priority, instance.created_by) == ("night", 9, "hedy")
-    assert "Started: Parcel &lt;1&gt; #1." in (await hall.operator.get("/workflows/1")).text
+    assert (instance.key, instance.external_id) == ("A-1", "p 1")
+    assert (instance.group, instance.priority, instance.created_by) == ("night", 9, "hedy")
+    assert "Started: Parcel &lt;1&gt; #1." in (await workflow_console.operator.get("/workflows/1")).text
 
 
-async def test_the_form_begins_with_the_models_and_the_workflows_defaults(hall: Hall) -> None:
-    page, hidden = await opened_form(hall)
+async def test_the_form_begins_with_the_models_and_the_workflows_defaults(workflow_console: WorkflowConsole) -> None:
+    page, hidden = await open_start_form(workflow_console)
 
     assert 'name="value-weight" type="text" value="1.5"' in page
     assert "Main Street" in page
@@ -137,13 +137,13 @@ async def test_the_form_begins_with_the_models_and_the_workflows_defaults(hall: 
     assert "Left empty, it is “post”." in page
     assert "<script>alert" not in page
     assert re.search(r'<a href="/definitions" aria-current="page">', page)
-    answer = await hall.operator.post(
+    answer = await workflow_console.operator.post(
         "/start/Parcel%20%3C1%3E", data={**hidden, "value-customer": "ada", "priority": ""}
     )
-    instance = await hall.instance(1)
+    instance = await workflow_console.get_instance(1)
     assert answer.status_code == 303
-    assert (instance.priority, instance.executor_group, instance.external_id) == (2, "post", hidden["form_id"])
-    assert instance.variables["delivery"] == {"street": "Main Street"}
+    assert (instance.priority, instance.group, instance.external_id) == (2, "post", hidden["form_id"])
+    assert instance.vars["delivery"] == {"street": "Main Street"}
 
 
 @pytest.mark.parametrize(
@@ -169,123 +169,123 @@ async def test_the_form_begins_with_the_models_and_the_workflows_defaults(hall: 
     ],
 )
 async def test_a_fault_is_told_at_its_field_and_what_was_typed_is_kept(
-    hall: Hall, fields: dict[str, str], field: str, fault: str
+    workflow_console: WorkflowConsole, fields: dict[str, str], field: str, fault: str
 ) -> None:
-    answer = await send(hall, {**TYPED, "key": "A-1", **fields, "value-note": f"kept {ATTACK}"})
+    answer = await submit_start_form(workflow_console, {**TYPED_FIELDS, "key": "A-1", **fields, "value-note": f"kept {ATTACK_TEXT}"})
 
     assert answer.status_code == 422
-    assert error_of(answer, field).startswith(fault)
+    assert read_field_error(answer, field).startswith(fault)
     assert "kept &lt;script&gt;" in answer.text
     assert "<script>alert" not in answer.text
-    assert await hall.statuses() == []
+    assert await workflow_console.read_statuses() == []
 
 
-async def test_faults_of_variables_and_of_the_others_are_told_together(hall: Hall) -> None:
-    answer = await send(hall, {**TYPED, "value-priority": "high", "priority": "12", "not_before": "soon"})
+async def test_faults_of_variables_and_of_the_others_are_told_together(workflow_console: WorkflowConsole) -> None:
+    answer = await submit_start_form(workflow_console, {**TYPED_FIELDS, "value-priority": "high", "priority": "12", "not_before": "soon"})
 
-    assert [error_of(answer, field)[:12] for field in ("value-priority", "priority", "not_before")] == [
+    assert [read_field_error(answer, field)[:12] for field in ("value-priority", "priority", "not_before")] == [
         "has to be a ",
         "has to be a ",
         "is not a tim",
     ]
 
 
-async def test_a_fault_of_the_whole_is_told_above_the_fields(hall: Hall) -> None:
-    answer = await send(hall, {**TYPED, "value-speed": '"slow"'})
+async def test_a_fault_of_the_whole_is_told_above_the_fields(workflow_console: WorkflowConsole) -> None:
+    answer = await submit_start_form(workflow_console, {**TYPED_FIELDS, "value-speed": '"slow"'})
 
     assert answer.status_code == 422
     assert '<p class="alert" role="alert">Value error, express is not slow</p>' in answer.text
 
 
-async def test_sent_twice_it_starts_one_workflow_and_leads_to_it(hall: Hall) -> None:
-    _, hidden = await opened_form(hall)
+async def test_sent_twice_it_starts_one_workflow_and_leads_to_it(workflow_console: WorkflowConsole) -> None:
+    _, hidden = await open_start_form(workflow_console)
     path = "/start/Parcel%20%3C1%3E"
 
-    answers = [await hall.operator.post(path, data={**TYPED, **hidden}) for _ in range(2)]
+    answers = [await workflow_console.operator.post(path, data={**TYPED_FIELDS, **hidden}) for _ in range(2)]
 
     assert [answer.headers["location"] for answer in answers] == ["/workflows/1"] * 2
-    assert await hall.statuses() == ["NEW"]
-    assert "Nothing new was started: #1" in (await hall.operator.get("/workflows/1")).text
+    assert await workflow_console.read_statuses() == ["NEW"]
+    assert "Nothing new was started: #1" in (await workflow_console.operator.get("/workflows/1")).text
 
 
-async def test_it_does_not_run_before_the_time_that_is_given(hall: Hall) -> None:
-    await send(hall, {**TYPED, "not_before": "2126-01-02T03:04"})
+async def test_it_does_not_run_before_the_time_that_is_given(workflow_console: WorkflowConsole) -> None:
+    await submit_start_form(workflow_console, {**TYPED_FIELDS, "not_before": "2126-01-02T03:04"})
 
-    instance = await hall.instance(1)
-    assert instance.next_activation == microseconds(datetime.datetime(2126, 1, 2, 3, 4, tzinfo=datetime.UTC))
+    instance = await workflow_console.get_instance(1)
+    assert instance.next_activation_us == to_microseconds(datetime.datetime(2126, 1, 2, 3, 4, tzinfo=datetime.UTC))
 
 
-async def test_what_begins_by_waiting_takes_no_time(hall: Hall) -> None:
-    page, _ = await opened_form(hall, "Question")
+async def test_what_begins_by_waiting_takes_no_time(workflow_console: WorkflowConsole) -> None:
+    page, _ = await open_start_form(workflow_console, "Question")
     assert "not_before" not in page
 
-    answer = await send(hall, {"not_before": "2126-01-02T03:04"}, "Question")
+    answer = await submit_start_form(workflow_console, {"not_before": "2126-01-02T03:04"}, "Question")
 
     assert answer.status_code == 422
     assert "waits for a person" in answer.text
-    assert (await send(hall, {}, "Question")).status_code == 303
+    assert (await submit_start_form(workflow_console, {}, "Question")).status_code == 303
 
 
 @pytest.mark.parametrize(
     ("text", "variables"), [("", {}), ('{"a": [1, null]}', {"a": [1, None]}), ('{"<b>": 1}', {"<b>": 1})]
 )
-async def test_without_a_model_the_variables_are_json(hall: Hall, text: str, variables: dict[str, Any]) -> None:
-    answer = await send(hall, {"value-": text}, "Note")
+async def test_without_a_model_the_variables_are_json(workflow_console: WorkflowConsole, text: str, variables: dict[str, Any]) -> None:
+    answer = await submit_start_form(workflow_console, {"value-": text}, "Note")
 
     assert answer.status_code == 303
-    assert json.loads((await hall.instance(1)).vars) == variables
+    assert json.loads((await workflow_console.get_instance(1)).vars_json) == variables
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "7"])
-async def test_without_a_model_only_an_object_is_taken(hall: Hall, text: str) -> None:
-    assert (await send(hall, {"value-": text}, "Note")).status_code == 422
+async def test_without_a_model_only_an_object_is_taken(workflow_console: WorkflowConsole, text: str) -> None:
+    assert (await submit_start_form(workflow_console, {"value-": text}, "Note")).status_code == 422
 
 
-async def test_viewers_may_neither_see_the_form_nor_send_it(hall: Hall) -> None:
-    token = token_of(await hall.viewer.get("/docs"))
+async def test_viewers_may_neither_see_the_form_nor_send_it(workflow_console: WorkflowConsole) -> None:
+    token = read_csrf_token(await workflow_console.viewer.get("/docs"))
     path = "/start/Note"
 
-    answers = [await hall.viewer.get(path), await hall.viewer.post(path, data={"token": token, "form_id": "x"})]
+    answers = [await workflow_console.viewer.get(path), await workflow_console.viewer.post(path, data={"token": token, "form_id": "x"})]
 
     assert [answer.status_code for answer in answers] == [403, 403]
-    assert await hall.statuses() == []
+    assert await workflow_console.read_statuses() == []
 
 
-async def test_a_form_without_its_token_is_refused(hall: Hall) -> None:
-    _, hidden = await opened_form(hall, "Note")
+async def test_a_form_without_its_token_is_refused(workflow_console: WorkflowConsole) -> None:
+    _, hidden = await open_start_form(workflow_console, "Note")
 
-    answer = await hall.operator.post("/start/Note", data={**hidden, "token": "another"})
+    answer = await workflow_console.operator.post("/start/Note", data={**hidden, "token": "another"})
 
     assert answer.status_code == 403
-    assert await hall.statuses() == []
+    assert await workflow_console.read_statuses() == []
 
 
 @pytest.mark.parametrize("fields", [{"key": ["a", "b"]}, {"value-customer": ["a", "b"]}])
-async def test_a_field_that_is_sent_twice_is_refused(hall: Hall, fields: dict[str, list[str]]) -> None:
-    _, hidden = await opened_form(hall)
+async def test_a_field_that_is_sent_twice_is_refused(workflow_console: WorkflowConsole, fields: dict[str, list[str]]) -> None:
+    _, hidden = await open_start_form(workflow_console)
 
-    answer = await hall.operator.post("/start/Parcel%20%3C1%3E", data={**hidden, **fields})
+    answer = await workflow_console.operator.post("/start/Parcel%20%3C1%3E", data={**hidden, **fields})
 
     assert answer.status_code == 400
 
 
-async def test_a_workflow_called_as_an_address_of_a_form_has_its_page_and_its_form(hall: Hall) -> None:
+async def test_a_workflow_called_as_an_address_of_a_form_has_its_page_and_its_form(workflow_console: WorkflowConsole) -> None:
     @state(start=True, next=["done"])
     async def check() -> str:
         return "done"
 
-    hall.door.probe.services.registry.add(workflow_module(workflow=Workflow("Note/start"), check=check, done=end()))
+    workflow_console.console.app_harness.services.registry.add(build_workflow_module(workflow=Workflow("Note/start"), check=check, done=end()))
 
-    page = await hall.operator.get("/definitions/Note%2Fstart")
-    answer = await send(hall, {}, "Note%2Fstart")
+    page = await workflow_console.operator.get("/definitions/Note%2Fstart")
+    answer = await submit_start_form(workflow_console, {}, "Note%2Fstart")
 
     assert (page.status_code, answer.status_code) == (200, 303)
     assert "<h1>Note/start</h1>" in page.text
     assert 'href="/start/Note%2Fstart"' in page.text
-    assert 'href="/start/Note%2Fstart"' in (await hall.operator.get("/definitions")).text
-    assert (await hall.instance(1)).type == "Note/start"
+    assert 'href="/start/Note%2Fstart"' in (await workflow_console.operator.get("/definitions")).text
+    assert (await workflow_console.get_instance(1)).type == "Note/start"
 
 
-async def test_an_unknown_workflow_is_not_found(hall: Hall) -> None:
-    assert (await hall.operator.get("/start/Nobody")).status_code == 404
-    assert (await hall.operator.post("/start/Nobody")).status_code == 404
+async def test_an_unknown_workflow_is_not_found(workflow_console: WorkflowConsole) -> None:
+    assert (await workflow_console.operator.get("/start/Nobody")).status_code == 404
+    assert (await workflow_console.operator.post("/start/Nobody")).status_code == 404

@@ -12,31 +12,31 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from flowlet.clock import moment
+from flowlet.clock import to_datetime
 from flowlet.web.pages import workflows
-from tests.web.pages.hall import Hall
+from tests.web.pages.hall import WorkflowConsole
 
-MARKUP = "<script>alert('1')</script>{{7*7}}\"'>"
+MARKUP_TEXT = "<script>alert('1')</script>{{7*7}}\"'>"
 
 
-def rows(page: httpx.Response) -> list[int]:
+def read_row_ids(page: httpx.Response) -> list[int]:
     """Return the ids of the rows of a page."""
     return [int(id) for id in re.findall(r'<tr id="workflow-(\d+)">', page.text)]
 
 
-def link(page: httpx.Response, label: str) -> str:
+def read_link(page: httpx.Response, label: str) -> str:
     """Return where a link leads."""
     found = re.search(rf'href="([^"]*)"[^>]*>{label}<', page.text)
     assert found, page.text
     return unescape(found[1])
 
 
-async def test_the_newest_stands_first_with_where_it_is(hall: Hall) -> None:
-    one, two = await hall.create(external_id="o-1", key="A-1"), await hall.create(external_id="o-2")
+async def test_the_newest_stands_first_with_where_it_is(workflow_console: WorkflowConsole) -> None:
+    one, two = await workflow_console.create_instance(external_id="o-1", key="A-1"), await workflow_console.create_instance(external_id="o-2")
 
-    page = await hall.viewer.get("/workflows")
+    page = await workflow_console.viewer.get("/workflows")
 
-    assert rows(page) == [two, one]
+    assert read_row_ids(page) == [two, one]
     assert f'<a href="/workflows/{one}">#{one}</a> <span class="key">A-1</span>' in page.text
     assert '<div class="muted small key">o-1</div>' in page.text
     assert '<span class="badge idle new">New</span>' in page.text
@@ -78,62 +78,62 @@ async def test_the_newest_stands_first_with_where_it_is(hall: Hall) -> None:
     ],
     ids=str,
 )
-async def test_filters_in_the_address_narrow_what_is_shown(hall: Hall, asked: Any, fits: list[int]) -> None:
-    await hall.create(external_id="o-1")
-    two = await hall.create(external_id="o-2", key="A-2")
-    await hall.create("later", group="night", external_id="night")
-    await hall.create(external_id="2")
-    await hall.fail(two, "stock-taking")
+async def test_filters_in_the_address_narrow_what_is_shown(workflow_console: WorkflowConsole, asked: Any, fits: list[int]) -> None:
+    await workflow_console.create_instance(external_id="o-1")
+    two = await workflow_console.create_instance(external_id="o-2", key="A-2")
+    await workflow_console.create_instance("later", group="night", external_id="night")
+    await workflow_console.create_instance(external_id="2")
+    await workflow_console.fail_instance(two, "stock-taking")
 
-    page = await hall.viewer.get("/workflows", params=asked)
+    page = await workflow_console.viewer.get("/workflows", params=asked)
 
-    assert (page.status_code, rows(page)) == (200, fits)
+    assert (page.status_code, read_row_ids(page)) == (200, fits)
 
 
 async def test_what_no_index_tells_is_looked_for_among_the_newest_and_then_further(
-    sqlite_hall: Hall, monkeypatch: pytest.MonkeyPatch
+    sqlite_workflow_console: WorkflowConsole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflows, "REACH", 2)
-    ids = [await sqlite_hall.create("later", group="night")] + [await sqlite_hall.create() for _ in range(3)]
+    monkeypatch.setattr(workflows, "SCAN_LIMIT", 2)
+    ids = [await sqlite_workflow_console.create_instance("later", group="night")] + [await sqlite_workflow_console.create_instance() for _ in range(3)]
 
-    first = await sqlite_hall.viewer.get("/workflows?group=night")
-    second = await sqlite_hall.viewer.get(link(first, "Look further"))
-    sorted_ = await sqlite_hall.viewer.get("/workflows?sort=-modified")
+    first = await sqlite_workflow_console.viewer.get("/workflows?group=night")
+    second = await sqlite_workflow_console.viewer.get(read_link(first, "Look further"))
+    sorted_ = await sqlite_workflow_console.viewer.get("/workflows?sort=-modified")
 
     assert "No workflow fits among the newest 2" in first.text
-    assert rows(second) == ids[:1]
-    assert rows(sorted_) == ids[:1:-1]
+    assert read_row_ids(second) == ids[:1]
+    assert read_row_ids(sorted_) == ids[:1:-1]
     assert "among the newest 2<" in sorted_.text
     assert "Look further" not in sorted_.text
 
 
-async def test_pages_follow_each_other_whatever_is_created_meanwhile(hall: Hall) -> None:
-    ids = [await hall.create() for _ in range(52)]
+async def test_pages_follow_each_other_whatever_is_created_meanwhile(workflow_console: WorkflowConsole) -> None:
+    ids = [await workflow_console.create_instance() for _ in range(52)]
 
-    first = await hall.viewer.get("/workflows?type=Orders")
-    await hall.create()
-    second = await hall.viewer.get(link(first, "Older"))
-    back = await hall.viewer.get(link(second, "Newest"))
+    first = await workflow_console.viewer.get("/workflows?type=Orders")
+    await workflow_console.create_instance()
+    second = await workflow_console.viewer.get(read_link(first, "Older"))
+    back = await workflow_console.viewer.get(read_link(second, "Newest"))
 
-    assert rows(first) + rows(second) == ids[::-1]
-    assert len(rows(back)) == 50
+    assert read_row_ids(first) + read_row_ids(second) == ids[::-1]
+    assert len(read_row_ids(back)) == 50
     assert ">53 workflows</h2>" in second.text
 
 
-async def test_a_heading_sorts_and_turns_round(sqlite_hall: Hall) -> None:
-    one, two = await sqlite_hall.create(), await sqlite_hall.create()
+async def test_a_heading_sorts_and_turns_round(sqlite_workflow_console: WorkflowConsole) -> None:
+    one, two = await sqlite_workflow_console.create_instance(), await sqlite_workflow_console.create_instance()
 
-    page = await sqlite_hall.viewer.get("/workflows?status=NEW")
-    by_next = await sqlite_hall.viewer.get(link(page, "Next"))
-    turned = await sqlite_hall.viewer.get(link(by_next, "Next"))
+    page = await sqlite_workflow_console.viewer.get("/workflows?status=NEW")
+    by_next = await sqlite_workflow_console.viewer.get(read_link(page, "Next"))
+    turned = await sqlite_workflow_console.viewer.get(read_link(by_next, "Next"))
 
-    assert [rows(each) for each in (by_next, turned)] == [[one, two], [two, one]]
+    assert [read_row_ids(each) for each in (by_next, turned)] == [[one, two], [two, one]]
     assert 'aria-sort="descending"' in turned.text
-    assert link(turned, "Next") == "/workflows?status=NEW&sort=next"
+    assert read_link(turned, "Next") == "/workflows?status=NEW&sort=next"
 
 
-async def test_each_filter_can_be_taken_away(sqlite_hall: Hall) -> None:
-    page = await sqlite_hall.viewer.get("/workflows?status=NEW&status=FAILED&q=a%26b&sort=id")
+async def test_each_filter_can_be_taken_away(sqlite_workflow_console: WorkflowConsole) -> None:
+    page = await sqlite_workflow_console.viewer.get("/workflows?status=NEW&status=FAILED&q=a%26b&sort=id")
 
     ways = [
         unescape(way) for way in re.findall(r'<li><a href="([^"]*)">[^<]*<span class="unseen"> \(remove\)', page.text)
@@ -167,17 +167,17 @@ async def test_each_filter_can_be_taken_away(sqlite_hall: Hall) -> None:
         ("reason=" + "a" * 2_001, "has to be a text of 1 to 2,000 characters"),
     ],
 )
-async def test_a_fault_stands_at_its_field_and_what_was_given_stays(hall: Hall, asked: str, message: str) -> None:
-    await hall.create()
+async def test_a_fault_stands_at_its_field_and_what_was_given_stays(workflow_console: WorkflowConsole, asked: str, message: str) -> None:
+    await workflow_console.create_instance()
 
-    page = await hall.viewer.get(f"/workflows?{asked}&type=%3Cb%3E")
+    page = await workflow_console.viewer.get(f"/workflows?{asked}&type=%3Cb%3E")
 
     assert page.status_code == 400
     assert message in unescape(page.text)
     assert "<option selected>&lt;b&gt;</option>" in page.text
     value = parse_qsl(asked)[0][1]
     assert f'value="{value}"'.replace('a"b', "a&#34;b") in page.text or asked.startswith(("status", "sort", "cursor"))
-    assert rows(page) == []
+    assert read_row_ids(page) == []
 
 
 @pytest.mark.parametrize(
@@ -202,75 +202,75 @@ async def test_a_fault_stands_at_its_field_and_what_was_given_stays(hall: Hall, 
         "reason=%25",
     ],
 )
-async def test_no_address_is_a_fault_of_the_server(hall: Hall, asked: str) -> None:
+async def test_no_address_is_a_fault_of_the_server(workflow_console: WorkflowConsole, asked: str) -> None:
     for path in ("/workflows", "/workflows.csv", "/workflows.json"):
-        assert (await hall.viewer.get(f"{path}?{asked}")).status_code in (200, 400)
-    answer = await hall.operator.get("/workflows/bulk", params={"operation": "pause", "fits": asked})
+        assert (await workflow_console.viewer.get(f"{path}?{asked}")).status_code in (200, 400)
+    answer = await workflow_console.operator.get("/workflows/bulk", params={"operation": "pause", "fits": asked})
     assert answer.status_code in (200, 400)
 
 
-async def test_a_nul_in_an_address_is_refused(sqlite_hall: Hall) -> None:
-    assert (await sqlite_hall.viewer.get("/workflows?q=%00")).status_code == 400
-    answer = await sqlite_hall.operator.get("/workflows/bulk", params={"operation": "pause", "fits": "q=%00"})
+async def test_a_nul_in_an_address_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
+    assert (await sqlite_workflow_console.viewer.get("/workflows?q=%00")).status_code == 400
+    answer = await sqlite_workflow_console.operator.get("/workflows/bulk", params={"operation": "pause", "fits": "q=%00"})
     assert answer.status_code == 400
 
 
-async def test_what_a_workflow_holds_is_text_on_every_page(hall: Hall) -> None:
-    id = await hall.create(external_id=MARKUP, key=f"key {MARKUP}", group=MARKUP)
-    await hall.fail(id, MARKUP)
+async def test_what_a_workflow_holds_is_text_on_every_page(workflow_console: WorkflowConsole) -> None:
+    id = await workflow_console.create_instance(external_id=MARKUP_TEXT, key=f"key {MARKUP_TEXT}", group=MARKUP_TEXT)
+    await workflow_console.fail_instance(id, MARKUP_TEXT)
 
     pages = [
-        await hall.viewer.get("/workflows"),
-        await hall.viewer.get("/workflows", params={"q": MARKUP, "reason": MARKUP, "type": MARKUP, "state": MARKUP}),
-        await hall.viewer.get("/workflows", params={"variable": MARKUP, "cursor": MARKUP, "sort": MARKUP}),
-        await hall.preview("resume", id),
-        await hall.operate("pause", id, reason=MARKUP),
+        await workflow_console.viewer.get("/workflows"),
+        await workflow_console.viewer.get("/workflows", params={"q": MARKUP_TEXT, "reason": MARKUP_TEXT, "type": MARKUP_TEXT, "state": MARKUP_TEXT}),
+        await workflow_console.viewer.get("/workflows", params={"variable": MARKUP_TEXT, "cursor": MARKUP_TEXT, "sort": MARKUP_TEXT}),
+        await workflow_console.preview_bulk("resume", id),
+        await workflow_console.submit_bulk("pause", id, reason=MARKUP_TEXT),
     ]
 
     for page in pages:
         assert "<script>alert" not in page.text
         assert ">49<" not in page.text
-    assert f"key {MARKUP}" in unescape(pages[0].text)
+    assert f"key {MARKUP_TEXT}" in unescape(pages[0].text)
 
 
-async def test_nothing_at_all_says_how_to_start(sqlite_hall: Hall) -> None:
-    page = await sqlite_hall.viewer.get("/workflows")
+async def test_nothing_at_all_says_how_to_start(sqlite_workflow_console: WorkflowConsole) -> None:
+    page = await sqlite_workflow_console.viewer.get("/workflows")
 
     assert "No workflow has been started yet" in page.text
     assert '<a href="/docs">the API</a>' in page.text
 
 
-async def test_events_are_those_of_the_type_that_is_chosen(sqlite_hall: Hall) -> None:
-    page = await sqlite_hall.viewer.get("/workflows", params={"type": "A & <B>"})
+async def test_events_are_those_of_the_type_that_is_chosen(sqlite_workflow_console: WorkflowConsole) -> None:
+    page = await sqlite_workflow_console.viewer.get("/workflows", params={"type": "A & <B>"})
 
     assert 'data-events="workflowType=A+%26+%3CB%3E"' in page.text
 
 
-async def test_a_viewer_is_offered_no_operation(sqlite_hall: Hall) -> None:
-    await sqlite_hall.create()
+async def test_a_viewer_is_offered_no_operation(sqlite_workflow_console: WorkflowConsole) -> None:
+    await sqlite_workflow_console.create_instance()
 
-    seen, operated = await sqlite_hall.viewer.get("/workflows"), await sqlite_hall.operator.get("/workflows")
+    seen, operated = await sqlite_workflow_console.viewer.get("/workflows"), await sqlite_workflow_console.operator.get("/workflows")
 
     assert 'name="operation"' not in seen.text
     assert 'type="checkbox" name="id"' not in seen.text
     assert 'name="operation"' in operated.text
 
 
-async def test_a_table_has_what_fits_and_no_formula(hall: Hall) -> None:
+async def test_a_table_has_what_fits_and_no_formula(workflow_console: WorkflowConsole) -> None:
     keys = ["=1+1", "+1", "-1", "@a", 'a "quoted", one', "two\r\nlines", "ä"]
     for key in keys:
-        await hall.create(key=key)
-    await hall.create(group="night")
+        await workflow_console.create_instance(key=key)
+    await workflow_console.create_instance(group="night")
 
-    answer = await hall.viewer.get("/workflows.csv?group=default&sort=id")
+    answer = await workflow_console.viewer.get("/workflows.csv?group=default&sort=id")
 
     head, *lines = csv.reader(io.StringIO(answer.content.decode(), newline=""), strict=True)
     assert head[:4] == ["id", "externalId", "businessKey", "workflowType"]
     assert [line[2] for line in lines] == ["'=1+1", "'+1", "'-1", "'@a", *keys[4:]]
-    first = await hall.instance(1)
+    first = await workflow_console.get_instance(1)
     assert (
         lines[0][head.index("created")]
-        == f"{moment(first.created).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
+        == f"{to_datetime(first.created_us).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
     )
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     assert answer.headers["content-disposition"] == 'attachment; filename="workflows.csv"'
@@ -279,19 +279,19 @@ async def test_a_table_has_what_fits_and_no_formula(hall: Hall) -> None:
 
 @pytest.mark.parametrize("sort", ["-id", "id", "-created", "next", "-modified"])
 async def test_a_file_goes_through_all_pages_up_to_its_limit(
-    hall: Hall, sort: str, monkeypatch: pytest.MonkeyPatch
+    workflow_console: WorkflowConsole, sort: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowlet.web.bulk.PAGE", 3)
-    monkeypatch.setattr("flowlet.web.pages.downloads.MOST_ROWS", 8)
-    ids = [await hall.create(key=MARKUP) for _ in range(10)]
+    monkeypatch.setattr("flowlet.web.bulk.PAGE_SIZE", 3)
+    monkeypatch.setattr("flowlet.web.pages.downloads.MAX_ROWS", 8)
+    ids = [await workflow_console.create_instance(key=MARKUP_TEXT) for _ in range(10)]
 
-    found = (await hall.viewer.get("/workflows.json", params={"sort": sort, "cursor": "left alone"})).json()
+    found = (await workflow_console.viewer.get("/workflows.json", params={"sort": sort, "cursor": "left alone"})).json()
 
     expected = ids[:8] if sort == "id" else ids[::-1][:8]
     assert [one["id"] for one in found] == expected
-    assert (found[0]["businessKey"], found[0]["stateVars"]["way"]) == (MARKUP, "charge")
+    assert (found[0]["businessKey"], found[0]["stateVars"]["way"]) == (MARKUP_TEXT, "charge")
 
 
-async def test_an_empty_file_is_a_file(sqlite_hall: Hall) -> None:
-    assert (await sqlite_hall.viewer.get("/workflows.json")).json() == []
-    assert (await sqlite_hall.viewer.get("/workflows.csv")).text.count("\r\n") == 1
+async def test_an_empty_file_is_a_file(sqlite_workflow_console: WorkflowConsole) -> None:
+    assert (await sqlite_workflow_console.viewer.get("/workflows.json")).json() == []
+    assert (await sqlite_workflow_console.viewer.get("/workflows.csv")).text.count("\r\n") == 1

@@ -13,36 +13,36 @@ import httpx
 
 from flowlet.instances import Instance
 from flowlet.roles import Role
-from tests.engine.hands import Hands
-from tests.operations.desk import Desk, families, orders
-from tests.web.pages.door import PASSWORD, Door, log_in, opened_door, token_of
+from tests.engine.hands import EngineHarness
+from tests.operations.desk import OperationsHarness, build_families_module, build_orders_module
+from tests.web.pages.door import PASSWORD, ConsoleHarness, submit_login, open_console, read_csrf_token
 
-__all__ = ["ATTACK", "Visit", "opened_visit"]
+__all__ = ["ATTACK_TEXT", "WorkflowPageClient", "open_workflow_page_client"]
 
-ATTACK = "<script>alert(1)</script>\"'&\u202e"
+ATTACK_TEXT = "<script>alert(1)</script>\"'&\u202e"
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class WorkflowPageClient:
     """Somebody who is logged in, on a database with instances that a desk moves."""
 
-    desk: Desk
-    door: Door
+    operations: OperationsHarness
+    console: ConsoleHarness
     browser: httpx.AsyncClient
 
-    async def page(self, id: int | str, tab: str = "history") -> httpx.Response:
+    async def get_page(self, id: int | str, tab: str = "history") -> httpx.Response:
         """Return the page of a workflow, which has to be there."""
         answer = await self.browser.get(f"/workflows/{id}?tab={tab}")
         assert answer.status_code == 200, answer.text
         return answer
 
-    async def send(self, instance: Instance, operation: str, **fields: Any) -> httpx.Response:
+    async def submit_form(self, instance: Instance, operation: str, **fields: Any) -> httpx.Response:
         """Send a form of a workflow's page, as of the version that is given."""
-        token = token_of(await self.browser.get("/docs"))
+        token = read_csrf_token(await self.browser.get("/docs"))
         values = {"token": token, "version": str(instance.version), **fields}
         return await self.browser.post(f"/workflows/{instance.id}/{operation}", data=values)
 
-    async def told(self, answer: httpx.Response) -> str:
+    async def read_notice(self, answer: httpx.Response) -> str:
         """Return what the page after a form says of it."""
         assert answer.status_code == 303, answer.text
         followed = await self.browser.get(answer.headers["location"])
@@ -52,15 +52,15 @@ class Visit:
 
 
 @asynccontextmanager
-async def opened_visit(url: str, role: Role) -> AsyncIterator[Visit]:
+async def open_workflow_page_client(url: str, role: Role) -> AsyncIterator[WorkflowPageClient]:
     """Open a database with Orders and Families, and let somebody of a role log in."""
-    async with opened_door(url) as door:
-        here = door.probe.services
-        here.registry.add(orders())
-        here.registry.add(families())
+    async with open_console(url) as door:
+        here = door.app_harness.services
+        here.registry.add(build_orders_module())
+        here.registry.add(build_families_module())
         clock: Any = here.store.clock  # which nothing here moves
-        hands = Hands(here.store, here.registry, clock)
-        await here.users.create("olga", PASSWORD, role, by="test")
-        browser = door.browser()
-        assert (await log_in(browser, username="olga")).status_code == 303
-        yield Visit(Desk(hands, await hands.hand()), door, browser)
+        hands = EngineHarness(here.store, here.registry, clock)
+        await here.users.create("olga", PASSWORD, role, actor="test")
+        browser = door.open_browser()
+        assert (await submit_login(browser, username="olga")).status_code == 303
+        yield WorkflowPageClient(OperationsHarness(hands, await hands.add_executor()), door, browser)
