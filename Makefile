@@ -36,10 +36,10 @@ format: $(VENV)/.dev ## Put the source into shape.
 	@$(BIN)/ruff check --fix .
 
 client: $(VENV)/.dev ## Make the synchronous client of the asynchronous one.
-	@$(BIN)/python .ci/unasync.py
+	@$(BIN)/python tools/unasync.py
 
 pictures: $(VENV)/.dev browser ## Take the pictures of the console that the documents show.
-	@$(BIN)/python .ci/pictures.py
+	@$(BIN)/python tools/pictures.py
 
 constraints: ## Pin the newest versions that pyproject.toml allows.
 	@rm -rf $(VENV)

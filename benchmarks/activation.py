@@ -18,14 +18,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowlet.clock import StoreClock
-from flowlet.context import Context
-from flowlet.definition import Definition
+from flowlet.definition.definition import Definition
+from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
-from flowlet.engine.handover import apply_transition
-from flowlet.instances import Instance, Status
-from flowlet.registry import Registry
-from flowlet.states import State, Workflow, end, state
-from flowlet.transitions import Next
+from flowlet.engine.release import apply_transition
+from flowlet.instance.instance import Instance, Status
+from flowlet.workflow.context import Context
+from flowlet.workflow.outcome import Next
+from flowlet.workflow.states import State, Workflow, end, state
 
 ROUNDS, RUNS = 7, 5_000
 

@@ -29,15 +29,15 @@ import psutil
 import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from loopback import LoopbackClient, LoadResult, run_load, compute_quantile
+from loopback import LoadResult, LoopbackClient, compute_quantile, run_load
 from quart import Quart, Response, request
 from throughput import empty_tables
 
-from flowlet.hosting import run_loop
-from flowlet.roles import Role
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
+from flowlet.runtime import run_loop
 from flowlet.store.opening import Store, open_store
-from flowlet.users import Users
-from flowlet.web.serving import format_address, create_listener
+from flowlet.web.server import create_listener, format_address
 
 WORKFLOW_MODULE = Path(__file__).with_name("three_states.py")
 FLOWLET_COMMAND = (sys.executable, "-m", "flowlet", "serve", str(WORKFLOW_MODULE), "--port", "0")
@@ -114,8 +114,12 @@ async def create_key(store: Store) -> str:
 async def measure_creates(server: ServerProcess, key: str, arguments: argparse.Namespace) -> tuple[LoadResult, float]:
     """Create by many clients; return what came of it, and the processor time of the server for each, in ms."""
     client = LoopbackClient(server.address, key)
-    requests = (client.encode_post("/api/workflows", body) for body in itertools.islice(generate_bodies(), arguments.requests))
-    await run_load(client, itertools.islice(requests, arguments.requests // 10), connections=arguments.connections, seconds=10)
+    requests = (
+        client.encode_post("/api/workflows", body) for body in itertools.islice(generate_bodies(), arguments.requests)
+    )
+    await run_load(
+        client, itertools.islice(requests, arguments.requests // 10), connections=arguments.connections, seconds=10
+    )
     cpu = server.cpu_seconds
     done = await run_load(client, requests, connections=arguments.connections, seconds=arguments.seconds)
     return done, (server.cpu_seconds - cpu) / max(1, len(done.latencies_milliseconds)) * 1000
@@ -123,7 +127,11 @@ async def measure_creates(server: ServerProcess, key: str, arguments: argparse.N
 
 async def compare_creates(url: str, arguments: argparse.Namespace) -> None:
     """Print creates at a bare application, at a process that executes nothing, and at one that executes them."""
-    ways = {"bare": BARE_COMMAND, "created": (*FLOWLET_COMMAND, "--no-executor"), "created and executed": FLOWLET_COMMAND}
+    ways = {
+        "bare": BARE_COMMAND,
+        "created": (*FLOWLET_COMMAND, "--no-executor"),
+        "created and executed": FLOWLET_COMMAND,
+    }
     for number in range(arguments.rounds):
         rate = 0.0
         for name, command in ways.items():
@@ -160,12 +168,16 @@ async def measure_latencies(url: str, arguments: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(url))
         server = await stack.enter_async_context(run_server(*FLOWLET_COMMAND, url=url))
-        await _measure_latency("same process", LoopbackClient(server.address, await create_key(store)), arguments.singles)
+        await _measure_latency(
+            "same process", LoopbackClient(server.address, await create_key(store)), arguments.singles
+        )
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(url))
         server = await stack.enter_async_context(run_server(*FLOWLET_COMMAND, "--no-executor", url=url))
         await stack.enter_async_context(run_server(*FLOWLET_COMMAND, "--no-web", url=url))
-        await _measure_latency("another process", LoopbackClient(server.address, await create_key(store)), arguments.singles)
+        await _measure_latency(
+            "another process", LoopbackClient(server.address, await create_key(store)), arguments.singles
+        )
 
 
 async def _measure_latency(name: str, client: LoopbackClient, singles: int) -> None:
@@ -185,7 +197,9 @@ async def _measure_latency(name: str, client: LoopbackClient, singles: int) -> N
 
 async def _create_and_wait(client: LoopbackClient, body: dict[str, Any]) -> None:
     connection = await client.open_connection()
-    answer = await connection.send_request(client.encode_post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10}))
+    answer = await connection.send_request(
+        client.encode_post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10})
+    )
     connection.close()
     assert orjson.loads(answer.body)["status"] == "FINISHED", answer
 

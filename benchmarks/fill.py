@@ -23,13 +23,20 @@ import asyncpg
 import pymysql
 from histories import InstanceHistory, generate_histories
 
-from flowlet.instances import Status
-from flowlet.registry import Registry
+from flowlet.definition.registry import Registry
+from flowlet.instance.instance import Status
 from flowlet.settings import normalize_database_url
-from flowlet.store.counts import SHARED_WRITER_ID, COUNTER_COLUMNS, MINUTE, CounterBucket, count_end, sum_buckets
+from flowlet.store.counter_buckets import (
+    COUNTER_COLUMNS,
+    MINUTE,
+    SHARED_WRITER_ID,
+    CounterBucket,
+    count_end,
+    sum_buckets,
+)
+from flowlet.store.counters import ROLLUP_LEVELS
 from flowlet.store.opening import Store, open_store
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS
-from flowlet.store.tallies import ROLLUP_LEVELS
 
 WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).with_name("lives")).glob("*.py"))
 CHUNK_SIZE = 20_000
@@ -149,7 +156,9 @@ def generate_counts(history: InstanceHistory, *, now: int) -> Iterator[CounterBu
 
 
 def _find_span(at: int, now: int) -> tuple[int, int]:
-    return next(((minutes, at - at % size) for age, minutes, size in ROLLUP_LEVELS if at < now - age), (1, at - at % MINUTE))
+    return next(
+        ((minutes, at - at % size) for age, minutes, size in ROLLUP_LEVELS if at < now - age), (1, at - at % MINUTE)
+    )
 
 
 def split_chunks(instances: Iterable[InstanceHistory], size: int) -> Iterator[list[InstanceHistory]]:
@@ -181,7 +190,9 @@ async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -
         written, lines = written + len(chunk), lines + len(actions)
         print(f"\r{written:,} workflows, {lines:,} lines, {time.perf_counter() - began:.0f} s", end="", flush=True)
     await filling.write(
-        "workflow_tally", ("writer", *CounterBucket._fields[:2], "workflow_type", *COUNTER_COLUMNS), [(SHARED_WRITER_ID, *one) for one in counts]
+        "workflow_tally",
+        ("writer", *CounterBucket._fields[:2], "workflow_type", *COUNTER_COLUMNS),
+        [(SHARED_WRITER_ID, *one) for one in counts],
     )
     print("\nindexes and statistics ...", flush=True)
     await filling.finish()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from flowlet.fingerprints import compute_fingerprint, format_reason
-from flowlet.instances import MICROSECONDS_PER_DAY
+from flowlet.instance.fingerprint import compute_fingerprint, format_reason
+from flowlet.instance.instance import MICROSECONDS_PER_DAY
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -91,7 +91,11 @@ def generate_histories(workflows: int, lines: int, *, now: int, seed: int = 4) -
 
 
 def _draw_created(random: Random, now: int) -> int:
-    age = random.random() * MICROSECONDS_PER_DAY if random.random() < LAST_DAY_SHARE else random.random() * HISTORY_DAYS * MICROSECONDS_PER_DAY
+    age = (
+        random.random() * MICROSECONDS_PER_DAY
+        if random.random() < LAST_DAY_SHARE
+        else random.random() * HISTORY_DAYS * MICROSECONDS_PER_DAY
+    )
     return now - int(age) - MINUTE
 
 
@@ -116,7 +120,9 @@ def _build_history(random: Random, id: int, name: str, created: int, *, lines: i
     reached = len(path) if fate == "FINISHED" else random.randrange(1, len(path) - 1)
     if fate == "open":
         fate, reached = _draw_open_status(random, name, reached)
-        created = max(created, now - random.randrange(MINUTE, 3 * MICROSECONDS_PER_DAY)) if random.random() < 0.7 else created
+        created = (
+            max(created, now - random.randrange(MINUTE, 3 * MICROSECONDS_PER_DAY)) if random.random() < 0.7 else created
+        )
     variables = f'{{"customer":"c-{number % 50_000}","amount":{number % 997},"sku":"A-{number % 5_000}"}}'
     row: dict[str, Any] = {
         "id": id,
@@ -175,7 +181,9 @@ def _build_actions(
         text = f"{logs} lines of order {id % 977}"
         actions += [_build_action(id, "LOG", at, source, None, text=text) for _ in range(logs // (len(path) - 1))]
         at += 1 + int(random.random() ** 4 * longest)
-        actions.append(_build_action(id, "TRANSITION", at, source, target, attempt=1, duration_ms=random.randrange(1, 400)))
+        actions.append(
+            _build_action(id, "TRANSITION", at, source, target, attempt=1, duration_ms=random.randrange(1, 400))
+        )
     rest = wanted - len(actions) - (row["status"] in ("FAILED", "CANCELLED", "RETRYING"))
     actions += [_build_action(id, "LOG", at, path[-1], None, text=f"looked at {id % 977}") for _ in range(max(0, rest))]
     row["modified"] = at
@@ -197,7 +205,9 @@ def _complete_rows(random: Random, row: dict[str, Any], actions: list[dict[str, 
         text = ERRORS[min(int(random.expovariate(0.2)), len(ERRORS) - 1)].format(**number)
         attempt = random.randrange(1, 5)
         detail = TRACEBACK.format(text=text, **number)
-        actions.append(_build_action(id, "ERROR", at, state, None, text=text, attempt=attempt, duration_ms=99, detail=detail))
+        actions.append(
+            _build_action(id, "ERROR", at, state, None, text=text, attempt=attempt, duration_ms=99, detail=detail)
+        )
         row |= {"fingerprint": compute_fingerprint(row["workflow_type"], state, text), "failed": at}
         if status == "FAILED":
             row |= {"attempt": attempt, "reason": format_reason(text, f"attempt {attempt}, no other follows")}

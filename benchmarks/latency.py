@@ -14,9 +14,9 @@ import time
 import uvloop
 
 from flowlet import Workflow, end, state
+from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.operations import Operations
-from flowlet.registry import Registry
+from flowlet.operations.service import Operations
 from flowlet.store.opening import open_store
 
 workflow = Workflow("Latency")

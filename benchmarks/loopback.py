@@ -111,7 +111,9 @@ def compute_quantile(ordered: list[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-async def run_load(client: LoopbackClient, requests: Iterator[bytes], *, connections: int, seconds: float) -> LoadResult:
+async def run_load(
+    client: LoopbackClient, requests: Iterator[bytes], *, connections: int, seconds: float
+) -> LoadResult:
     """Make requests, each connection one after the other, until they or the seconds are used up."""
     result = LoadResult(0.0, [])
     began = time.perf_counter()

@@ -26,11 +26,11 @@ from fill import WORKFLOW_MODULES
 from histories import APPROVAL, AUDIT, ORDER, REFUND
 from loopback import LoopbackConnection, compute_quantile
 
+from flowlet.accounts.roles import Principal
+from flowlet.auth.users import Users
 from flowlet.clock import to_datetime
-from flowlet.instances import MICROSECONDS_PER_DAY
-from flowlet.roles import Principal
+from flowlet.instance.instance import MICROSECONDS_PER_DAY
 from flowlet.store.opening import Store, open_store
-from flowlet.users import Users
 
 SERVER_COMMAND = (sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0", "--no-executor")
 WARMUP_REQUESTS = 2
@@ -119,7 +119,11 @@ def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
         "by next, last": {"sort": "-next"},
         "created in the last hour": {"created_from": format_days_ago(1 / 24)},
         "created ten days ago": {"created_from": format_days_ago(10), "created_to": format_days_ago(9.9)},
-        "created ten days ago, rare": {"created_from": format_days_ago(10), "created_to": format_days_ago(9), "type": AUDIT},
+        "created ten days ago, rare": {
+            "created_from": format_days_ago(10),
+            "created_to": format_days_ago(9),
+            "type": AUDIT,
+        },
         "created in the future": {"created_from": format_days_ago(-1)},
         "modified in the last hour": {"modified_from": format_days_ago(1 / 24)},
         "modified ten days ago": {"modified_from": format_days_ago(10), "modified_to": format_days_ago(9.9)},
@@ -162,7 +166,9 @@ async def list_pages(store: Store) -> dict[str, str]:
     return found
 
 
-_SAMPLE_SQL = "SELECT id, external_id, business_key FROM workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+_SAMPLE_SQL = (
+    "SELECT id, external_id, business_key FROM workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+)
 
 
 class PageClient:
@@ -177,7 +183,9 @@ class PageClient:
     async def fetch_page(self, path: str) -> tuple[int, float, bytes]:
         """Return the status of a page, how long it took in milliseconds, and its text."""
         if self._connection is None or not self._connection.is_open:
-            _, self._connection = await asyncio.get_running_loop().create_connection(LoopbackConnection, *self._host_and_port)
+            _, self._connection = await asyncio.get_running_loop().create_connection(
+                LoopbackConnection, *self._host_and_port
+            )
         began = time.perf_counter()
         answer = await self._connection.send_request(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
         return answer.status, (time.perf_counter() - began) * 1000, answer.body
@@ -206,7 +214,9 @@ async def measure_page(client: PageClient, name: str, path: str, arguments: argp
         taken.append(milliseconds)
     taken.sort()
     p95 = compute_quantile(taken, 0.95)
-    told = f"p50 {compute_quantile(taken, 0.5):6.1f}  p95 {p95:6.1f}  max {taken[-1]:6.1f} ms  {len(body) / 1000:4.0f} kB"
+    told = (
+        f"p50 {compute_quantile(taken, 0.5):6.1f}  p95 {p95:6.1f}  max {taken[-1]:6.1f} ms  {len(body) / 1000:4.0f} kB"
+    )
     is_right = status == 200 and p95 <= arguments.limit
     print(f"{name:44} {told}{'' if status == 200 else f'  status {status}'}{'' if is_right else '  <--'}", flush=True)
     return is_right
@@ -219,11 +229,15 @@ async def main(arguments: argparse.Namespace) -> int:
         async with run_server(*SERVER_COMMAND, url=arguments.url) as server:
             browser = PageClient(server.address, await create_session_cookie(store))
             for name, path in list(found.items()):
-                if name.removeprefix("/workflows: ") in PAGED_SEARCHES and (other := await find_second_page(browser, path)):
+                if name.removeprefix("/workflows: ") in PAGED_SEARCHES and (
+                    other := await find_second_page(browser, path)
+                ):
                     found[f"{name}, second page"] = other
             wanted = {name: path for name, path in found.items() if arguments.only in name}
             slow = [name for name, path in wanted.items() if not await measure_page(browser, name, path, arguments)]
-            print(f"{len(wanted)} pages, {len(slow)} above {arguments.limit:g} ms or not right; {server.memory_megabytes:.0f} MB")
+            print(
+                f"{len(wanted)} pages, {len(slow)} above {arguments.limit:g} ms or not right; {server.memory_megabytes:.0f} MB"
+            )
     return len(slow)
 
 

@@ -25,16 +25,16 @@ from typing import Any
 import orjson
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
-from flowlet.engine.arrivals import Waiters
+from flowlet.definition.registry import Registry
+from flowlet.engine.commit_signal import CommitSignal
 from flowlet.engine.executor import WRITERS_BY_DATABASE, Executor
-from flowlet.engine.herald import CommitSignal
-from flowlet.hosting import run_loop
-from flowlet.instances import Action, ActionKind, Instance, Status
-from flowlet.registry import Registry
+from flowlet.engine.waiters import Waiters
+from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.transition import Transition
+from flowlet.runtime import run_loop
 from flowlet.settings import ExecutorSettings
-from flowlet.store.dialect import ClaimRequest
+from flowlet.store.dialects.base import ClaimRequest
 from flowlet.store.opening import Store, open_store
-from flowlet.transitions import Transition
 
 WORKFLOWS = Path(__file__).with_name("three_states.py")
 STATES = ("check", "charge", "ship", "done")

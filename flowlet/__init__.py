@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from flowlet.context import Context
 from flowlet.errors import Fail, FlowletError
-from flowlet.instances import Instance, Status
-from flowlet.retry import Retry
-from flowlet.states import State, Workflow, end, error, manual, state
-from flowlet.transitions import ChildRequest, Next, child
+from flowlet.instance.instance import Instance, Status
+from flowlet.workflow.context import Context
+from flowlet.workflow.outcome import ChildRequest, Next, child
+from flowlet.workflow.retry import Retry
+from flowlet.workflow.states import State, Workflow, end, error, manual, state
 
 if TYPE_CHECKING:
-    from flowlet.server import Flowlet
+    from flowlet.app import Flowlet
 
 __all__ = [
     "ChildRequest",
@@ -35,7 +35,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load the application class, and with it a database layer, only where it is asked for."""
     if name == "Flowlet":
-        from flowlet.server import Flowlet
+        from flowlet.app import Flowlet
 
         return Flowlet
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

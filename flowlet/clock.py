@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "StoreClock", "VirtualClock", "to_microseconds", "to_datetime"]
+__all__ = ["Clock", "StoreClock", "VirtualClock", "to_datetime", "to_microseconds"]
 
 MICROSECONDS_PER_SECOND = 1_000_000
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from flowlet.errors import DurationError
 
-__all__ = ["Duration", "parse_duration", "format_duration"]
+__all__ = ["Duration", "format_duration", "parse_duration"]
 
 Duration = str | timedelta
 

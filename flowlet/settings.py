@@ -15,11 +15,11 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from flowlet.durations import parse_duration, format_duration
+from flowlet.accounts.passwords import normalize_password
+from flowlet.durations import format_duration, parse_duration
 from flowlet.errors import SettingsError, UserError
-from flowlet.passwords import normalize_password
 
-__all__ = ["ExecutorSettings", "Setting", "Settings", "mask_password", "get_sqlite_path", "normalize_database_url"]
+__all__ = ["ExecutorSettings", "Setting", "Settings", "get_sqlite_path", "mask_password", "normalize_database_url"]
 
 _SCHEMES = {
     "sqlite": "sqlite",
@@ -258,9 +258,13 @@ class Settings(BaseSettings):
     """How many bytes the body of a request may have."""
     admin_password: Annotated[SecretStr | None, BeforeValidator(_validate_password)] = None
     """The password of the user admin, who is made where there is no user at all."""
-    session_idle: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))] = timedelta(hours=12)
+    session_idle: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))] = timedelta(
+        hours=12
+    )
     """After how long without a request a session of the console ends."""
-    session_lifetime: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))] = timedelta(days=7)
+    session_lifetime: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))] = (
+        timedelta(days=7)
+    )
     """After how long it ends in any case."""
     proxies: int = Field(0, ge=0, le=10)
     """How many proxies in front append to X-Forwarded-For each: whom the limits of logging in count."""

@@ -26,17 +26,17 @@ from typing import Any, Self, TypeAlias
 
 from pydantic import BaseModel
 
-from flowlet.clock import VirtualClock, to_microseconds, to_datetime
-from flowlet.durations import Duration, parse_duration, format_duration
+from flowlet.clock import VirtualClock, to_datetime, to_microseconds
+from flowlet.definition.dependencies import Dependencies
+from flowlet.definition.registry import Registry
+from flowlet.durations import Duration, format_duration, parse_duration
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer
-from flowlet.engine.runner import Worker
-from flowlet.engine.waker import Wakeup
+from flowlet.engine.wakeup import Wakeup
+from flowlet.engine.worker import Worker
 from flowlet.errors import NotEndedError
-from flowlet.instances import ENTRY_KINDS, Action, ActionKind, Instance, Status
-from flowlet.operations import Operations
-from flowlet.provided import Dependencies
-from flowlet.registry import Registry
+from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store, open_store

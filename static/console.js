@@ -7,7 +7,7 @@ const offset = Number(document.body.dataset.now) - Date.now(); // how far the se
 const touched = new WeakSet(); // forms somebody has begun to fill in
 const sent = new WeakSet();
 
-// Times: as flowlet/web/pages/times.py writes them, but in the reader's own zone.
+// Times: as flowlet/web/console/times.py writes them, but in the reader's own zone.
 const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 const day = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

@@ -15,8 +15,8 @@ from threading import Thread
 import hypothesis
 import pytest
 
-from tests.programs import MARIADB, POSTGRES, DatabaseProgram
-from tests.servers import DatabaseServer
+from tests.database_programs import MARIADB, POSTGRES, DatabaseProgram
+from tests.database_servers import DatabaseServer
 
 # No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
 hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "choose_default_command", "exec_command", "drop_root", "change_owner"]
+__all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "change_owner", "choose_default_command", "drop_root", "exec_command"]
 
 USER = "flowlet"
 """Whom it runs as where the container is started as root."""

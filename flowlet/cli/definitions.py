@@ -7,9 +7,9 @@ import sys
 import click
 
 from flowlet.cli.options import load_registry, load_settings, modules_argument, modules_option
+from flowlet.diagram.mermaid import render_mermaid
+from flowlet.diagram.svg import render_svg
 from flowlet.errors import DefinitionError
-from flowlet.mermaid import render_mermaid
-from flowlet.svg import render_svg
 
 __all__ = ["check", "diagram"]
 

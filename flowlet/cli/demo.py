@@ -17,23 +17,23 @@ from pydantic import SecretStr
 from rich.live import Live
 from rich.table import Table
 
-from flowlet import logs
+from flowlet import log_setup
+from flowlet.accounts.roles import Role
+from flowlet.app import Flowlet
+from flowlet.auth.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
+from flowlet.bundled import find_folder
 from flowlet.cli.options import database_option, load_settings
-from flowlet.cli.printing import format_action, create_console, escape_control_characters, build_table
+from flowlet.cli.output import build_table, create_console, escape_control_characters, format_action
 from flowlet.clock import StoreClock
+from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.hosting import run_loop
-from flowlet.instances import Action, ActionKind, Instance, Status
-from flowlet.operations import Operations
-from flowlet.registry import Registry
-from flowlet.resources import find_folder
-from flowlet.roles import Role
-from flowlet.server import Flowlet
+from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.operations.service import Operations
+from flowlet.runtime import run_loop
 from flowlet.settings import Settings, mask_password
-from flowlet.stopping import Shutdown, watch_stop_signals
+from flowlet.shutdown import Shutdown, watch_stop_signals
 from flowlet.store.opening import Store, open_store
-from flowlet.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
-from flowlet.web.serving import ensure_admin, create_listener
+from flowlet.web.server import create_listener, ensure_admin
 
 __all__ = ["DEMO_MODULES", "demo"]
 
@@ -105,7 +105,13 @@ class _Progress:
     def _build_row(self, instance: Instance) -> tuple[object, ...]:
         status = "retrying: no network" if self.has_no_network(instance) else instance.status
         lines = [action for action in self.actions[instance.id] if action.text]
-        return instance.id, instance.type, status, instance.state, escape_control_characters(lines[-1].text) if lines else ""
+        return (
+            instance.id,
+            instance.type,
+            status,
+            instance.state,
+            escape_control_characters(lines[-1].text) if lines else "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ def demo(once: bool, host: str, port: int | None) -> None:
         settings = load_settings(database_url=url, host=host, port=port)
         # Failing attempts are shown by the progress already; a warning in between would tear the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
-        logs.configure_logging(level=level, log_format=settings.log_format)
+        log_setup.configure_logging(level=level, log_format=settings.log_format)
         run_loop(_run_once(settings) if once else _serve_demo(settings, is_own_database=url is not None))
 
 
@@ -167,7 +173,9 @@ async def _run_once(settings: Settings) -> None:
 
 async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
     """Serve the demo until told to stop. A database that is named by the user keeps its own users."""
-    with create_listener(settings.host, settings.port) as listener:  # a port that is taken is told before anything is written
+    with create_listener(
+        settings.host, settings.port
+    ) as listener:  # a port that is taken is told before anything is written
         is_private = ip_address(listener.getsockname()[0]).is_loopback
     if is_own_database and is_private:
         settings = settings.model_copy(update={"admin_password": SecretStr(PUBLIC_PASSWORD)})
@@ -190,7 +198,9 @@ async def _create_login(settings: Settings) -> _Login:
     async with open_store(settings.database_url) as store:
         users = Users(store)
         await ensure_admin(users, settings)
-        made = await users.keys.create("demo", username=ADMIN_USERNAME, role=Role.ADMIN, actor="demo", lifetime=_KEY_LIFETIME)
+        made = await users.keys.create(
+            "demo", username=ADMIN_USERNAME, role=Role.ADMIN, actor="demo", lifetime=_KEY_LIFETIME
+        )
         return _Login(made.text, is_password_public=await users.has_public_password())
 
 
@@ -200,7 +210,9 @@ def _load_demo_registry() -> Registry:
     return registry
 
 
-async def _show_progress(store: Store, registry: Registry, names: Sequence[str], has_stopped: Callable[[], bool]) -> _Progress:
+async def _show_progress(
+    store: Store, registry: Registry, names: Sequence[str], has_stopped: Callable[[], bool]
+) -> _Progress:
     """Start one instance of each named workflow, and show them until they are over, or time is, or the executor."""
     operations = Operations(store, registry)
     started = [(await operations.create(name)).id for name in names]
@@ -244,7 +256,11 @@ def _print_addresses(settings: Settings, address: str | None, login: _Login | No
     click.echo(f"\nServed at {address} until Ctrl-C.")
     if login is not None:
         lost = f"shown when it was made. If it is lost: flowlet user password {ADMIN_USERNAME} --database {database}"
-        click.echo(f"Log in as {ADMIN_USERNAME}, with the password {PUBLIC_PASSWORD if login.is_password_public else lost}")
-        click.echo(f"An API key for a day: {login.api_key}\n  curl -H 'X-API-Key: {login.api_key}' {address}/api/definitions")
+        click.echo(
+            f"Log in as {ADMIN_USERNAME}, with the password {PUBLIC_PASSWORD if login.is_password_public else lost}"
+        )
+        click.echo(
+            f"An API key for a day: {login.api_key}\n  curl -H 'X-API-Key: {login.api_key}' {address}/api/definitions"
+        )
         click.echo("Postman: import the files of postman/, and set host and key in the environment to these two.")
     click.echo(f"  flowlet list --database {database}")

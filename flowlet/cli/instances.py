@@ -12,41 +12,46 @@ from typing import Any, TypeAlias
 import click
 import orjson
 
-from flowlet.cli.opening import open_existing_store
 from flowlet.cli.options import (
     database_option,
+    get_username,
+    load_optional_registry,
     load_registry,
     load_settings,
     modules_option,
-    load_optional_registry,
-    get_username,
 )
-from flowlet.cli.printing import (
-    serialize_action,
-    format_action,
-    create_console,
-    serialize_instance,
-    format_json,
-    escape_control_characters,
+from flowlet.cli.output import (
     build_table,
+    create_console,
+    escape_control_characters,
+    format_action,
+    format_json,
     format_time,
+    serialize_action,
+    serialize_instance,
 )
+from flowlet.cli.store import open_existing_store
 from flowlet.clock import to_microseconds
+from flowlet.definition.registry import Registry
 from flowlet.durations import parse_duration
-from flowlet.engine.arrivals import MAX_WAIT_SECONDS, Waiters
+from flowlet.engine.waiters import MAX_WAIT_SECONDS, Waiters
 from flowlet.errors import FlowletError, SearchError, WaitTimeoutError
-from flowlet.instances import Action, Instance, Status
-from flowlet.operations import Operations
-from flowlet.registry import Registry
+from flowlet.instance.instance import Action, Instance, Status
+from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
-from flowlet.store.search import SearchQuery, SearchResult, VariableFilter
+from flowlet.store.search.query import SearchQuery, SearchResult, VariableFilter
 
 __all__ = ["cancel", "list_", "retry", "show", "start"]
 
 OperationCall: TypeAlias = Callable[[Operations, int], Awaitable[object]]
 
-_SEARCH_FIELDS = {"type": "workflow_type", "key": "business_key", "group": "executor_group", "created_after": "created_from"}
+_SEARCH_FIELDS = {
+    "type": "workflow_type",
+    "key": "business_key",
+    "group": "executor_group",
+    "created_after": "created_from",
+}
 """What the options of ``list`` are called in a search, where it is not the same."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -94,7 +99,9 @@ def _parse_variables(_: click.Context, __: click.Parameter, texts: tuple[str, ..
 @click.option("--group", help="Instead of the workflow's executor group.")
 @click.option("--priority", type=click.IntRange(0, 9), help="Instead of the workflow's; 9 runs first.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit with 0 only if it is FINISHED.")
-@click.option("--timeout", metavar="DURATION", callback=_parse_timeout, help="How long --wait waits, as in '5 minutes'.")
+@click.option(
+    "--timeout", metavar="DURATION", callback=_parse_timeout, help="How long --wait waits, as in '5 minutes'."
+)
 @modules_option
 @database_option
 def start(name: str, wait: bool, timeout: float | None, modules: tuple[str, ...], **values: Any) -> None:
@@ -111,7 +118,13 @@ def start(name: str, wait: bool, timeout: float | None, modules: tuple[str, ...]
 
 
 async def _start_instance(
-    settings: Settings, registry: Registry, name: str, values: dict[str, Any], *, wait: bool, timeout_seconds: float | None
+    settings: Settings,
+    registry: Registry,
+    name: str,
+    values: dict[str, Any],
+    *,
+    wait: bool,
+    timeout_seconds: float | None,
 ) -> Instance | None:
     # Refused before the store is opened: a wrong name must not make a database file.
     definition = registry.get_definition(name)
@@ -153,7 +166,9 @@ def _format_wait_timeout(id: int, instance: Instance | None) -> str:
 @click.option("--state", help="Only in this state.")
 @click.option("--key", help="Only with this business key.")
 @click.option("--group", help="Only of this executor group.")
-@click.option("--created-after", metavar="TIME", callback=_parse_time, help="Only from then on; UTC where no zone is said.")
+@click.option(
+    "--created-after", metavar="TIME", callback=_parse_time, help="Only from then on; UTC where no zone is said."
+)
 @click.option(
     "--variable", "variables", metavar="NAME=VALUE", multiple=True, callback=_parse_variables, help="May be repeated."
 )
@@ -211,13 +226,21 @@ def show(instance: str, as_json: bool) -> None:
     """Show one instance: where it stands, its variables and its history."""
     found, history = asyncio.run(_find_instance(load_settings(), instance))
     if as_json:
-        click.echo(format_json({**serialize_instance(found), "history": [serialize_action(action) for action in history]}))
+        click.echo(
+            format_json({**serialize_instance(found), "history": [serialize_action(action) for action in history]})
+        )
         return
-    rows = [(name, value) for name, value in serialize_instance(found).items() if value not in (None, "") and name != "vars"]
+    rows = [
+        (name, value) for name, value in serialize_instance(found).items() if value not in (None, "") and name != "vars"
+    ]
     output = create_console()
     output.print(build_table(("Field", "Value"), rows))
-    output.print(build_table(("Variable", "Value"), [(name, _format_value(value)) for name, value in found.vars.items()]))
-    output.print(build_table(("Time", "History"), [(format_time(action.at_us), format_action(action)) for action in history]))
+    output.print(
+        build_table(("Variable", "Value"), [(name, _format_value(value)) for name, value in found.vars.items()])
+    )
+    output.print(
+        build_table(("Time", "History"), [(format_time(action.at_us), format_action(action)) for action in history])
+    )
 
 
 async def _find_instance(settings: Settings, reference: str) -> tuple[Instance, list[Action]]:
@@ -251,7 +274,9 @@ def cancel(instance: str, reason: str | None, modules: tuple[str, ...]) -> None:
     settings = load_settings()
     registry = load_optional_registry(modules, settings)
     asyncio.run(
-        _run_operation(settings, registry, instance, lambda by, id: by.cancel(id, username=get_username(), reason=reason))
+        _run_operation(
+            settings, registry, instance, lambda by, id: by.cancel(id, username=get_username(), reason=reason)
+        )
     )
 
 

@@ -12,19 +12,19 @@ from typing import Any, TypeVar
 
 import click
 
+from flowlet.definition.loader import add_to_import_path, is_path
+from flowlet.definition.registry import Registry
 from flowlet.errors import DefinitionError, SettingsError
-from flowlet.modules import add_to_import_path, is_path
-from flowlet.registry import Registry
 from flowlet.settings import Settings, normalize_database_url
 
 __all__ = [
     "database_option",
+    "get_username",
+    "load_optional_registry",
     "load_registry",
     "load_settings",
     "modules_argument",
     "modules_option",
-    "load_optional_registry",
-    "get_username",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -136,7 +136,7 @@ def _load_application(spec: str) -> Any:
     module, colon, name = spec.partition(":")
     if not colon or is_path(spec):
         return None
-    from flowlet.server import Flowlet  # with a database layer: only where an application is named
+    from flowlet.app import Flowlet  # with a database layer: only where an application is named
 
     add_to_import_path(Path.cwd())
     try:

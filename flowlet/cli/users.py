@@ -10,15 +10,22 @@ from typing import TypeVar
 
 import click
 
-from flowlet.accounts import ApiKey
-from flowlet.cli.opening import open_existing_store
-from flowlet.cli.options import database_option, load_settings, get_username
-from flowlet.cli.printing import create_console, format_json, escape_control_characters, serialize_record, build_table, format_time
+from flowlet.accounts.models import ApiKey
+from flowlet.accounts.passwords import normalize_password
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
+from flowlet.cli.options import database_option, get_username, load_settings
+from flowlet.cli.output import (
+    build_table,
+    create_console,
+    escape_control_characters,
+    format_json,
+    format_time,
+    serialize_record,
+)
+from flowlet.cli.store import open_existing_store
 from flowlet.durations import parse_duration
-from flowlet.passwords import normalize_password
-from flowlet.roles import Role
 from flowlet.settings import Settings
-from flowlet.users import Users
 
 __all__ = ["key", "user"]
 
@@ -41,7 +48,12 @@ def _parse_expiry(_: click.Context, __: click.Parameter, text: str | None) -> ti
 
 role_choice = click.Choice([role.value for role in Role], case_sensitive=False)
 role_option = click.option(
-    "--role", type=role_choice, default=Role.VIEWER.value, show_default=True, callback=_parse_role, help="What may be done with it."
+    "--role",
+    type=role_choice,
+    default=Role.VIEWER.value,
+    show_default=True,
+    callback=_parse_role,
+    help="What may be done with it.",
 )
 
 
@@ -141,14 +153,18 @@ def key() -> None:
 @click.argument("name")
 @click.option("--user", "owner", metavar="USERNAME", required=True, help="Whose name stands in the histories.")
 @role_option
-@click.option("--expires", metavar="DURATION", callback=_parse_expiry, help="After how long, as in '90 days'; else never.")
+@click.option(
+    "--expires", metavar="DURATION", callback=_parse_expiry, help="After how long, as in '90 days'; else never."
+)
 @database_option
 def add_key(name: str, owner: str, role: Role, expires: timedelta | None) -> None:
     """Make an API key called NAME, and print it: this once.
 
     Its role is at most the owner's.
     """
-    made = _run_with_users(lambda users: users.keys.create(name, username=owner, role=role, actor=get_username(), lifetime=expires))
+    made = _run_with_users(
+        lambda users: users.keys.create(name, username=owner, role=role, actor=get_username(), lifetime=expires)
+    )
     until = f"until {format_time(made.key.expires)}" if made.key.expires else "with no end"
     click.echo(made.text)
     click.echo(f"The key {made.key.id} is {made.key.role}, {until}. Keep it now: it cannot be shown again.", err=True)

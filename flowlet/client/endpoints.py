@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from flowlet.client.calls import ApiResponse, ApiRequest, read_nothing, build_json_reader, quote_segment, read_text
-from flowlet.client.filters import EventFilter, Filter, reject_empty_filters, encode_fields
-from flowlet.client.models import BulkResult, BulkPreview, CreateResult, ResponseModel, SearchResult, Instance
+from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
+from flowlet.client.models import BulkPreview, BulkResult, CreateResult, Instance, ResponseModel, SearchResult
+from flowlet.client.request import ApiRequest, ApiResponse, build_json_reader, quote_segment, read_nothing, read_text
 from flowlet.durations import Duration, parse_duration
 
 __all__ = [
@@ -19,23 +19,23 @@ __all__ = [
     "Id",
     "Variables",
     "When",
-    "build_bulk_request",
-    "build_create_request",
-    "build_create_and_wait_request",
-    "build_delete_request",
-    "build_events_request",
-    "is_addressable",
-    "is_unambiguous_external_id",
-    "format_api_duration",
-    "build_get_request",
-    "build_post_request",
-    "build_move_and_wait_request",
-    "build_create_body",
-    "build_operation_request",
-    "build_diagram_request",
     "build_bulk_preview_request",
+    "build_bulk_request",
+    "build_create_and_wait_request",
+    "build_create_body",
+    "build_create_request",
+    "build_delete_request",
+    "build_diagram_request",
+    "build_events_request",
+    "build_get_request",
+    "build_move_and_wait_request",
+    "build_operation_request",
+    "build_post_request",
     "build_search_request",
     "build_state_body",
+    "format_api_duration",
+    "is_addressable",
+    "is_unambiguous_external_id",
 ]
 
 Id: TypeAlias = int | str
@@ -86,10 +86,14 @@ def build_delete_request(path: str) -> ApiRequest[None]:
     return ApiRequest("DELETE", path, read_nothing)
 
 
-def build_operation_request(workflow_segment: str, operation: str, body: Mapping[str, Any] | None = None) -> ApiRequest[Instance]:
+def build_operation_request(
+    workflow_segment: str, operation: str, body: Mapping[str, Any] | None = None
+) -> ApiRequest[Instance]:
     """Return the request of an operation on one workflow; ``workflow_segment`` is what stands for it in the address."""
     path = f"/api/workflows/{workflow_segment}/{operation}"
-    return ApiRequest("POST", path, lambda answer: _read_operation_response(answer).workflow, body=encode_fields(body or {}))
+    return ApiRequest(
+        "POST", path, lambda answer: _read_operation_response(answer).workflow, body=encode_fields(body or {})
+    )
 
 
 def build_create_body(
@@ -137,7 +141,9 @@ def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: boo
     return ApiRequest("POST", "/api/workflows", read_created, body=create_body, may_repeat=True)
 
 
-def build_create_and_wait_request(create_body: Mapping[str, Any], *, wait_seconds: float, **more: Any) -> ApiRequest[Instance]:
+def build_create_and_wait_request(
+    create_body: Mapping[str, Any], *, wait_seconds: float, **more: Any
+) -> ApiRequest[Instance]:
     """Return the request of a create that is waited for, which may be repeated as a create may."""
     body = {"createWorkflowRequest": create_body, **encode_fields(more)}
     path = "/api/createAndWait"
@@ -162,17 +168,27 @@ def build_search_request(filters: Filter, **page: Any) -> ApiRequest[SearchResul
 
 def build_bulk_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkResult]:
     """Return the request of an operation on many."""
-    return _build_bulk_request(operation, filters, build_json_reader(BulkResult), more, extra_work_seconds=BULK_TIMEOUT_SECONDS)
+    return _build_bulk_request(
+        operation, filters, build_json_reader(BulkResult), more, extra_work_seconds=BULK_TIMEOUT_SECONDS
+    )
 
 
 def build_bulk_preview_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkPreview]:
     """Return the request to say on how many an operation would be done."""
-    return _build_bulk_request(operation, filters, build_json_reader(BulkPreview), {**more, "preview": True}, may_repeat=True)
+    return _build_bulk_request(
+        operation, filters, build_json_reader(BulkPreview), {**more, "preview": True}, may_repeat=True
+    )
 
 
 def build_events_request(filters: EventFilter, *, after: int | None) -> ApiRequest[None]:
     """Return the request of a stream of events; ``after`` is the last one that is known."""
-    return ApiRequest("GET", "/api/events", read_nothing, params=_build_params({**reject_empty_filters(filters), "after": after}), may_repeat=True)
+    return ApiRequest(
+        "GET",
+        "/api/events",
+        read_nothing,
+        params=_build_params({**reject_empty_filters(filters), "after": after}),
+        may_repeat=True,
+    )
 
 
 def build_diagram_request(name: str, extension: str) -> ApiRequest[str]:

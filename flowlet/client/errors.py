@@ -32,18 +32,18 @@ from flowlet import errors
 from flowlet.client.models import Instance
 
 __all__ = [
-    "UnexpectedResponseError",
     "ApiError",
-    "ClientError",
     "BadRequestError",
+    "ClientError",
     "ForbiddenError",
     "NotFoundError",
     "Problem",
     "RefusedError",
+    "ServerError",
     "TooManyRequestsError",
     "UnauthenticatedError",
     "UnavailableError",
-    "ServerError",
+    "UnexpectedResponseError",
     "UnreachableError",
     "WaitTimeoutError",
     "build_error",
@@ -113,7 +113,9 @@ class ApiError(ClientError):
         self.problem = problem
         self.status = problem.status
         listed = "; ".join(f"{path}: {fault}" if path else fault for path, fault in problem.errors.items())
-        Exception.__init__(self, " ".join(filter(None, (f"{request_line}:" if request_line else "", problem.detail, listed))))
+        Exception.__init__(
+            self, " ".join(filter(None, (f"{request_line}:" if request_line else "", problem.detail, listed)))
+        )
 
 
 class BadRequestError(ApiError):

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from pydantic.alias_generators import to_camel
 
-from flowlet.instances import ActionKind, Status
+from flowlet.instance.instance import ActionKind, Status
 
-__all__ = ["EventFilter", "Filter", "SortKey", "reject_empty_filters", "encode_fields", "format_timestamp"]
+__all__ = ["EventFilter", "Filter", "SortKey", "encode_fields", "format_timestamp", "reject_empty_filters"]
 
 SortKey: TypeAlias = Literal["id", "created", "modified", "next_activation"]
 """What workflows are sorted by; those without a next activation come last in either direction."""

@@ -8,23 +8,23 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from flowlet.instances import ENDED_STATUSES, ActionKind, Status
+from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
 
 __all__ = [
     "Action",
     "Answer",
-    "BulkResult",
+    "AnyActionKind",
     "BulkPreview",
+    "BulkResult",
     "Child",
     "CreateResult",
     "Event",
-    "AnyActionKind",
-    "ResponseModel",
-    "UtcDatetime",
-    "SearchResult",
+    "Instance",
     "PermittedOperations",
     "Refusal",
-    "Instance",
+    "ResponseModel",
+    "SearchResult",
+    "UtcDatetime",
 ]
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]

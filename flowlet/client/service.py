@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from flowlet.client.calls import ApiResponse, ApiRequest
 from flowlet.client.errors import UnexpectedResponseError, UnreachableError, build_error
+from flowlet.client.request import ApiRequest, ApiResponse
 from flowlet.durations import Duration, parse_duration
 from flowlet.errors import SettingsError
 
-__all__ = ["ApiServer", "check_event_stream", "shut_down_connection", "build_unreachable_error"]
+__all__ = ["ApiServer", "build_unreachable_error", "check_event_stream", "shut_down_connection"]
 
 Result = TypeVar("Result")
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
@@ -59,7 +59,9 @@ class ApiServer:
             "timeout": httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + api_request.extra_read_seconds),
         }
 
-    def build_stream_request(self, api_request: ApiRequest[Any], *, last_id: str, heartbeat_timeout_seconds: float) -> dict[str, Any]:
+    def build_stream_request(
+        self, api_request: ApiRequest[Any], *, last_id: str, heartbeat_timeout_seconds: float
+    ) -> dict[str, Any]:
         """Return what httpx builds the request of a stream from, which goes on behind ``last_id``."""
         resumed = {"Last-Event-ID": last_id} if last_id else {}
         return {
@@ -87,7 +89,9 @@ def _raise_for_status(api_request: ApiRequest[Any], response: httpx.Response) ->
         AnswerError: If it leads elsewhere.
     """
     if response.status_code >= 400:
-        raise build_error(response.status_code, response.headers, response.content, request_line=api_request.request_line)
+        raise build_error(
+            response.status_code, response.headers, response.content, request_line=api_request.request_line
+        )
     if not response.is_success:
         target = response.headers.get("location", "nowhere")
         raise UnexpectedResponseError(

@@ -14,18 +14,26 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 import orjson
 
 from flowlet.clock import Clock
-from flowlet.context import Context, TransactionSource
-from flowlet.definition import Definition, validate_model
+from flowlet.definition.definition import Definition, validate_model
+from flowlet.definition.entry import build_state_entry
+from flowlet.definition.variables import UNCHANGED, SavedVariables, diff_variables
 from flowlet.durations import format_duration
 from flowlet.engine.attempt import Attempt
+from flowlet.engine.children import build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
-from flowlet.engine.offspring import build_children
-from flowlet.engine.outcomes import TransitionEffects, resolve_next_state, build_effects, end_instance, enter_state, return_to_wait
-from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_state_entry, build_plan, build_policy
-from flowlet.engine.variables import UNCHANGED, SavedVariables, diff_variables
+from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
+from flowlet.engine.results import (
+    TransitionEffects,
+    build_effects,
+    end_instance,
+    enter_state,
+    resolve_next_state,
+    return_to_wait,
+)
 from flowlet.errors import FlowletError, UnknownWorkflowError, VariablesError
-from flowlet.instances import ActionKind, Instance
-from flowlet.transitions import Transition
+from flowlet.instance.instance import ActionKind, Instance
+from flowlet.instance.transition import Transition
+from flowlet.workflow.context import Context, TransactionSource
 
 __all__ = ["THREAD_PREFIX", "ActivationRunner", "Resources"]
 
@@ -189,7 +197,9 @@ class ActivationRunner:
             return end_instance(attempt, build_state_entry(plan.state))
         if plan.deadline_entry is None:
             return return_to_wait(attempt)
-        return enter_state(attempt, plan.deadline_entry, TransitionEffects(text="no answer before the deadline"), preceding_actions=())
+        return enter_state(
+            attempt, plan.deadline_entry, TransitionEffects(text="no answer before the deadline"), preceding_actions=()
+        )
 
     def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs) -> _HandlerCall:
         """Return the handler's arguments, with variables read anew: a failed attempt leaves nothing behind in them."""
@@ -253,7 +263,9 @@ class ActivationRunner:
     async def _call_in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(self._thread_pool, lambda: context.run(_call_and_catch, handler, arguments))
+        result, error = await loop.run_in_executor(
+            self._thread_pool, lambda: context.run(_call_and_catch, handler, arguments)
+        )
         if error is not None:
             raise error
         return await result if inspect.isawaitable(result) else result
@@ -263,7 +275,9 @@ class ActivationRunner:
         variables = _save_variables(plan, attempt, call)
         requests = outcome.children if outcome is not None else ()
         children = (
-            build_children(attempt.instance, requests, now=attempt.ended_at, find_definition=self._find_definition) if requests else ()
+            build_children(attempt.instance, requests, now=attempt.ended_at, find_definition=self._find_definition)
+            if requests
+            else ()
         )
         effects = build_effects(plan, entry, outcome, ended_at=attempt.ended_at, children=children, variables=variables)
         return enter_state(attempt, entry, effects, preceding_actions=attempt.build_log_actions())

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from flowlet.clock import Clock
 from flowlet.engine.plan import Policy
-from flowlet.instances import Action, ActionKind, Instance
-from flowlet.texts import clean_text
+from flowlet.instance.instance import Action, ActionKind, Instance
+from flowlet.text import clean_text
 
 __all__ = ["MAX_LOG_LINES", "Attempt", "LogLines"]
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from flowlet.engine.meter import ExecutorObserver
+from flowlet.engine.observer import ExecutorObserver
 from flowlet.errors import StoreUnavailableError
-from flowlet.instances import ENDED_STATUSES, Status
+from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
-from flowlet.transitions import Transition
 
-__all__ = ["Committer", "RejectedError", "CommitTotals", "toggle_pause"]
+__all__ = ["CommitTotals", "Committer", "RejectedError", "toggle_pause"]
 
 MAX_BATCH_CHARACTERS = 2_000_000
 """How many letters of variables a batch carries, give or take those of its last transition."""

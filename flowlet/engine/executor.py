@@ -13,17 +13,17 @@ from random import Random
 from typing import Any
 
 from flowlet.clock import to_microseconds
+from flowlet.definition.dependencies import Dependencies
+from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
-from flowlet.engine.arrivals import Waiters
 from flowlet.engine.committer import Committer
 from flowlet.engine.heartbeat import Heartbeat
-from flowlet.engine.meter import ExecutorObserver
-from flowlet.engine.runner import ClaimResult, Worker
-from flowlet.engine.upkeep import Maintenance
-from flowlet.engine.waker import Wakeup
+from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.waiters import Waiters
+from flowlet.engine.wakeup import Wakeup
+from flowlet.engine.worker import ClaimResult, Worker
 from flowlet.errors import StoreUnavailableError
-from flowlet.provided import Dependencies
-from flowlet.registry import Registry
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
@@ -159,14 +159,26 @@ class Executor:
         self._claimed_at_store_time = None
         await store.executors.register(self._build_record(id, types))
         activations = ActivationRunner(
-            self._registry.get_definition, self._provided, store.clock, self._random, id, max_threads=min(settings.slots, 128)
+            self._registry.get_definition,
+            self._provided,
+            store.clock,
+            self._random,
+            id,
+            max_threads=min(settings.slots, 128),
         )
         writers = WRITERS_BY_DATABASE[store.connections.dialect.name]
         meter = self._observer
         committer = Committer(
-            store, id, max_batch_size=settings.batch, writer_count=writers, observer=meter, on_committed=self._on_committed
+            store,
+            id,
+            max_batch_size=settings.batch,
+            writer_count=writers,
+            observer=meter,
+            on_committed=self._on_committed,
         )
-        runner = Worker(store, activations, committer, self._wakeup, settings, executor_id=id, types=types, observer=meter)
+        runner = Worker(
+            store, activations, committer, self._wakeup, settings, executor_id=id, types=types, observer=meter
+        )
         self._maintenance = Maintenance(store, runner, settings, executor_id=id, random=self._random)
         self._worker = runner
         heartbeat = Heartbeat(
@@ -221,7 +233,9 @@ class Executor:
 
     async def _wait_unless_stopped(self, wait: Coroutine[Any, Any, None]) -> None:
         """Wait for something, but no longer than until the executor is to stop."""
-        waits = [asyncio.create_task(one) for one in (wait, _wait_for_event(self._stopping), _wait_for_event(self._is_lost))]
+        waits = [
+            asyncio.create_task(one) for one in (wait, _wait_for_event(self._stopping), _wait_for_event(self._is_lost))
+        ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in waits:
             task.cancel()

@@ -9,16 +9,16 @@ from pathlib import Path
 from random import Random
 from types import TracebackType
 
-from flowlet.clock import to_microseconds, to_datetime
+from flowlet.clock import to_datetime, to_microseconds
 from flowlet.engine.attempt import Attempt
-from flowlet.engine.outcomes import TransitionEffects, enter_state
+from flowlet.engine.results import TransitionEffects, enter_state
 from flowlet.errors import Fail
-from flowlet.fingerprints import compute_fingerprint, format_reason
-from flowlet.instances import Action, ActionKind, Status
-from flowlet.texts import MAX_REASON_LENGTH, MAX_TEXT_LENGTH, clean_text, clean_traceback
-from flowlet.transitions import Transition
+from flowlet.instance.fingerprint import compute_fingerprint, format_reason
+from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.transition import Transition
+from flowlet.text import MAX_REASON_LENGTH, MAX_TEXT_LENGTH, clean_text, clean_traceback
 
-__all__ = ["format_error", "fail_attempt", "format_error_traceback"]
+__all__ = ["fail_attempt", "format_error", "format_error_traceback"]
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 _BUNDLED = f"{_PACKAGE}_bundled{os.sep}"
@@ -43,7 +43,9 @@ def fail_attempt(attempt: Attempt, error: BaseException, *, detail: str | None, 
         due = attempt.ended_at + to_microseconds(retry.draw_delay(attempt.number, random))
         when = to_datetime(due).strftime("%Y-%m-%d %H:%M:%S UTC")
         count = f"attempt {attempt.number} of {retry.limit + 1}, again at {when}"
-        return _stay_in_state(attempt, Status.IN_PROGRESS, actions, text=text, reason=_build_reason(text, count), due=due)
+        return _stay_in_state(
+            attempt, Status.IN_PROGRESS, actions, text=text, reason=_build_reason(text, count), due=due
+        )
     if attempt.policy.error_entry is not None:
         return enter_state(attempt, attempt.policy.error_entry, TransitionEffects(text=text), preceding_actions=actions)
     reason = _build_reason(text, f"attempt {attempt.number}, no other follows")

@@ -102,7 +102,10 @@ class Heartbeat:
 
     async def _connect(self) -> Connections:
         connections = Connections(
-            self._store.url, self._store.connections.dialect, for_engine=False, timeout_seconds=self._lease.total_seconds() / 3
+            self._store.url,
+            self._store.connections.dialect,
+            for_engine=False,
+            timeout_seconds=self._lease.total_seconds() / 3,
         )
         await connections.open()
         return connections

@@ -7,30 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from flowlet.clock import to_microseconds
-from flowlet.definition import Definition, ParameterRole, StateDefinition
-from flowlet.instances import Status
-from flowlet.retry import Retry
-from flowlet.states import StateKind
+from flowlet.definition.definition import Definition, ParameterRole, StateDefinition
+from flowlet.definition.entry import StateEntry, build_state_entry
+from flowlet.workflow.retry import Retry
 
-__all__ = ["NO_POLICY", "StateEntry", "Plan", "Policy", "build_state_entry", "build_plan", "build_policy"]
-
-
-@dataclass(frozen=True, slots=True)
-class StateEntry:
-    """What entering a state at once makes of an instance.
-
-    Attributes:
-        status: EXECUTING, or WAITING for a manual state, or the end's own.
-        deadline: How long a manual state waits for its answer, in microseconds; None means for ever.
-        description: The state's; the reason of an instance that an error state ended.
-    """
-
-    name: str
-    kind: StateKind
-    status: Status
-    deadline: int | None
-    description: str
+__all__ = ["NO_POLICY", "Plan", "Policy", "build_plan", "build_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +109,3 @@ def _list_parameters(state: StateDefinition, role: ParameterRole) -> tuple[str, 
 
 def _find_state_entry(definition: Definition, name: str | None) -> StateEntry | None:
     return None if name is None else build_state_entry(definition.states[name])
-
-
-_STATUSES = {
-    StateKind.START: Status.EXECUTING,
-    StateKind.NORMAL: Status.EXECUTING,
-    StateKind.MANUAL: Status.WAITING,
-    StateKind.END: Status.FINISHED,
-    StateKind.ERROR: Status.FAILED,
-}
-
-
-def build_state_entry(state: StateDefinition) -> StateEntry:
-    """Return what entering a state makes of an instance."""
-    return StateEntry(
-        name=state.name,
-        kind=state.kind,
-        status=_STATUSES[state.kind],
-        deadline=None if state.deadline is None else to_microseconds(state.deadline),
-        description=state.description,
-    )

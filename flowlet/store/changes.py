@@ -7,18 +7,22 @@ the fencing token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from flowlet.errors import UnknownInstanceError
-from flowlet.instances import Action, Instance
+from flowlet.instance.change import Change
+from flowlet.instance.instance import MAX_ID, Instance
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
-from flowlet.store.counts import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
-from flowlet.store.dialect import Followups
-from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS, encode_action_row, parse_instance_row, encode_instance_row
+from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
+from flowlet.store.dialects.base import Followups
+from flowlet.store.rows import (
+    ACTION_COLUMNS,
+    INSTANCE_COLUMNS,
+    encode_action_row,
+    encode_instance_row,
+    parse_instance_row,
+)
 
-__all__ = ["MAX_ID", "Change", "apply_changes", "change_instance", "change_instances", "build_select"]
-
-MAX_ID = 2**63 - 1
+__all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
 _UPDATED_COLUMNS = tuple(
     column
@@ -26,26 +30,6 @@ _UPDATED_COLUMNS = tuple(
     if column not in ("id", "external_id", "parent_id", "created", "created_by", "children", "open_children")
 )
 _UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _UPDATED_COLUMNS)} WHERE id = :id"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An instance before and after, and the lines of history that tell it. ``version`` is set by the store.
-
-    Attributes:
-        keeps_version: Whether the commit of the activation in flight is still to match: a pause that is asked for, or
-            taken back. Every other change raises the version.
-    """
-
-    before: Instance
-    after: Instance
-    actions: tuple[Action, ...]
-    keeps_version: bool = False
-
-    @property
-    def stored_instance(self) -> Instance:
-        """The instance as the store holds it afterwards."""
-        return replace(self.after, version=self.before.version + (not self.keeps_version))
 
 
 def build_select(where: str, *, lock: str = "") -> str:

@@ -18,9 +18,9 @@ import databases
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
-from flowlet.store.dialect import Dialect
+from flowlet.store.dialects.base import Dialect
 
-__all__ = ["Connections", "DatabaseSession", "track_transaction", "build_in_list"]
+__all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
@@ -158,7 +158,9 @@ class Connections:
         """
         self.refuse_nesting()
         return await self._run_shielded(
-            self._run_with_retries(lambda: self._run_in_transaction(work), self._timeout_seconds if is_bounded else None)
+            self._run_with_retries(
+                lambda: self._run_in_transaction(work), self._timeout_seconds if is_bounded else None
+            )
         )
 
     async def read(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
@@ -176,7 +178,9 @@ class Connections:
             StoreUnavailableError: If the database is away; the outcome of a COMMIT is then unknown.
         """
         self.refuse_nesting()
-        return await self._run_shielded(self._run_with_retries(lambda: self._run_engine_work(work), self._timeout_seconds))
+        return await self._run_shielded(
+            self._run_with_retries(lambda: self._run_engine_work(work), self._timeout_seconds)
+        )
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[DatabaseSession]:
@@ -244,7 +248,9 @@ class Connections:
         await session.execute("COMMIT")
         return result
 
-    async def _hold_transaction(self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]) -> None:
+    async def _hold_transaction(
+        self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
+    ) -> None:
         """Hold a transaction open until it is said how to end it."""
         held = _handler_transaction.get() or _HandlerTransactionState()
         async with self._acquire_session() as session:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from flowlet.definition import Definition
+from flowlet.definition.definition import Definition
 from flowlet.store.connection import Connections, DatabaseSession
 
 __all__ = ["DefinitionStore", "StoredDefinition"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from flowlet.fingerprints import compute_fingerprint
-from flowlet.instances import Action, ActionKind, Instance, Status
-from flowlet.store.changes import Change, apply_changes, build_select
+from flowlet.instance.change import Change
+from flowlet.instance.fingerprint import compute_fingerprint
+from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.store.changes import apply_changes, build_select
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.rows import parse_instance_row
 
@@ -103,7 +104,9 @@ class ExecutorStore:
 
         async def release_held(session: DatabaseSession) -> None:
             binds, values = build_in_list("held", list(token_by_id))
-            sql = build_select(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql)
+            sql = build_select(
+                f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql
+            )
             found = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"id": id, **values})]
             changes = [_build_release(one, now, LOST_CLAIM_REASON) for one in found if token_by_id[one.id] == one.token]
             await apply_changes(session, changes, now=now)
@@ -120,7 +123,9 @@ class ExecutorStore:
         async def free_orphans(session: DatabaseSession) -> list[Change]:
             await _mark_lost(session, now)
             sql = build_select(_ORPHANED, lock=session.dialect.skip_locked_sql)
-            orphans = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"limit": MAX_REPAIRED_INSTANCES})]
+            orphans = [
+                parse_instance_row(row) for row in await session.fetch_rows(sql, {"limit": MAX_REPAIRED_INSTANCES})
+            ]
             changes = [_build_repair(instance, now, crash_limit) for instance in orphans]
             await apply_changes(session, changes, now=now)
             return changes
@@ -139,14 +144,17 @@ class ExecutorStore:
     async def read_held_tokens(self, id: str) -> dict[int, int]:
         """Return the instances that an executor holds, with their tokens."""
         sql = "SELECT id, token FROM workflow WHERE executor_id = :id"
-        return {row[0]: row[1] for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))}
+        return {
+            row[0]: row[1] for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))
+        }
 
     async def list_all(self, *, limit: int = 100) -> list[ExecutorRecord]:
         """Return the executors, the live ones first, then the latest."""
         live_first = f"CASE WHEN {_LIVE} THEN 0 ELSE 1 END"
         sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY {live_first}, lease_until DESC, id LIMIT :limit"
         return [
-            _parse_executor_row(row) for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
+            _parse_executor_row(row)
+            for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
         ]
 
     async def delete_gone(self, *, before: int) -> None:

@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 
-from flowlet.instances import Instance, NewInstance
+from flowlet.instance.instance import Instance, NewInstance
+from flowlet.instance.transition import Transition
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
-from flowlet.store.dialect import PRIORITIES, Batch, ClaimRequest
+from flowlet.store.dialects.base import PRIORITIES, Batch, ClaimRequest
 from flowlet.store.rows import parse_instance_row
-from flowlet.transitions import Transition
 
-__all__ = ["CreatedInstance", "InstanceStore", "CommitResult"]
+__all__ = ["CommitResult", "CreatedInstance", "InstanceStore"]
 
 
 class CommitResult(Enum):
@@ -48,12 +48,18 @@ class InstanceStore:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        created = await self._connections.run_on_engine(lambda session: self._dialect.create(session.raw, new_instances, now))
+        created = await self._connections.run_on_engine(
+            lambda session: self._dialect.create(session.raw, new_instances, now)
+        )
         return _build_created_instances(new_instances, created)
 
-    async def create_in_transaction(self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def create_in_transaction(
+        self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
+    ) -> list[CreatedInstance]:
         """Create instances inside the caller's transaction, as ``create``."""
-        return _build_created_instances(new_instances, await self._dialect.create(session.raw, new_instances, now, in_transaction=True))
+        return _build_created_instances(
+            new_instances, await self._dialect.create(session.raw, new_instances, now, in_transaction=True)
+        )
 
     async def claim(self, request: ClaimRequest) -> list[Instance]:
         """Lease due instances of the request's groups and types: the higher priority first, then the longer due.
@@ -95,7 +101,9 @@ class InstanceStore:
             verdicts |= await self._read_commit_results(executor_id, missing)
         return verdicts
 
-    async def commit_in_transaction(self, session: DatabaseSession, executor_id: str, transition: Transition, *, now: int) -> bool:
+    async def commit_in_transaction(
+        self, session: DatabaseSession, executor_id: str, transition: Transition, *, now: int
+    ) -> bool:
         """Commit one transition inside the caller's transaction; return whether its fence held."""
         batch = Batch(executor_id, [transition], now)
         return bool(await self._dialect.commit(session.raw, batch, in_transaction=True))
@@ -131,8 +139,12 @@ class InstanceStore:
         return {row[0]: row[1:] for row in rows}
 
 
-def _build_created_instances(new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]) -> list[CreatedInstance]:
-    return [CreatedInstance(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)]
+def _build_created_instances(
+    new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]
+) -> list[CreatedInstance]:
+    return [
+        CreatedInstance(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)
+    ]
 
 
 def _infer_commit_result(executor_id: str, transition: Transition, row: tuple[object, ...] | None) -> CommitResult:

@@ -66,7 +66,9 @@ async def _read_applied_steps(session: DatabaseSession) -> set[tuple[int, int]]:
     return {(row[0], row[1]) for row in await session.fetch_rows("SELECT migration, step FROM schema_version")}
 
 
-async def _apply_missing_steps(session: DatabaseSession, done: set[tuple[int, int]], migrations: Sequence[Migration]) -> int:
+async def _apply_missing_steps(
+    session: DatabaseSession, done: set[tuple[int, int]], migrations: Sequence[Migration]
+) -> int:
     missing = sorted(_list_steps(session.dialect.name, migrations) - done)
     by_number = {migration.number: migration for migration in migrations}
     now = await session.dialect.read_time(session.raw)

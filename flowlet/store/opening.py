@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.settings import normalize_database_url
 from flowlet.store import migrations
+from flowlet.store.api_keys import ApiKeyStore
 from flowlet.store.connection import Connections
+from flowlet.store.counters import CounterStore
 from flowlet.store.definitions import DefinitionStore
-from flowlet.store.dialect import Dialect
+from flowlet.store.dialects.base import Dialect
 from flowlet.store.executors import ExecutorStore
-from flowlet.store.feed import HistoryStore
+from flowlet.store.history import HistoryStore
 from flowlet.store.instances import InstanceStore
-from flowlet.store.keys import ApiKeyStore
-from flowlet.store.reads import InstanceQueries
+from flowlet.store.queries import InstanceQueries
 from flowlet.store.sessions import SessionStore
-from flowlet.store.tallies import CounterStore
 from flowlet.store.users import UserStore
 
 __all__ = ["Store", "load_dialect", "open_store"]
@@ -55,14 +55,14 @@ def load_dialect(url: str) -> Dialect:
     """Return the dialect of a usable URL. The driver is loaded here, and only this one."""
     scheme = url.partition(":")[0]
     if scheme == "postgresql":
-        from flowlet.store.postgres import Postgres
+        from flowlet.store.dialects.postgres import Postgres
 
         return Postgres()
     if scheme == "mysql":
-        from flowlet.store.mysql import MySQL
+        from flowlet.store.dialects.mysql import MySQL
 
         return MySQL()
-    from flowlet.store.sqlite import SQLite
+    from flowlet.store.dialects.sqlite import SQLite
 
     return SQLite()
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flowlet.instances import ENDED_STATUSES, Action, ActionKind, Instance, NewInstance, Status
-from flowlet.transitions import Transition
+from flowlet.instance.instance import ENDED_STATUSES, Action, ActionKind, Instance, NewInstance, Status
+from flowlet.instance.transition import Transition
 
 __all__ = [
     "ACTION_COLUMNS",
     "COMMIT_COLUMNS",
     "INSTANCE_COLUMNS",
     "NEW_INSTANCE_COLUMNS",
-    "parse_action_row",
     "encode_action_row",
     "encode_commit_row",
     "encode_created_action_row",
-    "parse_instance_row",
     "encode_instance_row",
     "encode_new_instance_row",
+    "parse_action_row",
+    "parse_instance_row",
 ]
 
 INSTANCE_COLUMNS = (

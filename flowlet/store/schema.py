@@ -230,7 +230,8 @@ MIGRATIONS = (
     Migration(
         1,
         {
-            "sqlite": tuple(table.format(**_SQLITE) for table in (_WORKFLOW, _ACTION, *_OTHER_TABLES)) + _PARTIAL_INDEXES,
+            "sqlite": tuple(table.format(**_SQLITE) for table in (_WORKFLOW, _ACTION, *_OTHER_TABLES))
+            + _PARTIAL_INDEXES,
             "postgresql": (
                 _WORKFLOW.format(**_POSTGRES_WORKFLOW),
                 *(table.format(**_POSTGRES) for table in (_ACTION, *_OTHER_TABLES)),

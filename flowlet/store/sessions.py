@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flowlet.accounts import Session as UserSession
-from flowlet.roles import Principal, Role
-from flowlet.store.changes import MAX_ID
+from flowlet.accounts.models import Session as UserSession
+from flowlet.accounts.roles import Principal, Role
+from flowlet.instance.instance import MAX_ID
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.users import lock_user
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.accounts import User, make_username_key
+from flowlet.accounts.models import User, make_username_key
+from flowlet.accounts.roles import Role
 from flowlet.errors import UnknownUserError, UserExistsError
-from flowlet.roles import Role
 from flowlet.store.connection import Connections, DatabaseSession
 
 __all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
@@ -229,7 +229,9 @@ class UserStore:
 
 async def lock_user(session: DatabaseSession, id: int, *, password_hash: str | None = None) -> User | None:
     """Lock a user's row and return it; None if it is gone or disabled, or has another password than the one given."""
-    sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+    sql = (
+        f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+    )
     for row in await session.fetch_rows(sql, {"id": id}):
         user = _parse_user_row(row)
         if not user.is_disabled and password_hash in (None, row[-1]):
@@ -268,7 +270,17 @@ def _require_user(found: list[User], username: str) -> User:
 
 
 def _encode_new_user_row(new: NewUser, now: int) -> Sequence[Any]:
-    return new.username, make_username_key(new.username), new.password_hash, new.role.value, 0, now, new.created_by, now, new.created_by
+    return (
+        new.username,
+        make_username_key(new.username),
+        new.password_hash,
+        new.role.value,
+        0,
+        now,
+        new.created_by,
+        now,
+        new.created_by,
+    )
 
 
 def _parse_user_row(row: Sequence[Any]) -> User:

@@ -6,32 +6,32 @@ from http import HTTPStatus
 
 from quart import Blueprint, Quart, Response
 
-from flowlet.web import files, guards, health, openapi, problems
+from flowlet.web import auth, health, problems, static
 from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
-from flowlet.web.pages import (
+from flowlet.web.console import error_page, layout
+from flowlet.web.console.pages import (
     account,
     dashboard,
+    diagram,
     docs,
     errors,
-    failures,
-    frame,
     inbox,
-    operating,
-    picture,
-    sessions,
+    login,
     settings,
-    starting,
+    start_form,
     workflow,
 )
-from flowlet.web.pages import definitions as definition_pages
-from flowlet.web.pages import executors as executor_pages
-from flowlet.web.pages import keys as key_pages
-from flowlet.web.pages import users as user_pages
-from flowlet.web.pages import workflows as workflow_pages
+from flowlet.web.console.pages import api_keys as key_pages
+from flowlet.web.console.pages import bulk as bulk_pages
+from flowlet.web.console.pages import definitions as definition_pages
+from flowlet.web.console.pages import executors as executor_pages
+from flowlet.web.console.pages import users as user_pages
+from flowlet.web.console.pages import workflows as workflow_pages
+from flowlet.web.openapi import document
 from flowlet.web.paths import IdConverter
 from flowlet.web.services import EXTENSION_NAME, Services
 
-__all__ = ["API_BLUEPRINTS", "SECURITY_HEADERS", "CONSOLE_BLUEPRINTS", "create_app"]
+__all__ = ["API_BLUEPRINTS", "CONSOLE_BLUEPRINTS", "SECURITY_HEADERS", "create_app"]
 
 API_BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
@@ -43,27 +43,27 @@ API_BLUEPRINTS: tuple[Blueprint, ...] = (
     executors.blueprint,
     users.blueprint,
     keys.blueprint,
-    openapi.blueprint,
+    document.blueprint,
 )
 """Every part of the API."""
 
 CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
-    files.blueprint,
-    sessions.blueprint,
+    static.blueprint,
+    login.blueprint,
     dashboard.blueprint,
     executor_pages.blueprint,
     workflow_pages.blueprint,
-    operating.blueprint,
+    bulk_pages.blueprint,
     inbox.blueprint,
     workflow.blueprint,
     user_pages.blueprint,
     key_pages.blueprint,
     settings.blueprint,
     account.blueprint,
-    failures.blueprint,
+    errors.blueprint,
     definition_pages.blueprint,
-    starting.blueprint,
-    picture.blueprint,
+    start_form.blueprint,
+    diagram.blueprint,
     docs.blueprint,
 )
 """What people see in a browser."""
@@ -97,9 +97,9 @@ def create_app(services: Services) -> Quart:
     app.url_map.converters["int"] = IdConverter
     app.url_map.merge_slashes = False  # "a//b" is another external id than "a/b"
     app.extensions[EXTENSION_NAME] = services
-    problems.install_error_handler(app, errors.build_error_response)
-    guards.install_auth(app)
-    frame.install(app)
+    problems.install_error_handler(app, error_page.build_error_response)
+    auth.install_auth(app)
+    layout.install(app)
     app.after_request(_add_headers)
     app.after_serving(services.event_broadcaster.close)
     for blueprint in (*API_BLUEPRINTS, *CONSOLE_BLUEPRINTS):

@@ -12,12 +12,20 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from flowlet.errors import NotFoundError, RefusedError
-from flowlet.instances import Instance
-from flowlet.operations import Operations
+from flowlet.instance.instance import Instance
+from flowlet.operations.service import Operations
 from flowlet.store.opening import Store
-from flowlet.store.search import SearchQuery
+from flowlet.store.search.query import SearchQuery
 
-__all__ = ["MAX_INSTANCES", "BulkOperation", "InstanceOperation", "RefusalError", "run_operation", "bind_operation", "search_pages"]
+__all__ = [
+    "MAX_INSTANCES",
+    "BulkOperation",
+    "InstanceOperation",
+    "RefusalError",
+    "bind_operation",
+    "run_operation",
+    "search_pages",
+]
 
 MAX_INSTANCES = 10_000
 PAGE_SIZE = 500
@@ -82,7 +90,9 @@ async def search_pages(
             return
 
 
-async def run_operation(operate: InstanceOperation, ids: AsyncIterable[Sequence[int]]) -> AsyncIterator[tuple[int, RefusalError | None]]:
+async def run_operation(
+    operate: InstanceOperation, ids: AsyncIterable[Sequence[int]]
+) -> AsyncIterator[tuple[int, RefusalError | None]]:
     """Do an operation with each instance, a few at a time; yield each id, with its refusal where it refused.
 
     Raises:

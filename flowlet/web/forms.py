@@ -10,10 +10,18 @@ from urllib.parse import parse_qsl
 
 from quart import g, request
 
-from flowlet.web.guards import SESSION_COOKIE
+from flowlet.web.auth import SESSION_COOKIE
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_forbidden_error
 
-__all__ = ["MAX_FIELDS", "CSRF_FIELD", "MAX_HIDDEN_NUMBER", "Form", "read_request_form", "compute_csrf_token", "parse_form"]
+__all__ = [
+    "CSRF_FIELD",
+    "MAX_FIELDS",
+    "MAX_HIDDEN_NUMBER",
+    "Form",
+    "compute_csrf_token",
+    "parse_form",
+    "read_request_form",
+]
 
 CSRF_FIELD = "token"
 """The hidden field of every form that a session sends."""
@@ -71,7 +79,9 @@ async def read_request_form(*, max_bytes: int | None = None) -> Form:
         raise ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": _FORM_CONTENT_TYPE}))
     body = await request.get_data(False, False, False)  # the bytes, not kept, not read by the framework
     if max_bytes is not None and len(body) > max_bytes:
-        raise ProblemError(Problem(413, "too-large", f"The form has more than the {max_bytes:,} bytes that it may have."))
+        raise ProblemError(
+            Problem(413, "too-large", f"The form has more than the {max_bytes:,} bytes that it may have.")
+        )
     found = parse_form(body)
     _check_csrf_token(found)
     return found

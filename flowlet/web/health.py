@@ -11,12 +11,12 @@ from typing import Literal
 
 from quart import Blueprint, Response
 
+from flowlet.accounts.roles import Role
 from flowlet.errors import SchemaError, StoreUnavailableError
-from flowlet.roles import Role
 from flowlet.store import migrations
-from flowlet.web.answers import build_json_response
-from flowlet.web.guards import require_role, allow_anonymous
-from flowlet.web.openapi import describe_route
+from flowlet.web.auth import allow_anonymous, require_role
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.schemas import ApiModel
 from flowlet.web.services import Services, get_services
 
@@ -69,7 +69,9 @@ async def show_readiness() -> Response:
         checks["executor"] = "ok" if here.executor.is_claiming else "has not claimed lately"
     is_ready = all(found == "ok" for found in checks.values())
     status = {"status": "ready" if is_ready else "not ready", "checks": checks}
-    return build_json_response(status, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
+    return build_json_response(
+        status, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"}
+    )
 
 
 @blueprint.get("/metrics")

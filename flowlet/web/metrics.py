@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from flowlet.instances import ActionKind, Status
+from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.transition import Transition
 from flowlet.store.reports.activity import compute_lag_seconds, read_queues
-from flowlet.transitions import Transition
 
 if TYPE_CHECKING:
     from flowlet.engine.executor import Executor
@@ -41,9 +41,15 @@ class Metrics:
         self._transitions: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._retries: Counter[str] = Counter()
-        self._claim_seconds = self._create_histogram("flowlet_claim_seconds", "How long the store took for a claim.", DURATION_BUCKETS_SECONDS)
-        self._commit_seconds = self._create_histogram("flowlet_commit_seconds", "How long the store took for a batch.", DURATION_BUCKETS_SECONDS)
-        self._batch_sizes = self._create_histogram("flowlet_batch_size", "How many transitions a batch had.", BATCH_SIZE_BUCKETS)
+        self._claim_seconds = self._create_histogram(
+            "flowlet_claim_seconds", "How long the store took for a claim.", DURATION_BUCKETS_SECONDS
+        )
+        self._commit_seconds = self._create_histogram(
+            "flowlet_commit_seconds", "How long the store took for a batch.", DURATION_BUCKETS_SECONDS
+        )
+        self._batch_sizes = self._create_histogram(
+            "flowlet_batch_size", "How many transitions a batch had.", BATCH_SIZE_BUCKETS
+        )
         self._claimed_total = 0
         self._database_metrics: tuple[Metric, ...] = ()
         self._database_metrics_read_seconds: float | None = None
@@ -81,7 +87,10 @@ class Metrics:
         """
         async with self._database_metrics_lock:
             now = services.store.clock.monotonic()
-            if self._database_metrics_read_seconds is None or now - self._database_metrics_read_seconds >= DATABASE_METRICS_MAX_AGE_SECONDS:
+            if (
+                self._database_metrics_read_seconds is None
+                or now - self._database_metrics_read_seconds >= DATABASE_METRICS_MAX_AGE_SECONDS
+            ):
                 self._database_metrics = await _read_database_metrics(services)
                 self._database_metrics_read_seconds = now
         self._executor = services.executor

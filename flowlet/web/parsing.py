@@ -19,7 +19,7 @@ from quart import request
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_unsupported_media_type_error
 from flowlet.web.schemas import fold_name
 
-__all__ = ["MAX_DEPTH", "read_body", "validate_model", "read_query", "parse_json"]
+__all__ = ["MAX_DEPTH", "parse_json", "read_body", "read_query", "validate_model"]
 
 MAX_DEPTH = 64
 """How deep arrays and objects of a body may stand in each other."""
@@ -39,7 +39,9 @@ async def read_body(model: type[Model]) -> Model:
     """
     kind = request.mimetype
     if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise build_unsupported_media_type_error(f"The body is said to be {kind!r}. Send JSON, with Content-Type: application/json.")
+        raise build_unsupported_media_type_error(
+            f"The body is said to be {kind!r}. Send JSON, with Content-Type: application/json."
+        )
     if coding := request.headers.get("Content-Encoding", "").strip():
         raise build_unsupported_media_type_error(f"The body is said to be coded as {coding!r}. Send it as it is.")
     text = await request.get_data(False, False, False)  # the bytes, not kept, not as a form

@@ -33,21 +33,21 @@ from flowlet.errors import (
     VariablesError,
     WaitTimeoutError,
 )
-from flowlet.texts import clean_text
+from flowlet.text import clean_text
 
 __all__ = [
     "PROBLEM_TYPES",
-    "ProblemType",
     "Problem",
     "ProblemError",
+    "ProblemType",
     "UnauthenticatedError",
-    "build_problem_response",
     "build_faults_problem",
     "build_forbidden_error",
-    "install_error_handler",
     "build_problem",
+    "build_problem_response",
     "build_rate_limit_error",
     "build_unsupported_media_type_error",
+    "install_error_handler",
 ]
 
 RETRY_AFTER_SECONDS = 2
@@ -152,7 +152,9 @@ class UnauthenticatedError(ProblemError):
         super().__init__(Problem(401, "unauthenticated", detail, headers=headers))
 
 
-def build_faults_problem(faults: Mapping[str, str], detail: str = "The request has faults; each is listed by its field.") -> Problem:
+def build_faults_problem(
+    faults: Mapping[str, str], detail: str = "The request has faults; each is listed by its field."
+) -> Problem:
     """Return the problem of values that cannot be used: 400.
 
     Args:
@@ -184,7 +186,9 @@ def build_problem(error: Exception) -> Problem | None:
         case ProblemError():
             return error.problem
         case VariablesError():
-            return build_faults_problem(error.faults, f"There are faults in {error.subject}; each is listed by its field.")
+            return build_faults_problem(
+                error.faults, f"There are faults in {error.subject}; each is listed by its field."
+            )
         case SearchError():
             return build_faults_problem(error.faults)
         case RefusedError():
@@ -255,7 +259,9 @@ def _convert_http_exception(error: HTTPException) -> Problem | None:
 
 def _describe_http_exception(error: HTTPException) -> str:
     if isinstance(error, MethodNotAllowed):
-        return f"{request.path!r} does not take {request.method}, but {', '.join(sorted(_list_allowed_methods(error)))}."
+        return (
+            f"{request.path!r} does not take {request.method}, but {', '.join(sorted(_list_allowed_methods(error)))}."
+        )
     match error.code:
         case HTTPStatus.NOT_FOUND:
             return f"There is nothing at {request.path!r}."

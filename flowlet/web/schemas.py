@@ -23,8 +23,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core.core_schema import CoreSchema
 
-from flowlet.clock import to_microseconds, to_datetime
-from flowlet.web.docstrings import split_attributes
+from flowlet.clock import to_datetime, to_microseconds
+from flowlet.web.openapi.docstrings import split_attributes
 
 __all__ = ["ApiModel", "RequestModel", "Timestamp", "fold_name", "format_rfc3339"]
 

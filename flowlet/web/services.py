@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 from quart import current_app
 
-from flowlet.engine.arrivals import Waiters
+from flowlet.auth.login_limiter import LoginLimiter
+from flowlet.auth.users import Users
+from flowlet.definition.registry import Registry
+from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
-from flowlet.engine.feed import EventBroadcaster
-from flowlet.logins import LoginLimiter
-from flowlet.operations import Operations
-from flowlet.registry import Registry
+from flowlet.engine.waiters import Waiters
+from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import Store
-from flowlet.users import Users
 from flowlet.web.metrics import Metrics
 
 __all__ = ["EXTENSION_NAME", "Services", "get_services"]

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.browser.visit import ServedSite, BrowserTab, open_site
-from tests.servers import skip_or_fail
+from tests.browser.browser_tab import BrowserTab, ServedSite, open_site
+from tests.database_servers import skip_or_fail
 
 BROWSER_VARIABLE = "FLOWLET_TEST_BROWSER"
 BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import open_store
-from tests.browser.visit import BROWSER_MARKS, ServedSite, BrowserTab, open_site
+from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab, ServedSite, open_site
 
 pytestmark = BROWSER_MARKS
 

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visit import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 
 pytestmark = BROWSER_MARKS
 

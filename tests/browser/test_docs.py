@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visit import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 
 pytestmark = BROWSER_MARKS
 
@@ -14,7 +14,9 @@ async def test_the_reference_hinders_nobody_and_fits_every_window(browser_tab: B
     await browser_tab.open_as_admin("/docs")
 
     operation = "[id='users.create_user']"
-    await browser_tab.check_layout_and_accessibility(".side", ".top", ".contents", "#access", operation, "#errors", "#model-NewUser")
+    await browser_tab.check_layout_and_accessibility(
+        ".side", ".top", ".contents", "#access", operation, "#errors", "#model-NewUser"
+    )
 
 
 @pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Locator, expect
 
-from flowlet.instances import Instance
-from tests.browser.visit import BROWSER_MARKS, BrowserTab
+from flowlet.instance.instance import Instance
+from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 
 pytestmark = BROWSER_MARKS
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
-WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{}, {"java_script_enabled": False}], indirect=True, ids=["js", "no-js"])
+WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
+    "visitor", [{}, {"java_script_enabled": False}], indirect=True, ids=["js", "no-js"]
+)
 
 
 async def start_waiting_workflow(browser_tab: BrowserTab) -> Instance:

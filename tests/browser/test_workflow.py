@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from flowlet.instances import Instance
-from tests.browser.visit import BROWSER_MARKS, BrowserTab
+from flowlet.instance.instance import Instance
+from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 
 pytestmark = BROWSER_MARKS
 

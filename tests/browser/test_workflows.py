@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Route, expect
 
-from tests.browser.visit import BROWSER_MARKS, ServedSite, BrowserTab, open_site
-from tests.engine.running import wait_for
+from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab, ServedSite, open_site
+from tests.engine.executor_harness import wait_for
 
 pytestmark = BROWSER_MARKS
 

@@ -152,7 +152,10 @@ def test_what_can_be_written_already_keeps_its_owner(run_entrypoint: RunEntrypoi
 
     assert run_entrypoint("true").returncode == 0
 
-    assert [path.stat().st_uid for path in (data_folder, data_folder / "flowlet.db")] == [CURRENT_USER.pw_uid, CURRENT_USER.pw_uid]
+    assert [path.stat().st_uid for path in (data_folder, data_folder / "flowlet.db")] == [
+        CURRENT_USER.pw_uid,
+        CURRENT_USER.pw_uid,
+    ]
 
 
 def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(run_entrypoint: RunEntrypoint) -> None:

@@ -39,7 +39,9 @@ def test_every_fault_stands_on_a_line_of_its_own_and_the_command_ends_with_1(run
 
 
 @pytest.mark.parametrize("module", ["nosuch", "nosuch.orders", "orders.nosuch", "nosuch.py", "folder/nosuch.py", "."])
-def test_a_module_that_does_not_exist_is_named_and_the_command_ends_with_2(run_flowlet: RunCommand, module: str) -> None:
+def test_a_module_that_does_not_exist_is_named_and_the_command_ends_with_2(
+    run_flowlet: RunCommand, module: str
+) -> None:
     result = run_flowlet("check", module)
 
     assert (result.exit_code, result.stdout) == (2, "")
@@ -117,7 +119,9 @@ done = end()
 """
 
 
-def test_an_application_may_be_named_whose_resources_the_handlers_need(run_flowlet: RunCommand, working_folder: Path) -> None:
+def test_an_application_may_be_named_whose_resources_the_handlers_need(
+    run_flowlet: RunCommand, working_folder: Path
+) -> None:
     (working_folder / "shop_app.py").write_text(APPLICATION_MODULE)
     (working_folder / "stocked.py").write_text(STOCK_MODULE)
 

@@ -13,15 +13,15 @@ import httpx
 import pytest
 
 from demo import approval, demo_workflow
-from flowlet.accounts import ApiKey
+from flowlet.accounts.models import ApiKey
+from flowlet.auth.users import Users
+from flowlet.bundled import find_folder as bundled
 from flowlet.cli.demo import DEMO_MODULES
 from flowlet.clock import to_microseconds
-from flowlet.registry import Registry
-from flowlet.resources import find_folder as bundled
+from flowlet.definition.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.transitions import Next, Outcome
-from flowlet.users import Users
+from flowlet.workflow.outcome import Next, Outcome
 from tests.cli.conftest import StartProcess
 
 
@@ -147,8 +147,12 @@ def test_on_another_address_the_password_is_random_and_the_key_is_real_for_a_day
     assert any(line.startswith("Served at http://127.0.0.1:") for line in shown)
 
 
-def test_on_another_address_the_password_may_be_given_and_stays(start_process: StartProcess, working_folder: Path, address_url: str) -> None:
-    foreign = serve_demo(start_process, address_url, "--host", "0.0.0.0", last_line="CREATED", FLOWLET_ADMIN_PASSWORD="given word")
+def test_on_another_address_the_password_may_be_given_and_stays(
+    start_process: StartProcess, working_folder: Path, address_url: str
+) -> None:
+    foreign = serve_demo(
+        start_process, address_url, "--host", "0.0.0.0", last_line="CREATED", FLOWLET_ADMIN_PASSWORD="given word"
+    )
     private = serve_demo(start_process, address_url)
 
     assert not [line for line in foreign + private if "given word" in line or "shown only now" in line]
@@ -186,7 +190,9 @@ def test_a_host_with_a_scheme_is_refused(start_process: StartProcess, working_fo
     assert "host is 'http://0.0.0.0': expected a host name or an address" in errors
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_written(start_process: StartProcess, working_folder: Path) -> None:
+def test_a_port_that_is_taken_is_told_before_anything_is_written(
+    start_process: StartProcess, working_folder: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = start_process("demo", "--port", str(taken.getsockname()[1]))
         shown, errors = running.communicate(timeout=20)

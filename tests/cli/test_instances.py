@@ -26,7 +26,9 @@ def test_starting_prints_the_id_and_nothing_else(run_flowlet: RunCommand) -> Non
     assert (result.exit_code, result.stdout, result.stderr) == (0, "1\n", "")
 
 
-def test_what_was_started_is_shown_with_its_values_and_who_started_it(run_flowlet: RunCommand, show_instance: ShowInstance) -> None:
+def test_what_was_started_is_shown_with_its_values_and_who_started_it(
+    run_flowlet: RunCommand, show_instance: ShowInstance
+) -> None:
     options = ("--key", "K1", "--external-id", "X1", "--vars", '{"amount": 3}', "--group", "mail", "--priority", "7")
     id = start_order(run_flowlet, *options)
 
@@ -54,7 +56,9 @@ def test_starting_twice_with_one_external_id_prints_the_same_id(run_flowlet: Run
 
 
 def test_the_commands_work_on_every_database(run_flowlet: RunCommand, database_url: str) -> None:
-    id = run_flowlet("--database", database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1").stdout.strip()
+    id = run_flowlet(
+        "--database", database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1"
+    ).stdout.strip()
 
     listed = run_flowlet("list", "--key", "K1", "--database", database_url)
     found = run_flowlet("show", id, "--database", database_url)
@@ -232,7 +236,9 @@ def test_an_unknown_status_is_refused_with_the_known_ones(run_flowlet: RunComman
     assert "finished" in result.stderr.lower()
 
 
-def test_a_cancelled_instance_is_cancelled_with_the_reason_and_the_name(run_flowlet: RunCommand, show_instance: ShowInstance) -> None:
+def test_a_cancelled_instance_is_cancelled_with_the_reason_and_the_name(
+    run_flowlet: RunCommand, show_instance: ShowInstance
+) -> None:
     id = start_order(run_flowlet)
 
     result = run_flowlet("cancel", id, "--reason", "ordered twice")

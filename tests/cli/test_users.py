@@ -157,7 +157,9 @@ def test_the_last_admin_stays(add_user: RunWithInput, run_flowlet: RunCommand, c
 @pytest.mark.parametrize(
     "command", [("disable", "bob"), ("delete", "bob"), ("enable", "bob"), ("role", "bob", "admin")]
 )
-def test_an_unknown_user_is_one_message(run_flowlet: RunCommand, migrated_database: None, command: tuple[str, ...]) -> None:
+def test_an_unknown_user_is_one_message(
+    run_flowlet: RunCommand, migrated_database: None, command: tuple[str, ...]
+) -> None:
     result = run_flowlet("user", *command)
 
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: there is no user 'bob'\n")
@@ -208,7 +210,9 @@ def test_a_key_is_at_most_its_owner(add_user: RunWithInput, run_flowlet: RunComm
 
 
 @pytest.mark.parametrize("options", [("--user", "ada", "--expires", "soon"), ("--user", "ada", "--role", "king"), ()])
-def test_a_key_that_cannot_be_said_ends_with_2(add_user: RunWithInput, run_flowlet: RunCommand, options: tuple[str, ...]) -> None:
+def test_a_key_that_cannot_be_said_ends_with_2(
+    add_user: RunWithInput, run_flowlet: RunCommand, options: tuple[str, ...]
+) -> None:
     add_user("ada")
 
     assert run_flowlet("key", "add", "ci", *options).exit_code == 2
@@ -261,7 +265,9 @@ def test_without_a_database_nothing_is_made(run_with_input: RunWithInput, workin
     assert not list(working_folder.glob("*.db*"))
 
 
-def test_the_commands_work_on_every_database(run_with_input: RunWithInput, run_flowlet: RunCommand, database_url: str) -> None:
+def test_the_commands_work_on_every_database(
+    run_with_input: RunWithInput, run_flowlet: RunCommand, database_url: str
+) -> None:
     run_flowlet("db", "upgrade", "--database", database_url)
 
     made = run_with_input("--database", database_url, "user", "add", "ada", "--password-stdin", typed=PASSWORD)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flowlet.client import AsyncClient
-from tests.client.served import CLIENT_KINDS, ServedApi, open_served_api
+from tests.client.served_api import CLIENT_KINDS, ServedApi, open_served_api
 
 
 @pytest.fixture(params=CLIENT_KINDS)

@@ -12,26 +12,26 @@ import pytest
 
 from flowlet import errors as domain
 from flowlet.client import (
-    UnexpectedResponseError,
     ApiError,
     AsyncClient,
-    ClientError,
     BadRequestError,
+    ClientError,
     ForbiddenError,
     NotFoundError,
     RefusedError,
+    ServerError,
     TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
-    ServerError,
+    UnexpectedResponseError,
     WaitTimeoutError,
     errors,
 )
 from flowlet.errors import FlowletError, SettingsError
 from flowlet.web import problems
-from tests.client.script import open_scripted_client, build_problem_reply, build_reply
-from tests.client.served import ServedApi, connect_client
-from tests.web.api.office import WAIT_SECONDS
+from tests.client.scripted_server import build_problem_reply, build_reply, open_scripted_client
+from tests.client.served_api import ServedApi, connect_client
+from tests.web.api.api_harness import WAIT_SECONDS
 
 ERROR_CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 HTML_BODY = "<html>" + "gateway " * 100
@@ -53,13 +53,18 @@ def test_an_error_of_the_same_name_is_the_same_error() -> None:
 
 
 def test_every_type_of_problem_that_means_more_than_its_status_has_an_error() -> None:
-    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(problems._NAMES_BY_STATUS.values())
+    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
+        problems._NAMES_BY_STATUS.values()
+    )
 
     assert told - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
 
 
 async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client: AsyncClient) -> None:
-    async with served_api.build_client("asynchronous", role="viewer") as viewer, connect_client("asynchronous", served_api.url) as stranger:
+    async with (
+        served_api.build_client("asynchronous", role="viewer") as viewer,
+        connect_client("asynchronous", served_api.url) as stranger,
+    ):
         with pytest.raises(UnauthenticatedError, match="GET /api/me: Send an API key"):
             await stranger.get_current_user()
         with pytest.raises(ForbiddenError, match="This needs the role operator, and ada has the role viewer"):
@@ -85,7 +90,9 @@ async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
     assert caught.value.permitted == tuple((await client.get_permitted_operations(ended.id)).operations)
 
 
-async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(served_api: ServedApi, client_kind: str) -> None:
+async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(
+    served_api: ServedApi, client_kind: str
+) -> None:
     async with served_api.build_client(client_kind, timeout="200ms", retries=0) as client:
         with pytest.raises(TimeoutError) as caught:
             await client.create_and_wait("Orders", state_vars={"way": "review"}, wait_seconds=0.5)
@@ -111,7 +118,9 @@ async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_t
     ],
 )
 async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: type[ApiError]) -> None:
-    async with open_scripted_client("asynchronous", build_reply(status, HTML_BODY, content_type="text/html"), retries=0) as (_, client):
+    async with open_scripted_client(
+        "asynchronous", build_reply(status, HTML_BODY, content_type="text/html"), retries=0
+    ) as (_, client):
         with pytest.raises(ApiError, match="with no problem of Flowlet's: '<html>gateway") as caught:
             await client.get_current_user()
 
@@ -147,7 +156,9 @@ async def test_a_fault_of_the_server_names_its_problem() -> None:
 @pytest.mark.parametrize("body", ["<html>", "{", "[]", '{"id": "one", "secret": "x"}', ""])
 async def test_what_is_no_flowlet_is_told(client_kind: str, body: str) -> None:
     async with open_scripted_client(client_kind, build_reply(200, body)) as (_, client):
-        with pytest.raises(UnexpectedResponseError, match="GET /api/me was answered with 200 and application/json") as caught:
+        with pytest.raises(
+            UnexpectedResponseError, match="GET /api/me was answered with 200 and application/json"
+        ) as caught:
             await client.get_current_user()
 
     assert "secret" not in str(caught.value)
@@ -188,7 +199,9 @@ def test_the_number_of_retries_is_bounded() -> None:
         AsyncClient("http://127.0.0.1:8080", retries=101)
 
 
-async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(served_api: ServedApi, client: AsyncClient) -> None:
+async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(
+    served_api: ServedApi, client: AsyncClient
+) -> None:
     served_api.requested_endpoints.clear()
 
     with pytest.raises(TypeError, match="POST /api/workflows: the body cannot be written as JSON"):

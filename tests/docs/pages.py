@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "CodeBlock", "read_block_text", "read_blocks", "list_pages", "read_table_rows"]
+__all__ = ["ROOT", "CodeBlock", "list_pages", "read_block_text", "read_blocks", "read_table_rows"]
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)

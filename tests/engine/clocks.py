@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from flowlet.clock import VirtualClock
-from tests.engine.running import wait_for
+from tests.engine.executor_harness import wait_for
 
-__all__ = ["RecordingClock", "StillClock", "SteppedClock"]
+__all__ = ["RecordingClock", "SteppedClock", "StillClock"]
 
 
 class StillClock(VirtualClock):

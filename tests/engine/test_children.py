@@ -11,15 +11,16 @@ from types import ModuleType
 import pytest
 
 from flowlet.clock import to_datetime
-from flowlet.context import Context
 from flowlet.errors import Fail
-from flowlet.instances import Instance, Status
-from flowlet.states import Workflow, end, state
+from flowlet.instance.instance import Instance, Status
+from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from flowlet.testing import Harness
-from flowlet.transitions import ChildRequest, Next, Transition, child
-from tests.engine.hands import ManualExecutor, EngineHarness, open_engine
-from tests.engine.making import build_single_state, build_workflow_module
+from flowlet.workflow.context import Context
+from flowlet.workflow.outcome import ChildRequest, Next, child
+from flowlet.workflow.states import Workflow, end, state
+from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
 
 async def finish() -> str:
@@ -68,7 +69,14 @@ def build_parent_module(*children: ChildRequest, timeout: str | None = None) -> 
 class CommitRace:
     """A parent that is about to wait, and its children, about to end: each transition is ready to be committed."""
 
-    def __init__(self, engine: EngineHarness, first_executor: ManualExecutor, second_executor: ManualExecutor, parent_transition: Transition, child_transitions: list[Transition]) -> None:
+    def __init__(
+        self,
+        engine: EngineHarness,
+        first_executor: ManualExecutor,
+        second_executor: ManualExecutor,
+        parent_transition: Transition,
+        child_transitions: list[Transition],
+    ) -> None:
         self.hands = engine
         self.first = first_executor
         self.second = second_executor
@@ -115,11 +123,15 @@ async def commit_parent_between_children(commit_race: CommitRace) -> None:
 
 async def commit_concurrently(commit_race: CommitRace) -> None:
     await asyncio.gather(
-        commit_race.first.commit_transitions(commit_race.parent), commit_race.second.commit_transitions(*commit_race.ends[::2]), commit_race.second.commit_transitions(*commit_race.ends[1::2])
+        commit_race.first.commit_transitions(commit_race.parent),
+        commit_race.second.commit_transitions(*commit_race.ends[::2]),
+        commit_race.second.commit_transitions(*commit_race.ends[1::2]),
     )
 
 
-@pytest.mark.parametrize("order", [commit_parent_first, commit_children_first, commit_parent_between_children, commit_concurrently])
+@pytest.mark.parametrize(
+    "order", [commit_parent_first, commit_children_first, commit_parent_between_children, commit_concurrently]
+)
 async def test_the_last_child_wakes_its_parent_whoever_commits_first(
     database_url: str, order: Callable[[CommitRace], Awaitable[None]]
 ) -> None:
@@ -137,8 +149,13 @@ async def test_a_parent_that_begins_to_wait_in_the_batch_in_which_its_last_child
     async with open_engine(database_url, module, CHILD_MODULE) as hands:
         hand = await hands.add_executor()
         id = await hands.create_instance("Parent")
-        assert await hand.commit_transitions(await hand.run_instance(await hand.claim_instance(id))) == [CommitResult.COMMITTED]
-        batch = [await hand.run_instance(await hands.get_instance(id)), *[await hand.run_instance(one) for one in await hand.claim_due()]]
+        assert await hand.commit_transitions(await hand.run_instance(await hand.claim_instance(id))) == [
+            CommitResult.COMMITTED
+        ]
+        batch = [
+            await hand.run_instance(await hands.get_instance(id)),
+            *[await hand.run_instance(one) for one in await hand.claim_due()],
+        ]
 
         assert await hand.commit_transitions(*batch) == [CommitResult.COMMITTED] * (ends + 1)
 
@@ -203,7 +220,8 @@ async def test_a_child_that_is_cancelled_while_it_runs_counts_once(database_url:
 
     self_cancelling = build_workflow_module(workflow=Workflow("Child"), **build_single_state(check))
     async with Harness(
-        [build_parent_module(child("Child"), child("Slow")), self_cancelling, build_slow_module()], database_url=database_url
+        [build_parent_module(child("Child"), child("Slow")), self_cancelling, build_slow_module()],
+        database_url=database_url,
     ) as flow:
         box.append(flow)
         id = await flow.start("Parent")
@@ -228,7 +246,9 @@ async def test_a_child_that_is_retried_is_waited_for_again(database_url: str) ->
 
 
 async def test_the_wait_for_children_ends_at_its_deadline(database_url: str) -> None:
-    async with Harness([build_parent_module(child("Slow"), timeout="10 minutes"), build_slow_module()], database_url=database_url) as flow:
+    async with Harness(
+        [build_parent_module(child("Slow"), timeout="10 minutes"), build_slow_module()], database_url=database_url
+    ) as flow:
         began = flow.now()
         id = await flow.start("Parent")
 
@@ -239,7 +259,9 @@ async def test_the_wait_for_children_ends_at_its_deadline(database_url: str) -> 
 
 
 async def test_a_child_that_ends_after_its_parent_disturbs_nobody(database_url: str) -> None:
-    async with Harness([build_parent_module(child("Slow"), timeout="10 minutes"), build_slow_module()], database_url=database_url) as flow:
+    async with Harness(
+        [build_parent_module(child("Slow"), timeout="10 minutes"), build_slow_module()], database_url=database_url
+    ) as flow:
         id = await flow.start("Parent")
         ended = await flow.run_to_end(id)
 
@@ -252,7 +274,11 @@ async def test_a_child_that_ends_after_its_parent_disturbs_nobody(database_url: 
 
 
 async def test_a_child_wakes_its_waiting_parent_although_others_are_open(database_url: str) -> None:
-    modules = [build_parent_module(child("Slow"), child("Waking")), build_slow_module(), build_slow_module("Waking", wakes=True)]
+    modules = [
+        build_parent_module(child("Slow"), child("Waking")),
+        build_slow_module(),
+        build_slow_module("Waking", wakes=True),
+    ]
     async with Harness(modules, database_url=database_url) as flow:
         id = await flow.start("Parent")
 
@@ -292,7 +318,9 @@ async def test_a_wake_is_used_up_by_the_wait_that_it_ended(database_url: str) ->
 
     done = end()
     module = build_workflow_module(workflow=Workflow("Parent"), begin=begin, again=again, done=done)
-    async with Harness([module, build_slow_module(), build_slow_module("Waking", wakes=True)], database_url=database_url) as flow:
+    async with Harness(
+        [module, build_slow_module(), build_slow_module("Waking", wakes=True)], database_url=database_url
+    ) as flow:
         id = await flow.start("Parent")
         assert rounds == [["IN_PROGRESS", "IN_PROGRESS"]]
 
@@ -316,7 +344,9 @@ async def test_children_may_have_children(database_url: str) -> None:
         assert ctx.parent is not None
 
     module = build_workflow_module(workflow=Workflow("Middle"), middle=middle, wait=wait, done=end())
-    async with Harness([build_parent_module(child("Middle"), child("Middle")), module, build_slow_module()], database_url=database_url) as flow:
+    async with Harness(
+        [build_parent_module(child("Middle"), child("Middle")), module, build_slow_module()], database_url=database_url
+    ) as flow:
         began = flow.now()
         id = await flow.start("Parent")
 

@@ -9,16 +9,16 @@ from datetime import timedelta
 from typing import Any
 
 from flowlet.clock import StoreClock
+from flowlet.definition.dependencies import Dependencies
+from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.instances import ActionKind, Status
-from flowlet.provided import Dependencies
-from flowlet.registry import Registry
+from flowlet.instance.instance import ActionKind, Status
 from flowlet.settings import ExecutorSettings
-from flowlet.states import end, state
 from flowlet.store.opening import open_store
 from flowlet.store.reports.executors import read_executors
-from tests.engine.making import build_single_state, build_workflow_module
-from tests.engine.running import NEVER, TIMEOUT_SECONDS, GatedHandler, ExecutorHarness, run_executor, wait_for
+from flowlet.workflow.states import end, state
+from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.executor_harness import NEVER, TIMEOUT_SECONDS, ExecutorHarness, GatedHandler, run_executor, wait_for
 
 
 async def test_a_create_in_the_same_process_is_run_at_once(database_url: str) -> None:
@@ -202,7 +202,9 @@ async def test_the_lease_is_prolonged_while_a_handler_blocks_the_loop(database_u
         asyncio.run(asyncio.wait_for(find_work_twice(), TIMEOUT_SECONDS))
         may_end.set()
 
-    async with run_executor(database_url, build_workflow_module(**build_single_state(check)), lease=timedelta(seconds=0.6)) as run:
+    async with run_executor(
+        database_url, build_workflow_module(**build_single_state(check)), lease=timedelta(seconds=0.6)
+    ) as run:
         id = await run.create_and_wake()
         await wait_for(asyncio.to_thread(watch_heartbeat))
         await run.stop_executor()
@@ -254,7 +256,9 @@ async def test_timers_go_by_the_databases_clock_although_the_machines_own_is_wro
     async with open_store(database_url) as right, open_store(database_url, clock=build_slow_clock()) as store:
         registry = Registry()
         registry.add(build_workflow_module(**build_single_state(check)))
-        run = ExecutorHarness(store, registry, Executor(store, registry, settings=ExecutorSettings(slots=4, poll_interval=NEVER)))
+        run = ExecutorHarness(
+            store, registry, Executor(store, registry, settings=ExecutorSettings(slots=4, poll_interval=NEVER))
+        )
         await wait_for(run.executor.is_ready.wait())
         times += [right.clock.now(), store.clock.now()]
         id = await run.create_instance(store=right)

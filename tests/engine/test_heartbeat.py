@@ -17,7 +17,7 @@ from flowlet.engine.heartbeat import Heartbeat
 from flowlet.store.connection import DatabaseSession
 from flowlet.store.executors import ExecutorRecord, ExecutorStore
 from flowlet.store.opening import Store, open_store
-from tests.engine.running import wait_for
+from tests.engine.executor_harness import wait_for
 
 SHORT_LEASE = timedelta(seconds=0.3)
 LONG_LEASE_MICROSECONDS = 3_600_000_000
@@ -37,7 +37,9 @@ class HeartbeatHarness:
         self.store = store
         self.is_silent = asyncio.Event()
         self.was_lost = asyncio.Event()
-        self.heartbeat = Heartbeat(store, "executor-a", lease, on_lost=self.was_lost.set, on_missed_beat=self.is_silent.set)
+        self.heartbeat = Heartbeat(
+            store, "executor-a", lease, on_lost=self.was_lost.set, on_missed_beat=self.is_silent.set
+        )
 
     async def read_record(self) -> ExecutorRecord:
         (record,) = await self.store.executors.list_all()
@@ -115,9 +117,14 @@ async def test_a_heart_goes_on_beating_after_an_answer_that_nobody_expected(
 async def test_a_heart_goes_on_beating_after_the_server_cancelled_its_statement(
     request: pytest.FixtureRequest, fixture: str
 ) -> None:
-    async with open_store(request.getfixturevalue(fixture)) as store, run_heartbeat(store, timedelta(seconds=3)) as heart:
+    async with (
+        open_store(request.getfixturevalue(fixture)) as store,
+        run_heartbeat(store, timedelta(seconds=3)) as heart,
+    ):
         async with lock_executor_row(store):
-            cancel = CANCEL_QUERY_SQL[store.connections.dialect.name].format(await wait_for(find_waiting_connection(store)))
+            cancel = CANCEL_QUERY_SQL[store.connections.dialect.name].format(
+                await wait_for(find_waiting_connection(store))
+            )
             await store.connections.read(lambda session: session.execute(cancel))
             await wait_for(heart.is_silent.wait())
 

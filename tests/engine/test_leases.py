@@ -12,21 +12,21 @@ from types import ModuleType
 
 import pytest
 
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
 from flowlet.clock import to_microseconds
-from flowlet.engine.runner import Worker
-from flowlet.engine.upkeep import Maintenance
-from flowlet.engine.waker import Wakeup
-from flowlet.instances import ActionKind, Status
-from flowlet.roles import Role
+from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.wakeup import Wakeup
+from flowlet.engine.worker import Worker
+from flowlet.instance.instance import ActionKind, Status
 from flowlet.settings import ExecutorSettings
-from flowlet.states import Workflow, end, state
+from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.instances import CommitResult
-from flowlet.store.tallies import MAX_ROLLUP_ROWS
-from flowlet.transitions import Next, child
-from flowlet.users import Users
-from tests.engine.hands import LEASE, ManualExecutor, EngineHarness, open_engine
-from tests.engine.making import build_single_state, build_workflow_module
-from tests.users.hashes import CheapHashes
+from flowlet.workflow.outcome import Next, child
+from flowlet.workflow.states import Workflow, end, state
+from tests.accounts.password_hashes import CheapHashes
+from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.manual_executor import LEASE, EngineHarness, ManualExecutor, open_engine
 
 CRASH_LIMIT = 5
 PAST_LEASE_MICROSECONDS = to_microseconds(LEASE) + 1
@@ -246,7 +246,9 @@ async def open_worker(database_url: str, *other_modules: ModuleType) -> AsyncIte
         hand = await hands.add_executor("executor-a", lease=timedelta(days=1))
         async with hand.open_committer() as committer:
             waker, types = Wakeup(hands.clock), hands.registry.names
-            runner = Worker(hands.store, hand.activations, committer, waker, EXECUTOR_SETTINGS, executor_id=hand.id, types=types)
+            runner = Worker(
+                hands.store, hand.activations, committer, waker, EXECUTOR_SETTINGS, executor_id=hand.id, types=types
+            )
             upkeep = Maintenance(hands.store, runner, EXECUTOR_SETTINGS, executor_id=hand.id, random=Random(7))
             yield WorkerHarness(hands, hand, runner, upkeep, begun, was_cancelled)
             runner.cancel_leases(runner.running.values())
@@ -332,7 +334,9 @@ async def test_counts_that_are_old_are_folded_also_those_of_writers_that_are_gon
         writers = MAX_ROLLUP_ROWS + 10
         for writer in range(1, writers + 1):
             values = {"start": at.engine.clock.now(), "writer": writer}
-            await at.engine.execute_sql("INSERT INTO workflow_tally VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values)
+            await at.engine.execute_sql(
+                "INSERT INTO workflow_tally VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values
+            )
         at.engine.clock.advance(to_microseconds(timedelta(hours=3)))
 
         await at.upkeep.run_checks()

@@ -60,7 +60,9 @@ class ManagedProcess:
         """
         await self._wait_until(lambda: len(self.find_lines(text)) >= times, timeout_seconds=timeout_seconds)
         found = self.find_lines(text)
-        assert len(found) >= times, f"{len(found)} of {times} lines with {text!r} came. The last ones:\n{self.read_last_lines()}"
+        assert len(found) >= times, (
+            f"{len(found)} of {times} lines with {text!r} came. The last ones:\n{self.read_last_lines()}"
+        )
         return found
 
     async def wait_for_exit(self, *, timeout_seconds: float = 30) -> int:

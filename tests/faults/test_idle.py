@@ -7,9 +7,9 @@ import asyncio
 import psutil
 import pytest
 
-from tests.faults.checking import REAL_CLOCK, open_fault_harness
+from tests.database_servers import DatabaseServer
+from tests.faults.fault_harness import REAL_CLOCK, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess
-from tests.servers import DatabaseServer
 
 pytestmark = pytest.mark.faults
 
@@ -22,7 +22,7 @@ async def test_an_idle_executor_makes_less_than_one_query_a_second_and_uses_less
     urls = {"sqlite": sqlite_url, "postgresql": postgres_url, "mariadb": mariadb_url}
     database = postgres_url.rpartition("/")[2]
     postgres_server.program.execute_statement(postgres_url, f"ALTER DATABASE {database} SET log_statement = 'all'")
-    executors = {name: await start_process("serving.py", "errand", database_url=url) for name, url in urls.items()}
+    executors = {name: await start_process("run_executor.py", "errand", database_url=url) for name, url in urls.items()}
     await asyncio.gather(*(warm_up_executor(executors[name], url) for name, url in urls.items()))
 
     postgres_server.log.clear()

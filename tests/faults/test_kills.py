@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.faults.checking import REAL_CLOCK, FaultHarness, open_fault_harness
+from tests.faults.fault_harness import REAL_CLOCK, FaultHarness, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
@@ -39,13 +39,17 @@ async def test_whatever_moment_executors_are_killed_at_everything_ends_once(
 
 async def start_executor(start_process: StartProcess, url: str) -> ManagedProcess:
     """Start an executor with a lease as short as can be."""
-    return await start_process("serving.py", *MODULES, database_url=url, lease="1s", crash_limit="50", log_level="WARNING")
+    return await start_process(
+        "run_executor.py", *MODULES, database_url=url, lease="1s", crash_limit="50", log_level="WARNING"
+    )
 
 
 async def kill_at_random(executor: ManagedProcess, random: Random) -> None:
     """Kill an executor while it runs handlers: after up to 60 of them, and up to 30 ms more."""
     with contextlib.suppress(AssertionError):  # the others leave it too little to do
-        await executor.wait_for_lines("ran ", times=len(executor.find_lines("ran ")) + random.randint(1, 60), timeout_seconds=1.5)
+        await executor.wait_for_lines(
+            "ran ", times=len(executor.find_lines("ran ")) + random.randint(1, 60), timeout_seconds=1.5
+        )
     await REAL_CLOCK.sleep(random.random() * 0.03)
     await executor.kill()
 

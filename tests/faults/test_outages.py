@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.checking import REAL_CLOCK, FaultHarness, open_fault_harness
+from tests.database_servers import DatabaseServer
+from tests.faults.fault_harness import REAL_CLOCK, FaultHarness, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess
-from tests.servers import DatabaseServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
 
@@ -20,7 +20,11 @@ MODULES = ("errand", "journey", "leg")
 
 
 async def test_a_database_that_is_away_for_30_seconds_costs_nothing_but_time(
-    postgres_server: DatabaseServer, postgres_url: str, mariadb_server: DatabaseServer, mariadb_url: str, start_process: StartProcess
+    postgres_server: DatabaseServer,
+    postgres_url: str,
+    mariadb_server: DatabaseServer,
+    mariadb_url: str,
+    start_process: StartProcess,
 ) -> None:
     await asyncio.gather(
         check_outage(postgres_server, postgres_server.stop_server, postgres_url, start_process),
@@ -28,10 +32,12 @@ async def test_a_database_that_is_away_for_30_seconds_costs_nothing_but_time(
     )
 
 
-async def check_outage(server: DatabaseServer, stop_server: Callable[[], None], url: str, start_process: StartProcess) -> None:
+async def check_outage(
+    server: DatabaseServer, stop_server: Callable[[], None], url: str, start_process: StartProcess
+) -> None:
     """Take a server away in the middle of work for longer than every lease, and check all that was done."""
     settings = {"database_url": url, "lease": "3s", "crash_limit": "1"}
-    executors = [await start_process("serving.py", *MODULES, **settings) for _ in range(2)]
+    executors = [await start_process("run_executor.py", *MODULES, **settings) for _ in range(2)]
     await asyncio.gather(*(executor.wait_for_lines(" runs Errand") for executor in executors))
     async with open_fault_harness(url, *MODULES) as seen:
         await seen.execute_sql("CREATE TABLE booking (external_id varchar(255) NOT NULL)")
@@ -49,7 +55,9 @@ async def check_outage(server: DatabaseServer, stop_server: Callable[[], None], 
         assert len(await seen.fetch_rows("SELECT external_id FROM booking")) == JOURNEY_COUNT
         assert not await seen.count_instances("crashes > 0")
         assert await read_failures(seen) == ["LookupError: the suitcase is not in the attic"]
-        assert await seen.read_variables("Errand") == [dict.fromkeys(("left", "bought", "returned"), True)] * ERRAND_COUNT
+        assert (
+            await seen.read_variables("Errand") == [dict.fromkeys(("left", "bought", "returned"), True)] * ERRAND_COUNT
+        )
     check_runs(executors)
 
 
@@ -64,4 +72,6 @@ def check_runs(executors: list[ManagedProcess]) -> None:
 
 async def read_failures(harness: FaultHarness) -> list[str]:
     """Return what failed attempts say, each text once: an outage is no failure of a handler."""
-    return [text for (text,) in await harness.fetch_rows("SELECT DISTINCT text FROM workflow_action WHERE kind = 'ERROR'")]
+    return [
+        text for (text,) in await harness.fetch_rows("SELECT DISTINCT text FROM workflow_action WHERE kind = 'ERROR'")
+    ]

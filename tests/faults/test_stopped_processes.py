@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checking import FaultHarness, open_fault_harness
+from tests.faults.fault_harness import FaultHarness, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess
 
 pytestmark = pytest.mark.faults
@@ -41,7 +41,7 @@ async def test_an_executor_that_stood_still_past_its_lease_writes_nothing_under_
 
 
 async def start_executor(start_process: StartProcess, url: str) -> ManagedProcess:
-    executor = await start_process("serving.py", "vigil", database_url=url, lease="1s")
+    executor = await start_process("run_executor.py", "vigil", database_url=url, lease="1s")
     await executor.wait_for_lines(" runs Vigil")
     return executor
 
@@ -53,7 +53,9 @@ async def count_actions_by_executor(harness: FaultHarness, executor_id: str) -> 
     return dict(rows)
 
 
-async def check_runs_under_fresh_id(harness: FaultHarness, first: ManagedProcess, second: ManagedProcess, flag_file: Path) -> None:
+async def check_runs_under_fresh_id(
+    harness: FaultHarness, first: ManagedProcess, second: ManagedProcess, flag_file: Path
+) -> None:
     """Check that the first executor, alone again, runs what comes, and not under its old id."""
     await first.wait_for_lines(" runs Vigil", times=2)
     second.send_signal(signal.SIGTERM)

@@ -18,9 +18,9 @@ import orjson
 import psutil
 import pytest
 
-from flowlet.roles import Role
-from flowlet.users import Users
-from tests.faults.checking import REAL_CLOCK, WORKFLOWS, FaultHarness, open_fault_harness
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
+from tests.faults.fault_harness import REAL_CLOCK, WORKFLOWS, FaultHarness, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess
 
 pytestmark = pytest.mark.faults
@@ -117,7 +117,9 @@ async def serve_process(url: str, start_process: StartProcess, *, max_waiters: i
     async with open_fault_harness(url, "errand") as seen:
         module = str(WORKFLOWS / "errand.py")
         with limit_open_files(USUAL_FILE_LIMIT):
-            process = await start_process("counting.py", str(max_waiters), "serve", module, "--port", "0", database_url=url)
+            process = await start_process(
+                "counting_server.py", str(max_waiters), "serve", module, "--port", "0", database_url=url
+            )
         (line,) = await process.wait_for_lines("the API answers at")
         users = Users(seen.store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
         made = await users.keys.create("test", username="admin", role=Role.OPERATOR, actor="test")
@@ -125,7 +127,9 @@ async def serve_process(url: str, start_process: StartProcess, *, max_waiters: i
 
 
 @pytest.mark.timeout(120)
-async def test_a_thousand_clients_wait_at_once_cost_little_and_are_all_answered(database_url: str, start_process: StartProcess) -> None:
+async def test_a_thousand_clients_wait_at_once_cost_little_and_are_all_answered(
+    database_url: str, start_process: StartProcess
+) -> None:
     async with serve_process(database_url, start_process, max_waiters=10_000) as web:
         first = await web.create_and_wait_for_errands(1)
         await web.wait_for_waiters(1)
@@ -137,7 +141,9 @@ async def test_a_thousand_clients_wait_at_once_cost_little_and_are_all_answered(
         uses_for_all = await web.read_connection_uses()
         memory = psutil.Process(web.process.pid).memory_info().rss
 
-        wake = await web.send_request("/api/workflows/bulk", {"operation": "wake", "filter": {"workflowType": "Errand"}})
+        wake = await web.send_request(
+            "/api/workflows/bulk", {"operation": "wake", "filter": {"workflowType": "Errand"}}
+        )
         answers = await asyncio.wait_for(asyncio.gather(*(client.read_answer() for client in clients)), 60)
         assert (await wake.read_answer())[1]["done"] == CLIENT_COUNT
         for client in (*clients, wake):
@@ -164,7 +170,9 @@ async def test_for_whom_there_is_no_place_nothing_is_created(database_url: str, 
             await client.close_connection()
 
 
-async def test_of_those_who_come_at_once_so_many_are_admitted_as_there_are_places(sqlite_url: str, start_process: StartProcess) -> None:
+async def test_of_those_who_come_at_once_so_many_are_admitted_as_there_are_places(
+    sqlite_url: str, start_process: StartProcess
+) -> None:
     async with serve_process(sqlite_url, start_process, max_waiters=MAX_WAITERS) as web:
         clients = await web.create_and_wait_for_errands(3 * MAX_WAITERS)
         refusals = [asyncio.create_task(client.read_answer()) for client in clients]

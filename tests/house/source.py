@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["PACKAGE", "ROOT", "list_imports", "is_type_checking_block", "parse_modules", "list_strings"]
+__all__ = ["PACKAGE", "ROOT", "is_type_checking_block", "list_imports", "list_strings", "parse_modules"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "flowlet"

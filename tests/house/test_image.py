@@ -24,7 +24,7 @@ from flowlet.cli import container, main
 from flowlet.cli.demo import DEMO_MODULES
 from flowlet.settings import Settings
 from tests.docs.pages import read_blocks
-from tests.house.image import DockerInstruction, read_compose, read_environment, is_in_build_context, read_stages
+from tests.house.dockerfile import DockerInstruction, is_in_build_context, read_compose, read_environment, read_stages
 from tests.house.source import ROOT
 from tests.house.test_repository import list_files, read_text
 
@@ -90,7 +90,9 @@ def test_the_python_is_the_one_that_the_tests_pin_and_the_package_takes() -> Non
 
     assert f"on Python {version}." in pinned
     assert version in SpecifierSet(PROJECT["requires-python"])
-    assert [one.text.split()[0] for one in (*BUILD_STAGE, *FINAL_STAGE) if one.name == "FROM"] == ["${PYTHON_IMAGE}"] * 2
+    assert [one.text.split()[0] for one in (*BUILD_STAGE, *FINAL_STAGE) if one.name == "FROM"] == [
+        "${PYTHON_IMAGE}"
+    ] * 2
 
 
 def test_everything_is_installed_as_it_is_tested() -> None:
@@ -107,9 +109,13 @@ def test_the_final_stage_takes_the_environment_and_installs_nothing() -> None:
     folder = re.findall(r"python -m venv \S+ (\S+)", join_instructions(BUILD_STAGE))[0]
 
     assert copied == f"--from=build {folder} {folder}"
-    assert not re.search(r"\b(apt|apt-get|apk|pip|gcc|make|curl|wget)\b(?! install)", join_instructions(FINAL_STAGE, "RUN"))
+    assert not re.search(
+        r"\b(apt|apt-get|apk|pip|gcc|make|curl|wget)\b(?! install)", join_instructions(FINAL_STAGE, "RUN")
+    )
     assert read_environment(FINAL_STAGE)["PATH"].startswith(f"{folder}/bin:")
-    assert {read_instruction_words(FINAL_STAGE, name)[0] for name in ("ENTRYPOINT", "HEALTHCHECK")} == {f"{folder}/bin/python"}
+    assert {read_instruction_words(FINAL_STAGE, name)[0] for name in ("ENTRYPOINT", "HEALTHCHECK")} == {
+        f"{folder}/bin/python"
+    }
 
 
 def test_the_labels_are_those_of_the_package() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.house.source import PACKAGE, ROOT
 
-ALLOWED_FOLDERS = {".ci", "benchmarks", "demo", "docs", "flowlet", "postman", "static", "templates", "tests"}
+ALLOWED_FOLDERS = {".ci", "benchmarks", "demo", "docs", "flowlet", "postman", "static", "templates", "tests", "tools"}
 ALLOWED_DOCUMENTS = {"CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "README.md"}
 ALLOWED_CONFIG_FILES = {
     ".dockerignore",

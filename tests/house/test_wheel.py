@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
 @pytest.fixture(scope="module")
 def wheel_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run_command(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
+    run_command(
+        sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder
+    )
     (built,) = folder.glob("flowlet_workflows-*.whl")
     return built
 
@@ -51,7 +53,9 @@ def test_the_installed_wheel_runs_the_demo(wheel_path: Path, address_service: st
     elsewhere = tmp_path / "another folder"
     elsewhere.mkdir()
 
-    output = run_command(str(python.parent / "flowlet"), "demo", "--once", cwd=elsewhere, FLOWLET_DEMO_IP_URL=address_service)
+    output = run_command(
+        str(python.parent / "flowlet"), "demo", "--once", cwd=elsewhere, FLOWLET_DEMO_IP_URL=address_service
+    )
 
     for workflow in ("DemoWorkflow", "GetIpWorkflow"):
         assert re.search(rf"\b{workflow}\b.*\bFINISHED\b", output), output
@@ -62,7 +66,9 @@ def install_wheel(wheel: Path, environment: Path) -> Path:
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     constraints = str(ROOT / "constraints.txt")
-    run_command(str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel), cwd=environment)
+    run_command(
+        str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel), cwd=environment
+    )
     return python
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.operations.desk import OperationsHarness, open_operations
+from tests.operations.operations_harness import OperationsHarness, open_operations
 
 
 @pytest.fixture

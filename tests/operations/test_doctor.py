@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from flowlet import doctor
-from flowlet.doctor import CHILDREN, LEASE, PATH, STUCK, UNSERVED, Finding, examine_store
-from flowlet.instances import Status
-from flowlet.store import examination
-from flowlet.store.examination import InspectedInstance
-from tests.operations.desk import OPERATOR_NAME, OperationsHarness
+from flowlet.instance.instance import Status
+from flowlet.operations import doctor
+from flowlet.operations.doctor import CHILDREN, LEASE, PATH, STUCK, UNSERVED, Finding, examine_store
+from flowlet.store import consistency
+from flowlet.store.consistency import InspectedInstance
+from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 
 MINUTE = 60_000_000
 
@@ -48,12 +48,14 @@ async def test_nothing_is_found_in_a_database_in_order(harness: OperationsHarnes
     assert await find_findings(harness) == []
 
 
-async def test_pages_and_reads_of_any_size_find_the_same(harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_and_reads_of_any_size_find_the_same(
+    harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await populate_database(harness)
     stuck = await harness.create_in_status(Status.NEW)
     await write_columns(harness, stuck.id, next_activation=None)
     monkeypatch.setattr(doctor, "PAGE_SIZE", 2)
-    monkeypatch.setattr(examination, "PAGE_SIZE", 1)
+    monkeypatch.setattr(consistency, "PAGE_SIZE", 1)
 
     assert await find_findings(harness) == [(stuck.id, STUCK)]
 
@@ -72,7 +74,9 @@ async def test_pages_and_reads_of_any_size_find_the_same(harness: OperationsHarn
         ("DELETE FROM workflow_action", "its history does not tell of its creation"),
     ],
 )
-async def test_a_history_that_is_no_path_of_the_graph_is_found(harness: OperationsHarness, change: str, said: str) -> None:
+async def test_a_history_that_is_no_path_of_the_graph_is_found(
+    harness: OperationsHarness, change: str, said: str
+) -> None:
     finished = await harness.create_in_status(Status.FINISHED)
     await harness.hands.execute_sql(change)
 
@@ -83,7 +87,9 @@ async def test_a_history_that_is_no_path_of_the_graph_is_found(harness: Operatio
     assert said in finding.message
 
 
-async def test_a_move_that_says_it_was_along_an_edge_is_judged_and_a_forced_one_is_not(harness: OperationsHarness) -> None:
+async def test_a_move_that_says_it_was_along_an_edge_is_judged_and_a_forced_one_is_not(
+    harness: OperationsHarness,
+) -> None:
     instance = await harness.create_in_status(Status.NEW)
     await harness.operations.move(instance.id, "sign", username=OPERATOR_NAME, force=True, reason="it has to be")
     forced = await find_findings(harness)
@@ -93,7 +99,9 @@ async def test_a_move_that_says_it_was_along_an_edge_is_judged_and_a_forced_one_
     assert (forced, await find_findings(harness)) == ([], [(instance.id, PATH)])
 
 
-async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by_another(harness: OperationsHarness) -> None:
+async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by_another(
+    harness: OperationsHarness,
+) -> None:
     await harness.create_in_status(Status.FINISHED)
     await harness.hands.execute_sql("UPDATE workflow_definition SET version = 2")
 
@@ -126,7 +134,9 @@ async def test_an_instance_that_stands_as_none_may_is_found(
     assert await find_findings(harness) == [(instance.id, rule)]
 
 
-async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_wake_that_was_lost(harness: OperationsHarness) -> None:
+async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_wake_that_was_lost(
+    harness: OperationsHarness,
+) -> None:
     parent, (child,) = await harness.create_family("Orders")
     await write_columns(harness, child, status="CANCELLED")
 
@@ -144,7 +154,9 @@ async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_
         ("status = 'LOST', lease_until = lease_until - 91000000", "whose lease ran out 61 s ago"),
     ],
 )
-async def test_an_instance_of_an_executor_that_is_gone_is_found(harness: OperationsHarness, columns: str, said: str) -> None:
+async def test_an_instance_of_an_executor_that_is_gone_is_found(
+    harness: OperationsHarness, columns: str, said: str
+) -> None:
     held = await harness.create_in_status(Status.EXECUTING)
     await harness.hands.execute_sql(f"UPDATE executor SET {columns}")
 
@@ -161,7 +173,9 @@ async def test_an_executor_whose_lease_has_only_just_run_out_is_left_to_the_repa
     assert await find_findings(harness) == []
 
 
-async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_their_workflow(harness: OperationsHarness) -> None:
+async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_their_workflow(
+    harness: OperationsHarness,
+) -> None:
     first = await harness.create_order(group="night")
     await harness.create_order(group="night")
     await harness.create_order(group="default", way="charge")
@@ -201,7 +215,7 @@ async def test_an_instance_that_moves_between_the_looks_is_looked_at_again(
         looks.append(len(ids))
         if len(looks) == 1:
             await harness.operations.move(instance.id, "charge", username=OPERATOR_NAME)
-        return await examination.inspect_instances(connections, ids)
+        return await consistency.inspect_instances(connections, ids)
 
     monkeypatch.setattr(doctor, "inspect_instances", move_meanwhile)
 
@@ -214,7 +228,9 @@ async def test_a_shape_that_is_stored_while_the_doctor_looks_raises_no_alarm(
 ) -> None:
     await harness.create_in_status(Status.FINISHED)
     moved = await harness.create_in_status(Status.NEW)
-    await harness.operations.move(moved.id, "sign", username=OPERATOR_NAME, force=True, reason="the next release allows it")
+    await harness.operations.move(
+        moved.id, "sign", username=OPERATOR_NAME, force=True, reason="the next release allows it"
+    )
     await harness.hands.execute_sql("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
     pages: list[int] = []
 
@@ -223,7 +239,7 @@ async def test_a_shape_that_is_stored_while_the_doctor_looks_raises_no_alarm(
         if len(pages) == 2:
             sql = "UPDATE workflow_definition SET definition = REPLACE(definition, :old, :new)"
             await harness.hands.execute_sql(sql, {"old": '"target":"review"', "new": '"target":"sign"'})
-        return await examination.inspect_instances_after(connections, id, limit=1)
+        return await consistency.inspect_instances_after(connections, id, limit=1)
 
     monkeypatch.setattr(doctor, "inspect_instances_after", change_meanwhile)
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from flowlet.errors import RefusedError, UnknownInstanceError, UnknownWorkflowError
-from flowlet.instances import ActionKind, Instance, Status
-from flowlet.operations import Operations
-from flowlet.permitted import Operation
-from tests.operations.desk import OPERATOR_NAME, OperationsHarness
+from flowlet.instance.instance import ActionKind, Instance, Status
+from flowlet.operations.permitted import Operation
+from flowlet.operations.service import Operations
+from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 
 Operate = Callable[[Operations, int], Awaitable[Instance]]
 
@@ -126,7 +126,9 @@ async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlit
 
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("id", [-1, 0, 99, 2**63, 10**30])
-async def test_an_id_that_nobody_has_is_unknown(sqlite_harness: OperationsHarness, operation: Operation, id: int) -> None:
+async def test_an_id_that_nobody_has_is_unknown(
+    sqlite_harness: OperationsHarness, operation: Operation, id: int
+) -> None:
     with pytest.raises(UnknownInstanceError, match=f"no workflow has the id {id}"):
         await OPERATION_CALLS[operation](sqlite_harness.operations, id)
 

@@ -9,10 +9,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.database_servers import skip_or_fail
 from tests.faults.processes import ManagedProcess
 from tests.house.source import ROOT
 from tests.postman.collection import COLLECTION_PATH, ENVIRONMENT_PATH
-from tests.servers import skip_or_fail
 
 __all__ = ["NewmanReport", "run_collection"]
 
@@ -35,7 +35,14 @@ async def run_collection(cwd: Path, *, host: str, key: str, iteration_count: int
     written = cwd / "report.json"
     command = [str(NEWMAN_PATH), "run", str(COLLECTION_PATH), "--environment", str(ENVIRONMENT_PATH)]
     command += ["--env-var", f"host={host}", "--env-var", f"key={key}", "--timeout-request", "40000"]
-    command += ["--iteration-count", str(iteration_count), "--reporters", "json", "--reporter-json-export", str(written)]
+    command += [
+        "--iteration-count",
+        str(iteration_count),
+        "--reporters",
+        "json",
+        "--reporter-json-export",
+        str(written),
+    ]
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "NO_PROXY": "127.0.0.1"}
     process = await ManagedProcess.start_command(command, env=environment, cwd=cwd)
     try:

@@ -14,10 +14,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from flowlet.web.app import create_app
-from flowlet.web.openapi import format_path_template
+from flowlet.web.openapi.document import format_path_template
 from tests.docs.pages import read_table_rows
 from tests.postman.collection import COLLECTION_PATH, ENVIRONMENT_PATH, CollectionRequest, fill_variables, read_requests
-from tests.web.probe import open_app_harness
+from tests.web.app_harness import open_app_harness
 
 POSTMAN_PAGE = "docs/how-to/integrate-by-postman.md"
 REQUESTS = read_requests()
@@ -60,7 +60,9 @@ class DescribedApi:
     def find_schema_faults(self, value: Any, content: dict[str, Any]) -> list[str]:
         """Return where a JSON value does not fit the schema of a body or an answer, names that it lacks included."""
         schema = {**content.get("schema", {}), "components": self.document["components"]}
-        return [f"{error.json_path}: {error.message}" for error in OAS31Validator(close_schema(schema)).iter_errors(value)]
+        return [
+            f"{error.json_path}: {error.message}" for error in OAS31Validator(close_schema(schema)).iter_errors(value)
+        ]
 
 
 @pytest.fixture
@@ -78,17 +80,24 @@ async def test_every_operation_has_a_request_that_shows_its_success(described_ap
 
 
 async def test_every_request_is_an_operation_or_shows_that_there_is_none(described_api: DescribedApi) -> None:
-    strangers = [request for request in REQUESTS if described_api.find_operation(request) not in described_api.operations]
+    strangers = [
+        request for request in REQUESTS if described_api.find_operation(request) not in described_api.operations
+    ]
 
     assert [request.id for request in strangers if request.is_successful] == []
     assert {answer.status for request in strangers for answer in request.saved_answers} == {404, 405}
 
 
 async def test_every_body_is_what_its_operation_takes(described_api: DescribedApi) -> None:
-    bodies = {request.id: described_api.describe_operation(request)["requestBody"]["content"] for request in REQUESTS_WITH_BODY}
+    bodies = {
+        request.id: described_api.describe_operation(request)["requestBody"]["content"]
+        for request in REQUESTS_WITH_BODY
+    }
 
     faults = {
-        request.id: described_api.find_schema_faults(json.loads(fill_variables(request.body or "")), bodies[request.id]["application/json"])
+        request.id: described_api.find_schema_faults(
+            json.loads(fill_variables(request.body or "")), bodies[request.id]["application/json"]
+        )
         for request in REQUESTS_WITH_BODY
     }
 
@@ -100,13 +109,19 @@ async def test_every_saved_answer_is_what_its_operation_gives(described_api: Des
 
     for request in REQUESTS:
         (saved,) = request.saved_answers
-        contents = problem if saved.status >= 400 else described_api.describe_operation(request)["responses"][str(saved.status)].get("content")
+        contents = (
+            problem
+            if saved.status >= 400
+            else described_api.describe_operation(request)["responses"][str(saved.status)].get("content")
+        )
         if contents is None:
             assert saved.text == "", request.id
             continue
         assert saved.content_type in contents, request.id
         if saved.content_type.endswith("json"):
-            assert described_api.find_schema_faults(json.loads(saved.text), contents[saved.content_type]) == [], request.id
+            assert described_api.find_schema_faults(json.loads(saved.text), contents[saved.content_type]) == [], (
+                request.id
+            )
 
 
 @parametrize_requests(REQUESTS)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from flowlet.context import Context
 from flowlet.errors import RefusedError, UnknownInstanceError
-from flowlet.instances import Action, ActionKind, Instance, Status
-from flowlet.states import Workflow, end, state
-from flowlet.store.changes import Change, change_instance, change_instances
+from flowlet.instance.change import Change
+from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.store.changes import change_instance, change_instances
 from flowlet.store.instances import CommitResult
-from flowlet.transitions import Next, child
-from tests.engine.hands import EngineHarness, open_engine
+from flowlet.workflow.context import Context
+from flowlet.workflow.outcome import Next, child
+from flowlet.workflow.states import Workflow, end, state
+from tests.engine.manual_executor import EngineHarness, open_engine
 
 DAY_MICROSECONDS = 86_400_000_000
 
@@ -204,9 +205,13 @@ async def test_those_that_are_not_there_or_not_to_be_changed_are_left_alone(engi
 async def test_an_end_takes_one_off_its_parents_count_and_the_last_one_wakes_it(engine: EngineHarness) -> None:
     parent, (one, other) = await create_parent(engine, 2)
 
-    await change_instance(engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now())
+    await change_instance(
+        engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now()
+    )
     waiting = await engine.get_instance(parent)
-    await change_instance(engine.store.connections, other, lambda instance: build_end(engine, instance), now=engine.clock.now())
+    await change_instance(
+        engine.store.connections, other, lambda instance: build_end(engine, instance), now=engine.clock.now()
+    )
 
     woken = await engine.get_instance(parent)
     assert (waiting.open_children, waiting.waits_for_children, waiting.next_activation_us) == (1, True, None)
@@ -216,7 +221,9 @@ async def test_an_end_takes_one_off_its_parents_count_and_the_last_one_wakes_it(
 async def test_children_of_one_parent_that_end_in_one_transaction_are_all_counted(engine: EngineHarness) -> None:
     parent, children = await create_parent(engine, 3)
 
-    await change_instances(engine.store.connections, children, lambda instance: build_end(engine, instance), now=engine.clock.now())
+    await change_instances(
+        engine.store.connections, children, lambda instance: build_end(engine, instance), now=engine.clock.now()
+    )
 
     after = await engine.get_instance(parent)
     assert (after.open_children, after.waits_for_children) == (0, False)
@@ -227,7 +234,9 @@ async def test_children_of_one_parent_that_end_at_once_are_all_counted(engine: E
 
     await asyncio.gather(
         *(
-            change_instance(engine.store.connections, id, lambda instance: build_end(engine, instance), now=engine.clock.now())
+            change_instance(
+                engine.store.connections, id, lambda instance: build_end(engine, instance), now=engine.clock.now()
+            )
             for id in children
         )
     )
@@ -238,7 +247,9 @@ async def test_children_of_one_parent_that_end_at_once_are_all_counted(engine: E
 
 async def test_a_child_that_is_opened_again_counts_again(engine: EngineHarness) -> None:
     parent, (one, _) = await create_parent(engine, 2)
-    await change_instance(engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now())
+    await change_instance(
+        engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now()
+    )
 
     await apply_edit(engine, one, status=Status.IN_PROGRESS, ended=None)
 
@@ -246,13 +257,17 @@ async def test_a_child_that_is_opened_again_counts_again(engine: EngineHarness) 
     assert (after.open_children, after.waits_for_children) == (2, True)
 
 
-async def test_ended_instances_are_counted_by_kind_also_when_they_change_it_or_open_again(engine: EngineHarness) -> None:
+async def test_ended_instances_are_counted_by_kind_also_when_they_change_it_or_open_again(
+    engine: EngineHarness,
+) -> None:
     one, other = await engine.create_instance(), await engine.create_instance()
     for id in (one, other):
         await change_instance(engine.store.connections, id, lambda instance: build_end(engine, instance), now=0)
     engine.clock.advance(3 * DAY_MICROSECONDS)
 
-    await change_instance(engine.store.connections, one, lambda instance: build_end(engine, instance, Status.FAILED), now=0)
+    await change_instance(
+        engine.store.connections, one, lambda instance: build_end(engine, instance, Status.FAILED), now=0
+    )
     await apply_edit(engine, other, status=Status.IN_PROGRESS, ended=None)
 
     counts = await engine.store.queries.count_by_type_and_status()
@@ -269,6 +284,8 @@ async def test_the_executors_of_the_instance_and_of_its_parent_are_told(
         told.append(group)
 
     monkeypatch.setattr(type(engine.store.connections.dialect), "notify", record_notification)
-    await change_instance(engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now())
+    await change_instance(
+        engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now()
+    )
 
     assert sorted(set(told)) == ["boxes", "default"]

@@ -15,7 +15,10 @@ from flowlet.store.opening import load_dialect, open_store
 from flowlet.store.schema import MIGRATIONS, Migration
 
 DIALECTS = ("sqlite", "postgresql", "mysql")
-CREATE_FIRST_SQL, CREATE_THIRD_SQL = "CREATE TABLE IF NOT EXISTS first (id integer)", "CREATE TABLE IF NOT EXISTS third (id integer)"
+CREATE_FIRST_SQL, CREATE_THIRD_SQL = (
+    "CREATE TABLE IF NOT EXISTS first (id integer)",
+    "CREATE TABLE IF NOT EXISTS third (id integer)",
+)
 BROKEN_SQL = "CREATE TABLE second (id integer, id integer)"
 
 

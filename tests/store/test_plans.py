@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flowlet.states import end, state
 from flowlet.store.connection import DatabaseSession
-from flowlet.store.dialect import Batch, ClaimRequest
+from flowlet.store.dialects.base import Batch, ClaimRequest
 from flowlet.store.instances import CommitResult
-from flowlet.store.reports.errors import read_error_groups, count_failed, read_failing_types
+from flowlet.store.reports.errors import count_failed, read_error_groups, read_failing_types
 from flowlet.store.rows import parse_instance_row
-from flowlet.store.search import SearchQuery
-from flowlet.transitions import Next
-from tests.engine.hands import EngineHarness, open_engine
-from tests.engine.making import build_single_state, build_workflow_module
+from flowlet.store.search.query import SearchQuery
+from flowlet.workflow.outcome import Next
+from flowlet.workflow.states import end, state
+from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.manual_executor import EngineHarness, open_engine
 
 INSTANCE_COUNT = 20_000
 
@@ -39,7 +39,9 @@ async def fill_instances(engine: EngineHarness) -> None:
     name = fresh[engine.store.connections.dialect.name]
     count = 1
     while count < INSTANCE_COUNT:
-        await engine.execute_sql(f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow")
+        await engine.execute_sql(
+            f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow"
+        )
         count *= 2
     await engine.execute_sql("UPDATE workflow SET status = 'FINISHED', next_activation = NULL WHERE MOD(id, 20) <> 0")
 
@@ -58,7 +60,9 @@ async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[An
         return await dialect.claim(watch_connection(session.raw), build_claim_request(engine))
 
     claimed = [parse_instance_row(row) for row in await connections.run_on_engine(claim_watched)]
-    transitions = sorted([await hand.run_instance(one) for one in claimed], key=lambda transition: transition.instance.id)
+    transitions = sorted(
+        [await hand.run_instance(one) for one in claimed], key=lambda transition: transition.instance.id
+    )
     batch = Batch(hand.id, transitions, engine.clock.now())
     committed = await connections.run_on_engine(lambda session: dialect.commit(watch_connection(session.raw), batch))
     assert len(committed) == 100
@@ -226,7 +230,9 @@ async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_u
         await hands.store.queries.search(SearchQuery(fingerprint="0123456789abcdef"))
         await connections.read(lambda session: set_trace_callback(session.raw, None))
 
-        plans = await connections.run_on_engine(lambda session: read_query_plans(session.raw, statements, words="FROM workflow"))
+        plans = await connections.run_on_engine(
+            lambda session: read_query_plans(session.raw, statements, words="FROM workflow")
+        )
 
     looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (workflow|n|w)\b", line)]
     assert len(looks) >= 5

@@ -5,7 +5,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from flowlet import Context, Fail, Next, Retry, Workflow, end, error, manual, state
-from flowlet.transitions import child
+from flowlet.workflow.outcome import child
 
 
 class Charges(Protocol):

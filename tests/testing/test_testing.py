@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flowlet.clock import to_datetime
+from flowlet.definition.dependencies import Dependencies
 from flowlet.errors import (
     FlowletError,
     NotEndedError,
@@ -20,12 +21,11 @@ from flowlet.errors import (
     UnknownWorkflowError,
     VariablesError,
 )
-from flowlet.instances import ActionKind, Status
-from flowlet.provided import Dependencies
-from flowlet.states import end, manual, state
+from flowlet.instance.instance import ActionKind, Status
 from flowlet.testing import Harness, VirtualClock
-from flowlet.transitions import Next
-from tests.engine.making import build_workflow_module
+from flowlet.workflow.outcome import Next
+from flowlet.workflow.states import end, manual, state
+from tests.engine.activation.activation_harness import build_workflow_module
 from tests.testing import parcel, shop
 
 GUIDE_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-workflow.md"

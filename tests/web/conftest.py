@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.web.probe import AppHarness, open_app_harness
+from tests.web.app_harness import AppHarness, open_app_harness
 
 
 @pytest.fixture

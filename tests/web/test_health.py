@@ -16,9 +16,9 @@ from flowlet.engine.executor import Executor
 from flowlet.settings import ExecutorSettings
 from flowlet.web.app import create_app
 from flowlet.web.metrics import DATABASE_METRICS_MAX_AGE_SECONDS, Metrics
-from tests.engine.making import build_single_state, build_workflow_module
-from tests.engine.running import NEVER, GatedHandler, wait_for
-from tests.web.probe import AppHarness, open_app_harness
+from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.executor_harness import NEVER, GatedHandler, wait_for
+from tests.web.app_harness import AppHarness, open_app_harness
 
 
 class HealthHarness:
@@ -101,11 +101,15 @@ async def test_an_executor_that_does_not_claim_is_not_ready(sqlite_url: str) -> 
 
 async def test_an_executor_whose_slots_are_all_taken_is_ready(sqlite_url: str) -> None:
     gate = GatedHandler()
-    async with open_health_harness(sqlite_url, gate.build_module(), slots=1, poll_interval=timedelta(milliseconds=10)) as here:
+    async with open_health_harness(
+        sqlite_url, gate.build_module(), slots=1, poll_interval=timedelta(milliseconds=10)
+    ) as here:
         await here.probe.services.operations.create("Orders")
         here.executor.wake()
         await wait_for(gate.started.wait())
-        here.executor._claimed_at_elapsed = here.executor._claimed_at_elapsed and here.executor._claimed_at_elapsed - 3600
+        here.executor._claimed_at_elapsed = (
+            here.executor._claimed_at_elapsed and here.executor._claimed_at_elapsed - 3600
+        )
 
         answer = await here.fetch_readiness()
         gate.may_finish.set()

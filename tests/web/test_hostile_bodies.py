@@ -17,11 +17,11 @@ from flowlet.web.api.keys import CreateApiKeyRequest
 from flowlet.web.api.requests import CreateWorkflowRequest, SearchRequest, StateRequest, StateVarsRequest
 from flowlet.web.api.users import CreateUserRequest
 from flowlet.web.api.waiting import CreateAndWaitRequest, StateAndWaitRequest
-from flowlet.web.parsing import validate_model, parse_json
+from flowlet.web.parsing import parse_json, validate_model
 from flowlet.web.problems import ProblemError
-from tests.web.api.office import ApiHarness, open_api_harness
-from tests.web.api.test_models import validate_schema
-from tests.web.api.test_openapi import list_operations, fetch_openapi
+from tests.web.api.api_harness import ApiHarness, open_api_harness
+from tests.web.openapi.test_components import validate_schema
+from tests.web.openapi.test_document import fetch_openapi, list_operations
 
 JSON_CONTENT_TYPE = "application/json"
 OVERSIZED_BYTES = 10_000_000
@@ -126,7 +126,11 @@ def list_hostile_bodies(schema: Any, example: Any) -> Iterator[tuple[str, bytes,
             if validate_schema(schema, schema["here"], body) or not is_storable(text):
                 yield f"{field}={text[:60]!r}", text, JSON_CONTENT_TYPE
     for field in model.get("required", ()):
-        yield f"no {field}", json.dumps({key: one for key, one in example.items() if key != field}).encode(), JSON_CONTENT_TYPE
+        yield (
+            f"no {field}",
+            json.dumps({key: one for key, one in example.items() if key != field}).encode(),
+            JSON_CONTENT_TYPE,
+        )
 
 
 def is_storable(text: bytes) -> bool:
@@ -166,7 +170,9 @@ async def test_a_body_that_is_needed_is_needed(api_harness: ApiHarness) -> None:
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-async def test_a_body_of_ten_megabytes_is_too_long_for_every_endpoint(api_harness: ApiHarness, is_chunked: bool) -> None:
+async def test_a_body_of_ten_megabytes_is_too_long_for_every_endpoint(
+    api_harness: ApiHarness, is_chunked: bool
+) -> None:
     async def send_chunks() -> AsyncIterator[bytes]:
         for _ in range(OVERSIZED_BYTES // 100_000):
             yield b" " * 100_000

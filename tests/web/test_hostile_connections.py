@@ -10,16 +10,18 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from flowlet.stopping import Shutdown
-from flowlet.web.serving import create_listener, serve_web
-from tests.engine.running import wait_for
-from tests.web.probe import AppHarness
+from flowlet.shutdown import Shutdown
+from flowlet.web.server import create_listener, serve_web
+from tests.engine.executor_harness import wait_for
+from tests.web.app_harness import AppHarness
 
 TIMEOUT_SECONDS = 10.0
 HOST_LINE = b"Host: 127.0.0.1\r\n"
 HOST_HEADERS = HOST_LINE + b"Connection: close\r\n"
 CHUNKED_HEAD = b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Transfer-Encoding: chunked\r\n\r\n"
-UPGRADE_HEAD = b"GET /healthz HTTP/1.1\r\n" + HOST_LINE + b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+UPGRADE_HEAD = (
+    b"GET /healthz HTTP/1.1\r\n" + HOST_LINE + b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+)
 
 HOSTILE_REQUESTS = {
     "nothing": b"",
@@ -49,8 +51,14 @@ HOSTILE_REQUESTS = {
     "an endless header": b"GET /healthz HTTP/1.1\r\n" + HOST_HEADERS + b"X-A: " + b"a" * 300_000 + b"\r\n\r\n",
     "a negative length": b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Content-Length: -1\r\n\r\n",
     "a length in words": b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Content-Length: ten\r\n\r\n",
-    "two lengths": b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
-    "a length beyond all": b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n{}",
+    "two lengths": b"POST /api/orders HTTP/1.1\r\n"
+    + HOST_HEADERS
+    + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+    "a length beyond all": b"POST /api/orders HTTP/1.1\r\n"
+    + HOST_HEADERS
+    + b"Content-Length: "
+    + b"9" * 30
+    + b"\r\n\r\n{}",
     "a length and chunks": b"POST /api/orders HTTP/1.1\r\n"
     + HOST_HEADERS
     + b"Content-Length: 2\r\n"
@@ -65,7 +73,10 @@ HOSTILE_REQUESTS = {
     "half a body": b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Content-Length: 10\r\n\r\n{",
     "half a chunk": CHUNKED_HEAD + b"a\r\n{",
     "half a header": b"GET /healthz HTTP/1.1\r\nHos",
-    "a body too long": b"POST /api/orders HTTP/1.1\r\n" + HOST_HEADERS + b"Content-Length: 300000\r\n\r\n" + b" " * 300_000,
+    "a body too long": b"POST /api/orders HTTP/1.1\r\n"
+    + HOST_HEADERS
+    + b"Content-Length: 300000\r\n\r\n"
+    + b" " * 300_000,
     "chunks too long": CHUNKED_HEAD + (b"1000\r\n" + b" " * 4096 + b"\r\n") * 80 + b"0\r\n\r\n",
     "a second request of noise": b"GET /healthz HTTP/1.1\r\n" + HOST_HEADERS + b"\r\n\x00\x01\x02\r\n\r\n",
     "HTTP/2 and noise": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(256)),
@@ -76,7 +87,9 @@ HOSTILE_REQUESTS = {
     "an upgrade with settings cut short": UPGRADE_HEAD + b"HTTP2-Settings: AAMAAABkAAQ\r\n\r\n",
     "an upgrade with settings beyond all": UPGRADE_HEAD + b"HTTP2-Settings: AAX_____\r\n\r\n",
     "an upgrade with a body": b"POST" + UPGRADE_HEAD[3:] + b"HTTP2-Settings: AAMAAABk\r\nContent-Length: 2\r\n\r\n{}",
-    "a socket for the web": b"GET /healthz HTTP/1.1\r\n" + HOST_LINE + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "a socket for the web": b"GET /healthz HTTP/1.1\r\n"
+    + HOST_LINE
+    + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "a proper socket for the web": (
         b"GET /healthz HTTP/1.1\r\n" + HOST_LINE + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -132,7 +145,9 @@ async def send_bytes(port: int, text: bytes, *, closes_writing: bool = True) -> 
     return answer
 
 
-async def test_no_hostile_request_is_a_fault_of_the_server(app_harness: AppHarness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_hostile_request_is_a_fault_of_the_server(
+    app_harness: AppHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serve_connections(app_harness, caplog) as port:
         answers = await asyncio.gather(*(send_bytes(port, text) for text in HOSTILE_REQUESTS.values()))
 
@@ -171,7 +186,9 @@ async def test_an_answer_that_does_not_wait_for_the_body_says_that_it_ends_the_c
     assert with_body.count(b"HTTP/1.1 ") == 2
 
 
-@pytest.mark.parametrize("text", [b"", b"GET /hea", CHUNKED_HEAD, CHUNKED_HEAD + b"10\r\n{", HOSTILE_REQUESTS["a body too long"]])
+@pytest.mark.parametrize(
+    "text", [b"", b"GET /hea", CHUNKED_HEAD, CHUNKED_HEAD + b"10\r\n{", HOSTILE_REQUESTS["a body too long"]]
+)
 async def test_a_connection_that_is_cut_harms_nobody(
     app_harness: AppHarness, caplog: pytest.LogCaptureFixture, text: bytes
 ) -> None:
@@ -184,7 +201,9 @@ async def test_a_connection_that_is_cut_harms_nobody(
                 await writer.wait_closed()
 
 
-async def test_who_says_nothing_keeps_nobody_else_out(app_harness: AppHarness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_says_nothing_keeps_nobody_else_out(
+    app_harness: AppHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serve_connections(app_harness, caplog) as port:
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
 

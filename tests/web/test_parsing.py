@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flowlet.web.parsing import parse_json
 from flowlet.web.problems import ProblemError
 from flowlet.web.schemas import format_rfc3339
-from tests.web.probe import AppHarness
+from tests.web.app_harness import AppHarness
 
 JSON_HEADERS = {"content-type": "application/json"}
 
@@ -93,7 +93,9 @@ async def test_all_faults_are_told_together(app_harness: AppHarness) -> None:
 
 
 async def test_no_message_shows_a_value(app_harness: AppHarness) -> None:
-    answer = await app_harness.open_client().post("/api/orders", json={"number": "hunter2", "nextActivation": "hunter2"})
+    answer = await app_harness.open_client().post(
+        "/api/orders", json={"number": "hunter2", "nextActivation": "hunter2"}
+    )
 
     assert "hunter2" not in answer.text
 

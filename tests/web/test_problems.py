@@ -22,7 +22,7 @@ from flowlet.errors import (
     WaitTimeoutError,
 )
 from flowlet.web.problems import build_problem, build_rate_limit_error
-from tests.web.probe import AppHarness, open_app_harness
+from tests.web.app_harness import AppHarness, open_app_harness
 
 PROBLEM_CASES = [
     (VariablesError("the variables of Order", {"sku": "is missing"}), 400, "faulty"),

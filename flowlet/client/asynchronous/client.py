@@ -13,11 +13,11 @@ import httpx
 
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.operator import AsyncOperator
-from flowlet.client.asynchronous.people import AsyncKeys, AsyncUsers
 from flowlet.client.asynchronous.transport import AsyncTransport
+from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
 from flowlet.client.endpoints import Id, Variables, When
 from flowlet.client.models import CreateResult, Instance
-from flowlet.client.patience import RetryPolicy
+from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.clock import Clock, StoreClock
 from flowlet.durations import Duration
@@ -173,7 +173,9 @@ class AsyncClient(AsyncOperator):
             executor_group=executor_group,
             priority=priority,
         )
-        api_request = endpoints.build_create_and_wait_request(create_body, wait_seconds=wait_seconds, wait_for_states=wait_for_states)
+        api_request = endpoints.build_create_and_wait_request(
+            create_body, wait_seconds=wait_seconds, wait_for_states=wait_for_states
+        )
         return await self._transport.send(api_request)
 
     async def move_and_wait(

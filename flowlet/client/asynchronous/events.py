@@ -11,12 +11,12 @@ from typing import Self, cast
 import httpx
 
 from flowlet.client.asynchronous.transport import AsyncTransport
-from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
 from flowlet.client.models import Event
-from flowlet.client.patience import ReconnectPolicy, is_transient
-from flowlet.client.service import shut_down_connection, build_unreachable_error
-from flowlet.client.stream import EventStreamParser, parse_events
+from flowlet.client.request import ApiRequest
+from flowlet.client.retry import ReconnectPolicy, is_transient
+from flowlet.client.service import build_unreachable_error, shut_down_connection
+from flowlet.client.sse import EventStreamParser, parse_events
 
 __all__ = ["AsyncEvents"]
 
@@ -40,7 +40,14 @@ class AsyncEvents:
             there is another one.
     """
 
-    def __init__(self, transport: AsyncTransport, api_request: ApiRequest[None], *, heartbeat_timeout_seconds: float, random: Random) -> None:
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        api_request: ApiRequest[None],
+        *,
+        heartbeat_timeout_seconds: float,
+        random: Random,
+    ) -> None:
         self.last_id: int | None = None
         self._transport = transport
         self._api_request = api_request
@@ -109,12 +116,19 @@ class AsyncEvents:
             self._pending_events.extend(parse_events(self._parser.parse_chunk(chunk)))
             return
         await self._close_connection()
-        await self._wait_to_reconnect(self._reconnect_policy.compute_delay(retry_milliseconds=self._parser.retry_ms, error=error))
+        await self._wait_to_reconnect(
+            self._reconnect_policy.compute_delay(retry_milliseconds=self._parser.retry_ms, error=error)
+        )
 
     async def _connect(self) -> AsyncGenerator[bytes, None]:
         """Return what comes on a new connection."""
-        last_id, opened = self._parser.last_id, self._transport.open_stream_once if self._has_connected else self._transport.open_stream
-        response = await opened(self._api_request, last_id=last_id, heartbeat_timeout_seconds=self._heartbeat_timeout_seconds)
+        last_id, opened = (
+            self._parser.last_id,
+            self._transport.open_stream_once if self._has_connected else self._transport.open_stream,
+        )
+        response = await opened(
+            self._api_request, last_id=last_id, heartbeat_timeout_seconds=self._heartbeat_timeout_seconds
+        )
         self._has_connected = True
         self._response = response
         self._parser = EventStreamParser(last_id=last_id, retry_milliseconds=self._parser.retry_ms)

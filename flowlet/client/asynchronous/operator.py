@@ -9,7 +9,7 @@ from flowlet.client import endpoints
 from flowlet.client.asynchronous.reader import AsyncReader
 from flowlet.client.endpoints import BulkOperation, Id, Variables, build_operation_request, build_state_body
 from flowlet.client.filters import Filter
-from flowlet.client.models import BulkResult, BulkPreview, Instance
+from flowlet.client.models import BulkPreview, BulkResult, Instance
 
 __all__ = ["AsyncOperator"]
 
@@ -99,7 +99,9 @@ class AsyncOperator(AsyncReader):
             NotFoundError: If there is no such workflow.
             RefusedError: If it has ended, or is paused; what it may do is listed.
         """
-        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "pause", {"reason": reason}))
+        return await self._transport.send(
+            build_operation_request(await self._resolve_segment(id), "pause", {"reason": reason})
+        )
 
     async def resume(self, id: Id) -> Instance:
         """Let a paused workflow go on.

@@ -10,12 +10,12 @@ from typing import Literal, Unpack
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.events import AsyncEvents
 from flowlet.client.asynchronous.transport import AsyncTransport
-from flowlet.client.calls import quote_segment
 from flowlet.client.endpoints import Id, build_get_request
 from flowlet.client.errors import build_not_found_error
 from flowlet.client.filters import EventFilter, Filter, SortKey
-from flowlet.client.models import Action, Child, SearchResult, PermittedOperations, Instance
-from flowlet.client.places import Definition, Executor, CurrentUser
+from flowlet.client.models import Action, Child, Instance, PermittedOperations, SearchResult
+from flowlet.client.request import quote_segment
+from flowlet.client.resources import CurrentUser, Definition, Executor
 from flowlet.durations import Duration, parse_duration
 
 __all__ = ["AsyncReader"]
@@ -47,7 +47,9 @@ class AsyncReader:
             NotFoundError: If there is none.
         """
         if endpoints.is_unambiguous_external_id(external_id):
-            return await self._transport.send(build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance))
+            return await self._transport.send(
+                build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance)
+            )
         # In an address it would be taken for an id, or for a path. An empty one would be taken for any.
         page = await self.search(external_id=external_id, limit=1) if external_id else None
         if page is None or not page.workflows:
@@ -120,7 +122,9 @@ class AsyncReader:
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return await self._transport.send(build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/children", list[Child]))
+        return await self._transport.send(
+            build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/children", list[Child])
+        )
 
     async def get_permitted_operations(self, id: Id) -> PermittedOperations:
         """Return what may be done with a workflow now.
@@ -128,7 +132,9 @@ class AsyncReader:
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return await self._transport.send(build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/permitted", PermittedOperations))
+        return await self._transport.send(
+            build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/permitted", PermittedOperations)
+        )
 
     async def get_history(self, id: Id) -> list[Action]:
         """Return the history of a workflow, the newest line first.
@@ -136,7 +142,9 @@ class AsyncReader:
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return await self._transport.send(build_get_request(f"/api/actions/byWorkflowId/{await self._resolve_segment(id)}", list[Action]))
+        return await self._transport.send(
+            build_get_request(f"/api/actions/byWorkflowId/{await self._resolve_segment(id)}", list[Action])
+        )
 
     def follow_events(
         self, *, after: int | None = None, heartbeat_timeout: Duration = "30s", **filters: Unpack[EventFilter]

@@ -8,10 +8,10 @@ from weakref import WeakSet
 
 import httpx
 
-from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
-from flowlet.client.patience import RetryPolicy
-from flowlet.client.service import ApiServer, check_event_stream, build_unreachable_error
+from flowlet.client.request import ApiRequest
+from flowlet.client.retry import RetryPolicy
+from flowlet.client.service import ApiServer, build_unreachable_error, check_event_stream
 from flowlet.clock import Clock
 
 __all__ = ["AsyncTransport", "Closeable"]
@@ -63,7 +63,9 @@ class AsyncTransport:
         """
 
         async def send_once(elapsed_seconds: float) -> Result:
-            request = self._http.build_request(**self._server.build_request(api_request, elapsed_seconds=elapsed_seconds))
+            request = self._http.build_request(
+                **self._server.build_request(api_request, elapsed_seconds=elapsed_seconds)
+            )
             try:
                 response = await self._http.send(request, follow_redirects=False)
             except httpx.RequestError as error:
@@ -72,7 +74,9 @@ class AsyncTransport:
 
         return await self._attempt_with_retries(api_request, send_once)
 
-    async def open_stream(self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float) -> httpx.Response:
+    async def open_stream(
+        self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float
+    ) -> httpx.Response:
         """Return the answer of a stream, again where that may help; close it.
 
         Args:
@@ -87,13 +91,19 @@ class AsyncTransport:
         """
 
         async def open_once(_: float) -> httpx.Response:
-            return await self.open_stream_once(api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds)
+            return await self.open_stream_once(
+                api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds
+            )
 
         return await self._attempt_with_retries(api_request, open_once)
 
-    async def open_stream_once(self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float) -> httpx.Response:
+    async def open_stream_once(
+        self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float
+    ) -> httpx.Response:
         """Return the answer of a stream as ``open`` does, in one attempt."""
-        options = self._server.build_stream_request(api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds)
+        options = self._server.build_stream_request(
+            api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds
+        )
         try:
             response = await self._http.send(self._http.build_request(**options), stream=True, follow_redirects=False)
             if not response.is_success:
@@ -114,7 +124,9 @@ class AsyncTransport:
         if self._is_own:
             await self._http.aclose()
 
-    async def _attempt_with_retries(self, api_request: ApiRequest[Any], send_attempt: Callable[[float], Awaitable[Result]]) -> Result:
+    async def _attempt_with_retries(
+        self, api_request: ApiRequest[Any], send_attempt: Callable[[float], Awaitable[Result]]
+    ) -> Result:
         """Make an attempt, given the seconds since the first one, until it succeeds or no other one may follow."""
         begun, count = self.clock.monotonic(), 0
         while True:
@@ -122,7 +134,9 @@ class AsyncTransport:
                 return await send_attempt(self.clock.monotonic() - begun)
             except ClientError as error:
                 count += 1
-                delay = self._retry_policy.compute_delay(api_request, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun)
+                delay = self._retry_policy.compute_delay(
+                    api_request, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun
+                )
                 if delay is None:
                     raise
             await self.clock.sleep(delay)

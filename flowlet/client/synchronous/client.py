@@ -15,11 +15,11 @@ import httpx
 from flowlet.client import endpoints
 from flowlet.client.endpoints import Id, Variables, When
 from flowlet.client.models import CreateResult, Instance
-from flowlet.client.patience import RetryPolicy
+from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.client.synchronous.operator import Operator
-from flowlet.client.synchronous.people import Keys, Users
 from flowlet.client.synchronous.transport import Transport
+from flowlet.client.synchronous.users import Keys, Users
 from flowlet.clock import Clock, StoreClock
 from flowlet.durations import Duration
 
@@ -116,7 +116,7 @@ class Client(Operator):
             ValueError: If it is a moment without a time zone.
             TypeError: If a variable has no form in JSON.
         """
-        new = endpoints.build_create_body(
+        create_body = endpoints.build_create_body(
             workflow_type,
             external_id or str(uuid4()),
             state_vars=state_vars,
@@ -125,7 +125,7 @@ class Client(Operator):
             executor_group=executor_group,
             priority=priority,
         )
-        return self._transport.send(endpoints.build_create_request(new, is_generated_id=not external_id))
+        return self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
     def create_and_wait(
         self,
@@ -165,7 +165,7 @@ class Client(Operator):
             ValueError: If it is a moment without a time zone.
             TypeError: If a variable has no form in JSON.
         """
-        new = endpoints.build_create_body(
+        create_body = endpoints.build_create_body(
             workflow_type,
             external_id or str(uuid4()),
             state_vars=state_vars,
@@ -174,8 +174,10 @@ class Client(Operator):
             executor_group=executor_group,
             priority=priority,
         )
-        call = endpoints.build_create_and_wait_request(new, wait_seconds=wait_seconds, wait_for_states=wait_for_states)
-        return self._transport.send(call)
+        api_request = endpoints.build_create_and_wait_request(
+            create_body, wait_seconds=wait_seconds, wait_for_states=wait_for_states
+        )
+        return self._transport.send(api_request)
 
     def move_and_wait(
         self,
@@ -214,17 +216,17 @@ class Client(Operator):
             FaultyError: If its definition has no such state, or a value does not fit.
             ValueError: If ``next_activation`` has no time zone.
         """
-        call = endpoints.build_move_and_wait_request(
-            self._external_id(id),
+        api_request = endpoints.build_move_and_wait_request(
+            self._resolve_external_id(id),
             endpoints.build_state_body(state, next_activation=next_activation, force=force, reason=reason, form=form),
             state_vars=state_vars,
             wait_seconds=wait_seconds,
             wait_for_states=wait_for_states,
             from_states=from_states,
         )
-        return self._transport.send(call)
+        return self._transport.send(api_request)
 
-    def _external_id(self, id: Id) -> str:
+    def _resolve_external_id(self, id: Id) -> str:
         """Return what stands for a workflow in an address where an external id comes before an id."""
         if isinstance(id, str) and endpoints.is_addressable(id):
             return id

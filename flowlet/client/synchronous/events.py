@@ -11,17 +11,17 @@ from typing import Self, cast
 
 import httpx
 
-from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
 from flowlet.client.models import Event
-from flowlet.client.patience import ReconnectPolicy, is_transient
-from flowlet.client.service import shut_down_connection, build_unreachable_error
-from flowlet.client.stream import EventStreamParser, parse_events
+from flowlet.client.request import ApiRequest
+from flowlet.client.retry import ReconnectPolicy, is_transient
+from flowlet.client.service import build_unreachable_error, shut_down_connection
+from flowlet.client.sse import EventStreamParser, parse_events
 from flowlet.client.synchronous.transport import Transport
 
 __all__ = ["Events"]
 
-NAP_SECONDS = 0.5
+CLOSE_CHECK_SECONDS = 0.5
 """How long a rest may go on after the stream has been closed."""
 
 
@@ -41,17 +41,24 @@ class Events:
             there is another one.
     """
 
-    def __init__(self, transport: Transport, call: ApiRequest[None], *, silence_seconds: float, random: Random) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        api_request: ApiRequest[None],
+        *,
+        heartbeat_timeout_seconds: float,
+        random: Random,
+    ) -> None:
         self.last_id: int | None = None
         self._transport = transport
-        self._call = call
-        self._silence_seconds = silence_seconds
-        self._reconnection = ReconnectPolicy(random)
-        self._stream = EventStreamParser()
+        self._api_request = api_request
+        self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
+        self._reconnect_policy = ReconnectPolicy(random)
+        self._parser = EventStreamParser()
         self._response: httpx.Response | None = None
         self._chunks: Generator[bytes, None, None] | None = None
-        self._arrived: deque[Event] = deque()
-        self._has_begun = self._is_closed = self._is_reading = False
+        self._pending_events: deque[Event] = deque()
+        self._has_connected = self._is_closed = self._is_reading = False
         transport.streams.add(self)
 
     def __iter__(self) -> Self:
@@ -60,18 +67,18 @@ class Events:
     def __next__(self) -> Event:
         self._is_reading = True
         try:
-            while not self._arrived and not self._is_closed:
-                self._read()
+            while not self._pending_events and not self._is_closed:
+                self._read_chunk()
         except ClientError:
             self._is_closed = True
             raise
         finally:
             self._is_reading = False
             if self._is_closed:
-                self._drop()
+                self._close_connection()
         if self._is_closed:
             raise StopIteration
-        event = self._arrived.popleft()
+        event = self._pending_events.popleft()
         self.last_id = event.id
         return event
 
@@ -89,9 +96,9 @@ class Events:
         if self._response is not None:
             shut_down_connection(self._response)
         if not self._is_reading:
-            self._drop()
+            self._close_connection()
 
-    def _read(self) -> None:
+    def _read_chunk(self) -> None:
         """Take what comes next, on a new connection if there is none, or rest where one has ended."""
         error: ClientError | None = None
         try:
@@ -100,30 +107,35 @@ class Events:
                 return
             chunk = next(chunks, None)
         except ClientError as problem:
-            if not self._has_begun or not is_transient(problem):
+            if not self._has_connected or not is_transient(problem):
                 raise
             error, chunk = problem, None
         except httpx.RequestError as problem:
-            error, chunk = build_unreachable_error(self._call, problem), None
+            error, chunk = build_unreachable_error(self._api_request, problem), None
         if chunk is not None:
-            self._reconnection.reset()
-            self._arrived.extend(parse_events(self._stream.parse_chunk(chunk)))
+            self._reconnect_policy.reset()
+            self._pending_events.extend(parse_events(self._parser.parse_chunk(chunk)))
             return
-        self._drop()
-        self._rest(self._reconnection.compute_delay(retry_milliseconds=self._stream.retry_ms, error=error))
+        self._close_connection()
+        self._wait_to_reconnect(
+            self._reconnect_policy.compute_delay(retry_milliseconds=self._parser.retry_ms, error=error)
+        )
 
     def _connect(self) -> Generator[bytes, None, None]:
         """Return what comes on a new connection."""
-        last_id, opened = self._stream.last_id, self._transport.reopen if self._has_begun else self._transport.open
-        response = opened(self._call, last_id=last_id, silence_seconds=self._silence_seconds)
-        self._has_begun = True
+        last_id, opened = (
+            self._parser.last_id,
+            self._transport.open_stream_once if self._has_connected else self._transport.open_stream,
+        )
+        response = opened(self._api_request, last_id=last_id, heartbeat_timeout_seconds=self._heartbeat_timeout_seconds)
+        self._has_connected = True
         self._response = response
-        self._stream = EventStreamParser(last_id=last_id, retry_milliseconds=self._stream.retry_ms)
+        self._parser = EventStreamParser(last_id=last_id, retry_milliseconds=self._parser.retry_ms)
         # Typed as an iterator, and a generator, which has to be closed.
         self._chunks = cast("Generator[bytes, None, None]", response.iter_bytes())
         return self._chunks
 
-    def _drop(self) -> None:
+    def _close_connection(self) -> None:
         """Close the connection, if there is one."""
         chunks, self._chunks = self._chunks, None
         response, self._response = self._response, None
@@ -132,7 +144,7 @@ class Events:
         if response is not None:
             response.close()
 
-    def _rest(self, seconds: float) -> None:
+    def _wait_to_reconnect(self, seconds: float) -> None:
         while seconds > 0 and not self._is_closed:
-            self._transport.clock.block(min(seconds, NAP_SECONDS))
-            seconds -= NAP_SECONDS
+            self._transport.clock.block(min(seconds, CLOSE_CHECK_SECONDS))
+            seconds -= CLOSE_CHECK_SECONDS

@@ -9,7 +9,7 @@ from datetime import datetime
 from flowlet.client import endpoints
 from flowlet.client.endpoints import BulkOperation, Id, Variables, build_operation_request, build_state_body
 from flowlet.client.filters import Filter
-from flowlet.client.models import BulkResult, BulkPreview, Instance
+from flowlet.client.models import BulkPreview, BulkResult, Instance
 from flowlet.client.synchronous.reader import Reader
 
 __all__ = ["Operator"]
@@ -36,8 +36,8 @@ class Operator(Reader):
             FaultyError: If the form's values do not fit; each is listed by its field.
         """
         # With a form, be it an empty one, it is an answer and never a move.
-        wanted = build_state_body(state, form={} if form is None else form)
-        return self._transport.send(build_operation_request(self._place(id), "state", wanted))
+        body = build_state_body(state, form={} if form is None else form)
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "state", body))
 
     def move(
         self,
@@ -65,8 +65,8 @@ class Operator(Reader):
             FaultyError: If its definition has no such state, or a force has no reason.
             ValueError: If ``next_activation`` has no time zone.
         """
-        wanted = build_state_body(state, next_activation=next_activation, force=force, reason=reason)
-        return self._transport.send(build_operation_request(self._place(id), "state", wanted))
+        body = build_state_body(state, next_activation=next_activation, force=force, reason=reason)
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "state", body))
 
     def set_variables(
         self,
@@ -90,8 +90,8 @@ class Operator(Reader):
             FaultyError: If the variables would not fit; each is listed by its field.
             TypeError: If a value has no form in JSON.
         """
-        wanted = {"values": state_vars, "unset": unset, "expected_version": expected_version}
-        return self._transport.send(build_operation_request(self._place(id), "statevars", wanted))
+        body = {"values": state_vars, "unset": unset, "expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "statevars", body))
 
     def pause(self, id: Id, *, reason: str | None = None) -> Instance:
         """Hold a workflow until it is resumed; an activation in flight ends first.
@@ -100,7 +100,7 @@ class Operator(Reader):
             NotFoundError: If there is no such workflow.
             RefusedError: If it has ended, or is paused; what it may do is listed.
         """
-        return self._transport.send(build_operation_request(self._place(id), "pause", {"reason": reason}))
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "pause", {"reason": reason}))
 
     def resume(self, id: Id) -> Instance:
         """Let a paused workflow go on.
@@ -109,7 +109,7 @@ class Operator(Reader):
             NotFoundError: If there is no such workflow.
             RefusedError: If it is not paused; what it may do is listed.
         """
-        return self._transport.send(build_operation_request(self._place(id), "resume"))
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "resume"))
 
     def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Instance:
         """End a workflow, and if wanted all that descends from it; an activation in flight is stopped.
@@ -118,8 +118,8 @@ class Operator(Reader):
             NotFoundError: If there is no such workflow.
             RefusedError: If it has ended; what it may do is listed.
         """
-        wanted = {"reason": reason, "with_children": with_children}
-        return self._transport.send(build_operation_request(self._place(id), "cancel", wanted))
+        body = {"reason": reason, "with_children": with_children}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "cancel", body))
 
     def retry(self, id: Id) -> Instance:
         """Let a FAILED workflow go on, or one that waits for its next attempt begin it.
@@ -128,7 +128,7 @@ class Operator(Reader):
             NotFoundError: If there is no such workflow.
             RefusedError: If it is neither; what it may do is listed.
         """
-        return self._transport.send(build_operation_request(self._place(id), "retry"))
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "retry"))
 
     def wake(self, id: Id) -> Instance:
         """Run a workflow now that waits for a timer, an attempt or its children.
@@ -137,9 +137,9 @@ class Operator(Reader):
             NotFoundError: If there is no such workflow.
             RefusedError: If it waits for none of these; what it may do is listed.
         """
-        return self._transport.send(build_operation_request(self._place(id), "wake"))
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "wake"))
 
-    def bulk(
+    def run_bulk(
         self,
         operation: BulkOperation,
         filters: Filter,
@@ -166,7 +166,7 @@ class Operator(Reader):
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
         return self._transport.send(endpoints.build_bulk_request(operation, filters, more))
 
-    def bulk_preview(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
+    def preview_bulk(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
         """Say how many workflows ``bulk`` would come to, and do nothing.
 
         Args:

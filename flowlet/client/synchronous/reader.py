@@ -9,12 +9,12 @@ from random import Random
 from typing import Literal, Unpack
 
 from flowlet.client import endpoints
-from flowlet.client.calls import quote_segment
 from flowlet.client.endpoints import Id, build_get_request
 from flowlet.client.errors import build_not_found_error
 from flowlet.client.filters import EventFilter, Filter, SortKey
-from flowlet.client.models import Action, Child, SearchResult, PermittedOperations, Instance
-from flowlet.client.places import Definition, Executor, CurrentUser
+from flowlet.client.models import Action, Child, Instance, PermittedOperations, SearchResult
+from flowlet.client.request import quote_segment
+from flowlet.client.resources import CurrentUser, Definition, Executor
 from flowlet.client.synchronous.events import Events
 from flowlet.client.synchronous.transport import Transport
 from flowlet.durations import Duration, parse_duration
@@ -38,17 +38,19 @@ class Reader:
             NotFoundError: If there is none.
         """
         if isinstance(id, str):
-            return self.by_external_id(id)
+            return self.get_by_external_id(id)
         return self._transport.send(build_get_request(f"/api/workflows/{id}", Instance))
 
-    def by_external_id(self, external_id: str) -> Instance:
+    def get_by_external_id(self, external_id: str) -> Instance:
         """Return the workflow of an external id.
 
         Raises:
             NotFoundError: If there is none.
         """
         if endpoints.is_unambiguous_external_id(external_id):
-            return self._transport.send(build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance))
+            return self._transport.send(
+                build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance)
+            )
         # In an address it would be taken for an id, or for a path. An empty one would be taken for any.
         page = self.search(external_id=external_id, limit=1) if external_id else None
         if page is None or not page.workflows:
@@ -112,31 +114,39 @@ class Reader:
             if cursor is None:
                 return
 
-    def children(self, id: Id) -> list[Child]:
+    def list_children(self, id: Id) -> list[Child]:
         """Return the children of a workflow in short, the oldest first.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return self._transport.send(build_get_request(f"/api/workflows/{self._place(id)}/children", list[Child]))
+        return self._transport.send(
+            build_get_request(f"/api/workflows/{self._resolve_segment(id)}/children", list[Child])
+        )
 
-    def permitted(self, id: Id) -> PermittedOperations:
+    def get_permitted_operations(self, id: Id) -> PermittedOperations:
         """Return what may be done with a workflow now.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return self._transport.send(build_get_request(f"/api/workflows/{self._place(id)}/permitted", PermittedOperations))
+        return self._transport.send(
+            build_get_request(f"/api/workflows/{self._resolve_segment(id)}/permitted", PermittedOperations)
+        )
 
-    def history(self, id: Id) -> list[Action]:
+    def get_history(self, id: Id) -> list[Action]:
         """Return the history of a workflow, the newest line first.
 
         Raises:
             NotFoundError: If there is no such workflow.
         """
-        return self._transport.send(build_get_request(f"/api/actions/byWorkflowId/{self._place(id)}", list[Action]))
+        return self._transport.send(
+            build_get_request(f"/api/actions/byWorkflowId/{self._resolve_segment(id)}", list[Action])
+        )
 
-    def events(self, *, after: int | None = None, silence: Duration = "30s", **filters: Unpack[EventFilter]) -> Events:
+    def follow_events(
+        self, *, after: int | None = None, heartbeat_timeout: Duration = "30s", **filters: Unpack[EventFilter]
+    ) -> Events:
         """Return the events that fit, to be iterated over: from now on, until it or the client is closed.
 
             with client.events(workflow_type="OrderWorkflow") as events:
@@ -145,23 +155,23 @@ class Reader:
 
         Args:
             after: Go on behind this one, an ``Event.id``; 0 for all that there ever were; None for from now on.
-            silence: After how long without so much as a heartbeat, which comes every few seconds, the connection
+            heartbeat_timeout: After how long without so much as a heartbeat, which comes every few seconds, the connection
                 counts as dead and is made anew.
             filters: Which events, as ``workflow_id=7, type=ActionKind.TRANSITION``; all without it.
 
         Raises:
-            DurationError: If ``silence`` is not a length of time.
+            DurationError: If ``heartbeat_timeout`` is not a length of time.
             ValueError: If a filter is empty.
         """
-        call = endpoints.build_events_request(filters, after=after)
-        seconds = parse_duration(silence) / timedelta(seconds=1)
-        return Events(self._transport, call, silence_seconds=seconds, random=Random())  # noqa: S311 - jitter
+        api_request = endpoints.build_events_request(filters, after=after)
+        seconds = parse_duration(heartbeat_timeout) / timedelta(seconds=1)
+        return Events(self._transport, api_request, heartbeat_timeout_seconds=seconds, random=Random())  # noqa: S311 - jitter
 
-    def definitions(self) -> list[Definition]:
+    def list_definitions(self) -> list[Definition]:
         """Return every definition that the server has loaded, by name."""
         return self._transport.send(build_get_request("/api/definitions", list[Definition]))
 
-    def definition(self, name: str) -> Definition:
+    def get_definition(self, name: str) -> Definition:
         """Return a definition that the server has loaded.
 
         Raises:
@@ -169,7 +179,7 @@ class Reader:
         """
         return self._transport.send(build_get_request(f"/api/definitions/{quote_segment(name)}", Definition))
 
-    def mermaid(self, name: str) -> str:
+    def get_mermaid(self, name: str) -> str:
         """Return a definition as Mermaid text.
 
         Raises:
@@ -177,7 +187,7 @@ class Reader:
         """
         return self._transport.send(endpoints.build_diagram_request(name, "mmd"))
 
-    def svg(self, name: str) -> str:
+    def get_svg(self, name: str) -> str:
         """Return the picture of a definition, as the text of an SVG file.
 
         Raises:
@@ -185,7 +195,7 @@ class Reader:
         """
         return self._transport.send(endpoints.build_diagram_request(name, "svg"))
 
-    def executors(self, *, limit: int = 100) -> list[Executor]:
+    def list_executors(self, *, limit: int = 100) -> list[Executor]:
         """Return the executors, the live ones first, then those that were last heard of.
 
         Args:
@@ -193,12 +203,12 @@ class Reader:
         """
         return self._transport.send(build_get_request("/api/executors", list[Executor], limit=limit))
 
-    def me(self) -> CurrentUser:
+    def get_current_user(self) -> CurrentUser:
         """Return whose key this is, and with which role."""
         return self._transport.send(build_get_request("/api/me", CurrentUser))
 
-    def _place(self, id: Id) -> str:
+    def _resolve_segment(self, id: Id) -> str:
         """Return what stands for a workflow in an address: its id, or its external id where that is as good."""
         if isinstance(id, int) or endpoints.is_addressable(id):
             return quote_segment(id)
-        return quote_segment((self.by_external_id(id)).id)
+        return quote_segment((self.get_by_external_id(id)).id)

@@ -9,10 +9,10 @@ from weakref import WeakSet
 
 import httpx
 
-from flowlet.client.calls import ApiRequest
 from flowlet.client.errors import ClientError
-from flowlet.client.patience import RetryPolicy
-from flowlet.client.service import ApiServer, check_event_stream, build_unreachable_error
+from flowlet.client.request import ApiRequest
+from flowlet.client.retry import RetryPolicy
+from flowlet.client.service import ApiServer, build_unreachable_error, check_event_stream
 from flowlet.clock import Clock
 
 __all__ = ["Closeable", "Transport"]
@@ -41,19 +41,19 @@ class Transport:
 
     def __init__(
         self,
-        service: ApiServer,
+        server: ApiServer,
         http: httpx.Client | httpx.BaseTransport | None,
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
         clock: Clock,
     ) -> None:
-        self._service = service
+        self._server = server
         self._is_own = not isinstance(http, httpx.Client)
         self._http = http if isinstance(http, httpx.Client) else httpx.Client(transport=http)
-        self._patience = patience
+        self._retry_policy = retry_policy
         self.clock = clock
         self.streams: WeakSet[Closeable] = WeakSet()
 
-    def send(self, call: ApiRequest[Result]) -> Result:
+    def send(self, api_request: ApiRequest[Result]) -> Result:
         """Send a request, again where that is safe and may help, and return what its answer comes to.
 
         Raises:
@@ -63,23 +63,27 @@ class Transport:
             TypeError: If a value has no form in JSON.
         """
 
-        def send_once(elapsed: float) -> Result:
-            request = self._http.build_request(**self._service.build_request(call, elapsed_seconds=elapsed))
+        def send_once(elapsed_seconds: float) -> Result:
+            request = self._http.build_request(
+                **self._server.build_request(api_request, elapsed_seconds=elapsed_seconds)
+            )
             try:
                 response = self._http.send(request, follow_redirects=False)
             except httpx.RequestError as error:
-                raise build_unreachable_error(call, error) from error
-            return self._service.read_result(call, response)
+                raise build_unreachable_error(api_request, error) from error
+            return self._server.read_result(api_request, response)
 
-        return self._patiently(call, send_once)
+        return self._attempt_with_retries(api_request, send_once)
 
-    def open(self, call: ApiRequest[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
+    def open_stream(
+        self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float
+    ) -> httpx.Response:
         """Return the answer of a stream, again where that may help; close it.
 
         Args:
-            call: The request.
+            api_request: The request.
             last_id: The last event that is known; empty for none.
-            silence_seconds: For how long nothing at all may come before the connection counts as dead.
+            heartbeat_timeout_seconds: For how long nothing at all may come before the connection counts as dead.
 
         Raises:
             ApiError: If the server answers with an error.
@@ -88,21 +92,27 @@ class Transport:
         """
 
         def open_once(_: float) -> httpx.Response:
-            return self.reopen(call, last_id=last_id, silence_seconds=silence_seconds)
+            return self.open_stream_once(
+                api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds
+            )
 
-        return self._patiently(call, open_once)
+        return self._attempt_with_retries(api_request, open_once)
 
-    def reopen(self, call: ApiRequest[None], *, last_id: str, silence_seconds: float) -> httpx.Response:
+    def open_stream_once(
+        self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float
+    ) -> httpx.Response:
         """Return the answer of a stream as ``open`` does, in one attempt."""
-        options = self._service.build_stream_request(call, last_id=last_id, heartbeat_timeout_seconds=silence_seconds)
+        options = self._server.build_stream_request(
+            api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds
+        )
         try:
             response = self._http.send(self._http.build_request(**options), stream=True, follow_redirects=False)
             if not response.is_success:
                 response.read()
         except httpx.RequestError as error:
-            raise build_unreachable_error(call, error) from error
+            raise build_unreachable_error(api_request, error) from error
         try:
-            check_event_stream(call, response)
+            check_event_stream(api_request, response)
         except ClientError:
             response.close()
             raise
@@ -115,15 +125,17 @@ class Transport:
         if self._is_own:
             self._http.close()
 
-    def _patiently(self, call: ApiRequest[Any], attempt: Callable[[float], Result]) -> Result:
+    def _attempt_with_retries(self, api_request: ApiRequest[Any], send_attempt: Callable[[float], Result]) -> Result:
         """Make an attempt, given the seconds since the first one, until it succeeds or no other one may follow."""
         begun, count = self.clock.monotonic(), 0
         while True:
             try:
-                return attempt(self.clock.monotonic() - begun)
+                return send_attempt(self.clock.monotonic() - begun)
             except ClientError as error:
                 count += 1
-                delay = self._patience.compute_delay(call, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun)
+                delay = self._retry_policy.compute_delay(
+                    api_request, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun
+                )
                 if delay is None:
                     raise
             self.clock.block(delay)

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
-from flowlet.instances import Action, ActionKind, Status
+from flowlet.instance.instance import Action, ActionKind, Status
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.dialect import PRIORITIES, Dialect
+from flowlet.store.dialects.base import PRIORITIES, Dialect
 
 __all__ = [
     "MAX_GROUPS",
     "MAX_WALKED_GROUPS",
+    "DueQueue",
     "ExecutorGroups",
     "RecentAction",
-    "DueQueue",
     "RunningInstance",
     "UpcomingInstance",
-    "read_groups",
     "compute_lag_seconds",
+    "read_groups",
     "read_overdue",
     "read_queues",
     "read_recent_actions",
@@ -205,12 +205,16 @@ def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:
     return max(0.0, (now - min((queue.earliest_due for queue in queues), default=now)) / MICROSECONDS_PER_SECOND)
 
 
-async def read_upcoming(connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int) -> list[UpcomingInstance]:
+async def read_upcoming(
+    connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
+) -> list[UpcomingInstance]:
     """Return what runs next after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
     return await _read_nearest(connections, queues, ">", {"now": now, "limit": limit})
 
 
-async def read_overdue(connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int) -> list[UpcomingInstance]:
+async def read_overdue(
+    connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
+) -> list[UpcomingInstance]:
     """Return what is due in these queues at ``now`` and runs not yet, the longest due first."""
     late = [queue for queue in queues if queue.earliest_due <= now]
     return await _read_nearest(connections, late, "<=", {"now": now, "limit": limit})

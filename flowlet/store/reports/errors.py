@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flowlet.fingerprints import extract_message
+from flowlet.instance.fingerprint import extract_message
 from flowlet.store.connection import Connections, DatabaseSession
 
-__all__ = ["MAX_COUNTED_FAILED", "ErrorGroup", "read_error_groups", "count_failed", "read_failing_types"]
+__all__ = ["MAX_COUNTED_FAILED", "ErrorGroup", "count_failed", "read_error_groups", "read_failing_types"]
 
 MAX_COUNTED_FAILED = 10_000
 """Up to how many FAILED instances are counted."""

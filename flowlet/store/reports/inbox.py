@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowlet.instances import ENTRY_KINDS, Instance, Status
+from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.cursor import MAX_INTEGER, encode_cursor, decode_cursor
 from flowlet.store.rows import INSTANCE_COLUMNS, parse_instance_row
-from flowlet.store.search import MAX_COUNTED, SearchQuery
+from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor, encode_cursor
+from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 
-__all__ = ["MAX_BADGE_COUNT", "InboxGroup", "Inbox", "WaitingInstance", "count_waiting", "read_inbox"]
+__all__ = ["MAX_BADGE_COUNT", "Inbox", "InboxGroup", "WaitingInstance", "count_waiting", "read_inbox"]
 
 MAX_BADGE_COUNT = 100
 """Up to how many are counted for the navigation, which says "99+"."""

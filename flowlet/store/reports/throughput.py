@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowlet.store.connection import Connections
-from flowlet.store.tallies import CounterStore
+from flowlet.store.counters import CounterStore
 
 __all__ = ["ThroughputInterval", "read_throughput"]
 

@@ -9,14 +9,22 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response
 
-from flowlet.roles import Role
-from flowlet.web.answers import build_json_response
+from flowlet.accounts.roles import Role
 from flowlet.web.api.requests import WorkflowFilter
-from flowlet.web.api.terms import build_search_query
-from flowlet.web.bulk import MAX_INSTANCES, BulkOperation, InstanceOperation, RefusalError, run_operation, bind_operation, search_pages
-from flowlet.web.fields import OptionalText, WholeNumber
-from flowlet.web.guards import require_role, get_principal
-from flowlet.web.openapi import describe_route
+from flowlet.web.api.translation import build_search_query
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.bulk import (
+    MAX_INSTANCES,
+    BulkOperation,
+    InstanceOperation,
+    RefusalError,
+    bind_operation,
+    run_operation,
+    search_pages,
+)
+from flowlet.web.field_types import OptionalText, WholeNumber
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
 from flowlet.web.problems import ProblemError, build_faults_problem, build_problem
 from flowlet.web.schemas import ApiModel, RequestModel
@@ -33,10 +41,16 @@ blueprint = Blueprint("bulk", __name__)
 _EMPTY_TEXT_SCHEMA = {"type": ["string", "null"], "maxLength": 0}
 
 
-def _build_condition(operations: Sequence[str], *, required_field: str | None = None, **else_properties: Any) -> dict[str, Any]:
+def _build_condition(
+    operations: Sequence[str], *, required_field: str | None = None, **else_properties: Any
+) -> dict[str, Any]:
     """Return the part of a schema that says which operations a field goes with, and how it has to be left otherwise."""
     among = {"properties": {"operation": {"enum": list(operations)}}}
-    given = {"properties": {required_field: {"type": "string", "minLength": 1}}, "required": [required_field]} if required_field else {}
+    given = (
+        {"properties": {required_field: {"type": "string", "minLength": 1}}, "required": [required_field]}
+        if required_field
+        else {}
+    )
     return {"if": among, "then": given, "else": {"properties": else_properties}}
 
 

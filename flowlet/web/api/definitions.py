@@ -9,17 +9,17 @@ from typing import Any
 from pydantic import Field
 from quart import Blueprint, Response
 
-from flowlet.definition import Definition
-from flowlet.mermaid import render_mermaid
-from flowlet.roles import Role
-from flowlet.states import StateKind
-from flowlet.svg import render_svg
-from flowlet.theme import STANDALONE_STYLESHEET
-from flowlet.web.answers import build_json_response
-from flowlet.web.guards import require_role
-from flowlet.web.openapi import describe_route
+from flowlet.accounts.roles import Role
+from flowlet.definition.definition import Definition
+from flowlet.diagram.mermaid import render_mermaid
+from flowlet.diagram.style import STANDALONE_STYLESHEET
+from flowlet.diagram.svg import render_svg
+from flowlet.web.auth import require_role
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.schemas import ApiModel, Timestamp
 from flowlet.web.services import get_services
+from flowlet.workflow.states import StateKind
 
 __all__ = ["DefinitionResponse", "blueprint"]
 
@@ -107,7 +107,9 @@ async def list_definitions() -> Response:
     """Return every definition that this process has loaded, by name."""
     here = get_services()
     moments = await here.store.definitions.read_save_times()
-    return build_json_response([_build_definition_response(definition, moments) for definition in here.registry.definitions])
+    return build_json_response(
+        [_build_definition_response(definition, moments) for definition in here.registry.definitions]
+    )
 
 
 @blueprint.get("/api/definitions/<path:name>")
@@ -116,7 +118,9 @@ async def list_definitions() -> Response:
 async def show_definition(name: str) -> Response:
     """Return a definition."""
     definition = get_services().registry.get_definition(name)
-    return build_json_response(_build_definition_response(definition, await get_services().store.definitions.read_save_times()))
+    return build_json_response(
+        _build_definition_response(definition, await get_services().store.definitions.read_save_times())
+    )
 
 
 @blueprint.get("/api/definitions/<path:name>.mmd")
@@ -124,7 +128,9 @@ async def show_definition(name: str) -> Response:
 @describe_route(answers={200: "text/plain"})
 async def show_mermaid(name: str) -> Response:
     """Return a definition as Mermaid text."""
-    return Response(render_mermaid(get_services().registry.get_definition(name)), content_type="text/plain; charset=utf-8")
+    return Response(
+        render_mermaid(get_services().registry.get_definition(name)), content_type="text/plain; charset=utf-8"
+    )
 
 
 @blueprint.get("/api/definitions/<path:name>.svg")
@@ -133,7 +139,9 @@ async def show_mermaid(name: str) -> Response:
 async def show_svg(name: str) -> Response:
     """Return the picture of a definition, which follows the reader's light or dark setting."""
     picture = render_svg(get_services().registry.get_definition(name), standalone=True)
-    return Response(picture, headers={"Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY}, content_type="image/svg+xml")
+    return Response(
+        picture, headers={"Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY}, content_type="image/svg+xml"
+    )
 
 
 def _build_definition_response(definition: Definition, served_times: dict[str, tuple[int, int]]) -> DefinitionResponse:
@@ -151,7 +159,9 @@ def _build_definition_response(definition: Definition, served_times: dict[str, t
         flow_chart=render_mermaid(definition),
         states=[DefinitionStateResponse.model_validate(state) for state in told["states"]],
         transitions=[
-            DefinitionTransitionResponse.model_validate({"from": state["name"], "to": edge["target"], "label": edge["label"]})
+            DefinitionTransitionResponse.model_validate(
+                {"from": state["name"], "to": edge["target"], "label": edge["label"]}
+            )
             for state in told["states"]
             for edge in state["transitions"]
         ],

@@ -13,17 +13,16 @@ import orjson
 from pydantic import BeforeValidator, Field
 from quart import Blueprint, Response, request
 
+from flowlet.accounts.roles import Role
 from flowlet.clock import Clock
-from flowlet.engine.feed import MAX_SUBSCRIBERS, EventDelivery, EventBatch
+from flowlet.engine.event_stream import MAX_SUBSCRIBERS, EventBatch, EventDelivery
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
-from flowlet.instances import ActionKind, Status
-from flowlet.roles import Role
-from flowlet.store.changes import MAX_ID
-from flowlet.store.feed import HistoryEvent
-from flowlet.texts import parse_number
-from flowlet.web.fields import OptionalText
-from flowlet.web.guards import make_access_check, require_role
-from flowlet.web.openapi import describe_route
+from flowlet.instance.instance import MAX_ID, ActionKind, Status
+from flowlet.store.history import HistoryEvent
+from flowlet.text import parse_number
+from flowlet.web.auth import make_access_check, require_role
+from flowlet.web.field_types import OptionalText
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_query
 from flowlet.web.problems import ProblemError, build_faults_problem, build_rate_limit_error
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
@@ -138,10 +137,18 @@ async def follow_events() -> Response:
     event_query = read_query(EventQuery)
     after = _read_last_event_id() if request.headers.get("Last-Event-ID") else event_query.after
     if get_services().event_broadcaster.subscriber_count >= MAX_SUBSCRIBERS:
-        raise build_rate_limit_error(f"{MAX_SUBSCRIBERS:,} clients follow the events already.", retry_after_seconds=RETRY_AFTER_SECONDS)
+        raise build_rate_limit_error(
+            f"{MAX_SUBSCRIBERS:,} clients follow the events already.", retry_after_seconds=RETRY_AFTER_SECONDS
+        )
     await get_services().event_broadcaster.start()
-    news = get_services().event_broadcaster.subscribe(event_query.is_match, after=after, workflow_id=await _find_only_workflow_id(event_query))
-    body = b"" if request.method == "HEAD" else _stream_events(news, make_access_check(), get_services().store.clock, event_query.limit)
+    news = get_services().event_broadcaster.subscribe(
+        event_query.is_match, after=after, workflow_id=await _find_only_workflow_id(event_query)
+    )
+    body = (
+        b""
+        if request.method == "HEAD"
+        else _stream_events(news, make_access_check(), get_services().store.clock, event_query.limit)
+    )
     answer = Response(body, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     answer.timeout = None  # Quart would cut it after a minute
     return answer
@@ -161,7 +168,9 @@ def _read_last_event_id() -> int:
     """Return the position in the header by which a browser resumes."""
     position = parse_number(request.headers["Last-Event-ID"].strip(), maximum=MAX_ID)
     if position is None:
-        raise ProblemError(build_faults_problem({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"}))
+        raise ProblemError(
+            build_faults_problem({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"})
+        )
     return position
 
 

@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field
 from quart import Blueprint, Response
 
-from flowlet.roles import Role
+from flowlet.accounts.roles import Role
 from flowlet.store.executors import ExecutorRecord
-from flowlet.web.answers import build_json_response
-from flowlet.web.guards import require_role
-from flowlet.web.openapi import describe_route
+from flowlet.web.auth import require_role
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_query
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pydantic import ConfigDict
 from quart import Blueprint, Response
 
-from flowlet.accounts import ApiKey
-from flowlet.roles import Role
-from flowlet.web.answers import build_json_response
-from flowlet.web.fields import Expiry, KeyName, RoleName
-from flowlet.web.guards import require_role, get_principal
-from flowlet.web.keys import add_key, revoke_visible_key, list_visible_keys
-from flowlet.web.openapi import describe_route
+from flowlet.accounts.models import ApiKey
+from flowlet.accounts.roles import Role
+from flowlet.web.api_keys import add_key, list_visible_keys, revoke_visible_key
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.field_types import Expiry, KeyName, RoleName
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 

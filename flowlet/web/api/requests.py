@@ -6,22 +6,22 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from flowlet.web.fields import (
+from flowlet.web.field_types import (
     NOT_BLANK_PATTERN,
     Cursor,
+    ExpectedVersion,
     Offset,
-    OptionalId,
     OptionalDuration,
+    OptionalId,
     OptionalName,
     OptionalText,
     PageLimit,
     Priority,
-    SearchedSubstring,
     SearchedStatuses,
+    SearchedSubstring,
     SearchedVariables,
     SearchText,
     StateName,
-    ExpectedVersion,
 )
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.schemas import RequestModel, Timestamp
@@ -29,12 +29,12 @@ from flowlet.web.schemas import RequestModel, Timestamp
 __all__ = [
     "CancelRequest",
     "CreateWorkflowRequest",
-    "WorkflowFilter",
     "EmptyRequest",
     "PauseRequest",
     "SearchRequest",
     "StateRequest",
     "StateVarsRequest",
+    "WorkflowFilter",
 ]
 
 _NONEMPTY_TEXT_SCHEMA: Any = {"type": "string", "minLength": 1}

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pydantic import ConfigDict
 from quart import Blueprint, Response, request
 
-from flowlet.accounts import User
-from flowlet.roles import Role
-from flowlet.web.answers import build_json_response
-from flowlet.web.fields import Password, RoleName, Username
-from flowlet.web.guards import SESSION_COOKIE, require_role, get_principal
-from flowlet.web.openapi import describe_route
+from flowlet.accounts.models import User
+from flowlet.accounts.roles import Role
+from flowlet.web.auth import SESSION_COOKIE, get_principal, require_role
+from flowlet.web.field_types import Password, RoleName, Username
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services
@@ -127,7 +127,9 @@ async def list_users() -> Response:
 
 @blueprint.post("/api/users")
 @require_role(Role.ADMIN)
-@describe_route(body=CreateUserRequest, answers={201: UserResponse}, problems=(409,), leads_to="/api/users/{id}", is_located=True)
+@describe_route(
+    body=CreateUserRequest, answers={201: UserResponse}, problems=(409,), leads_to="/api/users/{id}", is_located=True
+)
 async def create_user() -> Response:
     """Make a user. A name that is taken, in whatever case, is refused."""
     new = await read_body(CreateUserRequest)
@@ -162,7 +164,9 @@ async def set_password(id: int) -> Response:
     password = (await read_body(SetPasswordRequest)).password.get_secret_value()
     user = await get_services().users.get_by_id(id)
     asking = request.cookies.get(SESSION_COOKIE) if get_principal().key_id is None else None
-    changed = await get_services().users.set_password(user.username, password, actor=get_principal().username, except_token=asking)
+    changed = await get_services().users.set_password(
+        user.username, password, actor=get_principal().username, except_token=asking
+    )
     return build_json_response(_build_user_response(changed))
 
 
@@ -173,7 +177,9 @@ async def set_role(id: int) -> Response:
     """Change what a user may do, at once for open sessions and API keys too. The last admin keeps the role."""
     role = (await read_body(SetRoleRequest)).role
     user = await get_services().users.get_by_id(id)
-    return build_json_response(_build_user_response(await get_services().users.set_role(user.username, role, actor=get_principal().username)))
+    return build_json_response(
+        _build_user_response(await get_services().users.set_role(user.username, role, actor=get_principal().username))
+    )
 
 
 @blueprint.post("/api/users/<int:id>/disable")
@@ -182,7 +188,9 @@ async def set_role(id: int) -> Response:
 async def disable_user(id: int) -> Response:
     """Let a user in no longer: sessions end, API keys are refused. The last admin is not disabled."""
     user = await get_services().users.get_by_id(id)
-    return build_json_response(_build_user_response(await get_services().users.disable(user.username, actor=get_principal().username)))
+    return build_json_response(
+        _build_user_response(await get_services().users.disable(user.username, actor=get_principal().username))
+    )
 
 
 @blueprint.post("/api/users/<int:id>/enable")
@@ -191,7 +199,9 @@ async def disable_user(id: int) -> Response:
 async def enable_user(id: int) -> Response:
     """Let a user in again, with password and API keys as before."""
     user = await get_services().users.get_by_id(id)
-    return build_json_response(_build_user_response(await get_services().users.enable(user.username, actor=get_principal().username)))
+    return build_json_response(
+        _build_user_response(await get_services().users.enable(user.username, actor=get_principal().username))
+    )
 
 
 def _build_user_response(user: User) -> UserResponse:

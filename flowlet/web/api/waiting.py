@@ -11,19 +11,24 @@ from typing import Any
 from pydantic import ConfigDict
 from quart import Blueprint, Response
 
-from flowlet.engine.arrivals import MAX_WAITERS, WaitFunction
+from flowlet.accounts.roles import Role
+from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
 from flowlet.errors import UnknownStateError, UnknownWorkflowError, WaitTimeoutError
-from flowlet.instances import Instance
-from flowlet.permitted import Operation, build_refusal
-from flowlet.roles import Role
-from flowlet.web.answers import build_json_response
+from flowlet.instance.instance import Instance
+from flowlet.operations.permitted import Operation, build_refusal
 from flowlet.web.api.requests import CreateWorkflowRequest, StateRequest, StateVarsRequest
-from flowlet.web.api.shapes import WorkflowResponse
-from flowlet.web.api.terms import rename_faults
-from flowlet.web.api.workflows import find_by_external_id_first, create_instance, edit_instance_variables, enter_instance_state
-from flowlet.web.fields import WaitSeconds, WaitStates
-from flowlet.web.guards import require_role
-from flowlet.web.openapi import describe_route
+from flowlet.web.api.responses import WorkflowResponse
+from flowlet.web.api.translation import rename_faults
+from flowlet.web.api.workflows import (
+    create_instance,
+    edit_instance_variables,
+    enter_instance_state,
+    find_by_external_id_first,
+)
+from flowlet.web.auth import require_role
+from flowlet.web.field_types import WaitSeconds, WaitStates
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_rate_limit_error
 from flowlet.web.schemas import RequestModel
@@ -90,7 +95,9 @@ class StateAndWaitRequest(WaitRequest):
 
 @blueprint.post("/api/createAndWait")
 @require_role(Role.OPERATOR)
-@describe_route(body=CreateAndWaitRequest, answers={200: WorkflowResponse}, problems=(429, 504), leads_to="/api/workflows/{id}")
+@describe_route(
+    body=CreateAndWaitRequest, answers={200: WorkflowResponse}, problems=(429, 504), leads_to="/api/workflows/{id}"
+)
 async def create_and_wait() -> Response:
     """Create an instance, and answer with it as soon as it has come so far; 504 if it has not in time."""
     wait_request = await read_body(CreateAndWaitRequest)
@@ -118,17 +125,23 @@ async def enter_state_and_wait(external_id: str) -> Response:
             _check_target_state(instance, wait_request.update_workflow_state_request)
             instance = await edit_instance_variables(instance, wait_request.update_state_var_request)
         await enter_instance_state(instance, wait_request.update_workflow_state_request)
-        return await _respond_when_reached(wait, instance.id, wait_request, after_action_id=standing.last_action_id or 0)
+        return await _respond_when_reached(
+            wait, instance.id, wait_request, after_action_id=standing.last_action_id or 0
+        )
 
 
 def _reserve_wait(wait_request: WaitRequest) -> AbstractContextManager[WaitFunction]:
     """Hold a place among those who wait, before anything is changed; refuse where there is none."""
     if get_services().waiters.waiter_count >= MAX_WAITERS:
-        raise build_rate_limit_error(f"{MAX_WAITERS:,} requests wait already. Look from time to time.", retry_after_seconds=RETRY_AFTER_SECONDS)
+        raise build_rate_limit_error(
+            f"{MAX_WAITERS:,} requests wait already. Look from time to time.", retry_after_seconds=RETRY_AFTER_SECONDS
+        )
     return get_services().waiters.reserve_wait(wait_request.wait_seconds)
 
 
-async def _respond_when_reached(wait: WaitFunction, id: int, wait_request: WaitRequest, *, after_action_id: int) -> Response:
+async def _respond_when_reached(
+    wait: WaitFunction, id: int, wait_request: WaitRequest, *, after_action_id: int
+) -> Response:
     """Return the answer of a wait; ``after_action_id`` is the line of history after which a state counts."""
     try:
         instance = await wait(id, wait_request.wait_for_states, since=after_action_id)
@@ -168,5 +181,7 @@ def _check_target_state(instance: Instance, state_request: StateRequest) -> None
     """Refuse what the state will be refused for, before variables are changed."""
     permitted = get_services().operations.get_permitted_operations(instance)
     if not state_request.force and state_request.state not in permitted.states:
-        why = f"it cannot go from {instance.state!r} to {state_request.state[:120]!r}, and its variables stay as they are"
+        why = (
+            f"it cannot go from {instance.state!r} to {state_request.state[:120]!r}, and its variables stay as they are"
+        )
         raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

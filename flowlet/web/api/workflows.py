@@ -11,13 +11,12 @@ from quart import Blueprint, Response, request
 from quart.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
+from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
 from flowlet.errors import UnknownInstanceError
-from flowlet.instances import Instance
-from flowlet.permitted import Operation
-from flowlet.roles import Role
+from flowlet.instance.instance import Instance
+from flowlet.operations.permitted import Operation
 from flowlet.store.instances import CreatedInstance
-from flowlet.web.answers import build_json_response
 from flowlet.web.api.requests import (
     CancelRequest,
     CreateWorkflowRequest,
@@ -27,24 +26,31 @@ from flowlet.web.api.requests import (
     StateRequest,
     StateVarsRequest,
 )
-from flowlet.web.api.shapes import (
+from flowlet.web.api.responses import (
     ActionResponse,
-    OperationResponse,
     ChildResponse,
     CreateResponse,
-    SearchResponse,
+    OperationResponse,
     PermittedOperationsResponse,
+    SearchResponse,
     WorkflowResponse,
     build_history_response,
 )
-from flowlet.web.api.terms import rename_faults, build_search_query
-from flowlet.web.guards import require_role, get_principal
-from flowlet.web.openapi import describe_route
+from flowlet.web.api.translation import build_search_query, rename_faults
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
 from flowlet.web.problems import ProblemError, build_faults_problem, build_forbidden_error
 from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "find_by_external_id_first", "create_instance", "edit_instance_variables", "enter_instance_state"]
+__all__ = [
+    "blueprint",
+    "create_instance",
+    "edit_instance_variables",
+    "enter_instance_state",
+    "find_by_external_id_first",
+]
 
 blueprint = Blueprint("workflows", __name__)
 
@@ -114,7 +120,9 @@ async def search_workflows() -> Response:
 async def enter_state(id: str) -> Response:
     """Answer a manual state, or move an instance along a transition; by force, which admins may, to any state."""
     state_request = await read_body(StateRequest)
-    return _build_operation_response(await enter_instance_state(await get_services().store.queries.find(id), state_request))
+    return _build_operation_response(
+        await enter_instance_state(await get_services().store.queries.find(id), state_request)
+    )
 
 
 @blueprint.post("/api/workflows/<id>/statevars")
@@ -123,7 +131,9 @@ async def enter_state(id: str) -> Response:
 async def edit_variables(id: str) -> Response:
     """Set and remove variables by name."""
     variables_request = await read_body(StateVarsRequest)
-    return _build_operation_response(await edit_instance_variables(await get_services().store.queries.find(id), variables_request))
+    return _build_operation_response(
+        await edit_instance_variables(await get_services().store.queries.find(id), variables_request)
+    )
 
 
 @blueprint.post("/api/workflows/<id>/pause")
@@ -145,7 +155,9 @@ async def resume_workflow(id: str) -> Response:
     """Let a paused instance go on."""
     await _read_optional_body(EmptyRequest)
     instance = await get_services().store.queries.find(id)
-    return _build_operation_response(await get_services().operations.resume(instance.id, username=get_principal().username))
+    return _build_operation_response(
+        await get_services().operations.resume(instance.id, username=get_principal().username)
+    )
 
 
 @blueprint.post("/api/workflows/<id>/cancel")
@@ -156,7 +168,10 @@ async def cancel_workflow(id: str) -> Response:
     cancel_request = await _read_optional_body(CancelRequest)
     here, instance = get_services(), await get_services().store.queries.find(id)
     changed = await here.operations.cancel(
-        instance.id, username=get_principal().username, reason=cancel_request.reason, with_children=cancel_request.with_children
+        instance.id,
+        username=get_principal().username,
+        reason=cancel_request.reason,
+        with_children=cancel_request.with_children,
     )
     return _build_operation_response(changed)
 
@@ -168,7 +183,9 @@ async def retry_workflow(id: str) -> Response:
     """Let a FAILED instance go on, or one that waits for its next attempt begin it."""
     await _read_optional_body(EmptyRequest)
     instance = await get_services().store.queries.find(id)
-    return _build_operation_response(await get_services().operations.retry(instance.id, username=get_principal().username))
+    return _build_operation_response(
+        await get_services().operations.retry(instance.id, username=get_principal().username)
+    )
 
 
 @blueprint.post("/api/workflows/<id>/wake")
@@ -178,7 +195,9 @@ async def wake_workflow(id: str) -> Response:
     """Run an instance now that waits for a timer, an attempt or its children."""
     await _read_optional_body(EmptyRequest)
     instance = await get_services().store.queries.find(id)
-    return _build_operation_response(await get_services().operations.wake(instance.id, username=get_principal().username))
+    return _build_operation_response(
+        await get_services().operations.wake(instance.id, username=get_principal().username)
+    )
 
 
 @blueprint.get("/api/workflows/<id>/children")
@@ -197,7 +216,9 @@ async def show_children(id: str) -> Response:
 async def show_permitted(id: str) -> Response:
     """Return what may be done with an instance now."""
     instance = await get_services().store.queries.find(id)
-    return build_json_response(PermittedOperationsResponse.of(get_services().operations.get_permitted_operations(instance)))
+    return build_json_response(
+        PermittedOperationsResponse.of(get_services().operations.get_permitted_operations(instance))
+    )
 
 
 @blueprint.get("/api/actions/byWorkflowId/<id>")
@@ -260,7 +281,9 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
     """
     here, by = get_services(), get_principal()
     if state_request.force and not by.role.is_at_least(Role.ADMIN):
-        raise build_forbidden_error(f"To force a move needs the role {Role.ADMIN}, and {by.username} has the role {by.role}.")
+        raise build_forbidden_error(
+            f"To force a move needs the role {Role.ADMIN}, and {by.username} has the role {by.role}."
+        )
     permitted = here.operations.get_permitted_operations(instance)
     is_choice = Operation.ANSWER in permitted.operations and state_request.state in permitted.states
     is_answer = not state_request.force and (is_choice or state_request.form is not None)
@@ -269,9 +292,16 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
         raise ProblemError(build_faults_problem(faults))
     with rename_faults(form="form", state="state"):
         if is_answer:
-            return await here.operations.answer(instance.id, state_request.state, form=state_request.form, username=by.username)
+            return await here.operations.answer(
+                instance.id, state_request.state, form=state_request.form, username=by.username
+            )
         return await here.operations.move(
-            instance.id, state_request.state, username=by.username, when=when, force=state_request.force, reason=state_request.reason
+            instance.id,
+            state_request.state,
+            username=by.username,
+            when=when,
+            force=state_request.force,
+            reason=state_request.reason,
         )
 
 
@@ -304,7 +334,9 @@ def _compute_first_activation(create_request: CreateWorkflowRequest) -> datetime
     if create_request.next_activation_offset is None:
         return _convert_future_time(create_request.next_activation)
     if create_request.next_activation is not None:
-        raise ProblemError(build_faults_problem({"nextActivationOffset": "cannot be combined with nextActivation: leave out one"}))
+        raise ProblemError(
+            build_faults_problem({"nextActivationOffset": "cannot be combined with nextActivation: leave out one"})
+        )
     return create_request.next_activation_offset
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from flowlet.clock import to_microseconds
 from flowlet.errors import SearchError
-from flowlet.instances import Status
+from flowlet.instance.instance import Status
 from flowlet.store.connection import Connections, DatabaseSession
 from flowlet.store.reports import inbox
 from flowlet.store.reports.inbox import InboxGroup, count_waiting, read_inbox
-from tests.operations.desk import OPERATOR_NAME, OperationsHarness, open_operations
+from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness, open_operations
 from tests.store.test_plans import fill_instances
 
 T = TypeVar("T")
@@ -43,7 +43,9 @@ async def create_waiting(harness: OperationsHarness, *deadlines: int | None) -> 
     for days in deadlines:
         id = (await harness.create_in_status(Status.WAITING)).id
         deadline = None if days is None else harness.hands.clock.now() + to_microseconds(timedelta(days=days))
-        await harness.hands.execute_sql("UPDATE workflow SET next_activation = :at WHERE id = :id", {"at": deadline, "id": id})
+        await harness.hands.execute_sql(
+            "UPDATE workflow SET next_activation = :at WHERE id = :id", {"at": deadline, "id": id}
+        )
         found.append(id)
     return found
 
@@ -120,7 +122,9 @@ class ExplainingConnections:
         self.plans: list[str] = []
 
     async def read(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
-        return await self._connections.read(lambda session: work(cast(DatabaseSession, ExplainingSession(session, self.plans))))
+        return await self._connections.read(
+            lambda session: work(cast(DatabaseSession, ExplainingSession(session, self.plans)))
+        )
 
 
 class ExplainingSession:

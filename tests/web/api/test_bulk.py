@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.api.office import ApiHarness, open_api_harness
+from tests.web.api.api_harness import ApiHarness, open_api_harness
 
 
 @pytest.fixture
@@ -24,9 +24,13 @@ async def sqlite_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
         yield office
 
 
-async def run_bulk(api_harness: ApiHarness, operation: str, search_filter: dict[str, Any] | None = None, **values: Any) -> Any:
+async def run_bulk(
+    api_harness: ApiHarness, operation: str, search_filter: dict[str, Any] | None = None, **values: Any
+) -> Any:
     """Do an operation with all that fit."""
-    return await api_harness.post("/api/workflows/bulk", {"filter": search_filter or {}, "operation": operation, **values})
+    return await api_harness.post(
+        "/api/workflows/bulk", {"filter": search_filter or {}, "operation": operation, **values}
+    )
 
 
 async def read_statuses(api_harness: ApiHarness) -> list[str]:
@@ -54,7 +58,9 @@ async def test_an_operation_is_done_with_all_that_fit_over_all_pages(
     await api_harness.create("charge")
 
     # What it is found by changes with each operation: no page may skip any.
-    paused = await run_bulk(api_harness, "pause", {"status": "NEW", "stateVars": {"way": "later"}}, reason="stock-taking")
+    paused = await run_bulk(
+        api_harness, "pause", {"status": "NEW", "stateVars": {"way": "later"}}, reason="stock-taking"
+    )
 
     assert paused == {"matched": 5, "done": 5, "refused": [], "refusedTotal": 0, "limitReached": False}
     assert await read_statuses(api_harness) == ["PAUSED"] * 5 + ["NEW"]

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from flowlet.mermaid import render_mermaid
-from flowlet.svg import render_svg
+from flowlet.diagram.mermaid import render_mermaid
+from flowlet.diagram.svg import render_svg
 from flowlet.web.schemas import format_rfc3339
-from tests.web.api.shop import build_shop_module
-from tests.web.probe import AppHarness
+from tests.web.api.api_users import build_shop_module
+from tests.web.app_harness import AppHarness
 
 DEFINITION_PATH = "/api/definitions/Order%20%3C1%3E"
 EDGES = [
@@ -55,11 +55,16 @@ async def test_a_definition_whose_shape_changes_keeps_the_moment_of_its_first(an
     vars(older)["broken"].description = "another one"
     first = type(services.registry)().add(older)
     await services.store.definitions.save_definitions([first], now=1_700_000_000_000_000)
-    await services.store.definitions.save_definitions([services.registry.add(build_shop_module())], now=1_800_000_000_000_000)
+    await services.store.definitions.save_definitions(
+        [services.registry.add(build_shop_module())], now=1_800_000_000_000_000
+    )
 
     told = (await any_app_harness.open_client("viewer").get(DEFINITION_PATH)).json()
 
-    assert (told["created"], told["updated"]) == (format_rfc3339(1_700_000_000_000_000), format_rfc3339(1_800_000_000_000_000))
+    assert (told["created"], told["updated"]) == (
+        format_rfc3339(1_700_000_000_000_000),
+        format_rfc3339(1_800_000_000_000_000),
+    )
 
 
 async def test_the_list_has_every_definition_by_name_whether_it_was_served_or_not(app_harness: AppHarness) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from flowlet.engine import feed as feeds
-from flowlet.roles import Role
+from flowlet.accounts.roles import Role
+from flowlet.engine import event_stream as feeds
 from flowlet.web.api import events
-from tests.engine.running import wait_for
-from tests.web.api.office import ApiHarness, open_api_harness
-from tests.web.served import serve_app
+from tests.engine.executor_harness import wait_for
+from tests.web.api.api_harness import ApiHarness, open_api_harness
+from tests.web.http_server import serve_app
 
 
 class EventStreamClient:
@@ -80,7 +80,9 @@ async def client(api_harness: ApiHarness) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_what_happens_to_a_workflow_comes_as_it_happens(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+async def test_what_happens_to_a_workflow_comes_as_it_happens(
+    api_harness: ApiHarness, client: httpx.AsyncClient
+) -> None:
     async with follow_events(client) as stream:
         id = await api_harness.create(externalId="a-1", businessKey="key")
 
@@ -98,7 +100,9 @@ async def test_what_happens_to_a_workflow_comes_as_it_happens(api_harness: ApiHa
     assert stream.answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_stream_that_was_cut_goes_on_behind_its_last_event(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+async def test_a_stream_that_was_cut_goes_on_behind_its_last_event(
+    api_harness: ApiHarness, client: httpx.AsyncClient
+) -> None:
     async with follow_events(client, type="CREATED") as stream:
         first = await api_harness.create()
         assert (await stream.read_event())["workflowId"] == first
@@ -133,7 +137,9 @@ async def test_filters_are_joined_by_and(sqlite_url: str, only: Callable[[int], 
     assert [(event["workflowId"], event["type"]) for event in found] == [(wanted, "CREATED"), (wanted, "PAUSED")]
 
 
-async def test_a_stream_ends_after_as_many_events_as_were_asked_for(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+async def test_a_stream_ends_after_as_many_events_as_were_asked_for(
+    api_harness: ApiHarness, client: httpx.AsyncClient
+) -> None:
     first, second, _ = [await api_harness.create() for _ in range(3)]
 
     answer = await client.get("/api/events", params={"after": 0, "type": "CREATED", "limit": 2})
@@ -142,7 +148,9 @@ async def test_a_stream_ends_after_as_many_events_as_were_asked_for(api_harness:
     assert [event["workflowId"] for event in told] == [first, second]
 
 
-async def test_an_instance_that_does_not_exist_yet_can_be_followed(api_harness: ApiHarness, client: httpx.AsyncClient) -> None:
+async def test_an_instance_that_does_not_exist_yet_can_be_followed(
+    api_harness: ApiHarness, client: httpx.AsyncClient
+) -> None:
     async with follow_events(client, externalId="to-come") as stream:
         await api_harness.create(externalId="other")
         id = await api_harness.create(externalId="to-come")

@@ -6,15 +6,29 @@ import pytest
 
 from flowlet.store.executors import ExecutorRecord
 from flowlet.web.schemas import format_rfc3339
-from tests.web.probe import AppHarness
+from tests.web.app_harness import AppHarness
 
 MINUTE_MICROSECONDS = 60_000_000
 
 
-async def register_executor(app_harness: AppHarness, name: str, *, age_microseconds: int = 0, status: str = "RUNNING") -> ExecutorRecord:
+async def register_executor(
+    app_harness: AppHarness, name: str, *, age_microseconds: int = 0, status: str = "RUNNING"
+) -> ExecutorRecord:
     now = app_harness.services.store.clock.now() - age_microseconds
     groups, types = ("default", "shop"), ("Order",)
-    record = ExecutorRecord(f"id-{name}", name, "host", 7, groups, types, 4, status, now - MINUTE_MICROSECONDS, now, now + MINUTE_MICROSECONDS)
+    record = ExecutorRecord(
+        f"id-{name}",
+        name,
+        "host",
+        7,
+        groups,
+        types,
+        4,
+        status,
+        now - MINUTE_MICROSECONDS,
+        now,
+        now + MINUTE_MICROSECONDS,
+    )
     await app_harness.services.store.executors.register(record)
     return record
 

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from flowlet.roles import Role
-from tests.web.api.shop import create_api_user
-from tests.web.probe import AppHarness
+from flowlet.accounts.roles import Role
+from tests.web.api.api_users import create_api_user
+from tests.web.app_harness import AppHarness
 
 
 async def test_a_key_is_shown_once_and_lets_in(any_app_harness: AppHarness) -> None:
     grace = await create_api_user(any_app_harness, "grace", Role.OPERATOR)
 
-    answer = await grace.open_browser().post("/api/keys", json={"name": "ci", "role": "operator", "expiresIn": "90 days"})
+    answer = await grace.open_browser().post(
+        "/api/keys", json={"name": "ci", "role": "operator", "expiresIn": "90 days"}
+    )
     listed = await grace.open_browser().get("/api/keys")
 
     made = answer.json()
@@ -41,7 +43,9 @@ async def test_people_see_their_own_keys_and_admins_all(any_app_harness: AppHarn
 async def test_an_admin_makes_keys_of_others(any_app_harness: AppHarness) -> None:
     grace = await create_api_user(any_app_harness, "grace", Role.VIEWER)
 
-    made = (await any_app_harness.open_client("admin").post("/api/keys", json={"name": "ci", "username": "grace"})).json()
+    made = (
+        await any_app_harness.open_client("admin").post("/api/keys", json={"name": "ci", "username": "grace"})
+    ).json()
 
     assert (made["userId"], made["role"], made["createdBy"], made["expires"]) == (grace.id, "viewer", "ada", None)
 
@@ -86,7 +90,9 @@ async def test_a_lesser_key_makes_none_even_if_its_owner_is_an_admin(app_harness
         ({"name": "ci", "username": "grace", "role": "admin"}, 409, None),
     ],
 )
-async def test_a_key_that_cannot_be_is_refused(app_harness: AppHarness, body: Any, status: int, field: str | None) -> None:
+async def test_a_key_that_cannot_be_is_refused(
+    app_harness: AppHarness, body: Any, status: int, field: str | None
+) -> None:
     await create_api_user(app_harness, "grace", Role.VIEWER)
 
     answer = await app_harness.open_client("admin").post("/api/keys", json=body)

@@ -8,10 +8,10 @@ from collections import defaultdict
 import pytest
 
 from flowlet.web.app import create_app
-from flowlet.web.openapi import format_path_template
-from tests.web.api.test_doors import list_endpoints
-from tests.web.contract.process import ENDLESS_PATHS
-from tests.web.probe import AppHarness
+from flowlet.web.openapi.document import format_path_template
+from tests.web.api.test_permissions import list_endpoints
+from tests.web.app_harness import AppHarness
+from tests.web.contract.contract_server import ENDLESS_PATHS
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -26,7 +26,9 @@ def methods_by_path(app_harness: AppHarness) -> dict[str, set[str]]:
     return dict(found)
 
 
-async def test_another_method_is_405_and_says_which_there_are(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+async def test_another_method_is_405_and_says_which_there_are(
+    app_harness: AppHarness, methods_by_path: dict[str, set[str]]
+) -> None:
     for path, methods in methods_by_path.items():
         for method in set(METHODS) - methods:
             answer = await app_harness.open_client("admin").request(method, path)
@@ -43,7 +45,9 @@ async def test_a_method_that_nobody_knows_is_405_too(app_harness: AppHarness) ->
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
-async def test_head_answers_as_get_without_a_body(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+async def test_head_answers_as_get_without_a_body(
+    app_harness: AppHarness, methods_by_path: dict[str, set[str]]
+) -> None:
     client = app_harness.open_client("admin")
     for path in (path for path, methods in methods_by_path.items() if "GET" in methods and path not in ENDLESS_PATHS):
         got, head = await client.get(path), await client.head(path)
@@ -52,7 +56,9 @@ async def test_head_answers_as_get_without_a_body(app_harness: AppHarness, metho
         assert head.content == b""
 
 
-async def test_options_says_which_methods_there_are_to_whom_may_know(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+async def test_options_says_which_methods_there_are_to_whom_may_know(
+    app_harness: AppHarness, methods_by_path: dict[str, set[str]]
+) -> None:
     for path, methods in methods_by_path.items():
         answer = await app_harness.open_client("admin").options(path)
 
@@ -61,7 +67,9 @@ async def test_options_says_which_methods_there_are_to_whom_may_know(app_harness
         assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_slash_at_the_end_or_twice_is_another_path(app_harness: AppHarness, methods_by_path: dict[str, set[str]]) -> None:
+async def test_a_slash_at_the_end_or_twice_is_another_path(
+    app_harness: AppHarness, methods_by_path: dict[str, set[str]]
+) -> None:
     for path in methods_by_path:
         if "ByExternalId/" in path or "/definitions/" in path:
             continue  # a name may end with a slash
@@ -75,7 +83,9 @@ async def test_a_slash_at_the_end_or_twice_is_another_path(app_harness: AppHarne
     "path", ["/api", "/api/", "/api/x", "/API/users", "/api/users/1/x", "/api/v2/users", "/x", "/%"]
 )
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_path_that_does_not_exist_is_404_by_every_method(app_harness: AppHarness, method: str, path: str) -> None:
+async def test_a_path_that_does_not_exist_is_404_by_every_method(
+    app_harness: AppHarness, method: str, path: str
+) -> None:
     answer = await app_harness.open_client("admin").request(method, path)
 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
@@ -83,6 +93,8 @@ async def test_a_path_that_does_not_exist_is_404_by_every_method(app_harness: Ap
 
 def test_no_two_routes_stand_at_one_path_with_one_method(app_harness: AppHarness) -> None:
     rules = list(create_app(app_harness.services).url_map.iter_rules())
-    named = [(method, format_path_template(rule.rule)) for rule in rules for method in (rule.methods or set()) - {"OPTIONS"}]
+    named = [
+        (method, format_path_template(rule.rule)) for rule in rules for method in (rule.methods or set()) - {"OPTIONS"}
+    ]
 
     assert len(named) == len(set(named))

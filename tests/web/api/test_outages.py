@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from flowlet.keys import ApiKeys
-from tests.servers import DatabaseServer
-from tests.web.api.office import ApiHarness, open_api_harness
-from tests.web.api.test_openapi import list_operations, fetch_openapi
-from tests.web.contract.process import ENDLESS_PATHS
+from flowlet.auth.api_keys import ApiKeys
+from tests.database_servers import DatabaseServer
+from tests.web.api.api_harness import ApiHarness, open_api_harness
+from tests.web.contract.contract_server import ENDLESS_PATHS
+from tests.web.openapi.test_document import fetch_openapi, list_operations
 
 INDEPENDENT_ENDPOINTS = {
     "GET /api/definitions/{name}.mmd",
@@ -50,7 +50,9 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
             body = next((example["value"] for example in content.get("examples", {}).values()), None)
             place = "Orders" if "{name}" in path else "aaaaaaaa" if "keys" in path else id
             address = re.sub(r"\{\w+\}", place, path)
-            return await client.request(method, address, json=body, params=EVENT_QUERY if path in ENDLESS_PATHS else None)
+            return await client.request(
+                method, address, json=body, params=EVENT_QUERY if path in ENDLESS_PATHS else None
+            )
 
         yield office, found, call_endpoint
 
@@ -63,7 +65,9 @@ def is_unavailable(answer: httpx.Response) -> bool:
     return is_probe or answer.json()["type"] == "/problems/unavailable"
 
 
-async def test_every_endpoint_is_unavailable_without_postgresql(postgres_server: DatabaseServer, postgres_url: str) -> None:
+async def test_every_endpoint_is_unavailable_without_postgresql(
+    postgres_server: DatabaseServer, postgres_url: str
+) -> None:
     await check_outage(postgres_server, postgres_url)
 
 
@@ -92,7 +96,7 @@ async def check_outage(server: DatabaseServer, url: str) -> None:
 async def test_who_writes_is_told_to_come_back_while_another_holds_the_sqlite_file(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowlet.store.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("flowlet.store.dialects.sqlite.BUSY_SECONDS", 0.05)
     async with open_endpoint_caller(sqlite_url) as (_, found, ask):
         holder = sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///")), isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")

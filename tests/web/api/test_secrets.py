@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 
+from flowlet.auth.users import Users
 from flowlet.store.opening import open_store
-from flowlet.users import Users
+from tests.database_servers import DatabaseServer
 from tests.faults.processes import ManagedProcess
-from tests.servers import DatabaseServer
-from tests.web.api.test_openapi import list_operations
-from tests.web.contract.process import ENDLESS_PATHS, create_admin, serve_process
+from tests.web.contract.contract_server import ENDLESS_PATHS, create_admin, serve_process
+from tests.web.openapi.test_document import list_operations
 
 DATABASE_SECRET = "swordfish-of-the-database"
 ADMIN_SECRET = "swordfish-of-the-admin"
@@ -68,7 +68,18 @@ async def check_secrets(url: str, folder: Path, server: DatabaseServer | None = 
 
     made = [answer.json()["key"] for answer in answers if answer.status_code == 201 and "key" in answer.json()]
     told = "\n".join(f"{answer.headers} {remove_own_key(answer)}" for answer in answers)
-    secrets = [DATABASE_SECRET, ADMIN_SECRET, FIRST_START_SECRET, GIVEN_SECRET, FORGED_KEY, key, key[13:], token, *made, *await read_hashes(url)]
+    secrets = [
+        DATABASE_SECRET,
+        ADMIN_SECRET,
+        FIRST_START_SECRET,
+        GIVEN_SECRET,
+        FORGED_KEY,
+        key,
+        key[13:],
+        token,
+        *made,
+        *await read_hashes(url),
+    ]
     assert made
     assert len(secrets) > 12
     assert [secret for secret in secrets if secret in told] == []

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from flowlet.roles import Role
-from tests.web.api.shop import PASSWORD, create_api_user
-from tests.web.probe import AppHarness
+from flowlet.accounts.roles import Role
+from tests.web.api.api_users import PASSWORD, create_api_user
+from tests.web.app_harness import AppHarness
 
 NEW_USER = {"username": "grace", "password": "another good password"}
 

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from flowlet.engine.arrivals import Waiters
-from tests.engine.running import wait_for
-from tests.web.api.office import WAIT_SECONDS, ApiHarness, open_api_harness
+from flowlet.engine.waiters import Waiters
+from tests.engine.executor_harness import wait_for
+from tests.web.api.api_harness import WAIT_SECONDS, ApiHarness, open_api_harness
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def build_change_body(state: str, **values: Any) -> dict[str, Any]:
 
 
 async def test_a_wait_ends_when_the_state_is_reached(api_harness: ApiHarness) -> None:
-    found = await api_harness.post("/api/createAndWait", build_create_body("review", waitForStates=["review", "delivered"]))
+    found = await api_harness.post(
+        "/api/createAndWait", build_create_body("review", waitForStates=["review", "delivered"])
+    )
 
     assert (found["state"], found["status"]) == ("review", "WAITING")
 
@@ -101,7 +103,9 @@ async def test_a_state_passed_before_the_change_does_not_count(api_harness: ApiH
 
 async def test_a_wrong_state_to_come_from_is_named_and_nothing_changes(idle_api_harness: ApiHarness) -> None:
     id = await idle_api_harness.create(externalId="order-1")
-    body = build_change_body("charge", fromStates=["review", "sign"], updateStateVarRequest={"key": "amount", "value": 7})
+    body = build_change_body(
+        "charge", fromStates=["review", "sign"], updateStateVarRequest={"key": "amount", "value": 7}
+    )
 
     problem = await idle_api_harness.post("/api/workflows/order-1/stateAndWait", body, status=409)
 
@@ -165,7 +169,9 @@ async def test_a_wait_that_cannot_be_says_why_and_creates_nothing(
     assert (await idle_api_harness.post("/api/workflows/search", {}))["total"] == 0
 
 
-async def test_too_many_who_wait_are_asked_to_come_back(idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_who_wait_are_asked_to_come_back(
+    idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("flowlet.web.api.waiting.MOST_WAITERS", 0)
 
     answer = await idle_api_harness.client.post("/api/createAndWait", json=build_create_body())
@@ -174,7 +180,9 @@ async def test_too_many_who_wait_are_asked_to_come_back(idle_api_harness: ApiHar
     assert (await idle_api_harness.post("/api/workflows/search", {}))["total"] == 0
 
 
-async def test_a_client_that_goes_away_waits_no_longer(idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_goes_away_waits_no_longer(
+    idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun = asyncio.Event()
     wait = Waiters._wait_for_instance
 
@@ -189,7 +197,9 @@ async def test_a_client_that_goes_away_waits_no_longer(idle_api_harness: ApiHarn
         return messages.pop()
 
     monkeypatch.setattr(Waiters, "_wait_for_instance", get_and_count)
-    messages: list[dict[str, Any]] = [{"type": "http.request", "body": orjson.dumps(build_create_body()), "more_body": False}]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": orjson.dumps(build_create_body()), "more_body": False}
+    ]
     probe = idle_api_harness.app_harness
     app: Any = probe.app  # its own types of ASGI are narrower than what a test sends
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from flowlet.clock import to_datetime
-from flowlet.instances import Status
-from flowlet.store.dialect import ClaimRequest
+from flowlet.instance.instance import Status
+from flowlet.store.dialects.base import ClaimRequest
 from flowlet.store.executors import ExecutorRecord
 from flowlet.web.schemas import format_rfc3339
-from tests.web.api.office import ApiHarness, open_api_harness
+from tests.web.api.api_harness import ApiHarness, open_api_harness
 
 
 @pytest.fixture
@@ -156,11 +156,15 @@ async def test_a_search_goes_through_all_pages_and_takes_every_filter(idle_api_h
 async def test_a_search_joins_names_by_or_and_the_rest_by_and(idle_api_harness: ApiHarness) -> None:
     one, two, three = [await idle_api_harness.create(businessKey=f"key-{n}", executorGroup=f"g{n}") for n in range(3)]
 
-    by_names = await idle_api_harness.post("/api/workflows/search", {"id": one, "businessKey": "key-1", "externalId": ""})
+    by_names = await idle_api_harness.post(
+        "/api/workflows/search", {"id": one, "businessKey": "key-1", "externalId": ""}
+    )
     by_group = await idle_api_harness.post(
         "/api/workflows/search", {"id": one, "BusinessKey": "key-1", "executorGroup": "g1"}
     )
-    nothing = await idle_api_harness.post("/api/workflows/search", {"state": "nowhere", "limit": 0, "status": "", "id": 0})
+    nothing = await idle_api_harness.post(
+        "/api/workflows/search", {"state": "nowhere", "limit": 0, "status": "", "id": 0}
+    )
     ordered = await idle_api_harness.post("/api/workflows/search", {"orderBy": "nextActivation", "offset": 2})
 
     assert [found["id"] for found in by_names["workflows"]] == [two, one]
@@ -288,7 +292,9 @@ async def test_variables_are_set_and_removed_by_name(idle_api_harness: ApiHarnes
     ],
     ids=str,
 )
-async def test_variables_that_do_not_fit_are_named(sqlite_api_harness: ApiHarness, body: dict[str, Any], field: str) -> None:
+async def test_variables_that_do_not_fit_are_named(
+    sqlite_api_harness: ApiHarness, body: dict[str, Any], field: str
+) -> None:
     id = await sqlite_api_harness.create()
 
     problem = await sqlite_api_harness.post(f"/api/workflows/{id}/statevars", body, status=400)
@@ -376,7 +382,9 @@ async def test_a_history_is_told_with_its_newest_line_first(api_harness: ApiHarn
 
 async def test_children_are_listed_and_cancelled_with_their_parent(api_harness: ApiHarness) -> None:
     # A child without variables stumbles over what it lacks, and waits for its next attempt.
-    parent = await api_harness.create_and_wait("gather", "", workflowType="Families", stateVars={"children": ["Families"]})
+    parent = await api_harness.create_and_wait(
+        "gather", "", workflowType="Families", stateVars={"children": ["Families"]}
+    )
     path = f"/api/workflows/{parent['id']}"
 
     children = await api_harness.get(f"{path}/children")
@@ -463,7 +471,9 @@ ROLE_ORDER = ["nobody", "viewer", "operator", "admin"]
 @pytest.mark.parametrize("role", ROLE_ORDER)
 async def test_each_endpoint_lets_in_whose_role_suffices(sqlite_api_harness: ApiHarness, role: str) -> None:
     async with sqlite_api_harness.app_harness.open_client(None if role == "nobody" else role) as client:
-        found = {(method, path): (await client.request(method, path)).status_code for _, method, path in ENDPOINTS_BY_ROLE}
+        found = {
+            (method, path): (await client.request(method, path)).status_code for _, method, path in ENDPOINTS_BY_ROLE
+        }
 
     shut = 401 if role == "nobody" else 403
     for needed, method, path in ENDPOINTS_BY_ROLE:

@@ -46,7 +46,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if case.path.startswith(INSTANCE_PATHS) and (variables := next(VARIABLE_CYCLE)):
         ((name, _),) = case.path_parameters.items()
         has_model = not case.path.endswith("/statevars")
-        case.path_parameters[name] = create_instance("Purchases", variables) if has_model else create_instance("Notes", {})
+        case.path_parameters[name] = (
+            create_instance("Purchases", variables) if has_model else create_instance("Notes", {})
+        )
     if case.path == "/api/workflows/bulk" and isinstance(case.body, dict) and isinstance(case.body.get("filter"), dict):
         case.body["filter"]["workflowType"] = "Parcels"
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.faults.processes import ManagedProcess
-from tests.web.contract.process import ENDLESS_PATHS, create_admin, build_environment, serve_process
+from tests.web.contract.contract_server import ENDLESS_PATHS, build_environment, create_admin, serve_process
 
 MIN_REQUESTS = 2_000
 MAX_EXAMPLES = 10

@@ -1,0 +1,122 @@
+"""How instances and histories look in the terminal, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flowlet.accounts.models import ApiKey, User
+from flowlet.clock import to_datetime
+from flowlet.instance.instance import Action, Instance
+
+__all__ = [
+    "build_table",
+    "create_console",
+    "escape_control_characters",
+    "format_action",
+    "format_json",
+    "format_time",
+    "serialize_action",
+    "serialize_instance",
+    "serialize_record",
+]
+
+_TIME_FIELDS = frozenset(
+    {
+        *("at", "next_activation", "created", "modified", "started", "ended", "failed"),
+        *("expires", "last_login", "last_used", "revoked"),
+    }
+)
+_HIDDEN_FIELDS = frozenset({"held_status", "token", "version", "streak", "waits_for_children", "pause_requested"})
+
+
+def create_console() -> Console:
+    """Return a console on stdout; where that is no terminal, one that never wraps or shortens."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=10_000, highlight=False)
+
+
+def escape_control_characters(value: object) -> str:
+    """Return a text on one line, in which control characters can do no harm to a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
+
+
+def format_time(value: int | None) -> str:
+    """Return a moment in microseconds since 1970 as RFC 3339 in UTC, to the second; empty for None."""
+    return "" if value is None else to_datetime(value).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table of plain texts."""
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(escape_control_characters(cell)) for cell in row))
+    return drawn
+
+
+def format_action(action: Action) -> str:
+    """Return a line of history for people: what happened, from where to where, and why."""
+    way = " -> ".join(state for state in (action.from_state, action.to_state) if state)
+    who = f"by {action.username}" if action.username else ""
+    return escape_control_characters(
+        "  ".join(part for part in (action.kind.value, way, action.text or "", who) if part)
+    )
+
+
+def serialize_instance(instance: Instance) -> dict[str, Any]:
+    """Return an instance as JSON values in camelCase, with its variables as an object."""
+    fields = {name: value for name, value in asdict(instance).items() if name not in _HIDDEN_FIELDS}
+    parsed = {"vars": instance.vars, "answer": _parse_json(instance.answer_json)}
+    return {**_serialize_fields(_use_public_names(fields)), **parsed}
+
+
+def serialize_action(action: Action) -> dict[str, Any]:
+    """Return a line of history as JSON values in camelCase."""
+    fields = _use_public_names(asdict(action))
+    return {**_serialize_fields(fields), "changes": _parse_json(action.changes_json)}
+
+
+def serialize_record(record: User | ApiKey) -> dict[str, Any]:
+    """Return a user or an API key as JSON values in camelCase."""
+    return _serialize_fields(asdict(record))
+
+
+def format_json(value: object) -> str:
+    """Return JSON text, indented for reading."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _use_public_names(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return stored fields under the names that the API gives them, without those that hold JSON as text."""
+    names = {"key": "business_key", "group": "executor_group"}
+    shown = {name: value for name, value in fields.items() if not name.endswith("_json")}
+    return {names.get(name, name.removesuffix("_us")): value for name, value in shown.items()}
+
+
+def _serialize_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        _convert_to_camel_case(name): _format_timestamp(value) if name in _TIME_FIELDS else value
+        for name, value in fields.items()
+    }
+
+
+def _convert_to_camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _format_timestamp(value: int | None) -> str | None:
+    return None if value is None else to_datetime(value).isoformat().replace("+00:00", "Z")
+
+
+def _parse_json(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)

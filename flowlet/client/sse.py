@@ -1,0 +1,118 @@
+"""Server-sent events read from the bytes of an answer, in whatever pieces these come.
+
+Source: "Server-sent events", section 9.2.6 of the HTML standard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from flowlet.client.errors import UnexpectedResponseError
+from flowlet.client.models import Event
+
+__all__ = ["MAX_LINE_BYTES", "EventStreamParser", "ServerSentEvent", "parse_events"]
+
+MAX_LINE_BYTES = 16_000_000
+"""How many bytes a line may have: what never ends is no event."""
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event: its kind ("message" where the server names none), its data, and the last id given until then."""
+
+    kind: str
+    data: str
+    id: str
+
+
+class EventStreamParser:
+    """What has come of one answer.
+
+    Attributes:
+        last_id: The id that was given last, with data or without; empty for none.
+        retry_ms: How long to wait before the next connection, in milliseconds; None where the server has not said.
+    """
+
+    def __init__(self, *, last_id: str = "", retry_milliseconds: int | None = None) -> None:
+        self.last_id = last_id
+        self.retry_ms = retry_milliseconds
+        self._buffer = b""
+        self._is_after_carriage_return = False
+        self._is_at_start = True
+        self._id = last_id
+        self._kind = ""
+        self._data: list[str] = []
+
+    def parse_chunk(self, chunk: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes and return the events that are whole with them.
+
+        Raises:
+            AnswerError: If a line does not end within 16 MB.
+        """
+        found = []
+        for line in self._split_lines(chunk):
+            message = self._parse_line(line)
+            if message is not None:
+                found.append(message)
+        return found
+
+    def _split_lines(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the lines that end in a chunk. One ends at its CR already: its LF, if any, is skipped when it comes."""
+        if self._is_after_carriage_return and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._is_after_carriage_return = False
+        text = self._buffer + chunk
+        if self._is_at_start:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
+                self._buffer = text
+                return
+            text = text.removeprefix(_BOM)
+            self._is_at_start = False
+        *lines, self._buffer = _LINE_END.split(text)
+        if len(self._buffer) > MAX_LINE_BYTES:
+            raise UnexpectedResponseError(f"a line of the event stream does not end within {MAX_LINE_BYTES:,} bytes.")
+        self._is_after_carriage_return = bool(lines) and not self._buffer and text.endswith(b"\r")
+        yield from lines
+
+    def _parse_line(self, line: bytes) -> ServerSentEvent | None:
+        if not line:
+            return self._finish_event()
+        name, _, value = line.decode(errors="replace").partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._kind = value
+        elif name == "id" and "\x00" not in value:
+            self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit() and len(value) < 10:
+            self.retry_ms = int(value)
+        return None
+
+    def _finish_event(self) -> ServerSentEvent | None:
+        """End an event, and return it if it has data; its id counts in any case."""
+        kind, data, self.last_id = self._kind, self._data, self._id
+        self._kind, self._data = "", []
+        return ServerSentEvent(kind or "message", "\n".join(data), self.last_id) if data else None
+
+
+def parse_events(messages: list[ServerSentEvent]) -> list[Event]:
+    """Return the events that messages tell; other kinds of messages are passed over.
+
+    Raises:
+        AnswerError: If one is not understood.
+    """
+    try:
+        return [Event.model_validate_json(message.data) for message in messages if message.kind == "message"]
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, one["loc"])) or one["type"] for one in error.errors()[:3])
+        raise UnexpectedResponseError(
+            f"an event of GET /api/events is not understood: {places}. Is the server newer?"
+        ) from None

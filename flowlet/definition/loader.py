@@ -1,0 +1,158 @@
+"""Workflow modules, imported by name or by path, with the fault to show where that fails."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from traceback import walk_tb
+from types import ModuleType
+
+from flowlet.errors import DefinitionError, Fault
+
+__all__ = ["PATH_PREFIX", "add_to_import_path", "format_path", "import_workflow", "is_path"]
+
+PATH_PREFIX = "flowlet_modules"
+"""The package under whose name a file loaded by its path stands in ``sys.modules``."""
+
+_PACKAGE_DIRECTORY = str(Path(__file__).resolve().parent)
+_INSTALLED_DIRECTORIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+
+
+def import_workflow(spec: str) -> ModuleType:
+    """Return the module that a spec names.
+
+    A path is run anew at each call, under a module name of its own; an import name is imported as by ``import``.
+
+    Args:
+        spec: An import name as "shop.orders", or the path of a .py file: whatever ends in ".py" or has a separator.
+
+    Raises:
+        DefinitionError: If it cannot be found, or raises while it is imported.
+    """
+    try:
+        return _import_path(spec) if is_path(spec) else _import_name(spec)
+    except DefinitionError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise DefinitionError([_build_import_fault(spec, error)]) from error
+
+
+def is_path(spec: str) -> bool:
+    """Return whether a spec is the path of a file, rather than an import name."""
+    return spec.endswith(".py") or "/" in spec or os.sep in spec
+
+
+def add_to_import_path(folder: str | Path) -> None:
+    """Put a folder first on ``sys.path``, unless it is on it."""
+    wanted = Path(folder).resolve()
+    if all(Path(entry).resolve() != wanted for entry in sys.path):
+        sys.path.insert(0, str(wanted))
+
+
+def format_path(file: str) -> str:
+    """Return how a message names a file: relative where it is below the working directory, else absolute."""
+    if file.startswith("<"):  # code that was made from a text, as "<string>"
+        return file
+    path, folder = Path(file).resolve(), Path.cwd()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _import_name(spec: str) -> ModuleType:
+    if not all(spec.split(".")):
+        cure = "Give an import name as 'shop.orders', or the path of a .py file."
+        raise DefinitionError([Fault(repr(spec), 0, f"this names no module.\n{cure}")])
+    importlib.invalidate_caches()
+    return importlib.import_module(spec)
+
+
+def _import_path(spec: str) -> ModuleType:
+    path = Path(spec).expanduser().resolve()
+    if not path.is_file() or path.suffix != ".py":
+        raise DefinitionError([_build_path_fault(spec, path)])
+    name = _find_free_name(path)
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    if module_spec is None or module_spec.loader is None:
+        raise DefinitionError([_build_path_fault(spec, path)])
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    sys.modules.setdefault(PATH_PREFIX, _create_package())  # pickle imports a class's module through its package
+    try:
+        module_spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _create_package() -> ModuleType:
+    package = ModuleType(PATH_PREFIX)
+    package.__path__ = []
+    return package
+
+
+def _find_free_name(path: Path) -> str:
+    base = f"{PATH_PREFIX}.{path.stem.replace('.', '_')}"
+    name, number = base, 1
+    while name in sys.modules and sys.modules[name].__file__ != str(path):
+        number += 1
+        name = f"{base}_{number}"
+    return name
+
+
+def _build_path_fault(spec: str, path: Path) -> Fault:
+    if path.is_dir():
+        return Fault(spec, 0, "this is a folder.\nGive one of its .py files, or its import name.")
+    if path.is_file():
+        return Fault(spec, 0, "this is not a .py file.\nA workflow module's name ends in '.py'.")
+    siblings = [str(file) for file in Path(spec).expanduser().parent.glob("*.py")]
+    near = difflib.get_close_matches(str(Path(spec).expanduser()), siblings, n=1, cutoff=0.75)
+    guess = f"Did you mean {near[0]!r}?" if near else "Is the working directory the right one?"
+    return Fault(spec, 0, f"there is no such file, seen from {Path.cwd()}.\n{guess}")
+
+
+def _build_import_fault(spec: str, error: BaseException) -> Fault:
+    place = _find_error_location(error)
+    if place is None and isinstance(error, ModuleNotFoundError) and f"{spec}.".startswith(f"{error.name}."):
+        first = spec.partition(".")[0]
+        return Fault(
+            spec,
+            0,
+            f"no module of this name can be found ({error}).\n"
+            f"Is the folder that holds {first!r} the working directory, or on PYTHONPATH? "
+            f"The working directory is {Path.cwd()}.",
+        )
+    file, line = place or (spec, 0)
+    cure = _suggest_import_fix(error)
+    said = error.msg if isinstance(error, SyntaxError) else error
+    message = f"{spec!r} cannot be imported: {type(error).__name__}: {said}"
+    return Fault(format_path(file) if place else file, line, f"{message}\n{cure}" if cure else message)
+
+
+def _suggest_import_fix(error: BaseException) -> str:
+    if isinstance(error, ImportError) and (PATH_PREFIX in str(error) or "relative import" in str(error)):
+        return "A file loaded by its path belongs to no package: give its import name instead, as 'shop.orders'."
+    if isinstance(error, ModuleNotFoundError):
+        return f"Is {error.name!r} installed for {sys.executable}, or its folder on PYTHONPATH?"
+    if isinstance(error, TypeError) and str(error).startswith(("state() takes 0", "manual() takes 0")):
+        return "The decorator is called: write @state(next=[...]) or @manual(next=[...])."
+    if isinstance(error, SystemExit):
+        return "Put what ends the program under: if __name__ == '__main__'."
+    return ""
+
+
+def _find_error_location(error: BaseException) -> tuple[str, int] | None:
+    """Return where in the user's own code an exception arose; else where in installed code; else None."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno or 0
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    outside = [place for place in frames if not place[0].startswith((_PACKAGE_DIRECTORY + os.sep, "<"))]
+    own = [place for place in outside if not place[0].startswith(_INSTALLED_DIRECTORIES)]
+    if own:
+        return own[-1]
+    installed = [place for place in outside if f"{os.sep}importlib{os.sep}" not in place[0]]
+    return installed[0] if installed else None

@@ -1,0 +1,150 @@
+"""What a workflow module holds, before it is checked: its states by name, its ``Workflow``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flowlet.definition.loader import PATH_PREFIX, format_path
+from flowlet.errors import Fault
+from flowlet.workflow.states import State, Workflow
+
+__all__ = ["ModuleSource", "find_nearest_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSource:
+    """A module as it is written.
+
+    Attributes:
+        module: How it was loaded: an import name or an absolute path.
+        name: The workflow's name.
+        file: The module's file as messages show it.
+        states: By name, in the order of the source, imported ones last; an object under two names has the first.
+        names_by_id: The name of each state object, by its ``id()``.
+        workflows: Every ``Workflow(...)`` made in the module; more than one is a fault.
+        namespace: The module's own.
+    """
+
+    module: str
+    name: str
+    file: str
+    docstring: str
+    states: Mapping[str, State[..., Any]]
+    names_by_id: Mapping[int, str]
+    workflows: tuple[Workflow, ...]
+    namespace: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, module: ModuleType) -> ModuleSource:
+        """Return the draft of an imported module.
+
+        A ``Workflow`` that was imported from another file is that file's, and does not count. A state that was
+        imported does.
+        """
+        file = getattr(module, "__file__", None)
+        namespace = dict(vars(module))
+        workflows = _find_workflows(namespace, file)
+        names: dict[int, str] = {}
+        for name, value in namespace.items():
+            if isinstance(value, State):
+                names.setdefault(id(value), name)
+        found = sorted(names.values(), key=lambda name: _make_sort_key(namespace[name], file))
+        return cls(
+            module=_find_module_spec(module, file),
+            name=workflows[0].name if workflows else _to_camel_case(_derive_short_name(module, file)),
+            file=format_path(file) if file else module.__name__,
+            docstring=inspect.cleandoc(module.__doc__ or ""),
+            states={name: namespace[name] for name in found},
+            names_by_id=names,
+            workflows=workflows,
+            namespace=namespace,
+        )
+
+    @property
+    def workflow(self) -> Workflow | None:
+        """The module's ``Workflow``, or None."""
+        return self.workflows[0] if self.workflows else None
+
+    @property
+    def line(self) -> int:
+        """Where the ``Workflow`` is made, or 1."""
+        return self.workflow.line if self.workflow else 1
+
+    @property
+    def description(self) -> str:
+        """The workflow's description, or else the module's docstring."""
+        given = self.workflow.description if self.workflow else None
+        return self.docstring if given is None else inspect.cleandoc(given)
+
+    def resolve_target(self, target: object) -> str | None:
+        """Return the name of the state that a name or a state object means here, or None where it means none."""
+        value = self.namespace.get(target) if isinstance(target, str) else target
+        return self.names_by_id.get(id(value)) if isinstance(value, State) else None
+
+    def guess_target(self, target: object) -> str | None:
+        """Return what the target means or, for a name misspelt, what was probably meant."""
+        return self.resolve_target(target) or (
+            find_nearest_name(target, self.states) if isinstance(target, str) else None
+        )
+
+    def suggest_fix(self, target: str) -> str:
+        """Return what to do about a name that no state has."""
+        if inspect.isroutine(self.namespace.get(target)):
+            return f"{target!r} is a plain function here: put @state(next=[...]) above it."
+        near = find_nearest_name(target, self.states)
+        defined = f"Defined: {', '.join(sorted(self.states))}."
+        return f"Did you mean {near!r}? {defined}" if near else defined
+
+    def build_fault(self, name: str, message: str, *, line: int | None = None) -> Fault:
+        """Return a fault of the named state, at its own place or at another line of its file."""
+        state = self.states[name]
+        return Fault(
+            format_path(state.file) if state.file else self.file, state.line if line is None else line, message
+        )
+
+
+def find_nearest_name(name: str, options: Iterable[str]) -> str | None:
+    """Return the option most like a name, whatever the case of its letters, or None where none is like it."""
+    by_lower = {option.lower(): option for option in sorted(options, reverse=True)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[near[0]] if near else None
+
+
+def _find_workflows(namespace: Mapping[str, Any], file: str | None) -> tuple[Workflow, ...]:
+    found = {id(value): value for value in namespace.values() if isinstance(value, Workflow)}
+    own = [value for value in found.values() if file is None or _is_same_file(value.file, file)]
+    return tuple(sorted(own, key=lambda workflow: workflow.line))
+
+
+def _make_sort_key(state: State[..., Any], file: str | None) -> tuple[bool, str, int]:
+    return file is not None and not _is_same_file(state.file, file), state.file, state.line
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    return Path(one).resolve() == Path(other).resolve()
+
+
+def _has_import_name(module: ModuleType) -> bool:
+    return module.__name__ != "__main__" and not module.__name__.startswith(f"{PATH_PREFIX}.")
+
+
+def _find_module_spec(module: ModuleType, file: str | None) -> str:
+    return str(Path(file).resolve()) if file and not _has_import_name(module) else module.__name__
+
+
+def _derive_short_name(module: ModuleType, file: str | None) -> str:
+    if _has_import_name(module) or not file:
+        return module.__name__.rpartition(".")[2]
+    path = Path(file).resolve()
+    return path.parent.name if path.name == "__init__.py" else path.stem
+
+
+def _to_camel_case(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[\W_]+", name)) or name

@@ -1,0 +1,145 @@
+"""What each parameter of a handler is filled with, found by its annotation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from flowlet.definition.definition import Parameter, ParameterRole
+from flowlet.definition.dependencies import Dependencies, format_type
+from flowlet.definition.module_source import ModuleSource
+from flowlet.errors import Fault
+from flowlet.workflow.context import Context
+from flowlet.workflow.states import State
+
+__all__ = ["HandlerParameters", "read_parameters"]
+
+_VARIADIC_KINDS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerParameters:
+    """A handler's parameters that are filled, and what is wrong with the others."""
+
+    found: tuple[Parameter, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def read_parameters(source: ModuleSource, name: str, dependencies: Dependencies) -> HandlerParameters:
+    """Return the parameters of the named state's handler.
+
+    A parameter with a default that nothing fills is left alone.
+    """
+    state = source.states[name]
+    if state.handler is None:
+        return HandlerParameters()
+    try:
+        signature = inspect.signature(state.handler)
+    except NameError as error:  # annotations that are read late, from Python 3.14 on
+        return HandlerParameters(
+            faults=(source.build_fault(name, _describe_unreadable(name, "its annotations", error)),)
+        )
+    read = [_read_parameter(source, name, parameter, dependencies) for parameter in signature.parameters.values()]
+    return HandlerParameters(
+        tuple(each for each in read if isinstance(each, Parameter)),
+        tuple(source.build_fault(name, each) for each in read if isinstance(each, str)),
+    )
+
+
+def _read_parameter(
+    source: ModuleSource, name: str, parameter: inspect.Parameter, dependencies: Dependencies
+) -> Parameter | str | None:
+    """Return what fills a parameter, or None to leave it alone, or what is wrong with it."""
+    has_default = parameter.default is not parameter.empty
+    state = source.states[name]
+    if parameter.kind in _VARIADIC_KINDS:
+        stars = _VARIADIC_KINDS[parameter.kind]
+        return (
+            f"state {name!r} has the parameter '{stars}{parameter.name}', but parameters are matched by annotation.\n"
+            "Name each one; a decorator between @state and the function needs functools.wraps."
+        )
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        cure = "Remove the '/' behind it: parameters are passed by name."
+        return None if has_default else f"state {name!r} has the positional-only parameter {parameter.name!r}.\n{cure}"
+    if parameter.annotation is parameter.empty:
+        return None if has_default else _describe_unannotated(source, state, name, parameter.name, dependencies)
+    try:
+        annotation = _resolve_annotation(state.handler, parameter.annotation)
+    except Exception as error:  # noqa: BLE001 - an annotation in a text may raise anything when it is evaluated
+        return None if has_default else _describe_unreadable(name, f"the parameter {parameter.name!r}", error)
+    role = _find_role(source, state, annotation, dependencies)
+    if role is not None:
+        return Parameter(parameter.name, role, annotation)
+    return None if has_default else _describe_unprovided(source, name, parameter.name, annotation, dependencies)
+
+
+def _find_role(
+    source: ModuleSource, state: State[..., Any], annotation: Any, dependencies: Dependencies
+) -> ParameterRole | None:
+    if annotation is Context:
+        return ParameterRole.CONTEXT
+    if source.workflow is not None and source.workflow.vars is not None and annotation is source.workflow.vars:
+        return ParameterRole.VARS
+    if state.form is not None and annotation is state.form:
+        return ParameterRole.FORM
+    return ParameterRole.RESOURCE if dependencies.has_type(annotation) else None
+
+
+def _resolve_annotation(handler: Callable[..., Any] | None, annotation: Any) -> Any:
+    holder = _AnnotationHolder({"it": annotation})
+    scope = getattr(inspect.unwrap(handler) if handler else None, "__globals__", {})
+    return get_type_hints(holder, globalns=scope)["it"]
+
+
+class _AnnotationHolder:
+    """Carries one annotation to ``get_type_hints``, so that one unreadable annotation spoils no other."""
+
+    def __init__(self, annotations: dict[str, Any]) -> None:
+        self.__annotations__ = annotations
+
+
+def _describe_unreadable(name: str, subject: str, error: Exception) -> str:
+    cure = "Import what it names at the module's top, outside `if TYPE_CHECKING:`."
+    return f"state {name!r}: {subject} cannot be read: {type(error).__name__}: {error}.\n{cure}"
+
+
+def _describe_unannotated(
+    source: ModuleSource, state: State[..., Any], name: str, parameter: str, dependencies: Dependencies
+) -> str:
+    available = _list_available(source, state, dependencies)
+    return f"state {name!r} has the parameter {parameter!r} without an annotation.\nAnnotate it. {available}"
+
+
+def _describe_unprovided(
+    source: ModuleSource, name: str, parameter: str, annotation: Any, dependencies: Dependencies
+) -> str:
+    state = source.states[name]
+    given = f"state {name!r} has the parameter '{parameter}: {format_type(annotation)}', which nothing provides."
+    return f"{given}\n{_suggest_fix(source, annotation)} {_list_available(source, state, dependencies)}"
+
+
+def _suggest_fix(source: ModuleSource, annotation: Any) -> str:
+    shown = format_type(annotation)
+    if any(state.form is annotation for state in source.states.values()):
+        return f"It is the form of another state: make this one @manual(form={shown}, ...), or remove the parameter."
+    has_vars = source.workflow is not None and source.workflow.vars is not None
+    if not has_vars and (annotation is dict or get_origin(annotation) is dict):
+        return "Variables without a model are at ctx.vars, where ctx: Context."
+    if not has_vars and inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return f"If these are the variables, say Workflow({source.name!r}, vars={shown})."
+    return f"Provide it with app.provide(factory), the factory annotated with {shown}, or give it a default."
+
+
+def _list_available(source: ModuleSource, state: State[..., Any], dependencies: Dependencies) -> str:
+    workflow = source.workflow
+    parts = ["Context"]
+    if workflow is not None and workflow.vars is not None:
+        parts.append(f"{format_type(workflow.vars)} (the variables)")
+    if state.form is not None:
+        parts.append(f"{format_type(state.form)} (the form)")
+    parts += [f"{shown} (provided)" for shown in sorted(format_type(type) for type in dependencies.types)]
+    return f"Available here: {', '.join(parts)}."

@@ -1,0 +1,179 @@
+"""The registry: every definition that an application runs, read from its modules."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flowlet.definition.definition import Definition, Parameter, StateDefinition, TransitionDefinition
+from flowlet.definition.dependencies import Dependencies
+from flowlet.definition.loader import format_path, import_workflow, is_path
+from flowlet.definition.module_source import ModuleSource, find_nearest_name
+from flowlet.definition.parameters import read_parameters
+from flowlet.definition.validation import find_faults, list_targets
+from flowlet.errors import DefinitionError, Fault, UnknownWorkflowError
+from flowlet.workflow.retry import Retry
+from flowlet.workflow.states import State
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """The definitions by name.
+
+    Args:
+        provided: The resources that handlers may ask for; none by default. Provide before loading: a handler that
+            asks for anything else is refused at load.
+    """
+
+    def __init__(self, dependencies: Dependencies | None = None) -> None:
+        self.provided = dependencies or Dependencies()
+        self._definitions: dict[str, Definition] = {}
+        self._loaded: dict[object, Definition] = {}
+
+    def load(self, spec: str) -> Definition:
+        """Import a module and add its workflow; a module that was loaded before is not read again.
+
+        Args:
+            spec: An import name as "shop.orders", or a path: whatever ends in ".py" or has a separator. ``sys.path``
+                is left as it is; see ``flowlet.definition.loader.importable``.
+
+        Raises:
+            DefinitionError: If the module cannot be imported, has faults, or names its workflow as another does.
+        """
+        if is_path(spec) and (known := self._loaded.get(str(Path(spec).expanduser().resolve()))):
+            return known
+        return self.add(import_workflow(spec))
+
+    def load_all(self, specs: Iterable[str]) -> None:
+        """Load several modules; those without faults are loaded even if others have some.
+
+        Raises:
+            DefinitionError: With the faults of all modules, in the order of the specs.
+        """
+        faults: list[Fault] = []
+        for spec in specs:
+            try:
+                self.load(spec)
+            except DefinitionError as error:
+                faults += error.faults
+        if faults:
+            raise DefinitionError(faults)
+
+    def add(self, module: ModuleType) -> Definition:
+        """Add the workflow of an imported module; one that was added before is not read again.
+
+        Raises:
+            DefinitionError: With every fault of the module, by file and line.
+        """
+        key = _make_module_key(module)
+        if known := self._loaded.get(key):
+            return known
+        definition = self._read_definition(ModuleSource.of(module))
+        if namesake := self._definitions.get(definition.name):
+            message = f"the workflow {definition.name!r} is defined in {namesake.file}:{namesake.line} too."
+            cure = "Give one of them another name: workflow = Workflow('...')."
+            raise DefinitionError([Fault(definition.file, definition.line, f"{message}\n{cure}")])
+        self._definitions[definition.name] = self._loaded[key] = definition
+        return definition
+
+    def get_definition(self, name: str) -> Definition:
+        """Return the definition of a name.
+
+        Raises:
+            UnknownWorkflowError: If there is none; the nearest name is suggested.
+        """
+        if found := self._definitions.get(name):
+            return found
+        near = find_nearest_name(name, self._definitions)
+        guess = f" Did you mean {near!r}?" if near else ""
+        known = ", ".join(self.names) or "none"
+        raise UnknownWorkflowError(f"no workflow is called {name!r}.{guess} Loaded: {known}.")
+
+    @property
+    def definitions(self) -> tuple[Definition, ...]:
+        """Every definition, by name."""
+        return tuple(self._definitions[name] for name in self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every definition, sorted."""
+        return tuple(sorted(self._definitions))
+
+    def _read_definition(self, source: ModuleSource) -> Definition:
+        faults = find_faults(source)
+        found: dict[str, tuple[Parameter, ...]] = {}
+        for name in source.states:
+            parameters = read_parameters(source, name, self.provided)
+            found[name] = parameters.found
+            faults += parameters.faults
+        if faults:
+            raise DefinitionError(sorted(faults, key=lambda fault: (fault.file, fault.line)))
+        return _build_definition(source, found)
+
+
+def _make_module_key(module: ModuleType) -> object:
+    file = getattr(module, "__file__", None)
+    return str(Path(file).resolve()) if file else module
+
+
+def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Parameter, ...]]) -> Definition:
+    workflow = source.workflow
+    retry = workflow.retry if workflow else Retry()
+    states = {
+        name: _build_state_definition(source, name, state, retry, parameters[name])
+        for name, state in source.states.items()
+    }
+    return Definition(
+        name=source.name,
+        description=source.description,
+        version=workflow.version if workflow else 1,
+        module=source.module,
+        file=source.file,
+        line=source.line,
+        start=next(name for name, state in source.states.items() if state.is_start),
+        states=states,
+        retry=retry,
+        group=workflow.group if workflow else "default",
+        priority=workflow.priority if workflow else 0,
+        loop_limit=workflow.loop_limit if workflow else 10_000,
+        vars=workflow.vars if workflow else None,
+        names_by_id=source.names_by_id,
+        state_objects=tuple(source.states.values()),
+    )
+
+
+def _build_state_definition(
+    source: ModuleSource, name: str, state: State[..., Any], retry: Retry, parameters: tuple[Parameter, ...]
+) -> StateDefinition:
+    return StateDefinition(
+        name=name,
+        kind=state.kind,
+        description=state.description,
+        file=format_path(state.file) if state.file else source.file,
+        line=state.line,
+        transitions=tuple(
+            TransitionDefinition(source.resolve_target(target) or "", str(label))
+            for target, label in list_targets(state)
+        ),
+        retry=state.retry or retry,
+        timeout=state.timeout,
+        on_error=source.resolve_target(state.on_error),
+        form=state.form,
+        deadline=state.deadline,
+        on_deadline=source.resolve_target(state.on_deadline),
+        handler=state.handler,
+        is_async=_is_async(state),
+        parameters=parameters,
+    )
+
+
+def _is_async(state: State[..., Any]) -> bool:
+    """Return whether calling the handler, or what a plain decorator wraps, gives a coroutine."""
+    handler = state.handler
+    return inspect.iscoroutinefunction(handler) or (
+        handler is not None and inspect.iscoroutinefunction(inspect.unwrap(handler))
+    )

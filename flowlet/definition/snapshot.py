@@ -1,0 +1,76 @@
+"""A definition as the database remembers it: enough to draw and to describe it, where its module is not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from flowlet.definition.definition import Definition, StateDefinition, TransitionDefinition
+from flowlet.durations import Duration
+from flowlet.workflow.retry import Retry
+from flowlet.workflow.states import StateKind
+
+__all__ = ["restore_definition"]
+
+
+def restore_definition(document: Mapping[str, Any]) -> Definition:
+    """Return the definition that ``Definition.as_json`` has told.
+
+    It has no handlers, no models and no source: nothing can be run by it, and nothing checked.
+
+    Args:
+        document: As it was read from JSON.
+    """
+    return Definition(
+        name=document["name"],
+        description=document["description"],
+        version=document["version"],
+        module="",
+        file="",
+        line=0,
+        start=document["start"],
+        states={state["name"]: _restore_state(state) for state in document["states"]},
+        retry=_restore_retry(document["retry"]),
+        group=document["executorGroup"],
+        priority=document["priority"],
+        loop_limit=document["loopLimit"],
+        vars=None,
+        names_by_id={},
+    )
+
+
+def _restore_state(document: Mapping[str, Any]) -> StateDefinition:
+    return StateDefinition(
+        name=document["name"],
+        kind=StateKind(document["kind"]),
+        description=document["description"],
+        file="",
+        line=document["line"],
+        transitions=tuple(TransitionDefinition(edge["target"], edge["label"]) for edge in document["transitions"]),
+        retry=_restore_retry(document["retry"]),
+        timeout=_to_timedelta(document["timeoutSeconds"]),
+        on_error=document["onError"],
+        form=None,
+        deadline=_to_timedelta(document["deadlineSeconds"]),
+        on_deadline=document["onDeadline"],
+        handler=None,
+        is_async=False,
+        parameters=(),
+    )
+
+
+def _restore_retry(document: Mapping[str, Any]) -> Retry:
+    return Retry(document["limit"], _parse_delay(document["min"]), _parse_delay(document["max"]), document["backoff"])
+
+
+def _parse_delay(text: str) -> Duration:
+    """Return a bound, which stands there as its module wrote it, or in seconds as Python writes any number of them."""
+    try:
+        return timedelta(seconds=float(text.removesuffix("s")))
+    except (ValueError, OverflowError):
+        return text
+
+
+def _to_timedelta(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

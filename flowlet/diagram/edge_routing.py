@@ -1,0 +1,192 @@
+"""How the edges of a diagram run: down and across, each on a line of its own, from port to port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from flowlet.diagram.coordinates import LOOP_WIDTH, Placement
+from flowlet.diagram.layering import Layers, Size
+
+__all__ = ["Point", "Rectangle", "Route", "route_edges"]
+
+TRACK_GAP = 9
+CLEARANCE = 8
+"""Lines closer than this look like one."""
+BOX_EXIT_GAP, BOX_ENTRY_GAP, LABEL_GAP = 14, 20, 8
+"""The least free line below a box, above a box, and beside a label, before the first bend."""
+MIN_BOX_ROW_GAP, MIN_LABEL_ROW_GAP = 46, 20
+
+Point = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A rectangle, in pixels: its left upper corner and its size."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def middle(self) -> Point:
+        """The point in its middle."""
+        return self.x + self.width // 2, self.y + self.height // 2
+
+    def is_overlapping(self, other: Rectangle) -> bool:
+        """Return whether the two have more than a border in common."""
+        return (
+            self.x < other.x + other.width
+            and other.x < self.x + self.width
+            and self.y < other.y + other.height
+            and other.y < self.y + self.height
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an edge runs, corner by corner in the direction of its arrow, and the room for its label, if it has one."""
+
+    points: tuple[Point, ...]
+    label: Rectangle | None = None
+    is_loop: bool = False
+
+    @property
+    def lines(self) -> list[tuple[Point, Point]]:
+        """Its straight parts, each with its two ends."""
+        return list(pairwise(self.points))
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A piece of an edge between two rows: where it starts above and ends below."""
+
+    top: int
+    bottom: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return min(self.top, self.bottom), max(self.top, self.bottom)
+
+    def is_touching(self, other: _Segment) -> bool:
+        """Return whether the two would touch on the same line."""
+        return self.span[0] < other.span[1] + CLEARANCE and other.span[0] < self.span[1] + CLEARANCE
+
+
+def route_edges(layers: Layers, placement: Placement) -> tuple[list[Rectangle], list[Route]]:
+    """Return the boxes' frames and the edges' routes, in the order of the graph."""
+    row_of = {vertex: index for index, row in enumerate(layers.rows) for vertex in row}
+    runs: list[list[_Segment]] = [[] for _ in layers.rows]
+    for index, chain in enumerate(layers.chains):
+        for upper, lower in chain.pairs:
+            run = _Segment(placement.bottoms[upper, index], placement.tops[lower, index])
+            if run.top != run.bottom:
+                runs[row_of[upper]].append(run)
+    tracks = [_assign_tracks(gap) for gap in runs]
+    tops = _compute_row_tops(layers, [max(used.values(), default=-1) + 1 for used in tracks])
+    frames = _place_rectangles(layers, placement, tops)
+    lines = [
+        {run: bottom + _get_track_offset(layers, row) + TRACK_GAP * track for run, track in used.items()}
+        for row, (bottom, used) in enumerate(zip(_compute_row_bottoms(layers, tops), tracks, strict=True))
+    ]
+    routes = {}
+    for index, chain in enumerate(layers.chains):
+        points: list[Point] = []
+        for upper, lower in chain.pairs:
+            run = _Segment(placement.bottoms[upper, index], placement.tops[lower, index])
+            line = lines[row_of[upper]].get(run, tops[row_of[lower]])
+            start = frames[upper].y + (frames[upper].height if layers.is_box(upper) else 0)
+            points += [(run.top, start), (run.top, line), (run.bottom, line), (run.bottom, frames[lower].y)]
+        label = next((frames[vertex] for vertex in chain.vertices if vertex in layers.labels), None)
+        corners = _find_corners(points)
+        routes[chain.link] = Route(tuple(corners[::-1] if chain.is_reversed else corners), label)
+    for link in layers.graph.loops.values():
+        routes[layers.graph.links.index(link)] = _route_loop(frames[link.source], link.label)
+    return [frames[box] for box in range(len(layers.graph.boxes))], [routes[index] for index in sorted(routes)]
+
+
+def _place_rectangles(layers: Layers, placement: Placement, tops: Sequence[int]) -> dict[int, Rectangle]:
+    """Return the frame of each vertex, in the middle of its row."""
+    frames = {}
+    for row, top, bottom in zip(layers.rows, tops, _compute_row_bottoms(layers, tops), strict=True):
+        for vertex in row:
+            size = layers.get_size(vertex)
+            left = placement.middles[vertex] - size.width // 2
+            frames[vertex] = Rectangle(left, (top + bottom - size.height) // 2, size.width, size.height)
+    return frames
+
+
+def _compute_row_bottoms(layers: Layers, tops: Sequence[int]) -> list[int]:
+    """Return where each row ends, given where it begins."""
+    return [
+        top + max(layers.get_size(vertex).height for vertex in row) for row, top in zip(layers.rows, tops, strict=True)
+    ]
+
+
+def _assign_tracks(runs: Sequence[_Segment]) -> dict[_Segment, int]:
+    """Return the line of each piece, counted from the upper one: few crossings, none on top of another."""
+    order: list[_Segment] = []
+    for run in sorted(set(runs), key=lambda run: (run.span[0] - run.span[1], run.top)):
+        costs = [sum(_compute_cost(other, run) for other in order)]
+        for other in reversed(order):
+            costs.append(costs[-1] - _compute_cost(other, run) + _compute_cost(run, other))
+        costs.reverse()
+        order.insert(min(range(len(costs)), key=costs.__getitem__), run)
+    tracks: dict[_Segment, int] = {}
+    for run in order:
+        tracks[run] = max((tracks[other] + 1 for other in tracks if other.is_touching(run)), default=0)
+    return tracks
+
+
+def _compute_cost(upper: _Segment, lower: _Segment) -> int:
+    """Return what drawing one piece above another costs: its crossings, and far more where both share a line."""
+    if not upper.is_touching(lower):
+        return 0
+    crossings = (upper.span[0] < lower.top < upper.span[1]) + (lower.span[0] < upper.bottom < lower.span[1])
+    distance = abs(upper.bottom - lower.top)
+    return crossings + 10 * (distance < CLEARANCE) + 100 * (distance == 0)
+
+
+def _compute_row_tops(layers: Layers, lines: Sequence[int]) -> list[int]:
+    """Return where each row begins, given how many lines run below it."""
+    tops = [0]
+    for index, (row, below) in enumerate(pairwise(layers.rows)):
+        height = max(layers.get_size(vertex).height for vertex in row)
+        arrive = BOX_ENTRY_GAP if layers.is_box(min(below)) else LABEL_GAP
+        least = MIN_BOX_ROW_GAP if layers.is_box(min(row)) and layers.is_box(min(below)) else MIN_LABEL_ROW_GAP
+        needed = _get_track_offset(layers, index) + TRACK_GAP * (lines[index] - 1) + arrive if lines[index] else 0
+        tops.append(tops[-1] + height + max(least, needed))
+    return tops
+
+
+def _get_track_offset(layers: Layers, row: int) -> int:
+    """Return how far below a row the first line across may run."""
+    return BOX_EXIT_GAP if layers.is_box(min(layers.rows[row])) else LABEL_GAP
+
+
+def _find_corners(points: Sequence[Point]) -> list[Point]:
+    """Return the points without those where the line goes straight on."""
+    corners: list[Point] = []
+    for point in points:
+        while len(corners) >= 2 and (
+            corners[-2][0] == corners[-1][0] == point[0] or corners[-2][1] == corners[-1][1] == point[1]
+        ):
+            corners.pop()
+        if not corners or corners[-1] != point:
+            corners.append(point)
+    return corners
+
+
+def _route_loop(box: Rectangle, text: Size) -> Route:
+    """Return the route from a box to itself, at its right side."""
+    right, middle = box.x + box.width, box.middle[1]
+    points = (
+        (right, middle - 8),
+        (right + LOOP_WIDTH - 6, middle - 8),
+        (right + LOOP_WIDTH - 6, middle + 8),
+        (right, middle + 8),
+    )
+    label = Rectangle(right + LOOP_WIDTH, middle - text.height // 2, text.width, text.height) if text.width else None
+    return Route(points, label, is_loop=True)

@@ -1,0 +1,79 @@
+"""From the children that a handler asked for to instances that the store can create."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel
+
+from flowlet.definition.definition import MAX_IDENTIFIER_LENGTH, Definition
+from flowlet.errors import OutcomeError
+from flowlet.instance.instance import Instance, NewInstance
+from flowlet.workflow.outcome import ChildRequest
+
+__all__ = ["build_children"]
+
+_NAMESPACE = uuid.UUID("6f0c2a52-6a57-5c62-9d0c-1f9d7c2a4b11")
+
+
+def build_children(
+    instance: Instance, requests: Sequence[ChildRequest], *, now: int, find_definition: Callable[[str], Definition]
+) -> tuple[NewInstance, ...]:
+    """Return the children of one transition, checked: ready for the store.
+
+    A child that is not named is called ``{parent's external id}/{visit}.{place}``, places counted from 1: the same
+    transition, committed twice, does not make it twice.
+
+    Args:
+        instance: The parent.
+        requests: What the handler asked for, in its order.
+        now: The store's time, in microseconds since 1970 UTC.
+        find_definition: Finds a definition by its name.
+
+    Raises:
+        UnknownWorkflowError: If a child's workflow is not known here.
+        VariablesError: If a child's variables do not fit its model, or another value cannot be stored.
+        OutcomeError: If a request is none, or two have the same external id.
+    """
+    children: dict[str, NewInstance] = {}
+    for place, request in enumerate(requests, start=1):
+        _check_request(request)
+        external_id = request.external_id or _build_external_id(instance, place)
+        if external_id in children:
+            raise OutcomeError(f"spawn() was given two children with the external id {external_id!r}")
+        children[external_id] = _build_child(
+            instance, request, external_id, now=now, definition=find_definition(request.type)
+        )
+    return tuple(children.values())
+
+
+def _build_child(
+    parent: Instance, request: ChildRequest, external_id: str, *, now: int, definition: Definition
+) -> NewInstance:
+    child = definition.build_instance(
+        request.vars,
+        now=now,
+        key=request.key,
+        external_id=external_id,
+        group=request.group,
+        priority=request.priority,
+        parent_id=parent.id,
+    )
+    if isinstance(request.vars, BaseModel):
+        # A model object takes any assignment: what it was turned into has to be readable by the child's first state.
+        definition.read_vars(child.vars_json)
+    return child
+
+
+def _check_request(request: object) -> None:
+    if not isinstance(request, ChildRequest):
+        raise OutcomeError(
+            f"spawn() was given a value of type {type(request).__name__}, not a child: "
+            f"use workflow.child(...) or child('Name', ...)"
+        )
+
+
+def _build_external_id(instance: Instance, index: int) -> str:
+    name = f"{instance.external_id}/{instance.visit}.{index}"
+    return name if len(name) <= MAX_IDENTIFIER_LENGTH else str(uuid.uuid5(_NAMESPACE, name))

@@ -1,0 +1,96 @@
+"""What surrounds activations: an instance after its commit, and an instance handed back unfinished."""
+
+from __future__ import annotations
+
+from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.transition import Transition
+from flowlet.text import clean_text
+
+__all__ = ["apply_transition", "build_release"]
+
+
+def build_release(instance: Instance, *, now: int, executor_id: str, reason: str) -> Transition:
+    """Return the transition that gives up a lease without a result: due at once, for whoever claims it next.
+
+    State, variables, attempts, and the loop guard's count stay as they are.
+
+    Args:
+        instance: The instance as this executor holds it.
+        now: The store's time, in microseconds since 1970 UTC.
+        executor_id: Who hands it back.
+        reason: Why, for the history.
+    """
+    action = Action(
+        ActionKind.RELEASED,
+        now,
+        from_state=instance.state,
+        text=clean_text(reason),
+        executor_id=executor_id,
+        version=instance.definition_version,
+    )
+    return Transition(
+        instance=instance,
+        state=instance.state,
+        status=Status.IN_PROGRESS,
+        vars_json=None,
+        next_activation_us=now,
+        attempt=instance.attempt,
+        visit=instance.visit,
+        streak=instance.streak,
+        answer_json=instance.answer_json,
+        reason=instance.reason,
+        at_us=now,
+        actions=(action,),
+        fingerprint=instance.fingerprint,
+        failed_us=instance.failed_us,
+    )
+
+
+def apply_transition(instance: Instance, transition: Transition) -> Instance:
+    """Return the instance as the store holds it after an EXECUTING transition was committed: still leased.
+
+    Args:
+        instance: The instance as it was when the activation began.
+        transition: What was committed.
+
+    Raises:
+        ValueError: If the transition gave up the lease.
+    """
+    if transition.status is not Status.EXECUTING:
+        raise ValueError(f"a transition to {transition.status} gave up the lease: claim the instance again")
+    spawned = len(transition.children)
+    return Instance(
+        id=instance.id,
+        type=instance.type,
+        definition_version=instance.definition_version,
+        external_id=instance.external_id,
+        key=instance.key,
+        parent_id=instance.parent_id,
+        group=instance.group,
+        priority=instance.priority,
+        status=Status.EXECUTING,
+        state=transition.state,
+        vars_json=instance.vars_json if transition.vars_json is None else transition.vars_json,
+        next_activation_us=transition.next_activation_us,
+        attempt=transition.attempt,
+        visit=transition.visit,
+        streak=transition.streak,
+        crashes=0,
+        executor_id=instance.executor_id,
+        token=instance.token,
+        version=instance.version + 1,
+        children=instance.children + spawned,
+        open_children=instance.open_children + spawned,
+        waits_for_children=False,
+        pause_requested=instance.pause_requested,
+        held_status=transition.held_status,
+        answer_json=transition.answer_json,
+        reason=transition.reason,
+        created_by=instance.created_by,
+        created_us=instance.created_us,
+        modified_us=transition.at_us,
+        started_us=instance.started_us,
+        ended_us=None,
+        fingerprint=transition.fingerprint,
+        failed_us=transition.failed_us,
+    )

@@ -1,0 +1,294 @@
+"""From what a handler returned to the ``Transition`` that follows from it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flowlet.clock import to_microseconds
+from flowlet.definition.entry import StateEntry
+from flowlet.definition.module_source import find_nearest_name
+from flowlet.definition.variables import SavedVariables
+from flowlet.engine.attempt import Attempt
+from flowlet.engine.plan import Plan
+from flowlet.errors import OutcomeError
+from flowlet.instance.fingerprint import compute_fingerprint
+from flowlet.instance.instance import Action, ActionKind, NewInstance, Status
+from flowlet.instance.transition import Transition
+from flowlet.text import MAX_REASON_LENGTH, clean_text
+from flowlet.workflow.outcome import Outcome
+from flowlet.workflow.states import State
+
+__all__ = [
+    "NO_EFFECTS",
+    "TransitionEffects",
+    "build_effects",
+    "end_instance",
+    "enter_state",
+    "resolve_next_state",
+    "return_to_wait",
+]
+
+
+class TransitionEffects(NamedTuple):
+    """What a transition does besides entering a state.
+
+    Attributes:
+        text: Why this way was taken; cleaned.
+        vars: The variables' JSON text, or None where they have not changed.
+        changes: JSON text of what changed in them.
+        read_vars: The changed variables, read anew.
+        due: When the state is entered, in microseconds since 1970 UTC; None means at once.
+        children: The children to create.
+        waits_for_children: Whether the state is entered when the last open child has ended.
+        wakes_parent: Whether the parent becomes due.
+    """
+
+    text: str | None = None
+    vars: str | None = None
+    changes: str | None = None
+    read_vars: Any = None
+    due: int | None = None
+    children: tuple[NewInstance, ...] = ()
+    waits_for_children: bool = False
+    wakes_parent: bool = False
+
+
+NO_EFFECTS = TransitionEffects()
+
+
+def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[StateEntry, Outcome | None]:
+    """Return the state that a handler's result names, and the outcome where it says more than the state.
+
+    Args:
+        plan: The state whose handler it was.
+        result: A state, an outcome, a state's name, or None for the choice or the only next state.
+        choice: In a manual state, the name of the chosen state.
+
+    Raises:
+        OutcomeError: If the result is none of these, or ``next`` does not list the state.
+    """
+    outcome: Outcome | None = None
+    if isinstance(result, State):
+        name = _get_state_name(plan, result)
+    elif isinstance(result, Outcome):
+        outcome = result
+        name = _get_state_name(plan, result.state)
+    elif isinstance(result, str):
+        name = result
+    elif result is None:
+        name = choice or plan.default_state or _raise_missing_result(plan)
+    else:
+        raise OutcomeError(
+            f"{_describe_location(plan)} returned a value of type {type(result).__name__}, not a state. {_list_permitted(plan)}"
+        )
+    entry = plan.entries.get(name)
+    if entry is None:
+        raise OutcomeError(
+            f"{_describe_location(plan)} returned {clean_text(name, 120)!r}, {_explain_unlisted(plan, name)} {_list_permitted(plan)}"
+        )
+    return entry, outcome
+
+
+def build_effects(
+    plan: Plan,
+    entry: StateEntry,
+    outcome: Outcome | None,
+    *,
+    ended_at: int,
+    children: tuple[NewInstance, ...],
+    variables: SavedVariables,
+) -> TransitionEffects:
+    """Return what an outcome, and the handler's variables, do besides entering the state.
+
+    Args:
+        plan: The state whose handler returned the outcome.
+        entry: The state it names.
+        outcome: None where the handler said no more than the state.
+        ended_at: When the attempt ended, in microseconds since 1970 UTC; delays count from there.
+        children: What the outcome's requests have become.
+        variables: What to store of the variables.
+
+    Raises:
+        OutcomeError: If a wait is put before a state that is not run: a manual one or an end.
+    """
+    if outcome is None:
+        return (
+            NO_EFFECTS
+            if variables[0] is None
+            else TransitionEffects(vars=variables[0], changes=variables[1], read_vars=variables[2])
+        )
+    due = outcome.at_time if outcome.delay is None else ended_at + to_microseconds(outcome.delay)
+    if entry.status is not Status.EXECUTING and (due is not None or outcome.waits_for_children):
+        waits = "a person" if entry.status is Status.WAITING else "nothing"
+        raise OutcomeError(
+            f"{_describe_location(plan)} returned {entry.name!r} with a wait (after, at or when_children_end), "
+            f"but the {entry.kind} state {entry.name!r} waits for {waits}. Put a state between the two."
+        )
+    return TransitionEffects(
+        text=clean_text(outcome.text) if outcome.text else None,
+        vars=variables[0],
+        changes=variables[1],
+        read_vars=variables[2],
+        due=due,
+        children=children,
+        waits_for_children=outcome.waits_for_children,
+        wakes_parent=outcome.wakes_parent,
+    )
+
+
+def enter_state(
+    attempt: Attempt, entry: StateEntry, effects: TransitionEffects, *, preceding_actions: tuple[Action, ...]
+) -> Transition:
+    """Return the transition into a state, or into FAILED where the instance runs in circles.
+
+    Args:
+        attempt: The attempt that led there, ended.
+        entry: The state to enter.
+        effects: What else the transition does.
+        preceding_actions: The lines of history that precede the transition's own.
+    """
+    instance = attempt.instance
+    status, next_activation = _compute_status(attempt, entry, effects)
+    waits = effects.waits_for_children and instance.open_children + len(effects.children) > 0
+    streak = instance.streak + 1 if status is Status.EXECUTING or (effects.waits_for_children and not waits) else 0
+    if streak > attempt.policy.loop_limit:
+        return _build_loop_failure(attempt, preceding_actions)
+    action = Action(
+        ActionKind.TRANSITION,
+        attempt.ended_at,
+        from_state=instance.state,
+        to_state=entry.name,
+        text=effects.text,
+        attempt=attempt.number,
+        duration_ms=attempt.duration_ms,
+        executor_id=attempt.executor_id,
+        username=attempt.username,
+        changes_json=effects.changes,
+        version=attempt.policy.version,
+    )
+    reason = _build_reason(entry, effects)
+    return Transition(
+        instance=instance,
+        state=entry.name,
+        status=status,
+        vars_json=effects.vars,
+        next_activation_us=next_activation,
+        attempt=0,
+        visit=instance.visit + 1,
+        streak=streak,
+        answer_json=None,
+        reason=reason,
+        at_us=attempt.ended_at,
+        actions=(*preceding_actions, action),
+        children=effects.children,
+        waits_for_children=effects.waits_for_children,
+        wakes_parent=effects.wakes_parent,
+        fingerprint=None if reason is None else compute_fingerprint(instance.type, entry.name, reason),
+        failed_us=None if reason is None else attempt.ended_at,
+        parsed_vars=effects.read_vars,
+    )
+
+
+def return_to_wait(attempt: Attempt) -> Transition:
+    """Return an instance in a manual state to its wait: it was due, but the state has no deadline any more."""
+    return _stay_in_state(attempt, Status.WAITING, actions=(), reason=None)
+
+
+def end_instance(attempt: Attempt, entry: StateEntry) -> Transition:
+    """Return the end of an instance whose state has become an end or error state since it got there."""
+    text = f"{entry.name!r} is an {entry.kind} state in version {attempt.policy.version}: the instance ends here."
+    action = Action(
+        ActionKind.LOG,
+        attempt.ended_at,
+        from_state=entry.name,
+        text=text,
+        executor_id=attempt.executor_id,
+        version=attempt.policy.version,
+    )
+    return _stay_in_state(attempt, entry.status, actions=(action,), reason=_build_reason(entry, NO_EFFECTS))
+
+
+def _compute_status(attempt: Attempt, entry: StateEntry, effects: TransitionEffects) -> tuple[Status, int | None]:
+    """Return the status in the entered state and the next activation."""
+    if entry.status is not Status.EXECUTING:
+        return entry.status, None if entry.deadline is None else attempt.ended_at + entry.deadline
+    if effects.waits_for_children:
+        return Status.IN_PROGRESS, effects.due
+    if effects.due is not None and effects.due > attempt.ended_at:
+        return Status.IN_PROGRESS, effects.due
+    # The same next activation: a row that keeps its lease changes no column of an index, which is cheap on PostgreSQL.
+    return Status.EXECUTING, attempt.instance.next_activation_us
+
+
+def _build_reason(entry: StateEntry, effects: TransitionEffects) -> str | None:
+    if entry.status is not Status.FAILED:
+        return None
+    return clean_text(
+        effects.text or entry.description or f"it reached the error state {entry.name!r}", MAX_REASON_LENGTH
+    )
+
+
+def _build_loop_failure(attempt: Attempt, preceding_actions: tuple[Action, ...]) -> Transition:
+    reason = (
+        f"it made {attempt.policy.loop_limit:,} transitions without any wait: is it running in circles? "
+        f"Put a wait into the circle (after, at), or raise loop_limit of its Workflow."
+    )
+    action = Action(
+        ActionKind.FAILED,
+        attempt.ended_at,
+        from_state=attempt.instance.state,
+        text=reason,
+        executor_id=attempt.executor_id,
+        version=attempt.policy.version,
+    )
+    return _stay_in_state(attempt, Status.FAILED, actions=(*preceding_actions, action), reason=reason)
+
+
+def _stay_in_state(attempt: Attempt, status: Status, *, actions: tuple[Action, ...], reason: str | None) -> Transition:
+    instance = attempt.instance
+    return Transition(
+        instance=instance,
+        state=instance.state,
+        status=status,
+        vars_json=None,
+        next_activation_us=None,
+        attempt=0,
+        visit=instance.visit,
+        streak=0,
+        answer_json=instance.answer_json,
+        reason=reason,
+        at_us=attempt.ended_at,
+        actions=actions,
+        fingerprint=None if reason is None else compute_fingerprint(instance.type, instance.state, reason),
+        failed_us=None if reason is None else attempt.ended_at,
+    )
+
+
+def _get_state_name(plan: Plan, state: State[..., Any]) -> str:
+    name = plan.definition.get_state_name(state)
+    if name is None:
+        raise OutcomeError(
+            f"{_describe_location(plan)} returned {state!r}, which is a state of another module. {_list_permitted(plan)}"
+        )
+    return name
+
+
+def _raise_missing_result(plan: Plan) -> str:
+    raise OutcomeError(
+        f"{_describe_location(plan)} returned nothing, which is enough only where exactly one next state is declared. {_list_permitted(plan)}"
+    )
+
+
+def _explain_unlisted(plan: Plan, name: str) -> str:
+    if name in plan.definition.states:
+        return "which its next states do not list."
+    near = find_nearest_name(name, plan.entries)
+    return "which is no state here." + (f" Did you mean {near!r}?" if near else "")
+
+
+def _describe_location(plan: Plan) -> str:
+    return f"{plan.state.file}:{plan.state.line}: state {plan.state.name!r}"
+
+
+def _list_permitted(plan: Plan) -> str:
+    return f"Permitted: {', '.join(plan.entries)}."

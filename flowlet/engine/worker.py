@@ -1,0 +1,219 @@
+"""The runner: claims due instances and drives each one through its activations, one lease after another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import structlog
+
+from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.committer import Committer, RejectedError
+from flowlet.engine.handler_transaction import HandlerTransaction
+from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.release import apply_transition
+from flowlet.engine.wakeup import Wakeup
+from flowlet.errors import StoreUnavailableError
+from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
+from flowlet.instance.transition import Transition
+from flowlet.settings import ExecutorSettings
+from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.opening import Store
+
+__all__ = ["ClaimResult", "Lease", "Worker"]
+
+Relatives = tuple[tuple[Instance, ...], Instance | None]
+"""An instance's children and its parent."""
+
+NO_RELATIVES: Relatives = ((), None)
+logger = logging.getLogger(__name__)
+
+
+class ClaimResult(NamedTuple):
+    """How many instances a claim gave, by which time they were due, and whether more may be."""
+
+    instance_count: int
+    now: int
+    may_have_more: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lease:
+    """An instance that is run here: under which token, by which task, since when (microseconds since 1970 UTC)."""
+
+    id: int
+    token: int
+    task: asyncio.Task[None]
+    since: int
+
+
+class Worker:
+    """Runs the activations of one executor, as many at once as it has slots.
+
+    Args:
+        store: Where instances come from.
+        activations: What runs a handler.
+        committer: Where transitions go.
+        waker: Told of what becomes due by the way.
+        settings: Slots, groups, and how long an instance may go on in one lease.
+        executor_id: Under which id instances are claimed.
+        types: The workflows that this executor knows.
+        meter: Told of each claim and each transition.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        activations: ActivationRunner,
+        committer: Committer,
+        wakeup: Wakeup,
+        settings: ExecutorSettings,
+        *,
+        executor_id: str,
+        types: Sequence[str],
+        observer: ExecutorObserver | None = None,
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._activations = activations
+        self._committer = committer
+        self._wakeup = wakeup
+        self._settings = settings
+        self._executor_id = executor_id
+        self._types = tuple(types)
+        self._slot_freed = asyncio.Event()
+        self.running: dict[int, Lease] = {}
+        self.is_draining = False
+
+    @property
+    def free_slots(self) -> int:
+        """How many slots are free."""
+        return self._settings.slots - len(self.running)
+
+    async def claim_due(self) -> ClaimResult:
+        """Claim as many due instances as there are free slots, and begin to run them.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        limit = min(self.free_slots, self._settings.batch)
+        clock = self._store.clock
+        now, began = clock.now(), clock.monotonic() if self._observer else 0.0
+        if limit <= 0 or not self._types:
+            return ClaimResult(0, now, may_have_more=bool(self._types))
+        request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
+        claimed = await self._store.instances.claim(request)
+        if self._observer:
+            self._observer.on_claim(len(claimed), clock.monotonic() - began)
+        for instance in claimed:
+            self._start_instance(instance, now)
+        return ClaimResult(len(claimed), now, may_have_more=len(claimed) == limit)
+
+    def _start_instance(self, instance: Instance, now: int) -> None:
+        if former := self.running.get(instance.id):
+            former.task.cancel()  # an operator has freed the instance: that activation has lost its lease
+        lease = Lease(instance.id, instance.token, asyncio.create_task(self._run_instance(instance)), now)
+        self.running[instance.id] = lease
+        lease.task.add_done_callback(lambda _: self._remove_lease(lease))
+
+    async def wait_for_free_slots(self) -> None:
+        """Return when enough slots are free for a claim that is worth its while: a quarter, or any after 10 ms."""
+        while self.free_slots == 0:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+        wanted = max(1, self._settings.slots // 4)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                while self.free_slots < wanted:
+                    self._slot_freed.clear()
+                    await self._slot_freed.wait()
+
+    def cancel_leases(self, leases: Iterable[Lease]) -> None:
+        """Stop activations whose instances are no longer ours."""
+        for lease in leases:
+            lease.task.cancel()
+
+    def get_oldest_lease_seconds(self) -> float:
+        """Return for how many seconds the oldest lease has been held; 0 if there is none."""
+        oldest = next(iter(self.running.values()), None)
+        return 0.0 if oldest is None else (self._store.clock.now() - oldest.since) / MICROSECONDS_PER_SECOND
+
+    async def wait_until_idle(self, *, timeout: float | None = None) -> None:
+        """Return when nothing runs, or the time is over."""
+        if self.running:
+            await asyncio.wait([lease.task for lease in self.running.values()], timeout=timeout)
+
+    def _remove_lease(self, lease: Lease) -> None:
+        if self.running.get(lease.id) is lease:
+            del self.running[lease.id]
+        self._slot_freed.set()
+
+    async def _run_instance(self, instance: Instance) -> None:
+        structlog.contextvars.bind_contextvars(workflow_id=instance.id, type=instance.type, token=instance.token)
+        read_vars = None
+        for made in range(1, self._settings.max_transitions_per_lease + 1):
+            try:
+                committed = await self._run_activation(
+                    instance, read_vars, may_continue=made < self._settings.max_transitions_per_lease
+                )
+            except Exception:
+                # The upkeep hands back what is leased here and not run.
+                logger.exception("an activation of %s %d broke off", instance.type, instance.id)
+                return
+            if committed is None:
+                logger.warning("the lease of %s %d is lost: nothing was written", instance.type, instance.id)
+                return
+            if self._observer:
+                self._observer.on_transition(committed)
+            if committed.status is not Status.EXECUTING:
+                self._schedule_wakeup(committed)
+                return
+            instance, read_vars = apply_transition(instance, committed), committed.parsed_vars
+
+    async def _run_activation(self, instance: Instance, read_vars: Any, *, may_continue: bool) -> Transition | None:
+        """Run one activation and commit what it gives; None if the lease is lost."""
+        children, parent = NO_RELATIVES
+        has_relatives = instance.children or instance.parent_id is not None
+        if has_relatives and self._activations.has_context_parameter(instance):
+            children, parent = await self._read_relatives(instance)
+        own = HandlerTransaction(self._store, self._executor_id)
+        async with own:
+            transition = await self._activations.run(
+                instance, children=children, parent=parent, transaction=own.open, read_vars=read_vars
+            )
+            if transition.status is Status.EXECUTING and (self.is_draining or not may_continue):
+                transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
+            try:
+                committed = await own.commit(transition, self._committer.commit)
+                if committed is not None and own.is_used:
+                    self._committer.announce(committed)
+                return committed
+            except RejectedError as error:
+                refused = self._activations.build_rejection(instance, error.cause, refused=transition)
+                return await self._committer.commit(refused)
+
+    async def _read_relatives(self, instance: Instance) -> Relatives:
+        """Return an instance's children and its parent, however long the store is away."""
+        delay = 0.1
+        while True:
+            try:
+                children = await self._store.queries.list_children(instance.id) if instance.children else []
+                parent = None if instance.parent_id is None else await self._store.queries.get(instance.parent_id)
+                return tuple(children), parent
+            except StoreUnavailableError as error:
+                logger.warning("an activation waits, the store is away: %s", error)
+                await self._store.clock.sleep(delay)
+                delay = min(2 * delay, 2.0)
+
+    def _schedule_wakeup(self, committed: Transition) -> None:
+        has_parent = committed.instance.parent_id is not None
+        tells_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
+        if committed.children or tells_parent or committed.waits_for_children:
+            self._wakeup.wake()
+        elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
+            self._wakeup.wake_at(committed.next_activation_us)

@@ -1,0 +1,327 @@
+"""What each operation makes of an instance: the change that is written, and the line of history. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from flowlet.clock import to_microseconds
+from flowlet.definition.definition import Definition, StateDefinition, validate_model
+from flowlet.definition.entry import build_state_entry
+from flowlet.definition.module_source import find_nearest_name
+from flowlet.errors import RefusedError, UnknownStateError, VariablesError
+from flowlet.instance.change import Change
+from flowlet.instance.fingerprint import compute_fingerprint
+from flowlet.instance.instance import ENDED_STATUSES, Action, ActionKind, Instance, Status
+from flowlet.operations.permitted import Operation, build_refusal, describe_instance, require_permitted
+from flowlet.text import MAX_REASON_LENGTH, clean_text
+
+__all__ = [
+    "Answer",
+    "Attribution",
+    "Move",
+    "apply_answer",
+    "apply_cancel",
+    "apply_move",
+    "apply_pause",
+    "apply_resume",
+    "apply_retry",
+    "apply_wake",
+    "build_action",
+]
+
+USERNAME_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who operates, and when: the store's time in microseconds since 1970 UTC. The name is cleaned here."""
+
+    username: str
+    at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "username", clean_text(self.username, USERNAME_LIMIT))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A choice in a manual state, and the values of its form."""
+
+    choice: str
+    form: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where an operator moves an instance. ``run_at`` is None for at once; a move with force needs a reason."""
+
+    state: str
+    run_at: int | None
+    is_forced: bool
+    reason: str | None
+
+    def __post_init__(self) -> None:
+        if self.is_forced and not (self.reason and self.reason.strip()):
+            raise RefusedError("a forced move needs a reason, which goes into the history: give one")
+
+
+def apply_answer(instance: Instance, definition: Definition, answer: Answer, attribution: Attribution) -> Change:
+    """Return what an answer makes of an instance in a manual state: due at once, to run the state's handler.
+
+    Raises:
+        RefusedError: If it does not wait for an answer, or the choice is none of its state's.
+        VariablesError: If the form's values do not fit, or the state has no form.
+    """
+    require_permitted(Operation.ANSWER, instance, definition, now=attribution.at)
+    state = definition.states[instance.state]
+    if not state.has_transition_to(answer.choice):
+        raise build_refusal(
+            Operation.ANSWER, instance, _describe_unknown_choice(state, answer.choice), list(state.targets)
+        )
+    document = {"choice": answer.choice, "form": _validate_form(state, answer.form), "username": attribution.username}
+    label = next(edge.label for edge in state.transitions if edge.target == answer.choice)
+    action = build_action(
+        ActionKind.ANSWERED,
+        instance,
+        attribution,
+        to_state=answer.choice,
+        text=label or None,
+        version=definition.version,
+    )
+    after = replace(
+        instance,
+        status=Status.IN_PROGRESS,
+        next_activation_us=attribution.at,
+        attempt=0,
+        answer_json=orjson.dumps(document).decode(),
+        reason=None,
+        modified_us=attribution.at,
+        fingerprint=None,
+        failed_us=None,
+    )
+    return Change(instance, after, (action,))
+
+
+def apply_move(instance: Instance, definition: Definition, move: Move, attribution: Attribution) -> Change:
+    """Return what an operator's move makes of an instance; one that is paused stays so, unless it ends.
+
+    Raises:
+        UnknownStateError: If the definition has no such state; the nearest name is suggested.
+        RefusedError: If it may not be moved there without force, or is to enter a state later that is not run.
+    """
+    target = _find_state(definition, move.state)
+    origin = definition.states.get(instance.state)
+    is_edge = origin is not None and origin.has_transition_to(target.name)
+    if not move.is_forced:
+        require_permitted(Operation.MOVE, instance, definition, now=attribution.at)
+        if not is_edge:
+            states = list(origin.targets) if origin else []
+            why = f"no transition leads from {instance.state!r} to {target.name!r}: choose another state, or force it"
+            raise build_refusal(Operation.MOVE, instance, why, states)
+    action = build_action(
+        ActionKind.MOVED if is_edge else ActionKind.FORCED,
+        instance,
+        attribution,
+        to_state=target.name,
+        text=_clean_reason(move.reason),
+        version=definition.version,
+    )
+    return Change(instance, _enter_state(instance, target, move, attribution), (action,))
+
+
+def apply_pause(
+    instance: Instance, definition: Definition | None, attribution: Attribution, *, reason: str | None
+) -> Change:
+    """Return what a pause makes of an instance: PAUSED, or a request to its running activation, which ends first.
+
+    Raises:
+        RefusedError: If it has ended, is paused, or is asked to pause already.
+    """
+    require_permitted(Operation.PAUSE, instance, definition, now=attribution.at)
+    action = build_action(ActionKind.PAUSED, instance, attribution, text=_clean_reason(reason))
+    if instance.status == Status.EXECUTING:
+        after = replace(instance, pause_requested=True, modified_us=attribution.at)
+        return Change(instance, after, (action,), keeps_version=True)
+    after = replace(instance, status=Status.PAUSED, held_status=instance.status, modified_us=attribution.at)
+    return Change(instance, after, (action,))
+
+
+def apply_resume(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
+    """Return what resuming makes of an instance: the status it was held in, or no request to pause any more.
+
+    Raises:
+        RefusedError: If it is neither paused nor asked to pause.
+    """
+    require_permitted(Operation.RESUME, instance, definition, now=attribution.at)
+    action = build_action(ActionKind.RESUMED, instance, attribution)
+    if instance.status == Status.EXECUTING:
+        after = replace(instance, pause_requested=False, modified_us=attribution.at)
+        return Change(instance, after, (action,), keeps_version=True)
+    held = instance.held_status or Status.IN_PROGRESS
+    return Change(instance, replace(instance, status=held, held_status=None, modified_us=attribution.at), (action,))
+
+
+def apply_cancel(
+    instance: Instance, definition: Definition | None, attribution: Attribution, *, reason: str | None
+) -> Change:
+    """Return what a cancel makes of an instance: ended at once, whoever holds it.
+
+    Raises:
+        RefusedError: If it has ended already.
+    """
+    require_permitted(Operation.CANCEL, instance, definition, now=attribution.at)
+    action = build_action(ActionKind.CANCELLED, instance, attribution, text=_clean_reason(reason))
+    after = replace(
+        _revoke_lease(instance),
+        status=Status.CANCELLED,
+        next_activation_us=None,
+        waits_for_children=False,
+        reason=clean_text(reason or f"cancelled by {attribution.username}", MAX_REASON_LENGTH),
+        modified_us=attribution.at,
+        ended_us=attribution.at,
+        fingerprint=None,
+        failed_us=None,
+    )
+    return Change(instance, after, (action,))
+
+
+def apply_retry(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
+    """Return what a retry makes of an instance: due at once in the state it is in.
+
+    One that is FAILED begins to count its attempts anew. A manual state that failed without an answer waits for one
+    again, with a new deadline, where the definition is loaded here.
+
+    Raises:
+        RefusedError: If no attempt has failed, or it ended in an error state.
+    """
+    require_permitted(Operation.RETRY, instance, definition, now=attribution.at)
+    action = build_action(ActionKind.RETRIED, instance, attribution)
+    after = replace(
+        instance,
+        status=Status.IN_PROGRESS,
+        next_activation_us=attribution.at,
+        waits_for_children=False,
+        modified_us=attribution.at,
+    )
+    if instance.status == Status.IN_PROGRESS:
+        return Change(instance, after, (action,))
+    state = definition.states.get(instance.state) if definition else None
+    if state and state.is_manual and instance.answer_json is None:
+        after = replace(after, status=Status.WAITING, next_activation_us=_compute_deadline(state, attribution))
+    after = replace(after, attempt=0, streak=0, crashes=0, reason=None, ended_us=None, fingerprint=None, failed_us=None)
+    return Change(instance, after, (action,))
+
+
+def apply_wake(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
+    """Return what "run now" makes of an instance: due at once, without waiting for its timer or its children.
+
+    Raises:
+        RefusedError: If it waits for neither.
+    """
+    require_permitted(Operation.WAKE, instance, definition, now=attribution.at)
+    after = replace(instance, next_activation_us=attribution.at, waits_for_children=False, modified_us=attribution.at)
+    return Change(instance, after, (build_action(ActionKind.WOKEN, instance, attribution),))
+
+
+def build_action(
+    kind: ActionKind,
+    instance: Instance,
+    attribution: Attribution,
+    *,
+    to_state: str | None = None,
+    text: str | None = None,
+    changes: str | None = None,
+    version: int | None = None,
+) -> Action:
+    """Return the line of history that tells what was done with an instance, and by whom."""
+    return Action(
+        kind,
+        attribution.at,
+        from_state=instance.state,
+        to_state=to_state,
+        text=text,
+        username=attribution.username,
+        changes_json=changes,
+        version=version or instance.definition_version,
+    )
+
+
+def _enter_state(instance: Instance, target: StateDefinition, move: Move, attribution: Attribution) -> Instance:
+    """Return the instance as it stands in the state it was moved to."""
+    entry = build_state_entry(target)
+    if move.run_at is not None and entry.status is not Status.EXECUTING:
+        waits = "waits for a person" if entry.status is Status.WAITING else "ends it"
+        raise RefusedError(
+            f"{describe_instance(instance)} cannot be moved to {target.name!r} at a later time: this {entry.kind} state {waits}. "
+            "Leave out when."
+        )
+    status = Status.IN_PROGRESS if entry.status is Status.EXECUTING else entry.status
+    is_held = status not in ENDED_STATUSES and (instance.status is Status.PAUSED or instance.pause_requested)
+    reached = move.reason or entry.description or f"it was moved to the error state {target.name!r}"
+    reason = clean_text(reached, MAX_REASON_LENGTH) if status is Status.FAILED else None
+    return replace(
+        _revoke_lease(instance) if move.is_forced else replace(instance, held_status=None),
+        status=Status.PAUSED if is_held else status,
+        held_status=status if is_held else None,
+        state=target.name,
+        next_activation_us=max(attribution.at, move.run_at or 0)
+        if status is Status.IN_PROGRESS
+        else _compute_deadline(target, attribution),
+        attempt=0,
+        visit=instance.visit + 1,
+        streak=0,
+        crashes=0,
+        waits_for_children=False,
+        answer_json=None,
+        reason=reason,
+        modified_us=attribution.at,
+        ended_us=attribution.at if status in ENDED_STATUSES else None,
+        fingerprint=None if reason is None else compute_fingerprint(instance.type, target.name, reason),
+        failed_us=None if reason is None else attribution.at,
+    )
+
+
+def _compute_deadline(state: StateDefinition, attribution: Attribution) -> int | None:
+    return None if state.deadline is None else attribution.at + to_microseconds(state.deadline)
+
+
+def _revoke_lease(instance: Instance) -> Instance:
+    """Return an instance that nobody holds any more: the token is moved, so that who held it writes nothing."""
+    return replace(instance, executor_id=None, token=instance.token + 1, pause_requested=False, held_status=None)
+
+
+def _find_state(definition: Definition, name: str) -> StateDefinition:
+    if found := definition.states.get(name):
+        return found
+    near = find_nearest_name(name, definition.states)
+    guess = f" Did you mean {near!r}?" if near else ""
+    raise UnknownStateError(
+        f"{definition.name} version {definition.version} has no state {clean_text(name, 120)!r}.{guess} "
+        f"It has: {', '.join(definition.states)}."
+    )
+
+
+def _describe_unknown_choice(state: StateDefinition, choice: str) -> str:
+    near = find_nearest_name(choice, state.targets)
+    guess = f", did you mean {near!r}?" if near else ""
+    return f"{clean_text(choice, 120)!r} is no choice of {state.name!r}{guess}"
+
+
+def _validate_form(state: StateDefinition, form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a form's values as they were given, once they have been read against the model."""
+    subject = f"the form of {state.name!r}"
+    if not isinstance(form, Mapping):
+        raise VariablesError(subject, {"": f"has to be an object, not {type(form).__name__}"})
+    if state.form is not None:
+        validate_model(state.form, form, subject)
+    elif form:
+        raise VariablesError(subject, {clean_text(name, 120): "this state has no form: leave it out" for name in form})
+    return dict(form)
+
+
+def _clean_reason(reason: str | None) -> str | None:
+    return clean_text(reason) if reason else None

@@ -1,0 +1,264 @@
+"""The doctor: looks on a live database for what must never be, and changes nothing.
+
+Every history is a path of its graph, nothing is stuck, and parents know their children: rules 4, 5 and 6 of
+docs/explanation/guarantees.md. An instance is judged only if it stood still between two looks, so that work under way
+raises no false alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.instance.instance import ActionKind, Status
+from flowlet.store.consistency import (
+    InspectedInstance,
+    PathEntry,
+    inspect_instances,
+    inspect_instances_after,
+    read_paths,
+)
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.opening import Store
+
+__all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine_store"]
+
+PATH = "path"
+"""A history is no path of its definition's graph, or does not end where the instance is."""
+STUCK = "stuck"
+"""Nothing will ever run the instance again."""
+LEASE = "lease"
+"""An instance is held by an executor that does not live, or is not held although it is executing."""
+CHILDREN = "children"
+"""A parent's count of open children is wrong, or it waits for none."""
+UNSERVED = "unserved"
+"""A warning: instances are due, and no live executor serves them."""
+
+PAGE_SIZE = 500
+"""How many instances are looked at together; it bounds the memory that an examination takes."""
+MAX_ROUNDS = 5
+"""How often an instance is looked at that moves between the looks: one that always does is not stuck."""
+TOLERANCE_MICROSECONDS = 60 * MICROSECONDS_PER_SECOND
+"""How long after the end of a lease, or after a due time, something is amiss: repair and claims take a while."""
+
+_RESUMABLE_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that must not be, or for the rule "unserved" that should not: about one instance, or the first of many.
+
+    Attributes:
+        rule: One of "path", "stuck", "lease", "children" and "unserved".
+        message: What is wrong, and the cure where there is one.
+    """
+
+    instance_id: int
+    rule: str
+    message: str
+
+
+async def examine_store(store: Store) -> list[Finding]:
+    """Return what is wrong with a database, by instance; it may be in use.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+    return await _Examination(store).run()
+
+
+@dataclass(slots=True)
+class _HistoryPath:
+    """Where a history leads, and the first thing that is wrong with it."""
+
+    state: str | None = None
+    fault: str | None = None
+
+
+class _Examination:
+    """One examination of one database.
+
+    Args:
+        store: The database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._edges: dict[tuple[str, int], set[tuple[str, str]]] = {}
+        self._has_read_edges = False
+        self._unserved: dict[tuple[str, str], list[int]] = {}
+
+    async def run(self) -> list[Finding]:
+        """Return every finding, by instance."""
+        findings: list[Finding] = []
+        last = 0
+        while page := await inspect_instances_after(self._store.connections, last, limit=PAGE_SIZE):
+            findings += await self._examine_page(page)
+            last = page[-1].id
+        findings += await self._find_unserved()
+        return sorted(findings, key=lambda finding: finding.instance_id)
+
+    async def _examine_page(self, page: Sequence[InspectedInstance]) -> list[Finding]:
+        """Return the findings about instances that stand still; the others are looked at again."""
+        findings: list[Finding] = []
+        moving = {standing.id: standing for standing in page}
+        for _ in range(MAX_ROUNDS):
+            if not moving:
+                break
+            found = await self._read_paths(moving)
+            executors = {record.id: record for record in await self._store.executors.list_all(limit=10_000)}
+            now = await self._store.read_clock()
+            again = await inspect_instances(self._store.connections, list(moving))
+            for standing in again.values():
+                if _is_unchanged(moving[standing.id], standing):
+                    findings += _check_instance(standing, found[standing.id], executors, now)
+                    self._record_unserved(standing, executors, now)
+            moving = {id: standing for id, standing in again.items() if not _is_unchanged(moving[id], standing)}
+        return findings
+
+    async def _read_paths(self, instances: Mapping[int, InspectedInstance]) -> dict[int, _HistoryPath]:
+        """Return the paths of instances, read line by line."""
+        self._has_read_edges = False
+        found = {id: _HistoryPath() for id in instances}
+        async for line in read_paths(self._store.connections, list(instances)):
+            path = found[line.workflow_id]
+            if path.fault is None:
+                path.fault = await self._check_path_line(instances[line.workflow_id], path, line)
+            path.state = line.to_state
+        return found
+
+    async def _check_path_line(self, instance: InspectedInstance, path: _HistoryPath, line: PathEntry) -> str | None:
+        """Return what is wrong with a line of history that follows the path so far."""
+        said = f"line {line.id} of its history, {line.kind},"
+        if path.state is None:
+            return None if line.kind == ActionKind.CREATED else f"{said} comes before the one of its creation"
+        if line.kind == ActionKind.CREATED:
+            return f"{said} creates it a second time"
+        if line.from_state != path.state:
+            return f"{said} leaves state {line.from_state!r}, but it was in {path.state!r} then"
+        version = line.version or instance.definition_version
+        if line.kind == ActionKind.FORCED or await self._is_transition(instance.type, version, line):
+            return None
+        edge = f"from {line.from_state!r} to {line.to_state!r}"
+        return f"{said} goes {edge}, which is no transition of {instance.type} version {version}"
+
+    async def _is_transition(self, type: str, version: int, line: PathEntry) -> bool:
+        """Return whether a line is an edge in some stored shape of its version; one that is not stored permits all.
+
+        An executor stores its definitions before it runs them: shapes read after a line know its edge.
+        """
+        edge = (line.from_state or "", line.to_state or "")
+        if edge in self._edges.get((type, version), ()):
+            return True
+        if not self._has_read_edges:
+            self._has_read_edges = True
+            for key, shapes in (await self._store.definitions.read_documents()).items():
+                self._edges[key] = {
+                    (state["name"], transition["target"])
+                    for shape in shapes
+                    for state in shape["states"]
+                    for transition in state["transitions"]
+                }
+        return edge in self._edges.get((type, version), {edge})
+
+    def _record_unserved(self, instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> None:
+        due = instance.next_activation if instance.status in _RESUMABLE_STATUSES else None
+        key = (instance.type, instance.executor_group)
+        if due is None or due >= now - TOLERANCE_MICROSECONDS or _is_served(*key, executors.values(), now):
+            return
+        self._unserved.setdefault(key, [instance.id, 0])[1] += 1
+
+    async def _find_unserved(self) -> list[Finding]:
+        """Return one finding for each workflow that no executor serves now either."""
+        now = await self._store.read_clock()
+        executors = await self._store.executors.list_all(limit=10_000)
+        return [
+            Finding(
+                first,
+                UNSERVED,
+                f"{count:,} of {type!r} in the executor group {group!r} {'is' if count == 1 else 'are'} due for more "
+                f"than {TOLERANCE_MICROSECONDS // MICROSECONDS_PER_SECOND} s, and no live executor of this group knows this workflow; {first} is the "
+                "first. Start one: flowlet serve.",
+            )
+            for (type, group), (first, count) in self._unserved.items()
+            if not _is_served(type, group, executors, now)
+        ]
+
+
+def _is_unchanged(before: InspectedInstance, after: InspectedInstance) -> bool:
+    """Return whether an instance has neither moved nor been claimed, freed or changed between two looks."""
+    return (before.version, before.token, before.status) == (after.version, after.token, after.status)
+
+
+def _check_instance(
+    instance: InspectedInstance, path: _HistoryPath, executors: Mapping[str, ExecutorRecord], now: int
+) -> Iterator[Finding]:
+    judged = (
+        (PATH, _check_path(instance, path)),
+        (LEASE, _check_lease(instance, executors, now)),
+        (STUCK, _check_progress(instance)),
+        (CHILDREN, _check_children(instance)),
+    )
+    for rule, fault in judged:
+        if fault is not None:
+            where = f"{instance.type}, {instance.status} in state {instance.state!r}"
+            yield Finding(instance.id, rule, f"{where}: {fault}.")
+
+
+def _check_path(instance: InspectedInstance, path: _HistoryPath) -> str | None:
+    if path.fault is not None:
+        return path.fault
+    if path.state is None:
+        return "its history does not tell of its creation"
+    return None if path.state == instance.state else f"its history ends in state {path.state!r}"
+
+
+def _check_lease(instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> str | None:
+    holder = instance.executor_id
+    if instance.status != Status.EXECUTING:
+        return None if holder is None else f"the executor {holder!r} is said to hold it, although it is not executing"
+    if holder is None:
+        return "no executor holds it, although it is executing"
+    record = executors.get(holder)
+    cure = "Any running executor frees it: flowlet serve"
+    if record is None:
+        return f"the executor {holder!r} holds it, which is not on the list of executors. {cure}"
+    if record.status == "STOPPED":
+        return f"the executor {holder!r} holds it, which has stopped. {cure}"
+    overdue = now - record.lease_until
+    if overdue > TOLERANCE_MICROSECONDS:
+        return f"the executor {holder!r} holds it, whose lease ran out {overdue // MICROSECONDS_PER_SECOND:,} s ago. {cure}"
+    return None
+
+
+def _check_progress(instance: InspectedInstance) -> str | None:
+    status = instance.status
+    if status == Status.PAUSED:
+        if instance.held_status not in _RESUMABLE_STATUSES:
+            return f"it cannot be resumed: its held status is {instance.held_status}. Cancel it, or force a move"
+        status = instance.held_status
+    waits = instance.waits_for_children and instance.open_children > 0
+    if status in (Status.NEW, Status.IN_PROGRESS) and instance.next_activation is None and not waits:
+        return "it has no next activation, and waits for no child: nothing will run it. Wake it"
+    return None
+
+
+def _check_children(instance: InspectedInstance) -> str | None:
+    counted = instance.counted_open_children
+    if instance.open_children != counted:
+        return f"it counts {instance.open_children} open children, but {counted} of its children have not ended"
+    if instance.waits_for_children and not counted:
+        return "it waits for its children, but none of them is open. Wake it"
+    return None
+
+
+def _is_served(type: str, group: str, executors: Iterable[ExecutorRecord], now: int) -> bool:
+    """Return whether some executor claims instances of this workflow in this group."""
+    return any(
+        record.status == "RUNNING"
+        and record.lease_until >= now - TOLERANCE_MICROSECONDS
+        and type in record.types
+        and group in record.groups
+        for record in executors
+    )

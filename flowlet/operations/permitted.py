@@ -1,0 +1,179 @@
+"""What may be done with an instance now, and the refusal of what may not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowlet.definition.definition import Definition
+from flowlet.errors import RefusedError
+from flowlet.instance.instance import Instance, Status
+
+__all__ = [
+    "Operation",
+    "PermittedOperations",
+    "build_refusal",
+    "compute_permitted_operations",
+    "describe_instance",
+    "may_be_retried",
+    "require_permitted",
+]
+
+
+class Operation(StrEnum):
+    """What people do with an instance."""
+
+    ANSWER = "answer"
+    MOVE = "move"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    WAKE = "wake"
+    EDIT = "edit"
+
+
+_PARTICIPLES = {
+    Operation.ANSWER: "answered",
+    Operation.MOVE: "moved",
+    Operation.PAUSE: "paused",
+    Operation.RESUME: "resumed",
+    Operation.CANCEL: "cancelled",
+    Operation.RETRY: "retried",
+    Operation.WAKE: "woken",
+    Operation.EDIT: "edited",
+}
+_NOT_PAUSED = "it is not paused"
+_NOT_FAILED = "no attempt of it has failed"
+_NO_QUESTION = "it does not wait for an answer"
+_FOR_A_PERSON = "it waits for a person: answer it, or move it on"
+_HELD = "it is paused: resume it first"
+_DUE = "it is due already, and waits for an executor"
+_RUNNING = "its activation is running: wait for its end, or cancel it"
+_REFUSAL_REASONS = {
+    (Operation.ANSWER, Status.NEW): _NO_QUESTION,
+    (Operation.ANSWER, Status.IN_PROGRESS): _NO_QUESTION,
+    (Operation.ANSWER, Status.EXECUTING): _NO_QUESTION,
+    (Operation.ANSWER, Status.PAUSED): _HELD,
+    (Operation.MOVE, Status.EXECUTING): "its activation is running: wait for its end, or force the move",
+    (Operation.PAUSE, Status.PAUSED): "it is paused already",
+    (Operation.PAUSE, Status.EXECUTING): "a pause is asked for already: it holds when the running activation has ended",
+    (Operation.RESUME, Status.NEW): _NOT_PAUSED,
+    (Operation.RESUME, Status.EXECUTING): _NOT_PAUSED,
+    (Operation.RESUME, Status.IN_PROGRESS): _NOT_PAUSED,
+    (Operation.RESUME, Status.WAITING): _NOT_PAUSED,
+    (Operation.RETRY, Status.NEW): _NOT_FAILED,
+    (Operation.RETRY, Status.EXECUTING): _RUNNING,
+    (Operation.RETRY, Status.WAITING): _FOR_A_PERSON,
+    (Operation.RETRY, Status.PAUSED): _HELD,
+    (Operation.WAKE, Status.NEW): _DUE,
+    (Operation.WAKE, Status.EXECUTING): _RUNNING,
+    (Operation.WAKE, Status.IN_PROGRESS): _DUE,
+    (Operation.WAKE, Status.WAITING): _FOR_A_PERSON,
+    (Operation.WAKE, Status.PAUSED): _HELD,
+    (Operation.EDIT, Status.EXECUTING): "its activation is running, and would not see the change: wait for its end",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PermittedOperations:
+    """What may be done with an instance now.
+
+    Attributes:
+        operations: In the order in which a person would look for them.
+        states: Where it may be moved without force, in the order of the source; the choices of a manual state.
+    """
+
+    operations: tuple[Operation, ...]
+    states: tuple[str, ...]
+
+
+def compute_permitted_operations(instance: Instance, definition: Definition | None, *, now: int) -> PermittedOperations:
+    """Return what may be done with an instance.
+
+    Args:
+        instance: The instance.
+        definition: Its definition; None where it is not loaded here: then it is neither answered, moved nor edited.
+        now: The store's time, in microseconds since 1970 UTC.
+    """
+    state = definition.states.get(instance.state) if definition else None
+    states = state.targets if state and _may_move(instance) else ()
+    open_again = instance.status == Status.FAILED and may_be_retried(instance.state, definition)
+    allowed = {
+        Operation.ANSWER: instance.status == Status.WAITING and state is not None and state.is_manual,
+        Operation.MOVE: bool(states),
+        Operation.RESUME: instance.status == Status.PAUSED or _is_pausing(instance),
+        Operation.RETRY: open_again or _is_retrying(instance, now),
+        Operation.WAKE: instance.status in (Status.NEW, Status.IN_PROGRESS) and not _is_due(instance, now),
+        Operation.EDIT: definition is not None and not (instance.has_ended or instance.status == Status.EXECUTING),
+        Operation.PAUSE: not (instance.has_ended or instance.status == Status.PAUSED or _is_pausing(instance)),
+        Operation.CANCEL: not instance.has_ended,
+    }
+    return PermittedOperations(tuple(operation for operation, is_allowed in allowed.items() if is_allowed), states)
+
+
+def may_be_retried(state: str, definition: Definition | None) -> bool:
+    """Return whether an instance that is FAILED in a state may be retried there: in an error state it has ended.
+
+    Args:
+        state: The state's name; one that is not known may be.
+        definition: Its definition; None where it is not loaded here.
+    """
+    known = definition.states.get(state) if definition else None
+    return not (known and known.is_final)
+
+
+def require_permitted(operation: Operation, instance: Instance, definition: Definition | None, *, now: int) -> None:
+    """Refuse an operation that is not permitted now; a move only for the instance's status, not for its target.
+
+    Raises:
+        RefusedError: If it is not; the message says why, and lists what is.
+    """
+    allowed = compute_permitted_operations(instance, definition, now=now)
+    if operation in allowed.operations or (operation == Operation.MOVE and _may_move(instance)):
+        return
+    raise build_refusal(
+        operation, instance, _explain_refusal(operation, instance), [one.value for one in allowed.operations]
+    )
+
+
+def build_refusal(operation: Operation, instance: Instance, reason: str, alternatives: list[str]) -> RefusedError:
+    """Return the error that says what cannot be done, why, and what can be done instead."""
+    listed = f"Permitted: {', '.join(alternatives)}." if alternatives else "Nothing is permitted."
+    message = f"{describe_instance(instance)} cannot be {_PARTICIPLES[operation]}: {reason}. {listed}"
+    return RefusedError(message, alternatives, reason=reason)
+
+
+def describe_instance(instance: Instance) -> str:
+    """Return how messages name an instance."""
+    return f"workflow {instance.id} ({instance.type}, {instance.status} in state {instance.state!r})"
+
+
+def _explain_refusal(operation: Operation, instance: Instance) -> str:
+    if operation == Operation.RETRY and instance.status == Status.FAILED:
+        return "it ended in an error state, from which no transition leads: only a forced move goes on from there"
+    if operation == Operation.RETRY and instance.status == Status.IN_PROGRESS:
+        return _DUE if instance.attempt else _NOT_FAILED
+    if operation == Operation.ANSWER and instance.status == Status.WAITING:
+        return "its state is no manual one in the definition that is loaded: move it on"
+    return f"it has ended as {instance.status}" if instance.has_ended else _REFUSAL_REASONS[operation, instance.status]
+
+
+def _may_move(instance: Instance) -> bool:
+    return instance.status not in (Status.EXECUTING, Status.FINISHED, Status.CANCELLED)
+
+
+def _is_pausing(instance: Instance) -> bool:
+    return instance.status == Status.EXECUTING and instance.pause_requested
+
+
+def _is_due(instance: Instance, now: int) -> bool:
+    return (
+        instance.next_activation_us is not None
+        and instance.next_activation_us <= now
+        and not instance.waits_for_children
+    )
+
+
+def _is_retrying(instance: Instance, now: int) -> bool:
+    return instance.status == Status.IN_PROGRESS and instance.attempt > 0 and not _is_due(instance, now)

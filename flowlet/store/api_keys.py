@@ -1,0 +1,154 @@
+"""The table of API keys. It holds only hashes: who reads it cannot get in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowlet.accounts.models import ApiKey
+from flowlet.accounts.roles import Principal, Role
+from flowlet.errors import OwnerError, StaleError, UnknownKeyError
+from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.users import lock_user
+
+__all__ = ["ApiKeyCredentials", "ApiKeyStore", "NewApiKey"]
+
+_INSERT_COLUMNS = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
+_SELECT = """
+SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled,
+    k.created, k.created_by, k.expires, k.last_used, k.revoked
+FROM api_key k JOIN user_account u ON u.id = k.user_id
+"""
+_FIND = """
+SELECT k.key_hash, k.role, u.role, u.username, u.id, k.expires, k.last_used
+FROM api_key k JOIN user_account u ON u.id = k.user_id
+WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """An API key that is to be made.
+
+    Attributes:
+        expires: In microseconds since 1970 UTC; None for never.
+        expected_newest_id: Which key its maker has to have made last for it to be made, "" for none; None for whichever.
+    """
+
+    id: str
+    key_hash: str = field(repr=False)
+    name: str
+    role: Role
+    user_id: int
+    expires: int | None
+    created_by: str
+    expected_newest_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyCredentials:
+    """A key that is not revoked, and whose owner is enabled: who it stands for, and the hash that it has to have."""
+
+    principal: Principal
+    key_hash: str = field(repr=False)
+    expires: int | None
+    last_used: int | None
+
+
+class ApiKeyStore:
+    """Reads and writes API keys. Every method that writes is one transaction."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def insert(self, new: NewApiKey, *, now: int) -> bool:
+        """Make a key; return False, and make none, if its id is in use.
+
+        Raises:
+            OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
+            StaleError: If its maker has made another key since the one that is expected to be the newest.
+        """
+
+        async def insert_key(session: DatabaseSession) -> bool:
+            owner = await lock_user(session, new.user_id)
+            if owner is None:
+                raise OwnerError("the key's owner is disabled or gone, and the key would let nobody in.")
+            if new.role > owner.role:
+                raise OwnerError(
+                    f"{owner.username!r} is {owner.role}: a key of that user cannot be {new.role}. "
+                    f"Take the role {owner.role} or a lesser one, or another owner."
+                )
+            if await session.fetch_rows("SELECT id FROM api_key WHERE id = :id", {"id": new.id}):
+                return False
+            created = now
+            if new.expected_newest_id is not None:
+                # Under the lock of the owner's row: the same form a second time waits for the first.
+                newest, made = await _find_newest(session, new.created_by)
+                if newest != new.expected_newest_id:
+                    raise StaleError(f"{new.created_by} has made another key since, and none was made. Look again.")
+                created = max(now, made + 1)  # it is the newest now, even where a clock was set back
+            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, created, new.created_by, new.expires)
+            await session.insert_many("api_key", _INSERT_COLUMNS, [row])
+            return True
+
+        return await self._connections.write(insert_key)
+
+    async def find(self, id: str) -> ApiKeyCredentials | None:
+        """Return a key, expired or not; None if there is none, it is revoked, or its owner is disabled."""
+        for row in await self._connections.read(lambda session: session.fetch_rows(_FIND, {"id": id})):
+            key_hash, role, owner_role, username, user_id, expires, last_used = row
+            # The owner may have been demoted since the key was made.
+            principal = Principal(username, min(Role(role), Role(owner_role)), user_id, id)
+            return ApiKeyCredentials(principal, key_hash, expires, last_used)
+        return None
+
+    async def record_use(self, id: str, *, now: int, unused_since: int) -> None:
+        """Take note that a key is in use, where nobody has since a moment."""
+        sql = "UPDATE api_key SET last_used = :now WHERE id = :id AND (last_used IS NULL OR last_used <= :unused_since)"
+        values = {"id": id, "now": now, "unused_since": unused_since}
+        await self._connections.write(lambda session: session.execute(sql, values))
+
+    async def get(self, id: str) -> ApiKey:
+        """Return the key of an id.
+
+        Raises:
+            UnknownKeyError: If there is none.
+        """
+        found = await self._read_keys("WHERE k.id = :id", {"id": id})
+        if not found:
+            raise UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")
+        return found[0]
+
+    async def list_all(self) -> list[ApiKey]:
+        """Return every key, the newest first."""
+        return await self._read_keys("ORDER BY k.created DESC, k.id", {})
+
+    async def list_for_user(self, user_id: int) -> list[ApiKey]:
+        """Return the keys of a user, the newest first."""
+        return await self._read_keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
+
+    async def find_newest_id(self, created_by: str) -> str:
+        """Return the id of the key that somebody has made last, "" for none."""
+        return (await self._connections.read(lambda session: _find_newest(session, created_by)))[0]
+
+    async def revoke(self, id: str, *, revoked_by: str, now: int) -> None:
+        """Revoke a key, if there is one and it is not revoked already."""
+        sql = "UPDATE api_key SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
+        await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now, "by": revoked_by}))
+
+    async def _read_keys(self, tail: str, values: dict[str, Any]) -> list[ApiKey]:
+        rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
+        return [_parse_key_row(row) for row in rows]
+
+
+async def _find_newest(session: DatabaseSession, created_by: str) -> tuple[str, int]:
+    sql = "SELECT id, created FROM api_key WHERE created_by = :by ORDER BY created DESC, id LIMIT 1"
+    for id, created in await session.fetch_rows(sql, {"by": created_by}):
+        return id, created
+    return "", 0
+
+
+def _parse_key_row(row: Sequence[Any]) -> ApiKey:
+    id, name, role, user_id, username, disabled, *rest = row
+    return ApiKey(id, name, Role(role), user_id, username, bool(disabled), *rest)

@@ -1,0 +1,115 @@
+"""What is counted of transitions: by minute, in the transaction that commits them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.transition import Transition
+
+__all__ = [
+    "ALL_TIME",
+    "COUNTER_COLUMNS",
+    "COUNTER_KEY",
+    "END_COLUMNS",
+    "MINUTE",
+    "SHARED_WRITER_ID",
+    "CounterBucket",
+    "count_activations",
+    "count_end",
+    "count_transitions",
+    "sum_buckets",
+]
+
+MINUTE = 60 * MICROSECONDS_PER_SECOND
+
+COUNTER_COLUMNS = ("transitions", "failures", "finished", "failed", "cancelled")
+"""The columns of ``workflow_tally`` that are added up."""
+
+COUNTER_KEY = ("minutes", "start", "writer", "workflow_type")
+"""The primary key of ``workflow_tally``. Time comes first: reports and folding read a range of it."""
+
+END_COLUMNS = {Status.FINISHED: "finished", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
+"""Which column counts the instances that end with a status."""
+
+_END_INDEXES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
+
+SHARED_WRITER_ID = 0
+"""The writer of the rows into which those of all others are folded."""
+
+ALL_TIME = 0
+"""The length of the span that has no start: all that is too old to be told by the day."""
+
+
+class CounterBucket(NamedTuple):
+    """What happened to the instances of a type in a span of time.
+
+    Attributes:
+        minutes: How long the span is; ``EVER`` for all that is older than any other.
+        start: Its first microsecond since 1970 UTC; 0 for ``EVER``.
+        transitions: How often an activation led into a state.
+        failures: How many activations failed.
+        finished: How many instances became FINISHED. For ``EVER`` it may be negative, as the other two.
+        failed: How many became FAILED.
+        cancelled: How many became CANCELLED.
+    """
+
+    minutes: int
+    start: int
+    type: str
+    transitions: int = 0
+    failures: int = 0
+    finished: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+def count_activations(transition: Transition) -> tuple[int, int]:
+    """Return how often an activation led into a state, and how many failed, as the transition's history tells it."""
+    moves = failures = 0
+    for action in transition.actions:
+        if action.kind is ActionKind.TRANSITION:
+            moves += 1
+        elif action.kind is ActionKind.ERROR:
+            failures += 1
+    return moves, failures
+
+
+def count_transitions(transitions: Sequence[Transition]) -> list[CounterBucket]:
+    """Return what happens with these transitions, by minute and type, in a stable order."""
+    sums: dict[tuple[int, int, str], list[int]] = {}
+    for transition in transitions:
+        key = (1, transition.at_us - transition.at_us % MINUTE, transition.instance.type)
+        numbers = sums.get(key)
+        if numbers is None:
+            numbers = sums[key] = [0] * len(COUNTER_COLUMNS)
+        moves, failures = count_activations(transition)
+        numbers[0] += moves
+        numbers[1] += failures
+        place = _END_INDEXES.get(transition.status)
+        if place is not None:
+            numbers[place] += 1
+    return _build_buckets(sums)
+
+
+def count_end(status: Status, *, minutes: int, start: int, type: str, amount: int = 1) -> CounterBucket:
+    """Return the count of an end with this status."""
+    return CounterBucket(
+        minutes, start, type, *(amount if column == END_COLUMNS[status] else 0 for column in COUNTER_COLUMNS)
+    )
+
+
+def sum_buckets(counts: Iterable[CounterBucket]) -> list[CounterBucket]:
+    """Return one count for each span and type, in the order of the key; what adds up to nothing is left out."""
+    sums: dict[tuple[int, int, str], list[int]] = {}
+    for count in counts:
+        numbers = sums.setdefault(count[:3], [0] * len(COUNTER_COLUMNS))
+        for place, number in enumerate(count[3:]):
+            numbers[place] += number
+    return _build_buckets(sums)
+
+
+def _build_buckets(sums: dict[tuple[int, int, str], list[int]]) -> list[CounterBucket]:
+    return [CounterBucket(*key, *numbers) for key, numbers in sorted(sums.items()) if any(numbers)]

@@ -1,0 +1,29 @@
+"""How the children of an instance stand, counted."""
+
+from __future__ import annotations
+
+from flowlet.instance.instance import Instance, Status
+from flowlet.store.connection import Connections
+
+__all__ = ["MAX_COUNTED_CHILDREN", "count_children_by_status"]
+
+MAX_COUNTED_CHILDREN = 5_000
+"""How many children are counted at most: each is a row that is read."""
+
+
+async def count_children_by_status(connections: Connections, instance: Instance) -> dict[Status, int] | None:
+    """Return how many children of an instance have each status, in the order of the statuses.
+
+    None where it has more than ``COUNTED``.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+    if instance.children > MAX_COUNTED_CHILDREN:
+        return None
+    if not instance.children:
+        return {}
+    sql = "SELECT status, COUNT(*) FROM workflow WHERE parent_id = :id GROUP BY status"
+    rows = await connections.read(lambda session: session.fetch_rows(sql, {"id": instance.id}))
+    found = {row[0]: int(row[1]) for row in rows}
+    return {status: found[status] for status in Status if status in found}

@@ -1,0 +1,182 @@
+"""The figures of one definition's graph: who is where now, and which ways the newest ones took, and how fast.
+
+Nothing here depends on how many have ended: what is open is found by the index of statuses, and the ways are those of
+a sample, whose size is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, ActionKind, Status
+from flowlet.store.connection import Connections, DatabaseSession
+
+__all__ = [
+    "MAX_COUNTED_OPEN",
+    "MAX_SAMPLED_ENTRIES",
+    "MAX_SAMPLED_INSTANCES",
+    "SAMPLE_WINDOW",
+    "GraphStatistics",
+    "StateStatistics",
+    "TransitionStatistics",
+    "read_graph_statistics",
+]
+
+SAMPLE_WINDOW = 50_000
+"""Among how many of the newest instances, of any type, the sample is looked for."""
+MAX_SAMPLED_INSTANCES = 1_000
+"""How many instances are in the sample at most."""
+MAX_SAMPLED_ENTRIES = 5_000
+"""How many states those in the sample have entered at most, all together."""
+MAX_COUNTED_OPEN = 20_000
+"""Up to how many open instances are counted."""
+
+_SECOND = 1_000_000
+_LEAVING = (ActionKind.TRANSITION, ActionKind.MOVED)
+_OPEN = ", ".join(f"'{status}'" for status in Status if status not in ENDED_STATUSES)
+_ENTERING = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionStatistics:
+    """A transition as the sample took it.
+
+    Attributes:
+        count: How often.
+        share: Which part of all that left its state, from 0 to 1.
+        median_seconds: How long they had been in the state.
+    """
+
+    count: int
+    share: float
+    median_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StateStatistics:
+    """How long the sample was in a state, from entering to leaving it.
+
+    Attributes:
+        count: How often it was left.
+        handler_seconds: The median of the activations that left it; None where people moved them all.
+    """
+
+    count: int
+    median_seconds: float
+    p95_seconds: float
+    handler_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStatistics:
+    """The figures of a definition's graph.
+
+    Attributes:
+        open_by_state: How many that have not ended are in each state.
+        open_is_at_least: Whether there are more than these: beyond 20,000 they are not counted.
+        sampled: How many instances are in the sample.
+        since: When the oldest of them was created, in microseconds since 1970 UTC; None where there is none.
+        transitions: By the states they lead from and to.
+        states: By state; one that nobody has left is not there.
+    """
+
+    open_by_state: Mapping[str, int]
+    open_is_at_least: bool
+    sampled: int
+    since: int | None
+    transitions: Mapping[Pair, TransitionStatistics]
+    states: Mapping[str, StateStatistics]
+
+
+async def read_graph_statistics(connections: Connections, name: str) -> GraphStatistics:
+    """Return the figures of a definition.
+
+    The sample are the newest 1,000 instances of it among the newest 50,000 of all, as far as they have entered no more
+    than 5,000 states together: one that goes round in circles is left out where it alone would be the sample.
+    Moves by force lie outside of the graph, and are in none of the figures.
+
+    Args:
+        connections: The database.
+        name: The definition's; one that nobody knows has no figures.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+    """
+
+    async def read_statistics(session: DatabaseSession) -> GraphStatistics:
+        open_, is_at_least = await _count_open(session, name)
+        ids, since = await _sample_instances(session, name)
+        lines = await _read_entries(session, ids) if ids else []
+        ways, stays = _compute_statistics(lines)
+        return GraphStatistics(open_, is_at_least, len(ids), since, ways, stays)
+
+    return await connections.read(read_statistics)
+
+
+async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, int], bool]:
+    # The second condition says nothing new, but in the words of the partial index. The index does not hold the state:
+    # each row that is counted is visited, and so there is a limit.
+    sql = (
+        "SELECT state, COUNT(*) FROM (SELECT state FROM workflow WHERE workflow_type = :type "
+        f"AND status IN ({_OPEN}) AND status NOT IN ('FINISHED', 'CANCELLED') LIMIT {MAX_COUNTED_OPEN + 1}) counted "
+        "GROUP BY state"
+    )
+    found = {state: int(count) for state, count in await session.fetch_rows(sql, {"type": name})}
+    return found, sum(found.values()) > MAX_COUNTED_OPEN
+
+
+async def _sample_instances(session: DatabaseSession, name: str) -> tuple[list[int], int | None]:
+    # By the primary key, backwards: of a rare type the 50,000 newest rows are looked at, and never more.
+    sql = (
+        "SELECT id, visit, created FROM workflow WHERE workflow_type = :type "
+        f"AND id > (SELECT MAX(id) FROM workflow) - {SAMPLE_WINDOW} ORDER BY id DESC LIMIT {MAX_SAMPLED_INSTANCES}"
+    )
+    ids, since, left = [], None, MAX_SAMPLED_ENTRIES
+    for id, visit, created in await session.fetch_rows(sql, {"type": name}):
+        if visit + 1 <= left:
+            left -= visit + 1
+            since = created
+            ids.append(id)
+    return ids, since
+
+
+async def _read_entries(session: DatabaseSession, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    sql = (
+        "SELECT workflow_id, kind, at, from_state, to_state, duration_ms FROM workflow_action "
+        f"WHERE workflow_id IN ({session.dialect.build_ids_sql('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
+    )
+    return list(await session.fetch_rows(sql, {"ids": session.dialect.encode_ids(ids)}))
+
+
+def _compute_statistics(
+    lines: Iterable[tuple[Any, ...]],
+) -> tuple[dict[Pair, TransitionStatistics], dict[str, StateStatistics]]:
+    entered: dict[int, int] = {}
+    seconds: dict[str, dict[str, list[float]]] = {}
+    handlers: dict[str, list[float]] = {}
+    for id, kind, at, source, target, duration_ms in lines:
+        if kind in _LEAVING and id in entered:
+            # Executors' clocks may differ by a little: nobody has been anywhere for less than no time.
+            seconds.setdefault(source, {}).setdefault(target, []).append(max(at - entered[id], 0) / _SECOND)
+            if duration_ms is not None:
+                handlers.setdefault(source, []).append(duration_ms / 1000)
+        entered[id] = at
+    ways, stays = {}, {}
+    for source, targets in seconds.items():
+        all_ = sorted(each for some in targets.values() for each in some)
+        for target, some in targets.items():
+            ways[source, target] = TransitionStatistics(len(some), len(some) / len(all_), median(some))
+        ran = handlers.get(source)
+        stays[source] = StateStatistics(len(all_), median(all_), _compute_p95(all_), median(ran) if ran else None)
+    return ways, stays
+
+
+def _compute_p95(ordered: Sequence[float]) -> float:
+    """Return the least value that 95 of 100 do not exceed."""
+    return ordered[math.ceil(0.95 * len(ordered)) - 1]

@@ -1,0 +1,46 @@
+"""The cursor of a search: where a page ended, as a text that is handed out and taken back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+
+__all__ = ["MAX_INTEGER", "decode_cursor", "encode_cursor"]
+
+MAX_INTEGER = 2**63 - 1
+"""The largest number that the databases hold."""
+
+_MAX_LENGTH = 200
+_POSITION = re.compile(r"(-?\d{1,19})\.(\d{1,19})", re.ASCII)
+
+
+def encode_cursor(order: str, key: int, id: int) -> str:
+    """Return the cursor of a row: its sort key and its id, in an order that is named."""
+    place = f"{order}.{key}.{id}"
+    return base64.urlsafe_b64encode(f"{zlib.crc32(place.encode()):08x}.{place}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str, order: str) -> tuple[int, int]:
+    """Return the sort key and the id that a cursor holds.
+
+    The checksum tells a text that was cut or mistyped from a cursor; it is no secret, and a cursor grants nothing.
+
+    Raises:
+        ValueError: If the text is no cursor, or one of another order.
+    """
+    try:
+        decoded = base64.b64decode(text[:_MAX_LENGTH] + "=" * (-len(text) % 4), altchars="-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise ValueError("is not a cursor that a search gave: take it whole, or leave it out") from None
+    checksum, _, place = decoded.partition(".")
+    if len(text) > _MAX_LENGTH or checksum != f"{zlib.crc32(place.encode()):08x}":
+        raise ValueError("is not a cursor that a search gave: take it whole, or leave it out")
+    given, _, numbers = place.partition(".")
+    found = _POSITION.fullmatch(numbers)
+    if given != order:
+        raise ValueError("belongs to a search in another order: keep the order, or leave the cursor out")
+    if found is None or not (-MAX_INTEGER <= int(found[1]) <= MAX_INTEGER and int(found[2]) <= MAX_INTEGER):
+        raise ValueError("is not a cursor that a search gave: take it whole, or leave it out")
+    return int(found[1]), int(found[2])

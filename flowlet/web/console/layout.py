@@ -1,0 +1,185 @@
+"""The frame of every page: its template, who is logged in, and where the navigation leads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import StrictUndefined
+from quart import Quart, Response, g, render_template, request
+
+from flowlet.accounts.roles import Principal, Role
+from flowlet.bundled import find_folder
+from flowlet.instance.instance import Status
+from flowlet.store.reports.errors import count_failed
+from flowlet.store.reports.inbox import count_waiting
+from flowlet.web.auth import SESSION_COOKIE
+from flowlet.web.console import charts, flash, times, user_agent, values
+from flowlet.web.console.flash import Notice
+from flowlet.web.console.markup import insert_breaks, render_code, render_prose
+from flowlet.web.forms import CSRF_FIELD, compute_csrf_token
+from flowlet.web.services import get_services
+from flowlet.web.static import get_static_files
+
+__all__ = ["NAVIGATION", "NavigationItem", "PageLayout", "install", "render_page"]
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """An entry of the navigation.
+
+    Attributes:
+        href: Where it leads; it is the current one on every page below too, but the start on no other.
+        icon: Its sign in ``templates/icons.html``.
+        role: Who sees it.
+        path_prefix: Where others of its pages are.
+        counter: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
+            page.
+    """
+
+    href: str
+    label: str
+    icon: str
+    role: Role = Role.VIEWER
+    path_prefix: str | None = None
+    counter: Callable[[], Awaitable[int]] | None = None
+
+
+async def _count_waiting() -> int:
+    return await count_waiting(get_services().store.connections)
+
+
+async def _count_failed() -> int:
+    return await count_failed(get_services().store.connections)
+
+
+NAVIGATION: tuple[NavigationItem, ...] = (
+    NavigationItem("/", "Dashboard", "tiles"),
+    NavigationItem("/workflows", "Workflows", "flow"),
+    NavigationItem("/inbox", "Inbox", "inbox", counter=_count_waiting),
+    NavigationItem("/errors", "Errors", "warning", counter=_count_failed),
+    NavigationItem("/definitions", "Definitions", "cube", path_prefix="/start/"),
+    NavigationItem("/executors", "Executors", "server"),
+    NavigationItem("/users", "Users", "user", Role.ADMIN),
+    NavigationItem("/keys", "API keys", "key"),
+    NavigationItem("/settings", "Settings", "gear", Role.ADMIN),
+    NavigationItem("/docs", "API", "code"),
+)
+"""What the side of every page leads to."""
+
+MAX_COUNT_SHOWN = 99
+"""Beyond, an entry of the navigation says "99+"."""
+
+TONES = {
+    Status.NEW: "idle",
+    Status.EXECUTING: "info",
+    Status.IN_PROGRESS: "accent",
+    Status.WAITING: "warn",
+    Status.PAUSED: "idle",
+    Status.FINISHED: "ok",
+    Status.FAILED: "err",
+    Status.CANCELLED: "idle",
+}
+"""The colour of each status; its badge says it in words, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageLayout:
+    """What ``templates/base.html`` shows around a page.
+
+    Attributes:
+        principal: Who is logged in; None on the pages that need no login.
+        token: What the page's forms carry.
+        path: The page's own.
+        now: The present, in milliseconds since 1970 UTC.
+        counts: How much waits at an entry of the navigation, by its address.
+        notice: What was done on the page before.
+    """
+
+    principal: Principal | None
+    token: str
+    path: str
+    now: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notice: Notice | None = None
+
+    @property
+    def navigation(self) -> list[NavigationItem]:
+        """What the navigation leads to, for who is logged in."""
+        return _list_navigation(self.principal)
+
+    @property
+    def initials(self) -> str:
+        """One or two letters of who is logged in."""
+        words = (self.principal.username if self.principal else "").replace(".", " ").replace("-", " ").split()
+        letters = words[0][:2] if len(words) == 1 else "".join(word[0] for word in words[:2])
+        return letters.upper()
+
+    def format_count(self, item: NavigationItem) -> str:
+        """Return how much waits at an entry; "" where there is nothing, or nothing is counted."""
+        count = self.counts.get(item.href, 0)
+        return f"{MAX_COUNT_SHOWN}+" if count > MAX_COUNT_SHOWN else str(count or "")
+
+    def is_current(self, item: NavigationItem) -> bool:
+        """Return whether the page is an entry's, or below it; below "/" would be "//"."""
+        own = (f"{item.href}/", item.path_prefix or f"{item.href}/")
+        return self.path == item.href or self.path.startswith(own)
+
+
+def install(app: Quart) -> None:
+    """Let an application find the templates, and let these name static files and their forms' token."""
+    app.template_folder = str(find_folder("templates"))
+    app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.globals |= {"static": get_static_files().build_url, "HIDDEN_FIELD": CSRF_FIELD, "TONES": TONES}
+    app.jinja_env.globals |= {
+        "ago": times.format_ago,
+        "at": times.format_clock,
+        "for_": times.format_elapsed,
+        "took": times.format_milliseconds,
+    }
+    app.jinja_env.globals |= {
+        "chart": charts.render_chart,
+        "shares": charts.render_share_bar,
+        "sparkline": charts.render_sparkline,
+    }
+    app.jinja_env.globals |= {"json_view": values.render_json, "pretty": values.format_json}
+    app.jinja_env.filters |= {
+        "browser": user_agent.describe_browser,
+        "breakable": insert_breaks,
+        "coded": render_code,
+        "prose": render_prose,
+    }
+
+
+async def render_page(
+    template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> Response:
+    """Return a page.
+
+    Args:
+        template: Its file in ``templates/``.
+        status: The HTTP status.
+        headers: Further ones, such as ``Retry-After``.
+        values: What the template shows.
+    """
+    frame = await _build_layout(with_counts=status < 500)
+    text = await render_template(template, frame=frame, **values)
+    answer = Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
+    if frame.notice:
+        flash.clear_notice(answer)
+    return answer
+
+
+async def _build_layout(*, with_counts: bool) -> PageLayout:
+    found: Principal | None = g.get("principal")
+    session = request.cookies.get(SESSION_COOKIE, "") if found and found.key_id is None else ""
+    # Where the store is away, the page that says so asks it nothing.
+    counted = [entry for entry in _list_navigation(found) if entry.counter] if with_counts else []
+    counts = {entry.href: await entry.counter() for entry in counted if entry.counter}
+    token, told = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
+    return PageLayout(found, token, request.path, times.now() // 1000, counts, told)
+
+
+def _list_navigation(principal: Principal | None) -> list[NavigationItem]:
+    return [entry for entry in NAVIGATION if principal and principal.role.is_at_least(entry.role)]

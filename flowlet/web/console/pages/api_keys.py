@@ -1,0 +1,140 @@
+"""The page of API keys: one's own, and everybody's for admins. A key itself is in the answer to its making only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from quart import Blueprint, Response, request
+from werkzeug.wrappers import Response as Redirection
+
+from flowlet.accounts.models import ApiKey, normalize_name
+from flowlet.accounts.roles import Role
+from flowlet.auth.api_keys import IssuedApiKey
+from flowlet.errors import OwnerError, StaleError, UnknownUserError, UserError
+from flowlet.web.api_keys import add_key, list_visible_keys, revoke_visible_key
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.console import times
+from flowlet.web.console.flash import redirect_with_success
+from flowlet.web.console.layout import render_page
+from flowlet.web.forms import read_request_form
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
+
+__all__ = ["blueprint", "has_ended", "parse_role"]
+
+MAX_KEYS_SHOWN = 500
+"""How many a page shows."""
+TERMS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
+"""After how many days a key expires, and what that is called."""
+_DUPLICATE_KEY_WARNING = (
+    "You have made a key since this form was opened, perhaps by this very form. A key is shown only once: "
+    "if you have not kept it, revoke it, and make another one."
+)
+
+blueprint = Blueprint("key_list", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyForm:
+    """A key that is to be made, as it was typed.
+
+    Attributes:
+        faults: What is wrong, by the field's name.
+        warning: What has to be known before it is sent again.
+    """
+
+    name: str = ""
+    owner: str = ""
+    role: str = Role.VIEWER
+    expiry_days: str = "90"
+    faults: Mapping[str, str] = field(default_factory=dict)
+    warning: str = ""
+
+
+@blueprint.get("/keys")
+@require_role(Role.VIEWER)
+async def show_keys() -> Response:
+    """Show the keys that have not ended, and those that have if they are asked for."""
+    return await _render_keys(KeyForm(owner=get_principal().username))
+
+
+@blueprint.post("/keys")
+@require_role(Role.VIEWER)
+async def create_and_show_key() -> Response:
+    """Make a key, and show it: in this answer, which nothing can show again."""
+    given = await read_request_form()
+    name, role, term = given.get_text("name"), parse_role(given.get_text("role")), given.get_text("term")
+    owner = given.get_text("owner") or get_principal().username
+    if term not in dict(TERMS):
+        raise ProblemError(build_faults_problem({"term": "is none of those that the page offers"}))
+    draft = KeyForm(name, owner, role, term)
+    try:
+        normalize_name(name, "an API key's name")
+    except UserError as error:
+        return await _render_rejected_form(draft, "name", error)
+    try:
+        expires = timedelta(days=int(term)) if term else None
+        made = await add_key(name, owner=owner, role=role, expires_in=expires, expected_newest=given.get_text("newest"))
+    except StaleError:
+        # Such as the same form a second time, sent by a browser that was told to load its answer again.
+        return await _render_keys(KeyForm(name, owner, role, term, warning=_DUPLICATE_KEY_WARNING), status=409)
+    except UnknownUserError as error:
+        return await _render_rejected_form(draft, "owner", error)
+    except OwnerError as error:
+        return await _render_rejected_form(draft, "role", error)
+    return await _render_keys(KeyForm(owner=get_principal().username), created_key=made, status=201)
+
+
+@blueprint.post("/keys/<id>/revoke")
+@require_role(Role.VIEWER)
+async def revoke(id: str) -> Redirection:
+    """Revoke a key for good."""
+    await read_request_form()
+    key = await revoke_visible_key(id)
+    return redirect_with_success(f"The key {key.id} ({key.name}) is revoked.", "/keys")
+
+
+def has_ended(key: ApiKey) -> bool:
+    """Return whether a key lets nobody in any more, whoever its owner is."""
+    return key.revoked is not None or (key.expires is not None and key.expires <= times.now())
+
+
+def parse_role(text: str) -> Role:
+    """Return the role that a form names.
+
+    Raises:
+        ProblemError: 400 if it is none.
+    """
+    if text not in list(Role):
+        raise ProblemError(build_faults_problem({"role": f"is none of {', '.join(Role)}"}))
+    return Role(text)
+
+
+async def _render_rejected_form(key_form: KeyForm, name: str, error: Exception) -> Response:
+    faults = {name: str(error)}
+    return await _render_keys(
+        KeyForm(key_form.name, key_form.owner, key_form.role, key_form.expiry_days, faults), status=422
+    )
+
+
+async def _render_keys(key_form: KeyForm, *, created_key: IssuedApiKey | None = None, status: int = 200) -> Response:
+    me, found = get_principal(), await list_visible_keys()
+    is_all = request.args.get("all") == "true"
+    shown = [key for key in found if is_all or not has_ended(key)]
+    users = await get_services().users.list_users() if me.role is Role.ADMIN else []
+    return await render_page(
+        "keys/keys.html",
+        status=status,
+        keys=shown[:MAX_KEYS_SHOWN],
+        is_cut=len(shown) > MAX_KEYS_SHOWN,
+        ended=sum(has_ended(key) for key in found),
+        is_all=is_all,
+        newest=await get_services().users.keys.get_newest_id(me.username),
+        draft=key_form,
+        made=created_key,
+        terms=TERMS,
+        roles=[(role.value, role.value.capitalize()) for role in Role if role <= me.role],
+        owners=[(user.username, user.username) for user in users if not user.is_disabled],
+    )

@@ -1,0 +1,88 @@
+"""The picture of a workflow: its definition with the way it took, on its page and as a file of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+from quart import Blueprint, Response
+
+from flowlet.accounts.roles import Role
+from flowlet.definition.definition import Definition
+from flowlet.diagram.mermaid import render_mermaid
+from flowlet.diagram.overlay import InstanceOverlay
+from flowlet.diagram.svg import render_svg
+from flowlet.instance.instance import Instance
+from flowlet.store.queries import TransitionCount
+from flowlet.web.api.definitions import SVG_CONTENT_SECURITY_POLICY
+from flowlet.web.auth import require_role
+from flowlet.web.console.charts import ChartSegment
+from flowlet.web.services import get_services
+
+__all__ = ["blueprint", "build_diagram"]
+
+LEGEND = (
+    ChartSegment("path taken", "accent"),
+    ChartSegment("manual", "warn"),
+    ChartSegment("end", "ok"),
+    ChartSegment("error", "err"),
+)
+MAX_FITTED_WIDTH_PIXELS = 760
+"""How wide a picture may be, in pixels, to be fitted into its place at first: its letters stay above 8 pixels there."""
+_WIDTH_PATTERN = re.compile(r'viewBox="0 0 (\d+)')
+
+blueprint = Blueprint("picture", __name__)
+
+
+@blueprint.get("/workflows/<id>/diagram.svg")
+@require_role(Role.VIEWER)
+async def download_diagram(id: str) -> Response:
+    """Return the picture of a workflow with the way it took, as a file to keep."""
+    reads = get_services().store.queries
+    instance = await reads.find(id)
+    definition = get_services().registry.get_definition(instance.type)
+    drawn = render_svg(
+        definition, _build_overlay(instance, definition, await reads.count_transitions(instance.id)), standalone=True
+    )
+    headers = {
+        "Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY,
+        "Content-Disposition": f'attachment; filename="workflow-{instance.id}.svg"',
+    }
+    return Response(drawn, headers=headers, content_type="image/svg+xml")
+
+
+def build_diagram(
+    instance: Instance, definition: Definition | None, taken_transitions: Sequence[TransitionCount]
+) -> dict[str, Any]:
+    """Return what the page shows of it; a state leads to the list of workflows of the same type that are in it.
+
+    Args:
+        instance: Whose way is drawn.
+        definition: Its workflow's; None where this process does not know it.
+        taken_transitions: The transitions it took.
+    """
+    if definition is None:
+        return {"picture": None, "mermaid": "", "zoom_first": "fit", "legend_parts": LEGEND}
+
+    def build_state_url(state: str) -> str:
+        return "/workflows?" + urlencode({"type": definition.name, "state": state})
+
+    drawn = render_svg(definition, _build_overlay(instance, definition, taken_transitions), href=build_state_url)
+    width = _WIDTH_PATTERN.search(drawn)
+    return {
+        "picture": Markup(drawn),  # noqa: S704 - made of escaped texts
+        "mermaid": render_mermaid(definition),
+        "zoom_first": "full" if width and int(width[1]) > MAX_FITTED_WIDTH_PIXELS else "fit",
+        "legend_parts": LEGEND,
+    }
+
+
+def _build_overlay(
+    instance: Instance, definition: Definition, taken_transitions: Sequence[TransitionCount]
+) -> InstanceOverlay:
+    start = next((way.target for way in taken_transitions if way.source is None), definition.start)
+    taken = {(way.source, way.target): way.count for way in taken_transitions if way.source is not None}
+    return InstanceOverlay.from_path(taken, start=start, current_state=instance.state, status=instance.status)

@@ -1,0 +1,73 @@
+"""The API's documentation: a reference page for people, and Swagger UI where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+from quart import Blueprint, Response, request
+
+from flowlet.accounts.roles import Role
+from flowlet.web.auth import require_role
+from flowlet.web.console.api_reference import build_reference
+from flowlet.web.console.layout import render_page
+from flowlet.web.openapi.document import build_current_document
+from flowlet.web.problems import Problem, ProblemError
+from flowlet.web.static import StaticFiles
+
+__all__ = ["blueprint"]
+
+_SWAGGER_MISSING = (
+    "Swagger UI is not installed in this server's environment. It comes with the extra 'docs': "
+    "pip install 'flowlet-workflows[docs]', and start the server again. The reference at /docs needs none."
+)
+blueprint = Blueprint("docs", __name__)
+
+
+@blueprint.get("/docs")
+@require_role(Role.VIEWER)
+async def show_reference() -> Response:
+    """Show the reference of the API, with the variables of each workflow."""
+    url, has_swagger = request.host_url.rstrip("/"), _find_swagger() is not None
+    return await render_page(
+        "reference/reference.html",
+        reference=build_reference(build_current_document()),
+        url=url,
+        has_swagger=has_swagger,
+    )
+
+
+@blueprint.get("/docs/swagger")
+@require_role(Role.VIEWER)
+async def show_swagger() -> Response:
+    """Show Swagger UI on the API's description."""
+    return await render_page("reference/swagger.html", asset=_require_swagger().build_url)
+
+
+@blueprint.get("/docs/swagger/assets/<path:name>")
+@require_role(Role.VIEWER)
+async def send_swagger_file(name: str) -> Response:
+    """Return a file of Swagger UI."""
+    return await _require_swagger().serve_file(name)
+
+
+def _require_swagger() -> StaticFiles:
+    found = _find_swagger()
+    if found is None:
+        raise ProblemError(Problem(404, "not-found", _SWAGGER_MISSING))
+    return found
+
+
+def _find_swagger() -> StaticFiles | None:
+    """Return the files of Swagger UI, whose package is looked for, and never imported."""
+    spec = importlib.util.find_spec("swagger_ui")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "static"
+    return _build_files(folder) if folder.is_dir() else None
+
+
+@cache
+def _build_files(folder: Path) -> StaticFiles:
+    return StaticFiles(folder, url_prefix="/docs/swagger/assets/")

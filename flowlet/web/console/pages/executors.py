@@ -1,0 +1,54 @@
+"""The page of executors: who runs workflows, how busy each one is, and when it was last heard of."""
+
+from __future__ import annotations
+
+import asyncio
+
+from markupsafe import Markup
+from quart import Blueprint, Response
+
+from flowlet.accounts.roles import Role
+from flowlet.store.reports.activity import RunningInstance, read_running
+from flowlet.store.reports.executors import ExecutorReport, read_executors
+from flowlet.web.auth import require_role
+from flowlet.web.console.charts import ChartSegment, render_share_bar
+from flowlet.web.console.definition_rows import build_definition_url
+from flowlet.web.console.layout import render_page
+from flowlet.web.services import get_services
+
+__all__ = ["blueprint", "render_slot_bar"]
+
+EXECUTORS_SHOWN, RUNNING_READ, RUNNING_SHOWN = 100, 1_000, 8
+
+blueprint = Blueprint("executor_list", __name__)
+
+
+@blueprint.get("/executors")
+@require_role(Role.VIEWER)
+async def show_executors() -> Response:
+    """Show the executors, the live ones first."""
+    store = get_services().store
+    crew, runs = await asyncio.gather(
+        read_executors(store.connections, now=store.clock.now(), limit=EXECUTORS_SHOWN),
+        read_running(store.connections, limit=RUNNING_READ),
+    )
+    held: dict[str, list[RunningInstance]] = {}
+    for one in runs:
+        held.setdefault(one.executor_id, []).append(one)
+    live = [one for one in crew if one.is_live]
+    return await render_page(
+        "executors/executors.html",
+        live=live,
+        gone=[one for one in crew if not one.is_live],
+        held={id: instances[:RUNNING_SHOWN] for id, instances in held.items()},
+        busy=sum(one.busy for one in live),
+        slots=sum(one.slots for one in live),
+        occupied=render_slot_bar,
+        address=build_definition_url,
+        modules="my_workflows.py",
+    )
+
+
+def render_slot_bar(executor: ExecutorReport) -> Markup:
+    """Return the bar of an executor's slots: how many of them are busy."""
+    return render_share_bar([ChartSegment("busy", "info", executor.busy)], full_count=executor.slots)

@@ -1,0 +1,216 @@
+"""The inbox: what waits for a person, and the answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from quart import Blueprint, Response, request
+from werkzeug.wrappers import Response as Redirection
+
+from flowlet.accounts.roles import Role
+from flowlet.definition.definition import Definition, StateDefinition
+from flowlet.errors import UnknownWorkflowError, VariablesError
+from flowlet.instance.instance import Instance
+from flowlet.operations.permitted import Operation
+from flowlet.store.reports.inbox import Inbox, InboxGroup, WaitingInstance, read_inbox
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.console import times
+from flowlet.web.console.form_actions import (
+    RejectedForm,
+    build_answer_controls,
+    build_answer_operation,
+    read_version,
+    run_operation,
+)
+from flowlet.web.console.layout import render_page
+from flowlet.web.console.model_forms import FormField, build_fields, format_initial_texts, read_submission
+from flowlet.web.forms import read_request_form
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
+
+__all__ = ["blueprint"]
+
+QUESTIONS_SHOWN = 25
+SORTS = {"": "Nearest deadline first", "oldest": "Longest untouched first"}
+HOUR_MICROSECONDS = 3_600 * times.SECOND_MICROSECONDS
+NEAR_DEADLINE_MICROSECONDS = 24 * HOUR_MICROSECONDS
+
+blueprint = Blueprint("inbox", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxFilter:
+    """What is looked at, as the address says it."""
+
+    type: str = ""
+    state: str = ""
+    sort: str = ""
+    cursor: str = ""
+
+    def build_url(self, path: str = "/inbox", **changes: str) -> str:
+        """Return the address of this look, or of another one; which begins with its first page unless told."""
+        other = replace(self, **{"cursor": "", **changes})
+        pairs = {name: getattr(other, name) for name in ("type", "state", "sort", "cursor")}
+        given = urlencode({name: value for name, value in pairs.items() if value})
+        return f"{path}?{given}" if given else path
+
+    @property
+    def chips(self) -> list[tuple[str, str]]:
+        """What is filtered by, and the address without it."""
+        pairs = (("type", self.type), ("state", self.state))
+        return [(f"{name.capitalize()}: {value}", self.build_url(**{name: ""})) for name, value in pairs if value]
+
+    def is_selected(self, group: InboxGroup) -> bool:
+        """Return whether it is this group that is looked at."""
+        return (self.type, self.state) == (group.type, group.state)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """A workflow that waits, as the page shows it.
+
+    Attributes:
+        state: As this process knows it; None where it does not.
+        may_skip_form: Whether it can be answered without a value: it has no form, or one with nothing that has to be given.
+        may_answer: Whether who looks may answer it here.
+        tone: Of its deadline: "err" where it is over or within the hour, "warn" within the day.
+        deadline_outcome: What becomes of it at the deadline.
+        fields: Of its form.
+        faults: Of its form, and of none of its fields.
+        version: What its form is about.
+        is_rejected: Whether its form is shown again.
+    """
+
+    instance: Instance
+    since: int
+    state: StateDefinition | None
+    may_skip_form: bool
+    may_answer: bool
+    tone: str
+    deadline_outcome: str
+    fields: list[FormField]
+    faults: list[str]
+    version: int
+    is_rejected: bool
+
+
+@blueprint.get("/inbox")
+@require_role(Role.VIEWER)
+async def show_inbox() -> Response:
+    """Show what waits, a page of it."""
+    return await _render_inbox(_read_inbox_filter())
+
+
+@blueprint.post("/inbox/<int:id>/answer")
+@require_role(Role.OPERATOR)
+async def answer_question(id: int) -> Response | Redirection:
+    """Answer one, and go on with the others."""
+    look, given = _read_inbox_filter(), await read_request_form()
+    instance = await get_services().store.queries.get(id)
+    _, state = _find_definition(instance)
+    sent, choice = read_submission(build_answer_controls(state), given), given.get_text("choice")
+    act = build_answer_operation(instance, given, sent)
+    labels = {edge.target: edge.label or edge.target for edge in state.transitions} if state else {}
+    told = f"Answered #{id}: {labels.get(choice, choice)}."
+    try:
+        return await run_operation(instance, given, act, told, look.build_url(cursor=look.cursor))
+    except VariablesError as error:
+        return await _render_inbox(
+            look, RejectedForm("answer", error.faults, sent.texts, read_version(given)), instance
+        )
+
+
+def _read_inbox_filter() -> InboxFilter:
+    look = InboxFilter(**{name: request.args.get(name, "") for name in ("type", "state", "sort", "cursor")})
+    if look.sort not in SORTS:
+        known = " or ".join(filter(None, SORTS))
+        raise ProblemError(
+            build_faults_problem({"sort": f"{look.sort[:80]!r} is no order. It is {known}, or left out."})
+        )
+    return look
+
+
+async def _render_inbox(
+    inbox_filter: InboxFilter, rejected_form: RejectedForm | None = None, rejected_instance: Instance | None = None
+) -> Response:
+    """Return the page; with status 422 where one form, of the instance given, has to be mended."""
+    found = await read_inbox(
+        get_services().store.connections,
+        type=inbox_filter.type or None,
+        state=inbox_filter.state or None,
+        by_deadline=not inbox_filter.sort,
+        limit=QUESTIONS_SHOWN,
+        cursor=inbox_filter.cursor or None,
+    )
+    entries = [
+        _build_item(one, rejected_form if rejected_instance and one.instance.id == rejected_instance.id else None)
+        for one in found.waiting_instances
+    ]
+    if rejected_instance and rejected_form and not any(entry.is_rejected for entry in entries):
+        entries.insert(0, _build_item(WaitingInstance(rejected_instance, rejected_instance.modified_us), rejected_form))
+    return await render_page(
+        "inbox/inbox.html",
+        status=422 if rejected_form else 200,
+        look=inbox_filter,
+        sorts=SORTS,
+        found=found,
+        entries=entries,
+        **_build_links(inbox_filter, found),
+    )
+
+
+def _build_links(inbox_filter: InboxFilter, found: Inbox) -> Mapping[str, Any]:
+    return {
+        "here": inbox_filter.build_url(cursor=inbox_filter.cursor),
+        "older": inbox_filter.build_url(cursor=found.next_cursor) if found.next_cursor else None,
+        "events": urlencode({"workflowType": inbox_filter.type} if inbox_filter.type else {}),
+    }
+
+
+def _build_item(question: WaitingInstance, rejected_form: RejectedForm | None) -> InboxRow:
+    instance = question.instance
+    definition, state = _find_definition(instance)
+    parts = build_answer_controls(state)
+    shown = {**format_initial_texts(parts), **(rejected_form.texts if rejected_form else {})}
+    own, rest = build_fields(parts, shown, rejected_form.faults if rejected_form else {})
+    may_answer = Operation.ANSWER in get_services().operations.get_permitted_operations(instance).operations
+    return InboxRow(
+        instance,
+        question.since,
+        state,
+        may_skip_form=not (state and state.form)
+        or not any(one.is_required() for one in state.form.model_fields.values()),
+        may_answer=may_answer and get_principal().role.is_at_least(Role.OPERATOR),
+        tone=_choose_tone(instance.next_activation_us),
+        deadline_outcome=_describe_deadline_outcome(definition, state),
+        fields=own,
+        faults=rest,
+        version=rejected_form.version if rejected_form else instance.version,
+        is_rejected=rejected_form is not None,
+    )
+
+
+def _find_definition(instance: Instance) -> tuple[Definition | None, StateDefinition | None]:
+    try:
+        definition = get_services().registry.get_definition(instance.type)
+    except UnknownWorkflowError:
+        return None, None
+    return definition, definition.states.get(instance.state)
+
+
+def _choose_tone(deadline: int | None) -> str:
+    left = None if deadline is None else deadline - times.now()
+    if left is None or left > NEAR_DEADLINE_MICROSECONDS:
+        return "idle"
+    return "warn" if left > HOUR_MICROSECONDS else "err"
+
+
+def _describe_deadline_outcome(definition: Definition | None, state: StateDefinition | None) -> str:
+    """Return what happens at the deadline: the label of the transition, or the state that it leads to."""
+    if definition is None or state is None or state.on_deadline is None:
+        return ""
+    labels = [edge.label for edge in state.transitions if edge.target == state.on_deadline]
+    return next(filter(None, labels), state.on_deadline)

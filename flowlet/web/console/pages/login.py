@@ -1,0 +1,102 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from quart import Blueprint, Response, redirect, request
+from werkzeug.wrappers import Response as Redirection
+
+from flowlet.accounts.roles import Role
+from flowlet.web.auth import SESSION_COOKIE, allow_anonymous, refuse_cross_site, require_role
+from flowlet.web.console.layout import render_page
+from flowlet.web.cookies import set_cookie
+from flowlet.web.forms import read_request_form
+from flowlet.web.paths import HOME_PATH, sanitize_redirect_target
+from flowlet.web.services import get_services
+
+__all__ = ["blueprint", "describe_wait", "read_client_address"]
+
+MAX_FORM_BYTES = 32_768
+"""Bytes of a login: a name, a password and an address of their greatest length, each character written as twelve."""
+
+_WRONG_CREDENTIALS = "The username or the password is not right."
+
+logger = logging.getLogger(__name__)
+blueprint = Blueprint("login", __name__)
+
+
+@blueprint.get("/login")
+@allow_anonymous
+async def show_login() -> Response:
+    """Show the form."""
+    was_sent_here = "next" in request.args
+    has_ended = was_sent_here and _read_session_cookie() != ""
+    wanted = sanitize_redirect_target(request.args.get("next", HOME_PATH))
+    return await render_page("sessions/login.html", username="", next=wanted, has_ended=has_ended)
+
+
+@blueprint.post("/login")
+@allow_anonymous
+async def log_in() -> Response | Redirection:
+    """Open a session and go where ``next`` leads; one that the browser has already ends."""
+    # There is no session that another site could misuse; but it could log somebody in as another one, unnoticed.
+    refuse_cross_site()
+    given = await read_request_form(max_bytes=MAX_FORM_BYTES)
+    username, password, wanted = (
+        given.get_text("username"),
+        given.get_text("password"),
+        sanitize_redirect_target(given.get_text("next")),
+    )
+    here, address = get_services(), read_client_address()
+    if (wait := here.login_limiter.record_attempt(username, address)) is not None:
+        logger.warning("logins from %s, or for one user, come too often: refused for %.0f seconds", address, wait)
+        return await _render_login(username, wanted, 429, describe_wait(wait), {"Retry-After": str(math.ceil(wait))})
+    opened = await here.users.log_in(username, password, user_agent=request.headers.get("User-Agent", ""))
+    if opened is None:
+        logger.info("a login from %s was refused", address)
+        return await _render_login(username, wanted, 401, _WRONG_CREDENTIALS)
+    here.login_limiter.record_success(username, address)
+    if before := _read_session_cookie():
+        await here.users.sessions.close_session(before)
+    answer = redirect(wanted, 303)
+    set_cookie(answer, SESSION_COOKIE, opened[0], max_age=round(here.settings.session_lifetime.total_seconds()))
+    return answer
+
+
+@blueprint.post("/logout")
+@require_role(Role.VIEWER)
+async def log_out() -> Redirection:
+    """End the session."""
+    await read_request_form(max_bytes=MAX_FORM_BYTES)
+    if token := _read_session_cookie():
+        await get_services().users.sessions.close_session(token)
+    answer = redirect("/login", 303)
+    set_cookie(answer, SESSION_COOKIE, "", max_age=0)
+    return answer
+
+
+async def _render_login(
+    username: str, next_url: str, status: int, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Return the form with what was given, but for the password, and with what was wrong."""
+    values = {"username": username, "next": next_url, "message": message}
+    return await render_page("sessions/login.html", status=status, headers=headers, has_ended=False, **values)
+
+
+def _read_session_cookie() -> str:
+    return request.cookies.get(SESSION_COOKIE, "")
+
+
+def describe_wait(wait_seconds: float) -> str:
+    """Return what is said to somebody who has to wait for so many seconds."""
+    seconds = math.ceil(wait_seconds)
+    return f"There were too many attempts. Wait {seconds} second{'' if seconds == 1 else 's'}, and try again."
+
+
+def read_client_address() -> str:
+    """Return who asks: the peer, or behind proxies what the first of ours says that its own peer was."""
+    proxies = get_services().settings.proxies
+    said = [part.strip() for part in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if part.strip()]
+    return said[-min(proxies, len(said))] if proxies and said else request.remote_addr or ""

@@ -1,0 +1,313 @@
+"""The page of one workflow: where it stands, its picture, its history, and what may be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from quart import Blueprint, Response, request
+from werkzeug.wrappers import Response as Redirection
+
+from flowlet.accounts.roles import Role
+from flowlet.definition.definition import Definition, StateDefinition
+from flowlet.errors import UnknownWorkflowError, VariablesError
+from flowlet.instance.instance import Instance
+from flowlet.operations.permitted import Operation
+from flowlet.operations.service import Operations
+from flowlet.store.reports.children import count_children_by_status
+from flowlet.store.reports.visit_history import MAX_ACTIONS_READ
+from flowlet.text import parse_number
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.console.form_actions import (
+    RejectedForm,
+    build_answer_controls,
+    build_answer_operation,
+    raise_for_faults,
+    read_version,
+    run_operation,
+)
+from flowlet.web.console.history import LINES_SHOWN, PROBLEM_KINDS, build_history_lines
+from flowlet.web.console.layout import render_page
+from flowlet.web.console.model_forms import Control, build_controls, build_fields, format_initial_texts, read_submission
+from flowlet.web.console.pages.diagram import build_diagram
+from flowlet.web.console.run_at import parse_run_at
+from flowlet.web.console.timeline import CHILDREN_DRAWN, read_timeline
+from flowlet.web.forms import MAX_HIDDEN_NUMBER, read_request_form
+from flowlet.web.problems import ProblemError, build_faults_problem
+from flowlet.web.services import get_services
+
+__all__ = ["blueprint"]
+
+CHILDREN_SHOWN = 200
+TABS = ("history", "timeline", "variables", "children")
+
+blueprint = Blueprint("workflow", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDefinition:
+    """What this process knows of an instance's workflow; nothing where it has not loaded it."""
+
+    definition: Definition | None
+    state: StateDefinition | None = None
+    answer_form: tuple[Control, ...] = field(default=())
+    variables_form: tuple[Control, ...] = field(default=())
+
+
+@blueprint.get("/workflows/<id>")
+@require_role(Role.VIEWER)
+async def show_workflow(id: str) -> Response:
+    """Show the workflow of an id, or of an external id that is no number."""
+    tab = request.args.get("tab", "")
+    return await _render_workflow(await get_services().store.queries.find(id), tab if tab in TABS else TABS[0])
+
+
+@blueprint.post("/workflows/<id>/answer")
+@require_role(Role.OPERATOR)
+async def answer_workflow(id: str) -> Response | Redirection:
+    """Answer a manual state: a choice, and the values of its form."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    sent = read_submission(_find_definition(instance).answer_form, given)
+    act, told = build_answer_operation(instance, given, sent), f"Answered: {given.get_text('choice')}."
+    try:
+        return await run_operation(instance, given, act, told, _build_workflow_url(instance))
+    except VariablesError as error:
+        mending = RejectedForm("answer", error.faults, sent.texts, read_version(given))
+        return await _render_workflow(instance, TABS[0], rejected_form=mending)
+
+
+@blueprint.post("/workflows/<id>/variables")
+@require_role(Role.OPERATOR)
+async def edit_workflow(id: str) -> Response | Redirection:
+    """Set the variables that were changed, and remove those whose fields were emptied."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    shape, version, before = _find_definition(instance), read_version(given), instance.vars
+    sent = read_submission(shape.variables_form, given, edited_values=before)
+    unset = [
+        name for name in before if (name not in sent.values if sent.is_whole_object else name in sent.emptied_fields)
+    ]
+
+    async def edit_instance(operations: Operations, id: int, username: str) -> Instance:
+        raise_for_faults(sent)
+        return await operations.edit_variables(
+            id, sent.values, username=username, unset=unset, expected_version=version
+        )
+
+    try:
+        return await run_operation(
+            instance, given, edit_instance, "The variables are changed.", _build_workflow_url(instance, "variables")
+        )
+    except VariablesError as error:
+        return await _render_workflow(
+            instance, "variables", rejected_form=RejectedForm("variables", error.faults, sent.texts, version)
+        )
+
+
+@blueprint.post("/workflows/<id>/move")
+@require_role(Role.OPERATOR)
+async def move_workflow(id: str) -> Redirection:
+    """Move a workflow along a transition of its state."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    state, reason = given.get_text("state"), given.get_text("reason").strip() or None
+
+    async def move_instance(operations: Operations, id: int, username: str) -> Instance:
+        when = parse_run_at(given.get_text("when"))
+        return await operations.move(id, state, username=username, when=when, reason=reason)
+
+    return await run_operation(instance, given, move_instance, f"Moved to {state}.", _build_workflow_url(instance))
+
+
+@blueprint.post("/workflows/<id>/force")
+@require_role(Role.ADMIN)
+async def force_workflow(id: str) -> Redirection:
+    """Move a workflow to any state."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    state, reason = given.get_text("state"), given.get_text("reason")
+
+    async def force_instance(operations: Operations, id: int, username: str) -> Instance:
+        when = parse_run_at(given.get_text("when"))
+        return await operations.move(id, state, username=username, when=when, force=True, reason=reason)
+
+    return await run_operation(
+        instance, given, force_instance, f"Moved by force to {state}.", _build_workflow_url(instance)
+    )
+
+
+@blueprint.post("/workflows/<id>/pause")
+@require_role(Role.OPERATOR)
+async def pause_workflow(id: str) -> Redirection:
+    """Hold a workflow until it is resumed."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    told = "It pauses when its running activation has ended." if instance.executor_id else "Paused."
+    return await run_operation(
+        instance, given, lambda ops, id, name: ops.pause(id, username=name), told, _build_workflow_url(instance)
+    )
+
+
+@blueprint.post("/workflows/<id>/resume")
+@require_role(Role.OPERATOR)
+async def resume_workflow(id: str) -> Redirection:
+    """Let a paused workflow go on."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(
+        instance,
+        given,
+        lambda ops, id, name: ops.resume(id, username=name),
+        "It goes on.",
+        _build_workflow_url(instance),
+    )
+
+
+@blueprint.post("/workflows/<id>/cancel")
+@require_role(Role.OPERATOR)
+async def cancel_workflow(id: str) -> Redirection:
+    """End a workflow, and its children if that was asked for."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    reason, is_deep = given.get_text("reason").strip() or None, given.get_text("children") == "true"
+
+    async def cancel_instance(operations: Operations, id: int, username: str) -> Instance:
+        return await operations.cancel(id, username=username, reason=reason, with_children=is_deep)
+
+    return await run_operation(instance, given, cancel_instance, "Cancelled.", _build_workflow_url(instance))
+
+
+@blueprint.post("/workflows/<id>/retry")
+@require_role(Role.OPERATOR)
+async def retry_workflow(id: str) -> Redirection:
+    """Let a failed workflow go on, or one that waits for its next attempt begin it."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(
+        instance,
+        given,
+        lambda ops, id, name: ops.retry(id, username=name),
+        "It is tried again.",
+        _build_workflow_url(instance),
+    )
+
+
+@blueprint.post("/workflows/<id>/wake")
+@require_role(Role.OPERATOR)
+async def wake_workflow(id: str) -> Redirection:
+    """Run a workflow now that waits for a timer, an attempt or its children."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(
+        instance,
+        given,
+        lambda ops, id, name: ops.wake(id, username=name),
+        "It runs now.",
+        _build_workflow_url(instance),
+    )
+
+
+def _build_workflow_url(instance: Instance, tab: str = "") -> str:
+    return f"/workflows/{instance.id}" + (f"?tab={tab}" if tab else "")
+
+
+def _find_definition(instance: Instance) -> InstanceDefinition:
+    try:
+        definition = get_services().registry.get_definition(instance.type)
+    except UnknownWorkflowError:
+        return InstanceDefinition(None)
+    state = definition.states.get(instance.state)
+    return InstanceDefinition(
+        definition,
+        state,
+        build_answer_controls(state),
+        build_controls(definition.vars.model_json_schema() if definition.vars else None),
+    )
+
+
+async def _render_workflow(instance: Instance, tab: str, *, rejected_form: RejectedForm | None = None) -> Response:
+    """Return the page; with status 422 and what was typed where a form has to be mended."""
+    here, shape = get_services(), _find_definition(instance)
+    ways = await here.store.queries.count_transitions(instance.id)
+    values: dict[str, Any] = {
+        "tab": tab,
+        "instance": instance,
+        "since": max((way.last_at for way in ways), default=instance.created_us),
+        "state": shape.state,
+        "family": await count_children_by_status(here.store.connections, instance),
+        "mending": rejected_form,
+        "definition": shape.definition,
+        "only": "",
+        "before": None,
+        **await _read_tab(instance, tab),
+        **build_diagram(instance, shape.definition, ways),
+        **_build_form_actions(instance, shape, rejected_form),
+    }
+    return await render_page("workflow/workflow.html", status=422 if rejected_form else 200, **values)
+
+
+async def _read_tab(instance: Instance, tab: str) -> dict[str, Any]:
+    """Return what a tab shows."""
+    reads = get_services().store.queries
+    if tab == "timeline":
+        return {
+            "timeline": await read_timeline(instance),
+            "children_drawn": CHILDREN_DRAWN,
+            "lines_read": MAX_ACTIONS_READ,
+        }
+    if tab == "variables":
+        return {"variables": instance.vars}
+    if tab == "children":
+        return {"children": await reads.list_children(instance.id, limit=CHILDREN_SHOWN)}
+    is_narrowed, before = request.args.get("only") == "problems", _parse_before()
+    kinds = PROBLEM_KINDS if is_narrowed else ()
+    latest = await reads.read_latest_actions(instance.id, limit=LINES_SHOWN + 1, before=before, kinds=kinds)
+    told = build_history_lines(latest[:LINES_SHOWN])
+    older = told[-1].action.id if told and len(told) < len(latest) else None
+    return {"lines": told, "older": older, "before": before, "only": "problems" if is_narrowed else ""}
+
+
+def _parse_before() -> int | None:
+    """Return before which line the history is asked for.
+
+    Raises:
+        ProblemError: 400 if it is no line's number.
+    """
+    text = request.args.get("before", "")
+    found = parse_number(text, maximum=MAX_HIDDEN_NUMBER)
+    if text and found is None:
+        raise ProblemError(build_faults_problem({"before": "has to be the number of a line of history"}))
+    return found
+
+
+def _build_form_actions(
+    instance: Instance, instance_definition: InstanceDefinition, rejected_form: RejectedForm | None
+) -> dict[str, Any]:
+    """Return what somebody may do here, by their role and by how the workflow stands, and the forms for it."""
+    may_operate = get_principal().role.is_at_least(Role.OPERATOR)
+    found = get_services().operations.get_permitted_operations(instance)
+    operations = {one.value for one in found.operations} if may_operate else set()
+    labels = (
+        {edge.target: edge.label or edge.target for edge in instance_definition.state.transitions}
+        if instance_definition.state
+        else {}
+    )
+    all_states = (
+        list(instance_definition.definition.states)
+        if instance_definition.definition and get_principal().role.is_at_least(Role.ADMIN)
+        else []
+    )
+    shown = {
+        "answer": (instance_definition.answer_form, format_initial_texts(instance_definition.answer_form)),
+        "variables": (
+            instance_definition.variables_form,
+            format_initial_texts(instance_definition.variables_form, instance.vars),
+        ),
+    }
+    forms = {}
+    for name, (parts, entered) in shown.items():
+        mended = (
+            rejected_form
+            if rejected_form is not None and rejected_form.form_name == name
+            else RejectedForm(name, {}, {}, instance.version)
+        )
+        own, rest = build_fields(parts, {**entered, **mended.texts}, mended.faults)
+        forms[name] = {"fields": own, "faults": rest, "version": mended.version}
+    return {
+        "operations": operations,
+        "moves": [(name, labels.get(name, name)) for name in found.states] if Operation.MOVE in operations else [],
+        "all_states": [(name, name) for name in all_states],
+        "forms": forms,
+    }

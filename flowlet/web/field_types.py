@@ -1,0 +1,225 @@
+"""The kinds of values that bodies take: how each is checked, and what its JSON schema says of that.
+
+An empty text and a zero count as left out where a field may be left out, because Go's clients send them. What no
+schema can say has a ``format`` of its own: a client that does not know it takes any text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+
+from flowlet.accounts.models import MAX_ACCOUNT_NAME_LENGTH, normalize_name
+from flowlet.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, normalize_password
+from flowlet.accounts.roles import Role
+from flowlet.auth.api_keys import validate_lifetime
+from flowlet.definition.definition import MAX_IDENTIFIER_LENGTH
+from flowlet.durations import parse_duration
+from flowlet.errors import UserError
+from flowlet.instance.instance import PRIORITIES, Status
+from flowlet.store.search.cursor import MAX_INTEGER
+from flowlet.store.search.query import MAX_NAME_LENGTH, MAX_OFFSET, MAX_ROWS, MAX_TEXT_LENGTH, MAX_VARIABLES
+
+__all__ = [
+    "NOT_BLANK_PATTERN",
+    "Cursor",
+    "ExpectedVersion",
+    "Expiry",
+    "KeyName",
+    "Offset",
+    "OptionalDuration",
+    "OptionalId",
+    "OptionalName",
+    "OptionalText",
+    "PageLimit",
+    "Password",
+    "Priority",
+    "RoleName",
+    "SearchText",
+    "SearchedStatuses",
+    "SearchedSubstring",
+    "SearchedVariables",
+    "StateName",
+    "Username",
+    "WaitSeconds",
+    "WaitStates",
+    "WholeNumber",
+]
+
+T = TypeVar("T")
+
+MAX_STATUSES = 100
+"""More than there are: who sends one twice is not turned away."""
+
+NOT_BLANK_PATTERN = r"\S"
+"""The pattern of a text that is not white space alone."""
+
+
+def _convert_empty_to_none(value: T) -> T | None:
+    return value or None
+
+
+def _check_trimmed(text: str | None) -> str | None:
+    if text and text != text.strip():
+        raise ValueError("begins or ends with white space")
+    return text or None
+
+
+def _convert_user_error(check: Callable[[T], T]) -> Callable[[T], T]:
+    """Return a check whose refusals are faults of the field."""
+
+    def run_check(value: T) -> T:
+        try:
+            return check(value)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    return run_check
+
+
+def _check_password(value: SecretStr) -> SecretStr:
+    normalize_password(value.get_secret_value())
+    return value
+
+
+def _check_expiry(value: timedelta | None) -> timedelta | None:
+    return None if value is None else validate_lifetime(value)
+
+
+def _parse_duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return parse_duration(value) if value else None
+
+
+def _convert_whole_float(value: Any) -> Any:
+    """Return 10 for 10.0: to JSON they are the same number, and some clients write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _parse_statuses(value: Any) -> tuple[Status, ...]:
+    """Return one status or several as a tuple; an empty one means any."""
+    given = value if isinstance(value, list) else [value] if value not in (None, "") else []
+    if len(given) > MAX_STATUSES:
+        raise ValueError(f"names {len(given):,} statuses, and there are {len(Status)}")
+    if unknown := [one for one in given if not isinstance(one, str) or one not in list(Status)]:
+        shown = repr(unknown[0][:MAX_IDENTIFIER_LENGTH]) if isinstance(unknown[0], str) else "what is no text"
+        raise ValueError(f"{shown} is none of {', '.join(Status)}")
+    return tuple(Status(one) for one in given)
+
+
+def _build_schema(kind: str, *, is_optional: bool = True, **more: Any) -> Any:
+    return WithJsonSchema({"type": [kind, "null"] if is_optional else kind, **more})
+
+
+OptionalText = Annotated[str | None, AfterValidator(_convert_empty_to_none)]
+
+OptionalName = Annotated[
+    str | None,
+    Field(max_length=MAX_IDENTIFIER_LENGTH),
+    AfterValidator(_check_trimmed),
+    _build_schema("string", maxLength=MAX_IDENTIFIER_LENGTH, format="trimmed"),
+]
+"""A name that is stored: no white space at either end."""
+
+SearchText = Annotated[str | None, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_convert_empty_to_none)]
+SearchedSubstring = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH), AfterValidator(_convert_empty_to_none)]
+
+WholeNumber = Annotated[int, BeforeValidator(_convert_whole_float)]
+
+OptionalId = Annotated[
+    Annotated[WholeNumber, Field(ge=0, le=MAX_INTEGER)] | None,
+    AfterValidator(_convert_empty_to_none),
+    _build_schema("integer", format="int64", minimum=0, maximum=MAX_INTEGER),
+]
+
+ExpectedVersion = Annotated[
+    WholeNumber | None, _build_schema("integer", format="int64", minimum=-MAX_INTEGER, maximum=MAX_INTEGER)
+]
+
+Priority = Annotated[
+    Annotated[WholeNumber, Field(ge=PRIORITIES[0], le=PRIORITIES[-1])] | None,
+    _build_schema("integer", minimum=PRIORITIES[0], maximum=PRIORITIES[-1]),
+]
+
+PageLimit = Annotated[
+    Annotated[WholeNumber, Field(ge=0, le=MAX_ROWS)] | None,
+    AfterValidator(_convert_empty_to_none),
+    _build_schema("integer", minimum=0, maximum=MAX_ROWS),
+]
+
+Offset = Annotated[
+    Annotated[WholeNumber, Field(ge=0, le=MAX_OFFSET)] | None, _build_schema("integer", minimum=0, maximum=MAX_OFFSET)
+]
+
+Cursor = Annotated[str | None, AfterValidator(_convert_empty_to_none), _build_schema("string", format="cursor")]
+
+SearchedStatuses = Annotated[
+    Any,
+    BeforeValidator(_parse_statuses),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": ["", *Status]},
+                {"type": "array", "items": {"type": "string", "enum": [*Status]}, "maxItems": MAX_STATUSES},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+SearchedVariables = Annotated[
+    dict[str, Any] | None,
+    _build_schema(
+        "object",
+        maxProperties=MAX_VARIABLES,
+        propertyNames={"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
+        additionalProperties={
+            "anyOf": [
+                {"type": "string", "maxLength": MAX_TEXT_LENGTH},
+                {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+                {"type": ["number", "boolean", "null"]},
+            ]
+        },
+    ),
+]
+
+StateName = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_LENGTH)]
+
+WaitSeconds = Annotated[float, Field(ge=0, le=3600)]
+WaitStates = Annotated[list[str], Field(max_length=100)]
+
+_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_ACCOUNT_NAME_LENGTH, format="name")
+Username = Annotated[str, AfterValidator(_convert_user_error(normalize_name)), _NAME_SCHEMA]
+KeyName = Annotated[
+    str, AfterValidator(_convert_user_error(partial(normalize_name, subject="an API key's name"))), _NAME_SCHEMA
+]
+
+Password = Annotated[
+    SecretStr,
+    AfterValidator(_convert_user_error(_check_password)),
+    _build_schema(
+        "string",
+        is_optional=False,
+        minLength=MIN_PASSWORD_LENGTH,
+        maxLength=MAX_PASSWORD_LENGTH,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
+        format="password",
+        writeOnly=True,
+    ),
+]
+
+RoleName = Annotated[Role, Field(strict=False)]
+
+_DURATION_SCHEMA = _build_schema("string", format="length-of-time", examples=["90 days", "1h 30m", "PT10M"])
+OptionalDuration = Annotated[timedelta | None, BeforeValidator(_parse_duration), _DURATION_SCHEMA]
+Expiry = Annotated[
+    timedelta | None,
+    BeforeValidator(_parse_duration),
+    AfterValidator(_convert_user_error(_check_expiry)),
+    _DURATION_SCHEMA,
+]

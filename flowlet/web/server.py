@@ -1,0 +1,179 @@
+"""Serving the web application by hypercorn: its socket, its services, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import sys
+
+import hypercorn.protocol
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from quart import Quart
+
+from flowlet.auth.login_limiter import LoginLimiter
+from flowlet.auth.users import PUBLIC_PASSWORD, Users
+from flowlet.definition.registry import Registry
+from flowlet.engine.event_stream import EventBroadcaster
+from flowlet.engine.executor import Executor
+from flowlet.engine.waiters import Waiters
+from flowlet.errors import SettingsError
+from flowlet.operations.service import Operations
+from flowlet.settings import Settings
+from flowlet.shutdown import Shutdown
+from flowlet.store.opening import Store
+from flowlet.web.http1 import Http1Protocol
+from flowlet.web.metrics import Metrics
+from flowlet.web.services import EXTENSION_NAME, Services
+
+__all__ = ["build_services", "create_listener", "ensure_admin", "format_address", "serve_web"]
+
+CANCEL_AFTER_SECONDS = 5.0
+"""How much longer than its own grace hypercorn may take before it is cancelled."""
+BACKLOG = 1024
+"""How many connections may wait to be accepted; beyond, clients try again after a second. Hypercorn: 100."""
+KEEP_ALIVE_SECONDS = 75.0
+"""How long a connection is kept on which nothing is asked: longer than clients and proxies keep theirs (5 to 60 s),
+because one that is closed while a request is on its way fails it."""
+
+logger = logging.getLogger(__name__)
+
+
+def create_listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; 0 takes any free port.
+
+    Raises:
+        SettingsError: If the host is not one of this machine, or the port is taken or not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"cannot listen on {host} port {port}: {_describe_cause(error)}") from None
+    return listener
+
+
+def _describe_cause(error: Exception) -> str:
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return (
+                "another process has this port. Name another one with FLOWLET_PORT or --port, or serve with --no-web."
+            )
+        case errno.EACCES:
+            return "this port needs rights that the process does not have. Take one above 1023."
+        case errno.EADDRNOTAVAIL:
+            return "this machine does not have this address. 0.0.0.0 is every address that it has."
+        case _:
+            return f"{error}."
+
+
+def format_address(listener: socket.socket) -> str:
+    """Return the address for a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def build_services(
+    store: Store,
+    registry: Registry,
+    operations: Operations,
+    settings: Settings,
+    *,
+    executor: Executor | None,
+    metrics: Metrics,
+    waiters: Waiters,
+) -> Services:
+    """Return the services of the web application, whose admin is made or made safe by ``ensure_admin``.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+    """
+    users = Users(store, session_idle=settings.session_idle, session_lifetime=settings.session_lifetime)
+    await ensure_admin(users, settings)
+    return Services(
+        store=store,
+        registry=registry,
+        operations=operations,
+        users=users,
+        login_limiter=LoginLimiter(store.clock),
+        waiters=waiters,
+        event_broadcaster=EventBroadcaster(store),
+        executor=executor,
+        settings=settings,
+        started=store.clock.now(),
+        metrics=metrics,
+    )
+
+
+async def ensure_admin(users: Users, settings: Settings) -> None:
+    """Make the first admin where there is no user, and let none keep the demo's password, unless that is the setting.
+
+    The password is FLOWLET_ADMIN_PASSWORD, or a random one, which goes to stdout, once, and never into the log. The
+    setting is the demo's password only in the demo on the loopback address: it is shorter than others may be.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+    """
+    given = settings.admin_password.get_secret_value() if settings.admin_password else None
+    password = await users.ensure_admin(given)
+    said = "The first start made the user 'admin'."
+    if password is None and given != PUBLIC_PASSWORD:
+        password = await users.replace_public_password(given)
+        said = "The user 'admin' had the demo's password, which everybody knows, and has another one now."
+    if password is not None and given is None:
+        sys.stdout.write(f"{said} Its password, shown only now: {password}\n")
+        sys.stdout.flush()
+
+
+async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
+    """Serve until told to stop; then take no connection more, and give those that are open the grace period.
+
+    Streams of events never end by themselves: they are ended at once.
+    """
+    feed: EventBroadcaster = app.extensions[EXTENSION_NAME].feed
+
+    async def wait_for_shutdown() -> None:
+        await stop.requested.wait()
+        feed.close()
+
+    hypercorn.protocol.H11Protocol = Http1Protocol  # type: ignore[attr-defined]  # where hypercorn looks for it
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = BACKLOG
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    config.graceful_timeout = grace_seconds
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    # Its lines about starting say nothing that ours does not.
+    logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=wait_for_shutdown))
+    ending = asyncio.create_task(_wait_for_deadline(stop, grace_seconds + CANCEL_AFTER_SECONDS))
+    await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if serving.done():
+        serving.result()
+        return
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _wait_for_deadline(stop: Shutdown, deadline_seconds: float) -> None:
+    """Return when it is to end now: told so, or because the grace period is long over."""
+    await stop.requested.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(deadline_seconds):
+            await stop.forced.wait()

@@ -1,0 +1,103 @@
+"""Static files: each under an address that changes with its content, so that a browser may keep it for good."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from quart import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
+
+from flowlet.bundled import find_folder
+from flowlet.diagram.style import STYLESHEET
+from flowlet.web.auth import allow_anonymous
+
+__all__ = ["StaticFiles", "blueprint", "get_static_files"]
+
+CACHE_IMMUTABLE = "public, max-age=31536000, immutable"
+CACHE_REVALIDATE = "no-cache"
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+"""By their ends; what the machine's own tables say of these differs from machine to machine."""
+
+blueprint = Blueprint("files", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file as it is served: read once."""
+
+    content: bytes
+    version: str
+    content_type: str
+
+
+class StaticFiles:
+    """The files of one folder. Which there are is found out once: what is asked for is never joined to a path.
+
+    Args:
+        folder: Where they lie.
+        address: What their addresses begin with, as "/static/".
+        made: Texts that are served as files, though none lie there.
+    """
+
+    def __init__(self, folder: Path, *, url_prefix: str, generated: Mapping[str, str] | None = None) -> None:
+        self._url_prefix = url_prefix
+        self._paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        self._loaded = {name: _build_file(name, text.encode()) for name, text in (generated or {}).items()}
+
+    def build_url(self, name: str) -> str:
+        """Return the address of a file with the content that it has.
+
+        Raises:
+            NotFound: If there is no such file.
+        """
+        return f"{self._url_prefix}{quote(name)}?v={self._load_file(name).version}"
+
+    async def serve_file(self, name: str) -> Response:
+        """Return a file as the response to the request at hand: to be kept for good if it is asked for by its content.
+
+        Raises:
+            NotFound: If there is no such file.
+        """
+        file = self._load_file(name)
+        response = Response(file.content, content_type=file.content_type)
+        response.headers["Cache-Control"] = (
+            CACHE_IMMUTABLE if request.args.get("v") == file.version else CACHE_REVALIDATE
+        )
+        response.set_etag(file.version)
+        await response.make_conditional(request)
+        return response
+
+    def _load_file(self, name: str) -> StaticFile:
+        if name not in self._loaded:
+            if name not in self._paths:
+                raise NotFound
+            self._loaded[name] = _build_file(name, self._paths[name].read_bytes())
+        return self._loaded[name]
+
+
+def _build_file(name: str, content: bytes) -> StaticFile:
+    kind = CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+    return StaticFile(content, hashlib.sha256(content).hexdigest()[:16], kind)
+
+
+@cache
+def get_static_files() -> StaticFiles:
+    """Return the files of the folder ``static``, and the rules for diagrams, whose one place is ``flowlet.diagram.style``."""
+    return StaticFiles(find_folder("static"), url_prefix="/static/", generated={"diagram.css": STYLESHEET})
+
+
+@blueprint.get("/static/<path:name>")
+@allow_anonymous
+async def serve_static_file(name: str) -> Response:
+    """Return a file of the pages."""
+    return await get_static_files().serve_file(name)

@@ -1,0 +1,141 @@
+"""A visit to a served application in a real browser, which has to go without a word on the console.
+
+Every test of a page takes ``visitor``: a window of its own, in which nobody is logged in. What the console says, what a
+script throws and what is asked of another host is kept, and fails the test at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import httpx
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import ConsoleMessage, Page, Request, Response
+
+from flowlet.app import Flowlet
+from flowlet.definition.registry import Registry
+from flowlet.settings import Settings
+from tests.web.api.api_users import build_shop_module
+from tests.web.http_server import serve_app
+
+__all__ = ["ADMIN_PASSWORD", "BROWSER_MARKS", "THEMES", "WINDOW_SIZES", "BrowserTab", "ServedSite", "open_site"]
+
+BROWSER_MARKS = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
+"""The marks of every module here: one browser, which lives in one loop and one process."""
+ADMIN_PASSWORD = "correct horse"
+"""The admin's."""
+WINDOW_SIZES = {1440: 1000, 768: 1024, 390: 844}
+"""The windows that pages are looked at in: their widths and heights."""
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+_AXE_SCRIPT = "parts => axe.run({include: parts}, {resultTypes: ['violations']}).then(found => found.violations)"
+_OVERFLOW_SCRIPT = """() => [...document.querySelectorAll("body *")]
+    .filter(each => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map(each => each.outerHTML.slice(0, 120)).slice(0, 3)"""
+_IS_WIDER_SCRIPT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSite:
+    """An application that is served.
+
+    Attributes:
+        url: Where, without a slash at the end.
+        app: For what a test starts or looks up without the browser.
+        client: For asking without the browser.
+    """
+
+    url: str
+    app: Flowlet
+    client: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def open_site(url: str) -> AsyncIterator[ServedSite]:
+    """Serve an application with a workflow and an executor that runs it, for the length of the block."""
+    registry = Registry()
+    registry.add(build_shop_module())
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, grace="0s"))
+    async with serve_app(app) as client:
+        await client.get("/healthz")
+        yield ServedSite(str(client.base_url).rstrip("/"), app, client)
+
+
+@dataclass  # without slots: Playwright notes something at whose methods it calls
+class BrowserTab:
+    """Somebody with a window of a browser, on a site.
+
+    Attributes:
+        page_errors: What the console said, what a script threw, and what was asked of other hosts.
+    """
+
+    page: Page
+    site: ServedSite
+    page_errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._record_console_message)
+        self.page.on("pageerror", lambda error: self.page_errors.append(f"a script broke off: {error}"))
+        self.page.on("request", self._record_foreign_request)
+
+    async def open_path(self, path: str) -> Response:
+        """Go to a path of the site, and return what was answered."""
+        answer = await self.page.goto(self.site.url + path)
+        assert answer
+        return answer
+
+    async def log_in(self, *, username: str = "admin", password: str = ADMIN_PASSWORD) -> None:
+        """Fill the form of the login in, which has to be open, and send it."""
+        await self.page.get_by_label("Username").fill(username)
+        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_role("button", name="Log in").click()
+
+    async def open_as_admin(self, path: str) -> None:
+        """Go to a path of the site as an admin who is logged in."""
+        await self.open_path(f"/login?next={path}")
+        await self.log_in()
+        await self.page.wait_for_url(self.site.url + path)
+
+    def expect_page_error(self, text: str) -> None:
+        """Take note that the console said this, as a browser does of each page with an error's status."""
+        others = [complaint for complaint in self.page_errors if text not in complaint]
+        assert len(others) < len(self.page_errors), f"nobody said {text!r}, but {self.page_errors}"
+        self.page_errors = others
+
+    async def check_layout_and_accessibility(self, *selectors: str) -> None:
+        """Look at the page in every window and theme: nothing hinders anybody, and nothing is wider than the window.
+
+        Args:
+            selectors: Selectors of what axe-core looks at; the whole page if none is given. A long page of parts that are
+                all alike takes it seconds.
+
+        Raises:
+            AssertionError: If axe-core finds a violation, or the page scrolls sideways.
+        """
+        await self.page.evaluate(AXE_SCRIPT)
+        faults = []
+        for width, height in WINDOW_SIZES.items():
+            await self.page.set_viewport_size({"width": width, "height": height})
+            if await self.page.evaluate(_IS_WIDER_SCRIPT):
+                faults.append(f"{width}: scrolls sideways, by {await self.page.evaluate(_OVERFLOW_SCRIPT)}")
+            for theme in THEMES:
+                await self.page.emulate_media(color_scheme=theme)
+                found = await self.page.evaluate(_AXE_SCRIPT, list(selectors) or ["html"])
+                faults += [f"{width} {theme}: {line}" for violation in found for line in _describe_violation(violation)]
+        assert not faults, "\n".join(faults)
+
+    def _record_console_message(self, message: ConsoleMessage) -> None:
+        self.page_errors.append(f"the console said ({message.type}): {message.text} at {message.location.get('url')}")
+
+    def _record_foreign_request(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.site.url}/", "data:")):
+            self.page_errors.append(f"another host was asked: {request.url}")
+
+
+def _describe_violation(violation: dict[str, Any]) -> Iterator[str]:
+    for node in violation["nodes"][:3]:
+        yield f"{violation['id']} ({violation['help']}) at {node['target']}: {node['html'][:160]}"

@@ -1,0 +1,125 @@
+"""The page of errors in a browser: from a group to its preview, and all of it retried, with scripts and without."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import ModuleType
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from flowlet.app import Flowlet
+from flowlet.definition.registry import Registry
+from flowlet.errors import Fail
+from flowlet.settings import Settings
+from flowlet.workflow.context import Context
+from flowlet.workflow.retry import Retry
+from flowlet.workflow.states import Workflow, end, state
+from tests.browser.browser_tab import ADMIN_PASSWORD, BROWSER_MARKS, BrowserTab, ServedSite
+from tests.web.http_server import serve_app
+
+pytestmark = BROWSER_MARKS
+
+WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+LONG_MESSAGE = "<b>the answer</b> cannot be read: " + "{'sku': None, 'left': None} " * 12
+
+
+class Bank:
+    """What declines every card as long as it is closed."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+    def charge(self, card: object) -> None:
+        """Charge a card.
+
+        Raises:
+            Fail: If the bank is closed.
+        """
+        if not self.is_open:
+            raise Fail(f"card {card} declined")
+
+
+def build_payment_module(name: str, bank: Bank) -> ModuleType:
+    """Return a workflow that charges a card, or waits for another attempt where it has none."""
+
+    @state(start=True, next=["done"])
+    async def charge(ctx: Context) -> str:
+        if "card" not in ctx.vars:
+            raise ValueError(LONG_MESSAGE)
+        bank.charge(ctx.vars["card"])
+        return "done"
+
+    made = ModuleType("payments")
+    workflow = Workflow(name, retry=Retry(limit=3, min="1h", max="1h"))
+    vars(made).update(charge=charge, done=end(), workflow=workflow)
+    return made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bank() -> Bank:
+    """A bank that is closed."""
+    return Bank()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedSite]:
+    """An application in which three payments have failed alike."""
+    registry = Registry()
+    registry.add(build_payment_module("Payments", bank))
+    registry.add(build_payment_module("Refunds", bank))
+    url = f"sqlite:///{tmp_path_factory.mktemp('errors') / 'flowlet.db'}"
+    app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, grace="0s"))
+    async with serve_app(app) as client:
+        await client.get("/healthz")
+        for card in (4711, 4712, 4713):
+            await app.start_and_wait("Payments", vars={"card": card})
+        yield ServedSite(str(client.base_url).rstrip("/"), app, client)
+
+
+async def retry_error_group(browser_tab: BrowserTab, bank: Bank) -> None:
+    """Go from the errors to the group's workflows and back, and retry them all once the bank is open."""
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/errors")
+    await expect(page.get_by_role("link", name="Errors")).to_have_text("Errors3")
+    await page.get_by_role("link", name="3 failed").click()
+    await expect(page.get_by_role("link", name="Error: Fail: card 4713 declined (remove)")).to_be_visible()
+    await expect(page.get_by_role("heading", name="3 workflows")).to_be_visible()
+    bank.is_open = True
+
+    await page.get_by_role("link", name="Errors").click()
+    await page.get_by_role("link", name="Retry all: Fail: card 4713 declined").click()
+    await expect(page.get_by_role("heading", name="Retry 3 workflows?")).to_be_visible()
+    await page.get_by_role("button", name="Retry 3 workflows").click()
+
+    await expect(page.get_by_text("3 workflows were retried.")).to_be_visible()
+    for id in (1, 2, 3):
+        assert (await browser_tab.site.app.wait(id)).status == "FINISHED"
+    await browser_tab.open_path("/errors")
+    await expect(page.get_by_text("Nothing has failed")).to_be_visible()
+
+
+async def test_a_group_is_retried_and_finishes(browser_tab: BrowserTab, bank: Bank) -> None:
+    await retry_error_group(browser_tab, bank)
+
+
+@WITHOUT_SCRIPTS
+async def test_a_group_is_retried_without_scripts(browser_tab: BrowserTab, bank: Bank) -> None:
+    await retry_error_group(browser_tab, bank)
+
+
+async def test_the_page_follows_what_happens_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/errors")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+    await browser_tab.site.app.start("Refunds")
+
+    await expect(page.get_by_role("heading", name="2 kinds of error")).to_be_visible()
+    await page.get_by_label("Type", exact=True).select_option("Refunds")
+    await expect(page.get_by_role("heading", name="1 kind of error")).to_be_visible()
+    await expect(page).to_have_url(f"{browser_tab.site.url}/errors?type=Refunds")
+    await page.get_by_text("ValueError: <b>the answer</b>").first.click()
+    await expect(page.get_by_role("link", name="1 open")).to_be_visible()
+    await browser_tab.check_layout_and_accessibility()

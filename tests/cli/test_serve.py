@@ -1,0 +1,188 @@
+"""``flowlet serve``, ``doctor`` and ``db upgrade``, as real processes where signals matter."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import RunCommand, StartProcess
+
+ENDLESS_MODULE = """
+    import asyncio
+    from flowlet import Workflow, end, state
+
+    workflow = Workflow("EndlessWorkflow")
+
+    @state(start=True, next=["done"])
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    done = end()
+"""
+
+
+def read_until_line(process: subprocess.Popen[str], text: str) -> None:
+    """Read the log until a line holds the text."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return
+    pytest.fail(f"no line with {text!r} in:\n{''.join(lines)}")
+
+
+def test_an_executor_runs_what_is_started_and_stops_at_a_signal(
+    run_flowlet: RunCommand, start_process: StartProcess, show_instance: Callable[[str], dict[str, Any]]
+) -> None:
+    serving = start_process("serve", "orders.py")
+
+    result = run_flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "20s")
+
+    assert (result.exit_code, result.stderr) == (0, "FINISHED in state done\n")
+    assert show_instance(result.stdout.strip())["vars"]["note"] == "shipped"
+    serving.send_signal(signal.SIGTERM)
+    assert serving.wait(20) == 0
+
+
+def test_waiting_for_one_that_fails_ends_with_1_and_says_why(
+    run_flowlet: RunCommand, start_process: StartProcess
+) -> None:
+    start_process("serve", "orders.py")
+    arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
+
+    result = run_flowlet(*arguments)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("FAILED in state check")
+    assert "nothing was ordered" in result.stderr
+
+
+def test_a_failed_instance_is_due_again_after_a_retry(
+    run_flowlet: RunCommand, start_process: StartProcess, show_instance: Callable[[str], dict[str, Any]]
+) -> None:
+    serving = start_process("serve", "orders.py")
+    arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
+    id = run_flowlet(*arguments).stdout.strip()
+    serving.send_signal(signal.SIGINT)
+    assert serving.wait(20) == 0
+
+    result = run_flowlet("retry", id, "-m", "orders.py")
+
+    assert result.exit_code == 0
+    assert show_instance(id)["status"] == "IN_PROGRESS"
+    assert show_instance(id)["history"][-1]["kind"] == "RETRIED"
+
+
+def test_a_second_signal_stops_at_once(
+    run_flowlet: RunCommand, start_process: StartProcess, working_folder: Path
+) -> None:
+    (working_folder / "endless.py").write_text(dedent(ENDLESS_MODULE))
+    serving = start_process("serve", "endless.py", FLOWLET_GRACE="1h")
+    read_until_line(serving, "EndlessWorkflow")
+    run_flowlet("start", "EndlessWorkflow", "-m", "endless.py")
+    while not json.loads(run_flowlet("list", "--status", "EXECUTING", "--json").stdout):
+        assert serving.poll() is None
+
+    serving.send_signal(signal.SIGTERM)
+    read_until_line(serving, "told to stop")
+    serving.send_signal(signal.SIGTERM)
+
+    assert serving.wait(20) == 0
+    assert json.loads(run_flowlet("list", "--status", "EXECUTING", "--json").stdout) == []
+
+
+def test_the_log_of_an_executor_can_be_json_and_hides_the_password(
+    start_process: StartProcess, postgres_url: str
+) -> None:
+    url = postgres_url.replace("@", ":secret@")
+    serving = start_process("serve", "orders.py", FLOWLET_LOG_FORMAT="json", FLOWLET_DATABASE_URL=url)
+    assert serving.stderr is not None
+
+    first = json.loads(serving.stderr.readline())
+
+    assert first["level"] == "info"
+    assert postgres_url.replace("@", ":***@") in first["event"]
+
+
+def test_serving_a_module_with_faults_ends_with_1_before_any_database_is_made(
+    run_flowlet: RunCommand, working_folder: Path
+) -> None:
+    result = run_flowlet("serve", "faulty.py")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "faulty.py:" in result.stderr
+    assert not list(working_folder.glob("*.db*"))
+
+
+def test_the_tables_are_made_once(run_flowlet: RunCommand) -> None:
+    first = run_flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
+    second = run_flowlet("db", "upgrade", "--database", "sqlite:///shop.db")
+
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert json.loads(run_flowlet("list", "--json", "--database", "sqlite:///shop.db").stdout) == []
+
+
+def test_a_database_without_tables_is_told_how_to_get_them(run_flowlet: RunCommand, working_folder: Path) -> None:
+    (working_folder / "empty.db").touch()
+
+    result = run_flowlet("list", "--database", "sqlite:///empty.db")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "flowlet db upgrade" in result.stderr
+
+
+def test_a_file_that_is_no_database_is_one_message(run_flowlet: RunCommand, working_folder: Path) -> None:
+    (working_folder / "notes.txt").write_text("not a database at all, but long enough to look like something\n" * 50)
+
+    result = run_flowlet("db", "upgrade", "--database", "sqlite:///notes.txt")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+
+
+def test_the_doctor_finds_nothing_in_a_database_in_order(run_flowlet: RunCommand) -> None:
+    run_flowlet("db", "upgrade")
+
+    result = run_flowlet("doctor")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_help_names_every_command(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("--help")
+
+    listed = result.stdout.partition("Commands:")[2].split("\n")
+    names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
+    assert names == {
+        *("cancel", "check", "db", "demo", "diagram", "doctor", "key", "list", "retry", "serve", "show", "start"),
+        "user",
+    }
+
+
+def test_the_version_is_the_distributions(run_flowlet: RunCommand) -> None:
+    result = run_flowlet("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("flowlet, version ")
+
+
+def test_an_unknown_command_ends_with_2(run_flowlet: RunCommand) -> None:
+    assert run_flowlet("sing").exit_code == 2
+
+
+def test_starting_the_command_imports_neither_a_database_nor_the_web() -> None:
+    heavy = {"databases", "sqlalchemy", "quart", "hypercorn", "rich", "httpx", "asyncpg", "aiomysql", "aiosqlite"}
+    code = "import sys, flowlet.cli; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert heavy.isdisjoint(loaded)

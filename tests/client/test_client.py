@@ -1,0 +1,208 @@
+"""Everything that the clients can do, on each of the three databases, and that they can do all that the API can."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flowlet.accounts.roles import Role
+from flowlet.client import AsyncClient, Instance, NotFoundError, UnauthenticatedError
+from flowlet.instance.instance import ActionKind, Status
+from tests.client.served_api import ServedApi
+from tests.docs.pages import read_table_rows
+from tests.engine.executor_harness import wait_for
+from tests.web.api.api_harness import WAIT_SECONDS
+from tests.web.api.test_permissions import list_endpoints
+
+CLIENT_PAGE = "docs/reference/client.md"
+METHOD_TABLES = ("Methods", "`client.users`", "`client.keys`")
+UNSUPPORTED_ENDPOINTS = {names[0] for names, _ in read_table_rows(CLIENT_PAGE, "Left out")}
+DOCUMENTED_ENDPOINTS = {
+    cells[1].strip("`") for table in METHOD_TABLES for _, cells in read_table_rows(CLIENT_PAGE, table)
+} - {""}
+
+FAR_FUTURE = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_kind: str) -> None:
+    async with any_served_api.build_client(client_kind, role="admin") as client:
+        await read_definitions_and_instances(client)
+        await create_and_find(client)
+        await answer_and_move(client)
+        await hold_and_resume(client)
+        await operate_on_many(client)
+        await follow_events(client)
+        await administer_users_and_keys(client, any_served_api, client_kind)
+
+    assert (
+        any_served_api.requested_endpoints
+        == DOCUMENTED_ENDPOINTS
+        == set(list_endpoints(any_served_api.api.app_harness)) - UNSUPPORTED_ENDPOINTS
+    )
+
+
+async def read_definitions_and_instances(client: AsyncClient) -> None:
+    """Look at what runs here."""
+    (families, orders) = await client.list_definitions()
+    assert (families.name, orders) == ("Families", await client.get_definition("Orders"))
+    assert {state.name: state.kind for state in orders.states}["review"] == "manual"
+    assert ("review", "charge", "Approve") in [(edge.source, edge.target, edge.label) for edge in orders.transitions]
+    assert await client.get_mermaid("Orders") == orders.flow_chart
+    assert (await client.get_svg("Orders")).startswith("<svg")
+    (executor,) = await client.list_executors(limit=5)
+    assert (executor.status, executor.workflow_types) == ("RUNNING", ("Families", "Orders"))
+    me = await client.get_current_user()
+    assert (me.username, me.role) == ("ada", Role.ADMIN)
+
+
+async def create_and_find(client: AsyncClient) -> None:
+    """Create workflows, wait for them, and find them again."""
+    created = await client.create("Orders", external_id="order-1", state_vars={"amount": 7}, priority=9)
+    again = await client.create("Orders", external_id="order-1")
+    assert (created.is_new, again.is_new, again.id) == (True, False, created.id)
+
+    ended = await client.create_and_wait("Orders", external_id="order-1", wait_seconds=WAIT_SECONDS)
+    assert (ended.id, ended.status, ended.has_ended, ended.succeeded) == (created.id, Status.FINISHED, True, True)
+    assert (ended.state_vars, ended.priority, ended.created.tzinfo) == ({"way": "charge", "amount": 7}, 9, UTC)
+    assert [ended] * 3 == [
+        await client.get(created.id),
+        await client.get("order-1"),
+        await search_by_many_filters(client),
+    ]
+    assert await client.get_by_external_id("order-1") == ended
+    history = await client.get_history("order-1")
+    assert [line.type for line in history] == [*[ActionKind.TRANSITION] * 2, ActionKind.CREATED]
+    assert (await client.get_permitted_operations(created.id)).states == ()
+
+    family = await client.create_and_wait(
+        "Families", state_vars={"children": ["Orders", "Orders"]}, wait_seconds=WAIT_SECONDS
+    )
+    children = await client.list_children(family.id)
+    assert [child.workflow_type for child in children if child.succeeded] == ["Orders", "Orders"]
+
+
+async def search_by_many_filters(client: AsyncClient) -> Instance:
+    """Return the one that a search by many filters finds."""
+    page = await client.search(
+        workflow_type="Orders",
+        status=[Status.FINISHED, Status.FAILED],
+        state_vars={"amount": 7},
+        created_from=FAR_FUTURE - timedelta(days=99_999),
+        created_to=FAR_FUTURE,
+        is_retrying=False,
+        order_by="created",
+    )
+    (found,) = page.workflows
+    assert (page.total, page.total_is_at_least, page.next_cursor) == (1, False, None)
+    return found
+
+
+async def create_waiting_workflow(client: AsyncClient, external_id: str | None = None) -> Instance:
+    """Return a workflow that waits for an answer."""
+    return await client.create_and_wait(
+        "Orders",
+        external_id=external_id,
+        state_vars={"way": "review"},
+        wait_seconds=WAIT_SECONDS,
+        wait_for_states=["review"],
+    )
+
+
+async def answer_and_move(client: AsyncClient) -> None:
+    """Answer what waits for an answer, alone and together with a wait."""
+    waiting = await create_waiting_workflow(client)
+    answered = await client.answer(waiting.id, "rejected", form={"comment": "too dear"})
+    assert (waiting.status, waiting.answer) == (Status.WAITING, None)
+    assert answered.answer is None or answered.answer.form["comment"] == "too dear"
+
+    await create_waiting_workflow(client, "order-2")
+    moved = await client.move_and_wait(
+        "order-2",
+        "charge",
+        wait_seconds=WAIT_SECONDS,
+        wait_for_states=["delivered"],
+        from_states=["review"],
+        state_vars={"amount": 3},
+        form={"score": 5},
+    )
+    assert (moved.external_id, moved.state, moved.state_vars["amount"]) == ("order-2", "delivered", 3)
+
+
+async def hold_and_resume(client: AsyncClient) -> None:
+    """Do each of an operator's operations with one workflow."""
+    id = (await client.create("Orders", next_activation=timedelta(hours=1))).id
+    assert (await client.pause(id, reason="stocktaking")).status == Status.PAUSED
+    edited = await client.set_variables(id, {"way": "fail"}, unset=["amount"])
+    assert edited.state_vars == {"way": "fail", "amount": 1}
+    assert (await client.resume(id)).next_activation is not None
+    assert (await client.move(id, "charge", next_activation=FAR_FUTURE)).next_activation == FAR_FUTURE
+    assert (await client.wake(id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
+    failed = await client.create_and_wait("Orders", state_vars={"way": "fail"}, wait_seconds=WAIT_SECONDS)
+    assert failed.status == Status.FAILED
+    assert (await client.retry(failed.id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
+    forced = await client.move(failed.id, "sign", force=True, reason="paid in cash")
+    assert (forced.state, forced.status) == ("sign", Status.WAITING)
+    assert (await client.cancel(failed.id, reason="over", with_children=True)).status == Status.CANCELLED
+
+
+async def operate_on_many(client: AsyncClient) -> None:
+    """Do one operation with many workflows."""
+    many = [(await client.create("Orders", business_key="many", next_activation="1 day")).id for _ in range(5)]
+    preview = await client.preview_bulk("cancel", {"business_key": "many"})
+    done = await client.run_bulk("cancel", {"business_key": "many"}, reason="test", limit=3)
+    rest = await client.run_bulk("cancel", {"business_key": "many"})
+
+    assert (preview.matched, preview.ids) == (5, tuple(many))
+    assert (done.done, done.limit_reached, rest.done, rest.refused_total) == (3, True, 2, 3)
+    assert [refusal.problem["type"] for refusal in rest.refused] == ["/problems/refused"] * 3
+    walked = [workflow.id async for workflow in client.search_all(business_key="many", page_size=2)]
+    assert walked == many[::-1]
+
+
+async def follow_events(client: AsyncClient) -> None:
+    """Follow what happens, from the beginning, from there on, and from now on."""
+    async with client.follow_events(workflow_type="Orders", type=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
+        first = await wait_for(anext(events))
+        second = await wait_for(anext(events))
+    assert (first.external_id, first.type, first.status) == ("order-1", ActionKind.CREATED, Status.FINISHED)
+    async with client.follow_events(
+        workflow_type="Orders", type=["CREATED", "CANCELLED"], after=events.last_id
+    ) as events:
+        assert (await wait_for(anext(events))).id > second.id
+
+    async with client.follow_events(business_key="news", type="CREATED") as events:
+        waiting = asyncio.create_task(anext(events))
+        while not waiting.done():  # it may begin to follow after the first of them
+            made = await client.create("Orders", business_key="news", next_activation="1 day")
+        event = await waiting
+    assert (event.workflow_id <= made.id, event.username) == (True, "ada")
+
+
+async def administer_users_and_keys(client: AsyncClient, served_api: ServedApi, client_kind: str) -> None:
+    """Make users and keys, change them, and take them away."""
+    made = await client.users.create("grace", "a very good password")
+    assert made.role == Role.VIEWER
+    assert (await client.users.set_role(made.id, Role.OPERATOR)).role == Role.OPERATOR
+    assert (await client.users.set_password(made.id, "another good password")).username == "grace"
+    assert [(await client.users.disable(made.id)).is_disabled, (await client.users.enable(made.id)).is_disabled] == [
+        True,
+        False,
+    ]
+    assert [user.username for user in await client.users.all()] == ["ada", "grace"]
+
+    key = await client.keys.create("till", role="operator", username="grace", expires_in="90 days")
+    assert key.key not in repr(key)
+    assert key.expires
+    assert (await client.keys.all())[0].id == key.id
+    async with served_api.build_client(client_kind, key=key.key) as grace:
+        assert (await grace.get_current_user()).key_id == key.id
+        await client.keys.revoke(key.id)
+        with pytest.raises(UnauthenticatedError):
+            await grace.get_current_user()
+
+    assert await client.users.get(made.id) == (await client.users.all())[1]
+    await client.users.delete(made.id)
+    with pytest.raises(NotFoundError):
+        await client.users.get(made.id)

@@ -1,0 +1,169 @@
+"""Which workflow is meant: an id is a number, and a text is an external id, whatever characters it has."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from flowlet.client import AsyncClient, Filter, NotFoundError, RefusedError, UnauthenticatedError
+from flowlet.clock import VirtualClock
+from flowlet.instance.instance import Status
+from tests.client.scripted_server import build_reply, open_scripted_server
+from tests.client.served_api import ServedApi, connect_client
+from tests.operations.operations_harness import Decision, Order
+from tests.web.api.api_harness import WAIT_SECONDS
+
+HOSTILE_IDS = [
+    "1",
+    "007",
+    "a/b",
+    "/a",
+    "a/",
+    "a//b",
+    "/",
+    "..",
+    ".",
+    "a/../b",
+    "a%2Fb",
+    "100%",
+    "?x",
+    "#x",
+    "ü",
+    "a b",
+    "search",
+]
+HOSTILE_IDS += ["bulk", "a/state", "x.svg", "a;b", "\\", "a\u2028b", "+", "&a=b", "a" * 255]
+
+
+async def test_an_external_id_names_its_own_workflow(client: AsyncClient) -> None:
+    made = {text: await client.create("Orders", external_id=text, next_activation="1 day") for text in HOSTILE_IDS}
+
+    for external_id, created in made.items():
+        paused = await client.pause(external_id)
+
+        assert (paused.id, paused.external_id, paused.status) == (created.id, external_id, Status.PAUSED)
+        assert await client.get(external_id) == await client.get_by_external_id(external_id) == paused
+        assert (await client.get_history(external_id))[0].workflow_id == created.id
+        assert await client.list_children(external_id) == []
+
+
+async def test_a_text_names_nothing_but_an_external_id(client: AsyncClient) -> None:
+    made = await client.create("Orders", external_id="a", next_activation="1 day")
+    assert made.id == 1
+
+    for external_id in ("", "1", "01", "A", "/a", "b"):
+        with pytest.raises(NotFoundError):
+            await client.get(external_id)
+        with pytest.raises(NotFoundError):
+            await client.pause(external_id)
+        with pytest.raises(NotFoundError):
+            await client.move_and_wait(external_id, "charge", wait_seconds=0)
+
+    assert (await client.get(1)).status == Status.NEW
+
+
+async def test_a_number_names_nothing_but_an_id(client: AsyncClient) -> None:
+    first = await client.create("Orders", state_vars={"way": "review"})
+    impostor = await client.create("Orders", external_id=str(first.id), next_activation="1 day")
+
+    moved = await client.create_and_wait(
+        "Orders", external_id=first.external_id, wait_seconds=WAIT_SECONDS, wait_for_states=["review"]
+    )
+    moved = await client.move_and_wait(first.id, "rejected", wait_seconds=WAIT_SECONDS)
+
+    assert (moved.id, moved.state) == (first.id, "rejected")
+    assert (await client.get(impostor.id)).status == Status.NEW
+
+
+async def test_variables_and_forms_may_be_models(client: AsyncClient) -> None:
+    waiting = await client.create_and_wait(
+        "Orders", state_vars=Order(way="review", amount=2), wait_seconds=WAIT_SECONDS, wait_for_states=["review"]
+    )
+
+    ended = await client.move_and_wait(
+        waiting.id, "rejected", form=Decision(comment="no"), state_vars=Order(amount=4), wait_seconds=WAIT_SECONDS
+    )
+
+    assert Order.model_validate(ended.state_vars) == Order(way="charge", amount=4)
+    assert [line.text for line in await client.get_history(ended.id) if line.text and ": no" in line.text] == [
+        "ada: no"
+    ]
+
+
+async def test_an_answer_is_never_a_mere_move(client: AsyncClient) -> None:
+    later = await client.create("Orders", next_activation="1 day")
+
+    with pytest.raises(RefusedError, match="does not wait for an answer"):
+        await client.answer(later.id, "charge")
+
+
+async def test_a_version_that_is_not_expected_is_refused(client: AsyncClient) -> None:
+    made = await client.create("Orders", next_activation="1 day")
+    version = (await client.get(made.id)).version
+
+    changed = await client.set_variables(made.id, {"amount": 2}, expected_version=version)
+
+    with pytest.raises(RefusedError, match="version"):
+        await client.set_variables(made.id, {"amount": 3}, expected_version=version)
+    assert (await client.get(made.id)).version == changed.version
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{"external_id": ""}, {"status": []}, {"id": 0}, {"state_vars": {}}],
+    ids=["external id", "status", "id", "variables"],
+)
+async def test_a_filter_that_is_empty_chooses_nothing_rather_than_everything(
+    client: AsyncClient, filters: Filter
+) -> None:
+    made = await client.create("Orders", next_activation="1 day")
+
+    with pytest.raises(ValueError, match="chooses nothing"):
+        await client.run_bulk("cancel", filters)
+    with pytest.raises(ValueError, match="chooses nothing"):
+        await client.search(**filters)
+
+    assert (await client.preview_bulk("cancel", {"status": None})).ids == (made.id,)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+async def test_a_walk_over_all_pages_is_lazy_and_meets_each_once(
+    served_api: ServedApi, client: AsyncClient, descending: bool
+) -> None:
+    ids = [(await client.create("Orders", next_activation="1 day")).id for _ in range(7)]
+    walk = client.search_all(workflow_type="Orders", page_size=3, descending=descending)
+    assert "POST /api/workflows/search" not in served_api.requested_endpoints
+
+    first = await anext(walk)
+    await client.create("Orders", next_activation="1 day", executor_group="others")
+    found = [first.id] + [workflow.id async for workflow in walk if workflow.executor_group == "default"]
+
+    assert found == (ids[::-1] if descending else ids)
+
+
+async def test_a_path_before_the_api_belongs_to_the_address(client_kind: str) -> None:
+    async with (
+        open_scripted_server(build_reply(404, "")) as server,
+        connect_client(client_kind, f"{server.url}/flowlet/") as client,
+    ):
+        with pytest.raises(NotFoundError):
+            await client.get(7)
+
+    assert server.requests[0].request_line == "GET /flowlet/api/workflows/7"
+
+
+async def test_a_client_of_httpx_brings_its_own_headers_and_stays_open(served_api: ServedApi) -> None:
+    headers = {"Authorization": f"Bearer {served_api.api.app_harness.keys['viewer']}"}
+    async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
+        async with AsyncClient(served_api.url, http=http) as client:
+            me = await client.get_current_user()
+
+        assert not http.is_closed
+    assert me.role == "viewer"
+
+
+async def test_a_transport_of_httpx_may_be_the_application_itself(served_api: ServedApi) -> None:
+    transport = httpx.ASGITransport(served_api.api.app_harness.app)  # type: ignore[arg-type]  # its own types are narrower
+    async with AsyncClient("http://flowlet.test", http=transport, clock=VirtualClock()) as client:
+        with pytest.raises(UnauthenticatedError):
+            await client.get_current_user()

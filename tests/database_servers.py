@@ -1,0 +1,185 @@
+"""Database servers of the tests' own: started from the installed binaries, each in a temporary folder.
+
+Nothing of the machine is touched: a server listens on a free port of the loopback address and on a socket in its
+folder. It writes as durably as it does in production, so that what is measured here is real.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.database_programs import DatabaseProgram
+
+__all__ = ["DatabaseServer", "skip_or_fail"]
+
+START_SECONDS = 45.0
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test; fail it where ``CI`` is set, because there nothing may be left out."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (CI is set: this is a failure, not a skip)", pytrace=False)
+    pytest.skip(reason)
+
+
+class DatabaseServer:
+    """A database server: a private one, or one whose URL was given and which then cannot be stopped."""
+
+    def __init__(self, program: DatabaseProgram, *, given_url: str | None = None) -> None:
+        self.program = program
+        self.log: deque[str] = deque(maxlen=200)
+        self._given_url = given_url
+        self._folder: Path | None = None
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, program: DatabaseProgram) -> DatabaseServer:
+        """Return a server that runs; skip the test, or fail it under CI, where there can be none."""
+        given = os.environ.get(program.url_variable)
+        if not given and not program.is_installed():
+            skip_or_fail(f"{program.name} is not installed: install {program.package}, or set {program.url_variable}")
+        server = cls(program, given_url=given)
+        server.start_server()
+        return server
+
+    def build_url(self, database: str) -> str:
+        """Return the URL of one of its databases."""
+        if self._given_url:
+            return urlsplit(self._given_url)._replace(path=f"/{database}").geturl()
+        return f"{self.program.scheme}://{self.program.login}127.0.0.1:{self._port}/{database}"
+
+    def start_server(self) -> None:
+        """Start it, and return when it answers; nothing where it runs already. Data and port stay over a restart."""
+        if self._given_url or (self._process and self._process.poll() is None):
+            return
+        self._send_signal(signal.SIGKILL)
+        if self._folder is None:
+            self._folder = self._prepare_folder()
+            self._port = _find_free_port()
+        command = [
+            *_build_parent_death_prefix(self.program.stop_signal),
+            *self.program.build_start_command(self._folder, self._port),
+        ]
+        self._process = self._run_as_account(
+            subprocess.Popen, command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        is_ready = threading.Event()
+        self._reader = threading.Thread(target=self._read_log, args=(self._process, is_ready), daemon=True)
+        self._reader.start()
+        if not is_ready.wait(START_SECONDS) or self._process.poll() is not None:
+            self.kill_server()
+            pytest.fail(f"{self.program.name} did not start:\n{''.join(self.log)}", pytrace=False)
+
+    def stop_server(self) -> None:
+        """Shut it down in good order: connections are ended, and everything is written."""
+        self._send_signal(self.program.stop_signal)
+
+    def kill_server(self) -> None:
+        """End it at once, as a power cut does."""
+        self._send_signal(signal.SIGKILL)
+
+    def create_database(self) -> str:
+        """Create an empty database and return its URL; the server is started where it is not running."""
+        database = f"flowlet_{uuid.uuid4().hex[:16]}"
+        self.start_server()
+        self.program.execute_statement(self._build_maintenance_url(), self.program.build_create_statement(database))
+        return self.build_url(database)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database made by ``create_database``, whoever is still connected to it."""
+        self.start_server()
+        self.program.execute_statement(
+            self._build_maintenance_url(), self.program.build_drop_statement(urlsplit(url).path.lstrip("/"))
+        )
+
+    def close_server(self) -> None:
+        """Shut it down, and remove everything it wrote."""
+        if self._process:
+            self.stop_server()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def _build_maintenance_url(self) -> str:
+        return self._given_url or self.build_url(self.program.maintenance_database)
+
+    def _prepare_folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="flowlet-"))
+        atexit.register(self.close_server)
+        (folder / "data").mkdir(mode=0o700)
+        command = self.program.build_setup_command(folder)
+        if account := self._find_account():
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        self._folder = folder
+        done = self._run_as_account(subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            pytest.fail(f"{self.program.name} could not make its data folder:\n{done.stdout}", pytrace=False)
+        return folder
+
+    def _find_account(self) -> pwd.struct_passwd | None:
+        return pwd.getpwnam(self.program.account) if os.geteuid() == 0 else None
+
+    def _run_as_account(self, runner: Callable[..., Any], command: Sequence[str], **options: Any) -> Any:
+        """Run a command in the folder, under the program's account, and out of reach of the terminal's Ctrl+C."""
+        if account := self._find_account():
+            options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        environment = {**os.environ, "LC_ALL": "C", "HOME": str(self._folder), "TMPDIR": str(self._folder)}
+        return runner(command, cwd=self._folder, env=environment, text=True, start_new_session=True, **options)
+
+    def _read_log(self, process: subprocess.Popen[str], is_ready: threading.Event) -> None:
+        for line in process.stderr or ():
+            self.log.append(line)
+            if self.program.ready_line in line:
+                is_ready.set()
+        process.wait()
+        is_ready.set()
+
+    def _send_signal(self, signal_number: signal.Signals) -> None:
+        if self._given_url:
+            skip_or_fail(f"{self.program.url_variable} names a server that the tests may not stop: leave it out")
+        if self._process is None:
+            return
+        self._process.send_signal(signal_number)
+        self._process.wait(START_SECONDS)
+        # The log ends when the last process that could write to it has ended, not only the first one.
+        if self._reader:
+            self._reader.join(START_SECONDS)
+        if self._process.stderr:
+            self._process.stderr.close()
+        self._process = None
+
+
+def _find_free_port() -> int:
+    """Return a port below those that outgoing connections take, so that it stays free while the server is down."""
+    for port in random.sample(range(15_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port between 15000 and 32000 is free on 127.0.0.1")
+
+
+def _build_parent_death_prefix(signal_number: signal.Signals) -> list[str]:
+    """Return the prefix of a command that is sent a signal when the tests are killed; empty where there is none."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", signal_number.name.removeprefix("SIG")] if setpriv else []

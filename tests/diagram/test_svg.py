@@ -1,0 +1,329 @@
+"""The picture of a definition: what it shows of an instance or of all of them, and that a page may hold it."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowlet.definition.definition import Definition
+from flowlet.definition.registry import Registry
+from flowlet.diagram.svg import STYLESHEET, DefinitionOverlay, InstanceOverlay, render_svg
+from flowlet.diagram.text_metrics import format_count, format_seconds, format_share, measure_text, shorten_text
+from flowlet.instance.instance import Status
+from flowlet.workflow.retry import Retry
+from flowlet.workflow.states import StateKind, Workflow, end, manual
+from flowlet.workflow.states import state as step
+from tests.definition.definitions import (
+    DEMO_DEFINITION,
+    FAMILY_DEFINITION,
+    LOOP_DEFINITION,
+    ORDER_DEFINITION,
+    build_definition,
+    build_random_definition,
+)
+from tests.engine.activation.activation_harness import build_workflow_module
+
+SVG_NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+REVIEW_OVERLAY = InstanceOverlay.from_path(
+    [("Init", "Review")], start="Init", current_state="Review", status=Status.WAITING
+)
+
+
+def parse_svg(picture: str) -> ElementTree.Element:
+    return ElementTree.fromstring(picture)
+
+
+def find_state_group(picture: str, name: str) -> ElementTree.Element:
+    """Return the group of a state."""
+    for group in parse_svg(picture).iter(f"{SVG_NAMESPACE}g"):
+        if "fl-state" in group.get("class", "").split() and group.findtext(f"{SVG_NAMESPACE}text") == name:
+            return group
+    raise LookupError(name)
+
+
+def read_classes(element: ElementTree.Element) -> set[str]:
+    return set(element.get("class", "").split())
+
+
+def read_title(element: ElementTree.Element) -> str:
+    return element.findtext(f"{SVG_NAMESPACE}title") or ""
+
+
+def find_edge_line(picture: str, start: str) -> ElementTree.Element:
+    """Return the line of the edge whose title starts like this."""
+    for group in parse_svg(picture).iter(f"{SVG_NAMESPACE}g"):
+        if read_title(group).startswith(start):
+            return group[1]
+    raise LookupError(start)
+
+
+def read_texts(picture: str, *, class_name: str) -> list[str]:
+    """Return the texts in the groups of a class, each group's in one."""
+    return [
+        " ".join(text.text or "" for text in group.iter(f"{SVG_NAMESPACE}text"))
+        for group in parse_svg(picture).iter(f"{SVG_NAMESPACE}g")
+        if class_name in group.get("class", "").split()
+    ]
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [DEMO_DEFINITION, FAMILY_DEFINITION, LOOP_DEFINITION, ORDER_DEFINITION, build_random_definition(5)],
+    ids=lambda graph: graph.name,
+)
+def test_every_state_and_transition_is_drawn(graph: Definition) -> None:
+    picture = render_svg(graph)
+
+    titles = [read_title(group).split(":")[0].split(",")[0] for group in parse_svg(picture).iter(f"{SVG_NAMESPACE}g")]
+    for name, drawn in graph.states.items():
+        assert drawn.kind.value in read_classes(find_state_group(picture, name))
+        assert all(f"{name} → {target}" in titles for target in drawn.targets)
+
+
+def test_labels_stand_on_their_edges() -> None:
+    assert read_texts(render_svg(DEMO_DEFINITION), class_name="fl-label") == ["Approve", "Refuse"]
+
+
+def test_a_state_tells_its_description_and_its_place_in_the_source() -> None:
+    tip = read_title(find_state_group(render_svg(DEMO_DEFINITION), "Review"))
+
+    assert tip == "Review (manual)\nWait for a person.\n\nWhoever answers has read the request.\norders.py:20"
+
+
+def test_a_state_tells_what_becomes_of_failed_attempts_long_ones_and_missing_answers() -> None:
+    @step(start=True, next=["ask"], retry=Retry(limit=3, min="1s", max="1h"), timeout="2 minutes")
+    async def go() -> None: ...
+
+    @manual(next=["once"], deadline="3 days", on_deadline="once", retry=Retry(limit=1, min="5s", max="5s"))
+    async def ask() -> None: ...
+
+    @step(next=["done"], retry=Retry(limit=0))
+    async def once() -> None: ...
+
+    registry = Registry()
+    registry.add(build_workflow_module(go=go, ask=ask, once=once, done=end(), workflow=Workflow("Orders")))
+    picture = render_svg(registry.get_definition("Orders"))
+
+    tips = {name: read_title(find_state_group(picture, name)).splitlines() for name in ("go", "ask", "once", "done")}
+    assert tips["go"][1:3] == [
+        "retried 3 times, after 1 second to 1 hour, exponential",
+        "an attempt may take 2 minutes",
+    ]
+    assert tips["ask"][1:3] == ["an answer is due within 3 days", "retried once, after 5 seconds"]
+    assert "not retried" in tips["once"]
+    assert not any("retried" in line for line in tips["done"])
+
+
+def test_it_has_a_name_and_a_description_for_those_who_cannot_see_it() -> None:
+    root = parse_svg(render_svg(DEMO_DEFINITION))
+
+    assert root.get("role") == "img"
+    assert read_title(root) == root.get("aria-label") == "State diagram of DemoWorkflow"
+    description = root.findtext(f"{SVG_NAMESPACE}desc") or ""
+    assert description.startswith("It starts in Init. Init, start, leads to Review.")
+    assert "Review, manual, leads to Approve (Approve), ApproveError (Refuse)." in description
+
+
+def test_states_are_links_where_an_address_is_given() -> None:
+    picture = render_svg(DEMO_DEFINITION, href=lambda name: f"/definitions/Demo?a=1&state={name}")
+
+    links = [link.get("href") for link in parse_svg(picture).iter(f"{SVG_NAMESPACE}a")]
+    assert links == [f"/definitions/Demo?a=1&state={name}" for name in DEMO_DEFINITION.states]
+    assert parse_svg(picture).get("role") == "group"
+
+
+def test_a_strict_content_security_policy_blocks_nothing_of_it() -> None:
+    for overlay in (None, REVIEW_OVERLAY, DefinitionOverlay()):
+        picture = render_svg(DEMO_DEFINITION, overlay, href=lambda name: f"#{name}")
+
+        assert "<style" not in picture
+        assert "<script" not in picture
+        assert not re.search(r"\s(style|on\w+)=", picture)
+        assert "url(" not in picture
+
+
+def test_two_pictures_in_one_page_share_no_id() -> None:
+    assert not [
+        element for element in parse_svg(render_svg(ORDER_DEFINITION, REVIEW_OVERLAY)).iter() if element.get("id")
+    ]
+
+
+def test_a_file_of_its_own_carries_its_theme() -> None:
+    picture = render_svg(DEMO_DEFINITION, standalone=True)
+
+    style = parse_svg(picture).findtext(f"{SVG_NAMESPACE}style") or ""
+    assert "prefers-color-scheme: dark" in style
+    used = set(re.findall(r"var\((--[\w-]+)\)", style))
+    assert used <= set(re.findall(r"(--[\w-]+):", style))
+
+
+def test_the_rules_know_every_class_that_is_drawn() -> None:
+    overlay = InstanceOverlay.from_path(
+        [("Init", "Review")] * 2, start="Init", current_state="Review", status=Status.EXECUTING
+    )
+    numbers = DefinitionOverlay({"Init": 1}, {("Init", "Review"): 1.0})
+    without_rules = {"normal", "word", "is-waiting", "is-in-progress", "is-new", "share-1"}
+
+    for picture in (
+        render_svg(DEMO_DEFINITION, overlay, standalone=True),
+        render_svg(LOOP_DEFINITION, REVIEW_OVERLAY),
+        render_svg(DEMO_DEFINITION, numbers),
+    ):
+        drawn = {name for element in parse_svg(picture).iter() for name in read_classes(element)} - without_rules
+        assert not {name for name in drawn if f".{name}" not in STYLESHEET}
+
+
+def test_the_way_taken_is_marked() -> None:
+    picture = render_svg(DEMO_DEFINITION, REVIEW_OVERLAY)
+
+    assert "visited" in read_classes(find_state_group(picture, "Init"))
+    assert "visited" not in read_classes(find_state_group(picture, "Approve"))
+    assert "done" in read_classes(find_edge_line(picture, "Init → Review"))
+    assert "done" not in read_classes(find_edge_line(picture, "Review → Approve"))
+    assert find_edge_title(picture, "Init → Review").endswith("taken once")
+
+
+def find_edge_title(picture: str, start: str) -> str:
+    return next(
+        read_title(group)
+        for group in parse_svg(picture).iter(f"{SVG_NAMESPACE}g")
+        if read_title(group).startswith(start)
+    )
+
+
+@pytest.mark.parametrize("status", Status)
+def test_the_current_state_is_marked_with_its_status(status: Status) -> None:
+    picture = render_svg(DEMO_DEFINITION, InstanceOverlay(current_state="Review", status=status))
+
+    assert {"current", f"is-{status.value.lower().replace('_', '-')}"} <= read_classes(
+        find_state_group(picture, "Review")
+    )
+    assert "current" not in read_classes(find_state_group(picture, "Init"))
+
+
+def test_what_happened_more_than_once_is_counted() -> None:
+    path = [("poll", "poll")] * 7 + [("poll", "done")]
+
+    picture = render_svg(
+        LOOP_DEFINITION, InstanceOverlay.from_path(path, start="poll", current_state="done", status=Status.FINISHED)
+    )
+
+    assert read_texts(picture, class_name="fl-badge") == ["×8", "×7"]
+    assert "visited 8 times" in read_title(find_state_group(picture, "poll"))
+
+
+def test_a_way_through_states_of_another_version_is_drawn_as_far_as_they_exist() -> None:
+    picture = render_svg(
+        DEMO_DEFINITION,
+        InstanceOverlay.from_path([("Init", "Gone"), ("Gone", "Finish")], start="Init", current_state="Gone"),
+    )
+
+    assert "visited" in read_classes(find_state_group(picture, "Finish"))
+    assert "current" not in picture
+
+
+def test_a_definition_shows_how_many_instances_are_where() -> None:
+    picture = render_svg(
+        DEMO_DEFINITION, DefinitionOverlay(instance_counts={"Review": 5, "Finish": 53_100, "Init": 0, "Gone": 3})
+    )
+
+    assert read_texts(picture, class_name="fl-badge") == ["5", "53.1k"]
+
+
+def test_a_definition_shows_shares_and_median_times() -> None:
+    pair = ("Review", "Approve")
+
+    picture = render_svg(DEMO_DEFINITION, DefinitionOverlay(shares={pair: 0.816}, median_seconds={pair: 190.0}))
+
+    assert read_texts(picture, class_name="fl-label") == ["Approve 82 % · 3.2 min", "Refuse"]
+    assert find_edge_title(picture, "Review → Approve") == "Review → Approve: Approve, 82 % · 3.2 min"
+    assert "share-3" in read_classes(find_edge_line(picture, "Review → Approve"))
+
+
+def test_an_instance_is_drawn_in_the_same_place_as_its_definition() -> None:
+    def read_boxes(picture: str) -> list[dict[str, str]]:
+        rects = (find_state_group(picture, name).find(f"{SVG_NAMESPACE}rect") for name in DEMO_DEFINITION.states)
+        return [{key: rect.get(key, "") for key in ("x", "y", "width")} for rect in rects if rect is not None]
+
+    assert read_boxes(render_svg(DEMO_DEFINITION)) == read_boxes(render_svg(DEMO_DEFINITION, REVIEW_OVERLAY))
+
+
+def test_the_way_of_errors_and_deadlines_is_told_apart() -> None:
+    edges = {"ask": ["go", "late"], "go": ["done", "broken"], "late": [], "broken": [], "done": []}
+    picture = render_svg(build_definition("D", edges, on_error={"go": "broken"}, on_deadline={"ask": "late"}))
+
+    assert "otherwise" in read_classes(find_edge_line(picture, "go → broken"))
+    assert "otherwise" not in read_classes(find_edge_line(picture, "go → done"))
+    assert find_edge_title(picture, "go → broken") == "go → broken, when the attempts are used up"
+    assert find_edge_title(picture, "ask → late") == "ask → late, when nobody answers in time"
+
+
+def test_a_long_name_is_shortened_and_told_in_full() -> None:
+    name = "very_" * 50 + "long"
+
+    picture = render_svg(build_definition("D", {name: ["done"], "done": []}))
+
+    assert read_title(find_state_group(picture, shorten_text(name, 36))).startswith(f"{name} (start)")
+
+
+@given(st.text(st.characters(), min_size=1, max_size=20), st.text(st.characters(), max_size=40))
+def test_whatever_names_and_texts_hold_the_picture_is_well_formed(name: str, text: str) -> None:
+    graph = build_definition(
+        text,
+        {"start": [(name, text)], name: [("start", text)]},
+        descriptions={name: text},
+        kinds={name: StateKind.MANUAL},
+    )
+
+    for standalone in (False, True):
+        root = parse_svg(
+            render_svg(graph, DefinitionOverlay({name: 3}), href=lambda state: state, standalone=standalone)
+        )
+        assert {element.tag.removeprefix(SVG_NAMESPACE) for element in root.iter()} <= {
+            *("svg", "title", "desc", "style", "a", "g", "rect", "path", "text")
+        }
+
+
+def test_markup_in_a_name_is_text() -> None:
+    name = '"><script>alert(1)</script>'
+
+    picture = render_svg(build_definition(name, {name: [("done", name)], "done": []}))
+
+    assert "<script" not in picture
+    assert name in read_texts(picture, class_name="fl-label")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (5_310, "5,310"), (9_999, "9,999"), (12_449, "12.4k"), (99_960, "100k"), (999_600, "1.0M")],
+)
+def test_large_counts_are_rounded(count: int, text: str) -> None:
+    assert format_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *[(0, "0 ms"), (0.84, "840 ms"), (1, "1 s"), (12.44, "12.4 s"), (59.97, "1 min"), (190, "3.2 min")],
+        *[(3_600, "1 h"), (18_360, "5.1 h"), (86_399, "1 d"), (300_000, "3.5 d")],
+    ],
+)
+def test_times_are_told_in_their_largest_unit(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0 %"), (0.004, "<1 %"), (0.5, "50 %"), (0.996, ">99 %"), (1, "100 %")]
+)
+def test_a_rare_transition_is_not_called_none_and_a_usual_one_not_all(share: float, text: str) -> None:
+    assert format_share(share) == text
+
+
+def test_wide_letters_are_wider() -> None:
+    assert measure_text("ill", 13) < measure_text("abc", 13) < measure_text("MWM", 13) < measure_text("注文確認", 13)
+    assert measure_text("e\u0301", 13) == measure_text("e", 13)

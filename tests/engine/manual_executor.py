@@ -1,0 +1,148 @@
+"""Executors moved by hand: every claim, every run and every commit is a call of the test, in the order it wants."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from random import Random
+from types import ModuleType
+from typing import Any
+
+from flowlet.clock import VirtualClock, to_microseconds
+from flowlet.definition.registry import Registry
+from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.committer import Committer
+from flowlet.engine.handler_transaction import HandlerTransaction
+from flowlet.instance.instance import Action, ActionKind, Instance
+from flowlet.instance.transition import Transition
+from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.instances import CommitResult
+from flowlet.store.opening import Store, open_store
+
+__all__ = ["EngineHarness", "ManualExecutor", "open_engine"]
+
+LEASE = timedelta(seconds=30)
+
+
+class EngineHarness:
+    """One database, the workflows of a test, and as many executors as it wants."""
+
+    def __init__(self, store: Store, registry: Registry, clock: VirtualClock) -> None:
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+
+    async def add_executor(self, id: str = "executor-a", *, lease: timedelta = LEASE) -> ManualExecutor:
+        """Return a registered executor."""
+        now = self.clock.now()
+        record = ExecutorRecord(
+            id=id,
+            name=id,
+            host="here",
+            pid=1,
+            groups=("default",),
+            types=self.registry.names,
+            slots=10,
+            status="RUNNING",
+            started=now,
+            beat=now,
+            lease_until=now + to_microseconds(lease),
+        )
+        await self.store.executors.register(record)
+        return ManualExecutor(self, id)
+
+    async def create_instance(self, name: str = "Orders", **values: Any) -> int:
+        """Create an instance and return its id."""
+        new = self.registry.get_definition(name).build_instance(
+            values.pop("vars", None), now=self.clock.now(), **values
+        )
+        (created,) = await self.store.instances.create([new], now=self.clock.now())
+        return created.id
+
+    async def get_instance(self, id: int) -> Instance:
+        return await self.store.queries.get(id)
+
+    async def read_history(self, id: int, kind: ActionKind | None = None) -> list[Action]:
+        lines = await self.store.queries.read_history(id)
+        return [line for line in lines if kind is None or line.kind is kind]
+
+    async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return what a statement reads."""
+        return await self.store.connections.read(lambda session: session.fetch_rows(sql, values))
+
+    async def execute_sql(self, sql: str, values: dict[str, Any] | None = None) -> None:
+        """Run one statement in a transaction of its own."""
+        await self.store.connections.write(lambda session: session.execute(sql, values))
+
+    async def read_tables(self) -> list[list[tuple[Any, ...]]]:
+        """Return every row that a commit may touch: to see that nothing was written."""
+        tables = ("workflow", "workflow_action", "workflow_tally")
+        return [sorted(await self.fetch_rows(f"SELECT * FROM {table}"), key=repr) for table in tables]
+
+
+class ManualExecutor:
+    """One executor: claims, runs and commits when it is told to, and does nothing by itself."""
+
+    def __init__(self, engine: EngineHarness, id: str) -> None:
+        self._engine = engine
+        self.id = id
+        self.activations = ActivationRunner(
+            engine.registry.get_definition, engine.registry.provided, engine.clock, Random(7), id, max_threads=2
+        )
+
+    async def claim_due(self, limit: int = 100, *, groups: Sequence[str] = ("default",)) -> list[Instance]:
+        """Lease what is due."""
+        types = self._engine.registry.names
+        request = ClaimRequest(self.id, groups, types, limit, self._engine.clock.now())
+        return await self._engine.store.instances.claim(request)
+
+    async def claim_instance(self, id: int) -> Instance:
+        """Lease what is due, which has to be this one instance."""
+        (instance,) = await self.claim_due()
+        assert instance.id == id
+        return instance
+
+    async def run_instance(self, instance: Instance) -> Transition:
+        """Run one activation and return its transition, uncommitted."""
+        reads = self._engine.store.queries
+        children = tuple(await reads.list_children(instance.id)) if instance.children else ()
+        parent = await reads.get(instance.parent_id) if instance.parent_id else None
+        own = HandlerTransaction(self._engine.store, self.id)
+        async with own:
+            return await self.activations.run(instance, children=children, parent=parent, transaction=own.open)
+
+    async def commit_transitions(self, *transitions: Transition) -> list[CommitResult]:
+        """Commit transitions as one batch and return what became of each."""
+        now = self._engine.clock.now()
+        verdicts = await self._engine.store.instances.commit(self.id, transitions, now=now)
+        return [verdicts[transition.instance.id] for transition in transitions]
+
+    async def run_due_instance(self, id: int) -> Transition:
+        """Claim the one instance that is due, run it and commit it."""
+        transition = await self.run_instance(await self.claim_instance(id))
+        assert await self.commit_transitions(transition) == [CommitResult.COMMITTED]
+        return transition
+
+    @asynccontextmanager
+    async def open_committer(self, *, limit: int = 256, writers: int = 1, **options: Any) -> AsyncIterator[Committer]:
+        """Give a committer of this executor."""
+        committer = Committer(self._engine.store, self.id, max_batch_size=limit, writer_count=writers, **options)
+        try:
+            yield committer
+        finally:
+            await committer.close()
+
+
+@asynccontextmanager
+async def open_engine(
+    database_url: str, *modules: ModuleType, clock: VirtualClock | None = None
+) -> AsyncIterator[EngineHarness]:
+    """Open a database for these workflows."""
+    registry = Registry()
+    for module in modules:
+        registry.add(module)
+    clock = clock or VirtualClock()
+    async with open_store(database_url, clock=clock) as store:
+        yield EngineHarness(store, registry, clock)

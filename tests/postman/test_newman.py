@@ -1,0 +1,94 @@
+"""The whole collection, run by newman against processes: it passes again and again, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flowlet.bundled import find_folder as bundled
+from flowlet.cli.demo import DEMO_MODULES
+from tests.faults.processes import ManagedProcess
+from tests.postman.collection import read_requests
+from tests.postman.newman import run_collection
+
+EVERY_REQUEST = frozenset(request.id for request in read_requests())
+OPEN_STATUSES_FILTER = {"status": ["WAITING", "PAUSED", "FAILED"]}
+
+# The workflows of a run wait for timers of their own, twice; a machine that is busy takes its time for the rest.
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_the_collection_passes_twice_and_leaves_nothing_behind(
+    tmp_path: Path, database_url: str, address_service: str
+) -> None:
+    async with serve_demo(tmp_path, database_url, address_service) as client:
+        host, key = str(client.base_url), client.headers["X-API-Key"]
+
+        report = await run_collection(tmp_path, host=host, key=key, iteration_count=2)
+
+        users = (await client.get("/api/users")).json()
+        keys = (await client.get("/api/keys")).json()
+        undone = (await client.post("/api/workflows/search", json=OPEN_STATUSES_FILTER)).json()
+
+    assert report.failures == ()
+    assert report.sent_requests == (EVERY_REQUEST, EVERY_REQUEST)
+    assert [user["username"] for user in users] == ["admin"]
+    assert [key["name"] for key in keys] == ["ci"]
+    assert undone["total"] == 0
+
+
+async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows(
+    tmp_path: Path, address_service: str
+) -> None:
+    async with run_flowlet(tmp_path, "demo", "--port", "0", DEMO_IP_URL=address_service) as demo:
+        host = await read_word_after(demo, "Served at ")
+        key = await read_word_after(demo, "An API key for a day: ")
+
+        report = await run_collection(tmp_path, host=host, key=key)
+
+        demo.send_signal(signal.SIGINT)
+        assert await demo.wait_for_exit() == 0
+    assert report.failures == ()
+    assert report.sent_requests == (EVERY_REQUEST,)
+
+
+@asynccontextmanager
+async def serve_demo(cwd: Path, url: str, address_service: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the demo's modules on a database, and give a client with an admin's key."""
+    settings = {"DATABASE_URL": url, "DEMO_IP_URL": address_service, "ADMIN_PASSWORD": "correct horse"}
+    modules = [str(bundled("demo") / name) for name in DEMO_MODULES]
+    async with run_flowlet(cwd, "serve", *modules, "--port", "0", **settings) as server:
+        host = await read_word_after(server, "the API answers at ")
+        async with run_flowlet(cwd, "key", "add", "ci", "--user", "admin", "--role", "admin", **settings) as adding:
+            key = (await adding.wait_for_lines("flk_"))[0].strip()
+            assert await adding.wait_for_exit() == 0
+        async with httpx.AsyncClient(base_url=host, headers={"X-API-Key": key}, trust_env=False) as client:
+            yield client
+
+
+@asynccontextmanager
+async def run_flowlet(cwd: Path, *arguments: str, **settings: str) -> AsyncIterator[ManagedProcess]:
+    """Start ``flowlet`` with these arguments, and with settings as ``DATABASE_URL="..."``; kill it at the end."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
+    given = {f"FLOWLET_{name}": value for name, value in settings.items()}
+    environment = {**inherited, **given, "PYTHONUNBUFFERED": "1"}
+    process = await ManagedProcess.start_command(
+        [sys.executable, "-m", "flowlet", *arguments], env=environment, cwd=cwd
+    )
+    try:
+        yield process
+    finally:
+        await process.close()
+
+
+async def read_word_after(process: ManagedProcess, text: str) -> str:
+    """Return the word that follows a text in what a process says."""
+    (line, *_) = await process.wait_for_lines(text)
+    return line.partition(text)[2].split()[0]

@@ -1,0 +1,88 @@
+"""The plans of searches: with twenty thousand instances an index answers what one is there for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from flowlet.clock import VirtualClock
+from flowlet.store.connection import DatabaseSession
+from flowlet.store.opening import open_store
+from flowlet.store.search.query import SearchQuery, search_instances
+from tests.store.store_harness import NOW, StoreHarness
+
+INSTANCE_COUNT = 20_000
+EXPLAIN_SQL = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN ", "mysql": "EXPLAIN "}
+ANALYZE_SQL = {"sqlite": "ANALYZE", "postgresql": "ANALYZE workflow", "mysql": "ANALYZE TABLE workflow"}
+INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
+    ({"workflow_type": "Rare"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
+    ({"workflow_type": "Unknown", "reach": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
+    ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_cancelled"), "mysql": "workflow_status"}),
+    ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_retrying"), "mysql": "workflow_status"}),
+    # Of few that are open it does not matter which of two indexes finds them.
+    ({"has_next": True, "order_by": "next_activation"}, {**dict.fromkeys(EXPLAIN_SQL, " workflow_"), "mysql": "workflow_"}),
+    ({"prefix": "rare-"}, {"sqlite": "external_id>", "postgresql": "external_id_key", "mysql": "external_id"}),
+    ({"prefix": "rare-"}, {"sqlite": "workflow_key", "postgresql": "workflow_key", "mysql": "workflow_key"}),
+)  # fmt: skip
+"""What is looked for, and on each database a word of the plan that tells the index."""
+
+
+class ExplainingSearchSession:
+    """A session that explains each statement before it runs it."""
+
+    def __init__(self, session: DatabaseSession) -> None:
+        self._session = session
+        self.plan = ""
+
+    async def fetch_rows(self, sql: str, values: dict[str, Any]) -> Any:
+        explained = await self._session.fetch_rows(EXPLAIN_SQL[self._session.dialect.name] + sql, values)
+        self.plan += "".join(f"{tuple(row)}\n" for row in explained)
+        return await self._session.fetch_rows(sql, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+@pytest.fixture
+async def store_harness(database_url: str) -> AsyncIterator[StoreHarness]:
+    """Twenty thousand instances that have ended, of which one in a thousand is another one."""
+    async with open_store(database_url, clock=VirtualClock()) as store:
+        shelf = StoreHarness(store)
+        made = [
+            shelf.build_new_instance(type="Rare" if n == 0 else "Common", business_key=f"key-{n}") for n in range(1_000)
+        ]
+        await store.instances.create(made, now=NOW)
+        columns = (
+            "workflow_type, definition_version, business_key, executor_group, status, state, vars, created, modified"
+        )
+        fresh = {"sqlite": "lower(hex(randomblob(16)))", "mysql": "UUID()", "postgresql": "gen_random_uuid()"}
+        name = fresh[store.connections.dialect.name]
+        for _ in range(INSTANCE_COUNT // 1_000 - 1):
+            await shelf.execute_sql(
+                f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow WHERE id <= 1000"
+            )
+        await shelf.execute_sql("UPDATE workflow SET status = 'FINISHED', next_activation = NULL WHERE id > 20")
+        await shelf.execute_sql("UPDATE workflow SET status = 'CANCELLED' WHERE MOD(id, 1000) = 500")
+        await shelf.execute_sql("UPDATE workflow SET attempt = 1 WHERE id < 5")
+        await shelf.execute_sql(ANALYZE_SQL[store.connections.dialect.name])
+        yield shelf
+
+
+async def test_an_index_answers_each_search_that_one_is_there_for(store_harness: StoreHarness) -> None:
+    connections = store_harness.store.connections
+
+    for query, words in INDEXED_SEARCHES:
+        plan, found = await connections.read(lambda session, query=query: explain_search(session, query))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+
+        assert words[connections.dialect.name] in plan, (query, plan)
+        assert "Seq Scan" not in plan, (query, plan)
+        assert found < 1_000
+
+
+async def explain_search(session: DatabaseSession, query: dict[str, Any]) -> tuple[str, int]:
+    """Return the plans of a search's statements, and how many it found."""
+    explaining = ExplainingSearchSession(session)
+    found = await search_instances(explaining, SearchQuery(**query))  # type: ignore[arg-type]  # as good as a session
+    return explaining.plan, found.total

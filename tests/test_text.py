@@ -1,0 +1,64 @@
+"""Texts as every database can hold them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowlet.text import clean_text, clean_traceback, parse_number
+
+TEXT_STRATEGY = st.text(st.characters(categories=None) | st.sampled_from("\x00\ud800\udfff\U0001f600"))
+
+
+def test_an_ordinary_text_is_left_as_it_is() -> None:
+    text = "packed 3 × ☂ 😀"
+
+    assert clean_text(text) is text
+
+
+def test_nul_becomes_a_replacement_character() -> None:
+    assert clean_text("a\x00b") == "a\ufffdb"
+    assert clean_text("ä\x00b") == "ä\ufffdb"
+
+
+def test_half_of_a_surrogate_pair_becomes_a_replacement_character() -> None:
+    assert clean_text("a\ud83db") == "a\ufffdb"
+
+
+def test_two_halves_that_belong_together_become_their_character() -> None:
+    assert clean_text("a\ud83d\ude00b") == "a😀b"
+
+
+def test_what_is_no_text_is_shown_as_one() -> None:
+    assert clean_text(42) == "42"
+
+
+def test_a_text_that_is_too_long_loses_its_end_and_says_so() -> None:
+    shortened = clean_text("x" * 9_000, 100)
+
+    assert shortened == "x" * 20 + " … (8,980 more characters)"
+
+
+def test_a_detail_that_is_too_long_loses_its_middle_and_says_so() -> None:
+    shortened = clean_traceback("a" * 1_000 + "z" * 1_000, 400)
+
+    assert shortened == "a" * 100 + "\n… (1,680 characters left out)\n" + "z" * 220
+
+
+@given(text=TEXT_STRATEGY, limit=st.integers(80, 200))
+def test_whatever_comes_in_can_be_stored_and_is_within_the_limit(text: str, limit: int) -> None:
+    for shortened in (clean_text(text, limit), clean_traceback(text, limit)):
+        assert len(shortened) <= limit
+        assert "\x00" not in shortened
+        assert shortened.encode().decode() == shortened
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("999", 999)])
+def test_a_number_within_its_bound_is_read(text: str, number: int) -> None:
+    assert parse_number(text, maximum=999) == number
+
+
+@pytest.mark.parametrize("text", ["", " 1", "-1", "+1", "1.0", "1e2", "٣", "1_0", "1000", "0001", "9" * 5000])
+def test_what_is_no_number_in_its_bound_is_none(text: str) -> None:
+    assert parse_number(text, maximum=999) is None

@@ -1,0 +1,96 @@
+"""An application with workflows and an executor beside it, and clients who start, look up and operate them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from flowlet.engine.executor import Executor
+from flowlet.engine.waiters import Waiters
+from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
+from flowlet.web.app import create_app
+from tests.engine.executor_harness import wait_for
+from tests.operations.operations_harness import build_families_module, build_orders_module
+from tests.web.app_harness import AppHarness, open_app_harness
+
+__all__ = ["WAIT_SECONDS", "ApiHarness", "open_api_harness"]
+
+WAIT_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ApiHarness:
+    """Who asks as an operator, and the application that answers."""
+
+    app_harness: AppHarness
+    client: httpx.AsyncClient
+
+    async def post(self, path: str, json: Any = None, *, status: int = 200) -> Any:
+        """Send a body as an operator, and return the answer's."""
+        return check_json(await self.client.post(path, json=json), status)
+
+    async def get(self, path: str, *, status: int = 200) -> Any:
+        """Ask as an operator, and return the answer's body."""
+        return check_json(await self.client.get(path), status)
+
+    async def create(self, way: str = "charge", **values: Any) -> int:
+        """Create an instance of Orders and return its id."""
+        body = {"workflowType": "Orders", "stateVars": {"way": way}, **values}
+        id: int = (await self.post("/api/workflows", body, status=201))["id"]
+        return id
+
+    async def create_and_wait(self, state: str, way: str, **values: Any) -> Any:
+        """Create an instance of Orders and return it when it has reached a state."""
+        request = {"workflowType": "Orders", "stateVars": {"way": way}, **values}
+        body = {"createWorkflowRequest": request, "waitSeconds": WAIT_SECONDS, "waitForStates": [state]}
+        return await self.post("/api/createAndWait", body)
+
+
+def check_json(answer: httpx.Response, status: int) -> Any:
+    """Return the body of an answer that has to have this status."""
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+@asynccontextmanager
+async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[ApiHarness]:
+    """Open a database and an application with Orders and Families, with a running executor or without."""
+    async with open_app_harness(url, max_body_bytes=100_000) as still:
+        bare = still.services
+        bare.registry.add(build_orders_module())
+        bare.registry.add(build_families_module())
+        arrivals = Waiters(bare.store, bare.store.clock)
+        settings = ExecutorSettings(slots=4, poll_interval=timedelta(hours=1))
+        executor = Executor(bare.store, bare.registry, bare.registry.provided, settings, waiters=arrivals)
+        operations = Operations(bare.store, bare.registry, wake=executor.wake, on_changed=arrivals.notify_changed)
+        services = replace(bare, operations=operations, waiters=arrivals, executor=executor)
+        probe = AppHarness(create_app(services), services, still.keys, still.session)
+        async with _run_executor(executor if has_executor else None), probe.open_client("operator") as client:
+            try:
+                yield ApiHarness(probe, client)
+            finally:
+                await arrivals.close()
+
+
+@asynccontextmanager
+async def _run_executor(executor: Executor | None) -> AsyncIterator[None]:
+    if executor is None:
+        yield
+        return
+    task = asyncio.create_task(executor.run())
+    try:
+        await wait_for(executor.is_ready.wait())
+        yield
+    finally:
+        executor.stop()
+        executor.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,142 @@
+"""An application with endpoints of the tests' own, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import Field
+from quart import Blueprint, Quart, Response
+
+from flowlet.accounts.roles import Role
+from flowlet.auth.login_limiter import LoginLimiter
+from flowlet.auth.users import PasswordHashing, Users
+from flowlet.definition.registry import Registry
+from flowlet.engine.event_stream import EventBroadcaster
+from flowlet.engine.waiters import Waiters
+from flowlet.operations.service import Operations
+from flowlet.settings import Settings
+from flowlet.store.opening import open_store
+from flowlet.web.app import create_app
+from flowlet.web.auth import allow_anonymous, get_principal, require_role
+from flowlet.web.json_responses import build_json_response
+from flowlet.web.parsing import read_body, read_query
+from flowlet.web.schemas import RequestModel, Timestamp
+from flowlet.web.services import Services
+
+__all__ = ["BASE_URL", "AppHarness", "Order", "open_app_harness"]
+
+BASE_URL = "http://flowlet.test"
+ADMIN_PASSWORD = "correct horse"
+
+
+class Address(RequestModel):
+    street_name: str = ""
+
+
+class Order(RequestModel):
+    external_id: str = "none"
+    next_activation: Timestamp | None = None
+    state_vars: dict[str, object] = Field(default_factory=dict)
+    delivery: Address | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppHarness:
+    """An application on a database, and its keys by role."""
+
+    app: Quart
+    services: Services
+    keys: dict[str, str]
+    session: str
+
+    def open_client(self, role: str | None = None, **headers: str) -> httpx.AsyncClient:
+        """Return a client with the key of a role, or without one."""
+        if role is not None:
+            headers["X-API-Key"] = self.keys[role]
+        # What the server does not answer as a problem is to fail the test.
+        app: Any = self.app  # its own types of ASGI are narrower than httpx's
+        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+        return httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers)
+
+    def open_admin_browser(self, **headers: str) -> httpx.AsyncClient:
+        """Return a client with a session of an admin."""
+        return self.open_client(cookie=f"flowlet_session={self.session}", **headers)
+
+
+@asynccontextmanager
+async def open_app_harness(
+    url: str,
+    *,
+    build_error: Callable[[], Exception] | None = None,
+    max_body_bytes: int = 4096,
+    passwords: PasswordHashing | None = None,
+) -> AsyncIterator[AppHarness]:
+    """Open a database and an application on it; ``/api/trouble`` raises what is given."""
+    async with open_store(url) as store:
+        registry = Registry()
+        users = Users(store, passwords=passwords)
+        await users.create("ada", ADMIN_PASSWORD, Role.ADMIN, actor="test")
+        logged_in = await users.log_in("ada", ADMIN_PASSWORD)
+        assert logged_in
+        keys = {role.value: await users.keys.create("test", username="ada", role=role, actor="test") for role in Role}
+        services = Services(
+            store=store,
+            registry=registry,
+            operations=Operations(store, registry),
+            users=users,
+            login_limiter=LoginLimiter(store.clock),
+            waiters=Waiters(store, store.clock),
+            event_broadcaster=EventBroadcaster(store),
+            executor=None,
+            settings=Settings(database_url=url, max_body=max_body_bytes),
+            started=store.clock.now(),
+        )
+        app = create_app(services)
+        app.register_blueprint(_build_blueprint(build_error))
+        yield AppHarness(app, services, {role: made.text for role, made in keys.items()}, logged_in[0])
+
+
+def _build_blueprint(build_error: Callable[[], Exception] | None) -> Blueprint:
+    blueprint = Blueprint("probe", __name__)
+
+    @blueprint.get("/api/viewer")
+    @require_role(Role.VIEWER)
+    async def show_viewer() -> Response:
+        return build_json_response({"username": get_principal().username, "role": get_principal().role})
+
+    @blueprint.post("/api/operator")
+    @require_role(Role.OPERATOR)
+    async def run_operator() -> Response:
+        return build_json_response({})
+
+    @blueprint.delete("/api/admin")
+    @require_role(Role.ADMIN)
+    async def delete_admin() -> Response:
+        return build_json_response({})
+
+    @blueprint.get("/api/forgotten")
+    async def show_unguarded() -> Response:
+        return build_json_response({})
+
+    @blueprint.post("/api/orders")
+    @allow_anonymous
+    async def create_order() -> Response:
+        return build_json_response(await read_body(Order))
+
+    @blueprint.get("/api/orders")
+    @allow_anonymous
+    async def list_orders() -> Response:
+        return build_json_response([read_query(Order)])
+
+    @blueprint.get("/api/trouble")
+    @allow_anonymous
+    async def raise_trouble() -> Response:
+        assert build_error
+        raise build_error()
+
+    return blueprint

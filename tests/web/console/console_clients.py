@@ -1,0 +1,82 @@
+"""An office: people of each role who are logged in, and what they send to the console's pages about themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from html import unescape
+
+import httpx
+
+from flowlet.accounts.models import User
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
+from tests.web.console.console_harness import PASSWORD, ConsoleHarness, open_console, read_csrf_token, submit_login
+
+__all__ = ["ConsoleClient", "ConsoleClients", "open_console_clients"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleClient:
+    """Somebody who is logged in."""
+
+    browser: httpx.AsyncClient
+    user: User
+
+    async def read_page(self, path: str) -> str:
+        """Return a page, which has to be there."""
+        answer = await self.browser.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    async def submit_form(self, path: str, **fields: str) -> httpx.Response:
+        """Send a form with its token."""
+        token = read_csrf_token(await self.browser.get("/account"))
+        return await self.browser.post(path, data={"token": token, **fields})
+
+    async def read_notice(self, answer: httpx.Response) -> str:
+        """Return what the page after a form says of it."""
+        assert answer.status_code == 303, answer.text
+        followed = await self.browser.get(answer.headers["location"])
+        found = re.search(r'<p class="notice (\w+)" role="\w+">(.*?)</p>', followed.text, re.DOTALL)
+        assert found, followed.text
+        return f"{found[1]}: {unescape(found[2])}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleClients:
+    """Who works there; ada, whom the probe has made, is an admin too."""
+
+    console: ConsoleHarness
+    admin: ConsoleClient
+    operator: ConsoleClient
+    viewer: ConsoleClient
+
+    @property
+    def users(self) -> Users:
+        """The users behind it."""
+        return self.console.app_harness.services.users
+
+    async def log_in(self, username: str, password: str = PASSWORD) -> httpx.Response:
+        """Return the answer to a login in a browser of its own."""
+        return await submit_login(self.console.open_browser(), username=username, password=password)
+
+
+@asynccontextmanager
+async def open_console_clients(url: str) -> AsyncIterator[ConsoleClients]:
+    """Open a database with an admin, an operator and a viewer, called rita, olga and vera."""
+    async with open_console(url) as door:
+        clerks = [
+            await _create_client(door, f"{name}", role)
+            for name, role in zip(("vera", "olga", "rita"), Role, strict=True)
+        ]
+        yield ConsoleClients(door, clerks[2], clerks[1], clerks[0])
+
+
+async def _create_client(console: ConsoleHarness, username: str, role: Role) -> ConsoleClient:
+    user = await console.app_harness.services.users.create(username, PASSWORD, role, actor="test")
+    browser = console.open_browser()
+    assert (await submit_login(browser, username=username)).status_code == 303
+    return ConsoleClient(browser, user)

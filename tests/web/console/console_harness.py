@@ -1,0 +1,71 @@
+"""A browser at the door: an application whose hashes cost nothing, and clients that behave as browsers do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from flowlet.accounts.roles import Role
+from flowlet.auth.login_limiter import LoginLimiter
+from flowlet.clock import VirtualClock
+from flowlet.web.app import create_app
+from tests.accounts.password_hashes import CheapHashes
+from tests.web.app_harness import BASE_URL, AppHarness, open_app_harness
+
+__all__ = ["HTML_ACCEPT", "PASSWORD", "ConsoleHarness", "open_console", "read_csrf_token", "submit_login"]
+
+PASSWORD = "a very good password"
+HTML_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleHarness:
+    """An application with the user grace, a viewer.
+
+    Attributes:
+        hashes: What verifies passwords, and counts.
+        clock: What the limits of logging in go by.
+    """
+
+    app_harness: AppHarness
+    hashes: CheapHashes
+    clock: VirtualClock
+
+    def open_browser(self, **headers: str) -> httpx.AsyncClient:
+        """Return a browser on the console's own pages, with nobody logged in; it keeps cookies."""
+        return self.app_harness.open_client(**{"accept": HTML_ACCEPT, "origin": BASE_URL, **headers})
+
+    async def open_logged_in_browser(self) -> httpx.AsyncClient:
+        """Return a browser in which grace is logged in."""
+        browser = self.open_browser()
+        assert (await submit_login(browser)).status_code == 303
+        return browser
+
+
+async def submit_login(browser: httpx.AsyncClient, **fields: str) -> httpx.Response:
+    """Send the login's form, with grace's name and password where no others are given."""
+    return await browser.post("/login", data={"username": "grace", "password": PASSWORD, **fields})
+
+
+def read_csrf_token(page: httpx.Response) -> str:
+    """Return the token that the forms of a page carry."""
+    found = re.search(r'name="token" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+@asynccontextmanager
+async def open_console(url: str, **settings: Any) -> AsyncIterator[ConsoleHarness]:
+    """Open a database and an application on it, with some settings changed."""
+    hashes, clock = CheapHashes(), VirtualClock()
+    async with open_app_harness(url, passwords=hashes) as probe:
+        await probe.services.users.create("grace", PASSWORD, Role.VIEWER, actor="test")
+        hashes.verify_count = 0
+        changed = probe.services.settings.model_copy(update=settings)
+        services = replace(probe.services, login_limiter=LoginLimiter(clock), settings=changed)
+        yield ConsoleHarness(replace(probe, app=create_app(services), services=services), hashes, clock)

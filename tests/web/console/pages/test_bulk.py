@@ -1,0 +1,211 @@
+"""Bulk operations on the page of workflows: nothing by accident, nothing twice, nothing without a name."""
+
+from __future__ import annotations
+
+from html import unescape
+
+import pytest
+
+from flowlet.accounts.roles import Role
+from tests.web.console.console_harness import read_csrf_token
+from tests.web.console.workflow_console import WorkflowConsole
+
+
+async def test_a_preview_says_how_many_and_which_and_changes_nothing(workflow_console: WorkflowConsole) -> None:
+    for _ in range(12):
+        await workflow_console.create_instance(group="night")
+    await workflow_console.create_instance()
+
+    page = await workflow_console.preview_bulk("cancel", filter_query="group=night")
+
+    assert "Cancel 12 workflows?" in page.text
+    assert page.text.count('<th scope="row">') == 10
+    assert "These are the first 10 of 12." in page.text
+    assert '<span class="chip">Group: night</span>' in page.text
+    assert await workflow_console.read_statuses() == ["NEW"] * 13
+
+
+async def test_what_is_ticked_is_done_with_the_reason_and_the_name(workflow_console: WorkflowConsole) -> None:
+    one, two, three = [await workflow_console.create_instance() for _ in range(3)]
+
+    answer = await workflow_console.submit_bulk(
+        "pause", one, three, filter_query="type=Orders", reason=" stock-taking "
+    )
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/workflows?type=Orders")
+    assert "2 workflows were paused." in (await workflow_console.operator.get("/workflows")).text
+    assert await workflow_console.read_statuses() == ["PAUSED", "NEW", "PAUSED"]
+    line = await workflow_console.read_last_action(one)
+    assert (line.kind, line.text, line.username) == ("PAUSED", "stock-taking", "hedy")
+    assert (await workflow_console.read_last_action(two)).kind == "CREATED"
+
+
+async def test_all_that_fit_are_done_on_every_page_of_them(
+    workflow_console: WorkflowConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowlet.web.bulk.PAGE_SIZE", 2)
+    for _ in range(5):
+        await workflow_console.create_instance("later")
+    await workflow_console.create_instance()
+
+    await workflow_console.submit_bulk("pause", filter_query="status=NEW&variable=way%3Dlater&sort=next")
+
+    assert await workflow_console.read_statuses() == ["PAUSED"] * 5 + ["NEW"]
+
+
+@pytest.mark.parametrize("fits", ["", "q=&type=", "sort=id", "colour=red", "q=%20"])
+async def test_an_empty_filter_is_meant_only_with_a_tick(workflow_console: WorkflowConsole, fits: str) -> None:
+    await workflow_console.create_instance()
+
+    asked = await workflow_console.submit_bulk("cancel", filter_query=fits, reason="by <accident>")
+    before = await workflow_console.read_statuses()
+    meant = await workflow_console.submit_bulk("cancel", filter_query=fits, everything="true")
+
+    assert (asked.status_code, before) == (422, ["NEW"])
+    assert 'value="by &lt;accident&gt;"' in asked.text
+    assert "tick that every workflow is meant" in asked.text
+    assert (meant.status_code, await workflow_console.read_statuses()) == (303, ["CANCELLED"])
+
+
+async def test_ticking_nothing_does_nothing(sqlite_workflow_console: WorkflowConsole) -> None:
+    id = await sqlite_workflow_console.create_instance()
+
+    preview = await sqlite_workflow_console.operator.get(
+        "/workflows/bulk?operation=cancel&which=ticked&fits=type%3DOrders"
+    )
+    sent = await sqlite_workflow_console.submit_bulk("cancel", id, ids="")
+
+    assert (preview.status_code, preview.headers["location"]) == (303, "/workflows?type=Orders")
+    assert sent.status_code == 303
+    assert "No workflow is ticked." in (await sqlite_workflow_console.operator.get("/workflows")).text
+    assert await sqlite_workflow_console.read_statuses() == ["NEW"]
+
+
+async def test_what_is_created_after_the_preview_is_left_alone(workflow_console: WorkflowConsole) -> None:
+    await workflow_console.create_instance()
+    page = await workflow_console.preview_bulk("pause", filter_query="type=Orders")
+    await workflow_console.create_instance()
+
+    before = page.text.partition('name="before" value="')[2].partition('"')[0]
+    sent = {"token": read_csrf_token(page), "operation": "pause", "fits": "type=Orders", "before": before}
+    await workflow_console.operator.post("/workflows/bulk", data=sent)
+
+    assert await workflow_console.read_statuses() == ["PAUSED", "NEW"]
+
+
+async def test_refusals_are_counted_by_why_and_hold_up_no_other(workflow_console: WorkflowConsole) -> None:
+    one, two, three, four = [await workflow_console.create_instance() for _ in range(4)]
+    await workflow_console.console.app_harness.services.operations.cancel(three, username="ada")
+    await workflow_console.console.app_harness.services.operations.pause(four, username="ada")
+
+    answer = await workflow_console.submit_bulk("pause", one, two, three, four, 999)
+
+    assert answer.status_code == 200
+    text = unescape(answer.text)
+    assert "2 workflows were paused. 3 refused." in text
+    for why, id in (("it has ended as CANCELLED", three), ("it is paused already", four), ("it does not exist", 999)):
+        row = text.partition(why)[2].partition("</tr>")[0]
+        assert f'<td class="num">1</td><td><a class="id" href="/workflows/{id}">' in row
+    assert await workflow_console.read_statuses() == ["PAUSED", "PAUSED", "CANCELLED", "PAUSED"]
+
+
+async def test_the_same_form_a_second_time_only_finds_refusals(workflow_console: WorkflowConsole) -> None:
+    id = await workflow_console.create_instance()
+    await workflow_console.submit_bulk("cancel", id)
+    lines = len(await workflow_console.console.app_harness.services.store.queries.read_history(id))
+
+    again = await workflow_console.submit_bulk("cancel", id)
+
+    assert "0 workflows were cancelled. 1 refused." in again.text
+    assert len(await workflow_console.console.app_harness.services.store.queries.read_history(id)) == lines
+
+
+async def test_resume_retry_and_run_now_do_what_they_say(workflow_console: WorkflowConsole) -> None:
+    one, two, three = (
+        await workflow_console.create_instance(),
+        await workflow_console.create_instance(),
+        await workflow_console.create_instance(when="1 hour"),
+    )
+    operations = workflow_console.console.app_harness.services.operations
+    await operations.pause(one, username="ada")
+
+    answers = [
+        await workflow_console.submit_bulk("resume", one),
+        await workflow_console.submit_bulk("retry", two),
+        await workflow_console.submit_bulk("wake", three),
+    ]
+
+    assert [answer.status_code for answer in answers] == [303, 200, 303]
+    assert "no attempt of it has failed" in answers[1].text
+    assert [(await workflow_console.read_last_action(id)).kind for id in (one, two, three)] == [
+        "RESUMED",
+        "CREATED",
+        "WOKEN",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"operation": "move"}, "operation"),
+        ({"operation": "delete"}, "operation"),
+        ({"ids": "1,x"}, "id"),
+        ({"ids": "-1"}, "id"),
+        ({"ids": "²"}, "id"),
+        ({"ids": "1" * 30}, "id"),
+        ({"ids": ",".join(["1"] * 501)}, "id"),
+        ({"fits": "created_from=x"}, "created_from"),
+        ({"fits": "&" * 1_001}, "fits"),
+        ({"before": ""}, "before"),
+        ({"before": "soon"}, "before"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_a_form_that_cannot_be_is_refused_as_a_whole(
+    sqlite_workflow_console: WorkflowConsole, fields: dict[str, str], named: str
+) -> None:
+    id = await sqlite_workflow_console.create_instance()
+
+    answer = await sqlite_workflow_console.submit_bulk("cancel", id, overrides=fields)
+
+    assert answer.status_code == 400
+    assert f"<code>{named}</code>" in answer.text
+    assert await sqlite_workflow_console.read_statuses() == ["NEW"]
+
+
+async def test_a_reason_that_is_too_long_is_asked_for_again(sqlite_workflow_console: WorkflowConsole) -> None:
+    id = await sqlite_workflow_console.create_instance()
+
+    answer = await sqlite_workflow_console.submit_bulk("cancel", id, reason="a" * 1_001, with_children="true")
+
+    assert (answer.status_code, await sqlite_workflow_console.read_statuses()) == (422, ["NEW"])
+    assert 'id="reason-error">has 1,001 characters, and may have 1,000<' in answer.text
+    assert 'name="with_children" value="true" checked' in answer.text
+
+
+async def test_who_may_not_operate_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
+    id = await sqlite_workflow_console.create_instance()
+    page = await sqlite_workflow_console.viewer.get("/workflows")
+    sent = {"operation": "cancel", "which": "ticked", "ids": str(id), "before": "1"}
+
+    preview = await sqlite_workflow_console.viewer.get(f"/workflows/bulk?operation=cancel&which=ticked&id={id}")
+    viewer = await sqlite_workflow_console.viewer.post("/workflows/bulk", data={**sent, "token": read_csrf_token(page)})
+    bare = await sqlite_workflow_console.operator.post("/workflows/bulk", data=sent)
+    foreign = await sqlite_workflow_console.operator.post(
+        "/workflows/bulk", data={**sent, "token": read_csrf_token(page)}
+    )
+
+    assert [answer.status_code for answer in (preview, viewer, bare, foreign)] == [403] * 4
+    assert await sqlite_workflow_console.read_statuses() == ["NEW"]
+
+
+async def test_whoever_lost_the_role_after_the_preview_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
+    id = await sqlite_workflow_console.create_instance()
+    page = await sqlite_workflow_console.preview_bulk("cancel", id)
+    await sqlite_workflow_console.console.app_harness.services.users.set_role("hedy", Role.VIEWER, actor="ada")
+
+    sent = {"token": read_csrf_token(page), "operation": "cancel", "which": "ticked", "ids": str(id), "before": "1"}
+    answer = await sqlite_workflow_console.operator.post("/workflows/bulk", data=sent)
+
+    assert answer.status_code == 403
+    assert await sqlite_workflow_console.read_statuses() == ["NEW"]

@@ -1,0 +1,155 @@
+"""What the dashboard says needs attention, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowlet.instance.instance import Status
+from flowlet.store.reports.activity import DueQueue, UpcomingInstance
+from flowlet.store.reports.errors import ErrorGroup
+from flowlet.store.reports.executors import ExecutorReport
+from flowlet.web.console.alerts import find_alerts
+
+NOW, MINUTE = 1_800_000_000_000_000, 60_000_000
+LIVE_EXECUTOR = ExecutorReport(
+    id="worker-1f",
+    name="worker",
+    host="here",
+    pid=7,
+    groups=("default",),
+    types=("Orders",),
+    slots=4,
+    status="RUNNING",
+    started=NOW - 600 * MINUTE,
+    beat=NOW - MINUTE // 10,
+    lease_until=NOW + MINUTE,
+    claimed=NOW - MINUTE // 5,
+    busy=1,
+)
+LOST_EXECUTOR = replace(LIVE_EXECUTOR, id="gone-2e", name="gone", status="LOST", beat=NOW - 5 * MINUTE, busy=0)
+ERROR_GROUP = ErrorGroup("a1 b", "Orders", "pay", "Declined: no\ncover", 3, 2, NOW - 9 * MINUTE, NOW - MINUTE, 41)
+
+
+def list_concerns(*executors: ExecutorReport, **found: object) -> list[tuple[str, str, str]]:
+    """Return the badge, the title and the address of each concern."""
+    counts, queues, errors = (
+        found.get(name, default) for name, default in (("counts", {}), ("queues", ()), ("errors", ()))
+    )
+    asked = find_alerts(counts, executors, queues, errors, now=NOW)  # type: ignore[arg-type]  # given by name above
+    return [(one.label, one.title, one.url) for one in asked]
+
+
+def test_where_all_is_well_nothing_needs_attention() -> None:
+    well = {("Orders", "NEW"): 2, ("Orders", "EXECUTING"): 1, ("Orders", "FINISHED"): 9}
+
+    assert list_concerns(LIVE_EXECUTOR, counts=well, queues=[DueQueue("default", 0, NOW - MINUTE)]) == []
+    assert list_concerns() == []
+
+
+def test_what_is_queued_where_nobody_runs_anything_comes_once() -> None:
+    counts = {("Orders", "NEW"): 2, ("Other", "IN_PROGRESS"): 3, ("Orders", "FINISHED"): 9}
+
+    assert list_concerns(counts=counts) == [("Stopped", "No executor runs", "/executors")]
+    assert list_concerns(LOST_EXECUTOR, counts=counts)[0] == ("Stopped", "No executor runs", "/executors")
+    assert list_concerns(counts={("Orders", "FINISHED"): 9}) == []
+
+
+def test_a_workflow_that_nobody_has_loaded_is_unserved() -> None:
+    counts = {("A&B", "NEW"): 2, ("A&B", "IN_PROGRESS"): 3, ("Orders", "NEW"): 1, ("Old", "FINISHED"): 1}
+
+    assert list_concerns(LIVE_EXECUTOR, counts=counts) == [
+        ("Unserved", "A&B", "/workflows?type=A%26B&status=NEW&status=IN_PROGRESS"),
+    ]
+
+
+def test_a_group_that_nobody_runs_is_unserved_once_something_is_due() -> None:
+    queues = [
+        DueQueue("night", 0, NOW - MINUTE),
+        DueQueue("night", 9, NOW + MINUTE),
+        DueQueue("later", 0, NOW + MINUTE),
+    ]
+
+    assert list_concerns(LIVE_EXECUTOR, queues=queues) == [
+        ("Unserved", "Group night", "/workflows?group=night&status=NEW&status=IN_PROGRESS"),
+    ]
+
+
+def test_what_drains_claims_nothing_and_serves_nobody() -> None:
+    counts, draining = {("Orders", "NEW"): 2}, replace(LIVE_EXECUTOR, id="leaving", status="DRAINING")
+    queues = [DueQueue("default", 0, NOW - MINUTE)]
+    other = replace(LIVE_EXECUTOR, types=("Loans",), groups=("gpu",))
+
+    (stopped,) = find_alerts(counts, [draining], queues, [], now=NOW)
+
+    assert (stopped.title, stopped.text) == ("Every executor drains", "2 queued: start flowlet serve")
+    assert [title for _, title, _ in list_concerns(draining, other, counts=counts, queues=queues)] == [
+        "Orders",
+        "Group default",
+    ]
+    assert list_concerns(draining, LIVE_EXECUTOR, counts=counts, queues=queues) == []
+
+
+def test_a_workflow_is_unserved_in_a_group_whose_executors_have_not_loaded_it() -> None:
+    gpu = replace(LIVE_EXECUTOR, groups=("gpu",), types=("Pictures", "Orders"))
+    due = UpcomingInstance(7, "Pictures", "", "check", Status.NEW, 0, NOW - MINUTE, "default")
+    late = [due, replace(due, id=8, at=NOW - MINUTE // 2), replace(due, id=9, group="gpu"), replace(due, type="Gone")]
+    just = [replace(due, at=NOW - MINUTE // 120)]
+
+    (found,) = find_alerts({}, [LIVE_EXECUTOR, gpu], [], [], late=late[:3], now=NOW)
+
+    assert (found.label, found.title, found.at) == ("Unserved", "Pictures in default", NOW - MINUTE)
+    assert found.text == "is due, and no live executor of this group has it loaded"
+    assert found.url == "/workflows?type=Pictures&group=default&status=NEW&status=IN_PROGRESS&status=WAITING"
+    assert find_alerts({}, [LIVE_EXECUTOR, gpu], [], [], late=late[3:], now=NOW) == []
+    assert find_alerts({}, [LIVE_EXECUTOR, gpu], [], [], late=just, now=NOW) == []
+    assert find_alerts({}, [replace(LIVE_EXECUTOR, types=("Pictures",))], [], [], late=late[:2], now=NOW) == []
+
+
+def test_a_lost_executor_is_told_of_for_an_hour_or_as_long_as_it_holds_something() -> None:
+    assert list_concerns(LIVE_EXECUTOR, LOST_EXECUTOR) == [("Lost", "gone", "/executors#gone-2e")]
+    assert list_concerns(LIVE_EXECUTOR, replace(LOST_EXECUTOR, beat=NOW - 61 * MINUTE)) == []
+    assert list_concerns(LIVE_EXECUTOR, replace(LOST_EXECUTOR, beat=NOW - 61 * MINUTE, busy=2)) == [
+        ("Lost", "gone", "/executors#gone-2e")
+    ]
+    assert list_concerns(LIVE_EXECUTOR, replace(LOST_EXECUTOR, status="STOPPED")) == []
+
+
+def test_one_that_beats_and_has_room_but_claims_nothing_is_blocked() -> None:
+    blocked = replace(LIVE_EXECUTOR, claimed=LIVE_EXECUTOR.beat - 6 * MINUTE)
+
+    assert list_concerns(blocked) == [("Blocked", "worker", "/executors#worker-1f")]
+    assert list_concerns(replace(blocked, busy=4)) == []
+    assert list_concerns(replace(blocked, status="DRAINING")) == []
+    assert list_concerns(replace(blocked, claimed=None)) == [("Blocked", "worker", "/executors#worker-1f")]
+    assert list_concerns(replace(blocked, claimed=None, started=NOW - 4 * MINUTE)) == []
+    assert find_alerts({}, [blocked], [], [], now=NOW, max_claim_gap_microseconds=6 * MINUTE) == []
+
+
+def test_errors_lead_to_the_workflows_that_have_them() -> None:
+    again = replace(ERROR_GROUP, fingerprint="c3", failed=0, count=1)
+
+    (failed, failing) = find_alerts({}, [LIVE_EXECUTOR], [], [ERROR_GROUP, again], now=NOW)
+
+    assert (failed.label, failed.title, failed.url) == ("Failed", "2 × Orders", "/workflows?error=a1+b")
+    assert (failed.text, failed.at) == ("pay: Declined: no cover", ERROR_GROUP.last)
+    assert (failing.label, failing.title) == ("Failing", "#41 Orders")
+
+
+def test_people_are_waited_for_in_one_line() -> None:
+    (two,) = find_alerts({("Orders", "WAITING"): 2, ("Loans", "WAITING"): 5}, [LIVE_EXECUTOR], [], [], now=NOW)
+    (one,) = find_alerts({("Orders", "WAITING"): 1}, [LIVE_EXECUTOR], [], [], now=NOW)
+
+    assert (two.title, two.text, two.url) == (
+        "7 wait for an answer",
+        "5 Loans, 2 Orders",
+        "/inbox",
+    )
+    assert (one.title, one.text) == ("1 waits for an answer", "Orders")
+
+
+def test_what_stands_still_comes_before_what_waits_and_what_failed() -> None:
+    counts = {("Orders", "WAITING"): 2, ("Other", "NEW"): 1}
+
+    found = list_concerns(LIVE_EXECUTOR, LOST_EXECUTOR, counts=counts, errors=[ERROR_GROUP])
+
+    assert [label for label, _, _ in found] == ["Unserved", "Lost", "Waiting", "Failed"]
