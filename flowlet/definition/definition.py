@@ -132,7 +132,7 @@ class Definition:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
-        object.__setattr__(self, "names", MappingProxyType(dict(self.names_by_id)))
+        object.__setattr__(self, "names_by_id", MappingProxyType(dict(self.names_by_id)))
 
     def get_state(self, name: str) -> StateDefinition:
         """Return the named state.

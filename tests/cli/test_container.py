@@ -33,14 +33,14 @@ EXPECTED_USER = pwd.getpwnam("nobody") if IS_ROOT else CURRENT_USER
 ENTRYPOINT_SCRIPT = """
 import sys
 from pathlib import Path
-from flowlet.cli.container import enter
-sys.exit(enter(sys.argv[2:], user="nobody", folder=Path(sys.argv[1])))
+from flowlet.cli.container import exec_command
+sys.exit(exec_command(sys.argv[2:], user="nobody", folder=Path(sys.argv[1])))
 """
 PRIVILEGE_SCRIPT = """
 import os, pwd
-from flowlet.cli.container import give_up_root
+from flowlet.cli.container import drop_root
 if os.geteuid() == 0:
-    give_up_root(pwd.getpwnam("nobody"))
+    drop_root(pwd.getpwnam("nobody"))
 try:
     os.setuid(0)
 except PermissionError:
@@ -161,7 +161,7 @@ def test_what_can_be_written_already_keeps_its_owner(run_entrypoint: RunEntrypoi
 def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(run_entrypoint: RunEntrypoint) -> None:
     powerless = ("setpriv", "--bounding-set=-chown,-setgid,-setuid", "--") if IS_ROOT else ()
 
-    done = run_entrypoint("echo", "it ran", before=powerless)
+    done = run_entrypoint("echo", "it ran", command_prefix=powerless)
 
     ids = f"{EXPECTED_USER.pw_uid}:{EXPECTED_USER.pw_gid}"
     cure = f"Root may not become nobody in this container. Start it with --user {ids}.\n"

@@ -37,7 +37,7 @@ def add_user(run_with_input: RunWithInput, migrated_database: None) -> RunWithIn
     """Make a user with the common password."""
 
     def invoke_add(name: str, *options: str) -> Result:
-        return run_with_input("user", "add", name, *options, "--password-stdin", typed=f"{PASSWORD}\n")
+        return run_with_input("user", "add", name, *options, "--password-stdin", input_text=f"{PASSWORD}\n")
 
     return invoke_add
 
@@ -67,7 +67,7 @@ def test_a_user_is_a_viewer_if_nothing_else_is_said(add_user: RunWithInput) -> N
 
 
 def test_a_password_is_asked_for_twice_and_not_shown(run_with_input: RunWithInput, migrated_database: None) -> None:
-    result = run_with_input("user", "add", "ada", typed=f"{PASSWORD}\n{PASSWORD}\n")
+    result = run_with_input("user", "add", "ada", input_text=f"{PASSWORD}\n{PASSWORD}\n")
 
     assert (result.exit_code, result.stdout) == (0, "ada is viewer\n")
     assert "Password:" in result.stderr
@@ -75,7 +75,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(run_with_input: RunWithInpu
 
 
 def test_two_passwords_that_differ_are_asked_for_again(run_with_input: RunWithInput, migrated_database: None) -> None:
-    result = run_with_input("user", "add", "ada", typed=f"{PASSWORD}\nanother\n{PASSWORD}\n{PASSWORD}\n")
+    result = run_with_input("user", "add", "ada", input_text=f"{PASSWORD}\nanother\n{PASSWORD}\n{PASSWORD}\n")
 
     assert (result.exit_code, result.stdout) == (0, "ada is viewer\n")
 
@@ -90,7 +90,7 @@ def test_a_password_is_never_an_argument(run_flowlet: RunCommand, migrated_datab
 def test_an_unusable_password_is_refused_and_not_shown(
     run_with_input: RunWithInput, run_flowlet: RunCommand, migrated_database: None, typed: bytes
 ) -> None:
-    result = run_with_input("user", "add", "ada", "--password-stdin", typed=typed)
+    result = run_with_input("user", "add", "ada", "--password-stdin", input_text=typed)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: a password ")
@@ -117,7 +117,7 @@ def test_an_unknown_role_ends_with_2_and_names_the_roles(add_user: RunWithInput)
 def test_a_password_can_be_changed(add_user: RunWithInput, run_with_input: RunWithInput) -> None:
     add_user("ada")
 
-    result = run_with_input("user", "password", "ADA", "--password-stdin", typed="another horse\r\n")
+    result = run_with_input("user", "password", "ADA", "--password-stdin", input_text="another horse\r\n")
 
     assert (result.exit_code, result.stdout, result.stderr) == (0, "ada has a new password\n", "")
 
@@ -258,7 +258,7 @@ def test_keys_can_be_listed_by_owner(add_user: RunWithInput, run_flowlet: RunCom
 
 
 def test_without_a_database_nothing_is_made(run_with_input: RunWithInput, working_folder: Path) -> None:
-    result = run_with_input("user", "add", "ada", "--password-stdin", typed=PASSWORD)
+    result = run_with_input("user", "add", "ada", "--password-stdin", input_text=PASSWORD)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "flowlet db upgrade" in result.stderr
@@ -270,7 +270,7 @@ def test_the_commands_work_on_every_database(
 ) -> None:
     run_flowlet("db", "upgrade", "--database", database_url)
 
-    made = run_with_input("--database", database_url, "user", "add", "ada", "--password-stdin", typed=PASSWORD)
+    made = run_with_input("--database", database_url, "user", "add", "ada", "--password-stdin", input_text=PASSWORD)
     key = run_flowlet("key", "add", "ci", "--user", "ada", "--database", database_url)
 
     assert (made.exit_code, key.exit_code) == (0, 0)

@@ -45,7 +45,7 @@ class ThreadedClient:
         value = getattr(self._part, name)
         if name in ("users", "keys"):
             return ThreadedClient(value)
-        if name in ("events", "search_all"):
+        if name in ("follow_events", "search_all"):
             return lambda *args, **values: ThreadedIterator(value(*args, **values))
         return _wrap_in_thread(value)
 

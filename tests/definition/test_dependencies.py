@@ -115,7 +115,7 @@ async def test_a_factory_of_any_form_is_opened_and_closed(factory: Callable[...,
 
     async with provided:
         client = provided[Client]
-        while_open = (client.opened, client.closed)
+        while_open = (client.open_count, client.closed)
 
     assert isinstance(client, Client)
     assert provided.types == {Client}
