@@ -22,7 +22,10 @@ INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
     ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_cancelled"), "mysql": "workflow_status"}),
     ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_retrying"), "mysql": "workflow_status"}),
     # Of few that are open it does not matter which of two indexes finds them.
-    ({"has_next": True, "order_by": "next_activation"}, {**dict.fromkeys(EXPLAIN_SQL, " workflow_"), "mysql": "workflow_"}),
+    (
+        {"has_next": True, "order_by": "next_activation"},
+        {**dict.fromkeys(EXPLAIN_SQL, " workflow_"), "mysql": "workflow_"},
+    ),
     ({"prefix": "rare-"}, {"sqlite": "external_id>", "postgresql": "external_id_key", "mysql": "external_id"}),
     ({"prefix": "rare-"}, {"sqlite": "workflow_key", "postgresql": "workflow_key", "mysql": "workflow_key"}),
 )  # fmt: skip
