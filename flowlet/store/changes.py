@@ -11,30 +11,25 @@ from collections.abc import Callable, Iterator, Sequence
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import MAX_ID, Instance
+from flowlet.store.columns import RowEncoder
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
-from flowlet.store.dialects.base import Followups
-from flowlet.store.rows import (
-    ACTION_COLUMNS,
-    INSTANCE_COLUMNS,
-    encode_action_row,
-    encode_instance_row,
-    parse_instance_row,
-)
+from flowlet.store.dialects.batch import Followups
+from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
+from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
-_UPDATED_COLUMNS = tuple(
-    column
-    for column in INSTANCE_COLUMNS
-    if column not in ("id", "external_id", "parent_id", "created", "created_by", "children", "open_children")
+_UPDATED_COLUMNS = WORKFLOW.omit_columns(
+    "id", "external_id", "parent_id", "created", "created_by", "children", "open_children", "woken"
 )
-_UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _UPDATED_COLUMNS)} WHERE id = :id"
+_UPDATE_ENCODER = RowEncoder((WORKFLOW["id"], *_UPDATED_COLUMNS))
+_UPDATE = f"UPDATE {WORKFLOW} SET {', '.join(f'{one.name} = :{one.name}' for one in _UPDATED_COLUMNS)} WHERE id = :id"
 
 
 def build_select(where: str, *, lock: str = "") -> str:
     """Return a SELECT of whole instances."""
-    return f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow WHERE {where} {lock}"
+    return f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} WHERE {where} {lock}"
 
 
 async def change_instance(
@@ -78,8 +73,8 @@ async def change_instances(
     async def lock_and_change(session: DatabaseSession) -> list[Instance]:
         binds, values = build_in_list("id", ids)
         # Locked in the order of their ids: two transactions that change the same instances cannot deadlock.
-        sql = build_select(f"id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql)
-        locked = [parse_instance_row(row) for row in await session.fetch_rows(sql, values)]
+        sql = build_select(f"id IN ({binds}) ORDER BY id", lock=session.dialect.expressions.for_update_sql)
+        locked = INSTANCE_READER.parse_all(await session.fetch_rows(sql, values))
         decided = [(instance, decide(instance)) for instance in locked]
         await apply_changes(session, [made for _, made in decided if made is not None], now=now)
         return [instance if made is None else made.stored_instance for instance, made in decided]
@@ -91,21 +86,20 @@ async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, 
     """Write changes whose rows the caller's transaction has locked, with all that follows for parents and counts."""
     groups = set()
     for made in sorted(changes, key=lambda made: made.before.id):
-        values = encode_instance_row(made.stored_instance)
-        await session.execute(_UPDATE, {name: values[name] for name in ("id", *_UPDATED_COLUMNS)})
+        await session.execute(_UPDATE, _UPDATE_ENCODER.encode_binds(made.stored_instance))
         rows = [encode_action_row(made.before.id, action) for action in made.actions]
-        await session.insert_many("workflow_action", ACTION_COLUMNS, rows)
+        await session.insert_many(ACTION, ACTION_COLUMNS, rows)
         groups.add(made.after.group)
     await _add_end_counts(session, changes)
     groups |= await _update_parents(session, changes, now)
     for group in sorted(groups):
-        await session.dialect.notify(session.raw, group)
+        await session.dialect.signals.notify(session.raw, group)
 
 
 async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -> None:
     counts = sum_buckets(count for made in changes for count in _count_ends(made))
     if counts:
-        await session.dialect.add_counts(session.raw, session.dialect.get_writer_id(session.raw), counts)
+        await session.dialect.writes.add_counts(session.raw, session.dialect.writes.get_writer_id(session.raw), counts)
 
 
 def _count_ends(made: Change) -> Iterator[CounterBucket]:
@@ -132,7 +126,7 @@ async def _update_parents(session: DatabaseSession, changes: Sequence[Change], n
             ended[made.before.parent_id] = ended.get(made.before.parent_id, 0) + step
     if not ended:
         return set()
-    await session.dialect.apply_followups(session.raw, Followups((), sorted(ended.items()), ()), now)
+    await session.dialect.writes.apply_followups(session.raw, Followups((), sorted(ended.items()), ()), now)
     binds, values = build_in_list("id", sorted(ended))
-    sql = f"SELECT DISTINCT executor_group FROM workflow WHERE id IN ({binds})"
-    return {row[0] for row in await session.fetch_rows(sql, values)}
+    sql = f"SELECT DISTINCT executor_group FROM {WORKFLOW} WHERE id IN ({binds})"
+    return {group for (group,) in await session.fetch_rows(sql, values)}

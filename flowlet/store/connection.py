@@ -18,6 +18,7 @@ import databases
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
+from flowlet.store.columns import Column, Table
 from flowlet.store.dialects.base import Dialect
 
 __all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction"]
@@ -67,7 +68,7 @@ class DatabaseSession:
     @property
     def is_lost(self) -> bool:
         """Whether the connection has been closed, by whichever side."""
-        return self.dialect.is_closed(self.raw)
+        return self.dialect.connections.is_closed(self.raw)
 
     async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
@@ -78,12 +79,12 @@ class DatabaseSession:
         """Run one statement; what it returns is ignored, as the drivers disagree about it."""
         await self.connection.execute(sql, values)
 
-    async def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, one statement each."""
-        names = ", ".join(f":{column}" for column in columns)
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({names})"
+    async def insert_many(self, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows that have the values of these columns, one statement each."""
+        names = [column.name for column in columns]
+        sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
         for row in rows:
-            await self.execute(sql, dict(zip(columns, row, strict=True)))
+            await self.execute(sql, dict(zip(names, row, strict=True)))
 
 
 def build_in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
@@ -105,16 +106,24 @@ class Connections:
     ) -> None:
         self.url = url
         self.dialect = dialect
-        self._timeout_seconds = timeout_seconds if dialect.has_pool else None
+        self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._general = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=False))
+        self._general = databases.Database(
+            dialect.connections.build_database_url(url), **dialect.connections.build_options(for_engine=False)
+        )
         self._engine = self._general
-        if for_engine or not dialect.has_pool:
-            self._engine = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=True))
+        if for_engine or not dialect.connections.has_pool:
+            self._engine = databases.Database(
+                dialect.connections.build_database_url(url), **dialect.connections.build_options(for_engine=True)
+            )
         self._write_lock = asyncio.Lock()
-        self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.has_pool else 1)
+        self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.connections.has_pool else 1)
         self._writer: Any = None
         self._reader: Any = None
+
+    def _build_database(self, *, for_engine: bool) -> databases.Database:
+        dialect = self.dialect.connections
+        return databases.Database(dialect.build_database_url(self.url), **dialect.build_options(for_engine=for_engine))
 
     async def open(self) -> None:
         """Connect.
@@ -123,10 +132,10 @@ class Connections:
             StoreUnavailableError: If the database cannot be reached or opened; the password is not shown.
         """
         try:
-            await self.dialect.check_database(self.url)
+            await self.dialect.connections.check_database(self.url)
             await self._engine.connect()
             await self._general.connect()
-            if not self.dialect.has_pool:
+            if not self.dialect.connections.has_pool:
                 self._writer = await self._engine.connection().__aenter__()
                 self._reader = await self._general.connection().__aenter__()
         except Exception as error:
@@ -243,7 +252,7 @@ class Connections:
                 raise
 
     async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
-        await session.execute(self.dialect.begin_sql)
+        await session.execute(self.dialect.connections.begin_sql)
         result = await work(session)
         await session.execute("COMMIT")
         return result
@@ -254,7 +263,7 @@ class Connections:
         """Hold a transaction open until it is said how to end it."""
         held = _handler_transaction.get() or _HandlerTransactionState()
         async with self._acquire_session() as session:
-            await session.execute(self.dialect.begin_sql)
+            await session.execute(self.dialect.connections.begin_sql)
             held.is_open = True
             try:
                 opened.set_result(session)
@@ -284,7 +293,7 @@ class Connections:
         try:
             return await work(session)
         except asyncio.CancelledError:
-            self.dialect.drop_connection(session.raw)
+            self.dialect.connections.drop_connection(session.raw)
             raise
 
     async def _roll_back(self, session: DatabaseSession) -> None:
@@ -292,16 +301,16 @@ class Connections:
             await session.execute("ROLLBACK")
         except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
-            if self.dialect.has_pool and not session.is_lost:
-                self.dialect.drop_connection(session.raw)
+            if self.dialect.connections.has_pool and not session.is_lost:
+                self.dialect.connections.drop_connection(session.raw)
 
     async def _reset_connection(self, session: DatabaseSession) -> None:
         try:
-            await self.dialect.reset_connection(session.raw)
+            await self.dialect.connections.reset_connection(session.raw)
         except Exception as error:  # noqa: BLE001 - as above; what was committed stays so
             logger.debug("a connection cannot be used again, it is dropped: %s", error)
             if not session.is_lost:
-                self.dialect.drop_connection(session.raw)
+                self.dialect.connections.drop_connection(session.raw)
 
     async def _run_with_retries(self, attempt: Callable[[], Awaitable[T]], timeout_seconds: float | None) -> T:
         for tries in range(CONFLICT_RETRIES):
@@ -309,9 +318,9 @@ class Connections:
                 async with asyncio.timeout(timeout_seconds):
                     return await attempt()
             except Exception as error:
-                if self.dialect.is_unavailable(error):
+                if self.dialect.errors.is_unavailable(error):
                     raise StoreUnavailableError(f"the database {mask_password(self.url)} is away: {error}") from error
-                if not self.dialect.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
+                if not self.dialect.errors.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
                     raise
             await asyncio.sleep(0.002 * 2 ** min(tries, 7))  # noqa: TID251 - real time: another transaction has to end
         raise AssertionError("unreachable")

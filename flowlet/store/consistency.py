@@ -6,11 +6,19 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections, build_in_list
+from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = ["PATH_KINDS", "InspectedInstance", "PathEntry", "inspect_instances", "inspect_instances_after", "read_paths"]
 
 PATH_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
+"""The lines of history that say in which state an instance is from then on."""
+
+PAGE_SIZE = 5_000
+"""How many lines of history are read at once at most."""
+
+_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
 """The lines of history that say in which state an instance is from then on."""
 
 PAGE_SIZE = 5_000
@@ -22,12 +30,6 @@ _COLUMNS = (
 )
 _KINDS = ", ".join(f"'{kind.value}'" for kind in PATH_KINDS)
 _ENDED = ", ".join(f"'{status.value}'" for status in sorted(ENDED_STATUSES))
-# The children are counted in the same statement as the parent's own count is read: one snapshot, so that a child that
-# ends meanwhile cannot make the two differ.
-_SELECT = (
-    f"SELECT {', '.join(f'w.{column}' for column in _COLUMNS)}, (SELECT COUNT(*) FROM workflow c "
-    f"WHERE c.parent_id = w.id AND c.status NOT IN ({_ENDED})) FROM workflow w "
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,16 @@ class PathEntry:
     version: int | None
 
 
+# The children are counted in the same statement as the parent's own count is read: one snapshot, so that a child that
+# ends meanwhile cannot make the two differ.
+_COUNT_CHILDREN = f"(SELECT COUNT(*) FROM {WORKFLOW} c WHERE c.parent_id = w.id AND c.status NOT IN ({_ENDED}))"
+_INSTANCE_READER = RowReader(
+    InspectedInstance, {"w": WORKFLOW}, expressions={"counted_open_children": Expression(_COUNT_CHILDREN)}
+)
+_SELECT = f"SELECT {_INSTANCE_READER.select_list} FROM {WORKFLOW} w"
+_PATH_READER = RowReader(PathEntry, {"": ACTION})
+
+
 async def inspect_instances_after(connections: Connections, id: int, *, limit: int) -> list[InspectedInstance]:
     """Return where the instances stand whose id is above the given one, by id, at most ``limit``.
 
@@ -75,7 +87,7 @@ async def inspect_instances_after(connections: Connections, id: int, *, limit: i
     """
     sql = f"{_SELECT} WHERE w.id > :after ORDER BY w.id LIMIT :limit"
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"after": id, "limit": limit}))
-    return [_parse_row(row) for row in rows]
+    return _INSTANCE_READER.parse_all(rows)
 
 
 async def inspect_instances(connections: Connections, ids: Sequence[int]) -> dict[int, InspectedInstance]:
@@ -87,7 +99,7 @@ async def inspect_instances(connections: Connections, ids: Sequence[int]) -> dic
     binds, values = build_in_list("id", ids)
     sql = f"{_SELECT} WHERE w.id IN ({binds})"
     rows = await connections.read(lambda session: session.fetch_rows(sql, values))
-    return {row[0]: _parse_row(row) for row in rows}
+    return {instance.id: instance for instance in _INSTANCE_READER.parse_all(rows)}
 
 
 async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncIterator[PathEntry]:
@@ -99,7 +111,7 @@ async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncItera
     binds, values = build_in_list("id", ids)
     # Each read goes on behind the last line of the one before, by the index on workflow_id.
     sql = (
-        "SELECT workflow_id, id, kind, from_state, to_state, definition_version FROM workflow_action "
+        f"SELECT {_PATH_READER.select_list} FROM {ACTION} "
         f"WHERE workflow_id IN ({binds}) AND kind IN ({_KINDS}) "
         "AND workflow_id >= :instance AND (workflow_id > :instance OR id > :line) "
         "ORDER BY workflow_id, id LIMIT :limit"
@@ -108,16 +120,9 @@ async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncItera
     while True:
         cursor = {"instance": last[0], "line": last[1], "limit": PAGE_SIZE}
         rows = await connections.read(lambda session, cursor=cursor: session.fetch_rows(sql, {**values, **cursor}))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        for row in rows:
-            yield PathEntry(row[0], row[1], ActionKind(row[2]), *row[3:])
-        if len(rows) < PAGE_SIZE:
+        entry = None
+        for entry in _PATH_READER.parse_all(rows):
+            yield entry
+        if entry is None or len(rows) < PAGE_SIZE:
             return
-        last = (rows[-1][0], rows[-1][1])
-
-
-def _parse_row(row: Sequence[object]) -> InspectedInstance:
-    values = list(row)
-    values[4] = Status(str(row[4]))
-    values[11] = bool(row[11])
-    values[12] = Status(str(row[12])) if row[12] else None
-    return InspectedInstance(*values)  # type: ignore[arg-type]  # columns are typed by the schema
+        last = (entry.workflow_id, entry.id)

@@ -8,11 +8,13 @@ from typing import NamedTuple
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
+from flowlet.store.tables import COUNTER
 
 __all__ = [
     "ALL_TIME",
     "COUNTER_COLUMNS",
     "COUNTER_KEY",
+    "COUNTER_ROW_NAMES",
     "END_COLUMNS",
     "MINUTE",
     "SHARED_WRITER_ID",
@@ -25,16 +27,20 @@ __all__ = [
 
 MINUTE = 60 * MICROSECONDS_PER_SECOND
 
-COUNTER_COLUMNS = ("transitions", "failures", "finished", "failed", "cancelled")
-"""The columns of ``workflow_tally`` that are added up."""
+COUNTER_KEY = COUNTER.primary_key
+"""The columns that a row of the counters is found by."""
 
-COUNTER_KEY = ("minutes", "start", "writer", "workflow_type")
-"""The primary key of ``workflow_tally``. Time comes first: reports and folding read a range of it."""
+COUNTER_COLUMNS = tuple(column.name for column in COUNTER.omit_columns(*COUNTER_KEY))
+"""The columns of the counters that are added up."""
+
+COUNTER_ROW_NAMES = ("writer", *(column.name for column in COUNTER.omit_columns("writer")))
+"""The columns in the order of a row to be written: the writer, then the fields of a ``CounterBucket``."""
 
 END_COLUMNS = {Status.FINISHED: "finished", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
 """Which column counts the instances that end with a status."""
 
-_END_INDEXES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
+_TRANSITIONS, _FAILURES = COUNTER_COLUMNS.index("transitions"), COUNTER_COLUMNS.index("failures")
+_END_PLACES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
 
 SHARED_WRITER_ID = 0
 """The writer of the rows into which those of all others are folded."""
@@ -86,9 +92,9 @@ def count_transitions(transitions: Sequence[Transition]) -> list[CounterBucket]:
         if numbers is None:
             numbers = sums[key] = [0] * len(COUNTER_COLUMNS)
         moves, failures = count_activations(transition)
-        numbers[0] += moves
-        numbers[1] += failures
-        place = _END_INDEXES.get(transition.status)
+        numbers[_TRANSITIONS] += moves
+        numbers[_FAILURES] += failures
+        place = _END_PLACES.get(transition.status)
         if place is not None:
             numbers[place] += 1
     return _build_buckets(sums)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowlet.instance.instance import MICROSECONDS_PER_DAY
 from flowlet.store.connection import Connections, DatabaseSession
@@ -11,12 +11,14 @@ from flowlet.store.counter_buckets import (
     ALL_TIME,
     COUNTER_COLUMNS,
     COUNTER_KEY,
+    COUNTER_ROW_NAMES,
     END_COLUMNS,
     MINUTE,
     SHARED_WRITER_ID,
     CounterBucket,
     sum_buckets,
 )
+from flowlet.store.tables import COUNTER
 
 __all__ = ["MAX_ROLLUP_ROWS", "CounterStore"]
 
@@ -56,7 +58,7 @@ class CounterStore:
     async def needs_rollup(self, *, now: int) -> bool:
         """Return whether ``fold`` would find something."""
         probes = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT 1 AS one FROM workflow_tally WHERE {where} LIMIT 1) probe_{place}"
+            f"SELECT * FROM (SELECT 1 AS one FROM {COUNTER} WHERE {where} LIMIT 1) probe_{place}"
             for place, where in enumerate(_ROLLUP_CONDITIONS)
         )
         return bool(await self._connections.read(lambda session: session.fetch_rows(probes, _build_age_limits(now))))
@@ -79,15 +81,15 @@ class CounterStore:
         if type is not None:
             where += " AND workflow_type = :type"
             values["type"] = type
-        sql = f"SELECT start, {_SUMS} FROM workflow_tally WHERE {where} GROUP BY start"
+        sql = f"SELECT start, {_SUMS} FROM {COUNTER} WHERE {where} GROUP BY start"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
         return [tuple(map(int, row)) for row in rows]
 
     async def count_ended_instances(self) -> dict[tuple[str, str], int]:
         """Return how many instances of each type have ended with each status, and have not gone on since."""
-        sql = f"SELECT workflow_type, {_SUMS} FROM workflow_tally GROUP BY workflow_type"
+        sql = f"SELECT workflow_type, {_SUMS} FROM {COUNTER} GROUP BY workflow_type"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql))
-        counts = [CounterBucket(ALL_TIME, 0, row[0], *map(int, row[1:])) for row in rows]
+        counts = [CounterBucket(ALL_TIME, 0, type, *map(int, sums)) for type, *sums in rows]
         return {
             (count.type, status.value): getattr(count, END_COLUMNS[status])
             for count in counts
@@ -100,38 +102,53 @@ def _build_age_limits(now: int) -> dict[str, int]:
     return {f"before_{minutes}": now - age - (now - age) % length for age, minutes, length in ROLLUP_LEVELS}
 
 
+class _Row(NamedTuple):
+    """A row of the counters: its writer, and the fields of a ``CounterBucket``."""
+
+    writer: int
+    bucket: CounterBucket
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The values of the primary key by column."""
+        values = dict(zip(COUNTER_ROW_NAMES, (self.writer, *self.bucket), strict=True))
+        return {column: values[column] for column in COUNTER_KEY}
+
+
 async def _roll_up_rows(session: DatabaseSession, now: int) -> int:
     rows = await _lock_rows(session, now)
     if not rows:
         return 0
     await _delete_rows(session, rows)
     limits = _build_age_limits(now)
-    counts = sum_buckets(_roll_up_bucket(CounterBucket(*row[:2], *row[3:]), limits) for row in rows)
-    await session.dialect.add_counts(session.raw, SHARED_WRITER_ID, counts)
+    counts = sum_buckets(_roll_up_bucket(row.bucket, limits) for row in rows)
+    await session.dialect.writes.add_counts(session.raw, SHARED_WRITER_ID, counts)
     return len(rows)
 
 
-async def _lock_rows(session: DatabaseSession, now: int) -> list[tuple[Any, ...]]:
-    """Lock and return rows that are to be folded. What others have locked is left out, so that folding never waits."""
-    columns = ", ".join((*COUNTER_KEY, *COUNTER_COLUMNS))
+async def _lock_rows(session: DatabaseSession, now: int) -> list[_Row]:
+    """Lock and return rows that are old enough. Those that others have locked are left out: a roll-up never waits."""
     limits = _build_age_limits(now)
-    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # by key: a row may be old enough in two ways
+    rows: dict[_Row, None] = {}  # a row may be old enough in two ways
     for where, limit in _ROLLUP_CONDITIONS.items():
         if most := MAX_ROLLUP_ROWS - len(rows):
-            sql = f"SELECT {columns} FROM workflow_tally WHERE {where} LIMIT :most {session.dialect.skip_locked_sql}"
+            sql = (
+                f"SELECT {', '.join(COUNTER_ROW_NAMES)} FROM {COUNTER} WHERE {where} LIMIT :most "
+                f"{session.dialect.expressions.skip_locked_sql}"
+            )
             found = await session.fetch_rows(sql, {limit: limits[limit], "most": most})
-            rows |= {row[: len(COUNTER_KEY)]: row for row in found}
-    return list(rows.values())
+            rows |= dict.fromkeys(_Row(writer, CounterBucket(*bucket)) for writer, *bucket in found)
+    return list(rows)
 
 
-async def _delete_rows(session: DatabaseSession, rows: Sequence[tuple[Any, ...]]) -> None:
+async def _delete_rows(session: DatabaseSession, rows: Sequence[_Row]) -> None:
     """Delete these rows and no other: one that has come since has not been read."""
     ors = []
     values: dict[str, Any] = {}
     for place, row in enumerate(rows):
         ors.append(f"({' AND '.join(f'{column} = :{column}_{place}' for column in COUNTER_KEY)})")
-        values |= {f"{column}_{place}": value for column, value in zip(COUNTER_KEY, row, strict=False)}
-    await session.execute(f"DELETE FROM workflow_tally WHERE {' OR '.join(ors)}", values)
+        values |= {f"{column}_{place}": value for column, value in row.key.items()}
+    await session.execute(f"DELETE FROM {COUNTER} WHERE {' OR '.join(ors)}", values)
 
 
 def _roll_up_bucket(count: CounterBucket, limits: Mapping[str, int]) -> CounterBucket:

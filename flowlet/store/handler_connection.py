@@ -73,7 +73,7 @@ class HandlerConnection:
         try:
             yield
         except Exception as error:
-            dialect = self.session.dialect
-            if dialect.is_conflict(error) and not dialect.is_refusal(error):
+            errors = self.session.dialect.errors
+            if errors.is_conflict(error) and not errors.is_refusal(error):
                 self.conflict = error
             raise

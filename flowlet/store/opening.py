@@ -47,7 +47,9 @@ class Store:
 
     async def read_clock(self) -> int:
         """Set the clock by the database and return its time, in microseconds since 1970 UTC."""
-        self.clock.synchronize(await self.connections.read(lambda session: session.dialect.read_time(session.raw)))
+        self.clock.synchronize(
+            await self.connections.read(lambda session: session.dialect.connections.read_time(session.raw))
+        )
         return self.clock.now()
 
 
@@ -55,16 +57,16 @@ def load_dialect(url: str) -> Dialect:
     """Return the dialect of a usable URL. The driver is loaded here, and only this one."""
     scheme = url.partition(":")[0]
     if scheme == "postgresql":
-        from flowlet.store.dialects.postgres import Postgres
+        from flowlet.store.dialects.postgres.dialect import build_postgres_dialect
 
-        return Postgres()
+        return build_postgres_dialect()
     if scheme == "mysql":
-        from flowlet.store.dialects.mysql import MySQL
+        from flowlet.store.dialects.mysql.dialect import build_mysql_dialect
 
-        return MySQL()
-    from flowlet.store.dialects.sqlite import SQLite
+        return build_mysql_dialect()
+    from flowlet.store.dialects.sqlite.dialect import build_sqlite_dialect
 
-    return SQLite()
+    return build_sqlite_dialect()
 
 
 @asynccontextmanager

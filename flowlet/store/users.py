@@ -9,18 +9,17 @@ from typing import Any
 from flowlet.accounts.models import User, make_username_key
 from flowlet.accounts.roles import Role
 from flowlet.errors import UnknownUserError, UserExistsError
+from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import API_KEY, SESSION, USER
 
 __all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
 
-_COLUMNS = ("id", "username", "role", "disabled", "created", "created_by", "modified", "modified_by", "last_login")
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM user_account"
-_INSERT_COLUMNS = (
-    *("username", "username_key", "password_hash", "role", "disabled"),
-    *("created", "created_by", "modified", "modified_by"),
-)
-_UPDATE = """
-UPDATE user_account SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
+_READER = RowReader(User, {"": USER})
+_SELECT = f"SELECT {_READER.select_list} FROM {USER}"
+_INSERT_COLUMNS = USER.omit_columns("id", "disabled", "last_login")
+_UPDATE = f"""
+UPDATE {USER} SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
     modified = :modified, modified_by = :modified_by
 WHERE id = :id
 """
@@ -113,10 +112,12 @@ class UserStore:
 
     async def find_credentials(self, username: str) -> Credentials | None:
         """Return a user with the hash of the password, or None if there is none of this name."""
-        sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE username_key = :key"
+        sql = f"SELECT password_hash, {_READER.select_list} FROM {USER} WHERE username_key = :key"
         values = {"key": make_username_key(username)}
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
-        return Credentials(_parse_user_row(rows[0]), rows[0][-1]) if rows else None
+        for password_hash, *columns in rows:
+            return Credentials(_READER.parse(columns), password_hash)
+        return None
 
     async def record_login(self, verified: Credentials, *, new_password_hash: str | None, now: int) -> User | None:
         """Take note of a login, and of the password's new hash if there is one.
@@ -128,7 +129,7 @@ class UserStore:
             user = await lock_user(session, verified.user.id, password_hash=verified.password_hash)
             if user is not None:
                 await session.execute(
-                    "UPDATE user_account SET last_login = :now, password_hash = :password_hash WHERE id = :id",
+                    f"UPDATE {USER} SET last_login = :now, password_hash = :password_hash WHERE id = :id",
                     {"now": now, "password_hash": new_password_hash or verified.password_hash, "id": user.id},
                 )
             return user
@@ -172,11 +173,11 @@ class UserStore:
         """Change a user's password if it is still the known one, and end the sessions. Return whether it was."""
 
         async def write_password(session: DatabaseSession) -> bool:
-            sql = f"SELECT password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+            sql = f"SELECT password_hash FROM {USER} WHERE id = :id {session.dialect.expressions.for_update_sql}"
             if await session.fetch_rows(sql, {"id": known.user.id}) != [(known.password_hash,)]:
                 return False
             await session.execute(
-                "UPDATE user_account SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
+                f"UPDATE {USER} SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
                 {"hash": password_hash, "now": now, "by": modified_by, "id": known.user.id},
             )
             await _end_sessions(session, known.user.id, kept_hash=None)
@@ -196,26 +197,26 @@ class UserStore:
             user, others = await _lock_user_and_admins(session, username)
             check(user, others)
             await _end_sessions(session, user.id, kept_hash=None)
-            await session.execute("DELETE FROM api_key WHERE user_id = :id", {"id": user.id})
-            await session.execute("DELETE FROM user_account WHERE id = :id", {"id": user.id})
+            await session.execute(f"DELETE FROM {API_KEY} WHERE user_id = :id", {"id": user.id})
+            await session.execute(f"DELETE FROM {USER} WHERE id = :id", {"id": user.id})
             return user
 
         return await self._connections.write(check_and_delete)
 
     async def _insert(self, new: NewUser, *, now: int, only_first: bool) -> User | None:
         async def insert_row(session: DatabaseSession) -> User | None:
-            if only_first and await session.fetch_rows("SELECT id FROM user_account LIMIT 1"):
+            if only_first and await session.fetch_rows(f"SELECT id FROM {USER} LIMIT 1"):
                 return None
             if await _find_users(session, new.username):
                 return None
-            await session.insert_many("user_account", _INSERT_COLUMNS, [_encode_new_user_row(new, now)])
+            await session.insert_many(USER, _INSERT_COLUMNS, [_encode_new_user_row(new, now)])
             return (await _find_users(session, new.username))[0]
 
         try:
             return await self._connections.write(insert_row)
         except Exception as error:
             # The unique index decides between two at once, and says so in each driver's own way.
-            if self._connections.dialect.is_refusal(error) and await self._has_user(new.username):
+            if self._connections.dialect.errors.is_refusal(error) and await self._has_user(new.username):
                 return None
             raise
 
@@ -224,17 +225,18 @@ class UserStore:
 
     async def _read_users(self, tail: str, values: dict[str, Any]) -> list[User]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
-        return [_parse_user_row(row) for row in rows]
+        return _READER.parse_all(rows)
 
 
 async def lock_user(session: DatabaseSession, id: int, *, password_hash: str | None = None) -> User | None:
     """Lock a user's row and return it; None if it is gone or disabled, or has another password than the one given."""
     sql = (
-        f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+        f"SELECT password_hash, {_READER.select_list} FROM {USER} WHERE id = :id "
+        f"{session.dialect.expressions.for_update_sql}"
     )
-    for row in await session.fetch_rows(sql, {"id": id}):
-        user = _parse_user_row(row)
-        if not user.is_disabled and password_hash in (None, row[-1]):
+    for stored_hash, *columns in await session.fetch_rows(sql, {"id": id}):
+        user = _READER.parse(columns)
+        if not user.is_disabled and password_hash in (None, stored_hash):
             return user
     return None
 
@@ -245,22 +247,22 @@ async def _lock_user_and_admins(session: DatabaseSession, username: str) -> tupl
     # Who waited sees the rows as the other one left them.
     sql = (
         f"{_SELECT} WHERE username_key = :key OR (role = 'admin' AND disabled = 0) "
-        f"ORDER BY id {session.dialect.for_update_sql}"
+        f"ORDER BY id {session.dialect.expressions.for_update_sql}"
     )
     key = make_username_key(username)
-    users = [_parse_user_row(row) for row in await session.fetch_rows(sql, {"key": key})]
+    users = _READER.parse_all(await session.fetch_rows(sql, {"key": key}))
     user = _require_user([user for user in users if make_username_key(user.username) == key], username)
     return user, sum(other.is_acting_admin for other in users if other.id != user.id)
 
 
 async def _end_sessions(session: DatabaseSession, id: int, *, kept_hash: str | None) -> None:
-    sql = "DELETE FROM user_session WHERE user_id = :id AND token_hash <> :kept"
+    sql = f"DELETE FROM {SESSION} WHERE user_id = :id AND token_hash <> :kept"
     await session.execute(sql, {"id": id, "kept": kept_hash or ""})
 
 
 async def _find_users(session: DatabaseSession, username: str) -> list[User]:
     rows = await session.fetch_rows(f"{_SELECT} WHERE username_key = :key", {"key": make_username_key(username)})
-    return [_parse_user_row(row) for row in rows]
+    return _READER.parse_all(rows)
 
 
 def _require_user(found: list[User], username: str) -> User:
@@ -275,14 +277,8 @@ def _encode_new_user_row(new: NewUser, now: int) -> Sequence[Any]:
         make_username_key(new.username),
         new.password_hash,
         new.role.value,
-        0,
         now,
         new.created_by,
         now,
         new.created_by,
     )
-
-
-def _parse_user_row(row: Sequence[Any]) -> User:
-    id, username, role, disabled, *rest = row[: len(_COLUMNS)]
-    return User(id, username, Role(role), bool(disabled), *rest)

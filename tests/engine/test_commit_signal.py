@@ -87,7 +87,7 @@ async def test_who_has_much_to_tell_tells_it_less_often(postgres_url: str, monke
     clock = RecordingClock()
     async with open_store(postgres_url, clock=clock) as store:
         herald, told = CommitSignal(store, clock), asyncio.Event()
-        announce, number = store.connections.dialect.send_commit_signal, 0
+        announce, number = store.connections.dialect.signals.send_commit_signal, 0
 
         async def refuse_notification(raw: Any, name: str) -> None:
             nonlocal number
@@ -98,7 +98,7 @@ async def test_who_has_much_to_tell_tells_it_less_often(postgres_url: str, monke
             else:
                 told.set()
 
-        monkeypatch.setattr(store.connections.dialect, "send_commit_signal", refuse_notification)
+        monkeypatch.setattr(store.connections.dialect.signals, "send_commit_signal", refuse_notification)
         herald.send()
         await wait_for(told.wait())
         await herald.close()

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.instance import Action, Status
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.dialects.base import PRIORITIES, Dialect
+from flowlet.store.dialects.batch import PRIORITY_ORDER
+from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = [
     "MAX_GROUPS",
@@ -119,12 +121,23 @@ class RecentAction:
     action: Action
 
 
+_RECENT_READER = RowReader(
+    Action,
+    {"a": ACTION},
+    expressions={
+        "text": Expression(f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH})"),
+        "detail": Expression("NULL"),
+        "changes_json": Expression("NULL"),
+    },
+)
+
+
 async def read_running(connections: Connections, *, limit: int) -> list[RunningInstance]:
     """Return what runs, the longest first: what hangs is seen, and the list does not turn over with every instance."""
     # As many as there are slots, by the index of what has not ended; sorting them costs nothing.
     since = "CASE WHEN next_activation > modified THEN next_activation ELSE modified END"
     sql = (
-        f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM workflow "
+        f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM {WORKFLOW} "
         "WHERE status = 'EXECUTING' AND executor_id IS NOT NULL ORDER BY since, id LIMIT :limit"
     )
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
@@ -138,13 +151,12 @@ async def read_groups(connections: Connections, *, served: Collection[str] = ())
         connections: The database's.
         served: Groups of live executors; the first 16 of them are looked at wherever their names stand.
     """
-    _, is_open = _get_due_column(connections.dialect)
-    is_mysql = connections.dialect.name == "mysql"
-    # One probe of the due index for each: SELECT DISTINCT would walk the whole of it. On MySQL the index has what has
-    # ended too, so that its groups are seen only by a look at each one's queues.
-    sql = (
-        f"SELECT MIN(executor_group) FROM workflow WHERE {'' if is_mysql else f'{is_open} AND '}executor_group > :last"
-    )
+    expressions = connections.dialect.expressions
+    # One probe of the due index for each group: SELECT DISTINCT would walk the whole of it. Where the index has the
+    # groups of ended instances too, the statement cannot leave them out: each group's queues say whether it has any.
+    lists_all = expressions.due_index_has_all_groups
+    scheduled = "" if lists_all else f"{expressions.is_scheduled_sql} AND "
+    sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {scheduled}executor_group > :last"
     kept = sorted(set(served))[:MAX_GROUPS]
 
     async def walk_groups(session: DatabaseSession, last: str) -> list[str]:
@@ -161,7 +173,7 @@ async def read_groups(connections: Connections, *, served: Collection[str] = ())
         last, walked = "", 0
         while names := await walk_groups(session, last):
             last, walked = names[-1], walked + len(names)
-            if is_mysql:
+            if lists_all:
                 names = sorted({queue.group for queue in await _read_queues(session, names)})
             found += names
             more = [name for name in found[MAX_GROUPS:] if name not in kept]
@@ -188,13 +200,14 @@ async def read_queues(connections: Connections, groups: Sequence[str]) -> list[D
 
 
 async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[DueQueue]:
-    column, is_open = _get_due_column(session.dialect)
+    expressions = session.dialect.expressions
+    column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
     # One probe of the due index for each priority and group, its first entry.
     sql = " UNION ALL ".join(
-        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
-        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
+        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM {WORKFLOW} "
+        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_scheduled}"
         for place in range(len(groups))
-        for level in PRIORITIES
+        for level in PRIORITY_ORDER
     )
     rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
     return [DueQueue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
@@ -224,30 +237,12 @@ async def read_recent_actions(connections: Connections, *, limit: int) -> list[R
     """Return the last lines of all histories, the newest first."""
     # The newest ids are the end of the primary key; each line's instance is found by its own.
     sql = (
-        "SELECT w.workflow_type, w.business_key, a.id, a.workflow_id, a.kind, a.at, a.from_state, a.to_state, "
-        f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
-        "FROM (SELECT id FROM workflow_action ORDER BY id DESC LIMIT :limit) newest "
-        "JOIN workflow_action a ON a.id = newest.id JOIN workflow w ON w.id = a.workflow_id ORDER BY a.id DESC"
+        f"SELECT w.workflow_type, w.business_key, {_RECENT_READER.select_list} "
+        f"FROM (SELECT id FROM {ACTION} ORDER BY id DESC LIMIT :limit) newest "
+        f"JOIN {ACTION} a ON a.id = newest.id JOIN {WORKFLOW} w ON w.id = a.workflow_id ORDER BY a.id DESC"
     )
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
-    return [RecentAction(row[0], row[1], _parse_action(row)) for row in rows]
-
-
-def _parse_action(row: Sequence[Any]) -> Action:
-    _, _, id, workflow_id, kind, at, source, target, text, attempt, took, executor_id, username = row
-    return Action(
-        ActionKind(kind),
-        at,
-        from_state=source,
-        to_state=target,
-        text=text,
-        attempt=attempt,
-        duration_ms=took,
-        executor_id=executor_id,
-        username=username,
-        id=id,
-        workflow_id=workflow_id,
-    )
+    return [RecentAction(type, key, _RECENT_READER.parse(columns)) for type, key, *columns in rows]
 
 
 async def _read_nearest(
@@ -255,16 +250,17 @@ async def _read_nearest(
 ) -> list[UpcomingInstance]:
     if not queues:
         return []
-    column, is_open = _get_due_column(connections.dialect)
+    expressions = connections.dialect.expressions
+    column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
     # A leg for each queue walks the due index from its nearest entry and stops at the limit.
     legs = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM workflow WHERE executor_group = :group_{place} "
-        f"AND priority = {queue.priority} AND {is_open} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "
+        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM {WORKFLOW} WHERE executor_group = :group_{place} "
+        f"AND priority = {queue.priority} AND {is_scheduled} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "
         f"leg_{place}"
         for place, queue in enumerate(queues)
     )
     sql = (
-        "SELECT id, workflow_type, business_key, state, status, attempt, moment, executor_group FROM workflow "
+        f"SELECT id, workflow_type, business_key, state, status, attempt, moment, executor_group FROM {WORKFLOW} "
         f"JOIN (SELECT found, moment FROM ({legs}) legs ORDER BY moment, found LIMIT :limit) nearest ON id = found "
         "ORDER BY moment, id"
     )
@@ -274,10 +270,3 @@ async def _read_nearest(
         UpcomingInstance(id, type, key, state, Status(status), attempt, at, group)
         for id, type, key, state, status, attempt, at, group in rows
     ]
-
-
-def _get_due_column(dialect: Dialect) -> tuple[str, str]:
-    """Return the column of the due index that has the time, and what says that an instance is in it."""
-    if dialect.name == "mysql":
-        return "due", "due > 0"
-    return "next_activation", "status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND next_activation > 0"

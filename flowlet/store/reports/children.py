@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowlet.instance.instance import Instance, Status
 from flowlet.store.connection import Connections
+from flowlet.store.tables import WORKFLOW
 
 __all__ = ["MAX_COUNTED_CHILDREN", "count_children_by_status"]
 
@@ -23,7 +24,7 @@ async def count_children_by_status(connections: Connections, instance: Instance)
         return None
     if not instance.children:
         return {}
-    sql = "SELECT status, COUNT(*) FROM workflow WHERE parent_id = :id GROUP BY status"
+    sql = f"SELECT status, COUNT(*) FROM {WORKFLOW} WHERE parent_id = :id GROUP BY status"
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"id": instance.id}))
-    found = {row[0]: int(row[1]) for row in rows}
+    found = {status: int(count) for status, count in rows}
     return {status: found[status] for status in Status if status in found}

@@ -7,13 +7,13 @@ from typing import Any
 
 from flowlet.instance.fingerprint import extract_message
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import IS_FAILING, IS_NOT_DONE, WORKFLOW
 
 __all__ = ["MAX_COUNTED_FAILED", "ErrorGroup", "count_failed", "read_error_groups", "read_failing_types"]
 
 MAX_COUNTED_FAILED = 10_000
 """Up to how many FAILED instances are counted."""
 
-_IS_FAILING = "fingerprint IS NOT NULL"
 _TYPE = "COALESCE(workflow_type, '')"
 """The type as an expression: SQLite would else walk the index of types."""
 
@@ -56,8 +56,8 @@ async def read_error_groups(connections: Connections, *, limit: int = 50, type: 
     """
 
     async def fetch_groups(session: DatabaseSession) -> list[tuple[Any, ...]]:
-        status = _get_status_column(session)
-        where = f"{_IS_FAILING} AND {_TYPE} = :type" if type is not None else _IS_FAILING
+        status = session.dialect.expressions.failing_status_column
+        where = f"{IS_FAILING} AND {_TYPE} = :type" if type is not None else IS_FAILING
         # Grouped by the index alone, in its order; whole rows are read of the newest one of each group, and of no
         # other. The last of several that failed in the same microsecond is the one of the highest id. A fingerprint
         # is of one type.
@@ -66,10 +66,10 @@ async def read_error_groups(connections: Connections, *, limit: int = 50, type: 
         FROM (
             SELECT fingerprint, COUNT(*) AS instances,
                 SUM(CASE WHEN {status} = 'FAILED' THEN 1 ELSE 0 END) AS ended, MIN(failed) AS first, MAX(failed) AS last
-            FROM workflow WHERE {where} GROUP BY fingerprint
+            FROM {WORKFLOW} WHERE {where} GROUP BY fingerprint
             ORDER BY MAX(failed) DESC, fingerprint LIMIT :row_limit
-        ) g JOIN workflow w ON w.id = (
-            SELECT MAX(n.id) FROM workflow n WHERE n.fingerprint = g.fingerprint AND n.failed = g.last
+        ) g JOIN {WORKFLOW} w ON w.id = (
+            SELECT MAX(n.id) FROM {WORKFLOW} n WHERE n.fingerprint = g.fingerprint AND n.failed = g.last
         )
         ORDER BY g.last DESC, g.fingerprint
         """
@@ -78,8 +78,8 @@ async def read_error_groups(connections: Connections, *, limit: int = 50, type: 
 
     rows = await connections.read(fetch_groups)
     return [
-        ErrorGroup(row[0], row[1], row[2], extract_message(row[3]), int(row[4]), int(row[5]), row[6], row[7], row[8])
-        for row in rows
+        ErrorGroup(fingerprint, type, state, extract_message(reason), int(count), int(failed), *rest)
+        for fingerprint, type, state, reason, count, failed, *rest in rows
     ]
 
 
@@ -89,8 +89,8 @@ async def read_failing_types(connections: Connections) -> list[str]:
     Raises:
         StoreUnavailableError: If the database is away.
     """
-    sql = f"SELECT DISTINCT {_TYPE} AS name FROM workflow WHERE {_IS_FAILING} ORDER BY name"
-    return [row[0] for row in await connections.read(lambda session: session.fetch_rows(sql))]
+    sql = f"SELECT DISTINCT {_TYPE} AS name FROM {WORKFLOW} WHERE {IS_FAILING} ORDER BY name"
+    return [name for (name,) in await connections.read(lambda session: session.fetch_rows(sql))]
 
 
 async def count_failed(connections: Connections) -> int:
@@ -100,12 +100,7 @@ async def count_failed(connections: Connections) -> int:
         StoreUnavailableError: If the database is away.
     """
     # The second condition, in the words of the index's own, lets the databases use it.
-    failed = "status = 'FAILED' AND status NOT IN ('FINISHED', 'CANCELLED')"
-    sql = f"SELECT COUNT(*) FROM (SELECT status FROM workflow WHERE {failed} LIMIT {MAX_COUNTED_FAILED}) counted"
+    failed = f"status = 'FAILED' AND {IS_NOT_DONE}"
+    sql = f"SELECT COUNT(*) FROM (SELECT status FROM {WORKFLOW} WHERE {failed} LIMIT {MAX_COUNTED_FAILED}) counted"
     ((count,),) = await connections.read(lambda session: session.fetch_rows(sql))
     return int(count)
-
-
-def _get_status_column(session: DatabaseSession) -> str:
-    """Return the column of the index that has the status."""
-    return "failing" if session.dialect.name == "mysql" else "status"

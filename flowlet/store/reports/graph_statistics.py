@@ -14,6 +14,7 @@ from typing import Any
 
 from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, ActionKind, Status
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 
 __all__ = [
     "MAX_COUNTED_OPEN",
@@ -123,8 +124,8 @@ async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, in
     # The second condition says nothing new, but in the words of the partial index. The index does not hold the state:
     # each row that is counted is visited, and so there is a limit.
     sql = (
-        "SELECT state, COUNT(*) FROM (SELECT state FROM workflow WHERE workflow_type = :type "
-        f"AND status IN ({_OPEN}) AND status NOT IN ('FINISHED', 'CANCELLED') LIMIT {MAX_COUNTED_OPEN + 1}) counted "
+        f"SELECT state, COUNT(*) FROM (SELECT state FROM {WORKFLOW} WHERE workflow_type = :type "
+        f"AND status IN ({_OPEN}) AND {IS_NOT_DONE} LIMIT {MAX_COUNTED_OPEN + 1}) counted "
         "GROUP BY state"
     )
     found = {state: int(count) for state, count in await session.fetch_rows(sql, {"type": name})}
@@ -134,8 +135,8 @@ async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, in
 async def _sample_instances(session: DatabaseSession, name: str) -> tuple[list[int], int | None]:
     # By the primary key, backwards: of a rare type the 50,000 newest rows are looked at, and never more.
     sql = (
-        "SELECT id, visit, created FROM workflow WHERE workflow_type = :type "
-        f"AND id > (SELECT MAX(id) FROM workflow) - {SAMPLE_WINDOW} ORDER BY id DESC LIMIT {MAX_SAMPLED_INSTANCES}"
+        f"SELECT id, visit, created FROM {WORKFLOW} WHERE workflow_type = :type "
+        f"AND id > (SELECT MAX(id) FROM {WORKFLOW}) - {SAMPLE_WINDOW} ORDER BY id DESC LIMIT {MAX_SAMPLED_INSTANCES}"
     )
     ids, since, left = [], None, MAX_SAMPLED_ENTRIES
     for id, visit, created in await session.fetch_rows(sql, {"type": name}):
@@ -147,11 +148,12 @@ async def _sample_instances(session: DatabaseSession, name: str) -> tuple[list[i
 
 
 async def _read_entries(session: DatabaseSession, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    expressions = session.dialect.expressions
     sql = (
-        "SELECT workflow_id, kind, at, from_state, to_state, duration_ms FROM workflow_action "
-        f"WHERE workflow_id IN ({session.dialect.build_ids_sql('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
+        f"SELECT workflow_id, kind, at, from_state, to_state, duration_ms FROM {ACTION} "
+        f"WHERE workflow_id IN ({expressions.build_ids_sql('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
     )
-    return list(await session.fetch_rows(sql, {"ids": session.dialect.encode_ids(ids)}))
+    return list(await session.fetch_rows(sql, {"ids": expressions.encode_ids(ids)}))
 
 
 def _compute_statistics(

@@ -8,9 +8,10 @@ from typing import Any
 
 from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.rows import INSTANCE_COLUMNS, parse_instance_row
+from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
+from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 
 __all__ = ["MAX_BADGE_COUNT", "Inbox", "InboxGroup", "WaitingInstance", "count_waiting", "read_inbox"]
 
@@ -20,9 +21,8 @@ MAX_GROUPED_INSTANCES = 2_000
 """How many are looked at to tell their groups."""
 MAX_GROUPS = 50
 
-_WAITING = "status = 'WAITING' AND status NOT IN ('FINISHED', 'CANCELLED')"
+_WAITING = f"status = 'WAITING' AND {IS_NOT_DONE}"
 """The second part says nothing new, but that the index of what is open has all of them."""
-_COLUMNS = ", ".join(INSTANCE_COLUMNS)
 _ORDERS = {"next_activation": f"COALESCE(next_activation, {MAX_INTEGER})", "modified": "modified"}
 """By what they are sorted; what has no deadline comes last."""
 
@@ -137,9 +137,9 @@ async def _read_page(session: DatabaseSession, query: SearchQuery) -> list[Insta
         values["after_key"], values["after_id"] = decode_cursor(query.cursor, query.order)
         where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
     # Not by the search, which counts too: where 20,000 wait, that reads each row a second time.
-    ids = f"SELECT id AS found FROM workflow WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
-    sql = f"SELECT {_COLUMNS} FROM workflow JOIN ({ids}) page ON id = found ORDER BY {key}, id"
-    return [parse_instance_row(row) for row in await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1})]
+    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
+    sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {key}, id"
+    return INSTANCE_READER.parse_all(await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1}))
 
 
 def _build_conditions(query: SearchQuery) -> tuple[str, dict[str, Any]]:
@@ -157,7 +157,7 @@ async def _count_matches(session: DatabaseSession, query: SearchQuery, waiting: 
     where, values = _build_conditions(query)
     if not values:
         return waiting
-    sql = f"SELECT COUNT(*) FROM (SELECT id FROM workflow WHERE {where} LIMIT {MAX_COUNTED + 1}) fitting"
+    sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {where} LIMIT {MAX_COUNTED + 1}) fitting"
     ((count,),) = await session.fetch_rows(sql, values)
     return int(count)
 
@@ -166,7 +166,7 @@ async def _count_up_to(session: DatabaseSession, most: int) -> int:
     """Return how many wait, counted no further than told."""
     # In the index's own order, and of its columns alone, PostgreSQL reads entries of the index until there are enough:
     # a hundred in 0.2 ms. Without, it collects all that wait first, which takes 4 ms where 20,000 do.
-    some = f"SELECT workflow_type FROM workflow WHERE {_WAITING} ORDER BY status, workflow_type LIMIT {most}"
+    some = f"SELECT workflow_type FROM {WORKFLOW} WHERE {_WAITING} ORDER BY status, workflow_type LIMIT {most}"
     ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({some}) waiting")
     return int(count)
 
@@ -175,17 +175,18 @@ async def _read_entry_times(session: DatabaseSession, ids: Sequence[int]) -> dic
     """Return when each of these last entered a state: the time of its row may be that of an edit."""
     if not ids:
         return {}
+    expressions = session.dialect.expressions
     kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
     sql = (
-        "SELECT workflow_id, MAX(at) FROM workflow_action "
-        f"WHERE workflow_id IN ({session.dialect.build_ids_sql('ids')}) AND kind IN ({kinds}) GROUP BY workflow_id"
+        f"SELECT workflow_id, MAX(at) FROM {ACTION} "
+        f"WHERE workflow_id IN ({expressions.build_ids_sql('ids')}) AND kind IN ({kinds}) GROUP BY workflow_id"
     )
-    return dict(await session.fetch_rows(sql, {"ids": session.dialect.encode_ids(ids)}))
+    return dict(await session.fetch_rows(sql, {"ids": expressions.encode_ids(ids)}))
 
 
 async def _read_groups(session: DatabaseSession) -> tuple[InboxGroup, ...]:
     # Bounded inside, for the state is in no index: where a million wait, these are the groups of the first ones.
-    some = f"SELECT workflow_type, state FROM workflow WHERE {_WAITING} LIMIT {MAX_GROUPED_INSTANCES}"
+    some = f"SELECT workflow_type, state FROM {WORKFLOW} WHERE {_WAITING} LIMIT {MAX_GROUPED_INSTANCES}"
     sql = (
         f"SELECT workflow_type, state, COUNT(*) AS amount FROM ({some}) waiting "
         f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state LIMIT {MAX_GROUPS}"

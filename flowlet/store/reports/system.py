@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import SCHEMA_VERSION
 
 __all__ = ["Database", "read_database"]
-
-_KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,11 @@ async def read_database(connections: Connections) -> Database:
     """
 
     async def read_in_session(session: DatabaseSession) -> Database:
-        ((version,),) = await session.fetch_rows(session.dialect.version_sql)
-        ((migration, migrated),) = await session.fetch_rows("SELECT MAX(migration), MAX(applied) FROM schema_version")
-        kind = "MariaDB" if "MariaDB" in str(version) else _KINDS[session.dialect.name]
-        return Database(kind, str(version), int(migration), int(migrated))
+        dialect = session.dialect.connections
+        ((version,),) = await session.fetch_rows(dialect.version_sql)
+        ((migration, migrated),) = await session.fetch_rows(
+            f"SELECT MAX(migration), MAX(applied) FROM {SCHEMA_VERSION}"
+        )
+        return Database(dialect.name_product(str(version)), str(version), int(migration), int(migrated))
 
     return await connections.read(read_in_session)

@@ -8,8 +8,9 @@ from enum import StrEnum
 from itertools import pairwise
 
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
-from flowlet.store.rows import ACTION_COLUMNS, parse_action_row
+from flowlet.store.tables import ACTION
 
 __all__ = [
     "MAX_ACTIONS_READ",
@@ -24,6 +25,12 @@ __all__ = [
 
 MAX_ACTIONS_READ = 400
 """How many lines of history a passage is made of at most, the handlers' own ones not counted."""
+_NOTHING = Expression("NULL")
+_TURN_READER = RowReader(
+    Action, {"": ACTION}, expressions={"text": _NOTHING, "detail": _NOTHING, "changes_json": _NOTHING}
+)
+"""Reads lines of history without their texts, which no visit shows."""
+
 _ROUNDING_MICROSECONDS = 2_000
 """Durations are stored in whole milliseconds: a shorter gap beside a run is the rounding."""
 
@@ -162,17 +169,16 @@ async def read_visit_history(
     Raises:
         StoreUnavailableError: If the database is away.
     """
-    columns = ", ".join("NULL" if name in ("text", "detail", "changes") else name for name in ACTION_COLUMNS)
     # What handlers logged is no turn of the passage, and may be most of a history.
     sql = (
-        f"SELECT id, {columns} FROM workflow_action WHERE workflow_id = :id AND kind <> 'LOG' "
-        f"ORDER BY {connections.dialect.newest_first_sql} LIMIT :limit"
+        f"SELECT {_TURN_READER.select_list} FROM {ACTION} WHERE workflow_id = :id AND kind <> 'LOG' "
+        f"ORDER BY {connections.dialect.expressions.newest_first_sql} LIMIT :limit"
     )
     rows = await connections.read(
         lambda session: session.fetch_rows(sql, {"id": instance.id, "limit": MAX_ACTIONS_READ})
     )
     return build_visit_history(
-        [parse_action_row(row) for row in reversed(rows)], instance, children, kind_by_state=kind_by_state, now=now
+        _TURN_READER.parse_all(reversed(rows)), instance, children, kind_by_state=kind_by_state, now=now
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flowlet.store.connection import DatabaseSession
 from flowlet.store.search.cursor import encode_cursor
+from flowlet.store.tables import WORKFLOW
 
 __all__ = ["UNLIMITED", "ScanRequest", "ScanWindow", "compute_scan_window"]
 
@@ -96,7 +97,7 @@ async def _compute_created_window(session: DatabaseSession, scan: ScanRequest) -
     # Rows lie in the order of their ids: told between which ids these are, PostgreSQL does not read the whole table.
     # "+ 0" keeps it, for the least and the greatest, from walking the primary key until a row fits: 0.2 s.
     ((least, most),) = await session.fetch_rows(
-        f"SELECT MIN(id + 0), MAX(id + 0) FROM workflow WHERE {where} AND {condition}",
+        f"SELECT MIN(id + 0), MAX(id + 0) FROM {WORKFLOW} WHERE {where} AND {condition}",
         {**values, "edge_key": edge[0], "edge_id": edge[1]},
     )
     if scan.key == "id":
@@ -113,7 +114,7 @@ async def _find_edge(
     where, values = _add_start_condition(scan, key, parts, values)
     way = "DESC" if scan.is_descending else "ASC"
     order = "id" if key == "id" else f"{key} {way}, id"
-    sql = f"SELECT {key}, id FROM workflow WHERE {where} ORDER BY {order} {way} LIMIT 2 OFFSET :edge_reach"
+    sql = f"SELECT {key}, id FROM {WORKFLOW} WHERE {where} ORDER BY {order} {way} LIMIT 2 OFFSET :edge_reach"
     rows = await session.fetch_rows(sql, {**values, "edge_reach": scan.limit - 1})
     return (int(rows[0][0]), int(rows[0][1])) if len(rows) == 2 else None
 
@@ -134,7 +135,7 @@ def _add_start_condition(
 
 async def _find_id_edge(session: DatabaseSession, scan: ScanRequest) -> int | None:
     """Return the last id within reach, if others follow. Ids that are missing count as well."""
-    ((least, most),) = await session.fetch_rows("SELECT MIN(id), MAX(id) FROM workflow")
+    ((least, most),) = await session.fetch_rows(f"SELECT MIN(id), MAX(id) FROM {WORKFLOW}")
     if least is None:
         return None
     if scan.is_descending:
