@@ -81,7 +81,9 @@ async def insert_both_rows(session: DatabaseSession, unit: int) -> None:
 async def use_all_connections(connections: Connections) -> None:
     """Use every connection of both pools at the same time."""
     dialect = connections.dialect
-    sizes = [int(dialect.connections.build_options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)]
+    sizes = [
+        int(dialect.connections.build_options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)
+    ]
     async with asyncio.timeout(20):
         await asyncio.gather(
             use_concurrently(connections.read, sizes[0]), use_concurrently(connections.run_on_engine, sizes[1])

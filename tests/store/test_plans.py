@@ -66,7 +66,9 @@ async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[An
         [await hand.run_instance(one) for one in claimed], key=lambda transition: transition.instance.id
     )
     batch = Batch(hand.id, transitions, engine.clock.now())
-    committed = await connections.run_on_engine(lambda session: dialect.writes.commit(watch_connection(session.raw), batch))
+    committed = await connections.run_on_engine(
+        lambda session: dialect.writes.commit(watch_connection(session.raw), batch)
+    )
     assert len(committed) == 100
 
 
@@ -213,7 +215,7 @@ async def count_updates(engine: EngineHarness) -> tuple[int, int]:
     async def read_update_counts(session: Any) -> Any:
         await session.execute("SELECT pg_stat_force_next_flush()")
         await session.execute("SELECT pg_stat_clear_snapshot()")
-        return await session.rows(sql)
+        return await session.fetch_rows(sql)
 
     ((all_, hot),) = await engine.store.connections.run_on_engine(read_update_counts)
     return all_, hot

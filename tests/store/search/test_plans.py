@@ -18,11 +18,11 @@ EXPLAIN_SQL = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN ", "mysql
 ANALYZE_SQL = {"sqlite": "ANALYZE", "postgresql": "ANALYZE flowlet_workflow", "mysql": "ANALYZE TABLE flowlet_workflow"}
 INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
     ({"workflow_type": "Rare"}, dict.fromkeys(EXPLAIN_SQL, "flowlet_workflow_type")),
-    ({"workflow_type": "Unknown", "reach": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, "flowlet_workflow_type")),
+    ({"workflow_type": "Unknown", "scan_limit": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, "flowlet_workflow_type")),
     ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, "flowlet_workflow_cancelled"), "mysql": "flowlet_workflow_status"}),
     ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, "flowlet_workflow_retrying"), "mysql": "flowlet_workflow_status"}),
     # Of few that are open it does not matter which of two indexes finds them.
-    ({"has_next": True, "order_by": "next_activation"}, {**dict.fromkeys(EXPLAIN_SQL, " workflow_"), "mysql": "workflow_"}),
+    ({"has_next": True, "order_by": "next_activation"}, {**dict.fromkeys(EXPLAIN_SQL, " flowlet_workflow_"), "mysql": "flowlet_workflow_"}),
     ({"prefix": "rare-"}, {"sqlite": "external_id>", "postgresql": "external_id_key", "mysql": "external_id"}),
     ({"prefix": "rare-"}, {"sqlite": "flowlet_workflow_key", "postgresql": "flowlet_workflow_key", "mysql": "flowlet_workflow_key"}),
 )  # fmt: skip
