@@ -1,4 +1,4 @@
-"""The table of API keys. It holds only hashes: who reads it cannot get in."""
+"""The table of API keys. It holds only hashes: reading it does not let one log in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """An API key that is to be made.
+    """An API key to be created.
 
     Attributes:
         expires: In microseconds since 1970 UTC; None for never.
@@ -54,7 +54,7 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyCredentials:
-    """A key that is not revoked, and whose owner is enabled: who it stands for, and the hash that it has to have."""
+    """A key that is not revoked and whose owner is enabled: its principal, and the hash that a given key must have."""
 
     principal: Principal
     key_hash: str = field(repr=False)
@@ -69,31 +69,33 @@ class ApiKeyStore:
         self._connections = connections
 
     async def insert(self, new: NewApiKey, *, now: int) -> bool:
-        """Make a key; return False, and make none, if its id is in use.
+        """Create a key; return False, and create none, if its id is in use.
 
         Raises:
-            OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
-            StaleError: If its maker has made another key since the one that is expected to be the newest.
+            OwnerError: If the owner is disabled or deleted, or has a lesser role than the key.
+            StaleError: If the user has created another key since ``expected_newest_id``.
         """
 
         async def insert_key(session: DatabaseSession) -> bool:
             owner = await lock_user(session, new.user_id)
             if owner is None:
-                raise OwnerError("the key's owner is disabled or gone, and the key would let nobody in.")
+                raise OwnerError("the key's owner is disabled or deleted: the key could not be used.")
             if new.role > owner.role:
                 raise OwnerError(
                     f"{owner.username!r} is {owner.role}: a key of that user cannot be {new.role}. "
-                    f"Take the role {owner.role} or a lesser one, or another owner."
+                    f"Choose the role {owner.role} or a lesser one, or another owner."
                 )
             if await session.fetch_rows(f"SELECT id FROM {API_KEY} WHERE id = :id", {"id": new.id}):
                 return False
             created = now
             if new.expected_newest_id is not None:
-                # Under the lock of the owner's row: the same form a second time waits for the first.
+                # Under the lock of the owner's row: a form that is sent twice waits for its first submission.
                 newest, made = await _find_newest(session, new.created_by)
                 if newest != new.expected_newest_id:
-                    raise StaleError(f"{new.created_by} has made another key since, and none was made. Look again.")
-                created = max(now, made + 1)  # it is the newest now, even where a clock was set back
+                    raise StaleError(
+                        f"{new.created_by} has created another key since, so none was created. Check the list of keys."
+                    )
+                created = max(now, made + 1)  # the newest, even if a clock was set back
             row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, created, new.created_by, new.expires)
             await session.insert_many(API_KEY, _INSERT_COLUMNS, [row])
             return True
@@ -136,7 +138,7 @@ class ApiKeyStore:
         return await self._read_keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
 
     async def find_newest_id(self, created_by: str) -> str:
-        """Return the id of the key that somebody has made last, "" for none."""
+        """Return the id of the latest key that a user has created, "" for none."""
         return (await self._connections.read(lambda session: _find_newest(session, created_by)))[0]
 
     async def revoke(self, id: str, *, revoked_by: str, now: int) -> None:

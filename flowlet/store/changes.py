@@ -1,7 +1,7 @@
-"""What changes instances outside of an activation: operators, repair, and the stopping of an executor.
+"""Changes of instances outside of an activation: by operators, by repair, and by an executor that stops.
 
-The rows are locked first, so that nobody else writes them; a change that takes an instance from its executor moves
-the fencing token.
+The rows are locked first, so that no other transaction writes them; a change that takes an instance from its executor
+raises the fencing token.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def build_select(where: str, *, lock: str = "") -> str:
 async def change_instance(
     connections: Connections, id: int, decide: Callable[[Instance], Change | None], *, now: int
 ) -> Instance:
-    """Lock an instance, decide, write: one transaction. Return the instance as it is then.
+    """Lock an instance, decide, write: one transaction. Return the instance after the change.
 
     Args:
-        connections: Where the instance is.
-        id: Which it is.
-        decide: Says what becomes of it; None for nothing. Called again where the transaction lost against another one.
+        connections: The database's.
+        id: The instance's id.
+        decide: Returns the change; None for no change. It is called again if the transaction lost against another one.
         now: The store's time, in microseconds since 1970 UTC.
 
     Raises:
         UnknownInstanceError: If there is none of this id.
-        RefusedError: Or whatever else ``decide`` raises; nothing is written then.
-        StoreUnavailableError: If the database is away.
+        RefusedError: Or any other error that ``decide`` raises; nothing is written then.
+        StoreUnavailableError: If the database is unavailable.
     """
     found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_ID else []
     if not found:
@@ -57,17 +57,17 @@ async def change_instance(
 async def change_instances(
     connections: Connections, ids: Sequence[int], decide: Callable[[Instance], Change | None], *, now: int
 ) -> list[Instance]:
-    """Lock instances, decide about each, write: one transaction. Return those that there are as they are then, by id.
+    """Lock instances, decide about each, write: one transaction. Return them after the changes, ordered by id.
 
     Args:
-        connections: Where the instances are.
-        ids: Which they are; few enough for one transaction, and unknown ones are left out.
-        decide: As for ``change``.
-        now: As for ``change``.
+        connections: The database's.
+        ids: The instances' ids, few enough for one transaction; unknown ones are left out.
+        decide: As for ``change_instance``.
+        now: As for ``change_instance``.
 
     Raises:
-        RefusedError: Or whatever else ``decide`` raises; nothing is written then, for none of them.
-        StoreUnavailableError: If the database is away.
+        RefusedError: Or any other error that ``decide`` raises; nothing is written then, for none of them.
+        StoreUnavailableError: If the database is unavailable.
     """
 
     async def lock_and_change(session: DatabaseSession) -> list[Instance]:
@@ -83,7 +83,7 @@ async def change_instances(
 
 
 async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, now: int) -> None:
-    """Write changes whose rows the caller's transaction has locked, with all that follows for parents and counts."""
+    """Write changes whose rows the caller's transaction has locked, and update their parents and the counters."""
     groups = set()
     for made in sorted(changes, key=lambda made: made.before.id):
         await session.execute(_UPDATE, _UPDATE_ENCODER.encode_binds(made.stored_instance))
@@ -103,9 +103,9 @@ async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -
 
 
 def _count_ends(made: Change) -> Iterator[CounterBucket]:
-    """Return the counts of an end, and of one that is taken back.
+    """Return the counts of an end, and of an end that is taken back.
 
-    That takes nothing from the minute in which it was: it did happen then. It is taken from the sum.
+    The latter is subtracted from the sum of all time, and not from the minute of the end: it did happen then.
     """
     before, after = made.before, made.after
     if (before.status, before.ended_us) == (after.status, after.ended_us):

@@ -180,7 +180,7 @@ class RowReader(Generic[T]):
     """Makes records of rows. What it selects follows the fields of the record, so that no position is written down.
 
     Attributes:
-        select_list: What stands between SELECT and FROM.
+        select_list: The text between SELECT and FROM.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class RowReader(Generic[T]):
             tables: By alias the tables of the statement, "" for the only one; a name in two tables is the first one's.
             expressions: By field what is selected instead of a column.
         """
-        selected = _select_columns(tables) | (expressions or {})
+        selected = {**_select_columns(tables), **(expressions or {})}
         names = getattr(record, "_fields", None) or [field.name for field in fields(record)]  # type: ignore[arg-type]  # a dataclass, if it is no NamedTuple
         parts = [selected[name] for name in names]
         self._record: Callable[..., T] = record

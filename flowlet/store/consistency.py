@@ -1,4 +1,4 @@
-"""What a doctor reads: where each instance stands, and the path it took. Nothing here writes."""
+"""What the doctor reads: the stored state of instances, and the paths they took. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,19 @@ PATH_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, Actio
 """The lines of history that say in which state an instance is from then on."""
 
 PAGE_SIZE = 5_000
-"""How many lines of history are read at once at most."""
+"""How many lines of history one statement reads at most."""
 
-_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
-"""The lines of history that say in which state an instance is from then on."""
-
-PAGE_SIZE = 5_000
-"""How many lines of history are read at once at most."""
-
-_COLUMNS = (
-    *("id", "workflow_type", "definition_version", "executor_group", "status", "state", "next_activation"),
-    *("executor_id", "token", "version", "open_children", "waits_for_children", "held_status"),
-)
 _KINDS = ", ".join(f"'{kind.value}'" for kind in PATH_KINDS)
 _ENDED = ", ".join(f"'{status.value}'" for status in sorted(ENDED_STATUSES))
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedInstance:
-    """Where an instance stands; the fields are those of ``Instance``.
+    """An instance as the doctor examines it; the fields are columns of ``flowlet_workflow``.
 
     Attributes:
-        counted_open_children: How many children that have not ended there are; ``open_children`` is what the instance's
-            row says.
+        counted_open_children: How many children have not ended, counted; ``open_children`` is the number in the
+            instance's row.
     """
 
     id: int
@@ -80,10 +70,10 @@ _PATH_READER = RowReader(PathEntry, {"": ACTION})
 
 
 async def inspect_instances_after(connections: Connections, id: int, *, limit: int) -> list[InspectedInstance]:
-    """Return where the instances stand whose id is above the given one, by id, at most ``limit``.
+    """Return the instances whose id is above the given one, ordered by id, at most ``limit``.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     sql = f"{_SELECT} WHERE w.id > :after ORDER BY w.id LIMIT :limit"
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"after": id, "limit": limit}))
@@ -91,10 +81,10 @@ async def inspect_instances_after(connections: Connections, id: int, *, limit: i
 
 
 async def inspect_instances(connections: Connections, ids: Sequence[int]) -> dict[int, InspectedInstance]:
-    """Return where the given instances stand, by id; those that there are not are left out.
+    """Return the given instances by id; unknown ones are left out.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     binds, values = build_in_list("id", ids)
     sql = f"{_SELECT} WHERE w.id IN ({binds})"
@@ -103,13 +93,13 @@ async def inspect_instances(connections: Connections, ids: Sequence[int]) -> dic
 
 
 async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncIterator[PathEntry]:
-    """Yield the paths of the given instances, by instance and then in order; read a bounded number of lines at once.
+    """Yield the paths of the given instances, by instance and then in order; read at most 5,000 lines at once.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     binds, values = build_in_list("id", ids)
-    # Each read goes on behind the last line of the one before, by the index on workflow_id.
+    # Each read starts after the last line of the one before, by the index on workflow_id.
     sql = (
         f"SELECT {_PATH_READER.select_list} FROM {ACTION} "
         f"WHERE workflow_id IN ({binds}) AND kind IN ({_KINDS}) "
@@ -120,9 +110,9 @@ async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncItera
     while True:
         cursor = {"instance": last[0], "line": last[1], "limit": PAGE_SIZE}
         rows = await connections.read(lambda session, cursor=cursor: session.fetch_rows(sql, {**values, **cursor}))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        entry = None
-        for entry in _PATH_READER.parse_all(rows):
+        entries = _PATH_READER.parse_all(rows)
+        for entry in entries:
             yield entry
-        if entry is None or len(rows) < PAGE_SIZE:
+        if len(entries) < PAGE_SIZE:
             return
-        last = (entry.workflow_id, entry.id)
+        last = (entries[-1].workflow_id, entries[-1].id)

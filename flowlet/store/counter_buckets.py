@@ -1,4 +1,4 @@
-"""What is counted of transitions: by minute, in the transaction that commits them."""
+"""Counts of transitions: by minute, in the transaction that commits them."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ _TRANSITIONS, _FAILURES = COUNTER_COLUMNS.index("transitions"), COUNTER_COLUMNS.
 _END_PLACES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
 
 SHARED_WRITER_ID = 0
-"""The writer of the rows into which those of all others are folded."""
+"""The writer of the common rows, into which the roll-up merges the rows of all others."""
 
 ALL_TIME = 0
-"""The length of the span that has no start: all that is too old to be told by the day."""
+"""The ``minutes`` of the span that has no start: all that is too old to be kept by the day."""
 
 
 class CounterBucket(NamedTuple):
     """What happened to the instances of a type in a span of time.
 
     Attributes:
-        minutes: How long the span is; ``EVER`` for all that is older than any other.
-        start: Its first microsecond since 1970 UTC; 0 for ``EVER``.
+        minutes: The length of the span; ``ALL_TIME`` for all that is older than any other.
+        start: Its first microsecond since 1970 UTC; 0 for ``ALL_TIME``.
         transitions: How often an activation led into a state.
         failures: How many activations failed.
-        finished: How many instances became FINISHED. For ``EVER`` it may be negative, as the other two.
+        finished: How many instances became FINISHED. For ``ALL_TIME`` it may be negative, as the other two.
         failed: How many became FAILED.
         cancelled: How many became CANCELLED.
     """
@@ -73,7 +73,7 @@ class CounterBucket(NamedTuple):
 
 
 def count_activations(transition: Transition) -> tuple[int, int]:
-    """Return how often an activation led into a state, and how many failed, as the transition's history tells it."""
+    """Return how often an activation led into a state, and how many failed, by the transition's lines of history."""
     moves = failures = 0
     for action in transition.actions:
         if action.kind is ActionKind.TRANSITION:
@@ -84,7 +84,7 @@ def count_activations(transition: Transition) -> tuple[int, int]:
 
 
 def count_transitions(transitions: Sequence[Transition]) -> list[CounterBucket]:
-    """Return what happens with these transitions, by minute and type, in a stable order."""
+    """Return the counts of these transitions, by minute and type, in a stable order."""
     sums: dict[tuple[int, int, str], list[int]] = {}
     for transition in transitions:
         key = (1, transition.at_us - transition.at_us % MINUTE, transition.instance.type)
@@ -108,7 +108,7 @@ def count_end(status: Status, *, minutes: int, start: int, type: str, amount: in
 
 
 def sum_buckets(counts: Iterable[CounterBucket]) -> list[CounterBucket]:
-    """Return one count for each span and type, in the order of the key; what adds up to nothing is left out."""
+    """Return one count for each span and type, in the order of the key; those whose sums are all 0 are left out."""
     sums: dict[tuple[int, int, str], list[int]] = {}
     for count in counts:
         numbers = sums.setdefault(count[:3], [0] * len(COUNTER_COLUMNS))

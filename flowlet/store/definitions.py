@@ -1,4 +1,4 @@
-"""The definitions as they were served: what histories are judged by, and what the API shows."""
+"""The definitions as executors served them: the doctor checks histories by them, and the API shows them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from flowlet.store.tables import DEFINITION
 __all__ = ["DefinitionStore", "StoredDefinition"]
 
 MAX_SAVE_ATTEMPTS = 10
-"""How often a save loses at most against others, each of which has then saved a definition for good."""
+"""How often a save can lose against others: each of these has then saved a definition for good."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDefinition:
-    """A definition as it was served.
+    """A definition as an executor served it.
 
     Attributes:
         created: When an executor first served it in this shape, in microseconds since 1970 UTC.
-        document: What ``Definition.as_json`` tells.
+        document: The result of ``Definition.to_json``.
     """
 
     name: str
@@ -45,9 +45,9 @@ class DefinitionStore:
         self._connections = connections
 
     async def save_definitions(self, definitions: Iterable[Definition], *, now: int) -> list[str]:
-        """Keep the definitions that are new, and return the names of those whose version was known in another shape.
+        """Store the definitions that are new, and return the names of those whose version is stored in another shape.
 
-        One transaction, made again where another executor that starts saves the same definitions at the same time.
+        One transaction, repeated if another executor stores the same definitions at the same time.
         """
 
         async def insert_new(session: DatabaseSession) -> list[str]:
@@ -74,7 +74,7 @@ class DefinitionStore:
         return await self._connections.write(insert_new)
 
     async def read_save_times(self) -> dict[str, tuple[int, int]]:
-        """Return when each definition was first saved, and when in its newest shape; in microseconds since 1970 UTC."""
+        """Return when each definition was first stored, and when in its newest shape, in microseconds since 1970."""
         sql = f"SELECT name, MIN(created), MAX(created) FROM {DEFINITION} GROUP BY name"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql))
         return {name: (first, newest) for name, first, newest in rows}

@@ -1,4 +1,4 @@
-"""The executors: who is alive, until when, and what becomes of the instances of those that are not."""
+"""The table of executors: which are live, until when, and the repair of what dead ones held."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["EXECUTOR_READER", "SELECT_EXECUTORS", "ExecutorRecord", "ExecutorSto
 MAX_REPAIRED_INSTANCES = 500
 """How many instances one repair frees at most, so that its transaction stays short."""
 
-STOP_REASON = "handed back: the executor stops"
-LOST_CLAIM_REASON = "handed back: the answer to its claim was lost"
+STOP_REASON = "released: the executor stops"
+LOST_CLAIM_REASON = "released: the answer to its claim was lost"
 
 _LIVE = "status IN ('RUNNING', 'DRAINING')"
 _ORPHANED = f"""executor_id IS NOT NULL AND executor_id NOT IN (SELECT id FROM {EXECUTOR} WHERE {_LIVE})
@@ -29,7 +29,7 @@ _ORPHANED = f"""executor_id IS NOT NULL AND executor_id NOT IN (SELECT id FROM {
 
 @dataclass(frozen=True, slots=True)
 class ExecutorRecord:
-    """An executor as the store knows it. Times in microseconds since 1970 UTC.
+    """An executor. Times in microseconds since 1970 UTC.
 
     Attributes:
         name: The operator's name for it.
@@ -86,24 +86,24 @@ class ExecutorStore:
         await self._connections.write(lambda session: session.insert_many(EXECUTOR, EXECUTOR.columns, [row]))
 
     async def renew_lease(self, id: str, *, lease_microseconds: int, claimed_at: int | None = None) -> int | None:
-        """Prolong the lease and return the store's time; None if the executor has been given up as lost.
+        """Prolong the lease and return the store's time; None if the executor is not live: it was marked as LOST.
 
         Args:
-            id: Whose.
-            lease_microseconds: Its length.
-            claimed_at: When it last asked for due instances, which is noted by the way; None leaves what is noted.
+            id: The executor's id.
+            lease_microseconds: The lease's length.
+            claimed_at: When it last asked for due instances, which is stored with it; None keeps the stored time.
         """
         return await self._connections.run_on_engine(
             lambda session: session.dialect.writes.renew_lease(session.raw, id, lease_microseconds, claimed_at)
         )
 
     async def mark_draining(self, id: str) -> None:
-        """Mark an executor as one that claims no more."""
+        """Mark an executor as DRAINING: it claims no more."""
         sql = f"UPDATE {EXECUTOR} SET status = 'DRAINING' WHERE id = :id AND status = 'RUNNING'"
         await self._connections.write(lambda session: session.execute(sql, {"id": id}))
 
     async def deregister(self, id: str, *, now: int) -> int:
-        """Take an executor off the list and hand back at once what it still holds; return how much that was."""
+        """Mark an executor as STOPPED and release the instances that it still holds; return how many."""
 
         async def release_and_stop(session: DatabaseSession) -> int:
             sql = build_select("executor_id = :id ORDER BY id", lock=session.dialect.expressions.for_update_sql)
@@ -115,7 +115,7 @@ class ExecutorStore:
         return await self._connections.write(release_and_stop)
 
     async def release_instances(self, id: str, token_by_id: Mapping[int, int], *, now: int) -> None:
-        """Hand back some of what an executor holds: instances with the tokens under which it does."""
+        """Release some of the instances that an executor holds, by id with the token of the lease."""
 
         async def release_held(session: DatabaseSession) -> None:
             binds, values = build_in_list("held", list(token_by_id))
@@ -129,10 +129,10 @@ class ExecutorStore:
         await self._connections.write(release_held)
 
     async def repair_leases(self, *, now: int, crash_limit: int) -> list[Change]:
-        """Give up executors whose lease has run out and free what they hold, at most 500 instances at a time.
+        """Mark executors whose lease has run out as LOST, and free what they hold, at most 500 instances at a time.
 
-        An instance goes on at once, under a new token; one whose executor has died ``crash_limit`` times in a row
-        under it becomes FAILED.
+        A freed instance is due at once, under a new token; one whose executors have died ``crash_limit`` times in a
+        row becomes FAILED.
         """
 
         async def free_orphans(session: DatabaseSession) -> list[Change]:
@@ -147,7 +147,7 @@ class ExecutorStore:
         return await self._connections.write(free_orphans)
 
     async def needs_repair(self, *, now: int) -> bool:
-        """Return whether some executor's lease has run out, or some instance is held by nobody that is known."""
+        """Return whether some executor's lease has run out, or an executor that is not live holds some instance."""
         sql = (
             f"SELECT 1 FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :now UNION ALL "
             f"SELECT 1 FROM {WORKFLOW} WHERE executor_id IS NOT NULL "
@@ -161,18 +161,18 @@ class ExecutorStore:
         return dict(await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id})))
 
     async def list_all(self, *, limit: int = 100) -> list[ExecutorRecord]:
-        """Return the executors, the live ones first, then the latest."""
+        """Return the executors, the live ones first, then those whose lease ended last."""
         sql = f"{SELECT_EXECUTORS} ORDER BY {_LATEST_FIRST}"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
         return EXECUTOR_READER.parse_all(rows)
 
     async def delete_gone(self, *, before: int) -> None:
-        """Delete executors that have been gone since before the given time."""
+        """Delete executors that are not live and whose lease ended before the given time."""
         sql = f"DELETE FROM {EXECUTOR} WHERE NOT {_LIVE} AND lease_until < :before"
         await self._connections.write(lambda session: session.execute(sql, {"before": before}))
 
     async def explain_unserved(self, *, now: int) -> None:
-        """Say in the reason of each due instance that no live executor serves its type, that this is so."""
+        """Write the reason of each due instance whose type no live executor serves."""
 
         async def write_reasons(session: DatabaseSession) -> None:
             rows = await session.fetch_rows(f"SELECT {EXECUTOR_READER.select_list} FROM {EXECUTOR} e WHERE {_LIVE}")

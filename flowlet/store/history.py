@@ -1,4 +1,4 @@
-"""The history of all instances as one stream of events: each line with what its instance is, in the order of ids."""
+"""The history of all instances as one stream of events: each line with its instance's names, in the order of ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["HistoryEvent", "HistoryStore"]
 
 @dataclass(frozen=True, slots=True)
 class HistoryEvent:
-    """A line of an instance's history, and whose it is. ``at`` is in microseconds since 1970 UTC.
+    """A line of an instance's history, and its instance. ``at`` is in microseconds since 1970 UTC.
 
     Attributes:
         id: The line's id.
@@ -44,8 +44,8 @@ class HistoryEvent:
     state: str
 
 
-# The lines are taken first, by their key: among a million of them MariaDB else began with all instances, and sorted
-# what it found, for 3 s instead of 20 ms.
+# The lines are read first, by their key: with a million lines MariaDB otherwise read all instances first and sorted the
+# result, which took 3 s instead of 20 ms.
 _EVENT_READER = RowReader(HistoryEvent, {"a": ACTION, "w": WORKFLOW})
 _EVENTS = f"""
 SELECT {_EVENT_READER.select_list}
@@ -55,14 +55,14 @@ ORDER BY a.id
 
 
 class HistoryStore:
-    """Reads lines of all histories by their ids. These are given out in order, and become visible in another one."""
+    """Reads lines of all histories by their ids. Ids are assigned in order, but become visible in another order."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     async def read_last_id(self) -> int:
         """Return the id of the last line; 0 for none."""
-        # By ORDER BY and LIMIT: the end of the primary key on every database, whatever is being written.
+        # ORDER BY and LIMIT read the end of the primary key on every database, also during writes.
         rows = await self._fetch_rows(f"SELECT id FROM {ACTION} ORDER BY id DESC LIMIT 1")
         return next((int(id) for (id,) in rows), 0)
 
@@ -81,7 +81,7 @@ class HistoryStore:
         return await self._select_events(where, values)
 
     async def read_events(self, ids: Sequence[int]) -> list[HistoryEvent]:
-        """Return the lines of these ids that are there, in order. At most a few thousand ids."""
+        """Return the lines of these ids that exist, in order. At most a few thousand ids."""
         expressions = self._connections.dialect.expressions
         values = {"ids": expressions.encode_ids(ids), "limit": len(ids)}
         return await self._select_events(f"id IN ({expressions.build_ids_sql('ids')})", values)

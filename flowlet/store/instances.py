@@ -1,4 +1,4 @@
-"""The instances: created, claimed, committed. One method is one transaction."""
+"""The table of instances: creates, claims, commits. One method is one transaction."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["CommitResult", "CreatedInstance", "InstanceStore"]
 
 
 class CommitResult(Enum):
-    """What became of a transition."""
+    """The result of a transition's commit."""
 
     COMMITTED = "committed"
     LOST = "lost"
-    """Another one holds the instance now; nothing was written."""
+    """Another executor holds the instance now; nothing was written."""
     PAUSE_CHANGED = "pausing"
-    """Nothing was written yet: an operator asked for a pause meanwhile, or took it back."""
+    """Nothing was written yet: an operator requested a pause meanwhile, or withdrew the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedInstance:
-    """What a create gives: the id, and whether it is new or the external id was known."""
+    """The result of a create: the id, and whether the instance is new or the external id was known."""
 
     id: int
     external_id: str
@@ -39,7 +39,7 @@ class CreatedInstance:
 
 @dataclass(frozen=True, slots=True)
 class _Fence:
-    """What a row says about who may write it."""
+    """The columns of an instance that decide whether an executor may write it."""
 
     id: int
     executor_id: str | None
@@ -67,7 +67,7 @@ class InstanceStore:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         created = await self._connections.run_on_engine(
             lambda session: self._dialect.writes.create(session.raw, new_instances, now)
@@ -77,16 +77,16 @@ class InstanceStore:
     async def create_in_transaction(
         self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
     ) -> list[CreatedInstance]:
-        """Create instances inside the caller's transaction, as ``create``."""
+        """Create instances as ``create`` does, inside the caller's transaction."""
         return _build_created_instances(
             new_instances, await self._dialect.writes.create(session.raw, new_instances, now, in_transaction=True)
         )
 
     async def claim(self, request: ClaimRequest) -> list[Instance]:
-        """Lease due instances of the request's groups and types: the higher priority first, then the longer due.
+        """Lease due instances of the request's groups and types: by priority, then the one that is due the longest.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         rows = await self._connections.run_on_engine(lambda session: self._dialect.writes.claim(session.raw, request))
         return INSTANCE_READER.parse_all(rows)
@@ -106,13 +106,13 @@ class InstanceStore:
         return min((due for (due,) in rows if due is not None), default=None)
 
     async def commit(self, executor_id: str, transitions: Sequence[Transition], *, now: int) -> dict[int, CommitResult]:
-        """Commit transitions as one batch and return what became of each, by the instance's id.
+        """Commit transitions as one batch and return the result of each, by the instance's id.
 
-        Sending a batch again after its outcome was unknown is safe: what was committed is recognised by its version.
+        Committing a batch again after its outcome was unknown is safe: a committed one is recognised by its version.
 
         Raises:
-            StoreUnavailableError: If the database is away; whether the batch was committed is unknown then.
-            Exception: What the driver raises when it refuses a value; nothing of the batch was written.
+            StoreUnavailableError: If the database is unavailable; whether the batch was committed is unknown then.
+            Exception: The driver's error if the database refuses a value; nothing of the batch was written.
         """
         batch = Batch(executor_id, sorted(transitions, key=lambda transition: transition.instance.id), now)
         applied = await self._connections.run_on_engine(lambda session: self._dialect.writes.commit(session.raw, batch))
@@ -130,10 +130,10 @@ class InstanceStore:
         return bool(await self._dialect.writes.commit(session.raw, batch, in_transaction=True))
 
     async def read_commit_result(self, executor_id: str, transition: Transition) -> CommitResult:
-        """Return what became of a transition whose commit was not answered; PAUSING if it was not committed.
+        """Return the result of a commit that got no answer; PAUSE_CHANGED if it was not committed.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         instance = transition.instance
         fence = (await self._read_fences([transition])).get(instance.id)

@@ -1,7 +1,7 @@
-"""Bringing the tables to what this Flowlet needs, safely under concurrent starts and a kill in the middle.
+"""Migrations: they bring the tables to the schema of this Flowlet, safely under concurrent starts and kills.
 
 PostgreSQL and SQLite run every missing step in one transaction. MySQL commits each statement of DDL by itself: there
-each statement is idempotent and recorded on its own, so that the next start goes on where a killed one stopped.
+each statement is idempotent and recorded on its own, so that the next start continues where a killed one stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Migration:
 
     Attributes:
         tables: The tables to create, as they are declared now: before the first release there is one migration.
-        statements: What to run then, the same on every database; each one may run twice.
+        statements: What to run after that, the same on every database; each one may run twice.
     """
 
     number: int
@@ -44,7 +44,7 @@ async def upgrade_schema(connections: Connections, migrations: Sequence[Migratio
 
     Raises:
         SchemaError: If the tables were made by a newer Flowlet.
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
 
     async def apply_under_lock(session: DatabaseSession) -> int:
@@ -67,7 +67,7 @@ async def check_schema(connections: Connections, migrations: Sequence[Migration]
 
     Raises:
         SchemaError: If they are missing, unfinished, or newer.
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     try:
         done = await connections.read(_read_applied_steps)

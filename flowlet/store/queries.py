@@ -1,4 +1,4 @@
-"""What people and programs look up: instances, their history, counts. Nothing here writes."""
+"""Queries of instances, their history and counts. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class InstancePosition:
 
 @dataclass(frozen=True, slots=True)
 class TransitionCount:
-    """A way from one state to another; ``source`` is None for the one that an instance began in.
+    """How often an instance went from one state to another; ``source`` is None for the entry into its first state.
 
     Attributes:
-        last_at: When it was taken last, in microseconds since 1970 UTC.
+        last_at: When it did so last, in microseconds since 1970 UTC.
     """
 
     source: str | None
@@ -46,8 +46,8 @@ class TransitionCount:
 
 MAX_SHOWN_DIGITS = 100
 
-# Said twice: SQLite uses a partial index only where its condition stands in the statement, and the list of what is
-# asked for leads over the FAILED ones, which may be many.
+# Two conditions that say the same: SQLite uses a partial index only if its condition is in the statement, and without
+# the list of statuses it would read the FAILED instances, which may be many.
 _COUNT_OPEN = f"""
 SELECT workflow_type, status, COUNT(*) FROM {WORKFLOW}
 WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND {IS_NOT_DONE}
@@ -56,7 +56,7 @@ GROUP BY workflow_type, status
 
 
 class InstanceQueries:
-    """Look-ups of instances and their history."""
+    """Reads instances and their history."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -85,7 +85,7 @@ class InstanceQueries:
         return found[0]
 
     async def find(self, text: str) -> Instance:
-        """Return the instance that a person names: a number is an id, anything else an external id.
+        """Return the instance of a text that a person typed: a number is an id, anything else an external id.
 
         Raises:
             UnknownInstanceError: If there is none.
@@ -97,10 +97,10 @@ class InstanceQueries:
         return await self.get_by_external_id(text)
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        """Return a page of the instances that fit, in the order asked for, and how many fit in all.
+        """Return a page of the matching instances, in the query's order, and how many match in all.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         return await self._connections.read(lambda session: search_instances(session, query))
 
@@ -120,10 +120,10 @@ class InstanceQueries:
         """Return the last lines of an instance's history, the newest first.
 
         Args:
-            id: Whose.
-            limit: How many at most.
-            before: Only those before this line, by its id; None for no such bound.
-            kinds: Only those of these kinds; all if there is none.
+            id: The instance's id.
+            limit: How many lines at most.
+            before: Only lines with a lower id than this; None for no such bound.
+            kinds: Only lines of these kinds; empty for all kinds.
         """
         parts = ["AND id < :before"] if before is not None else []
         if kinds:
@@ -136,9 +136,9 @@ class InstanceQueries:
         )
 
     async def count_transitions(self, id: int) -> list[TransitionCount]:
-        """Return each way that an instance took from state to state, and how often; first into the one it began in."""
+        """Return how often an instance went from state to state, beginning with the entry into its first state."""
         kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
-        # Grouped by the database: an instance that runs in circles has many lines, and few ways.
+        # Grouped by the database: an instance that runs in circles has many lines, and few pairs of states.
         sql = (
             f"SELECT from_state, to_state, COUNT(*), MAX(at) FROM {ACTION} "
             f"WHERE workflow_id = :id AND kind IN ({kinds}) GROUP BY from_state, to_state ORDER BY MIN(id)"
@@ -152,15 +152,15 @@ class InstanceQueries:
         return {instance.id: instance for instance in await self._read_instances(f"id IN ({members})", values)}
 
     async def read_positions(self, ids: Sequence[int]) -> list[InstancePosition]:
-        """Return where the instances of these ids stand; unknown ones are left out. At most 1,000 ids."""
+        """Return the positions of these instances; unknown ones are left out. At most 1,000 ids."""
         return await self._read_positions(ids, "NULL")
 
     async def read_positions_with_last_action(self, ids: Sequence[int]) -> list[InstancePosition]:
-        """Return the same as ``standings``, with the last line of each one's history, read in one snapshot."""
+        """Return the same as ``read_positions``, with the last line of each one's history, read in one snapshot."""
         return await self._read_positions(ids, f"(SELECT MAX(a.id) FROM {ACTION} a WHERE a.workflow_id = w.id)")
 
     async def read_entered_states(self, ids: Sequence[int], *, after: int) -> list[tuple[int, int, str]]:
-        """Return which states these instances have entered in lines of history beyond ``after``.
+        """Return which states these instances have entered in lines of history after ``after``.
 
         Each is the instance's id, the line's id and the state's name. At most 1,000 ids.
         """
@@ -191,7 +191,7 @@ class InstanceQueries:
         ]
 
     def _bind_ids(self, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:
-        """Return what stands in ``IN (...)`` for a list of ids, and its only bind.
+        """Return the operand of ``IN (...)`` for a list of ids, and its only bind.
 
         With a bind for each id the library takes 15 ms to read a statement of 1,000.
         """

@@ -1,4 +1,4 @@
-"""The table of sessions. It holds only hashes: who reads it cannot get in."""
+"""The table of sessions. It holds only hashes: reading it does not let one log in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PURGE_BATCH_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session that is to be made."""
+    """A session to be created."""
 
     token_hash: str = field(repr=False)
     user_id: int
@@ -42,17 +42,17 @@ class SessionStore:
         self._connections = connections
 
     async def open(self, new: NewSession, *, password_hash: str | None = None) -> bool:
-        """Make a session; return False, and make none, if the user is disabled or gone.
+        """Create a session; return False, and create none, if the user is disabled or deleted.
 
         Args:
             new: The session.
-            password_hash: The hash that the user's password was verified against; the session is not made either
-                if the password has changed since. None if no password was given.
+            password_hash: The hash that the user's password was verified against: no session is created if the
+                password has changed since. None if no password was given.
         """
 
         async def insert_session(session: DatabaseSession) -> bool:
-            # Under the lock of the user's row: who disables the user, or changes the password, ends all sessions,
-            # and none may slip in behind.
+            # Under the lock of the user's row: disabling the user, or changing the password, ends all sessions, and
+            # none may be created in between.
             if await lock_user(session, new.user_id, password_hash=password_hash) is None:
                 return False
             row = (new.token_hash, new.user_id, new.created, new.created, new.expires, new.user_agent)
@@ -62,7 +62,7 @@ class SessionStore:
         return await self._connections.write(insert_session)
 
     async def find(self, token_hash: str) -> tuple[UserSession, Principal] | None:
-        """Return a session, expired or not, and who it is; None if there is none or its user is disabled."""
+        """Return a session, expired or not, and its principal; None if there is none or its user is disabled."""
         values = {"token_hash": token_hash}
         for row in await self._connections.read(lambda session: session.fetch_rows(_FIND, values)):
             username, role, *columns = row
@@ -71,7 +71,7 @@ class SessionStore:
         return None
 
     async def record_use(self, id: int, *, now: int) -> None:
-        """Take note that a session is in use."""
+        """Store that a session is in use."""
         sql = f"UPDATE {SESSION} SET last_seen = :now WHERE id = :id AND last_seen < :now"
         await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now}))
 
@@ -107,7 +107,7 @@ class SessionStore:
         return _READER.parse_all(rows)
 
     async def count_by_user(self, *, now: int, unseen_since: int) -> dict[int, int]:
-        """Return how many sessions each user has open, by the user's id; who has none is left out."""
+        """Return how many open sessions each user has, by the user's id; users without any are left out."""
         sql = (
             f"SELECT user_id, COUNT(*) FROM {SESSION} "
             "WHERE expires > :now AND last_seen > :unseen_since GROUP BY user_id"
@@ -116,7 +116,7 @@ class SessionStore:
         return dict(await self._connections.read(lambda session: session.fetch_rows(sql, values)))
 
     async def delete_expired(self, *, now: int, unseen_since: int) -> int:
-        """Delete what has expired, or has last been seen before a moment; return how many those were.
+        """Delete sessions that have expired, or were last used before ``unseen_since``; return how many.
 
         One transaction for each 500.
         """

@@ -121,14 +121,14 @@ async def test_sqlite_tells_the_last_hour_by_the_key(sqlite_url: str) -> None:
     async with open_engine(sqlite_url, ORDERS_MODULE) as hands:
         (plan,) = await read_throughput_plans(hands, "EXPLAIN QUERY PLAN")
 
-    assert "workflow_tally_1 (minutes=? AND start>? AND start<?)" in plan, plan
+    assert "flowlet_counter_1 (minutes=? AND start>? AND start<?)" in plan, plan
 
 
 async def test_postgresql_tells_the_last_hour_by_the_key(postgres_url: str) -> None:
     async with open_engine(postgres_url, ORDERS_MODULE) as hands:
         (plan,) = await read_throughput_plans(hands, "EXPLAIN")
 
-    assert "workflow_tally_pkey" in plan, plan
+    assert "flowlet_counter_pkey" in plan, plan
     assert "Seq Scan" not in plan, plan
 
 

@@ -99,7 +99,7 @@ async def test_postgresql_claims_and_commits_without_reading_the_whole_table(pos
     used = "\n".join(plans)
     assert not re.search(r"Seq Scan on workflow\b", used), used
     assert "flowlet_workflow_due" in used
-    assert "workflow_pkey" in used
+    assert "flowlet_workflow_pkey" in used
 
 
 class RecordingAiomysqlConnection:
@@ -149,10 +149,10 @@ async def count_handler_reads(raw: Any) -> int:
 
 
 async def explain_statements(raw: Any, statements: list[tuple[str, Any]]) -> list[tuple[str, str, str]]:
-    """Return how each statement reads ``workflow``: the statement, the kind of access, and the index."""
+    """Return how each statement reads ``flowlet_workflow``: the statement, the kind of access, and the index."""
     used = []
     for sql, values in statements:
-        if " workflow " not in f"{sql} ".replace("\n", " ") or "INSERT" in sql:
+        if " flowlet_workflow " not in f"{sql} ".replace("\n", " ") or "INSERT" in sql:
             continue
         async with raw.cursor() as cursor:
             await cursor.execute(f"EXPLAIN {sql}", values)
@@ -238,7 +238,7 @@ async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_u
             lambda session: read_query_plans(session.raw, statements, words="FROM flowlet_workflow")
         )
 
-    looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (workflow|n|w)\b", line)]
+    looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (flowlet_workflow|n|w)\b", line)]
     assert len(looks) >= 5
     indexes = (
         "COVERING INDEX flowlet_workflow_failing",

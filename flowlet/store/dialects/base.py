@@ -1,7 +1,7 @@
 """A database's dialect: all that differs between the databases, in parts.
 
-Each part is a protocol of its own module, which the packages ``sqlite``, ``postgres`` and ``mysql`` implement. Methods
-that take a raw connection run on it what no portable statement can say well.
+Each part is a protocol in a module of its own, which the packages ``sqlite``, ``postgres`` and ``mysql`` implement.
+Methods that take a raw connection run statements that have no portable form.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Dialect:
     """One database.
 
     Attributes:
-        name: ``sqlite``, ``postgresql`` or ``mysql``. For people and tests: code asks a part what differs.
+        name: ``sqlite``, ``postgresql`` or ``mysql``. For people and tests: code uses the parts.
         connections: Pools and sessions.
         schema: Tables, and the lock of migrations.
         writes: Claims, commits, creates, leases and counters.

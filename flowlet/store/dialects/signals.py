@@ -11,7 +11,7 @@ __all__ = ["SignalDialect", "cancel_task"]
 
 
 class SignalDialect(Protocol):
-    """How a database tells other processes of a commit."""
+    """How a commit reaches other processes."""
 
     has_polling_watch: bool
     """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""

@@ -1,6 +1,6 @@
-"""What goes on: what runs now, what comes next, how late the oldest due instance is, and what happened last.
+"""Current activity: what runs now, what is scheduled next, how late the oldest due instance is, the last actions.
 
-Every statement begins at an index and is bounded: it costs the same however many instances have ended.
+Every statement uses an index and is bounded: it costs the same however many instances have ended.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 MAX_GROUPS = 16
-"""How many executor groups are looked at, in the order of their names, and how many others that are served."""
+"""How many executor groups are read, in the order of their names, and how many more that live executors serve."""
 MAX_WALKED_GROUPS = 128
-"""How many groups are passed on the way: those that have something to come, and on MySQL all that there were."""
+"""How many groups are walked through: those with scheduled instances, and on MySQL those with ended ones too."""
 GROUPS_PER_STATEMENT = 4
-"""How many of them in one statement: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
+"""How many groups one statement reads: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
 MAX_TEXT_LENGTH = 300
-"""How much of a line of history is read."""
+"""How many characters of a line of history are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class RunningInstance:
     """An instance that an executor holds.
 
     Attributes:
-        executor_id: Whose it is.
+        executor_id: The executor that holds it.
         since: When it became due, or made its last transition in the same lease, whichever was later; in microseconds
-            since 1970 UTC. A claim writes no time of its own.
+            since 1970 UTC. A claim stores no time of its own.
     """
 
     id: int
@@ -64,11 +64,11 @@ class RunningInstance:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorGroups:
-    """The executor groups that are looked at.
+    """The executor groups to show.
 
     Attributes:
-        names: In their order.
-        has_more: Whether others may have a next activation too.
+        names: Their names, in order.
+        has_more: Whether other groups may have scheduled instances too.
     """
 
     names: tuple[str, ...]
@@ -90,12 +90,12 @@ class DueQueue:
 
 @dataclass(frozen=True, slots=True)
 class UpcomingInstance:
-    """An instance that runs at a time to come.
+    """An instance that runs in the future.
 
     Attributes:
         attempt: How many attempts have failed; above 0 it is a retry.
-        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
-        group: Which executors run it.
+        at: When it runs, in microseconds since 1970 UTC; for a WAITING one, the deadline of the answer.
+        group: The executor group that runs it.
     """
 
     id: int
@@ -113,7 +113,7 @@ class RecentAction:
     """A line of some instance's history.
 
     Attributes:
-        action: The line, with the first 300 characters of its text, without traceback and variables.
+        action: The line, with the first 300 characters of its text, without traceback and changed variables.
     """
 
     type: str
@@ -133,8 +133,8 @@ _RECENT_READER = RowReader(
 
 
 async def read_running(connections: Connections, *, limit: int) -> list[RunningInstance]:
-    """Return what runs, the longest first: what hangs is seen, and the list does not turn over with every instance."""
-    # As many as there are slots, by the index of what has not ended; sorting them costs nothing.
+    """Return the running instances, the longest first, so that a hanging one is seen and the list changes slowly."""
+    # As many as there are slots, by the index of open instances; sorting them costs nothing.
     since = "CASE WHEN next_activation > modified THEN next_activation ELSE modified END"
     sql = (
         f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM {WORKFLOW} "
@@ -145,11 +145,11 @@ async def read_running(connections: Connections, *, limit: int) -> list[RunningI
 
 
 async def read_groups(connections: Connections, *, served: Collection[str] = ()) -> ExecutorGroups:
-    """Return the executor groups to look at: the first 16 that have a next activation, and those that are served.
+    """Return the executor groups to show: the first 16 that have scheduled instances, and those that are served.
 
     Args:
         connections: The database's.
-        served: Groups of live executors; the first 16 of them are looked at wherever their names stand.
+        served: Groups of live executors; the first 16 of them are shown in any case.
     """
     expressions = connections.dialect.expressions
     # One probe of the due index for each group: SELECT DISTINCT would walk the whole of it. Where the index has the
@@ -185,12 +185,12 @@ async def read_groups(connections: Connections, *, served: Collection[str] = ())
 
 
 def _merge_groups(found: Sequence[str], kept: Sequence[str]) -> tuple[str, ...]:
-    """Return the first groups and those that are kept, by name."""
+    """Return the first groups and the kept ones, by name."""
     return tuple(sorted({*found[:MAX_GROUPS], *kept}))
 
 
 async def read_queues(connections: Connections, groups: Sequence[str]) -> list[DueQueue]:
-    """Return the queues of these groups that are not empty: what is due, and what has a time to come."""
+    """Return the queues of these groups that are not empty: with instances that are due or scheduled."""
 
     async def read_parts(session: DatabaseSession) -> list[DueQueue]:
         parts = [groups[place : place + GROUPS_PER_STATEMENT] for place in range(0, len(groups), GROUPS_PER_STATEMENT)]
@@ -202,7 +202,7 @@ async def read_queues(connections: Connections, groups: Sequence[str]) -> list[D
 async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[DueQueue]:
     expressions = session.dialect.expressions
     column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
-    # One probe of the due index for each priority and group, its first entry.
+    # One probe of the due index for each priority and group reads its first entry.
     sql = " UNION ALL ".join(
         f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM {WORKFLOW} "
         f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_scheduled}"
@@ -221,21 +221,21 @@ def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:
 async def read_upcoming(
     connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
 ) -> list[UpcomingInstance]:
-    """Return what runs next after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
+    """Return the instances that run after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
     return await _read_nearest(connections, queues, ">", {"now": now, "limit": limit})
 
 
 async def read_overdue(
     connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
 ) -> list[UpcomingInstance]:
-    """Return what is due in these queues at ``now`` and runs not yet, the longest due first."""
+    """Return the instances that are due in these queues at ``now`` and do not run yet, the longest due first."""
     late = [queue for queue in queues if queue.earliest_due <= now]
     return await _read_nearest(connections, late, "<=", {"now": now, "limit": limit})
 
 
 async def read_recent_actions(connections: Connections, *, limit: int) -> list[RecentAction]:
     """Return the last lines of all histories, the newest first."""
-    # The newest ids are the end of the primary key; each line's instance is found by its own.
+    # The newest ids are the end of the primary key; each line's instance is found by its own key.
     sql = (
         f"SELECT w.workflow_type, w.business_key, {_RECENT_READER.select_list} "
         f"FROM (SELECT id FROM {ACTION} ORDER BY id DESC LIMIT :limit) newest "
@@ -252,7 +252,7 @@ async def _read_nearest(
         return []
     expressions = connections.dialect.expressions
     column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
-    # A leg for each queue walks the due index from its nearest entry and stops at the limit.
+    # One subquery for each queue walks the due index from its nearest entry and stops at the limit.
     legs = " UNION ALL ".join(
         f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM {WORKFLOW} WHERE executor_group = :group_{place} "
         f"AND priority = {queue.priority} AND {is_scheduled} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "

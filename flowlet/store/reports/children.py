@@ -1,4 +1,4 @@
-"""How the children of an instance stand, counted."""
+"""The children of an instance, counted by status."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_COUNTED_CHILDREN = 5_000
 async def count_children_by_status(connections: Connections, instance: Instance) -> dict[Status, int] | None:
     """Return how many children of an instance have each status, in the order of the statuses.
 
-    None where it has more than ``COUNTED``.
+    None if it has more than ``MAX_COUNTED_CHILDREN``.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     if instance.children > MAX_COUNTED_CHILDREN:
         return None

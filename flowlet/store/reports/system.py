@@ -1,4 +1,4 @@
-"""The database that a process works on: its kind, its version, and how far its tables have come."""
+"""The database of a process: its product, its version, and its last migration."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Database:
     """A database.
 
     Attributes:
-        kind: Such as "PostgreSQL".
-        version: As it calls itself.
-        migration: The number of the last change that was made to the tables.
-        migrated: When, in microseconds since 1970 UTC.
+        kind: The product, such as "PostgreSQL".
+        version: The version that the server reports.
+        migration: The number of the last migration.
+        migrated: When it was applied, in microseconds since 1970 UTC.
     """
 
     kind: str
@@ -28,10 +28,10 @@ class Database:
 
 
 async def read_database(connections: Connections) -> Database:
-    """Return what database it is.
+    """Return the database's description.
 
     Raises:
-        StoreUnavailableError: If it is away.
+        StoreUnavailableError: If it is unavailable.
     """
 
     async def read_in_session(session: DatabaseSession) -> Database:

@@ -1,4 +1,4 @@
-"""The conditions of a search: what a query asks for, as SQL with its binds."""
+"""The conditions of a search, as SQL with its binds."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list
             if (value := getattr(query, f"{column}_{end}")) is not None:
                 parts.append(f"{column} {sign} :{column}_{end}")
                 values[f"{column}_{end}"] = value
-    standing, more = _build_status_conditions(query)
-    parts += standing
+    status_parts, more = _build_status_conditions(query)
+    parts += status_parts
     values |= more
     if query.reason_contains is not None:
         parts.append("LOWER(reason) LIKE LOWER(:reason) ESCAPE '!'")
@@ -47,7 +47,7 @@ def build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list
 
 
 def _build_status_conditions(query: SearchQuery) -> tuple[list[str], dict[str, Any]]:
-    """Return the conditions on the status, and on what only what is open has."""
+    """Return the conditions on the status, and on what only open instances have."""
     parts: list[str] = []
     values: dict[str, Any] = {}
     if statuses := query.statuses:
@@ -73,7 +73,7 @@ def _build_variable_condition(
             bind: dialect.expressions.build_variable_path(variable.name),
             **values,
         }
-    # Variables are stored without spaces: a document that has this one holds this piece of text.
+    # Variables are stored without spaces: a document with this variable contains this piece of text.
     spelled = [_escape_like(f'"{variable.name}":{source}') for source in sources]
     texts = {f"{bind}_text_{place}": f"%{text}%" for place, text in enumerate(spelled)}
     either = " OR ".join(f"vars LIKE :{text} ESCAPE '!'" for text in texts)
@@ -82,7 +82,7 @@ def _build_variable_condition(
 
 
 async def build_name_condition(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any], bool]:
-    """Return the condition on what names an instance, one of which has to fit; its binds; whether only few can fit."""
+    """Return the condition on the names, one of which has to match; its binds; and whether only few can match."""
     names = {"id": query.id, "external_id": query.external_id, "business_key": query.business_key}
     values: dict[str, Any] = {f"named_{name}": value for name, value in names.items() if value is not None}
     either = [f"{name} = :named_{name}" for name in names if f"named_{name}" in values]
@@ -98,7 +98,7 @@ def _escape_like(text: str) -> str:
 
 
 def _list_json_spellings(value: str | float | bool | None) -> list[str]:
-    """Return the JSON texts by which a value may be stored."""
+    """Return the JSON texts in which a value may be stored."""
     spelled: Any = value
     sources = []
     if isinstance(value, str):

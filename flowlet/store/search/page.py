@@ -1,7 +1,7 @@
-"""A page of a search: which instances it has, how many fit in all, and where the next page begins.
+"""A page of a search: its instances, how many match in all, and where the next page begins.
 
 A page begins after the last row of the one before it, found by its sort key and its id, and not by counting rows:
-what is created meanwhile shifts nothing.
+instances that are created meanwhile shift nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["search_instances"]
 
 
 async def search_instances(session: DatabaseSession, query: SearchQuery) -> SearchResult:
-    """Return a page of the instances that fit, and how many there are."""
+    """Return a page of the matching instances, and how many there are."""
     names, named, is_few = await build_name_condition(query, session)
     parts, values = build_conditions(query, session)
     parts, values = [*names, *parts], {**named, **values}
@@ -51,7 +51,7 @@ async def search_instances(session: DatabaseSession, query: SearchQuery) -> Sear
 async def _read_page(
     session: DatabaseSession, query: SearchQuery, conditions: list[str], values: dict[str, Any]
 ) -> list[Instance]:
-    """Return the instances of a page, and one more if there is one: that tells whether there is another page."""
+    """Return the instances of a page, and one more if there is another page."""
     key = _build_sort_key(query)
     way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     place = {**values, "row_limit": query.limit + 1, "row_offset": query.offset}
@@ -63,7 +63,7 @@ async def _read_page(
             f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)",
         ]
     order = f"id {way}" if query.order_by == "id" else f"{key} {way}, id {way}"
-    # Only ids are sorted, and whole rows read for a page of them: on SQLite 10 times as fast.
+    # Only ids are sorted, and whole rows are read for one page: 10 times as fast on SQLite.
     where = _join_conditions(conditions)
     ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
     sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {order}"
@@ -71,7 +71,7 @@ async def _read_page(
 
 
 def _build_scan_request(query: SearchQuery, cursor: str | None) -> ScanRequest:
-    """Return the walk of a query, from where a cursor says."""
+    """Return the scan of a query, from a cursor on."""
     is_sorted = query.order_by in ("id", "created")
     return ScanRequest(
         order=query.order,
@@ -86,7 +86,7 @@ def _build_scan_request(query: SearchQuery, cursor: str | None) -> ScanRequest:
 
 
 def _is_narrow(query: SearchQuery) -> bool:
-    """Return whether an index leads to what fits, or fits in the order of the answer: then the reach says nothing."""
+    """Return whether an index finds the matches, or everything matches in the page's order: no scan limit is needed."""
     if query.parent_id is not None or query.fingerprint is not None or query.is_retrying or query.has_next:
         return True
     statuses = set(query.statuses)
@@ -99,7 +99,7 @@ def _is_narrow(query: SearchQuery) -> bool:
 
 
 async def _count_matches(session: DatabaseSession, parts: Sequence[str], values: dict[str, Any]) -> int:
-    # Counted no further than one beyond the limit: counting a million rows costs 100 ms and more.
+    # Counted up to one beyond the limit: counting a million rows costs 100 ms and more.
     sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {_join_conditions(parts)} LIMIT :most) counted"
     ((total,),) = await session.fetch_rows(sql, {**values, "most": MAX_COUNTED + 1})
     return int(total)
@@ -110,7 +110,7 @@ def _join_conditions(parts: Sequence[str]) -> str:
 
 
 def _build_sort_key(query: SearchQuery) -> str:
-    """Return the SQL of the sort key; what has no next activation is last either way."""
+    """Return the SQL of the sort key; instances without a next activation come last in either direction."""
     if query.order_by != "next_activation" or query.has_next:
         return query.order_by
     return f"COALESCE(next_activation, {_get_null_sort_value(query)})"

@@ -1,4 +1,4 @@
-"""Names by their beginning: as a range, which an index answers, and in which no letter stands for others."""
+"""The search for names by their beginning: as a range, which an index answers, and without wildcards."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flowlet.store.tables import HAS_BUSINESS_KEY, WORKFLOW
 __all__ = ["MAX_INDEXED_MATCHES", "build_prefix_search"]
 
 MAX_INDEXED_MATCHES = 2_000
-"""Up to so many instances are found by the index of their names; where more fit, the newest are walked through."""
+"""Up to so many instances are found by the index of their names; with more matches the newest are scanned."""
 
 _COLUMNS = {"external_id": "", "business_key": f" AND {HAS_BUSINESS_KEY}"}
-# Not for an index: with most of a table in a range, a database that takes the range sorts all that it finds there. The
-# second comparison is for MySQL, to which "a" is the same as "a" with a space behind it.
+# Not for an index: if most of a table is in a range, a database that uses the range sorts all that it finds there. The
+# second comparison is for MySQL, for which "a" equals "a" with a trailing space.
 _SCAN_CONDITION = (
     "SUBSTR({0}, 1, :prefix_length) = :prefix AND LENGTH(SUBSTR({0}, 1, :prefix_length)) = LENGTH(:prefix)"
 )
@@ -24,16 +24,16 @@ _SCAN_CONDITION = (
 async def build_prefix_search(
     session: DatabaseSession, prefix: str, alternatives: Sequence[str], values: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], bool]:
-    """Return the condition that the external id or the business key begins with a text, its binds, and if few fit.
+    """Return the condition that the external id or the business key begins with a text, its binds, and if few match.
 
-    A database that guesses wrong how many fit, or where they lie, reads a million rows for fifty. So the few are
-    looked up first, in the order of the index, and found by their ids.
+    A database that estimates the number or the place of the matches wrongly reads a million rows for fifty. So a few
+    matches are looked up first, in the order of the index, and found by their ids.
 
     Args:
-        session: Where they are.
+        session: The session to look them up with.
         prefix: The text.
-        alternatives: Conditions that are as good; an index has to answer each.
-        values: Their binds.
+        alternatives: Conditions that match too; an index has to answer each.
+        values: The binds of the alternatives.
     """
     expressions = session.dialect.expressions
     begins = {

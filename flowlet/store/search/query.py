@@ -1,8 +1,4 @@
-"""Search: which instances fit, in which order, page by page with a cursor that inserts do not move.
-
-A page begins after the last row of the one before it, found by its sort key and its id, and not by counting rows:
-what is created meanwhile shifts nothing.
-"""
+"""A search query: the conditions, the order and the page, checked when it is made."""
 
 from __future__ import annotations
 
@@ -18,10 +14,10 @@ from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor
 __all__ = ["MAX_COUNTED", "TIME_COLUMNS", "SearchQuery", "SearchResult", "SortKey", "VariableFilter"]
 
 SortKey: TypeAlias = Literal["id", "created", "modified", "next_activation"]
-"""What instances are sorted by; those without a next activation come last in either direction."""
+"""The sort keys; instances without a next activation come last in either direction."""
 
 MAX_COUNTED = 10_000
-"""Up to how many instances are counted."""
+"""Up to how many matching instances are counted."""
 
 MAX_ROWS, MAX_OFFSET, MAX_VARIABLES = 1_000, 10_000, 5
 MAX_NAME_LENGTH, MAX_TEXT_LENGTH = 255, 2_000
@@ -33,10 +29,10 @@ TIME_COLUMNS = ("created", "modified", "next_activation")
 
 @dataclass(frozen=True, slots=True)
 class VariableFilter:
-    """A variable that has to have a value.
+    """The condition that a top-level variable has a value.
 
-    A text finds the same text, and also the number, true, false or null that it spells, because that is how people
-    type one. Any other value finds itself. A whole number finds 3 as well as 3.0.
+    A text matches the same text, and also the number, true, false or null that it spells, because that is how people
+    type one. Any other value matches itself. A whole number matches 3 as well as 3.0.
     """
 
     name: str
@@ -45,27 +41,28 @@ class VariableFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """What is looked for. ``id``, the names and ``prefix`` are joined by OR, everything else by AND.
+    """A search for instances. ``id``, the names and ``prefix`` are joined by OR, everything else by AND.
 
     None, and an empty collection, mean no condition. Times are microseconds since 1970 UTC, from the first one
     inclusive to the second one exclusive.
 
     Attributes:
-        prefix: What the external id or the business key begins with; capital and small letters differ.
+        prefix: The beginning of the external id or the business key; upper and lower case differ.
         status: One status or several.
-        is_retrying: Whether an attempt has failed and another one is to come.
-        fingerprint: Of a group of errors: those whose last attempt failed so, and that have not gone on since.
-        reason_contains: A part of the reason, in capital or small letters; at most 2,000 characters.
+        is_retrying: Whether an attempt has failed and another one follows.
+        fingerprint: The fingerprint of an error group: instances whose last attempt failed with this error.
+        reason_contains: A part of the reason, in upper or lower case; at most 2,000 characters.
         variables: At most 5.
-        has_next: Whether only what runs again by itself, or has a deadline, is looked for; what is paused does not.
-        order_by: A walk that is to miss nothing goes by ``id`` or ``created``, which never change.
-        limit: At most so many instances, 1 to 1,000.
-        offset: How many to leave out, 0 to 10,000; the cursor goes further, and costs the same on every page.
-        cursor: What the page before gave as ``next_cursor``, for the same filters and order.
-        scan_limit: Among how many instances, from where the page begins, is looked for what no index tells; None for all.
+        has_next: Only instances that have a next activation or a deadline; paused ones do not.
+        order_by: The sort key; to read every instance once, sort by ``id`` or ``created``, which never change.
+        limit: How many instances at most, 1 to 1,000.
+        offset: How many to skip, 0 to 10,000; a cursor has no limit, and costs the same on every page.
+        cursor: The ``next_cursor`` of the page before, with the same filters and order.
+        scan_limit: How many instances, from the beginning of the page, are scanned where no index finds the matches;
+            None for all.
 
     Raises:
-        SearchError: If a value cannot be looked for; each one is named.
+        SearchError: If a value is not allowed; the error names each one.
     """
 
     id: int | None = None
@@ -96,19 +93,19 @@ class SearchQuery:
     scan_limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be looked for."""
+        """Check every value."""
         if faults := dict(_find_faults(self)):
             raise SearchError(faults)
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses of which it has to have one; empty for any."""
+        """The statuses, one of which has to match; empty for any."""
         given = (self.status,) if isinstance(self.status, str) else self.status or ()
         return tuple(str(one) for one in given)
 
     @property
     def order(self) -> str:
-        """The order's name, direction included, as a cursor holds it."""
+        """The order's name with its direction, as in a cursor."""
         return self.order_by if self.descending else f"{self.order_by}+"
 
 
@@ -117,11 +114,11 @@ class SearchResult:
     """A page of instances.
 
     Attributes:
-        instances: In the order asked for.
-        total: How many fit on all pages together.
-        total_is_at_least: Whether there may be more than ``total``: beyond 10,000, or the reach, they are not counted.
-        next_cursor: What gives the next page, or what lies beyond the reach; None if there is nothing.
-        is_cut: Whether more may fit beyond the reach.
+        instances: In the order of the query.
+        total: How many instances match on all pages together.
+        total_is_at_least: Whether there may be more: beyond 10,000, or the scan limit, they are not counted.
+        next_cursor: The cursor of the next page, or of the instances beyond the scan limit; None if there are none.
+        is_cut: Whether more instances may match beyond the scan limit.
     """
 
     instances: tuple[Instance, ...]
@@ -132,7 +129,7 @@ class SearchResult:
 
 
 def _find_faults(query: SearchQuery) -> Iterator[tuple[str, str]]:
-    """Yield each field that cannot be looked for, and why."""
+    """Yield each field whose value is not allowed, and why."""
     for name in _IDS:
         yield from _check_number(name, getattr(query, name), 1, MAX_INTEGER)
     for name in (f"{column}_{end}" for column in TIME_COLUMNS for end in ("from", "to")):
@@ -177,11 +174,11 @@ def _check_cursor(query: SearchQuery) -> Iterator[tuple[str, str]]:
 
 def _check_variables(variables: Sequence[VariableFilter]) -> Iterator[tuple[str, str]]:
     if len(variables) > MAX_VARIABLES:
-        yield "variables", f"are {len(variables)}, and at most {MAX_VARIABLES} can be looked for"
+        yield "variables", f"has {len(variables)} conditions, and at most {MAX_VARIABLES} are allowed"
     for place, variable in enumerate(variables[:MAX_VARIABLES]):
         yield from _check_text(f"variables.{place}.name", variable.name, MAX_NAME_LENGTH)
         if any(letter in '"\\' or letter < " " for letter in str(variable.name)):
-            yield f"variables.{place}.name", "has a quote, a backslash or a control character: it cannot be looked for"
+            yield f"variables.{place}.name", "has a quote, a backslash or a control character: a search cannot find it"
         value = variable.value
         if isinstance(value, str) and value:
             yield from _check_text(f"variables.{place}.value", value, MAX_TEXT_LENGTH)

@@ -10,7 +10,8 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.store.connection import DatabaseSession
 from flowlet.store.opening import open_store
-from flowlet.store.search.query import SearchQuery, search_instances
+from flowlet.store.search.page import search_instances
+from flowlet.store.search.query import SearchQuery
 from tests.store.store_harness import NOW, StoreHarness
 
 INSTANCE_COUNT = 20_000

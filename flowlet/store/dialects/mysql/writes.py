@@ -70,7 +70,7 @@ UPDATE {WORKFLOW} SET
     waits_for_children = (waits_for_children AND open_children > %s), open_children = open_children - %s
 WHERE id = %s
 """
-# A parent that is executing is about to wait: it finds the mark when it does.
+# A parent that is executing is about to wait: its next commit finds the mark.
 _WAKE = f"""
 UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE %s END
@@ -190,7 +190,7 @@ class MySQLWrites:
 
 
 class _FenceLostError(Exception):
-    """Some row of a batch is no longer ours."""
+    """Another executor holds some row of a batch."""
 
 
 async def _read_ids(raw: Any, names: Sequence[str]) -> dict[str, int]:

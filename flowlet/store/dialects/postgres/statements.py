@@ -99,7 +99,7 @@ RETURNING w.executor_group, w.next_activation = $3 AND w.status = 'IN_PROGRESS'
 """
 # Locked in the order of their ids first: two batches that end children of the same parents cannot deadlock.
 LOCK_PARENTS = f"SELECT id FROM {WORKFLOW} WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
-# A parent that is executing is about to wait: it finds the mark when it does.
+# A parent that is executing is about to wait: its next commit finds the mark.
 WAKE = f"""
 UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING')::int, waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE $2 END
@@ -136,7 +136,7 @@ ADD_COUNTS = f"""
 {_INSERT_COUNTS} VALUES ({", ".join(f"${place}" for place, _ in enumerate(COUNTER_ROW_NAMES, 1))})
 {_ON_CONFLICT_ADD}
 """
-# The instances, the first line of each one's history and the word to the executors: one round trip, one transaction.
+# The instances, the first line of each one's history and the NOTIFY: one round trip, one transaction.
 _NEW_TIME = f"${len(NEW_INSTANCE_ENCODER.columns) + 1}::bigint"
 CREATE = f"""
 WITH created AS (

@@ -56,7 +56,7 @@ class PostgresWrites:
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
-        """Create instances and tell the executors of their groups: one statement, which is a transaction by itself."""
+        """Create instances and notify the executors of their groups: one statement, which is one transaction."""
         columns = _transpose([NEW_INSTANCE_ENCODER.encode(new) for new in new_instances])
         created = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *columns, now)}
         known = dict(created)

@@ -58,7 +58,7 @@ async def _poll_version(connection: sqlite3.Connection, on_change: Callable[[], 
         pause = POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS
         await asyncio.sleep(pause)  # noqa: TID251 - a poll of the file, in real time
         version = seen
-        with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next look will tell
+        with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next poll reads it
             version = connection.execute("PRAGMA data_version").fetchone()
         quiet += 1
         if version != seen:

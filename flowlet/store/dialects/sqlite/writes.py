@@ -38,7 +38,7 @@ __all__ = ["SQLiteWrites"]
 
 
 def _number_binds(sql: str, names: Sequence[str]) -> str:
-    """Return a statement with ``:names`` as places: a tuple for each row costs less than a dict."""
+    """Return a statement with numbers instead of ``:names``: a list for each row costs less than a dict."""
     places = {name: f"?{place}" for place, name in enumerate(names, start=1)}
     return re.sub(r":(\w+)", lambda bind: places[bind[1]], sql)
 
@@ -50,7 +50,7 @@ _INSERT_NEW = (
     f"INSERT INTO {WORKFLOW} ({', '.join(_NEW_NAMES)}) VALUES ({', '.join('?' * len(_NEW_NAMES))}) "
     "ON CONFLICT (external_id) DO NOTHING RETURNING id"
 )
-# The fence is the WHERE: who holds it, under which token, at which version, and whether a pause came meanwhile.
+# The fence is the WHERE: the executor, the token, the version, and whether a pause was requested meanwhile.
 _COMMIT = _number_binds(
     f"""
 UPDATE {WORKFLOW} SET status = :status, state = :state, vars = COALESCE(:vars, vars),
@@ -72,7 +72,7 @@ UPDATE {WORKFLOW} SET open_children = open_children - :ended,
     waits_for_children = (waits_for_children AND open_children > :ended)
 WHERE id = :id
 """
-# A parent that is executing is about to wait: it finds the mark when it does.
+# A parent that is executing is about to wait: its next commit finds the mark.
 _WAKE = f"""
 UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), waits_for_children = 0,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
