@@ -97,7 +97,7 @@ async def test_postgresql_claims_and_commits_without_reading_the_whole_table(pos
         await claim_and_commit(hands, lambda raw: ExplainingAsyncpgConnection(raw, plans))
 
     used = "\n".join(plans)
-    assert not re.search(r"Seq Scan on workflow\b", used), used
+    assert not re.search(r"Seq Scan on flowlet_workflow\b", used), used
     assert "flowlet_workflow_due" in used
     assert "flowlet_workflow_pkey" in used
 

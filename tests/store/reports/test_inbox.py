@@ -158,8 +158,8 @@ async def test_what_has_ended_is_not_read(harness: OperationsHarness) -> None:
     used = "\n".join(explaining.plans)
     whole = {
         "sqlite": r"SCAN flowlet_workflow(?! USING INDEX flowlet_workflow_status)\b",
-        "postgresql": r"Seq Scan on workflow\b",
-        "mysql": r" workflow (ALL|index) ",
+        "postgresql": r"Seq Scan on flowlet_workflow\b",
+        "mysql": r" flowlet_workflow (ALL|index) ",
     }
     assert not re.search(whole[get_dialect_name(harness)], used), used
     assert used.count("flowlet_workflow_status") >= 5, used

@@ -85,7 +85,7 @@ async def test_postgresql_reads_no_more_than_is_shown(postgres_url: str) -> None
         plans = [row[0] for sql, values in asked for row in await hands.fetch_rows(f"EXPLAIN {sql}", values)]
 
     used = "\n".join(plans)
-    assert not re.search(r"Seq Scan on workflow(_action)?\b", used), used
+    assert not re.search(r"Seq Scan on flowlet_(workflow|action)\b", used), used
     assert "using flowlet_workflow_due" in used
     assert "flowlet_workflow_held" in used
 
@@ -120,7 +120,7 @@ async def test_sqlite_reads_no_more_than_is_shown(sqlite_url: str) -> None:
         plans = [row[3] for sql, values in asked for row in await hands.fetch_rows(f"EXPLAIN QUERY PLAN {sql}", values)]
 
     used = "\n".join(plans)
-    scanned = [line for line in plans if re.match(r"SCAN (workflow|w|a)\b", line)]
+    scanned = [line for line in plans if re.match(r"SCAN (flowlet_workflow|w|a)\b", line)]
     assert not [line for line in scanned if "INDEX" not in line], used
     assert "flowlet_workflow_due (executor_group=? AND priority=? AND next_activation>?)" in used
     assert "flowlet_workflow_held" in used

@@ -85,10 +85,10 @@ INSERT INTO {COUNTER} ({", ".join(COUNTER_ROW_NAMES)}) SELECT * FROM ({{}}) b
 ON DUPLICATE KEY UPDATE {", ".join(f"{column} = {COUNTER}.{column} + b.{column}" for column in COUNTER_COLUMNS)}
 """
 # The time is read when the row's lock is held; from left to right, the lease counts from the new beat.
-_RENEW_LEASE = f"""
-UPDATE {EXECUTOR} SET beat = {NOW_SQL}, lease_until = beat + %s, claimed = COALESCE(%s, claimed)
-WHERE id = %s AND status IN ('RUNNING', 'DRAINING')
-"""
+_RENEW_LEASE = (
+    f"UPDATE {EXECUTOR} SET beat = {NOW_SQL}, lease_until = beat + %s, claimed = COALESCE(%s, claimed) "
+    "WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
+)
 
 
 class MySQLWrites:
