@@ -168,7 +168,10 @@ async def list_pages(store: Store) -> dict[str, str]:
     return found
 
 
-_SAMPLE_SQL = "SELECT id, external_id, business_key FROM flowlet_workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+_SAMPLE_SQL = (
+    "SELECT id, external_id, business_key FROM flowlet_workflow "
+    "WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+)
 
 
 class PageClient:

@@ -15,9 +15,12 @@ from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
 __all__ = [
     "ACTION",
     "API_KEY",
+    "CANCELLED_INDEX",
     "COUNTER",
     "DEFINITION",
+    "DUE_INDEX",
     "EXECUTOR",
+    "FAILING_INDEX",
     "FLAG_CODEC",
     "HAS_BUSINESS_KEY",
     "IS_CANCELLED",
@@ -25,6 +28,7 @@ __all__ = [
     "IS_NOT_DONE",
     "IS_READY",
     "IS_RETRYING",
+    "RETRYING_INDEX",
     "SCHEMA_VERSION",
     "SESSION",
     "STATUS_CODEC",
@@ -55,6 +59,16 @@ IS_CANCELLED = "status = 'CANCELLED'"
 IS_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
 IS_FAILING = "fingerprint IS NOT NULL"
 HAS_BUSINESS_KEY = "business_key <> ''"
+
+# Ended and running instances are not in the due index: they cost it nothing.
+DUE_INDEX = Index("flowlet_workflow_due", ("executor_group", "priority", "next_activation"), IS_READY)
+# An instance is written to these when it is cancelled; when it starts to retry, and when it has succeeded.
+CANCELLED_INDEX = Index("flowlet_workflow_cancelled", ("id",), IS_CANCELLED)
+RETRYING_INDEX = Index("flowlet_workflow_retrying", ("id",), IS_RETRYING)
+# Only what has failed, and is FAILED or tries again: grouped without reading any row.
+FAILING_INDEX = Index(
+    "flowlet_workflow_failing", ("fingerprint", "failed", "workflow_type", "status", "id"), IS_FAILING
+)
 
 WORKFLOW = Table(
     "flowlet_workflow",
@@ -95,20 +109,17 @@ WORKFLOW = Table(
         Column("failed", BIG, OPTIONAL, field="failed_us"),
     ),
     indexes=(
-        # Ended and running instances are not in the due index: they cost it nothing.
-        Index("flowlet_workflow_due", ("executor_group", "priority", "next_activation"), IS_READY),
+        DUE_INDEX,
         Index("flowlet_workflow_held", ("executor_id",), "executor_id IS NOT NULL"),
         Index("flowlet_workflow_parent", ("parent_id",), "parent_id IS NOT NULL"),
         # For a search by time. The time of a change has no index: each transition would have to move its entry.
         Index("flowlet_workflow_created", ("created", "id")),
         Index("flowlet_workflow_key", ("business_key",), HAS_BUSINESS_KEY),
         Index("flowlet_workflow_status", ("status", "workflow_type"), IS_NOT_DONE),
-        # Written when an instance is created; when it is cancelled; when it starts to retry, and when it has succeeded.
         Index("flowlet_workflow_type", ("workflow_type", "id")),
-        Index("flowlet_workflow_cancelled", ("id",), IS_CANCELLED),
-        Index("flowlet_workflow_retrying", ("id",), IS_RETRYING),
-        # Only what has failed, and is FAILED or tries again: grouped without reading any row.
-        Index("flowlet_workflow_failing", ("fingerprint", "failed", "workflow_type", "status", "id"), IS_FAILING),
+        CANCELLED_INDEX,
+        RETRYING_INDEX,
+        FAILING_INDEX,
     ),
 )
 """The instances."""

@@ -24,7 +24,10 @@ LONG_LEASE_MICROSECONDS = 3_600_000_000
 """An hour in microseconds: longer than any test."""
 WAITING_CONNECTION_SQL = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'UPDATE flowlet_executor SET%'",
+    "mysql": (
+        "SELECT id FROM information_schema.processlist "
+        "WHERE db = DATABASE() AND info LIKE 'UPDATE flowlet_executor SET%'"
+    ),
 }
 """Which connections wait for the lock of an executor's row."""
 CANCEL_QUERY_SQL = {"postgresql": "SELECT pg_cancel_backend({0})", "mysql": "KILL QUERY {0}"}

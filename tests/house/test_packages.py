@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 
+from flowlet.store.tables import SCHEMA_VERSION, TABLES
 from tests.house.source import PACKAGE, ROOT, list_imports, list_strings, parse_modules
 
 # From the bottom up. A package may import from those of its own row only where the row is of modules, not of packages.
@@ -163,6 +165,20 @@ def test_nothing_outside_the_dialects_asks_which_database_it_is() -> None:
     ]
 
     assert not faults, "\n".join([*faults, "Give Dialect a member that says what differs."])
+
+
+def test_the_names_of_tables_are_written_in_one_place() -> None:
+    names = re.compile(rf"\b({'|'.join(table.name for table in (*TABLES, SCHEMA_VERSION))})(_|\b)")
+
+    faults = [
+        f"flowlet.{name}:{line} says {found[0]!r}"
+        for name, tree in parse_modules().items()
+        if name.startswith(("store", "engine", "auth", "operations")) and name != "store.tables"
+        for line, text in list_strings(tree)
+        if (found := names.search(text))
+    ]
+
+    assert not faults, "\n".join([*faults, "Take the table of flowlet/store/tables.py: f'... FROM {WORKFLOW}'."])
 
 
 def may_import(source: str, target: str) -> bool:

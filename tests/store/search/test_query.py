@@ -383,7 +383,8 @@ async def test_more_than_ten_thousand_are_not_counted(store_harness: StoreHarnes
 
     more = await store_harness.search_instances(limit=1)
     await store_harness.execute_sql(
-        "DELETE FROM flowlet_workflow WHERE id > (SELECT most FROM (SELECT MIN(id) + 9999 AS most FROM flowlet_workflow) m)"
+        "DELETE FROM flowlet_workflow "
+        "WHERE id > (SELECT most FROM (SELECT MIN(id) + 9999 AS most FROM flowlet_workflow) m)"
     )
     exactly = await store_harness.search_instances(limit=1)
 

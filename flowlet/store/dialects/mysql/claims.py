@@ -14,7 +14,7 @@ from flowlet.store.dialects.batch import PRIORITY_ORDER, ClaimRequest
 from flowlet.store.dialects.mysql.schema import DUE_COLUMN
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.transaction import begin_transaction
-from flowlet.store.tables import IS_READY, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, IS_READY, WORKFLOW
 
 __all__ = ["claim_instances"]
 
@@ -36,7 +36,7 @@ UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = %s, token = token + 1,
     waits_for_children = 0, woken = 0
 WHERE id IN ({{ids}})
 """
-_DUE_INDEX = f"{WORKFLOW} FORCE INDEX (flowlet_workflow_due)"
+_DUE_INDEX = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"
 
 
 async def claim_instances(raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:

@@ -42,7 +42,7 @@ class MySQLConnections:
         }
 
     async def check_database(self, url: str) -> None:
-        """Do nothing: the pool says what is wrong."""
+        """Do nothing: the pool raises the right error."""
 
     async def read_time(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""

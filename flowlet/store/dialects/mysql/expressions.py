@@ -34,15 +34,15 @@ class MySQLExpressions:
         return orjson.dumps(ids).decode()
 
     def build_prefix_condition(self, column: str, bind: str) -> str:
-        """Return a range made by hand: that of LIKE loses names that go on with a letter beyond U+FFFF."""
+        """Return a range without LIKE, which misses names that continue with a character beyond U+FFFF."""
         return f"{build_range_condition(column, bind)} AND CHAR_LENGTH({column}) >= :{bind}_length"
 
     def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
-        """Return the range and the length: a column is compared as if it went on with spaces, NUL comes before them."""
+        """Return the range and the length: texts are compared as if padded with spaces, and NUL sorts before a space."""
         return {bind: f"{prefix}\0", f"{bind}_end": f"{compute_prefix_end(prefix)}\0", f"{bind}_length": len(prefix)}
 
     def build_variable_sql(self, bind: str) -> str:
-        """Return the variable as it is written; compared letter by letter, as the columns are."""
+        """Return the variable as it is written; compared by code points, as the columns are."""
         return f"CAST(JSON_EXTRACT(vars, :{bind}) AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
 
     def build_variable_path(self, name: str) -> str:

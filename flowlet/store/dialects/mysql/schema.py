@@ -11,7 +11,15 @@ from typing import Any
 from flowlet.store.columns import ColumnType, Table
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.schema import build_table_statement
-from flowlet.store.tables import IS_FAILING, IS_READY, WORKFLOW
+from flowlet.store.tables import (
+    CANCELLED_INDEX,
+    DUE_INDEX,
+    FAILING_INDEX,
+    IS_FAILING,
+    IS_READY,
+    RETRYING_INDEX,
+    WORKFLOW,
+)
 
 __all__ = ["DUE_COLUMN", "FAILING_COLUMN", "MySQLSchema"]
 
@@ -36,12 +44,12 @@ _GENERATED_COLUMNS = {
     )
 }
 _INDEXED_COLUMNS = {
-    "flowlet_workflow_due": ("executor_group", "priority", DUE_COLUMN),
-    "flowlet_workflow_failing": ("fingerprint", "failed", "workflow_type", FAILING_COLUMN),
+    DUE_INDEX.name: ("executor_group", "priority", DUE_COLUMN),
+    FAILING_INDEX.name: ("fingerprint", "failed", "workflow_type", FAILING_COLUMN),
 }
 """The columns of the indexes that have a generated one."""
 
-_OMITTED_INDEXES = frozenset({"flowlet_workflow_cancelled", "flowlet_workflow_retrying"})
+_OMITTED_INDEXES = frozenset({CANCELLED_INDEX.name, RETRYING_INDEX.name})
 """The indexes that without their condition would list every instance; the one of statuses serves instead."""
 
 

@@ -31,8 +31,8 @@ class PostgresConnections:
         """Return the pool's options.
 
         The engine's statements name rows by primary key or due index; with hash joins allowed the planner was seen to
-        scan the whole of ``workflow`` for a batch of 100 (2.6 times slower). Statements of this package leave nothing
-        behind on a connection: the reset of the pool, a round trip for each use, is only made by ``reset_connection``.
+        scan the whole of ``flowlet_workflow`` for a batch of 100 (2.6 times slower). Statements of this package leave nothing
+        behind on a connection: the reset of the pool, a round trip for each use, is made by ``reset_connection`` only.
         """
         common = {"timeout": 10, "max_inactive_connection_lifetime": 300, "reset": _skip_reset}
         if not for_engine:
@@ -41,7 +41,7 @@ class PostgresConnections:
         return {**common, "min_size": 1, "max_size": 4, "server_settings": plain}
 
     async def check_database(self, url: str) -> None:
-        """Do nothing: the pool says what is wrong."""
+        """Do nothing: the pool raises the right error."""
 
     async def read_time(self, raw: Any) -> int:
         """Return the server's time in microseconds since 1970 UTC."""

@@ -16,8 +16,8 @@ class PostgresExpressions:
 
     for_update_sql = "FOR UPDATE"
     skip_locked_sql = "FOR UPDATE SKIP LOCKED"
-    # A sum has no index. By the primary key, backwards, a long history of long ago would cost all that was written
-    # since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
+    # A sum has no index. By the primary key, backwards, an old long history would cost reading all lines that were
+    # written since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
     newest_first_sql = "id + 0 DESC"
     due_column = "next_activation"
     is_scheduled_sql = f"{IS_READY} AND next_activation > 0"
@@ -34,11 +34,11 @@ class PostgresExpressions:
         return list(ids)
 
     def build_prefix_condition(self, column: str, bind: str) -> str:
-        """Return a range: the column is compared letter by letter."""
+        """Return a range: the column is compared by code points."""
         return build_range_condition(column, bind)
 
     def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
-        """Return where the range begins, and where it has ended."""
+        """Return the first text of the range, and the first one beyond it."""
         return {bind: prefix, f"{bind}_end": compute_prefix_end(prefix)}
 
     def build_variable_sql(self, bind: str) -> str:

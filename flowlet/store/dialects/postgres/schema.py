@@ -6,7 +6,7 @@ from typing import Any
 
 from flowlet.store.columns import ColumnType, Table
 from flowlet.store.dialects.schema import build_index_statement, build_table_statement
-from flowlet.store.tables import WORKFLOW
+from flowlet.store.tables import DUE_INDEX, WORKFLOW
 
 __all__ = ["PostgresSchema"]
 
@@ -25,7 +25,7 @@ _TYPES = {
 _OPTIONS = {WORKFLOW.name: " WITH (fillfactor = 75)"}
 # With the id the newest due instances are found without reading the table, whose rows lie far apart. SQLite and MySQL
 # keep the id in every index.
-_MORE_COLUMNS = {"flowlet_workflow_due": ("id",)}
+_MORE_COLUMNS = {DUE_INDEX.name: ("id",)}
 
 
 class PostgresSchema:

@@ -34,15 +34,15 @@ class SQLiteExpressions:
         return orjson.dumps(ids).decode()
 
     def build_prefix_condition(self, column: str, bind: str) -> str:
-        """Return a range: the column is compared letter by letter."""
+        """Return a range: the column is compared by code points."""
         return build_range_condition(column, bind)
 
     def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
-        """Return where the range begins, and where it has ended."""
+        """Return the first text of the range, and the first one beyond it."""
         return {bind: prefix, f"{bind}_end": compute_prefix_end(prefix)}
 
     def build_variable_sql(self, bind: str) -> str:
-        """Return the variable as it is written, cut out of an array of it and of what no object has.
+        """Return the variable as it is written, cut out of a JSON array of it and of a path that no object has.
 
         By itself ``json_extract`` gives a number rounded to 15 digits, and 1 for true; ``->`` came with SQLite 3.38.
         """
