@@ -125,7 +125,7 @@ async def test_who_cannot_hear_looks_now_and_then(sqlite_url: str, monkeypatch: 
 
     clock = VirtualClock()
     async with open_engine(sqlite_url, ORDERS_MODULE) as hands, open_signalled_waiters(hands.store, clock) as arrivals:
-        monkeypatch.setattr(type(hands.store.connections.dialect), "hear", watch_nothing)
+        monkeypatch.setattr(type(hands.store.connections.dialect.signals), "listen_for_commits", watch_nothing)
         hand = await hands.add_executor()
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, "done", timeout=3_600))

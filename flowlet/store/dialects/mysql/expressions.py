@@ -38,7 +38,7 @@ class MySQLExpressions:
         return f"{build_range_condition(column, bind)} AND CHAR_LENGTH({column}) >= :{bind}_length"
 
     def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
-        """Return the range and the length: texts are compared as if padded with spaces, and NUL sorts before a space."""
+        """Return the range and the length: texts compare as if padded with spaces, and NUL sorts before a space."""
         return {bind: f"{prefix}\0", f"{bind}_end": f"{compute_prefix_end(prefix)}\0", f"{bind}_length": len(prefix)}
 
     def build_variable_sql(self, bind: str) -> str:

@@ -31,8 +31,8 @@ class PostgresConnections:
         """Return the pool's options.
 
         The engine's statements name rows by primary key or due index; with hash joins allowed the planner was seen to
-        scan the whole of ``flowlet_workflow`` for a batch of 100 (2.6 times slower). Statements of this package leave nothing
-        behind on a connection: the reset of the pool, a round trip for each use, is made by ``reset_connection`` only.
+        scan the whole of ``flowlet_workflow`` for a batch of 100 (2.6 times slower). Statements of this package leave
+        nothing behind on a connection, so that only ``reset_connection`` makes the pool's reset: a round trip.
         """
         common = {"timeout": 10, "max_inactive_connection_lifetime": 300, "reset": _skip_reset}
         if not for_engine:
