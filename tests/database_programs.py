@@ -37,7 +37,7 @@ SELECT md5(concat_ws(' ',
     (SELECT string_agg(setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting
         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())),
     (SELECT count(*) FROM pg_stats WHERE schemaname = 'public'),
-    (SELECT string_agg(concat_ws(' ', migration, step), ',' ORDER BY migration, step) FROM schema_version)
+    (SELECT string_agg(concat_ws(' ', migration, step), ',' ORDER BY migration, step) FROM flowlet_schema_version)
 ))
 """
 # The statistics of the activity are read once per transaction unless they are cleared.
@@ -57,7 +57,7 @@ DO $$
 DECLARE name regclass;
 BEGIN
     FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-            AND relname <> 'schema_version' AND pg_relation_size(oid) > 0 LOOP
+            AND relname <> 'flowlet_schema_version' AND pg_relation_size(oid) > 0 LOOP
         EXECUTE format(CASE WHEN pg_relation_size(name) > 65536 THEN 'TRUNCATE %s' ELSE 'DELETE FROM %s' END, name);
     END LOOP;
     PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
@@ -72,12 +72,12 @@ MARIADB_SHAPE = (
     "WHERE table_schema = DATABASE() ORDER BY table_name, index_name, seq_in_index",
     "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
     "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()",
-    "SELECT migration, step FROM schema_version ORDER BY migration, step",
+    "SELECT migration, step FROM flowlet_schema_version ORDER BY migration, step",
 )
 MARIADB_OTHERS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
 MARIADB_TABLES = (
     "SELECT table_name, auto_increment > 1 FROM information_schema.tables "
-    "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_name <> 'schema_version'"
+    "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_name <> 'flowlet_schema_version'"
 )
 
 

@@ -13,7 +13,7 @@ from flowlet.store.opening import load_dialect, open_store
 from tests.database_servers import DatabaseServer
 
 INSERT = (
-    "INSERT INTO user_session (token_hash, user_id, created, last_seen, expires, user_agent) "
+    "INSERT INTO flowlet_session (token_hash, user_id, created, last_seen, expires, user_agent) "
     "VALUES ('a', 1, 1, 1, 1, 'Lynx')"
 )
 
@@ -67,7 +67,7 @@ async def test_a_migrated_database_has_no_rows_of_the_test_before_and_restarts_i
     shared.program.execute_statement(again, INSERT)
     async with open_store(again, migrate=False) as store:
         assert again == url
-        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM user_session")) == [(1,)]
+        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM flowlet_session")) == [(1,)]
 
 
 async def test_a_transaction_that_a_test_leaves_open_is_ended(shared: DatabaseServer) -> None:
@@ -77,7 +77,7 @@ async def test_a_transaction_that_a_test_leaves_open_is_ended(shared: DatabaseSe
     await connections.open()
     transaction = connections.transaction()
     session = await transaction.__aenter__()
-    await session.execute("UPDATE user_session SET user_id = 2")
+    await session.execute("UPDATE flowlet_session SET user_id = 2")
 
     again = shared.get_migrated_database()
 
@@ -86,17 +86,17 @@ async def test_a_transaction_that_a_test_leaves_open_is_ended(shared: DatabaseSe
     await connections.close()
     async with open_store(again, migrate=False) as store:
         assert again == url
-        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM user_session")) == []
+        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM flowlet_session")) == []
 
 
 @pytest.mark.parametrize(
     "change",
     [
         "CREATE TABLE left_behind (id integer)",
-        "DROP TABLE schema_version",
-        "ALTER TABLE workflow DROP COLUMN vars",
+        "DROP TABLE flowlet_schema_version",
+        "ALTER TABLE flowlet_workflow DROP COLUMN vars",
         "CREATE INDEX left_behind ON workflow (created)",
-        "DELETE FROM schema_version WHERE step = 0",
+        "DELETE FROM flowlet_schema_version WHERE step = 0",
         "DROP DATABASE",
     ],
 )
