@@ -95,7 +95,7 @@ async def test_a_transaction_that_a_test_leaves_open_is_ended(shared: DatabaseSe
         "CREATE TABLE left_behind (id integer)",
         "DROP TABLE flowlet_schema_version",
         "ALTER TABLE flowlet_workflow DROP COLUMN vars",
-        "CREATE INDEX left_behind ON workflow (created)",
+        "CREATE INDEX left_behind ON flowlet_workflow (created)",
         "DELETE FROM flowlet_schema_version WHERE step = 0",
         "DROP DATABASE",
     ],
