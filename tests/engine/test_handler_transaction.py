@@ -293,7 +293,7 @@ def drop_first_commit(flow: Harness, patch: pytest.MonkeyPatch, *, was_written: 
                 raise StoreUnavailableError("the connection was lost")
         raise StoreUnavailableError("the connection was lost")
 
-    patch.setattr(flow.store.instances, "begin_transaction", drop_connection_at_commit)
+    patch.setattr(flow.store.instances, "transaction", drop_connection_at_commit)
 
 
 async def test_own_transactions_leave_connections_for_everything_else(database_url: str) -> None:

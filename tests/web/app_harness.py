@@ -12,12 +12,10 @@ from pydantic import Field
 from quart import Blueprint, Quart, Response
 
 from flowlet.accounts.roles import Role
+from flowlet.assembly import build_engine
 from flowlet.auth.login_limiter import LoginLimiter
 from flowlet.auth.users import PasswordHashing, Users
 from flowlet.definition.registry import Registry
-from flowlet.engine.event_stream import EventBroadcaster
-from flowlet.engine.waiters import Waiters
-from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 from flowlet.web.app import create_app
@@ -79,6 +77,7 @@ async def open_app_harness(
     """Open a database and an application on it; ``/api/trouble`` raises what is given."""
     async with open_store(url) as store:
         registry = Registry()
+        engine = build_engine(store, registry)
         users = Users(store, passwords=passwords)
         await users.create("ada", ADMIN_PASSWORD, Role.ADMIN, actor="test")
         logged_in = await users.log_in("ada", ADMIN_PASSWORD)
@@ -87,18 +86,21 @@ async def open_app_harness(
         services = Services(
             store=store,
             registry=registry,
-            operations=Operations(store, registry),
+            operations=engine.operations,
             users=users,
             login_limiter=LoginLimiter(store.clock),
-            waiters=Waiters(store, store.clock),
-            event_broadcaster=EventBroadcaster(store),
+            waiters=engine.waiters,
+            event_broadcaster=engine.event_broadcaster,
             executor=None,
             settings=Settings(database_url=url, max_body=max_body_bytes),
             started=store.clock.now(),
         )
         app = create_app(services)
         app.register_blueprint(_build_blueprint(build_error))
-        yield AppHarness(app, services, {role: made.text for role, made in keys.items()}, logged_in[0])
+        try:
+            yield AppHarness(app, services, {role: made.text for role, made in keys.items()}, logged_in[0])
+        finally:
+            await engine.close()
 
 
 def _build_blueprint(build_error: Callable[[], Exception] | None) -> Blueprint:
