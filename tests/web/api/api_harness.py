@@ -12,9 +12,8 @@ import httpx
 
 from flowlet.assembly import build_engine, run_executor
 from flowlet.settings import ExecutorSettings
-from flowlet.web.app import create_app
 from tests.operations.operations_harness import build_families_module, build_orders_module
-from tests.web.app_harness import AppHarness, open_app_harness
+from tests.web.app_harness import AppHarness, create_tested_app, open_app_services
 
 __all__ = ["WAIT_SECONDS", "ApiHarness", "open_api_harness"]
 
@@ -58,18 +57,17 @@ def check_json(answer: httpx.Response, status: int) -> Any:
 @asynccontextmanager
 async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[ApiHarness]:
     """Open a database and an application with Orders and Families, with a running executor or without."""
-    async with open_app_harness(url, max_body_bytes=100_000) as still:
-        bare = still.services
+    async with open_app_services(url, max_body_bytes=100_000) as behind:
+        bare = behind.services
         bare.registry.add(build_orders_module())
         bare.registry.add(build_families_module())
         settings = ExecutorSettings(slots=4, poll_interval=timedelta(hours=1))
         engine = build_engine(bare.store, bare.registry, settings)
         services = replace(bare, operations=engine.operations, waiters=engine.waiters, executor=engine.executor)
-        probe = AppHarness(create_app(services), services, still.keys, still.session)
+        probe = AppHarness(create_tested_app(services), services, behind.keys, behind.session)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.close)
             if has_executor and engine.executor is not None:
-                executor = engine.executor
-                await stack.enter_async_context(run_executor(executor))
-                stack.callback(executor.stop)  # and ``run_executor`` a second time: at once
+                await stack.enter_async_context(run_executor(engine.executor))
+                stack.callback(engine.executor.stop)  # before ``run_executor`` stops it a second time: at once
             yield ApiHarness(probe, await stack.enter_async_context(probe.open_client("operator")))
