@@ -20,10 +20,7 @@ from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
-__all__ = ["WRITERS_BY_DATABASE", "WorkerParts", "build_executor_record", "build_worker_parts"]
-
-WRITERS_BY_DATABASE = {"sqlite": 1, "postgresql": 2, "mysql": 3}
-"""How many batches are under way at once, by database: what was fastest (DECISIONS.md)."""
+__all__ = ["WorkerParts", "build_executor_record", "build_worker_parts"]
 
 MAX_THREADS = 128
 """How many plain ``def`` handlers an executor runs at once."""
@@ -75,7 +72,7 @@ def build_worker_parts(
         store,
         executor_id,
         max_batch_size=settings.batch,
-        writer_count=WRITERS_BY_DATABASE[store.connections.dialect.name],
+        writer_count=store.connections.dialect.writes.writer_count,
         observer=observer,
         on_committed=on_committed,
     )

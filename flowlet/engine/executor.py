@@ -117,9 +117,9 @@ class Executor:
         """
         await run_to_end(self._save_definitions())
         dialect = self._store.connections.dialect
-        heard = self._wakeup.wake if dialect.has_polling_watch else self.wake
+        heard = self._wakeup.wake if dialect.signals.has_polling_watch else self.wake
         async with self._registry.provided:
-            watch = await dialect.watch(self._store.url, self._settings.groups, heard)
+            watch = await dialect.signals.watch(self._store.url, self._settings.groups, heard)
             try:
                 await run_to_end(self._run_until_stopped(), on_cancel=self._stop_now)
             finally:

@@ -77,7 +77,7 @@ class LifetimeHarness:
         """Check that every executor is ended, and holds nothing."""
         self._is_over = False
         assert [one.id for one in await store.executors.list_all() if one.is_live] == []
-        sql = "SELECT id, executor_id FROM workflow WHERE executor_id IS NOT NULL"
+        sql = "SELECT id, executor_id FROM flowlet_workflow WHERE executor_id IS NOT NULL"
         assert await store.connections.read(lambda session: session.fetch_rows(sql)) == []
 
     def _record_late_calls(self, name: str) -> Callable[..., Any]:

@@ -171,7 +171,7 @@ async def test_a_lost_lease_takes_the_writes_with_it(database_url: str) -> None:
 
 async def take_lease_away(flow: Harness, id: int) -> None:
     """Move an instance's fencing token, as a repair by another executor does."""
-    sql = "UPDATE workflow SET token = token + 1 WHERE id = :id"
+    sql = "UPDATE flowlet_workflow SET token = token + 1 WHERE id = :id"
     await flow.store.connections.write(lambda session: session.execute(sql, {"id": id}))
 
 

@@ -97,7 +97,7 @@ async def cancel_at(lifetimes: LifetimeHarness, store: Store, step: int, run: Ca
 
 async def wait_until_all_end(store: Store) -> None:
     """Wait until no instance is open."""
-    sql = "SELECT COUNT(*) FROM workflow WHERE status NOT IN ('FINISHED', 'FAILED')"
+    sql = "SELECT COUNT(*) FROM flowlet_workflow WHERE status NOT IN ('FINISHED', 'FAILED')"
     while (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]:
         await CLOCK.sleep(0.005)
 
@@ -166,7 +166,7 @@ async def test_an_application_that_is_cancelled_at_any_moment_leaves_nothing_beh
 async def test_a_served_application_that_is_cancelled_at_any_moment_leaves_nothing_behind(
     sqlite_url: str, registry: Registry, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(database_url=sqlite_url, host="127.0.0.1", port=0, admin_password="correct horse")  # type: ignore[arg-type]  # pydantic makes a secret of it
+    settings = Settings(database_url=sqlite_url, host="127.0.0.1", port=0, admin_password="correct horse")
     app = Flowlet(registry=registry, settings=settings)
 
     async def use_application(stop: Shutdown) -> None:
@@ -183,7 +183,7 @@ async def test_a_served_application_that_is_cancelled_at_any_moment_leaves_nothi
 async def test_a_lifespan_that_is_cancelled_at_any_moment_leaves_nothing_behind(
     sqlite_url: str, registry: Registry, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(database_url=sqlite_url, admin_password="correct horse")  # type: ignore[arg-type]  # as above
+    settings = Settings(database_url=sqlite_url, admin_password="correct horse")
     app = Flowlet(registry=registry, settings=settings)
 
     async def run() -> None:
