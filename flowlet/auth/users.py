@@ -83,6 +83,10 @@ class Users:
         self.sessions = Sessions(store, idle_timeout=session_idle, lifetime=session_lifetime)
         self.keys = ApiKeys(store)
 
+    def close(self) -> None:
+        """Let the threads that hash passwords end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def create(self, username: str, password: str, role: Role, *, actor: str) -> User:
         """Make a user.
 

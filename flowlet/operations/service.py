@@ -82,6 +82,10 @@ class Operations:
         self._batcher = CreateBatcher(store)
         self._expected_version: int | None = None
 
+    async def close(self) -> None:
+        """Refuse to create instances any more, and return when those under way are durable or have failed."""
+        await self._batcher.close()
+
     def with_expected_version(self, version: int) -> Operations:
         """Return these operations for somebody who has looked at an instance of this version.
 

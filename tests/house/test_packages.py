@@ -24,7 +24,7 @@ ROWS: tuple[str, ...] = (
     "engine",
     "operations",
     "web",
-    "__main__ app cli runtime testing",
+    "__main__ app assembly cli runtime testing",
 )
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names.split()}
 CLIENT = "client"
