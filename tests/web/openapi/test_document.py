@@ -106,7 +106,7 @@ async def test_an_operation_tells_its_role_its_parameters_and_its_models(app_har
     (parameter,) = role["parameters"]
     assert (parameter["name"], parameter["in"], parameter["schema"]["type"]) == ("id", "path", "integer")
     assert role["security"] == [{"apiKey": ["admin"]}, {"bearer": ["admin"]}, {"session": ["admin"]}]
-    assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/RoleChange")
+    assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SetRoleRequest")
     assert role["description"].endswith("Needs the role admin.")
     assert sorted(role["responses"]) == sorted({"200", "404", "409"} | COMMON_STATUSES)
     assert found["GET /api/executors"]["parameters"][0]["schema"]["maximum"] == 1000
@@ -152,7 +152,7 @@ async def test_the_variables_of_each_workflow_are_components_of_their_own(app_ha
 async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_described(
     app_harness: AppHarness, is_described: bool
 ) -> None:
-    new_user = type("NewUser", (RequestModel,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"})
+    new_user = type("CreateUserRequest", (RequestModel,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"})
     blueprint = Blueprint("more", __name__)
 
     async def show_nothing() -> Response:
