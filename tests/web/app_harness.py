@@ -13,10 +13,11 @@ from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import Field
 from quart import Blueprint, Quart, Response
 
+from flowlet.accounts.passwords import PasswordHashing
 from flowlet.accounts.roles import Role
 from flowlet.assembly import build_engine
 from flowlet.auth.login_limiter import LoginLimiter
-from flowlet.auth.users import PasswordHashing, Users
+from flowlet.auth.users import Users
 from flowlet.definition.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
