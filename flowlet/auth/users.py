@@ -62,7 +62,7 @@ class Users:
 
     def close(self) -> None:
         """Let the threads that hash passwords end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._passwords.close()
 
     async def create(self, username: str, password: str, role: Role, *, actor: str) -> User:
         """Create a user.
