@@ -1,4 +1,4 @@
-"""The reference pages name what there is, all of it, and nothing else."""
+"""The reference pages name everything that the code has, and nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SETTING_BOUNDS = {
     if " to " in cells[2]
 }
 SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "modules", "executor_name"}
-"""Settings whose default is told in words: a random one, none, and one that differs by process."""
+"""Settings whose default is described in words: a random one, none, and one that differs by process."""
 
 SETTINGS_BOUNDED_BY_COUNT = {"admin_password", "groups", "executor_name"}
 """Settings whose bounds are numbers of names or letters."""
