@@ -28,7 +28,7 @@ from flowlet.operations.permitted import PermittedOperations, compute_permitted_
 from flowlet.operations.schedule import resolve_time, schedule_first_run
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
 from flowlet.store.changes import change_instance
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
 from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store

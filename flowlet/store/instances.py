@@ -10,7 +10,8 @@ from enum import Enum
 from flowlet.instance.instance import Instance, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import IS_READY, WORKFLOW
