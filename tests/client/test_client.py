@@ -10,10 +10,9 @@ import pytest
 from flowlet.accounts.roles import Role
 from flowlet.client import AsyncClient, Instance, NotFoundError, UnauthenticatedError
 from flowlet.instance.instance import ActionKind, Status
-from tests.client.served_api import ServedApi
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi
 from tests.docs.pages import read_table_rows
 from tests.engine.executor_harness import wait_for
-from tests.client.served_api import WAIT_TIMEOUT
 from tests.web.api.test_permissions import list_endpoints
 
 CLIENT_PAGE = "docs/reference/client.md"

@@ -30,8 +30,7 @@ from flowlet.client import (
 from flowlet.errors import FlowletError, SettingsError
 from flowlet.web import problems
 from tests.client.scripted_server import build_problem_reply, build_reply, open_scripted_client
-from tests.client.served_api import ServedApi, connect_client
-from tests.client.served_api import WAIT_TIMEOUT
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi, connect_client
 
 ERROR_CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 HTML_BODY = "<html>" + "gateway " * 100
@@ -67,7 +66,7 @@ async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client:
     ):
         with pytest.raises(UnauthenticatedError, match="GET /api/me: Send an API key"):
             await stranger.get_current_user()
-        with pytest.raises(ForbiddenError, match="This needs the role operator, and ada has the role viewer"):
+        with pytest.raises(ForbiddenError, match="This requires the role operator; ada has the role viewer"):
             await viewer.pause(1)
     with pytest.raises(NotFoundError, match="no workflow has the id 4711") as missing:
         await client.get(4711)

@@ -9,9 +9,8 @@ from flowlet.client import AsyncClient, Filter, NotFoundError, RefusedError, Una
 from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
 from tests.client.scripted_server import build_reply, open_scripted_server
-from tests.client.served_api import ServedApi, connect_client
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi, connect_client
 from tests.operations.operations_harness import Decision, Order
-from tests.client.served_api import WAIT_TIMEOUT
 
 HOSTILE_IDS = [
     "1",

@@ -33,7 +33,7 @@ async def test_a_refusal_says_which_role_is_needed_and_which_there_is(app_harnes
     answer = await app_harness.open_client("viewer").post("/api/operator")
 
     assert answer.json()["type"] == "/problems/forbidden"
-    assert answer.json()["detail"] == "This needs the role operator, and ada has the role viewer."
+    assert answer.json()["detail"] == "This requires the role operator; ada has the role viewer."
 
 
 async def test_a_key_may_come_as_a_bearer_token(app_harness: AppHarness) -> None:
@@ -168,7 +168,7 @@ async def check_outage(server: DatabaseServer, url: str) -> None:
 
         for answer in (by_key, by_session):
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
-        assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "away")
+        assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unavailable")
         assert alive.status_code == 200
 
 

@@ -87,7 +87,7 @@ async def test_an_executor_is_ready_once_it_has_claimed_and_until_it_is_told_to_
         after = await here.fetch_readiness()
 
     assert (before.status_code, before.json()["checks"]["executor"]) == (200, "ok")
-    assert (after.status_code, after.json()["checks"]["executor"]) == (503, "has not claimed lately")
+    assert (after.status_code, after.json()["checks"]["executor"]) == (503, "has not claimed recently")
 
 
 async def test_an_executor_that_does_not_claim_is_not_ready(sqlite_url: str) -> None:

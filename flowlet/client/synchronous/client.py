@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/client.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/client.py by `make client`. Edit that file, not this one.
 """The client for all other programs."""
 
 from __future__ import annotations

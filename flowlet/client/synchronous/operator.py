@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/operator.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/operator.py by `make client`. Edit that file, not this one.
 """Operations on instances: answers, moves, variables, pauses, and operations on many instances."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/users.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/users.py by `make client`. Edit that file, not this one.
 """Users and API keys."""
 
 from __future__ import annotations

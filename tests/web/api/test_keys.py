@@ -53,8 +53,8 @@ async def test_an_admin_makes_keys_of_others(any_app_harness: AppHarness) -> Non
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ({"name": "ci", "username": "ada"}, "Only an admin makes keys of others"),
-        ({"name": "ci", "username": "nobody"}, "Only an admin makes keys of others"),
+        ({"name": "ci", "username": "ada"}, "Only an admin creates keys for other users"),
+        ({"name": "ci", "username": "nobody"}, "Only an admin creates keys for other users"),
         ({"name": "ci", "role": "admin"}, "can have the role operator at most, not admin"),
     ],
 )
