@@ -81,7 +81,7 @@ async def create_and_find(client: AsyncClient) -> None:
 
 
 async def search_by_many_filters(client: AsyncClient) -> Instance:
-    """Return the one that a search by many filters finds."""
+    """Return the only instance that a search by many filters finds."""
     page = await client.search(
         type="Orders",
         status=[Status.FINISHED, Status.FAILED],
@@ -97,7 +97,7 @@ async def search_by_many_filters(client: AsyncClient) -> Instance:
 
 
 async def create_waiting_workflow(client: AsyncClient, external_id: str | None = None) -> Instance:
-    """Return a workflow that waits for an answer."""
+    """Return an instance that waits for an answer."""
     return await client.create_and_wait(
         "Orders",
         external_id=external_id,
@@ -108,7 +108,7 @@ async def create_waiting_workflow(client: AsyncClient, external_id: str | None =
 
 
 async def answer_and_move(client: AsyncClient) -> None:
-    """Answer what waits for an answer, alone and together with a wait."""
+    """Answer instances, without and with a wait."""
     waiting = await create_waiting_workflow(client)
     answered = await client.answer(waiting.id, "rejected", form={"comment": "too dear"})
     assert (waiting.status, waiting.answer) == (Status.WAITING, None)

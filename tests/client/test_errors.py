@@ -52,11 +52,11 @@ def test_an_error_of_the_same_name_is_the_same_error() -> None:
 
 
 def test_every_type_of_problem_that_means_more_than_its_status_has_an_error() -> None:
-    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
+    given = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
         problems._NAMES_BY_STATUS.values()
     )
 
-    assert told - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
+    assert given - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
 
 
 async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client: AsyncClient) -> None:
@@ -128,16 +128,16 @@ async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: 
 
 
 @pytest.mark.parametrize(
-    ("told", "errors", "permitted"),
+    ("given", "errors", "permitted"),
     [
         ({"errors": [1, {}, {"field": "a"}, {"field": "a", "message": "x"}]}, {"": "", "a": "; x"}, ()),
         ({"errors": "x", "permitted": [1, None], "type": None, "detail": None, "title": 1}, {}, ("1", "None")),
     ],
 )
 async def test_a_problem_that_makes_no_sense_is_still_an_error(
-    told: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
+    given: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
 ) -> None:
-    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **told)) as (_, client):
+    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **given)) as (_, client):
         with pytest.raises(RefusedError) as caught:
             await client.get_current_user()
 

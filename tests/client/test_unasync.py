@@ -1,4 +1,4 @@
-"""The synchronous client is made of the asynchronous one, and neither loads what a program elsewhere does not need."""
+"""The synchronous client is generated from the asynchronous one, and neither loads drivers or web frameworks."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ async def open_app_harness(
     max_body_bytes: int = 4096,
     passwords: PasswordHashing | None = None,
 ) -> AsyncIterator[AppHarness]:
-    """Open a database and an application on it; ``/api/trouble`` raises what is given."""
+    """Open a database and an application on it; ``/api/trouble`` raises the given error."""
     async with open_store(url) as store:
         registry = Registry()
         users = Users(store, passwords=passwords)

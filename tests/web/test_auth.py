@@ -1,4 +1,4 @@
-"""Who gets in: by key or by session, with the role that the endpoint needs."""
+"""Authentication by key or session, and the role that an endpoint requires."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def test_a_mariadb_that_is_away_is_no_reason_to_refuse_a_key(
 
 
 async def check_outage(server: DatabaseServer, url: str) -> None:
-    """Ask with a key and with a session while the server is away, and when it is back."""
+    """Send requests with a key and with a session while the database server is away, and when it is back."""
     async with open_app_harness(url) as probe:
         forget_cached_keys(probe.services)
         server.stop_server()
@@ -173,5 +173,5 @@ async def check_outage(server: DatabaseServer, url: str) -> None:
 
 
 def forget_cached_keys(services: Services) -> None:
-    """Let no key be recognised from memory."""
+    """Empty the cache of recently used keys."""
     services.users.keys.clear_cache()

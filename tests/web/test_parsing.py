@@ -1,4 +1,4 @@
-"""Bodies and parameters: bounded, storable JSON in the shape that an endpoint takes, or every fault by its field."""
+"""Bodies and parameters: bounded, storable JSON that fits the endpoint's model, or every fault with its field."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_a_key_is_taken_as_the_clients_of_gopherflow_send_it(app_harness: 
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ("2026-11-22T15:52:07+02:00", "2026-11-22T13:52:07.000000Z"),
         ("2026-11-22t13:52:07.5z", "2026-11-22T13:52:07.500000Z"),
@@ -132,10 +132,12 @@ async def test_a_key_is_taken_as_the_clients_of_gopherflow_send_it(app_harness: 
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
     ],
 )
-async def test_a_moment_is_taken_in_any_zone_and_told_in_utc(app_harness: AppHarness, given: str, told: str) -> None:
+async def test_a_moment_is_taken_in_any_zone_and_told_in_utc(
+    app_harness: AppHarness, given: str, expected: str
+) -> None:
     answer = await app_harness.open_client().post("/api/orders", json={"nextActivation": given})
 
-    assert answer.json()["nextActivation"] == told
+    assert answer.json()["nextActivation"] == expected
 
 
 def test_a_time_is_told_with_all_its_microseconds() -> None:

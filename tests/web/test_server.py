@@ -1,4 +1,4 @@
-"""The application on a real socket: by its own server, by any that knows ASGI, and its end in good order."""
+"""The application on a real socket: on its own server, on other ASGI servers, and its orderly shutdown."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ async def test_a_process_that_dies_is_replaced(start_flowlet: StartFlowlet, post
 
 @asynccontextmanager
 async def open_process_client(process: ManagedProcess) -> AsyncIterator[httpx.AsyncClient]:
-    """Wait until a process says where it answers, and give a client of it."""
+    """Wait until a process logs its address, and return a client of it."""
     (line,) = await process.wait_for_lines("the API answers at")
     url = line.partition("answers at ")[2].split()[0]
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -246,7 +246,7 @@ async def open_process_client(process: ManagedProcess) -> AsyncIterator[httpx.As
 
 
 async def create_key(url: str) -> str:
-    """Return an API key of the admin whom the first start has made."""
+    """Return an API key of the admin that the first start created."""
     async with open_store(url) as store:
         return (await Users(store).keys.create("test", username="admin", role=Role.VIEWER, actor="test")).text
 

@@ -1,4 +1,4 @@
-"""The description of the API: whole, valid, and the same as the reference page."""
+"""The OpenAPI document: complete, valid, and equal to the reference page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.web.app_harness import AppHarness
 
 SERVE_PAGE = "docs/how-to/serve-the-api.md"
 COMMON_STATUSES = {"400", "401", "403", "408", "413", "415", "500", "503"}
-"""Errors that the reference page tells of all endpoints at once."""
+"""Errors that the reference page lists for all endpoints at once."""
 
 
 async def fetch_openapi(app_harness: AppHarness) -> Any:
