@@ -143,7 +143,7 @@ async def open_app_services(
 async def open_app_harness(
     url: str, *, build_error: Callable[[], Exception] | None = None, max_body_bytes: int = 4096
 ) -> AsyncIterator[AppHarness]:
-    """Open a database and an application on it; ``/api/trouble`` raises what is given."""
+    """Open a database and an application on it; ``/api/trouble`` raises the given error."""
     async with open_app_services(url, max_body_bytes=max_body_bytes) as behind:
         app = create_tested_app(behind.services)
         app.register_blueprint(_build_blueprint(build_error))

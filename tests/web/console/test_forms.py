@@ -1,4 +1,4 @@
-"""Forms from hostile hands: nothing in them is an error of the server, and nothing is accepted that cannot be stored."""
+"""Hostile forms: nothing in them causes a server error, and nothing is accepted that cannot be stored."""
 
 from __future__ import annotations
 
