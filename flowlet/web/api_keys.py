@@ -23,9 +23,9 @@ async def list_visible_keys() -> Sequence[ApiKey]:
 
 
 async def add_key(
-    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_newest: str | None = None
+    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_version: int | None = None
 ) -> IssuedApiKey:
-    """Create a key. With ``expected_newest``, only if that is still the newest key that the caller created.
+    """Create a key. ``expected_version`` is the version of the list of keys that the caller has created.
 
     A user who is logged in creates keys of their own, with at most their own role; an admin creates keys for any user.
     An API key creates further keys only with the role admin: otherwise a leaked key could create another one before it
@@ -40,11 +40,11 @@ async def add_key(
         _check_key_creation(me, owner, role)
     keys = get_services().users.keys
     return await keys.create(
-        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_newest_id=expected_newest
+        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_version=expected_version
     )
 
 
-async def revoke_visible_key(id: str) -> ApiKey:
+async def revoke_visible_key(id: str, *, expected_version: int | None = None) -> ApiKey:
     """Revoke a key permanently: one of the caller's, with at most the caller's role, or for an admin any key.
 
     Raises:
@@ -59,7 +59,7 @@ async def revoke_visible_key(id: str) -> ApiKey:
             raise UnknownKeyError(f"{me.username} has no API key with this id. GET /api/keys lists them.")
         if own[0].role > me.role:
             raise build_forbidden_error(f"The API key has the role {own[0].role}, which is above your role {me.role}.")
-    return await keys.revoke(id, actor=me.username)
+    return await keys.revoke(id, actor=me.username, expected_version=expected_version)
 
 
 def _check_key_creation(caller: Principal, owner: str, role: Role) -> None:

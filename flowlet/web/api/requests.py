@@ -29,7 +29,7 @@ from flowlet.web.schemas import RequestModel, Timestamp
 __all__ = [
     "CancelRequest",
     "CreateWorkflowRequest",
-    "EmptyRequest",
+    "OperationRequest",
     "PauseRequest",
     "SearchRequest",
     "StateRequest",
@@ -167,6 +167,7 @@ class StateRequest(RequestModel):
             admins only.
         reason: Why; required with force.
         form: The values of a manual state's form. With a form, the request is an answer.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(
@@ -188,6 +189,7 @@ class StateRequest(RequestModel):
     force: bool = False
     reason: OptionalText = None
     form: dict[str, Any] | None = None
+    expected_version: ExpectedVersion = None
 
 
 class StateVarsRequest(RequestModel):
@@ -198,7 +200,7 @@ class StateVarsRequest(RequestModel):
         value: Its new value; an empty text if left out.
         values: New values by name; other variables stay.
         unset: Names of variables to remove; a field of the model gets its default.
-        expected_version: The workflow's version that you read; 409 if it has another one by now.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(
@@ -252,15 +254,34 @@ class StateVarsRequest(RequestModel):
         return {self.key.strip(): self.value}
 
 
-class EmptyRequest(RequestModel):
-    """No body, or an empty object."""
+class OperationRequest(RequestModel):
+    """An operation without other arguments.
+
+    Attributes:
+        expected_version: The version that you read; 409 if there is another one by now.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"expectedVersion": 7}]})
+
+    expected_version: ExpectedVersion = None
 
 
-class PauseRequest(RequestModel):
+class VersionQuery(RequestModel):
+    """The version to delete.
+
+    Attributes:
+        expected_version: The version that you read; 409 if there is another one by now.
+    """
+
+    expected_version: ExpectedVersion = None
+
+
+class PauseRequest(OperationRequest):
     """The reason for a pause.
 
     Attributes:
         reason: Why, for the history.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The warehouse is being counted."}]})
@@ -273,6 +294,8 @@ class CancelRequest(PauseRequest):
 
     Attributes:
         with_children: Whether to end all open descendants too.
+        reason: Why, for the history.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(

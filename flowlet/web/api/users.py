@@ -9,11 +9,12 @@ from quart import Blueprint, Response, request
 
 from flowlet.accounts.models import User
 from flowlet.accounts.roles import Role
+from flowlet.web.api.requests import OperationRequest, VersionQuery
 from flowlet.web.auth import SESSION_COOKIE, get_principal, require_role
-from flowlet.web.field_types import Password, RoleName, Username
+from flowlet.web.field_types import ExpectedVersion, Password, RoleName, Username
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
-from flowlet.web.parsing import read_body
+from flowlet.web.parsing import read_body, read_optional_body, read_query
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services
 
@@ -30,9 +31,10 @@ class UserResponse(ApiModel):
         username: Unique regardless of case.
         role: The user's role.
         is_disabled: Whether the user's password, sessions and API keys are refused.
+        version: Raised when the password, the role, or isDisabled changes; ``expectedVersion`` is compared with it.
         created: When the user was created.
         created_by: The user who created this one.
-        modified: When the password, the role, or isDisabled last changed.
+        modified: When the version was last raised.
         modified_by: The user who changed it.
         last_login: When the user last logged in; null for never.
     """
@@ -41,6 +43,7 @@ class UserResponse(ApiModel):
     username: str
     role: Role
     is_disabled: bool
+    version: int
     created: Timestamp
     created_by: str
     modified: Timestamp
@@ -89,11 +92,13 @@ class SetPasswordRequest(RequestModel):
 
     Attributes:
         password: 8 to 1,000 characters, none of them a control character.
+        expected_version: The user's version that you read; 409 if it is another one by now.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "four other words instead"}]})
 
     password: Password
+    expected_version: ExpectedVersion = None
 
 
 class SetRoleRequest(RequestModel):
@@ -101,11 +106,13 @@ class SetRoleRequest(RequestModel):
 
     Attributes:
         role: The user's role.
+        expected_version: The user's version that you read; 409 if it is another one by now.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "operator"}]})
 
     role: RoleName
+    expected_version: ExpectedVersion = None
 
 
 @blueprint.get("/api/me")
@@ -150,24 +157,29 @@ async def show_user(id: int) -> Response:
 
 @blueprint.delete("/api/users/<int:id>")
 @require_role(Role.ADMIN)
-@describe_route(answers={204: None}, problems=(409,))
+@describe_route(query=VersionQuery, answers={204: None}, problems=(409,))
 async def delete_user(id: int) -> Response:
     """Delete a user with all sessions and API keys; histories keep the name. The last admin cannot be deleted."""
+    version = read_query(VersionQuery).expected_version
     user = await get_services().users.get_by_id(id)
-    await get_services().users.delete(user.username, actor=get_principal().username)
+    await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
     return Response(status=204)
 
 
 @blueprint.post("/api/users/<int:id>/password")
 @require_role(Role.ADMIN)
-@describe_route(body=SetPasswordRequest, answers={200: UserResponse})
+@describe_route(body=SetPasswordRequest, answers={200: UserResponse}, problems=(409,))
 async def set_password(id: int) -> Response:
     """Change a password. This ends the user's sessions, except that of the request; API keys keep working."""
-    password = (await read_body(SetPasswordRequest)).password.get_secret_value()
+    password_request = await read_body(SetPasswordRequest)
     user = await get_services().users.get_by_id(id)
     own_token = request.cookies.get(SESSION_COOKIE) if get_principal().key_id is None else None
     changed = await get_services().users.set_password(
-        user.username, password, actor=get_principal().username, except_token=own_token
+        user.username,
+        password_request.password.get_secret_value(),
+        actor=get_principal().username,
+        except_token=own_token,
+        expected_version=password_request.expected_version,
     )
     return build_json_response(_build_user_response(changed))
 
@@ -177,33 +189,39 @@ async def set_password(id: int) -> Response:
 @describe_route(body=SetRoleRequest, answers={200: UserResponse}, problems=(409,))
 async def set_role(id: int) -> Response:
     """Change a user's role, at once for open sessions and API keys too. The last admin keeps the role."""
-    role = (await read_body(SetRoleRequest)).role
+    role_request = await read_body(SetRoleRequest)
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.set_role(user.username, role, actor=get_principal().username))
+    changed = await get_services().users.set_role(
+        user.username,
+        role_request.role,
+        actor=get_principal().username,
+        expected_version=role_request.expected_version,
     )
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/disable")
 @require_role(Role.ADMIN)
-@describe_route(answers={200: UserResponse}, problems=(409,))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: UserResponse}, problems=(409,))
 async def disable_user(id: int) -> Response:
     """Disable a user: sessions end, and API keys are refused. The last admin cannot be disabled."""
+    version = (await read_optional_body(OperationRequest)).expected_version
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.disable(user.username, actor=get_principal().username))
+    changed = await get_services().users.disable(
+        user.username, actor=get_principal().username, expected_version=version
     )
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/enable")
 @require_role(Role.ADMIN)
-@describe_route(answers={200: UserResponse})
+@describe_route(body=OperationRequest, is_optional=True, answers={200: UserResponse}, problems=(409,))
 async def enable_user(id: int) -> Response:
     """Enable a user again, with the same password and API keys."""
+    version = (await read_optional_body(OperationRequest)).expected_version
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.enable(user.username, actor=get_principal().username))
-    )
+    changed = await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
+    return build_json_response(_build_user_response(changed))
 
 
 def _build_user_response(user: User) -> UserResponse:
