@@ -145,7 +145,7 @@ class Flowlet:
         Args:
             workflow: The workflow's declaration, or its name.
             vars: Its variables: an object of the workflow's model, or plain values; None means an empty object.
-            key: The business key, by which it can be found; need not be unique.
+            key: The business key, by which it can be found; need not be unique; the external id if None.
             external_id: Unique over all instances: creating twice with one gives the same instance.
             group: Instead of the workflow's executor group.
             priority: 0 to 9, instead of the workflow's.

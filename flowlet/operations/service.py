@@ -99,7 +99,7 @@ class Operations:
         Args:
             type: The workflow's name.
             vars: The variables; None for an empty object.
-            key: The business key.
+            key: The business key; None for the external id.
             external_id: Unique over all instances; None for a random one.
             group: The executor group; None for the workflow's own.
             priority: 0 to 9; None for the workflow's own.

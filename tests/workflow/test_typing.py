@@ -109,31 +109,31 @@ from datetime import timedelta
 import httpx
 from orders import Decision, Order
 from flowlet import Status
-from flowlet.client import AsyncClient, Client, Created, Event, Filter, RefusedError, WaitTimeoutError, Workflow
+from flowlet.client import AsyncClient, Client, CreateResult, Event, Filter, Instance, RefusedError, WaitTimeoutError
 
 
-def order(http: httpx.Client) -> Workflow | None:
+def order(http: httpx.Client) -> Instance | None:
     with Client("http://127.0.0.1:8080", key="...", http=http, timeout=timedelta(seconds=5)) as client:
-        created: Created = client.create("OrderWorkflow", state_vars=Order(sku="a", amount=2), next_activation="1h")
+        created: CreateResult = client.create("OrderWorkflow", vars=Order(sku="a", amount=2), when="1h")
         try:
             client.answer(created.id, "charge", form=Decision(comment="yes"))
-            return client.create_and_wait("OrderWorkflow", external_id="order-7", wait_seconds=20)
+            return client.create_and_wait("OrderWorkflow", external_id="order-7", states="done", timeout="20s")
         except WaitTimeoutError as error:
-            return error.workflow
+            return error.instance
         except RefusedError as error:
             print(", ".join(error.permitted))
-    failed: Filter = {"status": [Status.FAILED, "CANCELLED"], "state_vars": {"sku": "a"}}
-    client.bulk("retry", failed, limit=10)
+    failed: Filter = {"status": [Status.FAILED, "CANCELLED"], "vars": {"sku": "a"}}
+    client.run_bulk("retry", failed, limit=10)
     return next(client.search_all(**failed, page_size=10), None)
 
 
 async def follow() -> list[Event]:
     found: list[Event] = []
     async with AsyncClient("http://127.0.0.1:8080", http=httpx.AsyncHTTPTransport()) as client:
-        async for workflow in client.search_all(workflow_type="OrderWorkflow", is_retrying=True):
-            found_state: str = workflow.state
-            print(found_state, workflow.next_activation or workflow.created + timedelta(days=1))
-        async with client.events(after=0, type="TRANSITION") as events:
+        async for instance in client.search_all(type="OrderWorkflow", is_retrying=True):
+            found_state: str = instance.state
+            print(found_state, instance.next_activation or instance.created + timedelta(days=1))
+        async with client.follow_events(after=0, kind="TRANSITION") as events:
             found += [event async for event in events]
     return found
 """
@@ -156,8 +156,8 @@ def call_wrongly(order: Order, ctx: Context) -> None:
     Client("http://a", key=1)  # arg-type
     Client("http://a").search(colour="red")  # call-arg
     Client("http://a").search(status=1)  # arg-type
-    Client("http://a").bulk("explode", {})  # arg-type
-    AsyncClient("http://a").events().id  # attr-defined
+    Client("http://a").run_bulk("explode", {})  # arg-type
+    AsyncClient("http://a").follow_events().id  # attr-defined
 """
 
 
