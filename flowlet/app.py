@@ -19,7 +19,7 @@ from flowlet.engine.commit_signal import CommitSignal
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.waiters import Waiters
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Created, Instance
 from flowlet.operations.service import Operations
 from flowlet.runtime import (
     Receive,
@@ -35,7 +35,6 @@ from flowlet.runtime import (
 )
 from flowlet.settings import Settings, mask_password
 from flowlet.shutdown import Shutdown, wait_for_all, watch_stop_signals
-from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store, open_store
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class Flowlet:
         group: str | None = None,
         priority: int | None = None,
         connection: Any = None,
-    ) -> CreatedInstance:
+    ) -> Created:
         """Create an instance of the named workflow; the executor begins to run it at once.
 
         Args:

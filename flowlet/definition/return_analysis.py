@@ -11,12 +11,12 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from flowlet.workflow.outcome import Next
+from flowlet.workflow.outcome import Destination
 from flowlet.workflow.states import State
 
 __all__ = ["ReturnedState", "find_returned_states"]
 
-_NEXT_METHODS = frozenset(name for name in vars(Next) if not name.startswith("_"))
+_OUTCOME_METHODS = frozenset(name for name in vars(Destination) if not name.startswith("_"))
 _NESTED_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -86,7 +86,7 @@ def _walk_returned_names(expression: ast.expr | None) -> Iterator[ast.Name | ast
     match expression:
         case ast.Name() | ast.Constant(value=str()):
             yield expression
-        case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _NEXT_METHODS:
+        case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _OUTCOME_METHODS:
             if not isinstance(inner, ast.Constant):
                 yield from _walk_returned_names(inner)
         case ast.IfExp(body=yes, orelse=no):

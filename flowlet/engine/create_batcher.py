@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import NewInstance
-from flowlet.store.instances import CreatedInstance
+from flowlet.instance.instance import Created, NewInstance
 from flowlet.store.opening import Store
 
 __all__ = ["CreateBatcher"]
@@ -22,7 +21,7 @@ __all__ = ["CreateBatcher"]
 @dataclass(frozen=True, slots=True)
 class _PendingCreate:
     new: NewInstance
-    done: asyncio.Future[CreatedInstance]
+    done: asyncio.Future[Created]
 
 
 class CreateBatcher:
@@ -39,7 +38,7 @@ class CreateBatcher:
         self._pending: deque[_PendingCreate] = deque()
         self._write_task: asyncio.Task[None] | None = None
 
-    async def create(self, new: NewInstance) -> CreatedInstance:
+    async def create(self, new: NewInstance) -> Created:
         """Return when the instance is durable; a known external id gives the known instance.
 
         A caller that is cancelled before its batch has begun creates nothing.
@@ -50,7 +49,7 @@ class CreateBatcher:
             Exception: What the driver raises when it refuses a value of this instance; nothing of it was written.
         """
         self._store.connections.refuse_nesting()
-        done: asyncio.Future[CreatedInstance] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Created] = asyncio.get_running_loop().create_future()
         self._pending.append(_PendingCreate(new, done))
         if self._write_task is None or self._write_task.done():
             # In a context of its own: what the first caller's log lines are bound to is not true of the whole batch.

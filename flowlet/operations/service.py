@@ -22,7 +22,7 @@ from flowlet.durations import Duration, parse_duration
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.errors import RefusedError, UnknownWorkflowError, VariablesError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Instance, NewInstance, Status
+from flowlet.instance.instance import Created, Instance, NewInstance, Status
 from flowlet.operations.commands import (
     USERNAME_LIMIT,
     Answer,
@@ -41,7 +41,6 @@ from flowlet.operations.variable_edits import VariableEdit, apply_edit
 from flowlet.store.changes import change_instance, change_instances
 from flowlet.store.connection import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
-from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store
 from flowlet.text import clean_text
 from flowlet.workflow.context import Transaction
@@ -104,7 +103,7 @@ class Operations:
         when: datetime | Duration | None = None,
         username: str | None = None,
         connection: Transaction | None = None,
-    ) -> CreatedInstance:
+    ) -> Created:
         """Create an instance of a workflow; a known external id gives the known instance, unchanged.
 
         Creates of one process that come at about the same time are one transaction.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from enum import Enum
 
-from flowlet.instance.instance import Instance, NewInstance
+from flowlet.instance.instance import Created, Instance, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.dialects.base import PRIORITIES, Batch, ClaimRequest
 from flowlet.store.rows import parse_instance_row
 
-__all__ = ["CommitResult", "CreatedInstance", "InstanceStore"]
+__all__ = ["CommitResult", "InstanceStore"]
 
 
 class CommitResult(Enum):
@@ -26,15 +25,6 @@ class CommitResult(Enum):
     """Nothing was written yet: an operator asked for a pause meanwhile, or took it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedInstance:
-    """What a create gives: the id, and whether it is new or the external id was known."""
-
-    id: int
-    external_id: str
-    is_new: bool
-
-
 class InstanceStore:
     """The table of instances and their history."""
 
@@ -42,7 +32,7 @@ class InstanceStore:
         self._connections = connections
         self._dialect = connections.dialect
 
-    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[Created]:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
         Raises:
@@ -55,7 +45,7 @@ class InstanceStore:
 
     async def create_in_transaction(
         self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
-    ) -> list[CreatedInstance]:
+    ) -> list[Created]:
         """Create instances inside the caller's transaction, as ``create``."""
         return _build_created_instances(
             new_instances, await self._dialect.create(session.raw, new_instances, now, in_transaction=True)
@@ -141,9 +131,9 @@ class InstanceStore:
 
 def _build_created_instances(
     new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]
-) -> list[CreatedInstance]:
+) -> list[Created]:
     return [
-        CreatedInstance(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)
+        Created(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)
     ]
 
 

@@ -131,7 +131,9 @@ def parse_instance_row(row: Sequence[Any]) -> Instance:
 
 def encode_instance_row(instance: Instance) -> dict[str, Any]:
     """Return the values of an instance by column; booleans as 0 and 1."""
-    values = dict(zip(INSTANCE_COLUMNS, (getattr(instance, name) for name in Instance.__slots__), strict=True))
+    values: dict[str, Any] = dict(
+        zip(INSTANCE_COLUMNS, (getattr(instance, name) for name in Instance.__slots__), strict=True)
+    )
     values["status"] = instance.status.value
     values["held_status"] = instance.held_status.value if instance.held_status else None
     values["waits_for_children"] = int(instance.waits_for_children)
@@ -189,7 +191,8 @@ def encode_action_row(workflow_id: int, action: Action) -> tuple[Any, ...]:
 
 def parse_action_row(row: Sequence[Any]) -> Action:
     """Return the action of a row that has ``id`` and then ``ACTION_COLUMNS``."""
-    return Action(*(ActionKind(row[2]), *row[3:], row[0], row[1]))
+    values = [ActionKind(row[2]), *row[3:], row[0], row[1]]
+    return Action(*values)
 
 
 def encode_commit_row(transition: Transition) -> tuple[Any, ...]:

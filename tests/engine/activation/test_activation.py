@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from flowlet.definition.dependencies import Dependencies
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import State, Workflow, end, state
+from flowlet.workflow.states import Next, State, Workflow, end, state
 from tests.engine.activation.activation_harness import (
     EXECUTOR_ID,
     SECOND_MICROSECONDS,
