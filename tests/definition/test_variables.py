@@ -43,7 +43,7 @@ async def run_with_model(handler: Any, stored: str = STORED_VARIABLES) -> Transi
     bench = ActivationHarness()
     check = state(start=True, next=["done"])(handler)
     return await bench.run_first_activation(
-        bench.add_definition(workflow=Workflow("Orders", vars=Order), check=check, done=end()), vars=stored
+        bench.add_definition(workflow=Workflow("Orders", vars=Order), check=check, done=end()), vars_json=stored
     )
 
 
