@@ -118,7 +118,7 @@ def test_a_workflows_name_has_1_to_120_characters_and_no_space_around(name: str)
 
 @pytest.mark.parametrize("name", [".", ".."])
 def test_a_workflows_name_is_not_what_browsers_take_out_of_an_address(name: str) -> None:
-    with pytest.raises(ValueError, match=r"^a workflow cannot be called '\.+': browsers take it out of every address"):
+    with pytest.raises(ValueError, match=r"^a workflow cannot be called '\.+': browsers remove it from every URL"):
         Workflow(name)
 
     assert Workflow("...").name == "..."
@@ -128,7 +128,7 @@ def test_a_workflows_name_is_not_what_browsers_take_out_of_an_address(name: str)
 def test_a_number_out_of_range_is_refused(option: dict[str, int]) -> None:
     options: dict[str, Any] = {**option}
 
-    with pytest.raises(ValueError, match=r"version and loop_limit are at least 1, priority is 0 to 9"):
+    with pytest.raises(ValueError, match=r"version and loop_limit must be at least 1, and priority 0 to 9"):
         Workflow("Orders", **options)
 
 
