@@ -132,9 +132,7 @@ class InstanceStore:
 def _build_created_instances(
     new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]
 ) -> list[Created]:
-    return [
-        Created(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)
-    ]
+    return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)]
 
 
 def _infer_commit_result(executor_id: str, transition: Transition, row: tuple[object, ...] | None) -> CommitResult:
