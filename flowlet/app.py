@@ -150,7 +150,7 @@ class Flowlet:
         Args:
             name: The workflow's name.
             vars: Its variables: the model's object, or plain values.
-            key: A business key to find it by; need not be unique.
+            key: A business key to find it by; need not be unique; the external id if None.
             external_id: Unique over all instances: creating twice with one gives the same instance.
             group: Instead of the workflow's executor group.
             priority: 0 to 9, instead of the workflow's.

@@ -1,4 +1,4 @@
-"""The client of Flowlet's REST API, for programs that run on asyncio and for all others."""
+"""The client of Flowlet's REST API: ``AsyncClient`` for asyncio, ``Client`` for all other programs."""
 
 from flowlet.client.asynchronous.client import AsyncClient
 from flowlet.client.asynchronous.events import AsyncEvents

@@ -199,7 +199,7 @@ class Definition:
         Args:
             vars: The variables; None means an empty object.
             now: The store's time, in microseconds since 1970 UTC.
-            key: The business key; empty if None.
+            key: The business key; the external id if None.
             external_id: Unique over all instances; a random one if None.
             group: The executor group; the workflow's if None.
             priority: 0 to 9; the workflow's if None.
@@ -217,11 +217,12 @@ class Definition:
         if faults:
             raise VariablesError(f"a new {self.name}", faults)
         deadline = now + to_microseconds(start.deadline) if start.deadline else None
+        external_id = external_id or str(uuid.uuid4())
         return NewInstance(
             type=self.name,
             definition_version=self.version,
-            external_id=external_id or str(uuid.uuid4()),
-            key=key or "",
+            external_id=external_id,
+            key=key or external_id,
             group=group or self.group,
             priority=level,
             state=self.start,

@@ -111,7 +111,7 @@ class Operations:
         Args:
             type: The workflow's name.
             vars: The variables; None means an empty object.
-            key: The business key.
+            key: The business key; the external id if None.
             external_id: Unique over all instances; a random one if None.
             group: Instead of the workflow's executor group.
             priority: Instead of the workflow's, 0 to 9.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -237,13 +236,12 @@ async def create_instance(create_request: CreateWorkflowRequest) -> Created:
         ProblemError: 400 if no workflow has this name, or the first activation is not understood.
         VariablesError: If a value does not fit.
     """
-    external_id = create_request.external_id or str(uuid.uuid4())
     with rename_faults(variables="stateVars", workflow="workflowType"):
         return await get_services().operations.create(
             create_request.workflow_type,
             vars=create_request.state_vars,
-            key=create_request.business_key or external_id,
-            external_id=external_id,
+            key=create_request.business_key,
+            external_id=create_request.external_id,
             group=create_request.executor_group,
             priority=create_request.priority,
             when=_compute_first_activation(create_request),
