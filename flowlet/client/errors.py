@@ -179,7 +179,7 @@ class WaitTimeoutError(ApiError, errors.WaitTimeoutError):
     def __init__(self, problem: Problem, *, request_line: str = "") -> None:
         super().__init__(problem, request_line=request_line)
         self.workflow_id: int | None = problem.more.get("workflowId")
-        self.instance = _parse_instance(problem.more.get("workflow"))
+        self.instance: Instance | None = _parse_instance(problem.more.get("workflow"))
 
 
 _ERRORS_BY_NAME: Mapping[str, type[ApiError]] = {
