@@ -50,7 +50,6 @@ _SEARCH_FIELDS = {
     "type": "workflow_type",
     "key": "business_key",
     "group": "executor_group",
-    "created_after": "created_from",
 }
 """What the options of ``list`` are called in a search, where it is not the same."""
 
@@ -167,7 +166,7 @@ def _format_wait_timeout(id: int, instance: Instance | None) -> str:
 @click.option("--key", help="Only with this business key.")
 @click.option("--group", help="Only of this executor group.")
 @click.option(
-    "--created-after", metavar="TIME", callback=_parse_time, help="Only from then on; UTC where no zone is said."
+    "--created-from", metavar="TIME", callback=_parse_time, help="Only from then on; UTC where no zone is said."
 )
 @click.option(
     "--variable", "variables", metavar="NAME=VALUE", multiple=True, callback=_parse_variables, help="May be repeated."
