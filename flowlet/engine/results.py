@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from flowlet.clock import to_microseconds
 from flowlet.definition.entry import StateEntry
-from flowlet.definition.module_source import find_nearest_name
 from flowlet.definition.variables import SavedVariables
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Plan
@@ -14,7 +13,7 @@ from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Action, ActionKind, NewInstance, Status
 from flowlet.instance.transition import Transition
-from flowlet.text import MAX_REASON_LENGTH, clean_text
+from flowlet.text import MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
 from flowlet.workflow.outcome import Outcome
 from flowlet.workflow.states import State
 
@@ -84,7 +83,7 @@ def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[
     entry = plan.entries.get(name)
     if entry is None:
         raise OutcomeError(
-            f"{_describe_location(plan)} returned {clean_text(name, 120)!r}, {_explain_unlisted(plan, name)} {_list_permitted(plan)}"
+            f"{_describe_location(plan)} returned {clean_text(name, MAX_NAME_LENGTH)!r}, {_explain_unlisted(plan, name)} {_list_permitted(plan)}"
         )
     return entry, outcome
 
@@ -282,8 +281,7 @@ def _raise_missing_result(plan: Plan) -> str:
 def _explain_unlisted(plan: Plan, name: str) -> str:
     if name in plan.definition.states:
         return "which its next states do not list."
-    near = find_nearest_name(name, plan.entries)
-    return "which is no state here." + (f" Did you mean {near!r}?" if near else "")
+    return "which is no state here." + format_suggestion(name, plan.entries)
 
 
 def _describe_location(plan: Plan) -> str:

@@ -18,10 +18,11 @@ from functools import partial
 from flowlet.clock import Clock
 from flowlet.engine.commit_signal import CommitSignal
 from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
-from flowlet.instance.instance import ENDED_STATUSES, MAX_ID, Instance, Status
+from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.opening import Store
 from flowlet.store.queries import InstancePosition
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["MAX_WAITERS", "MAX_WAIT_SECONDS", "WaitFunction", "Waiters"]
 
@@ -150,7 +151,7 @@ class Waiters:
     async def _wait_for_instance(
         self, id: int, states: str | Collection[str] | None = None, *, timeout: float, since: int | None = None
     ) -> Instance:
-        if not 0 < id <= MAX_ID:
+        if not 0 < id <= MAX_INTEGER:
             raise _build_unknown_error(id)
         wanted = frozenset((states,) if isinstance(states, str) else states or ())
         done: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()

@@ -8,15 +8,16 @@ from typing import Any
 
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
-from flowlet.errors import OwnerError, StaleError, UnknownKeyError
+from flowlet.errors import OwnerError, UnknownKeyError
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.optimistic_lock import check_version
 from flowlet.store.users import lock_user
 
 __all__ = ["ApiKeyCredentials", "ApiKeyStore", "NewApiKey"]
 
 _INSERT_COLUMNS = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
 _SELECT = """
-SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled,
+SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled, k.version,
     k.created, k.created_by, k.expires, k.last_used, k.revoked
 FROM api_key k JOIN user_account u ON u.id = k.user_id
 """
@@ -33,7 +34,7 @@ class NewApiKey:
 
     Attributes:
         expires: In microseconds since 1970 UTC; None for never.
-        expected_newest_id: Which key its maker has to have made last for it to be made, "" for none; None for whichever.
+        expected_version: How many API keys its creator has to have created before; None for any number.
     """
 
     id: str
@@ -43,7 +44,7 @@ class NewApiKey:
     user_id: int
     expires: int | None
     created_by: str
-    expected_newest_id: str | None = None
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class ApiKeyStore:
 
         Raises:
             OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
-            StaleError: If its maker has made another key since the one that is expected to be the newest.
+            StaleError: If its creator has created another number of keys than expected.
         """
 
         async def insert_key(session: DatabaseSession) -> bool:
@@ -81,14 +82,11 @@ class ApiKeyStore:
                 )
             if await session.fetch_rows("SELECT id FROM api_key WHERE id = :id", {"id": new.id}):
                 return False
-            created = now
-            if new.expected_newest_id is not None:
-                # Under the lock of the owner's row: the same form a second time waits for the first.
-                newest, made = await _find_newest(session, new.created_by)
-                if newest != new.expected_newest_id:
-                    raise StaleError(f"{new.created_by} has made another key since, and none was made. Look again.")
-                created = max(now, made + 1)  # it is the newest now, even where a clock was set back
-            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, created, new.created_by, new.expires)
+            if new.expected_version is not None:
+                # Under the lock of the owner's row: a form that is sent twice waits for its first request.
+                count = await _count_keys(session, new.created_by)
+                check_version(f"the list of API keys created by {new.created_by!r}", count, new.expected_version)
+            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, now, new.created_by, new.expires)
             await session.insert_many("api_key", _INSERT_COLUMNS, [row])
             return True
 
@@ -117,7 +115,7 @@ class ApiKeyStore:
         """
         found = await self._read_keys("WHERE k.id = :id", {"id": id})
         if not found:
-            raise UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")
+            raise _build_unknown_key_error(id)
         return found[0]
 
     async def list_all(self) -> list[ApiKey]:
@@ -128,25 +126,44 @@ class ApiKeyStore:
         """Return the keys of a user, the newest first."""
         return await self._read_keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
 
-    async def find_newest_id(self, created_by: str) -> str:
-        """Return the id of the key that somebody has made last, "" for none."""
-        return (await self._connections.read(lambda session: _find_newest(session, created_by)))[0]
+    async def count_created_by(self, created_by: str) -> int:
+        """Return how many API keys a user has created, for any owner."""
+        return await self._connections.read(lambda session: _count_keys(session, created_by))
 
-    async def revoke(self, id: str, *, revoked_by: str, now: int) -> None:
-        """Revoke a key, if there is one and it is not revoked already."""
-        sql = "UPDATE api_key SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
-        await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now, "by": revoked_by}))
+    async def revoke(self, id: str, *, revoked_by: str, now: int, expected_version: int | None = None) -> None:
+        """Revoke a key. A key that is already revoked stays as it is.
+
+        Raises:
+            UnknownKeyError: If there is no such key.
+            StaleError: If the key has another version than expected.
+        """
+
+        async def revoke_key(session: DatabaseSession) -> None:
+            sql = f"SELECT version FROM api_key WHERE id = :id {session.dialect.for_update_sql}"
+            rows = await session.fetch_rows(sql, {"id": id})
+            if not rows:
+                raise _build_unknown_key_error(id)
+            check_version(f"the API key {id!r}", rows[0][0], expected_version)
+            await session.execute(
+                "UPDATE api_key SET revoked = :now, revoked_by = :by, version = version + 1 "
+                "WHERE id = :id AND revoked IS NULL",
+                {"id": id, "now": now, "by": revoked_by},
+            )
+
+        await self._connections.write(revoke_key)
 
     async def _read_keys(self, tail: str, values: dict[str, Any]) -> list[ApiKey]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
         return [_parse_key_row(row) for row in rows]
 
 
-async def _find_newest(session: DatabaseSession, created_by: str) -> tuple[str, int]:
-    sql = "SELECT id, created FROM api_key WHERE created_by = :by ORDER BY created DESC, id LIMIT 1"
-    for id, created in await session.fetch_rows(sql, {"by": created_by}):
-        return id, created
-    return "", 0
+async def _count_keys(session: DatabaseSession, created_by: str) -> int:
+    rows = await session.fetch_rows("SELECT COUNT(*) FROM api_key WHERE created_by = :by", {"by": created_by})
+    return int(rows[0][0])
+
+
+def _build_unknown_key_error(id: str) -> UnknownKeyError:
+    return UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")
 
 
 def _parse_key_row(row: Sequence[Any]) -> ApiKey:

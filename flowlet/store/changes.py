@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import MAX_ID, Instance
+from flowlet.instance.instance import Instance
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
 from flowlet.store.dialects.base import Followups
@@ -21,6 +21,7 @@ from flowlet.store.rows import (
     encode_instance_row,
     parse_instance_row,
 )
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
@@ -53,7 +54,7 @@ async def change_instance(
         RefusedError: Or whatever else ``decide`` raises; nothing is written then.
         StoreUnavailableError: If the database is away.
     """
-    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_ID else []
+    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_INTEGER else []
     if not found:
         raise UnknownInstanceError(f"no workflow has the id {id}")
     return found[0]

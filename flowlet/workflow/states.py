@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from flowlet.durations import Duration, parse_duration
 from flowlet.instance.instance import PRIORITIES
+from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
 from flowlet.workflow.retry import Retry
 
@@ -231,8 +232,10 @@ class Workflow:
         priority: int = 0,
         loop_limit: int = 10_000,
     ) -> None:
-        if not name or len(name) > 120 or name != name.strip():
-            raise ValueError(f"a workflow's name must have 1 to 120 characters and no space around it, not {name!r}")
+        if not name or len(name) > MAX_NAME_LENGTH or name != name.strip():
+            raise ValueError(
+                f"a workflow's name must have 1 to {MAX_NAME_LENGTH} characters and no space around it, not {name!r}"
+            )
         if name in (".", ".."):
             raise ValueError(f"a workflow cannot be called {name!r}: browsers remove it from every URL")
         if version < 1 or loop_limit < 1 or priority not in PRIORITIES:

@@ -82,7 +82,7 @@ def test_the_commands_work_on_every_database(run_flowlet: RunCommand, database_u
         (("start", "OrderWorkflow", "-m", "orders.py", "--external-id", "x" * 256), 1, "externalId"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--key", "\udcff"), 2, "not text in UTF-8"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--priority", "10"), 2, "0<=x<=9"),
-        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a length of time"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a duration"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--timeout", "5s"), 2, "--wait"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--colour", "red"), 2, "--colour"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--database", "sqlite://x.db"), 2, "--database is"),
@@ -188,7 +188,7 @@ def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -
     cursor = first.stderr.split("--cursor ")[1].strip()
     second = run_flowlet("list", "--json", "--limit", "2", "--cursor", cursor)
 
-    assert first.stderr.startswith("3 fit.")
+    assert first.stderr.startswith("3 match.")
     assert [one["id"] for one in json.loads(first.stdout)] == [3, 2]
     assert [one["id"] for one in json.loads(second.stdout)] == [1]
     assert second.stderr == ""

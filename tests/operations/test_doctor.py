@@ -68,10 +68,10 @@ async def test_pages_and_reads_of_any_size_find_the_same(
         ("UPDATE workflow_action SET from_state = 'sign' WHERE to_state = 'delivered'", "but it was in 'charge' then"),
         (
             "UPDATE workflow_action SET to_state = 'delivered', from_state = 'check' WHERE to_state = 'charge'",
-            "goes from 'check' to 'delivered', which is no transition of Orders version 1",
+            "goes from 'check' to 'delivered', which is not a transition of Orders version 1",
         ),
         ("DELETE FROM workflow_action WHERE to_state = 'delivered'", "its history ends in state 'charge'"),
-        ("DELETE FROM workflow_action", "its history does not tell of its creation"),
+        ("DELETE FROM workflow_action", "its history does not record its creation"),
     ],
 )
 async def test_a_history_that_is_no_path_of_the_graph_is_found(
@@ -143,7 +143,7 @@ async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_
     findings = await examine_store(harness.hands.store)
 
     assert [(finding.instance_id, finding.rule) for finding in findings] == [(parent, CHILDREN)]
-    assert "it counts 1 open children, but 0 of its children have not ended" in findings[0].message
+    assert "it counts 1 open children, but 0 of its children are open" in findings[0].message
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_t
         Finding(
             first,
             UNSERVED,
-            f"2 of 'Orders' in the executor group 'night' are due for more than 60 s, and no live executor of this "
+            f"2 of 'Orders' in the executor group 'night' have been due for more than 60 s, and no live executor of this "
             f"group knows this workflow; {first} is the first. Start one: flowlet serve.",
         )
     ]

@@ -37,7 +37,7 @@ MAX_WALKED_GROUPS = 128
 """How many groups are passed on the way: those that have something to come, and on MySQL all that there were."""
 GROUPS_PER_STATEMENT = 4
 """How many of them in one statement: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
-MAX_TEXT_LENGTH = 300
+MAX_SHOWN_TEXT_LENGTH = 300
 """How much of a line of history is read."""
 
 
@@ -225,7 +225,7 @@ async def read_recent_actions(connections: Connections, *, limit: int) -> list[R
     # The newest ids are the end of the primary key; each line's instance is found by its own.
     sql = (
         "SELECT w.workflow_type, w.business_key, a.id, a.workflow_id, a.kind, a.at, a.from_state, a.to_state, "
-        f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
+        f"SUBSTR(a.text, 1, {MAX_SHOWN_TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
         "FROM (SELECT id FROM workflow_action ORDER BY id DESC LIMIT :limit) newest "
         "JOIN workflow_action a ON a.id = newest.id JOIN workflow w ON w.id = a.workflow_id ORDER BY a.id DESC"
     )

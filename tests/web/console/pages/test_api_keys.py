@@ -17,9 +17,9 @@ from tests.web.console.pages.test_users import ATTACK_TEXT, read_secret
 
 async def create_key(client: ConsoleClient, **fields: str) -> httpx.Response:
     """Send the form for a key, as the page has it now."""
-    found = re.search(r'name="newest" value="(\w*)"', await client.read_page("/keys"))
+    found = re.search(r'action="/keys">.*?name="version" value="(\d+)"', await client.read_page("/keys"), re.DOTALL)
     assert found
-    values = {"newest": found[1], "name": "ci", "role": "viewer", "term": "90", **fields}
+    values = {"version": found[1], "name": "ci", "role": "viewer", "term": "90", **fields}
     return await client.submit_form("/keys", **values)
 
 
@@ -56,7 +56,7 @@ async def test_a_key_is_nowhere_but_in_the_answer_to_its_making(
 
 
 async def test_the_same_form_a_second_time_makes_no_second_key(console_clients: ConsoleClients) -> None:
-    fields = {"newest": "", "name": "ci", "role": "viewer", "term": "90"}
+    fields = {"version": "0", "name": "ci", "role": "viewer", "term": "90"}
     first = await console_clients.viewer.submit_form("/keys", **fields)
 
     again = await console_clients.viewer.submit_form("/keys", **fields)
@@ -71,7 +71,7 @@ async def test_the_same_form_a_second_time_makes_no_second_key(console_clients: 
 async def test_of_one_form_sent_thrice_at_once_one_makes_a_key(any_console_clients: ConsoleClients) -> None:
     clerk = any_console_clients.operator
     token = read_csrf_token(await clerk.browser.get("/keys"))
-    fields = {"token": token, "newest": "", "name": "ci", "role": "viewer", "term": "90"}
+    fields = {"token": token, "version": "0", "name": "ci", "role": "viewer", "term": "90"}
 
     answers = await asyncio.gather(*(clerk.browser.post("/keys", data=fields) for _ in range(3)))
 
@@ -89,7 +89,7 @@ async def test_nobody_makes_a_key_that_may_do_more(console_clients: ConsoleClien
 
 async def test_a_lesser_api_key_makes_none(console_clients: ConsoleClients) -> None:
     program = console_clients.console.app_harness.open_client("operator")
-    fields = {"newest": "", "name": "ci", "role": "viewer", "term": ""}
+    fields = {"version": "0", "name": "ci", "role": "viewer", "term": ""}
 
     answer = await program.post("/keys", data=fields)
 

@@ -19,7 +19,7 @@ USER_OPERATIONS = ("role", "disable", "enable", "logout", "password", "delete")
 
 async def submit_user_form(client: ConsoleClient, user: User, operation: str, **fields: str) -> httpx.Response:
     """Send a form of a user's page, as of the user that is given."""
-    return await client.submit_form(f"/users/{user.id}/{operation}", version=str(user.modified), **fields)
+    return await client.submit_form(f"/users/{user.id}/{operation}", version=str(user.version), **fields)
 
 
 def read_secret(text: str) -> str:
