@@ -83,7 +83,7 @@ def format_share(share: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a length of time in its largest unit: 840 ms, 12.4 s, 3.2 min, 5 h, 3.4 d."""
+    """Return a duration in its largest unit: 840 ms, 12.4 s, 3.2 min, 5 h, 3.4 d."""
     if seconds < 0.9995:
         return f"{1000 * seconds:.0f} ms"
     for size, ceiling, unit in ((1, 60, "s"), (60, 3_600, "min"), (3_600, 86_400, "h")):

@@ -134,7 +134,7 @@ class Operations:
         id: int,
         choice: str,
         *,
-        form: Mapping[str, Any] | None = None,
+        form: BaseModel | Mapping[str, Any] | None = None,
         username: str,
         expected_version: int | None = None,
     ) -> Instance:
@@ -143,7 +143,7 @@ class Operations:
         Args:
             id: The instance.
             choice: The next state, one of the state's choices.
-            form: The values of the state's form.
+            form: The values of the state's form, as its model or by name.
             username: Who answers.
             expected_version: The version that the caller has read; None for any.
 
@@ -151,7 +151,8 @@ class Operations:
             RefusedError: If the instance does not wait for an answer, or the choice is not one of those that it lists.
             VariablesError: If the form's values do not fit its model, or values are given and the state has no form.
         """
-        decide = partial(commands.apply_answer, answer=Answer(choice, {} if form is None else form))
+        values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
+        decide = partial(commands.apply_answer, answer=Answer(choice, {} if values is None else values))
         return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
 
     async def move(
@@ -265,7 +266,7 @@ class Operations:
     async def edit_variables(
         self,
         id: int,
-        values: Mapping[str, Any],
+        vars: Mapping[str, Any],
         *,
         username: str,
         unset: Sequence[str] = (),
@@ -275,7 +276,7 @@ class Operations:
 
         Args:
             id: The instance.
-            values: The new values by name.
+            vars: The new values by name.
             username: Who edits them.
             unset: Names to remove; a field with a default gets its default.
             expected_version: The version that the caller has read; None for any.
@@ -284,7 +285,7 @@ class Operations:
             RefusedError: If the instance is executing or has ended.
             VariablesError: If a name is unknown, or the variables would not fit the model.
         """
-        decide = partial(apply_edit, edit=VariableEdit(values, tuple(unset)))
+        decide = partial(apply_edit, edit=VariableEdit(vars, tuple(unset)))
         return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
 
     def get_permitted_operations(self, instance: Instance) -> PermittedOperations:

@@ -71,7 +71,7 @@ class Destination:
         """Enter the state after a delay.
 
         Raises:
-            DurationError: If the delay is not a length of time.
+            DurationError: If the delay is not a duration.
         """
         return replace(self._to_outcome(), enter_after=parse_duration(delay), enter_at_us=None)
 
@@ -98,7 +98,7 @@ class Destination:
         """Enter the state when the last open child has ended, or after ``within``, whichever comes first.
 
         Raises:
-            DurationError: If ``within`` is not a length of time.
+            DurationError: If ``within`` is not a duration.
         """
         return replace(
             self._to_outcome(),

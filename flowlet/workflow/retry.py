@@ -26,7 +26,7 @@ class Retry:
 
     Raises:
         ValueError: If a number is out of range, ``max`` is below ``min``, or ``never`` is no tuple of exception types.
-        DurationError: If ``min`` or ``max`` is not a length of time.
+        DurationError: If ``min`` or ``max`` is not a duration.
 
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015; linear as GopherFlow's
     sliding interval.

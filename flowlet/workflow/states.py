@@ -123,7 +123,7 @@ def state(
             stays in this state, where a retry continues.
 
     Raises:
-        DurationError: If ``timeout`` is not a length of time.
+        DurationError: If ``timeout`` is not a duration.
     """
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:
@@ -170,7 +170,7 @@ def manual(
         on_error: As for ``state``.
 
     Raises:
-        DurationError: If ``deadline`` or ``timeout`` is not a length of time.
+        DurationError: If ``deadline`` or ``timeout`` is not a duration.
     """
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:

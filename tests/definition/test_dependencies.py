@@ -311,7 +311,9 @@ def of_a_url(url: str, retries: int = 3) -> Client:
 
 
 def test_a_factory_that_needs_arguments_is_refused() -> None:
-    assert "the factory of_a_url requires arguments: url.\nGive them defaults, " in read_refusal(Dependencies(), of_a_url)
+    assert "the factory of_a_url requires arguments: url.\nGive them defaults, " in read_refusal(
+        Dependencies(), of_a_url
+    )
 
 
 def read_refusal(provided: Dependencies, factory: Callable[..., Any]) -> str:

@@ -102,7 +102,7 @@ def test_what_is_no_name_is_refused(spec: str) -> None:
         (
             "import flowlet\nx = flowlet.state(next=[], timeout='1 dya')\n@x\ndef a(): ...\n",
             3,
-            "'1 dya' is not a length",
+            "'1 dya' is not a duration",
         ),
         ("raise SystemExit(3)\n", 1, "Move the code that exits below: if __name__ == '__main__'."),
         ("def f():\n    raise ValueError('no')\nf()\n", 2, "ValueError: no"),

@@ -21,7 +21,14 @@ from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Next, Workflow, end, error, manual, state
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
-__all__ = ["OPERATOR_NAME", "OperationsHarness", "build_families_module", "build_orders_module", "open_operations"]
+__all__ = [
+    "OPERATOR_NAME",
+    "Decision",
+    "OperationsHarness",
+    "build_families_module",
+    "build_orders_module",
+    "open_operations",
+]
 
 OPERATOR_NAME = "ada"
 

@@ -61,7 +61,7 @@ async def place_order(order: Order) -> Instance | None:
 
 async def approve(operations: Operations, id: int) -> bool:
     try:
-        answered = await operations.answer(id, "charge", form=Decision().model_dump(), username="anna")
+        answered = await operations.answer(id, "charge", form=Decision(), username="anna")
     except RefusedError as error:
         print(", ".join(error.permitted))
         return False
