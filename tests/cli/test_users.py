@@ -266,12 +266,14 @@ def test_without_a_database_nothing_is_made(run_with_input: RunWithInput, workin
 
 
 def test_the_commands_work_on_every_database(
-    run_with_input: RunWithInput, run_flowlet: RunCommand, database_url: str
+    run_with_input: RunWithInput, run_flowlet: RunCommand, empty_database_url: str
 ) -> None:
-    run_flowlet("db", "upgrade", "--database", database_url)
+    run_flowlet("db", "upgrade", "--database", empty_database_url)
 
-    made = run_with_input("--database", database_url, "user", "add", "ada", "--password-stdin", input_text=PASSWORD)
-    key = run_flowlet("key", "add", "ci", "--user", "ada", "--database", database_url)
+    made = run_with_input(
+        "--database", empty_database_url, "user", "add", "ada", "--password-stdin", input_text=PASSWORD
+    )
+    key = run_flowlet("key", "add", "ci", "--user", "ada", "--database", empty_database_url)
 
     assert (made.exit_code, key.exit_code) == (0, 0)
-    assert len(json.loads(run_flowlet("key", "list", "--json", "--database", database_url).stdout)) == 1
+    assert len(json.loads(run_flowlet("key", "list", "--json", "--database", empty_database_url).stdout)) == 1

@@ -75,16 +75,16 @@ async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_a
 
 
 async def test_a_start_that_is_killed_while_it_makes_the_tables_is_made_good_by_the_next(
-    database_url: str, start_process: StartProcess, seeded_random: Random
+    empty_database_url: str, start_process: StartProcess, seeded_random: Random
 ) -> None:
     for _ in range(KILL_COUNT):
-        start = await start_process("migrate_database.py", database_url=database_url)
+        start = await start_process("migrate_database.py", database_url=empty_database_url)
         await start.wait_for_lines("ready")
         await REAL_CLOCK.sleep(seeded_random.random() * 0.08)  # making the tables takes from 20 to 60 ms
         await start.kill()
 
-    async with open_fault_harness(database_url, "errand") as seen:
+    async with open_fault_harness(empty_database_url, "errand") as seen:
         await seen.create_instances("Errand", [{}] * 10)
-        await start_process("run_executor.py", "errand", database_url=database_url)
+        await start_process("run_executor.py", "errand", database_url=empty_database_url)
         await seen.wait_until_all_end(timeout_seconds=20)
         await seen.check_consistency()

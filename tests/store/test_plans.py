@@ -184,12 +184,12 @@ async def read_query_plans(raw: Any, statements: list[str], *, words: str = "UPD
     return [row[3] for sql in wanted for row in await raw.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}")]
 
 
-async def test_postgresql_updates_in_place_what_goes_straight_on(postgres_url: str) -> None:
+async def test_postgresql_updates_in_place_what_goes_straight_on(empty_postgres_url: str) -> None:
     @state(start=True, next=["again", "done"])
     async def again() -> Next | str:
         return "again"
 
-    async with open_engine(postgres_url, build_workflow_module(again=again, done=end())) as hands:
+    async with open_engine(empty_postgres_url, build_workflow_module(again=again, done=end())) as hands:
         hand = await hands.add_executor()
         instance = await hand.claim_instance(await hands.create_instance())
         before = await count_updates(hands)

@@ -16,10 +16,9 @@ from flowlet.engine.executor import Executor
 from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
-from flowlet.web.app import create_app
 from tests.engine.executor_harness import wait_for
 from tests.operations.operations_harness import build_families_module, build_orders_module
-from tests.web.app_harness import AppHarness, open_app_harness
+from tests.web.app_harness import AppHarness, create_tested_app, open_app_services
 
 __all__ = ["WAIT_SECONDS", "ApiHarness", "open_api_harness"]
 
@@ -63,8 +62,8 @@ def check_json(answer: httpx.Response, status: int) -> Any:
 @asynccontextmanager
 async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[ApiHarness]:
     """Open a database and an application with Orders and Families, with a running executor or without."""
-    async with open_app_harness(url, max_body_bytes=100_000) as still:
-        bare = still.services
+    async with open_app_services(url, max_body_bytes=100_000) as behind:
+        bare = behind.services
         bare.registry.add(build_orders_module())
         bare.registry.add(build_families_module())
         arrivals = Waiters(bare.store, bare.store.clock)
@@ -72,7 +71,7 @@ async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[Api
         executor = Executor(bare.store, bare.registry, bare.registry.provided, settings, waiters=arrivals)
         operations = Operations(bare.store, bare.registry, wake=executor.wake, on_changed=arrivals.notify_changed)
         services = replace(bare, operations=operations, waiters=arrivals, executor=executor)
-        probe = AppHarness(create_app(services), services, still.keys, still.session)
+        probe = AppHarness(create_tested_app(services), services, behind.keys, behind.session)
         async with _run_executor(executor if has_executor else None), probe.open_client("operator") as client:
             try:
                 yield ApiHarness(probe, client)
