@@ -146,7 +146,7 @@ class UnknownKeyError(NotFoundError):
 class RefusedError(FlowletError):
     """The operation is not permitted now; ``permitted`` lists the states or operations that are permitted instead.
 
-    ``reason`` is the reason without the id and the state of one instance, so that the refusals of many can be grouped.
+    ``reason`` says why, without the id and the state of one instance, so that the refusals of many can be grouped.
     """
 
     def __init__(self, message: str, permitted: Sequence[str] = (), *, reason: str | None = None) -> None:

@@ -338,7 +338,7 @@ class Users:
 def _require_other_admin(user: User, other_admins: int) -> None:
     if user.is_acting_admin and not other_admins:
         raise LastAdminError(
-            f"{user.username!r} is the last enabled admin, and there has to be one. Make another user admin first."
+            f"{user.username!r} is the last enabled admin, and there has to be one. Make another user an admin first."
         )
 
 

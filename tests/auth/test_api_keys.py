@@ -271,7 +271,7 @@ async def test_a_key_needs_a_usable_name(sqlite_auth_harness: AuthHarness, name:
 async def test_a_key_needs_a_usable_end(sqlite_auth_harness: AuthHarness, expires: timedelta) -> None:
     await sqlite_auth_harness.add_user("ada")
 
-    with pytest.raises(UserError, match="at most 3660 days"):
+    with pytest.raises(UserError, match="at most 3,660 days"):
         await create_key(sqlite_auth_harness, expires=expires)
 
 

@@ -151,7 +151,7 @@ async def test_the_last_admin_stays(auth_harness: AuthHarness, loss: str) -> Non
     await auth_harness.add_user("carol", Role.ADMIN)
     await auth_harness.users.disable("carol", actor="root")
 
-    with pytest.raises(LastAdminError, match="'ada' is the last admin"):
+    with pytest.raises(LastAdminError, match="'ada' is the last enabled admin"):
         await ADMIN_LOSSES[loss](auth_harness.users, "ada")
 
     assert await list_acting_admins(auth_harness) == ["ada"]
@@ -229,7 +229,9 @@ async def test_a_user_who_has_changed_since_is_left_alone(auth_harness: AuthHarn
     token = await auth_harness.log_in()
     changed = await auth_harness.users.set_role("ada", Role.OPERATOR, actor="bob")
 
-    with pytest.raises(StaleError, match="^the user 'ada' was changed by 'bob' in the meantime: it has version 2 now, but version 1"):
+    with pytest.raises(
+        StaleError, match="^the user 'ada' was changed by 'bob' in the meantime: it has version 2 now, but version 1"
+    ):
         await USER_CHANGES[change](auth_harness.users, "ada", seen.version)
 
     assert await auth_harness.users.get("ada") == changed

@@ -260,6 +260,21 @@ def test_what_has_ended_cannot_be_cancelled_again(run_flowlet: RunCommand) -> No
     assert "CANCELLED" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["cancel", "retry"])
+def test_an_instance_with_another_version_than_expected_is_not_changed(
+    run_flowlet: RunCommand, show_instance: ShowInstance, command: str
+) -> None:
+    id = start_order(run_flowlet)
+    before = show_instance(id)
+
+    result = run_flowlet(command, id, "--expected-version", "7")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "has version 0 now, but version 7 was expected" in result.stderr
+    assert show_instance(id) == before
+    assert run_flowlet("cancel", id, "--expected-version", str(before["version"])).exit_code == 0
+
+
 def test_what_has_not_failed_cannot_be_retried(run_flowlet: RunCommand) -> None:
     id = start_order(run_flowlet)
 

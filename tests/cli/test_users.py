@@ -50,7 +50,11 @@ def list_entries(flowlet: RunCommand, group: str = "user") -> list[dict[str, obj
 def test_a_user_is_made_with_a_password_from_standard_input(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
     result = add_user("Ada Müller", "--role", "operator")
 
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "Created user Ada Müller with the role operator.\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0,
+        "Created user Ada Müller with the role operator.\n",
+        "",
+    )
     (user,) = list_entries(run_flowlet)
     assert (user["username"], user["role"], user["isDisabled"], user["lastLogin"]) == (
         "Ada Müller",
@@ -144,6 +148,45 @@ def test_a_user_can_be_disabled_enabled_and_deleted(add_user: RunWithInput, run_
     assert standings == [[True], [False], []]
 
 
+@pytest.mark.parametrize(
+    "command", [("role", "ada", "operator"), ("disable", "ada"), ("enable", "ada"), ("delete", "ada")]
+)
+def test_a_user_with_another_version_than_expected_is_not_changed(
+    add_user: RunWithInput, run_flowlet: RunCommand, command: tuple[str, ...]
+) -> None:
+    add_user("ada")
+    before = list_entries(run_flowlet)
+
+    stale = run_flowlet("user", *command, "--expected-version", "7")
+    after_stale = list_entries(run_flowlet)
+    current = run_flowlet("user", *command, "--expected-version", str(before[0]["version"]))
+
+    assert (stale.exit_code, stale.stdout) == (1, "")
+    assert "has version 1 now, but version 7 was expected. Nothing was changed." in stale.stderr
+    assert after_stale == before
+    assert current.exit_code == 0
+
+
+def test_a_password_is_changed_only_in_the_expected_version(
+    add_user: RunWithInput, run_with_input: RunWithInput
+) -> None:
+    add_user("ada")
+    command = ("user", "password", "ada", "--password-stdin", "--expected-version")
+
+    ends = [run_with_input(*command, version, input_text="another horse\n").exit_code for version in ("1", "1", "2")]
+
+    assert ends == [0, 1, 0]
+
+
+def test_a_key_is_revoked_only_in_the_expected_version(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
+    add_user("ada")
+    id = run_flowlet("key", "add", "ci", "--user", "ada").stdout.split("_")[1]
+
+    ends = [run_flowlet("key", "revoke", id, "--expected-version", version).exit_code for version in ("2", "1")]
+
+    assert ends == [1, 0]
+
+
 @pytest.mark.parametrize("command", [("disable", "ada"), ("delete", "ada"), ("role", "ada", "viewer")])
 def test_the_last_admin_stays(add_user: RunWithInput, run_flowlet: RunCommand, command: tuple[str, ...]) -> None:
     add_user("ada", "--role", "admin")
@@ -151,7 +194,7 @@ def test_the_last_admin_stays(add_user: RunWithInput, run_flowlet: RunCommand, c
     result = run_flowlet("user", *command)
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "'ada' is the last admin" in result.stderr
+    assert "'ada' is the last enabled admin" in result.stderr
 
 
 @pytest.mark.parametrize(

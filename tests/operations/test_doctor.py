@@ -65,7 +65,10 @@ async def test_pages_and_reads_of_any_size_find_the_same(
     [
         ("DELETE FROM workflow_action WHERE kind = 'CREATED'", "comes before the one of its creation"),
         ("UPDATE workflow_action SET kind = 'CREATED' WHERE kind = 'TRANSITION'", "creates it a second time"),
-        ("UPDATE workflow_action SET from_state = 'sign' WHERE to_state = 'delivered'", "but it was in 'charge' then"),
+        (
+            "UPDATE workflow_action SET from_state = 'sign' WHERE to_state = 'delivered'",
+            "but the instance was in 'charge'",
+        ),
         (
             "UPDATE workflow_action SET to_state = 'delivered', from_state = 'check' WHERE to_state = 'charge'",
             "goes from 'check' to 'delivered', which is not a transition of Orders version 1",
@@ -191,8 +194,8 @@ async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_t
         Finding(
             first,
             UNSERVED,
-            f"2 of 'Orders' in the executor group 'night' have been due for more than 60 s, and no live executor of this "
-            f"group knows this workflow; {first} is the first. Start one: flowlet serve.",
+            "2 of 'Orders' in the executor group 'night' have been due for more than 60 s, and no live executor of "
+            f"this group has loaded this workflow; {first} is the first. Start one: flowlet serve.",
         )
     ]
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from pydantic import BaseModel, Field
 
-from flowlet.errors import RefusedError, StaleError, VariablesError
+from flowlet.errors import StaleError, VariablesError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.operations.service import Operations
 from flowlet.workflow.states import Workflow, end, state

@@ -125,12 +125,12 @@ async def enter_state_and_wait(external_id: str) -> Response:
         state_request, edit_request = wait_request.update_workflow_state_request, wait_request.update_state_var_request
         if edit_request and not edit_request.is_empty:
             _check_target_state(instance, state_request)
-            version = edit_request.expected_version or state_request.expected_version
-            instance = await edit_instance_variables(
-                instance, edit_request.model_copy(update={"expected_version": version})
-            )
-            # The version that the client has read is checked by the edit, which raises it.
-            state_request = state_request.model_copy(update={"expected_version": version and instance.version})
+            # The client has read one version. The edit checks it, and raises it for the change of state.
+            if edit_request.expected_version is None:
+                edit_request = edit_request.model_copy(update={"expected_version": state_request.expected_version})
+            instance = await edit_instance_variables(instance, edit_request)
+            if edit_request.expected_version is not None:
+                state_request = state_request.model_copy(update={"expected_version": instance.version})
         await enter_instance_state(instance, state_request)
         return await _respond_when_reached(
             wait, instance.id, wait_request, after_action_id=standing.last_action_id or 0

@@ -127,9 +127,9 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_console_client
     (olgas,) = await any_console_clients.users.keys.list_keys("olga")
     (veras,) = await any_console_clients.users.keys.list_keys("vera")
 
-    refused = await any_console_clients.viewer.submit_form(f"/keys/{olgas.id}/revoke")
+    refused = await any_console_clients.viewer.submit_form(f"/keys/{olgas.id}/revoke", version="1")
     told = await any_console_clients.viewer.read_notice(
-        await any_console_clients.viewer.submit_form(f"/keys/{veras.id}/revoke")
+        await any_console_clients.viewer.submit_form(f"/keys/{veras.id}/revoke", version="1")
     )
 
     assert "second one" not in await any_console_clients.viewer.read_page("/keys?all=true")
@@ -138,7 +138,7 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_console_client
     assert told == f"ok: The key {veras.id} (first one) is revoked."
     assert "first one" not in await any_console_clients.viewer.read_page("/keys")
     assert "Revoked" in await any_console_clients.viewer.read_page("/keys?all=true")
-    await any_console_clients.admin.submit_form(f"/keys/{olgas.id}/revoke")
+    await any_console_clients.admin.submit_form(f"/keys/{olgas.id}/revoke", version="1")
     assert (await any_console_clients.users.keys.list_keys("olga"))[0].revoked is not None
 
 
@@ -170,7 +170,7 @@ async def test_an_own_key_that_may_do_more_than_now_is_not_revoked(console_clien
     made = await console_clients.users.keys.create("old", username="olga", role=Role.OPERATOR, actor="olga")
     await console_clients.users.set_role("olga", Role.VIEWER, actor="rita")
 
-    assert (await console_clients.operator.submit_form(f"/keys/{made.key.id}/revoke")).status_code == 403
+    assert (await console_clients.operator.submit_form(f"/keys/{made.key.id}/revoke", version="1")).status_code == 403
 
 
 async def test_a_form_of_another_login_does_nothing(console_clients: ConsoleClients) -> None:
