@@ -13,9 +13,10 @@ from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import Field
 from quart import Blueprint, Quart, Response
 
+from flowlet.accounts.passwords import PasswordHashing
 from flowlet.accounts.roles import Role
 from flowlet.auth.login_limiter import LoginLimiter
-from flowlet.auth.users import PasswordHashing, Users
+from flowlet.auth.users import Users
 from flowlet.definition.registry import Registry
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.waiters import Waiters
