@@ -25,7 +25,7 @@ class ChildRequest:
     Attributes:
         type: The name of the child's workflow.
         vars: Its variables.
-        key: Its business key, or None.
+        key: Its business key; None means its external id.
         external_id: Its external id; if None, it is derived from the parent's external id, the visit and the child's
             position among the children of that visit.
         group: Its executor group; None means its workflow's.
