@@ -1,36 +1,41 @@
-"""The table of API keys. It holds only hashes: who reads it cannot get in."""
+"""The table of API keys. It holds only hashes: reading it does not let one log in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
 from flowlet.errors import OwnerError, UnknownKeyError
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections, DatabaseSession
 from flowlet.store.optimistic_lock import check_version
+from flowlet.store.tables import API_KEY, FLAG_CODEC, USER
 from flowlet.store.users import lock_user
 
 __all__ = ["ApiKeyCredentials", "ApiKeyStore", "NewApiKey"]
 
-_INSERT_COLUMNS = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
-_SELECT = """
-SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled, k.version,
-    k.created, k.created_by, k.expires, k.last_used, k.revoked
-FROM api_key k JOIN user_account u ON u.id = k.user_id
+_READER = RowReader(
+    ApiKey,
+    {"k": API_KEY, "u": USER},
+    expressions={"is_owner_disabled": Expression("u.disabled", FLAG_CODEC)},
+)
+_INSERT_COLUMNS = API_KEY.omit_columns("version", "last_used", "revoked", "revoked_by")
+_SELECT = f"""
+SELECT {_READER.select_list}
+FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
 """
-_FIND = """
+_FIND = f"""
 SELECT k.key_hash, k.role, u.role, u.username, u.id, k.expires, k.last_used
-FROM api_key k JOIN user_account u ON u.id = k.user_id
+FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
 WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
 """
 
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """An API key that is to be made.
+    """An API key to be created.
 
     Attributes:
         expires: In microseconds since 1970 UTC; None for never.
@@ -49,7 +54,7 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyCredentials:
-    """A key that is not revoked, and whose owner is enabled: who it stands for, and the hash that it has to have."""
+    """A key that is not revoked and whose owner is enabled: its principal, and the hash that a given key must have."""
 
     principal: Principal
     key_hash: str = field(repr=False)
@@ -64,30 +69,30 @@ class ApiKeyStore:
         self._connections = connections
 
     async def insert(self, new: NewApiKey, *, now: int) -> bool:
-        """Make a key; return False, and make none, if its id is in use.
+        """Create a key; return False, and create none, if its id is in use.
 
         Raises:
-            OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
-            StaleError: If its creator has created another number of keys than expected.
+            OwnerError: If the owner is disabled or deleted, or has a lesser role than the key.
+            StaleError: If the user who creates it has created another number of keys than expected.
         """
 
         async def insert_key(session: DatabaseSession) -> bool:
             owner = await lock_user(session, new.user_id)
             if owner is None:
-                raise OwnerError("the key's owner is disabled or gone, and the key would let nobody in.")
+                raise OwnerError("the key's owner is disabled or deleted: the key could not be used.")
             if new.role > owner.role:
                 raise OwnerError(
                     f"{owner.username!r} is {owner.role}: a key of that user cannot be {new.role}. "
-                    f"Take the role {owner.role} or a lesser one, or another owner."
+                    f"Choose the role {owner.role} or a lesser one, or another owner."
                 )
-            if await session.fetch_rows("SELECT id FROM api_key WHERE id = :id", {"id": new.id}):
+            if await session.fetch_rows(f"SELECT id FROM {API_KEY} WHERE id = :id", {"id": new.id}):
                 return False
             if new.expected_version is not None:
-                # Under the lock of the owner's row: a form that is sent twice waits for its first request.
+                # Under the lock of the owner's row: a form that is sent twice waits for its first submission.
                 count = await _count_keys(session, new.created_by)
                 check_version(f"the list of API keys created by {new.created_by!r}", count, new.expected_version)
             row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, now, new.created_by, new.expires)
-            await session.insert_many("api_key", _INSERT_COLUMNS, [row])
+            await session.insert_many(API_KEY, _INSERT_COLUMNS, [row])
             return True
 
         return await self._connections.write(insert_key)
@@ -102,8 +107,9 @@ class ApiKeyStore:
         return None
 
     async def record_use(self, id: str, *, now: int, unused_since: int) -> None:
-        """Take note that a key is in use, where nobody has since a moment."""
-        sql = "UPDATE api_key SET last_used = :now WHERE id = :id AND (last_used IS NULL OR last_used <= :unused_since)"
+        """Store that a key is in use, unless a use after ``unused_since`` is stored already."""
+        is_unused = "(last_used IS NULL OR last_used <= :unused_since)"
+        sql = f"UPDATE {API_KEY} SET last_used = :now WHERE id = :id AND {is_unused}"
         values = {"id": id, "now": now, "unused_since": unused_since}
         await self._connections.write(lambda session: session.execute(sql, values))
 
@@ -139,13 +145,13 @@ class ApiKeyStore:
         """
 
         async def revoke_key(session: DatabaseSession) -> None:
-            sql = f"SELECT version FROM api_key WHERE id = :id {session.dialect.for_update_sql}"
-            rows = await session.fetch_rows(sql, {"id": id})
-            if not rows:
+            sql = f"SELECT version FROM {API_KEY} WHERE id = :id {session.dialect.expressions.for_update_sql}"
+            versions = [version for (version,) in await session.fetch_rows(sql, {"id": id})]
+            if not versions:
                 raise _build_unknown_key_error(id)
-            check_version(f"the API key {id!r}", rows[0][0], expected_version)
+            check_version(f"the API key {id!r}", versions[0], expected_version)
             await session.execute(
-                "UPDATE api_key SET revoked = :now, revoked_by = :by, version = version + 1 "
+                f"UPDATE {API_KEY} SET revoked = :now, revoked_by = :by, version = version + 1 "
                 "WHERE id = :id AND revoked IS NULL",
                 {"id": id, "now": now, "by": revoked_by},
             )
@@ -154,18 +160,13 @@ class ApiKeyStore:
 
     async def _read_keys(self, tail: str, values: dict[str, Any]) -> list[ApiKey]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
-        return [_parse_key_row(row) for row in rows]
+        return _READER.parse_all(rows)
 
 
 async def _count_keys(session: DatabaseSession, created_by: str) -> int:
-    rows = await session.fetch_rows("SELECT COUNT(*) FROM api_key WHERE created_by = :by", {"by": created_by})
-    return int(rows[0][0])
+    ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM {API_KEY} WHERE created_by = :by", {"by": created_by})
+    return int(count)
 
 
 def _build_unknown_key_error(id: str) -> UnknownKeyError:
     return UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")
-
-
-def _parse_key_row(row: Sequence[Any]) -> ApiKey:
-    id, name, role, user_id, username, disabled, *rest = row
-    return ApiKey(id, name, Role(role), user_id, username, bool(disabled), *rest)
