@@ -30,6 +30,10 @@ class PasswordWorker:
         # client that logs in and disconnects repeatedly would occupy any number of shared threads.
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT_HASHES, thread_name_prefix="flowlet-passwords")
 
+    def close(self) -> None:
+        """Let the threads end, without waiting for a hash that is being computed."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def hash_password(self, password: str) -> str:
         """Return the hash of a normalized password."""
         return await self._run(lambda: self._hashing.hash_password(password))

@@ -60,6 +60,10 @@ class Users:
         self.sessions = Sessions(store, idle_timeout=session_idle, lifetime=session_lifetime)
         self.keys = ApiKeys(store)
 
+    def close(self) -> None:
+        """Let the threads that hash passwords end."""
+        self._passwords.close()
+
     async def create(self, username: str, password: str, role: Role, *, actor: str) -> User:
         """Create a user.
 

@@ -158,7 +158,7 @@ def _choose_database_url(once: bool) -> Iterator[str | None]:
 async def _run_once(settings: Settings) -> None:
     registry = _load_demo_registry()
     async with open_store(settings.database_url) as store:
-        executor = Executor(store, registry, registry.provided, settings.get_executor_settings())
+        executor = Executor(store, registry, settings.get_executor_settings())
         with watch_stop_signals(executor.stop):
             running = asyncio.create_task(executor.run())
             try:

@@ -74,6 +74,10 @@ class Operations:
         self._on_changed = on_changed
         self._batcher = CreateBatcher(store)
 
+    async def close(self) -> None:
+        """Refuse to create instances any more, and return when those under way are durable or have failed."""
+        await self._batcher.close()
+
     async def create(
         self,
         type: str,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar as TypeVarWithDefault
 
 from flowlet.durations import Duration, parse_duration
 from flowlet.instance.instance import PRIORITIES
@@ -16,10 +17,12 @@ from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
 from flowlet.workflow.retry import Retry
 
-__all__ = ["Next", "State", "StateKind", "Workflow", "end", "error", "manual", "state"]
+__all__ = ["Next", "State", "StateKind", "VarsModel", "Workflow", "end", "error", "manual", "state"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+VarsModel = TypeVarWithDefault("VarsModel", bound=BaseModel, default=Any)
+"""The model of a workflow's variables; Any if it has none."""
 Targets: TypeAlias = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
 """The values of ``next``: a list of states or names, or a dict of either to label."""
 
@@ -202,7 +205,7 @@ def error(description: str = "") -> State[[], None]:
     return State(StateKind.ERROR, None, description=description, location=_locate_caller())
 
 
-class Workflow:
+class Workflow(Generic[VarsModel]):
     """The settings of a whole workflow. A module has at most one.
 
     Args:
@@ -224,7 +227,7 @@ class Workflow:
         self,
         name: str,
         *,
-        vars: type[BaseModel] | None = None,
+        vars: type[VarsModel] | None = None,
         version: int = 1,
         retry: Retry | None = None,
         description: str | None = None,
@@ -269,4 +272,6 @@ def _locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
 def _locate_caller() -> tuple[str, int]:
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame and frame.f_back else None
+    while caller and caller.f_globals.get("__name__") == "typing":  # Workflow[Order](...) is called through it
+        caller = caller.f_back
     return (caller.f_code.co_filename, caller.f_lineno) if caller else ("", 0)

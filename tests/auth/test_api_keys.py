@@ -250,7 +250,7 @@ async def test_a_key_of_a_disabled_user_is_not_made(auth_harness: AuthHarness) -
     await auth_harness.add_user("ada")
     await auth_harness.users.disable("ada", actor="root")
 
-    with pytest.raises(UserError, match="disabled or gone"):
+    with pytest.raises(UserError, match="disabled or deleted"):
         await create_key(auth_harness)
 
 

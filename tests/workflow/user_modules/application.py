@@ -35,7 +35,7 @@ from flowlet import (
     open_store,
 )
 from flowlet.testing import Harness
-from tests.workflow.user_modules.orders import Decision, Order, http
+from tests.workflow.user_modules.orders import Decision, Order, http, workflow
 
 app = Flowlet(["tests.workflow.user_modules.orders"], settings=Settings())
 app.provide(http)
@@ -44,7 +44,7 @@ app.provide(http)
 async def place_order(order: Order) -> Instance | None:
     try:
         async with app.running():
-            created: Created = await app.start("OrderWorkflow", vars=order, key="customer-7", external_id="order-7")
+            created: Created = await app.start(workflow, order, key="customer-7", external_id="order-7", when="1h")
             return await app.wait(created.id, states=["review"], timeout="1 minute")
     except WaitTimeoutError as error:
         instance: Instance | None = error.instance
@@ -88,7 +88,7 @@ def build_operations(store: Store, registry: Registry) -> Operations:
 
 async def test_an_order() -> list[datetime]:
     async with Harness("tests.workflow.user_modules.orders", provide={int: 1}) as flow:
-        id = await flow.start("OrderWorkflow", vars=Order(sku="a", amount=2))
+        id = await flow.start("OrderWorkflow", {"sku": "a", "amount": 2})
         try:
             ended: Instance = await flow.run_to_end(id, within="1 day")
         except (NotEndedError, OutcomeError):
