@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
-from flowlet.client.models import Action, BulkPreview, BulkResult, CreateResult, Instance, ResponseModel, SearchResult
+from flowlet.client.models import Action, BulkPreview, BulkResult, Created, Instance, ResponseModel, SearchResult
 from flowlet.client.request import ApiRequest, ApiResponse, build_json_reader, quote_segment, read_nothing, read_text
 from flowlet.durations import Duration, parse_duration
 
@@ -59,7 +59,7 @@ class _OperationResponse(ResponseModel):
 
 
 _read_operation_response = build_json_reader(_OperationResponse)
-_read_created = build_json_reader(CreateResult)
+_read_created = build_json_reader(Created)
 _read_history = build_json_reader(list[Action])
 
 
@@ -127,7 +127,7 @@ def build_state_body(
     return encode_fields({"state": state, **values})
 
 
-def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: bool) -> ApiRequest[CreateResult]:
+def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: bool) -> ApiRequest[Created]:
     """Return the request of a create, which is safe to repeat because it carries an external id.
 
     Args:
@@ -135,7 +135,7 @@ def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: boo
         is_generated_id: Whether the client generated the external id, so that no other program can have sent it.
     """
 
-    def read_created(response: ApiResponse) -> CreateResult:
+    def read_created(response: ApiResponse) -> Created:
         is_new = is_generated_id or response.status == 201
         return _read_created(response).model_copy(update={"is_new": is_new})
 

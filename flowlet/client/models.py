@@ -17,7 +17,7 @@ __all__ = [
     "BulkPreview",
     "BulkResult",
     "Child",
-    "CreateResult",
+    "Created",
     "Event",
     "Instance",
     "PermittedOperations",
@@ -120,7 +120,7 @@ class Instance(Child):
     version: int
 
 
-class CreateResult(ResponseModel):
+class Created(ResponseModel):
     """The result of a create.
 
     Attributes:

@@ -136,15 +136,19 @@ def shut_down_connection(response: httpx.Response) -> None:
 
 
 def _validate_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or parts.query or parts.fragment:
+    if not _is_server_url(url):
         shown = url.rpartition("@")[2]  # the part before it is a login
         raise SettingsError(f"{shown!r} is not the address of a server. Write it as 'http://127.0.0.1:8080'.")
     return url.rstrip("/")
+
+
+def _is_server_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_server and not (parts.query or parts.fragment)
 
 
 def _validate_key(key: str) -> str:

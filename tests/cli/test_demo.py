@@ -21,7 +21,8 @@ from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.workflow.outcome import Next, Outcome
+from flowlet.workflow.outcome import Outcome
+from flowlet.workflow.states import Next
 from tests.cli.conftest import StartProcess
 
 

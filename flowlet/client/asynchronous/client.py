@@ -16,7 +16,7 @@ from flowlet.client.asynchronous.operator import AsyncOperator
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import CreateResult, Instance
+from flowlet.client.models import Created, Instance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.clock import Clock, StoreClock
@@ -97,7 +97,7 @@ class AsyncClient(AsyncOperator):
         group: str | None = None,
         priority: int | None = None,
         when: When | None = None,
-    ) -> CreateResult:
+    ) -> Created:
         """Create an instance. If the external id exists, return that instance unchanged.
 
         Args:

@@ -14,7 +14,7 @@ import httpx
 
 from flowlet.client import endpoints
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import CreateResult, Instance
+from flowlet.client.models import Created, Instance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.client.synchronous.operator import Operator
@@ -98,7 +98,7 @@ class Client(Operator):
         group: str | None = None,
         priority: int | None = None,
         when: When | None = None,
-    ) -> CreateResult:
+    ) -> Created:
         """Create an instance. If the external id exists, return that instance unchanged.
 
         Args:

@@ -211,7 +211,7 @@ async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[
         for level in PRIORITY_ORDER
     )
     rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
-    return [DueQueue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+    return [DueQueue(groups[int(place)], level, earliest) for place, level, earliest in rows if earliest is not None]
 
 
 def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:

@@ -11,9 +11,8 @@ from werkzeug.routing import BaseConverter
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
 from flowlet.errors import UnknownInstanceError
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Created, Instance
 from flowlet.operations.permitted import Operation
-from flowlet.store.instances import CreatedInstance
 from flowlet.web.api.requests import (
     CancelRequest,
     CreateWorkflowRequest,
@@ -237,7 +236,7 @@ async def show_history(id: str) -> Response:
     return build_json_response(build_history_response(await reads.read_history(instance.id)))
 
 
-async def create_instance(create_request: CreateWorkflowRequest) -> CreatedInstance:
+async def create_instance(create_request: CreateWorkflowRequest) -> Created:
     """Create the instance that a request describes, in the name of the request's user.
 
     Raises:
