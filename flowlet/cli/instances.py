@@ -51,7 +51,6 @@ _SEARCH_FIELDS = {
     "type": "workflow_type",
     "key": "business_key",
     "group": "executor_group",
-    "created_after": "created_from",
 }
 """The fields of a search whose names differ from the options of ``list``."""
 
@@ -166,7 +165,7 @@ def _format_wait_timeout(id: int, instance: Instance | None) -> str:
 @click.option("--key", help="Only with this business key.")
 @click.option("--group", help="Only in this executor group.")
 @click.option(
-    "--created-after", metavar="TIME", callback=_parse_time, help="Only created at this time or later; UTC by default."
+    "--created-from", metavar="TIME", callback=_parse_time, help="Only created at this time or later; UTC by default."
 )
 @click.option(
     "--variable",

@@ -91,10 +91,8 @@ def format_json(value: object) -> str:
 
 
 def _use_public_names(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields under their names in the API, without those that hold JSON as text."""
-    names = {"key": "business_key", "group": "executor_group"}
-    shown = {name: value for name, value in fields.items() if not name.endswith("_json")}
-    return {names.get(name, name.removesuffix("_us")): value for name, value in shown.items()}
+    """Return stored fields under the names of Python's properties, without those that hold JSON as text."""
+    return {name.removesuffix("_us"): value for name, value in fields.items() if not name.endswith("_json")}
 
 
 def _serialize_fields(fields: dict[str, Any]) -> dict[str, Any]:

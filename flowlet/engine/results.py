@@ -112,7 +112,7 @@ def build_effects(
             if variables[0] is None
             else TransitionEffects(vars=variables[0], changes=variables[1], read_vars=variables[2])
         )
-    due = outcome.at_time if outcome.delay is None else ended_at + to_microseconds(outcome.delay)
+    due = outcome.enter_at_us if outcome.enter_after is None else ended_at + to_microseconds(outcome.enter_after)
     if entry.status is not Status.EXECUTING and (due is not None or outcome.waits_for_children):
         waits = "a person" if entry.status is Status.WAITING else "nothing"
         raise OutcomeError(

@@ -20,7 +20,7 @@ from flowlet.durations import Duration
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Created, Instance
 from flowlet.operations import commands
 from flowlet.operations.commands import Answer, Attribution, Move
 from flowlet.operations.descendants import change_descendants
@@ -28,9 +28,8 @@ from flowlet.operations.permitted import PermittedOperations, compute_permitted_
 from flowlet.operations.schedule import resolve_time, schedule_first_run
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
 from flowlet.store.changes import change_instance
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
-from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store
 from flowlet.store.optimistic_lock import check_version
 from flowlet.text import MAX_IDENTIFIER_LENGTH, clean_text
@@ -91,7 +90,7 @@ class Operations:
         when: datetime | Duration | None = None,
         username: str | None = None,
         connection: Transaction | None = None,
-    ) -> CreatedInstance:
+    ) -> Created:
         """Create an instance of a workflow. If the external id exists, return the existing instance unchanged.
 
         Creates of one process that arrive at about the same time share one transaction.
@@ -99,7 +98,7 @@ class Operations:
         Args:
             type: The workflow's name.
             vars: The variables; None for an empty object.
-            key: The business key.
+            key: The business key; None for the external id.
             external_id: Unique over all instances; None for a random one.
             group: The executor group; None for the workflow's own.
             priority: 0 to 9; None for the workflow's own.
@@ -139,7 +138,7 @@ class Operations:
         id: int,
         choice: str,
         *,
-        form: Mapping[str, Any] | None = None,
+        form: BaseModel | Mapping[str, Any] | None = None,
         username: str,
         expected_version: int | None = None,
     ) -> Instance:
@@ -148,7 +147,7 @@ class Operations:
         Args:
             id: The instance.
             choice: The next state, one of the state's choices.
-            form: The values of the state's form.
+            form: The values of the state's form, as its model or by name.
             username: Who answers.
             expected_version: The version that the caller has read; None for any.
 
@@ -156,7 +155,8 @@ class Operations:
             RefusedError: If the instance does not wait for an answer, or the choice is not one of those that it lists.
             VariablesError: If the form's values do not fit its model, or values are given and the state has no form.
         """
-        decide = partial(commands.apply_answer, answer=Answer(choice, {} if form is None else form))
+        values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
+        decide = partial(commands.apply_answer, answer=Answer(choice, {} if values is None else values))
         return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
 
     async def move(
@@ -270,7 +270,7 @@ class Operations:
     async def edit_variables(
         self,
         id: int,
-        values: Mapping[str, Any],
+        vars: Mapping[str, Any],
         *,
         username: str,
         unset: Sequence[str] = (),
@@ -280,7 +280,7 @@ class Operations:
 
         Args:
             id: The instance.
-            values: The new values by name.
+            vars: The new values by name.
             username: Who edits them.
             unset: Names to remove; a field with a default gets its default.
             expected_version: The version that the caller has read; None for any.
@@ -289,7 +289,7 @@ class Operations:
             RefusedError: If the instance is executing or has ended.
             VariablesError: If a name is unknown, or the variables would not fit the model.
         """
-        decide = partial(apply_edit, edit=VariableEdit(values, tuple(unset)))
+        decide = partial(apply_edit, edit=VariableEdit(vars, tuple(unset)))
         return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
 
     def get_permitted_operations(self, instance: Instance) -> PermittedOperations:

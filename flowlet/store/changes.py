@@ -12,8 +12,9 @@ from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
 from flowlet.store.columns import RowEncoder
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.connection import Connections
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
 from flowlet.store.tables import ACTION, WORKFLOW

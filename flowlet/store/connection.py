@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
@@ -19,10 +19,10 @@ import databases
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
 from flowlet.shutdown import run_to_end
-from flowlet.store.columns import Column, Table
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.base import Dialect
 
-__all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction"]
+__all__ = ["Connections", "track_transaction"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
@@ -49,49 +49,6 @@ _handler_transaction: ContextVar[_HandlerTransactionState | None] = ContextVar("
 def track_transaction() -> None:
     """Share one state of transactions with all tasks that this task starts from here on; each has its own context."""
     _handler_transaction.set(_HandlerTransactionState())
-
-
-class DatabaseSession:
-    """One connection of the database. Statements are portable text with ``:named`` values.
-
-    ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
-    """
-
-    def __init__(self, connection: Any, dialect: Dialect) -> None:
-        self.connection = connection
-        self.dialect = dialect
-
-    @property
-    def raw(self) -> Any:
-        """The driver's connection."""
-        return self.connection.raw_connection
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the connection has been closed, by either side."""
-        return self.dialect.connections.is_closed(self.raw)
-
-    async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Return every row as a tuple."""
-        records = await self.connection.fetch_all(sql, values)
-        return [tuple(record._mapping.values()) for record in records]
-
-    async def execute(self, sql: str, values: dict[str, Any] | None = None) -> None:
-        """Run one statement; its result is ignored, because the drivers disagree about it."""
-        await self.connection.execute(sql, values)
-
-    async def insert_many(self, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows that have the values of these columns, one statement each."""
-        names = [column.name for column in columns]
-        sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
-        for row in rows:
-            await self.execute(sql, dict(zip(names, row, strict=True)))
-
-
-def build_in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """Return a list of binds for ``IN (...)`` and their values; an empty list matches nothing."""
-    binds = {f"{name}_{index}": value for index, value in enumerate(values)}
-    return ", ".join(f":{bind}" for bind in binds) or "NULL", binds
 
 
 class Connections:

@@ -7,15 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 
-from flowlet.instance.instance import Instance, NewInstance
+from flowlet.instance.instance import Created, Instance, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import IS_READY, WORKFLOW
 
-__all__ = ["CommitResult", "CreatedInstance", "InstanceStore"]
+__all__ = ["CommitResult", "InstanceStore"]
 
 
 class CommitResult(Enum):
@@ -26,15 +27,6 @@ class CommitResult(Enum):
     """Another executor holds the instance now; nothing was written."""
     PAUSE_CHANGED = "pausing"
     """Nothing was written yet: an operator requested a pause meanwhile, or withdrew the request."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedInstance:
-    """The result of a create: the id, and whether the instance is new or the external id was known."""
-
-    id: int
-    external_id: str
-    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ class InstanceStore:
         self._connections = connections
         self._dialect = connections.dialect
 
-    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[Created]:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
         Raises:
@@ -76,7 +68,7 @@ class InstanceStore:
 
     async def create_in_transaction(
         self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
-    ) -> list[CreatedInstance]:
+    ) -> list[Created]:
         """Create instances as ``create`` does, inside the caller's transaction."""
         return _build_created_instances(
             new_instances, await self._dialect.writes.create(session.raw, new_instances, now, in_transaction=True)
@@ -161,10 +153,8 @@ class InstanceStore:
 
 def _build_created_instances(
     new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]
-) -> list[CreatedInstance]:
-    return [
-        CreatedInstance(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)
-    ]
+) -> list[Created]:
+    return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)]
 
 
 def _infer_commit_result(executor_id: str, transition: Transition, fence: _Fence | None) -> CommitResult:

@@ -35,7 +35,7 @@ def test_what_was_started_is_shown_with_its_values_and_who_started_it(
     found = show_instance(id)
 
     assert (found["type"], found["status"], found["state"]) == ("OrderWorkflow", "NEW", "check")
-    assert (found["businessKey"], found["externalId"], found["executorGroup"], found["priority"]) == (
+    assert (found["key"], found["externalId"], found["group"], found["priority"]) == (
         "K1",
         "X1",
         "mail",
@@ -176,8 +176,8 @@ def test_a_list_holds_what_has_a_variable_and_was_created_since(run_flowlet: Run
 
     assert list_ids("--variable", "amount=3") == [2, 1]
     assert list_ids("--variable", "amount=3", "--variable", "note=glass") == [2]
-    assert list_ids("--created-after", "2020-01-01", "--variable", "amount=4") == [3]
-    assert list_ids("--created-after", "2999-12-31T08:30+01:00") == []
+    assert list_ids("--created-from", "2020-01-01", "--variable", "amount=4") == [3]
+    assert list_ids("--created-from", "2999-12-31T08:30+01:00") == []
 
 
 def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -> None:
@@ -199,7 +199,7 @@ def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -
     [
         (("--variable", "amount"), "Write NAME=VALUE"),
         (("--variable", 'a"b=3'), "--variable has a quote"),
-        (("--created-after", "yesterday"), "'yesterday' is not a time"),
+        (("--created-from", "yesterday"), "'yesterday' is not a time"),
         (("--cursor", "nosuch"), "--cursor is not a cursor that a search gave"),
         (("--key", "x" * 256), "--key has to be a text of 1 to 255 characters"),
         (("--type", ""), "--type has to be a text"),

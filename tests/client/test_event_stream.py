@@ -76,8 +76,8 @@ async def test_an_event_says_what_has_happened_to_which_workflow(client_kind: st
         (event,) = await take_events(events, 1)
 
     assert (event.id, event.workflow_id, event.external_id) == (41, 7, "order-7")
-    assert (event.type, event.from_state, event.to_state) == (ActionKind.TRANSITION, "check", "charge")
-    assert (event.date_time, event.status, event.state) == (
+    assert (event.kind, event.from_state, event.to_state) == (ActionKind.TRANSITION, "check", "charge")
+    assert (event.at, event.status, event.state) == (
         datetime(2030, 1, 1, tzinfo=UTC),
         Status.IN_PROGRESS,
         "charge",
@@ -91,7 +91,7 @@ async def test_the_filter_and_where_to_go_on_are_asked_for(client_kind: str) -> 
             client_kind, build_stream_reply(encode_event(42), drops_connection=False), key="secret"
         ) as (server, client),
         client.follow_events(
-            after=41, workflow_id=7, workflow_type="a b", type=[ActionKind.ERROR, "FAILED"], business_key=None
+            after=41, workflow_id=7, type="a b", kind=[ActionKind.ERROR, "FAILED"], key=None
         ) as events,
     ):
         await take_events(events, 1)
@@ -231,7 +231,7 @@ async def test_what_a_newer_server_tells_more_is_passed_over(client_kind: str) -
     ):
         (event,) = await take_events(events, 1)
 
-    assert (event.id, event.type) == (5, "TELEPORTED")
+    assert (event.id, event.kind) == (5, "TELEPORTED")
 
 
 async def test_closing_the_stream_ends_a_wait_for_an_event(client_kind: str) -> None:
@@ -331,13 +331,13 @@ async def test_no_event_of_the_application_is_missed_behind_a_firewall_that_drop
     async with open_proxy(served_api.url) as (proxy, url), orders:
         key = served_api.api.app_harness.keys["viewer"]
         follower = connect_client(client_kind, url, key=key, clock=VirtualClock())
-        async with follower, follower.follow_events(after=0, type="CREATED", heartbeat_timeout="300ms") as events:
-            made = [(await orders.create("Orders", next_activation="1 day")).id]
+        async with follower, follower.follow_events(after=0, kind="CREATED", heartbeat_timeout="300ms") as events:
+            made = [(await orders.create("Orders", when="1 day")).id]
             found = {(await wait_for(anext(events))).workflow_id}
 
             for _ in range(3):
                 proxy.silence_connections()
-                made += [(await orders.create("Orders", next_activation="1 day")).id for _ in range(2)]
+                made += [(await orders.create("Orders", when="1 day")).id for _ in range(2)]
                 while found != set(made):
                     found.add((await wait_for(anext(events))).workflow_id)
 

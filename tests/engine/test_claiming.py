@@ -22,8 +22,8 @@ from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
 from tests.engine.executor_harness import NEVER, ExecutorHarness, GatedHandler, run_executor, wait_for
 

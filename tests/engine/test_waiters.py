@@ -16,8 +16,7 @@ from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceE
 from flowlet.instance.instance import Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.store.opening import open_store
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import end, state
+from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.clocks import SteppedClock, StillClock
 from tests.engine.executor_harness import wait_for

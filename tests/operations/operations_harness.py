@@ -16,12 +16,19 @@ from flowlet.instance.instance import Action, Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
+from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, Workflow, end, error, manual, state
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
-__all__ = ["OPERATOR_NAME", "OperationsHarness", "build_families_module", "build_orders_module", "open_operations"]
+__all__ = [
+    "OPERATOR_NAME",
+    "Decision",
+    "OperationsHarness",
+    "build_families_module",
+    "build_orders_module",
+    "open_operations",
+]
 
 OPERATOR_NAME = "ada"
 

@@ -16,8 +16,8 @@ from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.store.changes import change_instance, change_instances
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.manual_executor import EngineHarness, open_engine
 
 DAY_MICROSECONDS = 86_400_000_000

@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/events.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/events.py by `make client`. Edit that file, not this one.
 """Events as they happen, over as many connections as it takes."""
 
 from __future__ import annotations

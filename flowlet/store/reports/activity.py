@@ -12,7 +12,8 @@ from typing import Any
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instance.instance import Action, Status
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import PRIORITY_ORDER
 from flowlet.store.tables import ACTION, WORKFLOW
 
@@ -210,7 +211,7 @@ async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[
         for level in PRIORITY_ORDER
     )
     rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
-    return [DueQueue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+    return [DueQueue(groups[int(place)], level, earliest) for place, level, earliest in rows if earliest is not None]
 
 
 def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:

@@ -188,5 +188,6 @@ def _check_target_state(instance: Instance, state_request: StateRequest) -> None
     """Refuse what the state will be refused for, before variables are changed."""
     permitted = get_services().operations.get_permitted_operations(instance)
     if not state_request.force and state_request.state not in permitted.states:
-        why = f"it cannot go from {instance.state!r} to {state_request.state[:MAX_NAME_LENGTH]!r}, and its variables stay as they are"
+        target = state_request.state[:MAX_NAME_LENGTH]
+        why = f"it cannot go from {instance.state!r} to {target!r}, and its variables stay as they are"
         raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

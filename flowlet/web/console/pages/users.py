@@ -66,15 +66,13 @@ async def add_user() -> Response | Redirection:
     given = await read_request_form()
     username, typed, role = given.get_text("username"), given.get_text("password"), parse_role(given.get_text("role"))
     password = typed or generate_password()
-    faults, twin = _find_faults(username, password), None
-    if not faults:
-        try:
-            made = await get_services().users.create(username, password, role, actor=get_principal().username)
-        except UserExistsError as error:
-            faults = {"username": str(error)}
-            twin = None if typed else await _find_duplicate(username)
-    if faults:
-        return await _render_users(UserForm(username, role, faults, twin), status=422)
+    if faults := _find_faults(username, password):
+        return await _render_users(UserForm(username, role, faults), status=422)
+    try:
+        made = await get_services().users.create(username, password, role, actor=get_principal().username)
+    except UserExistsError as error:
+        twin = None if typed else await _find_duplicate(username)
+        return await _render_users(UserForm(username, role, {"username": str(error)}, twin), status=422)
     if typed:
         return redirect_with_success(f"{made.username} can log in now, as {made.role}.", "/users")
     return await _render_users(UserForm(), generated_password=GeneratedPassword(made.username, password), status=201)
