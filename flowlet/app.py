@@ -15,7 +15,6 @@ from flowlet import log_setup
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
-from flowlet.engine.commit_signal import CommitSignal
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.waiters import Waiters
@@ -220,7 +219,7 @@ class Flowlet:
     @asynccontextmanager
     async def _run_waiters(self, store: Store) -> AsyncIterator[Waiters]:
         """Let others wait for instances for the length of the block."""
-        self._waiters = arrivals = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
+        self._waiters = arrivals = Waiters(store, store.clock)
         try:
             yield arrivals
         finally:
@@ -242,9 +241,9 @@ class Flowlet:
     @asynccontextmanager
     async def _run_engine(self, observer: ExecutorObserver | None = None) -> AsyncIterator[Store]:
         registry = self.registry
-        async with open_store(self.settings.database_url) as store, self._run_waiters(store) as arrivals:
+        async with open_store(self.settings.database_url) as store, self._run_waiters(store):
             self._executor = self._create_executor(store, observer)
-            self._operations = Operations(store, registry, wake=self._executor.wake, on_changed=arrivals.notify_changed)
+            self._operations = Operations(store, registry)
             task = asyncio.create_task(self._executor.run())
             try:
                 await wait_until_ready(task, self._executor.is_ready)
@@ -311,14 +310,13 @@ class Flowlet:
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(open_listener(self.settings)) if web else None
             store = await stack.enter_async_context(open_store(self.settings.database_url))
-            arrivals = await stack.enter_async_context(self._run_waiters(store))
+            await stack.enter_async_context(self._run_waiters(store))
             logger.info("the database is %s", mask_password(self.settings.database_url))
             stop = Shutdown()
             parts = [one(stop) for one in background_services]
             metrics = create_metrics() if listener else None
             runs = self._create_executor(store, metrics) if executor else None
-            wake = runs.wake if runs else None
-            self._operations = Operations(store, self.registry, wake=wake, on_changed=arrivals.notify_changed)
+            self._operations = Operations(store, self.registry)
             if listener and metrics:
                 app = await self._create_web_app(store, runs, metrics)
                 self.address = format_listener_address(listener)
@@ -337,12 +335,7 @@ class Flowlet:
 
     def _create_executor(self, store: Store, observer: ExecutorObserver | None) -> Executor:
         return Executor(
-            store,
-            self.registry,
-            self._dependencies,
-            self.settings.get_executor_settings(),
-            observer=observer,
-            waiters=self._waiters,
+            store, self.registry, self._dependencies, self.settings.get_executor_settings(), observer=observer
         )
 
     def run(

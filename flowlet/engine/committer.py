@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -59,8 +59,7 @@ class Committer:
         executor_id: Whose lease they are made under.
         limit: How many transitions a batch has at most.
         writers: How many batches may be under way at once; an instance never has two transitions waiting.
-        meter: Told of each batch.
-        on_committed: Told of each transition that has become durable, before its activation goes on.
+        observer: Called for each batch.
     """
 
     def __init__(
@@ -71,11 +70,9 @@ class Committer:
         max_batch_size: int,
         writer_count: int = 1,
         observer: ExecutorObserver | None = None,
-        on_committed: Callable[[Transition], None] | None = None,
     ) -> None:
         self._store = store
         self._observer = observer
-        self._on_committed = on_committed
         self._executor_id = executor_id
         self._max_batch_size = max_batch_size
         self._pending: deque[_PendingCommit] = deque()
@@ -96,11 +93,6 @@ class Committer:
         self._pending.append(_PendingCommit(transition, done))
         self._ready.set()
         return await done
-
-    def announce(self, transition: Transition) -> None:
-        """Tell of a transition that has become durable, here or in a handler's own transaction."""
-        if self._on_committed is not None:
-            self._on_committed(transition)
 
     async def close(self) -> None:
         """Commit what waits, then stop."""
@@ -178,8 +170,6 @@ class Committer:
             if verdict is CommitResult.PAUSE_CHANGED:
                 again.append(_PendingCommit(toggle_pause(pending.transition), pending.done))
             else:
-                if verdict is CommitResult.COMMITTED:
-                    self.announce(pending.transition)
                 _resolve_pending(pending, pending.transition if verdict is CommitResult.COMMITTED else None)
         return again
 

@@ -20,11 +20,11 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.heartbeat import Heartbeat
 from flowlet.engine.maintenance import Maintenance
 from flowlet.engine.observer import ExecutorObserver
-from flowlet.engine.waiters import Waiters
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import ClaimResult, Worker
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
+from flowlet.store.commits import Commit
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
@@ -45,8 +45,7 @@ class Executor:
         provided: The resources of their handlers; opened at the start, closed at the end.
         settings: Slots, lease and the rest.
         random: Where jitter comes from.
-        meter: Told of every claim, batch and transition.
-        arrivals: Those of this process who wait for instances; told of every transition.
+        observer: Called for every claim, batch and transition.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Executor:
         *,
         random: Random | None = None,
         observer: ExecutorObserver | None = None,
-        waiters: Waiters | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -72,7 +70,7 @@ class Executor:
         self._is_lost = asyncio.Event()
         self._worker: Worker | None = None
         self._observer = observer
-        self._on_committed = waiters.notify_committed if waiters else None
+        self._executor_id = ""
         self._claimed_at_elapsed: float | None = None
         self._claimed_at_store_time: int | None = None
         self._maintenance: Maintenance | None = None
@@ -104,7 +102,7 @@ class Executor:
         return self._claimed_at_store_time if self.free_slots else self._store.clock.now()
 
     def wake(self) -> None:
-        """Look at once for what is due, and for what is no longer ours: somebody has written to the store."""
+        """Look at once for due instances, and for instances that this executor no longer holds."""
         self._due_time_cache.is_stale = True
         self._wakeup.wake()
         if self._maintenance is not None:
@@ -126,15 +124,18 @@ class Executor:
         now = await self._store.read_clock()
         for name in await self._store.definitions.save_definitions(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
-        dialect = self._store.connections.dialect
-        heard = self._wakeup.wake if dialect.has_polling_watch else self.wake
         async with self._provided:
-            watch = await dialect.watch(self._store.url, self._settings.groups, heard)
+            unsubscribe = self._store.commit_signal.subscribe(self._on_commit)
             try:
                 while not self._stopping.is_set():
                     await self._run_incarnation()
             finally:
-                await watch()
+                unsubscribe()
+
+    def _on_commit(self, commit: Commit) -> None:
+        """Wake up if instances may be due; after its own commits the worker knows what is."""
+        if commit.executor_id != self._executor_id and commit.may_concern(self._settings.groups):
+            self.wake()
 
     async def _run_incarnation(self) -> None:
         """Run under one executor id, until stopped or given up as lost."""
@@ -153,7 +154,7 @@ class Executor:
     async def _open_incarnation(self) -> AsyncIterator[tuple[Worker, Committer, str]]:
         """Everything that lives under one executor id."""
         store, settings = self._store, self._settings
-        id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
+        self._executor_id = id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
         types = tuple(self._registry.names)
         await store.read_clock()  # after a suspend of the machine the monotonic clock is behind
         self._claimed_at_store_time = None
@@ -168,14 +169,7 @@ class Executor:
         )
         writers = WRITERS_BY_DATABASE[store.connections.dialect.name]
         meter = self._observer
-        committer = Committer(
-            store,
-            id,
-            max_batch_size=settings.batch,
-            writer_count=writers,
-            observer=meter,
-            on_committed=self._on_committed,
-        )
+        committer = Committer(store, id, max_batch_size=settings.batch, writer_count=writers, observer=meter)
         runner = Worker(
             store, activations, committer, self._wakeup, settings, executor_id=id, types=types, observer=meter
         )

@@ -46,11 +46,6 @@ class HandlerTransaction:
         self._has_failed_to_open = False
         self._has_ended = False
 
-    @property
-    def is_used(self) -> bool:
-        """Whether the handler has asked for it: what it committed has not gone through the committer."""
-        return self._open_lock is not None
-
     async def __aenter__(self) -> HandlerTransaction:
         track_transaction()
         return self
@@ -148,6 +143,7 @@ class HandlerTransaction:
                 tries += 1
                 await self._store.clock.sleep(0.1 * 2 ** min(tries, 5))
         if verdict is CommitResult.COMMITTED:
+            self._store.instances.report_committed(self._executor_id, [transition])
             return transition
         if verdict is CommitResult.LOST:
             return None

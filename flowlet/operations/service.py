@@ -63,22 +63,11 @@ class Operations:
         store: The database.
         registry: The workflows that are known here. An instance of another one can still be paused, resumed,
             cancelled, retried and woken.
-        wake: What tells the executor of this process that something may be due; other processes hear it by the store.
-        on_changed: Told of each instance that an operation has changed, as it is then.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        *,
-        wake: Callable[[], None] | None = None,
-        on_changed: Callable[[Instance], None] | None = None,
-    ) -> None:
+    def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
-        self._wake = wake
-        self._on_changed = on_changed
         self._batcher = CreateBatcher(store)
         self._expected_version: int | None = None
 
@@ -145,9 +134,7 @@ class Operations:
             with statement:
                 (created,) = await self._store.instances.create_in_transaction(session, [new], now=now)
             return created
-        created = await self._batcher.create(new)
-        self._notify()
-        return created
+        return await self._batcher.create(new)
 
     async def answer(self, id: int, choice: str, *, form: Mapping[str, Any] | None = None, username: str) -> Instance:
         """Choose where an instance goes that waits in a manual state; the state's handler runs then.
@@ -316,9 +303,7 @@ class Operations:
                 raise RefusedError(f"{describe_instance(instance)} {why}, and nothing was done. Look again.")
             return decide(instance)
 
-        changed = await change_instance(self._store.connections, id, decide_if_expected, now=attribution.at)
-        self._notify(changed)
-        return changed
+        return await change_instance(self._store.connections, id, decide_if_expected, now=attribution.at)
 
     async def _cancel_descendants(self, id: int, attribution: Attribution, reason: str | None) -> None:
         """Cancel all that descends from an instance, level by level: who is cancelled has no more children."""
@@ -335,7 +320,7 @@ class Operations:
             below = [child.id for parent in level for child in await self._store.queries.list_children(parent)]
             for first in range(0, len(below), CANCEL_BATCH_SIZE):
                 ids = below[first : first + CANCEL_BATCH_SIZE]
-                self._notify(*await change_instances(self._store.connections, ids, decide, now=attribution.at))
+                await change_instances(self._store.connections, ids, decide, now=attribution.at)
             level = below
 
     def _attribute_to(self, username: str) -> Attribution:
@@ -349,13 +334,6 @@ class Operations:
             return self._registry.get_definition(instance.type)
         except UnknownWorkflowError:
             return None
-
-    def _notify(self, *changed: Instance) -> None:
-        if self._wake is not None:
-            self._wake()
-        if self._on_changed is not None:
-            for instance in changed:
-                self._on_changed(instance)
 
 
 def _schedule_first_run(new: NewInstance, run_at: int | None) -> NewInstance:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import MAX_ID, Instance
+from flowlet.store.commits import Commit, CommittedInstance
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
 from flowlet.store.dialects.base import Followups
@@ -98,8 +99,8 @@ async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, 
         groups.add(made.after.group)
     await _add_end_counts(session, changes)
     groups |= await _update_parents(session, changes, now)
-    for group in sorted(groups):
-        await session.dialect.notify(session.raw, group)
+    instances = tuple(CommittedInstance(made.after.id, made.after.state, made.after.status) for made in changes)
+    session.pending_commit = Commit(frozenset(groups), instances) if changes else None
 
 
 async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ import databases
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
+from flowlet.store.commits import Commit
 from flowlet.store.dialects.base import Dialect
 
 __all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction"]
@@ -53,11 +55,15 @@ class DatabaseSession:
     """One connection of the database. Statements are portable text with ``:named`` values.
 
     ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
+
+    Attributes:
+        pending_commit: What the transaction will have committed, for those that wait for commits; None for nothing.
     """
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self.connection = connection
         self.dialect = dialect
+        self.pending_commit: Commit | None = None
 
     @property
     def raw(self) -> Any:
@@ -98,6 +104,9 @@ class Connections:
     PostgreSQL and MySQL have two pools: a small one for claims and commits, set up for them, and a general one.
     SQLite has one connection that writes, behind a lock, and one that reads. Without ``for_engine`` there is only
     the general one.
+
+    Attributes:
+        on_commit: Called with what each transaction of this process has committed, right after it has.
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class Connections:
     ) -> None:
         self.url = url
         self.dialect = dialect
+        self.on_commit: Callable[[Commit], None] | None = None
         self._timeout_seconds = timeout_seconds if dialect.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._general = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=False))
@@ -212,6 +222,11 @@ class Connections:
             await _wait_until_done(holder)
             await holder
 
+    def report_commit(self, commit: Commit) -> None:
+        """Report what a transaction of this process has committed."""
+        if self.on_commit is not None:
+            self.on_commit(commit)
+
     def refuse_nesting(self) -> None:
         """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
 
@@ -245,8 +260,18 @@ class Connections:
     async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
         await session.execute(self.dialect.begin_sql)
         result = await work(session)
-        await session.execute("COMMIT")
+        await self._commit(session)
         return result
+
+    async def _commit(self, session: DatabaseSession) -> None:
+        """Commit, and report it; where instances became due, the transaction itself notifies the other processes."""
+        pending = session.pending_commit
+        if pending is not None and pending.due_groups:
+            await self.dialect.notify(session.raw, sorted(pending.due_groups))
+            pending = replace(pending, is_notified=True)
+        await session.execute("COMMIT")
+        if pending is not None:
+            self.report_commit(pending)
 
     async def _hold_transaction(
         self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
@@ -258,7 +283,7 @@ class Connections:
             held.is_open = True
             try:
                 opened.set_result(session)
-                await session.execute("COMMIT" if await may_commit else "ROLLBACK")
+                await (self._commit(session) if await may_commit else session.execute("ROLLBACK"))
             except BaseException:
                 await self._roll_back(session)
                 raise

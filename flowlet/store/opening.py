@@ -10,6 +10,7 @@ from flowlet.clock import StoreClock, VirtualClock
 from flowlet.settings import normalize_database_url
 from flowlet.store import migrations
 from flowlet.store.api_keys import ApiKeyStore
+from flowlet.store.commit_signal import CommitSignal
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
 from flowlet.store.definitions import DefinitionStore
@@ -26,7 +27,7 @@ __all__ = ["Store", "load_dialect", "open_store"]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One database, opened: its tables, and the clock that it sets."""
+    """One database, opened: its tables, the clock that it sets, and the signal of its commits."""
 
     connections: Connections
     clock: StoreClock | VirtualClock
@@ -39,6 +40,7 @@ class Store:
     sessions: SessionStore
     api_keys: ApiKeyStore
     counters: CounterStore
+    commit_signal: CommitSignal
 
     @property
     def url(self) -> str:
@@ -88,9 +90,10 @@ async def open_store(
     await connections.open()
     try:
         await (migrations.upgrade_schema(connections) if migrate else migrations.check_schema(connections))
+        clock = clock or StoreClock()
         store = Store(
             connections,
-            clock or StoreClock(),
+            clock,
             InstanceStore(connections),
             ExecutorStore(connections),
             DefinitionStore(connections),
@@ -100,8 +103,12 @@ async def open_store(
             SessionStore(connections),
             ApiKeyStore(connections),
             CounterStore(connections),
+            CommitSignal(connections, clock),
         )
-        await store.read_clock()
-        yield store
+        try:
+            await store.read_clock()
+            yield store
+        finally:
+            await store.commit_signal.close()
     finally:
         await connections.close()

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flowlet.instance.instance import ENDED_STATUSES, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.counter_buckets import CounterBucket
+from flowlet.store.dialects.listening import ListenRequest
 
-__all__ = ["PRIORITIES", "Batch", "ClaimRequest", "Dialect", "Followups", "collect_followups", "count_ended_children"]
+__all__ = [
+    "PRIORITIES",
+    "Batch",
+    "BatchResult",
+    "ClaimRequest",
+    "Dialect",
+    "Followups",
+    "collect_followups",
+    "count_ended_children",
+]
 
 PRIORITIES = tuple(range(9, -1, -1))
 """The priorities in the order in which they are served."""
@@ -36,6 +45,19 @@ class Batch:
     executor_id: str
     transitions: Sequence[Transition]
     now: int
+
+
+class BatchResult(NamedTuple):
+    """What a batch has done.
+
+    Attributes:
+        applied_ids: The instances whose fence held: their transitions are written.
+        due_groups: The executor groups in which instances have become due, where other processes have to be notified of
+            that; empty on a database on which they find it by themselves.
+    """
+
+    applied_ids: set[int]
+    due_groups: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +110,6 @@ async def begin_transaction(execute: Callable[[str], Awaitable[Any]]) -> AsyncIt
         raise
 
 
-async def cancel_task(task: asyncio.Task[None]) -> None:
-    """End a task that runs for ever."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 class Dialect(Protocol):
     """One database. Methods that take a raw connection run on it what no portable statement can say well."""
 
@@ -111,12 +126,8 @@ class Dialect(Protocol):
     """What has the newest lines of one instance's history first, after ORDER BY."""
     has_pool: bool
     """Whether connections are pooled; SQLite has one that writes and one that reads."""
-    has_polling_watch: bool
-    """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
-    has_commit_signal: bool
-    """Whether other processes have to be told of a commit by ``announce`` to hear of it."""
-    has_commit_listener: bool
-    """Whether ``hear`` hears of other processes' commits."""
+    needs_notifications: bool
+    """Whether other processes hear of a commit only if this one notifies them."""
     has_slow_json: bool
     """Whether reading a text as JSON takes several times as long as looking for a piece of text in it."""
 
@@ -157,8 +168,8 @@ class Dialect(Protocol):
         """Lease due instances and return their rows. One transaction."""
         ...
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
-        """Write the transitions whose fence holds and return their instances' ids. One transaction.
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
+        """Write the transitions whose fence holds. One transaction.
 
         With ``in_transaction`` the caller opened one and commits it.
         """
@@ -173,8 +184,12 @@ class Dialect(Protocol):
         """
         ...
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
-        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction."""
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
+        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction.
+
+        Return the executor groups of the parents that became due, as in ``BatchResult.due_groups``. A statement that
+        creates instances notifies other processes itself.
+        """
         ...
 
     def get_writer_id(self, raw: Any) -> int:
@@ -185,24 +200,19 @@ class Dialect(Protocol):
         """Add to a writer's counts, in the caller's transaction; ``counts.COMMON`` counts for all."""
         ...
 
-    async def notify(self, raw: Any, channel: str) -> None:
-        """Tell the other processes that there is something to do, when the transaction commits."""
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
+        """Let the caller's transaction notify the other processes, when it commits, that work became due for groups."""
         ...
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Call ``on_change`` when another process has written; return what ends the watch."""
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
+        """Notify the other processes at once of what has been committed; ``groups`` are those with work due, if any."""
         ...
 
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
-        """Tell the other processes that the one of this name, of letters and digits, has committed something."""
-        ...
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Call ``on_commit`` at each commit of other processes, and once when this is certain, until cancelled.
 
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Call ``on_commit`` when another process than the one of this name has committed; return what ends that."""
+        Return, or raise whatever it was, when the connection is lost.
+        """
         ...
 
     def build_ids_sql(self, bind: str) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -20,13 +19,15 @@ from flowlet.instance.instance import NewInstance
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_KEY, CounterBucket, count_transitions
 from flowlet.store.dialects.base import (
     Batch,
+    BatchResult,
     ClaimRequest,
     Followups,
     begin_transaction,
-    cancel_task,
     collect_followups,
 )
+from flowlet.store.dialects.listening import ListenRequest
 from flowlet.store.dialects.mysql_claims import claim_instances, fetch_rows
+from flowlet.store.dialects.mysql_poll import poll_history
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -41,7 +42,6 @@ from flowlet.store.search.prefix import build_range_condition, compute_prefix_en
 __all__ = ["MySQL"]
 
 MIGRATION_LOCK_SECONDS = 120
-POLL_SECONDS = 0.2
 DEADLOCK, LOCK_TIMEOUT, RECORD_CHANGED, DUPLICATE = 1213, 1205, 1020, 1062
 _UNAVAILABLE_CODES = frozenset(
     {1021, 1040, 1053, 1077, 1079, 1080, 1114, 1152, 1184, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
@@ -110,9 +110,7 @@ class MySQL:
     skip_locked_sql = "FOR UPDATE SKIP LOCKED"
     newest_first_sql = "id DESC"
     has_pool = True
-    has_polling_watch = True
-    has_commit_signal = False
-    has_commit_listener = False
+    needs_notifications = False
     has_slow_json = False
 
     def build_database_url(self, url: str) -> str:
@@ -170,15 +168,15 @@ class MySQL:
         """Lease due instances, the higher priority first, and return their rows."""
         return await claim_instances(raw, request)
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch; where a fence does not hold, roll back and write the others."""
         if in_transaction:
-            return await self._apply_held(raw, batch)
+            return BatchResult(await self._apply_held(raw, batch), set())
         with contextlib.suppress(_FenceLostError):
             async with begin_transaction(raw.query):
-                return await self._apply_batch(raw, batch)
+                return BatchResult(await self._apply_batch(raw, batch), set())
         async with begin_transaction(raw.query):
-            return await self._apply_held(raw, batch)
+            return BatchResult(await self._apply_held(raw, batch), set())
 
     async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
         document = orjson.dumps([encode_commit_row(transition) for transition in batch.transitions]).decode()
@@ -224,7 +222,7 @@ class MySQL:
             fresh.pop(name, None)
         return created
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if batch_followups.children:
             created = await self._insert_instances(raw, batch_followups.children, now)
@@ -234,6 +232,7 @@ class MySQL:
             await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
         for id in batch_followups.woken_parents:
             await fetch_rows(raw, _WAKE, (now, id))
+        return set()
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number that the server has given the connection."""
@@ -247,29 +246,15 @@ class MySQL:
             values = [value for count in counts for value in (*count[:2], writer_id, *count[2:])]
             await _execute_and_count(raw, _ADD_COUNTS.format(rows), values)
 
-    async def notify(self, raw: Any, channel: str) -> None:
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes poll."""
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Wake five times a second; each time costs about a millisecond."""
-        task = asyncio.create_task(_poll_forever(on_change))
-
-        return partial(cancel_task, task)
-
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes poll."""
 
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Hear nothing."""
-
-        async def end() -> None:
-            """Do nothing."""
-
-        return end
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Poll the end of the history."""
+        await poll_history(listen_request)
 
     def build_ids_sql(self, bind: str) -> str:
         """Return the elements of a JSON array."""
@@ -354,9 +339,3 @@ async def _read_ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
     binds = ", ".join(["%s"] * len(names))
     sql = f"SELECT external_id, id FROM workflow WHERE external_id IN ({binds})"
     return {row[0]: row[1] for row in await fetch_rows(raw, sql, names)}
-
-
-async def _poll_forever(on_change: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(POLL_SECONDS)  # noqa: TID251 - a poll, in real time
-        on_change()

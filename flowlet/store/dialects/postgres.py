@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache, partial
+import uuid
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -22,13 +22,14 @@ from flowlet.store.counter_buckets import (
 from flowlet.store.dialects.base import (
     PRIORITIES,
     Batch,
+    BatchResult,
     ClaimRequest,
     Followups,
     begin_transaction,
-    cancel_task,
     collect_followups,
 )
-from flowlet.store.dialects.postgres_listen import listen
+from flowlet.store.dialects.listening import ListenRequest
+from flowlet.store.dialects.postgres_listen import CHANNEL, MAX_GROUP_LENGTH, format_notification, listen
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     INSTANCE_COLUMNS,
@@ -154,7 +155,7 @@ _ADD_COUNTS = f"""
 {_INSERT_TALLY} VALUES ({", ".join(f"${place}" for place in range(1, 1 + len(COUNTER_KEY) + len(COUNTER_COLUMNS)))})
 {_ON_CONFLICT_ADD}
 """
-# The instances, the first line of each one's history and the word to the executors: one round trip, one transaction.
+# The instances, the first line of each one's history and the notifications: one round trip, one transaction.
 _CREATE = f"""
 WITH created AS (
     INSERT INTO workflow ({", ".join(NEW_INSTANCE_COLUMNS)})
@@ -166,8 +167,14 @@ WITH created AS (
         CASE WHEN vars <> '{{}}' THEN '{{"set":' || vars || ',"unset":[]}}' END, definition_version
     FROM created ORDER BY id
 )
-SELECT id, external_id, pg_notify('flowlet', left(executor_group, 1000)) FROM created
+SELECT id, external_id, pg_notify('{CHANNEL}', $14::text || left(executor_group, {MAX_GROUP_LENGTH})) FROM created
 """
+
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', text) FROM unnest($1::text[]) text"
+# The setting holds for this statement, which is a transaction by itself.
+_NOTIFY_AT_ONCE = (
+    f"SELECT pg_notify('{CHANNEL}', text), set_config('synchronous_commit', 'off', true) FROM unnest($1::text[]) text"
+)
 
 
 class Postgres:
@@ -182,10 +189,11 @@ class Postgres:
     # since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
     newest_first_sql = "id + 0 DESC"
     has_pool = True
-    has_polling_watch = False
-    has_commit_signal = True
-    has_commit_listener = True
+    needs_notifications = True
     has_slow_json = True
+
+    def __init__(self) -> None:
+        self._process_name = uuid.uuid4().hex
 
     def build_database_url(self, url: str) -> str:
         """Return the URL with ``sslmode`` called ``ssl``, as ``databases`` calls it."""
@@ -232,33 +240,34 @@ class Postgres:
         rows = await raw.fetch(sql, request.executor_id, request.groups, request.now, request.types, request.limit)
         return [tuple(row) for row in rows]
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch: one statement, or a transaction of several where other rows are touched."""
         if in_transaction:
             return await self._apply_batch(raw, batch)
         if collect_followups(batch.transitions).is_empty:
-            applied = await _apply_rows(raw, batch)
-            for group in _list_released_groups(batch):
-                await self.notify(raw, group)
-            return applied
+            return BatchResult(await _apply_rows(raw, batch), _list_released_groups(batch))
         async with begin_transaction(raw.execute):
             return await self._apply_batch(raw, batch)
 
-    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
+    async def _apply_batch(self, raw: Any, batch: Batch) -> BatchResult:
         applied = await _apply_rows(raw, batch)
         held = [transition for transition in batch.transitions if transition.instance.id in applied]
-        await self.apply_followups(raw, collect_followups(held), batch.now)
-        return applied
+        groups = await self.apply_followups(raw, collect_followups(held), batch.now)
+        return BatchResult(applied, groups | _list_released_groups(batch))
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
-        """Create instances and tell the executors of their groups: one statement, which is a transaction by itself."""
+        """Create instances and notify the processes of their groups: one statement, which is a transaction by itself.
+
+        Inside of a transaction this process cannot say when they exist, and has to hear of its own notification.
+        """
+        sender = format_notification("" if in_transaction else self._process_name)
         columns = [
             list(column)
             for column in zip(*(encode_new_instance_row(new, now)[:12] for new in new_instances), strict=True)
         ]
-        created = {row[1]: row[0] for row in await raw.fetch(_CREATE, *columns, now)}
+        created = {row[1]: row[0] for row in await raw.fetch(_CREATE, *columns, now, sender)}
         known = dict(created)
         if len(created) < len(new_instances):
             missing = [new.external_id for new in new_instances if new.external_id not in created]
@@ -266,7 +275,7 @@ class Postgres:
             known.update((row[0], row[1]) for row in rows)
         return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in new_instances]
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if batch_followups.children:
             created = await self.create(raw, batch_followups.children, now, in_transaction=True)
@@ -286,8 +295,7 @@ class Postgres:
             touched += await raw.fetch(_END_CHILDREN, ids, counts, now)
         if batch_followups.woken_parents:
             touched += await raw.fetch(_WAKE, list(batch_followups.woken_parents), now)
-        for group in sorted({row[0] for row in touched if row[1]}):
-            await self.notify(raw, group)
+        return {row[0] for row in touched if row[1]}
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number of the server's process that serves the connection."""
@@ -298,29 +306,20 @@ class Postgres:
         """Add to a writer's counts."""
         await raw.executemany(_ADD_COUNTS, [(*count[:2], writer_id, *count[2:]) for count in counts])
 
-    async def notify(self, raw: Any, channel: str) -> None:
-        """Send one NOTIFY, which arrives when the transaction commits."""
-        await raw.execute("SELECT pg_notify('flowlet', $1)", channel[:1000])
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
+        """Send notifications, which arrive when the transaction commits."""
+        await raw.execute(_NOTIFY, self._format_notifications(groups))
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Listen on a connection of its own, and connect again when it is lost."""
-        task = asyncio.create_task(listen(url, "flowlet", frozenset(channels).__contains__, on_change))
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
+        """Send notifications in a transaction of their own, which writes nothing and so waits for no disk."""
+        await raw.execute(_NOTIFY_AT_ONCE, self._format_notifications(groups))
 
-        return partial(cancel_task, task)
+    def _format_notifications(self, groups: Iterable[str]) -> list[str]:
+        return [format_notification(self._process_name, group) for group in sorted(groups) or ("",)]
 
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
-        """Send one NOTIFY. Its transaction writes nothing, so it waits for no disk."""
-        await raw.execute(f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY flowlet_commits, '{name}'; COMMIT")
-
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
         """Listen on a connection of its own."""
-        task = asyncio.create_task(listen(url, "flowlet_commits", lambda sender: sender != name, on_commit))
-
-        return partial(cancel_task, task)
+        await listen(listen_request, self._process_name)
 
     def build_ids_sql(self, bind: str) -> str:
         """Return the elements of an array."""
@@ -399,10 +398,10 @@ async def _skip_reset(connection: Any) -> None:
     """Keep the connection as it is."""
 
 
-def _list_released_groups(batch: Batch) -> list[str]:
+def _list_released_groups(batch: Batch) -> set[str]:
     """Return the groups of instances that are given up although they are due: others may take them."""
     given_up = [t for t in batch.transitions if t.status == "IN_PROGRESS" and t.next_activation_us is not None]
-    return sorted({t.instance.group for t in given_up if (t.next_activation_us or 0) <= batch.now})
+    return {t.instance.group for t in given_up if (t.next_activation_us or 0) <= batch.now}
 
 
 async def _apply_rows(raw: Any, batch: Batch) -> set[int]:

@@ -1,49 +1,56 @@
-"""Listening to PostgreSQL: a connection of its own, because a pool's reset would end LISTEN."""
+"""Listening to PostgreSQL: a connection of its own, because a pool's reset would end LISTEN.
+
+A notification is the sender's name, a colon, and the executor group with work due, or nothing. A transaction whose
+commit its own process cannot see, such as that of a caller who creates an instance in it, has no sender's name.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
-__all__ = ["listen"]
+from flowlet.store.commits import UNKNOWN_COMMIT, Commit
+from flowlet.store.dialects.listening import ListenRequest
 
-logger = logging.getLogger(__name__)
+__all__ = ["CHANNEL", "format_notification", "listen"]
 
-
-async def listen(url: str, channel: str, is_relevant: Callable[[str], bool], on_notify: Callable[[], None]) -> None:
-    """Call ``on_notify`` at each NOTIFY whose text is meant, until cancelled; connect again where that is lost."""
-    warned = False
-    while True:
-        lost = asyncio.Event()
-        try:
-            connection = await asyncpg.connect(**_build_connect_arguments(url), timeout=10)
-            try:
-                connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener(channel, _build_listener(is_relevant, on_notify))
-                warned = False
-                on_notify()
-                await lost.wait()
-            finally:
-                with contextlib.suppress(Exception):
-                    await connection.close(timeout=1)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            logger.log(logging.DEBUG if warned else logging.WARNING, "cannot listen, looking now and then: %s", error)
-            warned = True
-        await asyncio.sleep(1)  # noqa: TID251 - a pause before a new connection, in real time
+CHANNEL = "flowlet"
+CONNECT_TIMEOUT_SECONDS = 10
+MAX_GROUP_LENGTH = 1_000
+"""Characters of a group's name in a notification, which has at most 8,000 bytes."""
 
 
-def _build_listener(is_relevant: Callable[[str], bool], on_notify: Callable[[], None]) -> Callable[..., None]:
+def format_notification(sender: str, group: str = "") -> str:
+    """Return a notification's text."""
+    return f"{sender}:{group[:MAX_GROUP_LENGTH]}"
+
+
+async def listen(listen_request: ListenRequest, own_name: str) -> None:
+    """Call ``on_commit`` at each notification of another sender, and once at first, until the connection is lost.
+
+    Raises:
+        OSError: If the connection cannot be made; or what asyncpg raises.
+    """
+    lost = asyncio.Event()
+    connection = await asyncpg.connect(**_build_connect_arguments(listen_request.url), timeout=CONNECT_TIMEOUT_SECONDS)
+
     def receive(_connection: Any, _pid: int, _channel: str, text: str) -> None:
-        if is_relevant(text):
-            on_notify()
+        sender, _, group = text.partition(":")
+        if sender != own_name:
+            listen_request.on_commit(Commit(frozenset((group,) if group else ())))
 
-    return receive
+    try:
+        connection.add_termination_listener(lambda _: lost.set())
+        await connection.add_listener(CHANNEL, receive)
+        listen_request.on_commit(UNKNOWN_COMMIT)  # whatever was committed before the connection was there
+        await lost.wait()
+    finally:
+        with contextlib.suppress(Exception):
+            await connection.close(timeout=1)
 
 
 def _build_connect_arguments(url: str) -> dict[str, Any]:

@@ -6,11 +6,10 @@ Measured against ``json_each`` through ``databases``: twice as fast (8,300 again
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +24,9 @@ from flowlet.store.counter_buckets import (
     CounterBucket,
     count_transitions,
 )
-from flowlet.store.dialects.base import PRIORITIES, Batch, ClaimRequest, Followups, cancel_task, collect_followups
+from flowlet.store.dialects.base import PRIORITIES, Batch, BatchResult, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.listening import ListenRequest
+from flowlet.store.dialects.sqlite_watch import watch
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     COMMIT_COLUMNS,
@@ -40,9 +41,6 @@ from flowlet.store.search.prefix import build_range_condition, compute_prefix_en
 
 __all__ = ["SQLite"]
 
-POLL_SECONDS, QUIET_POLL_SECONDS = 0.02, 0.05
-QUIET_POLLS = 25
-"""After so many polls without a commit it polls less often: waking up costs more than looking (150 µs against 5)."""
 BUSY_SECONDS = 30.0
 
 
@@ -106,9 +104,7 @@ class SQLite:
     skip_locked_sql = ""
     newest_first_sql = "id DESC"
     has_pool = False
-    has_polling_watch = False
-    has_commit_signal = False
-    has_commit_listener = True
+    needs_notifications = False
     has_slow_json = True
 
     def build_database_url(self, url: str) -> str:
@@ -145,10 +141,9 @@ class SQLite:
         rows: list[Sequence[Any]] = await raw._execute(_claim_instances, raw._conn, request)
         return rows
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch in one hop to the connection's thread."""
-        applied: set[int] = await raw._execute(_commit_batch, raw._conn, batch, in_transaction)
-        return applied
+        return BatchResult(await raw._execute(_commit_batch, raw._conn, batch, in_transaction), set())
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
@@ -158,9 +153,10 @@ class SQLite:
         created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, new_instances, now)
         return created
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
         await raw._execute(_apply_followups, raw._conn, batch_followups, now)
+        return set()
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number of the common rows: only one writes at a time."""
@@ -170,30 +166,15 @@ class SQLite:
         """Add to a writer's counts."""
         await raw._execute(_add_counts, raw._conn, writer_id, counts)
 
-    async def notify(self, raw: Any, channel: str) -> None:
-        """Do nothing: other processes watch ``PRAGMA data_version``."""
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
+        """Do nothing: other processes watch the file."""
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Look every 20 ms whether another connection has committed; every 50 ms where none has for half a second."""
-        connection = sqlite3.connect(get_sqlite_path(url), isolation_level=None, timeout=0)
-        task = asyncio.create_task(_poll_version(connection, on_change))
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
+        """Do nothing: other processes watch the file."""
 
-        async def stop() -> None:
-            await cancel_task(task)
-            connection.close()
-
-        return stop
-
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
-        """Do nothing: other processes watch ``PRAGMA data_version``."""
-
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Look whether any other connection has committed, those of this process included."""
-        return await self.watch(url, (), on_commit)
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Watch the file."""
+        await watch(listen_request)
 
     def build_ids_sql(self, bind: str) -> str:
         """Return the elements of a JSON array."""
@@ -265,21 +246,6 @@ class _Connection(sqlite3.Connection):
         self.execute("PRAGMA synchronous = FULL").close()
         self.execute("PRAGMA foreign_keys = ON").close()
         self.execute("PRAGMA cache_size = -65536").close()
-
-
-async def _poll_version(connection: sqlite3.Connection, on_change: Callable[[], None]) -> None:
-    seen = connection.execute("PRAGMA data_version").fetchone()
-    quiet = 0
-    while True:
-        pause = POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS
-        await asyncio.sleep(pause)  # noqa: TID251 - a poll of the file, in real time
-        version = seen
-        with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next look will tell
-            version = connection.execute("PRAGMA data_version").fetchone()
-        quiet += 1
-        if version != seen:
-            seen, quiet = version, 0
-            on_change()
 
 
 def _renew_lease(
