@@ -146,12 +146,12 @@ class UnknownKeyError(NotFoundError):
 class RefusedError(FlowletError):
     """The instance may not do that now; ``permitted`` lists the states or operations it may take instead.
 
-    ``why`` is the message without what is this instance's own, so that the refusals of many can be counted by it.
+    ``reason`` is the message without what is this instance's own, so that the refusals of many can be counted by it.
     """
 
     def __init__(self, message: str, permitted: Sequence[str] = (), *, reason: str | None = None) -> None:
         self.permitted = tuple(permitted)
-        self.why = reason or message
+        self.reason = reason or message
         super().__init__(message)
 
 

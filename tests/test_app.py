@@ -64,8 +64,8 @@ async def app(database_url: str) -> AsyncIterator[Flowlet]:
 async def test_what_is_started_and_waited_for_comes_back_at_its_end(app: Flowlet) -> None:
     ended = await wait_for(app.start_and_wait("Orders", key="K"))
 
-    assert (ended.state, ended.succeeded, ended.business_key) == ("done", True, "K")
-    assert ended.variables == {"packed": True}
+    assert (ended.state, ended.succeeded, ended.key) == ("done", True, "K")
+    assert ended.vars == {"packed": True}
 
 
 async def test_it_comes_back_at_a_state_that_it_reaches(app: Flowlet) -> None:
@@ -95,7 +95,7 @@ async def test_a_commit_in_the_handlers_own_transaction_is_told_at_once_too(
 
         may_end.set()
 
-        assert (await wait_for(wait)).variables == {"charged": True}
+        assert (await wait_for(wait)).vars == {"charged": True}
 
 
 async def test_asked_again_with_the_same_external_id_it_answers_the_same(app: Flowlet) -> None:

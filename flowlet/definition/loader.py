@@ -19,7 +19,7 @@ __all__ = ["PATH_PREFIX", "add_to_import_path", "format_path", "import_workflow"
 PATH_PREFIX = "flowlet_modules"
 """The package under whose name a file loaded by its path stands in ``sys.modules``."""
 
-_PACKAGE_DIRECTORY = str(Path(__file__).resolve().parent)
+_PACKAGE_DIRECTORY = str(Path(__file__).resolve().parents[1])
 _INSTALLED_DIRECTORIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
 

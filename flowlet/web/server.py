@@ -143,7 +143,7 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
 
     Streams of events never end by themselves: they are ended at once.
     """
-    feed: EventBroadcaster = app.extensions[EXTENSION_NAME].feed
+    feed: EventBroadcaster = app.extensions[EXTENSION_NAME].event_broadcaster
 
     async def wait_for_shutdown() -> None:
         await stop.requested.wait()

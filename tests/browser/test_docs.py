@@ -15,7 +15,7 @@ async def test_the_reference_hinders_nobody_and_fits_every_window(browser_tab: B
 
     operation = "[id='users.create_user']"
     await browser_tab.check_layout_and_accessibility(
-        ".side", ".top", ".contents", "#access", operation, "#errors", "#model-NewUser"
+        ".side", ".top", ".contents", "#access", operation, "#errors", "#model-CreateUserRequest"
     )
 
 
@@ -28,9 +28,9 @@ async def test_the_reference_leads_to_each_of_its_parts_without_a_script(browser
     await contents.get_by_role("link", name="POST workflows", exact=True).click()
     create = page.locator("[id='workflows.create_workflow']")
     await expect(create).to_be_in_viewport()
-    await create.get_by_role("link", name="CreateRequest").click()
+    await create.get_by_role("link", name="CreateWorkflowRequest").click()
 
-    model = page.locator("[id=model-CreateRequest]")
+    model = page.locator("[id=model-CreateWorkflowRequest]")
     await expect(model).to_be_in_viewport()
     await expect(model).to_contain_text("Unique over all instances; a random one if left out.")
     await expect(page.locator("[id='model-variables.Order_20_3c1_3e']")).to_contain_text("Order <1>")

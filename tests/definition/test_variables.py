@@ -43,7 +43,7 @@ async def run_with_model(handler: Any, stored: str = STORED_VARIABLES) -> Transi
     bench = ActivationHarness()
     check = state(start=True, next=["done"])(handler)
     return await bench.run_first_activation(
-        bench.add_definition(workflow=Workflow("Orders", vars=Order), check=check, done=end()), vars=stored
+        bench.add_definition(workflow=Workflow("Orders", vars=Order), check=check, done=end()), vars_json=stored
     )
 
 
@@ -55,7 +55,7 @@ async def run_without_model(change: Callable[[dict[str, Any]], object], stored: 
         change(ctx.vars)
         return "done"
 
-    return await bench.run_first_activation(bench.add_definition(check=check, done=end()), vars=stored)
+    return await bench.run_first_activation(bench.add_definition(check=check, done=end()), vars_json=stored)
 
 
 async def test_a_changed_model_is_saved_with_what_changed() -> None:
@@ -137,7 +137,7 @@ async def test_a_failed_attempt_saves_no_variables_and_the_next_reads_them_anew(
     definition = bench.add_definition(
         workflow=Workflow("Orders", vars=Order), check=state(start=True, next=["done"])(check), done=end()
     )
-    transitions = [await bench.run_first_activation(definition, vars=STORED_VARIABLES) for _ in range(2)]
+    transitions = [await bench.run_first_activation(definition, vars_json=STORED_VARIABLES) for _ in range(2)]
 
     assert seen == [1, 1]
     assert [transition.vars_json for transition in transitions] == [None, None]

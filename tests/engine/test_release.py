@@ -65,7 +65,7 @@ async def test_an_instance_continues_as_its_commit_left_it() -> None:
 
 async def test_unchanged_variables_are_carried_on() -> None:
     bench = ActivationHarness()
-    instance = build_leased_instance(build_circling_definition(bench), vars='{"a":1}')
+    instance = build_leased_instance(build_circling_definition(bench), vars_json='{"a":1}')
 
     assert apply_transition(instance, await bench.run_activation(instance)).vars_json == '{"a":1}'
 
@@ -84,7 +84,7 @@ def test_an_instance_handed_back_is_due_at_once_and_otherwise_as_it_was() -> Non
         attempt=2,
         visit=3,
         streak=4,
-        answer='{"choice":"done"}',
+        answer_json='{"choice":"done"}',
         reason="ValueError: late",
     )
 

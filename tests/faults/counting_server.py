@@ -40,7 +40,7 @@ def print_counts(*_: object) -> None:
 
 if __name__ == "__main__":
     waiters.MAX_WAITERS = int(sys.argv.pop(1))
-    vars(waiting)["MOST_WAITERS"] = waiters.MAX_WAITERS
+    vars(waiting)["MAX_WAITERS"] = waiters.MAX_WAITERS
     count_uses()
     signal.signal(signal.SIGUSR1, print_counts)
     main()

@@ -25,7 +25,7 @@ class StoreHarness:
 
     async def create_instance(self, *, vars: dict[str, Any] | None = None, **columns: Any) -> int:
         """Create an instance with these columns and return its id."""
-        later = {name: columns.pop(name) for name in list(columns) if name not in NewInstance.__slots__}
+        later = {name: columns.pop(name) for name in list(columns) if _find_field(name) not in NewInstance.__slots__}
         new = self.build_new_instance(vars=vars, **columns)
         (created,) = await self.store.instances.create([new], now=NOW)
         for column, value in later.items():
@@ -39,14 +39,15 @@ class StoreHarness:
             "type": "Orders",
             "definition_version": 1,
             "external_id": f"order-{self._instance_count}",
-            "business_key": "",
-            "executor_group": "default",
+            "key": "",
+            "group": "default",
             "priority": 0,
             "state": "check",
             "status": Status.NEW,
-            "next_activation": NOW,
+            "next_activation_us": NOW,
         }
-        return NewInstance(**{**given, **columns, "vars": orjson.dumps(vars or {}).decode()})
+        fields = {_find_field(name): value for name, value in columns.items()}
+        return NewInstance(**{**given, **fields, "vars_json": orjson.dumps(vars or {}).decode()})
 
     async def execute_sql(self, sql: str, **values: Any) -> None:
         await self.store.connections.write(lambda session: session.execute(sql, values))
@@ -61,3 +62,9 @@ class StoreHarness:
     async def search_external_ids(self, **query: Any) -> set[str]:
         """Return the external ids that a search finds."""
         return {instance.external_id for instance in (await self.search_instances(**query)).instances}
+
+
+def _find_field(column: str) -> str:
+    """Return the field of an instance that holds a column."""
+    fields = {"business_key": "key", "executor_group": "group", "next_activation": "next_activation_us"}
+    return fields.get(column, column)

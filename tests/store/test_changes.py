@@ -54,7 +54,7 @@ def build_edit(instance: Instance, **columns: Any) -> Change:
 
 def build_end(engine: EngineHarness, instance: Instance, status: Status = Status.CANCELLED) -> Change:
     """Return the change that ends an instance now."""
-    return build_edit(instance, status=status, ended=engine.clock.now(), next_activation=None, executor_id=None)
+    return build_edit(instance, status=status, ended_us=engine.clock.now(), next_activation_us=None, executor_id=None)
 
 
 async def apply_edit(engine: EngineHarness, id: int, **columns: Any) -> Instance:
@@ -87,8 +87,8 @@ async def test_every_field_of_an_instance_that_may_change_is_written(engine: Eng
         "status": Status.PAUSED,
         "held_status": Status.WAITING,
         "state": "done_later",
-        "vars": '{"a":1}',
-        "next_activation": 5,
+        "vars_json": '{"a":1}',
+        "next_activation_us": 5,
         "attempt": 2,
         "visit": 3,
         "streak": 4,
@@ -96,12 +96,12 @@ async def test_every_field_of_an_instance_that_may_change_is_written(engine: Eng
         "token": 9,
         "waits_for_children": True,
         "pause_requested": True,
-        "answer": "{}",
+        "answer_json": "{}",
         "reason": "because",
-        "modified": 6,
-        "started": 1,
-        "business_key": "k",
-        "executor_group": "night",
+        "modified_us": 6,
+        "started_us": 1,
+        "key": "k",
+        "group": "night",
     }
 
     await apply_edit(engine, id, **written)
@@ -251,7 +251,7 @@ async def test_a_child_that_is_opened_again_counts_again(engine: EngineHarness) 
         engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now()
     )
 
-    await apply_edit(engine, one, status=Status.IN_PROGRESS, ended=None)
+    await apply_edit(engine, one, status=Status.IN_PROGRESS, ended_us=None)
 
     after = await engine.get_instance(parent)
     assert (after.open_children, after.waits_for_children) == (2, True)
@@ -268,7 +268,7 @@ async def test_ended_instances_are_counted_by_kind_also_when_they_change_it_or_o
     await change_instance(
         engine.store.connections, one, lambda instance: build_end(engine, instance, Status.FAILED), now=0
     )
-    await apply_edit(engine, other, status=Status.IN_PROGRESS, ended=None)
+    await apply_edit(engine, other, status=Status.IN_PROGRESS, ended_us=None)
 
     counts = await engine.store.queries.count_by_type_and_status()
     assert counts == {("Orders", "FAILED"): 1, ("Orders", "IN_PROGRESS"): 1}

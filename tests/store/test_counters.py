@@ -63,12 +63,12 @@ async def apply_operator_change(engine: EngineHarness, id: int, kind: ActionKind
 
 
 async def cancel_instance(engine: EngineHarness, id: int) -> None:
-    await apply_operator_change(engine, id, ActionKind.CANCELLED, status=Status.CANCELLED, ended=engine.clock.now())
+    await apply_operator_change(engine, id, ActionKind.CANCELLED, status=Status.CANCELLED, ended_us=engine.clock.now())
 
 
 async def retry_instance(engine: EngineHarness, id: int) -> None:
     await apply_operator_change(
-        engine, id, ActionKind.RETRIED, status=Status.IN_PROGRESS, ended=None, next_activation=engine.clock.now()
+        engine, id, ActionKind.RETRIED, status=Status.IN_PROGRESS, ended_us=None, next_activation_us=engine.clock.now()
     )
 
 

@@ -211,7 +211,7 @@ async def count_updates(engine: EngineHarness) -> tuple[int, int]:
     async def read_update_counts(session: Any) -> Any:
         await session.execute("SELECT pg_stat_force_next_flush()")
         await session.execute("SELECT pg_stat_clear_snapshot()")
-        return await session.rows(sql)
+        return await session.fetch_rows(sql)
 
     ((all_, hot),) = await engine.store.connections.run_on_engine(read_update_counts)
     return all_, hot

@@ -108,7 +108,7 @@ class ModelSchemas:
         self.schemas |= build_variable_schemas(definitions, SCHEMA_REF_PREFIX)
         for name, more, examples in (
             (
-                "CreateRequest",
+                "CreateWorkflowRequest",
                 build_create_conditions(definitions, SCHEMA_REF_PREFIX),
                 build_create_examples(definitions),
             ),
@@ -117,8 +117,8 @@ class ModelSchemas:
             if name in self.schemas:
                 self.schemas[name] |= more
                 self._examples[name] = {key: {"value": value} for key, value in examples.items()}
-        if definitions and "CreateRequest" in self.schemas:
-            kinds = self.schemas["CreateRequest"]["properties"]["workflowType"]
+        if definitions and "CreateWorkflowRequest" in self.schemas:
+            kinds = self.schemas["CreateWorkflowRequest"]["properties"]["workflowType"]
             kinds["enum"] = [definition.name for definition in definitions]
 
 

@@ -89,7 +89,7 @@ async def test_a_handler_is_given_what_its_annotations_ask_for() -> None:
     provided.provide_value(Mailer, mailer)
     bench = ActivationHarness(provided=provided)
     definition = bench.add_definition(workflow=Workflow("Orders", vars=Order), **build_single_state(check))
-    await bench.run_first_activation(definition, vars='{"amount":7}')
+    await bench.run_first_activation(definition, vars_json='{"amount":7}')
 
     assert given == [Order(amount=7), mailer, "order-1", "quick"]
 

@@ -48,7 +48,7 @@ def build_review_definition(harness: ActivationHarness, result: Any = None, **de
 async def test_returning_nothing_follows_the_choice(harness: ActivationHarness) -> None:
     given = build_answer("approved", comment="fine")
 
-    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer=given)
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer_json=given)
 
     assert (transition.state, transition.status, transition.answer_json) == ("approved", Status.FINISHED, None)
     assert get_only_action(transition, ActionKind.LOG).text == "ada, approved: fine"
@@ -57,7 +57,7 @@ async def test_returning_nothing_follows_the_choice(harness: ActivationHarness) 
 
 async def test_returning_a_state_overrides_the_choice(harness: ActivationHarness) -> None:
     transition = await harness.run_first_activation(
-        build_review_definition(harness, "rejected"), state="review", answer=build_answer("approved")
+        build_review_definition(harness, "rejected"), state="review", answer_json=build_answer("approved")
     )
 
     assert transition.state == "rejected"
@@ -65,7 +65,7 @@ async def test_returning_a_state_overrides_the_choice(harness: ActivationHarness
 
 async def test_a_choice_that_is_no_longer_offered_is_a_failed_attempt(harness: ActivationHarness) -> None:
     transition = await harness.run_first_activation(
-        build_review_definition(harness), state="review", answer=build_answer("postponed")
+        build_review_definition(harness), state="review", answer_json=build_answer("postponed")
     )
 
     assert "returned 'postponed', which is no state here" in str(get_only_action(transition, ActionKind.ERROR).text)
@@ -74,7 +74,7 @@ async def test_a_choice_that_is_no_longer_offered_is_a_failed_attempt(harness: A
 async def test_a_form_that_no_longer_fits_is_a_failed_attempt_that_does_not_show_it(harness: ActivationHarness) -> None:
     given = build_answer("approved", comment=["secret"])
 
-    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer=given)
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer_json=given)
 
     text = str(get_only_action(transition, ActionKind.ERROR).text)
     assert text.startswith("VariablesError: the form of 'review': comment: ")
@@ -84,7 +84,7 @@ async def test_a_form_that_no_longer_fits_is_a_failed_attempt_that_does_not_show
 async def test_a_failed_handler_keeps_the_answer_for_its_next_attempt(harness: ActivationHarness) -> None:
     definition, given = build_review_definition(harness, ValueError("no bank")), build_answer("approved")
 
-    transition = await harness.run_first_activation(definition, state="review", answer=given)
+    transition = await harness.run_first_activation(definition, state="review", answer_json=given)
 
     assert (transition.status, transition.answer_json) == (Status.IN_PROGRESS, given)
     assert transition.next_activation_us == harness.get_time_after(minutes=1)
@@ -93,7 +93,7 @@ async def test_a_failed_handler_keeps_the_answer_for_its_next_attempt(harness: A
 async def test_a_handler_out_of_attempts_keeps_the_answer_for_a_retry(harness: ActivationHarness) -> None:
     definition, given = build_review_definition(harness, ValueError("no bank")), build_answer("approved")
 
-    transition = await harness.run_first_activation(definition, state="review", answer=given, attempt=1)
+    transition = await harness.run_first_activation(definition, state="review", answer_json=given, attempt=1)
 
     assert (transition.status, transition.answer_json) == (Status.FAILED, given)
 

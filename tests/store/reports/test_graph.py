@@ -151,13 +151,13 @@ class StatementExplainingConnections:
 
     async def read(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         async def run_explained(session: Any) -> Any:
-            rows = session.rows
+            rows = session.fetch_rows
 
             async def explain_and_read(sql: str, values: Any = None) -> Any:
                 self._plans += [str(row[-1]) for row in await rows(f"{self._explain} {sql}", values)]
                 return await rows(sql, values)
 
-            session.rows = explain_and_read
+            session.fetch_rows = explain_and_read
             return await work(session)
 
         return await self._connections.read(run_explained)

@@ -32,7 +32,7 @@ def build_instance(status: Status = Status.IN_PROGRESS, **columns: Any) -> Insta
     """Return an instance of Orders that has not ended, but for its status and what is given."""
     registry = Registry()
     registry.add(build_orders_module())
-    columns = {"next_activation": None, "state": "charge", **columns}
+    columns = {"next_activation_us": None, "state": "charge", **columns}
     return replace(build_leased_instance(registry.get_definition("Orders")), status=status, **columns)
 
 
@@ -59,7 +59,7 @@ def list_spending(page_client: Visit) -> list[tuple[str, float]]:
 def test_a_visit_waits_and_runs() -> None:
     found = build_passage(
         [CREATED_ACTION, build_transition_action(10, "check", "charge", took_ms=2000)],
-        build_instance(next_activation=NOW + SECOND_MICROSECONDS),
+        build_instance(next_activation_us=NOW + SECOND_MICROSECONDS),
     )
 
     assert [(visit.state, visit.begin, visit.end) for visit in found.visits] == [
@@ -147,7 +147,7 @@ def test_a_wait_for_children_is_told_by_their_ends() -> None:
         build_transition_action(41, "charge", "delivered"),
     ]
 
-    visit = build_passage(lines, build_instance(Status.FINISHED, ended=41 * SECOND_MICROSECONDS), [child]).visits[1]
+    visit = build_passage(lines, build_instance(Status.FINISHED, ended_us=41 * SECOND_MICROSECONDS), [child]).visits[1]
 
     assert list_spending(visit) == [("children", 30), ("running", 1)]
 
@@ -156,10 +156,10 @@ def test_a_wait_for_children_is_told_by_their_ends() -> None:
     ("at", "expected"),
     [
         (
-            build_instance(Status.EXECUTING, next_activation=30 * SECOND_MICROSECONDS),
+            build_instance(Status.EXECUTING, next_activation_us=30 * SECOND_MICROSECONDS),
             [("waiting", 29), ("running", 70)],
         ),
-        (build_instance(next_activation=30 * SECOND_MICROSECONDS), [("waiting", 29), ("queued", 70)]),
+        (build_instance(next_activation_us=30 * SECOND_MICROSECONDS), [("waiting", 29), ("queued", 70)]),
         (build_instance(waits_for_children=True), [("children", 99)]),
     ],
     ids=["executing", "due", "waits for children"],
@@ -177,7 +177,7 @@ def test_an_end_takes_no_time_and_one_that_was_left_by_force_had_ended() -> None
         build_action(ActionKind.FORCED, 11, from_state="delivered", to_state="unpaid", username="ada"),
     ]
 
-    found = build_passage(lines, build_instance(Status.FAILED, ended=11 * SECOND_MICROSECONDS))
+    found = build_passage(lines, build_instance(Status.FAILED, ended_us=11 * SECOND_MICROSECONDS))
 
     assert list_spending(found.visits[1]) == [("ended", 10)]
     assert (found.visits[2].begin, found.visits[2].end, list_spending(found.visits[2])) == (

@@ -18,7 +18,7 @@ EXPLAIN_SQL = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN ", "mysql
 ANALYZE_SQL = {"sqlite": "ANALYZE", "postgresql": "ANALYZE workflow", "mysql": "ANALYZE TABLE workflow"}
 INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
     ({"workflow_type": "Rare"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
-    ({"workflow_type": "Unknown", "reach": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
+    ({"workflow_type": "Unknown", "scan_limit": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
     ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_cancelled"), "mysql": "workflow_status"}),
     ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_retrying"), "mysql": "workflow_status"}),
     # Of few that are open it does not matter which of two indexes finds them.

@@ -60,7 +60,7 @@ async def test_without_a_reach_everything_is_looked_at(store_harness: StoreHarne
 async def test_a_walk_goes_on_beyond_its_reach_and_misses_nothing(
     store_harness: StoreHarness, order_by: str, descending: bool
 ) -> None:
-    query: dict[str, Any] = {"state": "pack", "order_by": order_by, "descending": descending, "reach": 4, "limit": 3}
+    query: dict[str, Any] = {"state": "pack", "order_by": order_by, "descending": descending, "scan_limit": 4, "limit": 3}
 
     found, pages = await walk_pages(store_harness, **query)
 
@@ -77,14 +77,14 @@ async def test_a_walk_within_a_time_of_creation_misses_nothing(
     await store_harness.execute_sql(f"UPDATE workflow SET created = {NOW} + 20 - id")
     query: dict[str, Any] = {"state": "pack", **times, "descending": descending, "limit": 1}
 
-    found, _ = await walk_pages(store_harness, **query, reach=5)
+    found, _ = await walk_pages(store_harness, **query, scan_limit=5)
 
     everything, _ = await walk_pages(store_harness, **query)
     assert found == everything
 
 
 async def test_a_reach_of_one_goes_on(store_harness: StoreHarness) -> None:
-    found, pages = await walk_pages(store_harness, state="pack", reach=1)
+    found, pages = await walk_pages(store_harness, state="pack", scan_limit=1)
 
     assert (found, pages) == (["15", "10", "5", "0"], 20)
 
@@ -92,7 +92,7 @@ async def test_a_reach_of_one_goes_on(store_harness: StoreHarness) -> None:
 async def test_what_failed_alike_is_found_however_far_it_is(store_harness: StoreHarness) -> None:
     await store_harness.execute_sql("UPDATE workflow SET fingerprint = 'f0', failed = :at WHERE id <= 3", at=NOW)
 
-    found = await store_harness.search_instances(fingerprint="f0", order_by="modified", reach=4)
+    found = await store_harness.search_instances(fingerprint="f0", order_by="modified", scan_limit=4)
 
     assert (found.total, found.is_cut) == (3, False)
 
@@ -100,13 +100,13 @@ async def test_what_failed_alike_is_found_however_far_it_is(store_harness: Store
 async def test_instances_created_at_one_moment_are_not_split(store_harness: StoreHarness) -> None:
     await store_harness.execute_sql("UPDATE workflow SET created = :at", at=NOW)
 
-    found, _ = await walk_pages(store_harness, state="pack", order_by="created", reach=2)
+    found, _ = await walk_pages(store_harness, state="pack", order_by="created", scan_limit=2)
 
     assert found == ["15", "10", "5", "0"]
 
 
 async def test_what_is_beyond_the_reach_is_told_and_not_counted(store_harness: StoreHarness) -> None:
-    found = await store_harness.search_instances(state="pack", reach=7)
+    found = await store_harness.search_instances(state="pack", scan_limit=7)
 
     assert [instance.external_id for instance in found.instances] == ["order-15"]
     assert (found.total, found.total_is_at_least, found.is_cut) == (1, True, True)
@@ -114,8 +114,8 @@ async def test_what_is_beyond_the_reach_is_told_and_not_counted(store_harness: S
 
 
 async def test_the_total_is_that_of_the_first_page_on_each(store_harness: StoreHarness) -> None:
-    first = await store_harness.search_instances(state="check", reach=9, limit=3)
-    second = await store_harness.search_instances(state="check", reach=9, limit=3, cursor=first.next_cursor)
+    first = await store_harness.search_instances(state="check", scan_limit=9, limit=3)
+    second = await store_harness.search_instances(state="check", scan_limit=9, limit=3, cursor=first.next_cursor)
 
     assert (first.total, second.total) == (8, 8)
     assert first.total_is_at_least
@@ -142,23 +142,23 @@ async def test_the_total_is_that_of_the_first_page_on_each(store_harness: StoreH
 async def test_what_an_index_finds_is_found_however_far_it_is(
     store_harness: StoreHarness, query: dict[str, Any]
 ) -> None:
-    found = await store_harness.search_instances(**query, reach=4)
+    found = await store_harness.search_instances(**query, scan_limit=4)
 
     assert found == await store_harness.search_instances(**query)
 
 
 async def test_sorted_by_what_changes_the_newest_are_sorted(store_harness: StoreHarness) -> None:
-    found = await store_harness.search_instances(order_by="modified", reach=4, limit=2)
+    found = await store_harness.search_instances(order_by="modified", scan_limit=4, limit=2)
 
     assert [instance.external_id for instance in found.instances] == ["order-16", "order-17"]
     assert (found.total, found.total_is_at_least) == (4, True)
-    rest = await store_harness.search_instances(order_by="modified", reach=4, limit=2, cursor=found.next_cursor)
+    rest = await store_harness.search_instances(order_by="modified", scan_limit=4, limit=2, cursor=found.next_cursor)
     assert [instance.external_id for instance in rest.instances] == ["order-18", "order-19"]
     assert rest.next_cursor is None
 
 
 async def test_of_many_created_in_a_time_the_newest_are_looked_at(store_harness: StoreHarness) -> None:
-    found = await store_harness.search_instances(created_to=NOW + 12, state="pack", reach=4)
+    found = await store_harness.search_instances(created_to=NOW + 12, state="pack", scan_limit=4)
 
     assert [instance.external_id for instance in found.instances] == ["order-10"]
     assert found.is_cut
@@ -178,6 +178,6 @@ async def test_what_is_paused_or_waits_without_a_deadline_has_no_next_activation
 
 async def test_an_empty_database_is_searched_to_its_end(database_url: str) -> None:
     async with open_store(database_url, clock=VirtualClock()) as store:
-        found = await StoreHarness(store).search_instances(state="pack", reach=3)
+        found = await StoreHarness(store).search_instances(state="pack", scan_limit=3)
 
     assert (found.instances, found.is_cut, found.next_cursor) == ((), False, None)

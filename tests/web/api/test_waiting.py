@@ -172,7 +172,7 @@ async def test_a_wait_that_cannot_be_says_why_and_creates_nothing(
 async def test_too_many_who_wait_are_asked_to_come_back(
     idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowlet.web.api.waiting.MOST_WAITERS", 0)
+    monkeypatch.setattr("flowlet.web.api.waiting.MAX_WAITERS", 0)
 
     answer = await idle_api_harness.client.post("/api/createAndWait", json=build_create_body())
 

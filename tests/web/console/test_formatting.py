@@ -28,7 +28,7 @@ CHART_SERIES = (ChartSegment("ok", "accent"), ChartSegment("failed", "err"))
 
 @pytest.fixture(autouse=True)
 def _freeze_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "read_time", lambda: to_microseconds(NOON))
+    monkeypatch.setattr(times, "now", lambda: to_microseconds(NOON))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ HOSTILE_FORMS = [
 async def test_a_hostile_form_is_told_what_is_wrong_with_it(
     sqlite_url: str, body: bytes, kind: str, status: int
 ) -> None:
-    async with open_console(sqlite_url, max_body_bytes=1_000_000) as door:
+    async with open_console(sqlite_url, max_body=1_000_000) as door:
         browser = door.open_browser(**{"content-type": kind} if kind else {})
 
         answer = await browser.post("/login", content=body)

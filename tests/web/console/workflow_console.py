@@ -81,7 +81,7 @@ class WorkflowConsole:
 @asynccontextmanager
 async def open_workflow_console(url: str) -> AsyncIterator[WorkflowConsole]:
     """Open a database and an application with Orders and Families, in which nothing runs."""
-    async with open_console(url, max_body_bytes=100_000) as door:
+    async with open_console(url, max_body=100_000) as door:
         for module in (build_orders_module(), build_families_module()):
             door.app_harness.services.registry.add(module)
         await door.app_harness.services.users.create("hedy", PASSWORD, Role.OPERATOR, actor="test")

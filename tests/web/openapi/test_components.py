@@ -55,7 +55,7 @@ async def test_every_body_has_examples_and_all_examples_fit(stocked_app_harness:
         body = operation.get("requestBody")
         parts = [each for each in (body, *operation["responses"].values()) if each and "content" in each]
         media = [content for each in parts for content in each["content"].values()]
-        if body and not body["content"]["application/json"]["schema"]["$ref"].endswith("NoRequest"):
+        if body and not body["content"]["application/json"]["schema"]["$ref"].endswith("EmptyRequest"):
             assert body["content"]["application/json"]["examples"], name
         for content in media:
             for example in content.get("examples", {}).values():
@@ -79,7 +79,7 @@ async def test_there_is_an_example_of_creating_each_workflow_with_its_variables(
 
 async def test_a_create_is_described_workflow_by_workflow(stocked_app_harness: AppHarness) -> None:
     document = await fetch_openapi(stocked_app_harness)
-    schema = {"$ref": "#/components/schemas/CreateRequest"}
+    schema = {"$ref": "#/components/schemas/CreateWorkflowRequest"}
 
     assert validate_schema(document, schema, {"workflowType": "Orders", "stateVars": {"amount": 2}}) == []
     assert validate_schema(document, schema, {"workflowType": "Orders", "stateVars": {"amount": "many"}})
@@ -124,32 +124,32 @@ BODY_CASES = [
     ("SearchRequest", {"businessKey": "x" * 256}, False),
     ("SearchRequest", {"prefix": "x" * 256}, False),
     ("SearchRequest", {"reasonContains": "x" * 2001}, False),
-    ("CreateRequest", {"workflowType": "Orders", "externalId": ""}, True),
-    ("CreateRequest", {"workflowType": "Orders", "externalId": "a b", "executorGroup": "\ufeffx"}, True),
-    ("CreateRequest", {"workflowType": "Orders", "priority": 10}, False),
-    ("CreateRequest", {"workflowType": "Orders", "priority": "5"}, False),
-    ("CreateRequest", {"workflowType": "Orders", "nextActivationOffset": "1h", "nextActivation": None}, True),
+    ("CreateWorkflowRequest", {"workflowType": "Orders", "externalId": ""}, True),
+    ("CreateWorkflowRequest", {"workflowType": "Orders", "externalId": "a b", "executorGroup": "\ufeffx"}, True),
+    ("CreateWorkflowRequest", {"workflowType": "Orders", "priority": 10}, False),
+    ("CreateWorkflowRequest", {"workflowType": "Orders", "priority": "5"}, False),
+    ("CreateWorkflowRequest", {"workflowType": "Orders", "nextActivationOffset": "1h", "nextActivation": None}, True),
     (
-        "CreateRequest",
+        "CreateWorkflowRequest",
         {"workflowType": "Orders", "nextActivationOffset": "1h", "nextActivation": "2030-01-01T00:00:00Z"},
         False,
     ),
     ("CancelRequest", {"withChildren": "yes"}, False),
-    ("NewUser", {"username": "grace", "password": "long enough", "role": "operator"}, True),
-    ("NewUser", {"username": "grace", "password": "with\ta tab"}, False),
-    ("NewUser", {"username": "", "password": "long enough"}, False),
-    ("NewKey", {"name": "ci", "expiresIn": None, "username": None}, True),
-    ("NewKey", {"name": "ci", "expiresIn": {}}, False),
+    ("CreateUserRequest", {"username": "grace", "password": "long enough", "role": "operator"}, True),
+    ("CreateUserRequest", {"username": "grace", "password": "with\ta tab"}, False),
+    ("CreateUserRequest", {"username": "", "password": "long enough"}, False),
+    ("CreateApiKeyRequest", {"name": "ci", "expiresIn": None, "username": None}, True),
+    ("CreateApiKeyRequest", {"name": "ci", "expiresIn": {}}, False),
 ]
 ENDPOINT_BY_SCHEMA = {
     "StateVarsRequest": "/api/workflows/{id}/statevars",
     "StateRequest": "/api/workflows/{id}/state",
     "BulkRequest": "/api/workflows/bulk",
     "SearchRequest": "/api/workflows/search",
-    "CreateRequest": "/api/workflows",
+    "CreateWorkflowRequest": "/api/workflows",
     "CancelRequest": "/api/workflows/{id}/cancel",
-    "NewUser": "/api/users",
-    "NewKey": "/api/keys",
+    "CreateUserRequest": "/api/users",
+    "CreateApiKeyRequest": "/api/keys",
 }
 
 

@@ -33,8 +33,8 @@ async def create_failed_instance(
             "attempt": 1,
             "reason": f"{message} (attempt 1, no other follows)",
             "fingerprint": compute_fingerprint("Orders", state, message),
-            "failed": id,
-            "ended": id,
+            "failed_us": id,
+            "ended_us": id,
         }
         return Change(instance, replace(instance, **{**values, **columns}), ())
 
@@ -88,8 +88,8 @@ async def test_the_times_of_a_group_are_those_of_the_last_failure_of_each_workfl
 ) -> None:
     now = sqlite_workflow_console.console.app_harness.services.store.clock.now()
     for seconds in (200, 90, 5):
-        await create_failed_instance(sqlite_workflow_console, "ValueError: 1", failed=now - seconds * 1_000_000)
-    await create_failed_instance(sqlite_workflow_console, "OSError: the bank is away", failed=now - 300 * 1_000_000)
+        await create_failed_instance(sqlite_workflow_console, "ValueError: 1", failed_us=now - seconds * 1_000_000)
+    await create_failed_instance(sqlite_workflow_console, "OSError: the bank is away", failed_us=now - 300 * 1_000_000)
 
     first, second = [
         " ".join(unescape(re.sub("<[^>]+>", " ", one)).split())
