@@ -52,7 +52,7 @@ async def main(url: str, singles: int) -> None:
         running = asyncio.create_task(executor.run())
         await executor.is_ready.wait()
         for name, operations in (
-            ("same process", Operations(store, registry, wake=executor.wake)),
+            ("same process", Operations(store, registry)),
             ("another's connection", Operations(other, registry)),
         ):
             await measure_latency(operations, 10)

@@ -26,9 +26,7 @@ import orjson
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.registry import Registry
-from flowlet.engine.commit_signal import CommitSignal
 from flowlet.engine.executor import WRITERS_BY_DATABASE, Executor
-from flowlet.engine.waiters import Waiters
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
@@ -183,9 +181,8 @@ async def measure_floor(url: str, slots: int, batch: int) -> dict[str, float]:
 async def run_executor(url: str, slots: int, batch: int) -> None:
     """Run an executor until its standard input ends, then print what it used, as JSON."""
     async with open_store(url) as store:
-        arrivals = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
         settings = ExecutorSettings(slots=slots, batch=batch)
-        executor = Executor(store, load_registry(), settings=settings, waiters=arrivals)
+        executor = Executor(store, load_registry(), settings=settings)
         running = asyncio.create_task(executor.run())
         await executor.is_ready.wait()
         cpu = time.process_time()
@@ -194,7 +191,6 @@ async def run_executor(url: str, slots: int, batch: int) -> None:
         cpu = time.process_time() - cpu
         executor.stop()
         await running
-        await arrivals.close()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         used = {"cpu": cpu, "peak_mb": peak, "batches": executor.batches, "committed": executor.committed_transitions}
         print(json.dumps({**used, "largest": executor.largest_batch}), flush=True)

@@ -64,7 +64,7 @@ class CommitSignal:
             connections.url,
             self._receive_commit,
             lambda read: connections.read(lambda session: read(session.raw)),
-            self._get_poll_seconds,
+            self.get_poll_seconds,
         )
         connections.on_commit = self._publish_commit
 
@@ -84,7 +84,8 @@ class CommitSignal:
                 five times a second if None.
         """
         subscription = _Subscription(on_commit, get_poll_seconds or _get_default_poll_seconds)
-        self._subscriptions.add(subscription)
+        if not self._is_closed:
+            self._subscriptions.add(subscription)
         if self._listen_task is None and not self._is_closed:
             self._listen_task = asyncio.create_task(self._listen(), context=contextvars.Context())
         self.refresh_poll()
@@ -93,6 +94,10 @@ class CommitSignal:
     def refresh_poll(self) -> None:
         """Poll at once where the database is polled, and ask the subscribers again how often to."""
         self._listen_request.poll_changed.set()
+
+    def get_poll_seconds(self) -> float:
+        """Return how often to poll a database that has to be polled; infinity without subscribers."""
+        return min((each.get_poll_seconds() for each in self._subscriptions), default=math.inf)
 
     async def close(self) -> None:
         """Send what has not been sent, and call nothing any more."""
@@ -126,9 +131,6 @@ class CommitSignal:
     def _call_subscribers(self, commit: Commit) -> None:
         for subscription in list(self._subscriptions):
             subscription.on_commit(commit)
-
-    def _get_poll_seconds(self) -> float:
-        return min((each.get_poll_seconds() for each in self._subscriptions), default=math.inf)
 
     async def _send_while_pending(self) -> None:
         pause = MIN_PAUSE_SECONDS

@@ -32,10 +32,10 @@ async def poll_history(listen_request: ListenRequest) -> None:
     while True:
         end = await listen_request.read(partial(_read_end, floor))
         now = asyncio.get_running_loop().time()
+        if end != seen or now < unsettled_until:
+            listen_request.on_commit(UNKNOWN_COMMIT)
         if end != seen:
             seen, unsettled_until = end, now + UNSETTLED_SECONDS
-        if now < unsettled_until:
-            listen_request.on_commit(UNKNOWN_COMMIT)
         if end[1] > 2 * WINDOW:
             floor, seen = end[0] - WINDOW, None
         await listen_request.wait_for_poll()

@@ -60,7 +60,13 @@ async def test_without_a_reach_everything_is_looked_at(store_harness: StoreHarne
 async def test_a_walk_goes_on_beyond_its_reach_and_misses_nothing(
     store_harness: StoreHarness, order_by: str, descending: bool
 ) -> None:
-    query: dict[str, Any] = {"state": "pack", "order_by": order_by, "descending": descending, "scan_limit": 4, "limit": 3}
+    query: dict[str, Any] = {
+        "state": "pack",
+        "order_by": order_by,
+        "descending": descending,
+        "scan_limit": 4,
+        "limit": 3,
+    }
 
     found, pages = await walk_pages(store_harness, **query)
 

@@ -13,8 +13,6 @@ from typing import Any
 import httpx
 
 from flowlet.engine.executor import Executor
-from flowlet.engine.waiters import Waiters
-from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.web.app import create_app
 from tests.engine.executor_harness import wait_for
@@ -67,17 +65,15 @@ async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[Api
         bare = still.services
         bare.registry.add(build_orders_module())
         bare.registry.add(build_families_module())
-        arrivals = Waiters(bare.store, bare.store.clock)
         settings = ExecutorSettings(slots=4, poll_interval=timedelta(hours=1))
-        executor = Executor(bare.store, bare.registry, bare.registry.provided, settings, waiters=arrivals)
-        operations = Operations(bare.store, bare.registry, wake=executor.wake, on_changed=arrivals.notify_changed)
-        services = replace(bare, operations=operations, waiters=arrivals, executor=executor)
+        executor = Executor(bare.store, bare.registry, bare.registry.provided, settings)
+        services = replace(bare, executor=executor)
         probe = AppHarness(create_app(services), services, still.keys, still.session)
         async with _run_executor(executor if has_executor else None), probe.open_client("operator") as client:
             try:
                 yield ApiHarness(probe, client)
             finally:
-                await arrivals.close()
+                await services.waiters.close()
 
 
 @asynccontextmanager

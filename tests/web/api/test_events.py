@@ -108,7 +108,7 @@ async def test_a_stream_that_was_cut_goes_on_behind_its_last_event(
         assert (await stream.read_event())["workflowId"] == first
     second = await api_harness.create()
 
-    async with follow_events(client, type="CREATED", resume=stream.last_id) as stream:
+    async with follow_events(client, type="CREATED", last_event_id=stream.last_id) as stream:
         assert (await stream.read_event())["workflowId"] == second
     async with follow_events(client, type="CREATED", after=0) as stream:
         assert [(await stream.read_event())["workflowId"] for _ in range(2)] == [first, second]

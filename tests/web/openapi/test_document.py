@@ -152,7 +152,9 @@ async def test_the_variables_of_each_workflow_are_components_of_their_own(app_ha
 async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_described(
     app_harness: AppHarness, is_described: bool
 ) -> None:
-    new_user = type("CreateUserRequest", (RequestModel,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"})
+    new_user = type(
+        "CreateUserRequest", (RequestModel,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"}
+    )
     blueprint = Blueprint("more", __name__)
 
     async def show_nothing() -> Response:
