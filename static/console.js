@@ -73,23 +73,19 @@ function isAlike(old, fresh) {
 
 let searches = 0; // how many addresses have been shown since the page was opened
 
+// Patch the parts with these ids, and return the position of the event stream that they are up to date with.
 // With a signal the address is a search's, and becomes the page's own.
 async function update(address, ids, signal) {
   const before = searches;
   const answer = await fetch(address, { headers: { Accept: "text/html" }, signal });
   if (!answer.ok || answer.redirected) throw new Error(`the page answered ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (before !== searches) return refreshSoon(); // a search has been faster: this is the list of before
+  if (before !== searches) return refreshSoon(); // a search has been faster: this is the old list
   if (signal) {
     searches += 1;
     history.replaceState(null, "", address);
   }
-  const events = page.querySelector("[data-events]")?.dataset.events ?? lamp?.dataset.events;
-  if (lamp && events !== lamp.dataset.events) {
-    lamp.dataset.events = events;
-    stream.close();
-    connect();
-  }
+  const { events, position } = page.querySelector("[data-events]")?.dataset ?? {};
   const focused = document.activeElement;
   for (const id of ids) {
     const old = document.getElementById(id), fresh = page.getElementById(id);
@@ -97,9 +93,20 @@ async function update(address, ids, signal) {
   }
   if (focused.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
   freshenTimes();
+  if (signal && lamp && events !== undefined) followSearch(events, position, ids);
+  return position;
 }
 
-// Live: an event lets the parts be fetched again, at most once a second, and not while nobody looks.
+// A search has its own events. Parts that it has not fetched are as old as before, and so is the position then.
+function followSearch(events, position, ids) {
+  if ([...document.querySelectorAll("[data-live]")].every((part) => ids.includes(part.id))) lamp.dataset.position = position;
+  if (events === lamp.dataset.events) return;
+  lamp.dataset.events = events;
+  connect();
+}
+
+// Live: an event lets the parts be fetched again, at most once a second, and not while the page is hidden. The stream
+// begins at the position with which the page, or its latest update, was up to date: what came since then is not missed.
 let stream, waiting, isBusy = false, isLate = false, last = -1000;
 
 function show(text) {
@@ -115,9 +122,12 @@ function refreshSoon() {
 async function refresh() {
   [waiting, isBusy, isLate, last] = [undefined, true, false, performance.now()];
   const parts = Map.groupBy(document.querySelectorAll("[data-live]"), (part) => part.dataset.live || location.href.split("#")[0]);
+  const before = searches, positions = [];
   try {
-    for (const [address, those] of parts) await update(address, those.map((part) => part.id));
+    for (const [address, those] of parts) positions.push(await update(address, those.map((part) => part.id)));
+    if (before === searches && positions.length && positions.every(Boolean)) lamp.dataset.position = Math.min(...positions);
     if (stream.readyState === EventSource.OPEN) show("Live");
+    else if (stream.readyState === EventSource.CLOSED && !document.hidden) connect();
   } catch {
     show("Not up to date");
   }
@@ -125,18 +135,20 @@ async function refresh() {
   if (isLate) refreshSoon();
 }
 
+// A connection that breaks is made anew by the browser, which names the last event that it has got: nothing is missed.
 function connect() {
-  let wasLost = false;
-  stream = new EventSource(`/api/events?${lamp.dataset.events}`);
-  stream.onopen = () => { show("Live"); if (wasLost) refreshSoon(); };
+  stream?.close();
+  stream = new EventSource(`/api/events?${lamp.dataset.events}&after=${lamp.dataset.position}`);
+  stream.onopen = () => show("Live");
   stream.onmessage = refreshSoon;
-  stream.onerror = () => { wasLost = true; show("Reconnecting…"); };
+  stream.onerror = () => show("Reconnecting…");
 }
 
+// A stream that has been closed, by the server or because the page was hidden, begins again after the next update.
 if (lamp) {
   connect();
-  setInterval(() => { if (!document.hidden && stream.readyState === EventSource.CLOSED) { connect(); refreshSoon(); } }, 5000);
-  document.addEventListener("visibilitychange", () => { if (document.hidden) stream.close(); else { connect(); refreshSoon(); } });
+  setInterval(() => { if (stream.readyState === EventSource.CLOSED) refreshSoon(); }, 5000);
+  document.addEventListener("visibilitychange", () => { if (document.hidden) stream.close(); else refreshSoon(); });
 }
 
 // Searching as one types; the address says what is shown.
