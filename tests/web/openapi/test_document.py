@@ -106,7 +106,7 @@ async def test_an_operation_tells_its_role_its_parameters_and_its_models(app_har
     (parameter,) = role["parameters"]
     assert (parameter["name"], parameter["in"], parameter["schema"]["type"]) == ("id", "path", "integer")
     assert role["security"] == [{"apiKey": ["admin"]}, {"bearer": ["admin"]}, {"session": ["admin"]}]
-    assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/RoleChange")
+    assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SetRoleRequest")
     assert role["description"].endswith("Needs the role admin.")
     assert sorted(role["responses"]) == sorted({"200", "404", "409"} | COMMON_STATUSES)
     assert found["GET /api/executors"]["parameters"][0]["schema"]["maximum"] == 1000
