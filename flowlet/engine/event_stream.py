@@ -201,7 +201,7 @@ class EventBroadcaster:
             StoreUnavailableError: If the database is away at the beginning.
         """
         if self._subscriber_count >= MAX_SUBSCRIBERS:
-            raise RefusedError(f"there are {MAX_SUBSCRIBERS:,} event streams already: try again later, or poll")
+            raise RefusedError(f"{MAX_SUBSCRIBERS:,} event streams are open already: try again later, or poll")
         self._subscriber_count += 1
         try:
             end = await self.start()

@@ -280,7 +280,7 @@ async def test_a_position_beyond_the_last_event_is_now(event_harness: EventStrea
 
 async def test_nothing_is_read_while_nobody_follows(event_harness: EventStreamHarness) -> None:
     async with event_harness.open_reader():
-        (loop,) = [task for task in asyncio.all_tasks() if task.get_name() == "flowlet-feed"]
+        (loop,) = [task for task in asyncio.all_tasks() if task.get_name() == "flowlet-event-stream"]
     await wait_for(loop)
 
     async with event_harness.open_reader() as reader:
@@ -295,7 +295,7 @@ async def test_too_many_are_refused_and_one_who_leaves_makes_room(
     monkeypatch.setattr(feeds, "MAX_SUBSCRIBERS", 1)
 
     async with event_harness.open_reader():
-        with pytest.raises(RefusedError, match="1 follow the events already"):
+        with pytest.raises(RefusedError, match="1 event streams are open already"):
             await anext(event_harness.feed.subscribe(accept_event))
 
     async with event_harness.open_reader():

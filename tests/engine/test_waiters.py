@@ -1,4 +1,4 @@
-"""Waiting for instances: every commit ends the waits for it, of whatever process; without a signal one look for all does."""
+"""Waiting for instances: a commit of any process ends the waits for it; without a signal one look for all does."""
 
 from __future__ import annotations
 
@@ -479,7 +479,7 @@ async def test_where_commits_are_signalled_the_loop_looks_once_a_second(sqlite_u
     async with open_engine(sqlite_url, ORDERS) as engine, open_waiters(engine, clock) as waiters:
         wait = asyncio.create_task(waiters.wait(await engine.create_instance(), timeout=60))
         while not (engine.store.commit_signal.is_listening and clock.is_sleeping.is_set()):
-            await asyncio.sleep(0)
+            await VirtualClock().sleep(0)
         await clock.tick()
         await wait_for(clock.is_sleeping.wait())
         reads = count_reads(waiters)

@@ -192,7 +192,7 @@ async def test_what_a_process_has_committed_last_is_signalled_when_it_closes(pos
         async with open_store(postgres_url) as store:
             for number in range(3):
                 store.connections.report_commit(Commit(frozenset({f"group-{number}"}), ()))
-                await asyncio.sleep(0)
+                await REAL_CLOCK.sleep(0)
 
         groups: set[str] = set()
         while len(groups) < 3:

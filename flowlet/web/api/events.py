@@ -143,7 +143,7 @@ async def follow_events() -> Response:
         after = _read_last_event_id()
     if broadcaster.subscriber_count >= MAX_SUBSCRIBERS:
         raise build_rate_limit_error(
-            f"There are {MAX_SUBSCRIBERS:,} event streams already.", retry_after_seconds=RETRY_AFTER_SECONDS
+            f"{MAX_SUBSCRIBERS:,} event streams are open already.", retry_after_seconds=RETRY_AFTER_SECONDS
         )
     # Fixed before the answer begins: what the client does when it has the answer's headers comes as an event.
     end = await broadcaster.start()
