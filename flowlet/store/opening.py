@@ -90,10 +90,9 @@ async def open_store(
     await connections.open()
     try:
         await (migrations.upgrade_schema(connections) if migrate else migrations.check_schema(connections))
-        clock = clock or StoreClock()
         store = Store(
             connections,
-            clock,
+            clock or StoreClock(),
             InstanceStore(connections),
             ExecutorStore(connections),
             DefinitionStore(connections),
@@ -103,7 +102,7 @@ async def open_store(
             SessionStore(connections),
             ApiKeyStore(connections),
             CounterStore(connections),
-            CommitSignal(connections, clock),
+            CommitSignal(connections),
         )
         try:
             await store.read_clock()

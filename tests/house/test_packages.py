@@ -129,7 +129,7 @@ def test_importing_flowlet_loads_neither_the_web_nor_a_database() -> None:
 
 
 def test_only_the_connection_and_the_dialects_speak_to_a_database_library() -> None:
-    allowed = {"store.connection", "store.dialects.postgres_listen", *DIALECTS}
+    allowed = {"store.connection", "store.dialects.postgres_listen", "store.dialects.sqlite_watch", *DIALECTS}
 
     faults = [
         f"flowlet.{name}:{line} imports {module}"
