@@ -1,12 +1,13 @@
-"""What every test may ask for: an empty database on each of the three systems, and servers behind and beside them.
+"""What every test may ask for: a database on each of the three systems, and servers behind and beside them.
 
 A server is started when the first test asks for it, and ends with the session. Under pytest-xdist each worker has
-its own.
+its own, with one migrated database that is emptied before each test.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,49 +18,102 @@ import pytest
 
 from tests.database_programs import MARIADB, POSTGRES, DatabaseProgram
 from tests.database_servers import DatabaseServer
+from tests.databases import migrate_database
 
 # No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
 hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("flowlet")
 
 URL_FIXTURES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
+EMPTY_URL_FIXTURES = {name: f"empty_{fixture}" for name, fixture in URL_FIXTURES.items()}
 
 
 @pytest.fixture(params=URL_FIXTURES)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database; a test that takes it runs on each of the three systems."""
+    """The URL of a migrated database without rows; a test that takes it runs on each of the three systems."""
     url: str = request.getfixturevalue(URL_FIXTURES[request.param])
     return url
 
 
+@pytest.fixture(params=EMPTY_URL_FIXTURES)
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database without tables, of the test's own; a test that takes it runs on all three systems."""
+    url: str = request.getfixturevalue(EMPTY_URL_FIXTURES[request.param])
+    return url
+
+
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path, migrated_file: Path) -> str:
+    """The URL of a migrated SQLite file without rows."""
+    return f"sqlite:///{shutil.copyfile(migrated_file, tmp_path / 'flowlet.db')}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: DatabaseServer) -> str:
+    """The URL of a migrated PostgreSQL database without rows, which the worker's tests use one after the other."""
+    return postgres_server.get_migrated_database()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: DatabaseServer) -> str:
+    """The URL of a migrated MariaDB database without rows, which the worker's tests use one after the other."""
+    return mariadb_server.get_migrated_database()
+
+
+@pytest.fixture
+def durable_postgres_url(durable_postgres_server: DatabaseServer) -> str:
+    """The URL of a migrated database without rows on the durable PostgreSQL server."""
+    return durable_postgres_server.get_migrated_database()
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'flowlet.db'}"
 
 
 @pytest.fixture
-def postgres_url(postgres_server: DatabaseServer) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database, dropped after the test."""
+def empty_postgres_url(postgres_server: DatabaseServer) -> Iterator[str]:
+    """The URL of a PostgreSQL database without tables, dropped after the test."""
     yield from _create_database(postgres_server)
 
 
 @pytest.fixture
-def mariadb_url(mariadb_server: DatabaseServer) -> Iterator[str]:
-    """The URL of an empty MariaDB database, dropped after the test."""
+def empty_mariadb_url(mariadb_server: DatabaseServer) -> Iterator[str]:
+    """The URL of a MariaDB database without tables, dropped after the test."""
     yield from _create_database(mariadb_server)
 
 
 @pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "flowlet.db"
+    migrate_database(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Iterator[DatabaseServer]:
-    """A PostgreSQL server. A test that stops or kills it may leave it so."""
+    """A PostgreSQL server that never waits for the disk. A test that stops it may leave it so."""
     yield from _start_server(POSTGRES)
 
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[DatabaseServer]:
-    """A MariaDB server. A test that stops or kills it may leave it so."""
+    """A MariaDB server that never waits for the disk. A test that stops it may leave it so."""
     yield from _start_server(MARIADB)
+
+
+@pytest.fixture(scope="session")
+def durable_postgres_server() -> Iterator[DatabaseServer]:
+    """A PostgreSQL server that loses nothing. A test that stops or kills it may leave it so."""
+    yield from _start_server(POSTGRES, is_durable=True)
+
+
+@pytest.fixture(scope="session")
+def durable_mariadb_server() -> Iterator[DatabaseServer]:
+    """A MariaDB server that loses nothing. A test that stops or kills it may leave it so."""
+    yield from _start_server(MARIADB, is_durable=True)
 
 
 @pytest.fixture
@@ -83,8 +137,8 @@ class _AddressHandler(BaseHTTPRequestHandler):
         pass
 
 
-def _start_server(program: DatabaseProgram) -> Iterator[DatabaseServer]:
-    server = DatabaseServer.of(program)
+def _start_server(program: DatabaseProgram, *, is_durable: bool = False) -> Iterator[DatabaseServer]:
+    server = DatabaseServer.of(program, is_durable=is_durable)
     yield server
     server.close_server()
 

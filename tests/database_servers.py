@@ -1,7 +1,7 @@
 """Database servers of the tests' own: started from the installed binaries, each in a temporary folder.
 
 Nothing of the machine is touched: a server listens on a free port of the loopback address and on a socket in its
-folder. It writes as durably as it does in production, so that what is measured here is real.
+folder. One that is durable waits for the disk as in production: for tests that kill it and judge what is left.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.database_programs import DatabaseProgram
+from tests.databases import migrate_database
 
 __all__ = ["DatabaseServer", "skip_or_fail"]
 
@@ -43,22 +44,24 @@ def skip_or_fail(reason: str) -> NoReturn:
 class DatabaseServer:
     """A database server: a private one, or one whose URL was given and which then cannot be stopped."""
 
-    def __init__(self, program: DatabaseProgram, *, given_url: str | None = None) -> None:
+    def __init__(self, program: DatabaseProgram, *, given_url: str | None = None, is_durable: bool = False) -> None:
         self.program = program
+        self.is_durable = is_durable
         self.log: deque[str] = deque(maxlen=200)
         self._given_url = given_url
         self._folder: Path | None = None
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
+        self._shared: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, program: DatabaseProgram) -> DatabaseServer:
+    def of(cls, program: DatabaseProgram, *, is_durable: bool = False) -> DatabaseServer:
         """Return a server that runs; skip the test, or fail it under CI, where there can be none."""
         given = os.environ.get(program.url_variable)
         if not given and not program.is_installed():
             skip_or_fail(f"{program.name} is not installed: install {program.package}, or set {program.url_variable}")
-        server = cls(program, given_url=given)
+        server = cls(program, given_url=given, is_durable=is_durable)
         server.start_server()
         return server
 
@@ -76,10 +79,8 @@ class DatabaseServer:
         if self._folder is None:
             self._folder = self._prepare_folder()
             self._port = _find_free_port()
-        command = [
-            *_build_parent_death_prefix(self.program.stop_signal),
-            *self.program.build_start_command(self._folder, self._port),
-        ]
+        program = self.program.build_start_command(self._folder, self._port, is_durable=self.is_durable)
+        command = [*_build_parent_death_prefix(self.program.stop_signal), *program]
         self._process = self._run_as_account(
             subprocess.Popen, command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -97,6 +98,8 @@ class DatabaseServer:
     def kill_server(self) -> None:
         """End it at once, as a power cut does."""
         self._send_signal(signal.SIGKILL)
+        if not self.is_durable:
+            self._shared = None  # it may have lost anything
 
     def create_database(self) -> str:
         """Create an empty database and return its URL; the server is started where it is not running."""
@@ -112,8 +115,27 @@ class DatabaseServer:
             self._build_maintenance_url(), self.program.build_drop_statement(urlsplit(url).path.lstrip("/"))
         )
 
+    def get_migrated_database(self) -> str:
+        """Return the URL of the server's shared database: migrated, without rows, and for one test at a time.
+
+        It is made by the first call. Later calls end the connections that the last test has left, and delete its
+        rows; where that test has changed the tables, the database is dropped and made anew.
+        """
+        self.start_server()
+        if self._shared and not self.program.empty_database(*self._shared):
+            self.drop_database(self._shared[0])
+            self._shared = None
+        if not self._shared:
+            url = self.create_database()
+            migrate_database(url)
+            self._shared = url, self.program.describe_schema(url)
+        return self._shared[0]
+
     def close_server(self) -> None:
         """Shut it down, and remove everything it wrote."""
+        if self._given_url and self._shared:
+            self.drop_database(self._shared[0])
+        self._shared = None
         if self._process:
             self.stop_server()
         if self._folder:

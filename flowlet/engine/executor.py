@@ -30,8 +30,6 @@ from flowlet.store.opening import Store
 
 __all__ = ["Executor"]
 
-WRITERS_BY_DATABASE = {"sqlite": 1, "postgresql": 2, "mysql": 3}
-"""How many batches are under way at once, by database: what was fastest (DECISIONS.md)."""
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +165,7 @@ class Executor:
             id,
             max_threads=min(settings.slots, 128),
         )
-        writers = WRITERS_BY_DATABASE[store.connections.dialect.name]
+        writers = store.connections.dialect.writes.writer_count
         meter = self._observer
         committer = Committer(store, id, max_batch_size=settings.batch, writer_count=writers, observer=meter)
         runner = Worker(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flowlet.store.commits import Commit
 from flowlet.store.connection import Connections
-from flowlet.store.dialects.listening import ListenRequest
+from flowlet.store.dialects.signals import ListenRequest
 
 __all__ = ["DEFAULT_POLL_SECONDS", "CommitSignal"]
 
@@ -51,7 +51,7 @@ class CommitSignal:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._dialect = connections.dialect
+        self._dialect = connections.dialect.signals
         self._subscriptions: set[_Subscription] = set()
         self._is_listening = self._is_closed = False
         self._pending_groups: set[str] | None = None

@@ -110,7 +110,8 @@ class BrowserTab:
         """Look at the page in every window and theme: nothing hinders anybody, and nothing is wider than the window.
 
         Args:
-            selectors: Selectors of what axe-core looks at; the whole page if none is given. A long page of parts that are
+            selectors: Selectors of what axe-core looks at; the whole page if none is given. A long page of parts that
+                are
                 all alike takes it seconds.
 
         Raises:

@@ -55,13 +55,13 @@ def test_starting_twice_with_one_external_id_prints_the_same_id(run_flowlet: Run
     assert len(json.loads(run_flowlet("list", "--json").stdout)) == 1
 
 
-def test_the_commands_work_on_every_database(run_flowlet: RunCommand, database_url: str) -> None:
+def test_the_commands_work_on_every_database(run_flowlet: RunCommand, empty_database_url: str) -> None:
     id = run_flowlet(
-        "--database", database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1"
+        "--database", empty_database_url, "start", "OrderWorkflow", "-m", "orders.py", "--key", "K1"
     ).stdout.strip()
 
-    listed = run_flowlet("list", "--key", "K1", "--database", database_url)
-    found = run_flowlet("show", id, "--database", database_url)
+    listed = run_flowlet("list", "--key", "K1", "--database", empty_database_url)
+    found = run_flowlet("show", id, "--database", empty_database_url)
 
     assert (listed.exit_code, found.exit_code) == (0, 0)
     assert "OrderWorkflow" in listed.stdout

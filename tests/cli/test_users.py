@@ -104,7 +104,7 @@ def test_a_name_that_is_taken_is_one_message(add_user: RunWithInput) -> None:
     result = add_user("ADA")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: there is a user 'ADA' already. Names differ in more than their case.\n"
+    assert result.stderr == "Error: there is a user 'ADA' already; upper and lower case are the same.\n"
 
 
 def test_an_unknown_role_ends_with_2_and_names_the_roles(add_user: RunWithInput) -> None:
@@ -266,12 +266,14 @@ def test_without_a_database_nothing_is_made(run_with_input: RunWithInput, workin
 
 
 def test_the_commands_work_on_every_database(
-    run_with_input: RunWithInput, run_flowlet: RunCommand, database_url: str
+    run_with_input: RunWithInput, run_flowlet: RunCommand, empty_database_url: str
 ) -> None:
-    run_flowlet("db", "upgrade", "--database", database_url)
+    run_flowlet("db", "upgrade", "--database", empty_database_url)
 
-    made = run_with_input("--database", database_url, "user", "add", "ada", "--password-stdin", input_text=PASSWORD)
-    key = run_flowlet("key", "add", "ci", "--user", "ada", "--database", database_url)
+    made = run_with_input(
+        "--database", empty_database_url, "user", "add", "ada", "--password-stdin", input_text=PASSWORD
+    )
+    key = run_flowlet("key", "add", "ci", "--user", "ada", "--database", empty_database_url)
 
     assert (made.exit_code, key.exit_code) == (0, 0)
-    assert len(json.loads(run_flowlet("key", "list", "--json", "--database", database_url).stdout)) == 1
+    assert len(json.loads(run_flowlet("key", "list", "--json", "--database", empty_database_url).stdout)) == 1

@@ -81,7 +81,7 @@ async def never_reply(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> 
 
 
 def build_stream_reply(*chunks: bytes, drops_connection: bool = True, position: int | None = None) -> Reply:
-    """Return an event stream that sends chunks and then breaks off; or, unless it ``drops_connection``, stays silent.
+    """Return a stream of events that sends chunks and then ends, or stays silent unless it ``drops_connection``.
 
     With a position its head says where it begins.
     """

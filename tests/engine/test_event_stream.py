@@ -206,7 +206,7 @@ async def test_a_commit_that_appears_below_others_comes_later_and_is_not_passed_
     archive, dialect = concurrent_event_harness, concurrent_event_harness.store.connections.dialect
     async with archive.open_reader() as reader:
         async with archive.store.connections.transaction() as slow:
-            ((late, _),) = await dialect.create(
+            ((late, _),) = await dialect.writes.create(
                 slow.raw, [archive.build_new_instance()], archive.store.clock.now(), in_transaction=True
             )
             others = await archive.create_instances(2)
@@ -224,7 +224,7 @@ async def test_a_commit_under_way_when_the_first_one_follows_comes_too(
 ) -> None:
     archive, dialect = concurrent_event_harness, concurrent_event_harness.store.connections.dialect
     async with archive.store.connections.transaction() as slow:
-        ((late, _),) = await dialect.create(
+        ((late, _),) = await dialect.writes.create(
             slow.raw, [archive.build_new_instance()], archive.store.clock.now(), in_transaction=True
         )
         await archive.create_instances()
@@ -313,15 +313,15 @@ async def test_closing_ends_every_stream_and_begins_none(event_harness: EventStr
 
 
 async def test_a_stream_goes_on_when_the_database_comes_back(
-    postgres_server: DatabaseServer, postgres_url: str
+    durable_postgres_server: DatabaseServer, durable_postgres_url: str
 ) -> None:
-    async with open_event_stream_harness(postgres_url) as archive, archive.open_reader() as reader:
+    async with open_event_stream_harness(durable_postgres_url) as archive, archive.open_reader() as reader:
         await archive.create_instances()
         await reader.read_until(lambda: bool(reader.deliveries))
-        postgres_server.kill_server()
+        durable_postgres_server.kill_server()
         with pytest.raises(StoreUnavailableError):
             await archive.store.history.read_last_id()
-        postgres_server.start_server()
+        durable_postgres_server.start_server()
 
         made = await archive.create_instances()
         await reader.read_until(lambda: len(reader.deliveries) == 2)
@@ -330,14 +330,14 @@ async def test_a_stream_goes_on_when_the_database_comes_back(
 
 
 async def test_a_database_that_is_away_at_the_beginning_is_told(
-    postgres_server: DatabaseServer, postgres_url: str
+    durable_postgres_server: DatabaseServer, durable_postgres_url: str
 ) -> None:
-    async with open_event_stream_harness(postgres_url) as archive:
-        postgres_server.kill_server()
+    async with open_event_stream_harness(durable_postgres_url) as archive:
+        durable_postgres_server.kill_server()
         async with aclosing(archive.feed.subscribe(accept_event)) as news:
             with pytest.raises(StoreUnavailableError):
                 await anext(news)
-        postgres_server.start_server()
+        durable_postgres_server.start_server()
 
     assert archive.feed.subscriber_count == 0
 

@@ -190,7 +190,7 @@ async def test_a_choice_that_was_made_and_not_yet_followed_does_not_count(sqlite
     async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
         id = await hands.create_instance()
         await hands.execute_sql(
-            "INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state) "
+            "INSERT INTO flowlet_action (workflow_id, kind, at, from_state, to_state) "
             "VALUES (:id, 'ANSWERED', 0, 'check', 'done')",
             {"id": id},
         )
@@ -307,7 +307,7 @@ async def test_a_thousand_who_wait_cost_one_statement_at_each_look(database_url:
             await wait_for(clock.is_sleeping.wait())
         assert reads.calls == ["read_positions_with_last_action"] + ["read_positions"] * 5
 
-        await hands.execute_sql("UPDATE workflow SET state = 'ship', version = version + 1")
+        await hands.execute_sql("UPDATE flowlet_workflow SET state = 'ship', version = version + 1")
         await clock.tick()
         instances = await wait_for(asyncio.gather(*waits))
 
@@ -515,7 +515,7 @@ async def test_a_process_that_cannot_listen_looks_ten_times_a_second(
 
     clock = VirtualClock()
     async with open_engine(sqlite_url, ORDERS) as engine, open_store(sqlite_url, clock=clock) as other:
-        monkeypatch.setattr(type(other.connections.dialect), "listen_for_commits", refuse_to_listen)
+        monkeypatch.setattr(type(other.connections.dialect.signals), "listen_for_commits", refuse_to_listen)
         executor = await engine.add_executor()
         id = await engine.create_instance()
         waiters = Waiters(other, clock)

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from tests.database_servers import DatabaseServer
 from tests.faults.processes import ManagedProcess, StartProcess
 
 SCRIPT_FOLDER = Path(__file__).parent
@@ -18,6 +19,18 @@ SCRIPT_FOLDER = Path(__file__).parent
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "faults: kills, stops or starves real processes and servers")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(durable_postgres_server: DatabaseServer) -> DatabaseServer:
+    """The durable server, because what survives a kill is judged here."""
+    return durable_postgres_server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(durable_mariadb_server: DatabaseServer) -> DatabaseServer:
+    """The durable server, because what survives a kill is judged here."""
+    return durable_mariadb_server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from statistics import median
 
 import httpx
@@ -29,9 +29,8 @@ async def open_page(web: ServedProcess) -> AsyncIterator[AsyncIterator[str]]:
     async with (
         httpx.AsyncClient(base_url=web.base_url, trust_env=False, headers={"X-API-Key": web.key}) as client,
         client.stream("GET", "/api/events", params={"type": "CREATED"}, timeout=30) as answer,
-        aclosing(answer.aiter_lines()) as lines,
     ):
-        yield lines
+        yield answer.aiter_lines()
 
 
 async def measure_wakeups(

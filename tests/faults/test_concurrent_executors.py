@@ -33,16 +33,16 @@ async def test_two_executors_run_each_state_once(database_url: str, start_proces
 
 
 async def test_five_executors_that_start_at_once_on_an_empty_database_all_run(
-    database_url: str, start_process: StartProcess
+    empty_database_url: str, start_process: StartProcess
 ) -> None:
-    executors = [await start_process("run_executor.py", "errand", database_url=database_url) for _ in range(5)]
+    executors = [await start_process("run_executor.py", "errand", database_url=empty_database_url) for _ in range(5)]
 
     await asyncio.gather(*(executor.wait_for_lines(" runs Errand") for executor in executors))
 
-    async with open_fault_harness(database_url, "errand") as seen:
+    async with open_fault_harness(empty_database_url, "errand") as seen:
         await seen.create_instances("Errand", [{}] * 20)
         await seen.wait_until_all_end(timeout_seconds=20)
-        assert await seen.fetch_rows("SELECT COUNT(*) FROM executor WHERE status = 'RUNNING'") == [(5,)]
+        assert await seen.fetch_rows("SELECT COUNT(*) FROM flowlet_executor WHERE status = 'RUNNING'") == [(5,)]
 
 
 async def test_a_workflow_that_no_executor_knows_waits_and_says_so(

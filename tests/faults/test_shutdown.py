@@ -31,7 +31,7 @@ async def test_sigterm_under_load_drains_and_leaves_the_rest_for_others(
         assert await first.wait_for_exit() == 0
         assert first.find_lines("the end")
         assert await seen.count_instances("executor_id IS NOT NULL OR status = 'EXECUTING'") == 0
-        assert await seen.fetch_rows("SELECT status FROM executor") == [("STOPPED",)]
+        assert await seen.fetch_rows("SELECT status FROM flowlet_executor") == [("STOPPED",)]
         assert await seen.count_instances("status <> 'FINISHED'") > 0, "it was not under load"
 
         second = await start_process("run_executor.py", "errand", database_url=database_url)
@@ -55,7 +55,7 @@ async def test_a_second_sigterm_stops_at_once_and_hands_back(
 
         assert await executor.wait_for_exit(timeout_seconds=5) == 0
         assert await seen.count_instances("executor_id IS NULL AND status = 'IN_PROGRESS' AND crashes = 0") == 10
-        assert await seen.fetch_rows("SELECT status FROM executor") == [("STOPPED",)]
+        assert await seen.fetch_rows("SELECT status FROM flowlet_executor") == [("STOPPED",)]
 
 
 async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_after_the_grace_period(
@@ -75,16 +75,16 @@ async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_a
 
 
 async def test_a_start_that_is_killed_while_it_makes_the_tables_is_made_good_by_the_next(
-    database_url: str, start_process: StartProcess, seeded_random: Random
+    empty_database_url: str, start_process: StartProcess, seeded_random: Random
 ) -> None:
     for _ in range(KILL_COUNT):
-        start = await start_process("migrate_database.py", database_url=database_url)
+        start = await start_process("migrate_database.py", database_url=empty_database_url)
         await start.wait_for_lines("ready")
         await REAL_CLOCK.sleep(seeded_random.random() * 0.08)  # making the tables takes from 20 to 60 ms
         await start.kill()
 
-    async with open_fault_harness(database_url, "errand") as seen:
+    async with open_fault_harness(empty_database_url, "errand") as seen:
         await seen.create_instances("Errand", [{}] * 10)
-        await start_process("run_executor.py", "errand", database_url=database_url)
+        await start_process("run_executor.py", "errand", database_url=empty_database_url)
         await seen.wait_until_all_end(timeout_seconds=20)
         await seen.check_consistency()

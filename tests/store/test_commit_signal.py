@@ -15,7 +15,7 @@ from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations
 from flowlet.store import commit_signal
 from flowlet.store.commits import UNKNOWN_COMMIT, Commit
-from flowlet.store.dialects import mysql_poll
+from flowlet.store.dialects.mysql import signals as mysql_signals
 from flowlet.store.opening import Store, open_store
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import ExecutorHarness, run_executor, wait_for
@@ -133,7 +133,7 @@ async def test_executors_of_other_groups_are_not_concerned(postgres_url: str) ->
 
         (commit,) = listener.commits
 
-    assert commit.due_groups == {"east"}
+    assert commit.due_groups == frozenset({"east"})
     assert (commit.may_concern(["east", "west"]), commit.may_concern(["west"])) == (True, False)
 
 
@@ -174,7 +174,7 @@ async def test_a_busy_process_notifies_the_others_less_often(
 
     monkeypatch.setattr(commit_signal, "_wait_in_real_time", record_pause)
     async with open_store(postgres_url) as store:
-        send, sent, has_sent = store.connections.dialect.send_commit_signal, [], asyncio.Event()
+        send, sent, has_sent = store.connections.dialect.signals.send_commit_signal, [], asyncio.Event()
 
         async def send_and_commit(raw: Any, groups: Iterable[str]) -> None:
             await send(raw, groups)
@@ -185,7 +185,7 @@ async def test_a_busy_process_notifies_the_others_less_often(
             else:
                 has_sent.set()
 
-        monkeypatch.setattr(store.connections.dialect, "send_commit_signal", send_and_commit)
+        monkeypatch.setattr(store.connections.dialect.signals, "send_commit_signal", send_and_commit)
         store.connections.report_commit(Commit(frozenset(), ()))
         await wait_for(has_sent.wait())
 
@@ -251,8 +251,8 @@ async def test_a_lost_connection_is_made_anew_at_once_and_everybody_looks_once(p
 async def test_a_line_that_appears_below_others_is_signalled_where_the_history_is_polled(
     mariadb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mysql_poll, "UNSETTLED_SECONDS", 0.0)
-    monkeypatch.setattr(mysql_poll, "WINDOW", 2)
+    monkeypatch.setattr(mysql_signals, "UNSETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(mysql_signals, "WINDOW", 2)
     async with open_engine(mariadb_url, ORDERS) as engine, open_store(mariadb_url) as other:
         listener = CommitListener(other)
         async with engine.store.connections.transaction() as session:
@@ -267,8 +267,8 @@ async def test_a_line_that_appears_below_others_is_signalled_where_the_history_i
 
 
 async def test_a_history_that_does_not_grow_is_not_signalled(mariadb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mysql_poll, "UNSETTLED_SECONDS", 0.05)
-    monkeypatch.setattr(mysql_poll, "WINDOW", 2)
+    monkeypatch.setattr(mysql_signals, "UNSETTLED_SECONDS", 0.05)
+    monkeypatch.setattr(mysql_signals, "WINDOW", 2)
     async with open_engine(mariadb_url, ORDERS) as engine, open_listener(mariadb_url) as (_, listener):
         for _ in range(9):
             await engine.create_instance()

@@ -10,11 +10,9 @@ import pytest
 
 from flowlet.errors import SchemaError
 from flowlet.store.connection import Connections
-from flowlet.store.migrations import check_schema, upgrade_schema
+from flowlet.store.migrations import MIGRATIONS, Migration, check_schema, upgrade_schema
 from flowlet.store.opening import load_dialect, open_store
-from flowlet.store.schema import MIGRATIONS, Migration
 
-DIALECTS = ("sqlite", "postgresql", "mysql")
 CREATE_FIRST_SQL, CREATE_THIRD_SQL = (
     "CREATE TABLE IF NOT EXISTS first (id integer)",
     "CREATE TABLE IF NOT EXISTS third (id integer)",
@@ -24,7 +22,7 @@ BROKEN_SQL = "CREATE TABLE second (id integer, id integer)"
 
 def append_migration(*statements: str) -> tuple[Migration, ...]:
     """Return the migrations of a Flowlet that is newer by one."""
-    return (*MIGRATIONS, Migration(MIGRATIONS[-1].number + 1, dict.fromkeys(DIALECTS, statements)))
+    return (*MIGRATIONS, Migration(MIGRATIONS[-1].number + 1, statements=statements))
 
 
 @asynccontextmanager
@@ -49,18 +47,18 @@ async def find_tables(connections: Connections, *names: str) -> set[str]:
     return found
 
 
-async def test_every_step_is_applied_once(database_url: str) -> None:
-    async with open_connections(database_url) as connections:
+async def test_every_step_is_applied_once(empty_database_url: str) -> None:
+    async with open_connections(empty_database_url) as connections:
         first = await upgrade_schema(connections)
         second = await upgrade_schema(connections)
 
-    assert first == sum(len(migration.statements[connections.dialect.name]) for migration in MIGRATIONS)
+    assert first == sum(len(migration.list_steps(connections.dialect.schema)) for migration in MIGRATIONS)
     assert second == 0
 
 
-async def test_of_many_that_start_at_once_one_migrates_and_the_others_wait(database_url: str) -> None:
+async def test_of_many_that_start_at_once_one_migrates_and_the_others_wait(empty_database_url: str) -> None:
     async with AsyncExitStack() as stack:
-        starters = [await stack.enter_async_context(open_connections(database_url)) for _ in range(6)]
+        starters = [await stack.enter_async_context(open_connections(empty_database_url)) for _ in range(6)]
 
         applied = await asyncio.gather(*map(upgrade_schema, starters))
 
@@ -69,8 +67,8 @@ async def test_of_many_that_start_at_once_one_migrates_and_the_others_wait(datab
             await check_schema(starter)
 
 
-async def test_a_migration_that_breaks_off_is_rolled_back_where_the_database_can(database_url: str) -> None:
-    async with open_connections(database_url) as connections:
+async def test_a_migration_that_breaks_off_is_rolled_back_where_the_database_can(empty_database_url: str) -> None:
+    async with open_connections(empty_database_url) as connections:
         await upgrade_schema(connections)
 
         with pytest.raises(Exception, match="(?i)duplicate column|specified more than once"):
@@ -80,8 +78,8 @@ async def test_a_migration_that_breaks_off_is_rolled_back_where_the_database_can
         assert made == ({"first"} if connections.dialect.name == "mysql" else set())
 
 
-async def test_the_next_start_goes_on_where_a_broken_migration_stopped(database_url: str) -> None:
-    async with open_connections(database_url) as connections:
+async def test_the_next_start_goes_on_where_a_broken_migration_stopped(empty_database_url: str) -> None:
+    async with open_connections(empty_database_url) as connections:
         await upgrade_schema(connections)
         with pytest.raises(Exception, match="(?i)duplicate column|specified more than once"):
             await upgrade_schema(connections, append_migration(CREATE_FIRST_SQL, BROKEN_SQL, CREATE_THIRD_SQL))
@@ -93,19 +91,19 @@ async def test_the_next_start_goes_on_where_a_broken_migration_stopped(database_
         await check_schema(connections, append_migration(CREATE_FIRST_SQL, "SELECT 1", CREATE_THIRD_SQL))
 
 
-async def test_a_start_after_a_kill_between_a_step_and_its_record_goes_on(mariadb_url: str) -> None:
-    async with open_connections(mariadb_url) as connections:
+async def test_a_start_after_a_kill_between_a_step_and_its_record_goes_on(empty_mariadb_url: str) -> None:
+    async with open_connections(empty_mariadb_url) as connections:
         await upgrade_schema(connections)
-        later = sum(len(migration.statements["mysql"]) - 1 for migration in MIGRATIONS)
-        forget = "DELETE FROM schema_version WHERE step >= :step"
+        later = sum(len(migration.list_steps(connections.dialect.schema)) - 1 for migration in MIGRATIONS)
+        forget = "DELETE FROM flowlet_schema_version WHERE step >= :step"
         await connections.write(lambda session: session.execute(forget, {"step": 1}))
 
         assert await upgrade_schema(connections) == later
         await check_schema(connections)
 
 
-async def test_tables_made_by_a_newer_flowlet_are_refused(database_url: str) -> None:
-    async with open_connections(database_url) as connections:
+async def test_tables_made_by_a_newer_flowlet_are_refused(empty_database_url: str) -> None:
+    async with open_connections(empty_database_url) as connections:
         await upgrade_schema(connections, append_migration(CREATE_FIRST_SQL))
 
         for look in (upgrade_schema, check_schema):
@@ -113,22 +111,22 @@ async def test_tables_made_by_a_newer_flowlet_are_refused(database_url: str) -> 
                 await look(connections)
 
 
-async def test_a_database_without_tables_is_refused_with_the_cure(database_url: str) -> None:
+async def test_a_database_without_tables_is_refused_with_the_cure(empty_database_url: str) -> None:
     with pytest.raises(SchemaError, match="no Flowlet tables. Run: flowlet db upgrade"):
-        async with open_store(database_url, migrate=False):
+        async with open_store(empty_database_url, migrate=False):
             pass
 
 
-async def test_unfinished_tables_are_refused_with_the_cure(database_url: str) -> None:
-    async with open_connections(database_url) as connections:
+async def test_unfinished_tables_are_refused_with_the_cure(empty_database_url: str) -> None:
+    async with open_connections(empty_database_url) as connections:
         await upgrade_schema(connections)
 
         with pytest.raises(SchemaError, match="the tables lack 2 steps of this Flowlet's schema. Run: flowlet db"):
             await check_schema(connections, append_migration(CREATE_FIRST_SQL, CREATE_THIRD_SQL))
 
 
-async def test_a_lock_is_let_go_when_a_migration_breaks_off(database_url: str) -> None:
-    async with open_connections(database_url) as breaking, open_connections(database_url) as waiting:
+async def test_a_lock_is_let_go_when_a_migration_breaks_off(empty_database_url: str) -> None:
+    async with open_connections(empty_database_url) as breaking, open_connections(empty_database_url) as waiting:
         with pytest.raises(Exception, match="(?i)duplicate column|specified more than once"):
             await upgrade_schema(breaking, append_migration(BROKEN_SQL))
 

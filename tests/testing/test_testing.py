@@ -300,11 +300,11 @@ async def test_time_begins_where_the_clock_says() -> None:
         assert flow.now() == begin
 
 
-async def test_a_database_may_be_used_again(database_url: str) -> None:
-    async with Harness(parcel, database_url=database_url) as flow:
+async def test_a_database_may_be_used_again(empty_database_url: str) -> None:
+    async with Harness(parcel, database_url=empty_database_url) as flow:
         id = await flow.start("ParcelWorkflow")
 
-    async with Harness(parcel, database_url=database_url) as flow:
+    async with Harness(parcel, database_url=empty_database_url) as flow:
         assert (await flow.run_to_end(id)).succeeded
 
 

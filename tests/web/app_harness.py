@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import httpx
+from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import Field
 from quart import Blueprint, Quart, Response
 
@@ -26,11 +28,44 @@ from flowlet.web.json_responses import build_json_response
 from flowlet.web.parsing import read_body, read_query
 from flowlet.web.schemas import RequestModel, Timestamp
 from flowlet.web.services import Services
+from tests.accounts.password_hashes import CheapHashes
 
-__all__ = ["BASE_URL", "AppHarness", "Order", "open_app_harness"]
+__all__ = [
+    "BASE_URL",
+    "AppHarness",
+    "AppServices",
+    "Order",
+    "create_tested_app",
+    "open_app_harness",
+    "open_app_services",
+]
 
 BASE_URL = "http://flowlet.test"
 ADMIN_PASSWORD = "correct horse"
+
+
+class _CompiledTemplates(BytecodeCache):
+    """Templates as Python code, which the applications of a process share: compiling them took longer than a test."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_TEMPLATES = _CompiledTemplates()
+
+
+def create_tested_app(services: Services) -> Quart:
+    """Return the web application of these services, which does not compile a template anew."""
+    app = create_app(services)
+    app.jinja_env.bytecode_cache = _TEMPLATES
+    return app
 
 
 class Address(RequestModel):
@@ -68,18 +103,23 @@ class AppHarness:
         return self.open_client(cookie=f"flowlet_session={self.session}", **headers)
 
 
+@dataclass(frozen=True, slots=True)
+class AppServices:
+    """What is behind an application: its services, and the keys by role and a session of an admin."""
+
+    services: Services
+    keys: dict[str, str]
+    session: str
+
+
 @asynccontextmanager
-async def open_app_harness(
-    url: str,
-    *,
-    build_error: Callable[[], Exception] | None = None,
-    max_body_bytes: int = 4096,
-    passwords: PasswordHashing | None = None,
-) -> AsyncIterator[AppHarness]:
-    """Open a database and an application on it; ``/api/trouble`` raises what is given."""
+async def open_app_services(
+    url: str, *, max_body_bytes: int = 4096, passwords: PasswordHashing | None = None
+) -> AsyncIterator[AppServices]:
+    """Open a database with an admin, ada, and the services of an application on it. Hashes of passwords are cheap."""
     async with open_store(url) as store:
         registry = Registry()
-        users = Users(store, passwords=passwords)
+        users = Users(store, passwords=passwords or CheapHashes())
         await users.create("ada", ADMIN_PASSWORD, Role.ADMIN, actor="test")
         logged_in = await users.log_in("ada", ADMIN_PASSWORD)
         assert logged_in
@@ -96,9 +136,18 @@ async def open_app_harness(
             settings=Settings(database_url=url, max_body=max_body_bytes),
             started=store.clock.now(),
         )
-        app = create_app(services)
+        yield AppServices(services, {role: made.text for role, made in keys.items()}, logged_in[0])
+
+
+@asynccontextmanager
+async def open_app_harness(
+    url: str, *, build_error: Callable[[], Exception] | None = None, max_body_bytes: int = 4096
+) -> AsyncIterator[AppHarness]:
+    """Open a database and an application on it; ``/api/trouble`` raises what is given."""
+    async with open_app_services(url, max_body_bytes=max_body_bytes) as behind:
+        app = create_tested_app(behind.services)
         app.register_blueprint(_build_blueprint(build_error))
-        yield AppHarness(app, services, {role: made.text for role, made in keys.items()}, logged_in[0])
+        yield AppHarness(app, behind.services, behind.keys, behind.session)
 
 
 def _build_blueprint(build_error: Callable[[], Exception] | None) -> Blueprint:

@@ -54,9 +54,9 @@ def build_app(url: str, module: Any, **settings: Any) -> Flowlet:
     return Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, **settings))
 
 
-async def test_any_server_of_asgi_opens_runs_and_drains_the_application(database_url: str) -> None:
+async def test_any_server_of_asgi_opens_runs_and_drains_the_application(empty_database_url: str) -> None:
     gate = GatedHandler()
-    app = build_app(database_url, build_workflow_module(**build_single_state(gate.build_module().check)))
+    app = build_app(empty_database_url, build_workflow_module(**build_single_state(gate.build_module().check)))
 
     async with serve_app(app) as client:
         alive = await client.get("/healthz")
@@ -160,15 +160,15 @@ async def test_a_second_signal_ends_the_requests_too(start_flowlet: StartFlowlet
 
 
 async def test_the_first_start_shows_a_password_once_and_never_logs_it(
-    start_flowlet: StartFlowlet, database_url: str
+    start_flowlet: StartFlowlet, empty_database_url: str
 ) -> None:
-    first = await start_flowlet("serve", "slow.py", "--port", "0", database_url=database_url, admin_password="")
+    first = await start_flowlet("serve", "slow.py", "--port", "0", database_url=empty_database_url, admin_password="")
     (line,) = await first.wait_for_lines("Its password, shown only now: ")
     await first.wait_for_lines("the API answers at")
     first.send_signal(signal.SIGTERM)
     await first.wait_for_exit()
 
-    second = await start_flowlet("serve", "slow.py", "--port", "0", database_url=database_url, admin_password="")
+    second = await start_flowlet("serve", "slow.py", "--port", "0", database_url=empty_database_url, admin_password="")
     await second.wait_for_lines("the API answers at")
 
     assert len(first.find_lines(line.rpartition(" ")[2])) == 1
@@ -193,9 +193,9 @@ async def test_a_server_lets_nobody_in_with_the_demos_password(
     assert len(process.find_lines(password)) == (0 if given else 1)
 
 
-async def test_a_process_may_serve_no_executor_or_no_web(start_flowlet: StartFlowlet, database_url: str) -> None:
-    web = await start_flowlet("serve", "slow.py", "--port", "0", "--no-executor", database_url=database_url)
-    executor = await start_flowlet("serve", "slow.py", "--no-web", database_url=database_url)
+async def test_a_process_may_serve_no_executor_or_no_web(start_flowlet: StartFlowlet, empty_database_url: str) -> None:
+    web = await start_flowlet("serve", "slow.py", "--port", "0", "--no-executor", database_url=empty_database_url)
+    executor = await start_flowlet("serve", "slow.py", "--no-web", database_url=empty_database_url)
 
     await executor.wait_for_lines(" runs SlowWorkflow")
     async with open_process_client(web) as client:
@@ -207,10 +207,10 @@ async def test_a_process_may_serve_no_executor_or_no_web(start_flowlet: StartFlo
 
 
 async def test_processes_are_executors_beside_the_first_and_end_with_it(
-    start_flowlet: StartFlowlet, postgres_url: str
+    start_flowlet: StartFlowlet, empty_postgres_url: str
 ) -> None:
     process = await start_flowlet(
-        "serve", "slow.py", "--port", "0", "--processes", "3", database_url=postgres_url, grace="1s"
+        "serve", "slow.py", "--port", "0", "--processes", "3", database_url=empty_postgres_url, grace="1s"
     )
 
     await process.wait_for_lines(" runs SlowWorkflow", times=3)
@@ -221,9 +221,9 @@ async def test_processes_are_executors_beside_the_first_and_end_with_it(
     assert len(process.find_lines("has stopped")) == 3
 
 
-async def test_a_process_that_dies_is_replaced(start_flowlet: StartFlowlet, postgres_url: str) -> None:
+async def test_a_process_that_dies_is_replaced(start_flowlet: StartFlowlet, empty_postgres_url: str) -> None:
     process = await start_flowlet(
-        "serve", "slow.py", "--port", "0", "--processes", "2", database_url=postgres_url, grace="1s"
+        "serve", "slow.py", "--port", "0", "--processes", "2", database_url=empty_postgres_url, grace="1s"
     )
     await process.wait_for_lines(" runs SlowWorkflow", times=2)
     (child,) = list_children(process.pid)

@@ -15,6 +15,8 @@ from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.loader import import_workflow
 from flowlet.definition.registry import Registry
 
+pytestmark = pytest.mark.xdist_group("typing")
+
 ORDERS_MODULE = '''
 """Take an order from stock check to delivery."""
 
@@ -159,6 +161,12 @@ def call_wrongly(order: Order, ctx: Context) -> None:
 """
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where mypy keeps what it knows of the libraries: it reads them once for all tests of this module."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @pytest.fixture
 def module_folder(tmp_path: Path) -> Path:
     (tmp_path / "orders.py").write_text(ORDERS_MODULE)
@@ -166,11 +174,11 @@ def module_folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(300)
-def test_a_users_module_passes_mypy_in_strict_mode(module_folder: Path) -> None:
+def test_a_users_module_passes_mypy_in_strict_mode(module_folder: Path, cache: Path) -> None:
     (module_folder / "calls.py").write_text(CALLS_MODULE)
     (module_folder / "clients.py").write_text(CLIENTS_MODULE)
 
-    checked = run_mypy(module_folder, "orders.py", "calls.py", "clients.py")
+    checked = run_mypy(module_folder, cache, "orders.py", "calls.py", "clients.py")
 
     assert checked.returncode == 0, checked.stdout
 
@@ -187,10 +195,10 @@ def test_a_users_module_passes_pyright_in_strict_mode(module_folder: Path) -> No
 
 
 @pytest.mark.timeout(300)
-def test_wrong_calls_are_rejected_by_mypy(module_folder: Path) -> None:
+def test_wrong_calls_are_rejected_by_mypy(module_folder: Path, cache: Path) -> None:
     (module_folder / "wrong.py").write_text(WRONG_MODULE)
 
-    checked = run_mypy(module_folder, "wrong.py")
+    checked = run_mypy(module_folder, cache, "wrong.py")
 
     expected = [
         (number, text.rpartition("# ")[2])
@@ -219,8 +227,8 @@ def test_a_users_module_is_loaded(module_folder: Path) -> None:
     assert (definition.name, definition.start, len(definition.states)) == ("OrderWorkflow", "check_stock", 9)
 
 
-def run_mypy(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
-    options = ("--strict", "--config-file=", "--no-error-summary", f"--cache-dir={folder / 'cache'}")
+def run_mypy(folder: Path, cache: Path, *files: str) -> subprocess.CompletedProcess[str]:
+    options = ("--strict", "--config-file=", "--no-error-summary", f"--cache-dir={cache}")
     return run_python(folder, "-m", "mypy", *options, *files)
 
 

@@ -14,10 +14,9 @@ import httpx
 
 from flowlet.engine.executor import Executor
 from flowlet.settings import ExecutorSettings
-from flowlet.web.app import create_app
 from tests.engine.executor_harness import wait_for
 from tests.operations.operations_harness import build_families_module, build_orders_module
-from tests.web.app_harness import AppHarness, open_app_harness
+from tests.web.app_harness import AppHarness, create_tested_app, open_app_services
 
 __all__ = ["WAIT_SECONDS", "ApiHarness", "open_api_harness"]
 
@@ -61,14 +60,14 @@ def check_json(answer: httpx.Response, status: int) -> Any:
 @asynccontextmanager
 async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[ApiHarness]:
     """Open a database and an application with Orders and Families, with a running executor or without."""
-    async with open_app_harness(url, max_body_bytes=100_000) as still:
-        bare = still.services
+    async with open_app_services(url, max_body_bytes=100_000) as behind:
+        bare = behind.services
         bare.registry.add(build_orders_module())
         bare.registry.add(build_families_module())
         settings = ExecutorSettings(slots=4, poll_interval=timedelta(hours=1))
         executor = Executor(bare.store, bare.registry, bare.registry.provided, settings)
         services = replace(bare, executor=executor)
-        probe = AppHarness(create_app(services), services, still.keys, still.session)
+        probe = AppHarness(create_tested_app(services), services, behind.keys, behind.session)
         async with _run_executor(executor if has_executor else None), probe.open_client("operator") as client:
             try:
                 yield ApiHarness(probe, client)

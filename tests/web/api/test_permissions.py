@@ -99,22 +99,22 @@ def read_refusal_status(answer: httpx.Response) -> int | None:
     return 401 if is_sent_away else answer.status_code if answer.status_code in (401, 403) else None
 
 
-async def test_nobody_is_let_in_by_what_stands_for_nobody(any_app_harness: AppHarness) -> None:
-    least, ways = read_least_roles(any_app_harness), await build_invalid_credentials(any_app_harness)
+async def test_nobody_is_let_in_by_what_stands_for_nobody(app_harness: AppHarness) -> None:
+    least, ways = read_least_roles(app_harness), await build_invalid_credentials(app_harness)
 
     for who, way in ways.items():
         found = {
-            endpoint: read_refusal_status(await call_with_headers(any_app_harness, endpoint, way)) for endpoint in least
+            endpoint: read_refusal_status(await call_with_headers(app_harness, endpoint, way)) for endpoint in least
         }
 
         assert found == {endpoint: None if role is None else 401 for endpoint, role in least.items()}, who
 
 
-async def test_a_role_opens_what_it_may_by_key_and_by_session(any_app_harness: AppHarness) -> None:
-    least = read_least_roles(any_app_harness)
+async def test_a_role_opens_what_it_may_by_key_and_by_session(app_harness: AppHarness) -> None:
+    least = read_least_roles(app_harness)
 
     for role in Role:
-        person = await create_api_user(any_app_harness, f"a {role}", role)
+        person = await create_api_user(app_harness, f"a {role}", role)
         for way in (
             {"x-api-key": person.key},
             {"authorization": f"Bearer {person.key}"},
@@ -122,8 +122,7 @@ async def test_a_role_opens_what_it_may_by_key_and_by_session(any_app_harness: A
             {"cookie": f"flowlet_session={person.session}", "sec-fetch-site": "same-origin"},
         ):
             found = {
-                endpoint: read_refusal_status(await call_with_headers(any_app_harness, endpoint, way))
-                for endpoint in least
+                endpoint: read_refusal_status(await call_with_headers(app_harness, endpoint, way)) for endpoint in least
             }
 
             expected = {name: None if one is None or role.is_at_least(one) else 403 for name, one in least.items()}
@@ -134,11 +133,11 @@ async def test_a_role_opens_what_it_may_by_key_and_by_session(any_app_harness: A
             assert found == expected, (role, list(way))
 
 
-async def test_a_session_from_another_site_looks_and_changes_nothing(any_app_harness: AppHarness) -> None:
-    least = read_least_roles(any_app_harness)
+async def test_a_session_from_another_site_looks_and_changes_nothing(app_harness: AppHarness) -> None:
+    least = read_least_roles(app_harness)
 
     for role in Role:
-        person = await create_api_user(any_app_harness, f"a {role}", role)
+        person = await create_api_user(app_harness, f"a {role}", role)
         cookie = f"flowlet_session={person.session}"
         for way in (
             {"cookie": cookie, "origin": FOREIGN_ORIGIN},
@@ -146,8 +145,7 @@ async def test_a_session_from_another_site_looks_and_changes_nothing(any_app_har
             {"cookie": cookie},
         ):
             found = {
-                endpoint: read_refusal_status(await call_with_headers(any_app_harness, endpoint, way))
-                for endpoint in least
+                endpoint: read_refusal_status(await call_with_headers(app_harness, endpoint, way)) for endpoint in least
             }
 
             for endpoint, one in least.items():

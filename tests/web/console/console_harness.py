@@ -13,9 +13,8 @@ import httpx
 from flowlet.accounts.roles import Role
 from flowlet.auth.login_limiter import LoginLimiter
 from flowlet.clock import VirtualClock
-from flowlet.web.app import create_app
 from tests.accounts.password_hashes import CheapHashes
-from tests.web.app_harness import BASE_URL, AppHarness, open_app_harness
+from tests.web.app_harness import BASE_URL, AppHarness, create_tested_app, open_app_services
 
 __all__ = ["HTML_ACCEPT", "PASSWORD", "ConsoleHarness", "open_console", "read_csrf_token", "submit_login"]
 
@@ -63,9 +62,11 @@ def read_csrf_token(page: httpx.Response) -> str:
 async def open_console(url: str, **settings: Any) -> AsyncIterator[ConsoleHarness]:
     """Open a database and an application on it, with some settings changed."""
     hashes, clock = CheapHashes(), VirtualClock()
-    async with open_app_harness(url, passwords=hashes) as probe:
-        await probe.services.users.create("grace", PASSWORD, Role.VIEWER, actor="test")
+    async with open_app_services(url, passwords=hashes) as behind:
+        await behind.services.users.create("grace", PASSWORD, Role.VIEWER, actor="test")
         hashes.verify_count = 0
-        changed = probe.services.settings.model_copy(update=settings)
-        services = replace(probe.services, login_limiter=LoginLimiter(clock), settings=changed)
-        yield ConsoleHarness(replace(probe, app=create_app(services), services=services), hashes, clock)
+        changed = behind.services.settings.model_copy(update=settings)
+        services = replace(behind.services, login_limiter=LoginLimiter(clock), settings=changed)
+        yield ConsoleHarness(
+            AppHarness(create_tested_app(services), services, behind.keys, behind.session), hashes, clock
+        )

@@ -1,7 +1,7 @@
 """Listening to PostgreSQL: a connection of its own, because a pool's reset would end LISTEN.
 
-A notification is the sender's name, a colon, and the executor group with work due, or nothing. A transaction whose
-commit its own process cannot see, such as that of a caller who creates an instance in it, has no sender's name.
+A notification without a sender's name comes from a transaction whose commit its own process cannot see, such as that of
+a caller who creates an instance in it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import asyncpg
 
 from flowlet.store.commits import UNKNOWN_COMMIT, Commit
-from flowlet.store.dialects.listening import ListenRequest
+from flowlet.store.dialects.postgres.statements import CHANNEL
+from flowlet.store.dialects.signals import ListenRequest
 
-__all__ = ["CHANNEL", "format_notification", "listen"]
+__all__ = ["listen"]
 
-CHANNEL = "flowlet"
 CONNECT_TIMEOUT_SECONDS = 10
-MAX_GROUP_LENGTH = 1_000
-"""Characters of a group's name in a notification, which has at most 8,000 bytes."""
-
-
-def format_notification(sender: str, group: str = "") -> str:
-    """Return a notification's text."""
-    return f"{sender}:{group[:MAX_GROUP_LENGTH]}"
 
 
 async def listen(listen_request: ListenRequest, own_name: str) -> None:

@@ -1,0 +1,51 @@
+"""Other processes' commits to SQLite, noticed by a poll of ``PRAGMA data_version``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from flowlet.settings import get_sqlite_path
+from flowlet.store.commits import UNKNOWN_COMMIT
+from flowlet.store.dialects.signals import ListenRequest
+
+__all__ = ["SQLiteSignals"]
+
+POLL_SECONDS, QUIET_POLL_SECONDS = 0.02, 0.05
+QUIET_POLLS = 25
+"""After so many polls without a commit it polls less often: waking up costs more than looking (150 µs against 5)."""
+
+
+class SQLiteSignals:
+    """SQLite's part for signals."""
+
+    needs_notifications = False
+
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
+        """Do nothing: other processes watch ``PRAGMA data_version``."""
+
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
+        """Do nothing: other processes watch ``PRAGMA data_version``."""
+
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Look every 20 ms whether any connection has committed; every 50 ms after half a second without a commit.
+
+        The connection is a separate one, so the commits of this process are among them.
+        """
+        path = get_sqlite_path(listen_request.url)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+            seen, quiet = connection.execute("PRAGMA data_version").fetchone(), 0
+            listen_request.on_commit(UNKNOWN_COMMIT)
+            while True:
+                pause = POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS
+                await asyncio.sleep(pause)  # noqa: TID251 - a poll of the file, in real time
+                version = seen
+                with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next poll reads it
+                    version = connection.execute("PRAGMA data_version").fetchone()
+                quiet += 1
+                if version != seen:
+                    seen, quiet = version, 0
+                    listen_request.on_commit(UNKNOWN_COMMIT)
