@@ -1,10 +1,10 @@
-// What scripts add to the pages, every one of which works without: times that stay fresh, parts that follow what
-// happens, search as you type, copying, the key "/" for searching, and forms that are sent once.
+// What scripts add to the pages, which all work without them: relative times, live parts, search as you type, copying,
+// the key "/" for searching, and forms that are sent once.
 
 const root = document.documentElement;
 const lamp = document.querySelector("[data-events]");
 const offset = Number(document.body.dataset.now) - Date.now(); // how far the server's clock is ahead of this one
-const touched = new WeakSet(); // forms somebody has begun to fill in
+const touched = new WeakSet(); // forms that the user has begun to fill in
 const sent = new WeakSet();
 
 // Times: as flowlet/web/console/times.py writes them, but in the reader's own zone.
@@ -18,7 +18,7 @@ function distance(seconds) {
   return `${Math.floor(seconds / size)} ${unit}`;
 }
 
-function told(time, shape, now) {
+function formatTime(time, shape, now) {
   const seconds = (time - now) / 1000, text = distance(Math.abs(seconds));
   if (shape === "at") return day.format(time) === day.format(now) ? clock.format(time) : `${day.format(time)}, ${clock.format(time)}`;
   if (shape === "for") return text;
@@ -28,13 +28,13 @@ function told(time, shape, now) {
 
 function freshenTimes() {
   for (const each of document.querySelectorAll("time[data-as]")) {
-    const time = new Date(each.dateTime), text = told(time, each.dataset.as, new Date(Date.now() + offset));
+    const time = new Date(each.dateTime), text = formatTime(time, each.dataset.as, new Date(Date.now() + offset));
     if (each.textContent !== text) each.textContent = text;
     each.title = exact.format(time);
   }
 }
 
-// Parts: what differs is changed in place, so that focus, scroll position and what was typed stay as they are.
+// Parts: only differences are changed, in place, so that focus, scroll position and typed text stay as they are.
 function patch(old, fresh) {
   const isForm = old instanceof HTMLFormElement;
   if (isForm && (touched.has(old) || sent.has(old))) return;
@@ -61,7 +61,7 @@ function patch(old, fresh) {
   }
 }
 
-// Whether somebody types in a form there: it is left until it is sent, and then its version tells that it came too late.
+// Whether the user has begun to fill in a form there: it stays until it is sent; its version then says if it is too old.
 function isBegun(part) {
   return part.nodeType === Node.ELEMENT_NODE && [part, ...part.querySelectorAll("form")].some((each) => touched.has(each));
 }
@@ -151,7 +151,7 @@ if (lamp) {
   document.addEventListener("visibilitychange", () => { if (document.hidden) stream.close(); else refreshSoon(); });
 }
 
-// Searching as one types; the address says what is shown.
+// Search as you type; the address of the page is that of the search.
 let pause, request;
 
 async function search(form) {
@@ -190,7 +190,7 @@ document.addEventListener("click", async ({ target }) => {
   setTimeout(() => { button.textContent = label; }, 1500);
 });
 
-// A form that changes something goes out once, however often it is clicked.
+// A form that changes something is sent once, however often its button is clicked.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.getAttribute("method") !== "post") return;

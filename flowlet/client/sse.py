@@ -1,4 +1,4 @@
-"""Server-sent events read from the bytes of an answer, in whatever pieces these come.
+"""A parser of server-sent events, which takes the bytes of an answer in pieces of any size.
 
 Source: "Server-sent events", section 9.2.6 of the HTML standard.
 """
@@ -17,7 +17,7 @@ from flowlet.client.models import Event
 __all__ = ["MAX_LINE_BYTES", "EventStreamParser", "ServerSentEvent", "parse_events"]
 
 MAX_LINE_BYTES = 16_000_000
-"""How many bytes a line may have: what never ends is no event."""
+"""The most bytes of a line: a longer one is no event."""
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -25,7 +25,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event: its kind ("message" where the server names none), its data, and the last id given until then."""
+    """One event: its kind ("message" if the server names none), its data, and the last id up to then."""
 
     kind: str
     data: str
@@ -33,11 +33,11 @@ class ServerSentEvent:
 
 
 class EventStreamParser:
-    """What has come of one answer.
+    """The parser of one answer.
 
     Attributes:
-        last_id: The id that was given last, with data or without; empty for none.
-        retry_ms: How long to wait before the next connection, in milliseconds; None where the server has not said.
+        last_id: The last id, of an event with data or without; empty for none.
+        retry_ms: How long to wait before the next connection, in milliseconds; None if the server has not said so.
     """
 
     def __init__(self, *, last_id: str = "", retry_milliseconds: int | None = None) -> None:
@@ -51,10 +51,10 @@ class EventStreamParser:
         self._data: list[str] = []
 
     def parse_chunk(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes and return the events that are whole with them.
+        """Parse the next bytes and return the events that they complete.
 
         Raises:
-            AnswerError: If a line does not end within 16 MB.
+            UnexpectedResponseError: If a line does not end within 16 MB.
         """
         found = []
         for line in self._split_lines(chunk):
@@ -104,10 +104,10 @@ class EventStreamParser:
 
 
 def parse_events(messages: list[ServerSentEvent]) -> list[Event]:
-    """Return the events that messages tell; other kinds of messages are passed over.
+    """Return the events of messages; messages of other kinds are ignored.
 
     Raises:
-        AnswerError: If one is not understood.
+        UnexpectedResponseError: If a message is not an event.
     """
     try:
         return [Event.model_validate_json(message.data) for message in messages if message.kind == "message"]

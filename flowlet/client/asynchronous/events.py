@@ -21,7 +21,7 @@ from flowlet.client.sse import EventStreamParser, parse_events
 __all__ = ["AsyncEvents"]
 
 CLOSE_CHECK_SECONDS = 0.5
-"""How long a rest may go on after the stream has been closed."""
+"""How long a pause may last after the stream has been closed."""
 
 
 class AsyncEvents:
@@ -29,8 +29,8 @@ class AsyncEvents:
 
     The stream begins when its block is entered, or else with the first wait for an event: every event that is committed
     later comes. A connection that breaks, or on which nothing comes for too long, is made anew behind the last
-    event, or where the stream began; events may then come a second time. One task at a time may wait for the next event;
-    a wait that is cancelled may be begun again.
+    event, or where the stream began; events may then come a second time. One task at a time may wait for the next
+    event; a wait that is cancelled may be begun again.
 
     Attributes:
         last_id: The id of the last event, with which ``after`` resumes the stream; None before the first one.
@@ -103,7 +103,7 @@ class AsyncEvents:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the iteration, also one that waits for an event elsewhere."""
+        """End the iteration, also in another task that waits for an event."""
         self._is_closed = True
         if self._response is not None:
             shut_down_connection(self._response)
@@ -111,7 +111,7 @@ class AsyncEvents:
             await self._close_connection()
 
     async def _read_chunk(self) -> None:
-        """Take what comes next, on a new connection if there is none, or rest where one has ended."""
+        """Read the next bytes, on a new connection if there is none, or pause after one has ended."""
         error: ClientError | None = None
         try:
             chunks = self._chunks or await self._connect()
@@ -134,7 +134,7 @@ class AsyncEvents:
         )
 
     async def _connect(self) -> AsyncGenerator[bytes, None]:
-        """Return what comes on a new connection."""
+        """Return the bytes of a new connection."""
         last_id, opened = (
             self._parser.last_id,
             self._transport.open_stream_once if self._has_connected else self._transport.open_stream,
@@ -147,7 +147,7 @@ class AsyncEvents:
         # Where the stream begins, if this connection breaks before the first event has come.
         last_id = last_id or response.headers.get("Last-Event-ID", "")
         self._parser = EventStreamParser(last_id=last_id, retry_milliseconds=self._parser.retry_ms)
-        # Typed as an iterator, and a generator, which has to be closed.
+        # It is typed as an iterator, but is a generator, which has to be closed.
         self._chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
         return self._chunks
 

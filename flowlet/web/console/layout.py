@@ -34,8 +34,7 @@ class NavigationItem:
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
         path_prefix: Where others of its pages are.
-        counter: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
-            page.
+        counter: Counts what is waiting there, up to 100; shown beside the label unless it is 0. Called for each page.
     """
 
     href: str
@@ -181,9 +180,9 @@ async def _build_layout(*, with_counts: bool) -> PageLayout:
     # Where the store is away, the page that says so asks it nothing.
     counted = [entry for entry in _list_navigation(found) if entry.counter] if with_counts else []
     counts = {entry.href: await entry.counter() for entry in counted if entry.counter}
-    token, told = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
+    token, notice = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
     position = g.get("event_position", "")
-    return PageLayout(found, token, request.path, times.now() // 1000, position, counts, told)
+    return PageLayout(found, token, request.path, times.now() // 1000, position, counts, notice)
 
 
 async def _read_event_position() -> None:
