@@ -17,9 +17,9 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import Clock
 from flowlet.engine.event_stream import MAX_SUBSCRIBERS, EventBatch, EventDelivery
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
-from flowlet.instance.instance import MAX_ID, ActionKind, Status
+from flowlet.instance.instance import ActionKind, Status
 from flowlet.store.history import HistoryEvent
-from flowlet.text import parse_number
+from flowlet.text import MAX_INTEGER, parse_number
 from flowlet.web.auth import make_access_check, require_role
 from flowlet.web.field_types import OptionalText
 from flowlet.web.openapi.document import describe_route
@@ -39,7 +39,7 @@ REAUTHORIZATION_SECONDS = 5.0
 POSITION_HEADER = "Last-Event-ID"
 """In an answer, the position at which the stream begins: a client may lose it before the first event has come."""
 
-EventId = Annotated[int | None, Field(ge=0, le=MAX_ID)]
+EventId = Annotated[int | None, Field(ge=0, le=MAX_INTEGER)]
 
 blueprint = Blueprint("events", __name__)
 
@@ -58,7 +58,7 @@ class EventQuery(RequestModel):
         limit: The number of events after which the stream ends; omit it for a stream that does not end.
     """
 
-    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_ID)] = None
+    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_INTEGER)] = None
     external_id: OptionalText = None
     business_key: OptionalText = None
     workflow_type: OptionalText = None
@@ -175,7 +175,7 @@ async def _find_only_workflow_id(event_query: EventQuery) -> int | None:
 
 def _read_last_event_id() -> int:
     """Return the position in the header with which a browser resumes."""
-    position = parse_number(request.headers[POSITION_HEADER].strip(), maximum=MAX_ID)
+    position = parse_number(request.headers[POSITION_HEADER].strip())
     if position is None:
         raise ProblemError(build_faults_problem({POSITION_HEADER: "has to be the id of an event of this endpoint"}))
     return position

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.accounts.models import User, check_unchanged, normalize_name
+from flowlet.accounts.models import User, normalize_name
 from flowlet.accounts.passwords import generate_password, normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
@@ -96,7 +96,7 @@ async def set_role(id: int) -> Redirection:
 
     async def set_role_if_unchanged(user: User, version: int) -> str:
         changed = await get_services().users.set_role(
-            user.username, role, actor=get_principal().username, expected_modified=version
+            user.username, role, actor=get_principal().username, expected_version=version
         )
         return f"{changed.username} is {changed.role} now."
 
@@ -112,7 +112,7 @@ async def disable_user(id: int) -> Redirection:
     """Let a user in no longer."""
 
     async def disable_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.disable(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.disable(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} is disabled, and logged out everywhere."
 
     return await _apply_to_user(id, await read_request_form(), disable_if_unchanged, own_next_url="/login")
@@ -124,7 +124,7 @@ async def enable_user(id: int) -> Redirection:
     """Let a user in again."""
 
     async def enable_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.enable(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} can log in again."
 
     return await _apply_to_user(id, await read_request_form(), enable_if_unchanged)
@@ -136,9 +136,8 @@ async def end_user_sessions(id: int) -> Redirection:
     """End a user's sessions, but for the one that asks."""
 
     async def end_sessions_if_unchanged(user: User, version: int) -> str:
-        check_unchanged(user, version)
-        await get_services().users.sessions.close_all_sessions(
-            user.username, except_token=request.cookies.get(SESSION_COOKIE)
+        await get_services().users.end_sessions(
+            user.username, except_token=request.cookies.get(SESSION_COOKIE), expected_version=version
         )
         return f"The sessions of {user.username} have ended."
 
@@ -151,7 +150,7 @@ async def delete_user(id: int) -> Redirection:
     """Delete a user, with sessions and API keys."""
 
     async def delete_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.delete(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} is deleted."
 
     return await _apply_to_user(
@@ -173,9 +172,8 @@ async def set_password(id: int) -> Response | Redirection:
         return redirect_with_error("Your own password is changed here, and the present one is asked for.", "/account")
     password = typed or generate_password()
     try:
-        check_unchanged(user, version)  # before a fault: the form that asks for another one is of the user as it is now
         changed = await get_services().users.set_password(
-            user.username, password, actor=get_principal().username, expected_modified=version
+            user.username, password, actor=get_principal().username, expected_version=version
         )
     except StaleError as error:
         return redirect_with_error(str(error), f"/users/{id}")
