@@ -49,11 +49,6 @@ class HandlerTransaction:
         self._has_failed_to_open = False
         self._has_ended = False
 
-    @property
-    def is_used(self) -> bool:
-        """Whether the handler has used it: its transition does not go through the committer then."""
-        return self._open_lock is not None
-
     async def __aenter__(self) -> HandlerTransaction:
         track_transaction()
         return self
@@ -148,6 +143,7 @@ class HandlerTransaction:
             f"reading whether a transition of workflow {transition.instance.id} was committed",
         )
         if verdict is CommitResult.COMMITTED:
+            self._store.instances.report_committed(self._executor_id, [transition])
             return transition
         if verdict is CommitResult.LOST:
             return None

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import databases
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
 from flowlet.shutdown import run_to_end
+from flowlet.store.commits import Commit
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.base import Dialect
 
@@ -57,6 +59,9 @@ class Connections:
     PostgreSQL and MySQL have two pools: a small one for claims and commits, set up for them, and a general one.
     SQLite has one connection that writes, behind a lock, and one that reads. Without ``for_engine`` there is only
     the general one.
+
+    Attributes:
+        on_commit: Called with what each transaction of this process has committed, right after it has.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Connections:
     ) -> None:
         self.url = url
         self.dialect = dialect
+        self.on_commit: Callable[[Commit], None] | None = None
         self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._general = self._build_database(for_engine=False)
@@ -193,6 +199,11 @@ class Connections:
             await _wait_until_done(holder)
             await holder
 
+    def report_commit(self, commit: Commit) -> None:
+        """Report what a transaction of this process has committed."""
+        if self.on_commit is not None:
+            self.on_commit(commit)
+
     def refuse_nesting(self) -> None:
         """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
 
@@ -230,8 +241,18 @@ class Connections:
     async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
         await session.execute(self.dialect.connections.begin_sql)
         result = await work(session)
-        await session.execute("COMMIT")
+        await self._commit(session)
         return result
+
+    async def _commit(self, session: DatabaseSession) -> None:
+        """Commit, and report it; where instances became due, the transaction itself notifies the other processes."""
+        pending = session.pending_commit
+        if pending is not None and pending.due_groups:
+            await self.dialect.signals.notify(session.raw, sorted(pending.due_groups))
+            pending = replace(pending, is_notified=True)
+        await session.execute("COMMIT")
+        if pending is not None:
+            self.report_commit(pending)
 
     async def _hold_transaction(
         self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
@@ -243,7 +264,7 @@ class Connections:
             held.is_open = True
             try:
                 opened.set_result(session)
-                await session.execute("COMMIT" if await may_commit else "ROLLBACK")
+                await (self._commit(session) if await may_commit else session.execute("ROLLBACK"))
             except BaseException:
                 await self._roll_back(session)
                 raise

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowlet.store.columns import Column, Table
+from flowlet.store.commits import Commit
 from flowlet.store.dialects.base import Dialect
 
 __all__ = ["DatabaseSession", "build_in_list"]
@@ -15,11 +16,15 @@ class DatabaseSession:
     """One connection of the database. Statements are portable text with ``:named`` values.
 
     ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
+
+    Attributes:
+        pending_commit: What the transaction will have committed, for those that wait for commits; None for nothing.
     """
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self.connection = connection
         self.dialect = dialect
+        self.pending_commit: Commit | None = None
 
     @property
     def raw(self) -> Any:

@@ -85,9 +85,13 @@ async def never_reply(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> 
     await reader.read()
 
 
-def build_stream_reply(*chunks: bytes, drops_connection: bool = True) -> Reply:
-    """Return an event stream that sends chunks, and then drops the connection or stays silent."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+def build_stream_reply(*chunks: bytes, drops_connection: bool = True, position: int | None = None) -> Reply:
+    """Return a stream of events that sends chunks and then ends, or stays silent unless it ``drops_connection``.
+
+    With a position its head says where it begins.
+    """
+    begins = b"" if position is None else b"Last-Event-ID: %d\r\n" % position
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%bTransfer-Encoding: chunked\r\n\r\n" % begins
 
     async def write_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(head)

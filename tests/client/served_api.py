@@ -83,6 +83,7 @@ class ThreadedIterator:
         await asyncio.to_thread(self._iterator.close)
 
     async def __aenter__(self) -> ThreadedIterator:
+        await asyncio.to_thread(self._iterator.__enter__)
         return self
 
     async def __aexit__(self, *error: object) -> None:
