@@ -83,9 +83,9 @@ def build_post_request(path: str, result_type: type[Result], **body: Any) -> Api
     return ApiRequest("POST", path, build_json_reader(result_type), body=encode_fields(body))
 
 
-def build_delete_request(path: str) -> ApiRequest[None]:
-    """Return a request that deletes something."""
-    return ApiRequest("DELETE", path, read_nothing)
+def build_delete_request(path: str, *, expected_version: int | None) -> ApiRequest[None]:
+    """Return a request that deletes something, if it still has the expected version."""
+    return ApiRequest("DELETE", path, read_nothing, params=_build_params({"expected_version": expected_version}))
 
 
 def build_operation_request(
@@ -120,9 +120,11 @@ def build_state_body(
     force: bool = False,
     reason: str | None = None,
     form: Variables | None = None,
+    expected_version: int | None = None,
 ) -> dict[str, Any]:
     """Return the body that describes a move or an answer."""
-    return encode_fields({"state": state, "when": when, "force": force, "reason": reason, "form": form})
+    values = {"when": when, "force": force, "reason": reason, "form": form, "expected_version": expected_version}
+    return encode_fields({"state": state, **values})
 
 
 def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: bool) -> ApiRequest[Created]:

@@ -123,6 +123,7 @@ class User(ResponseModel):
     username: str
     role: Role
     is_disabled: bool
+    version: int
     created: UtcDatetime
     created_by: str
     modified: UtcDatetime
@@ -144,6 +145,7 @@ class ApiKey(ResponseModel):
     role: Role
     user_id: int
     username: str
+    version: int
     created: UtcDatetime
     created_by: str
     expires: UtcDatetime | None

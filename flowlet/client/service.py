@@ -62,7 +62,7 @@ class ApiServer:
     def build_stream_request(
         self, api_request: ApiRequest[Any], *, last_id: str, heartbeat_timeout_seconds: float
     ) -> dict[str, Any]:
-        """Return the arguments from which httpx builds the request of an event stream that resumes after ``last_id``."""
+        """Return the arguments from which httpx builds the request of an event stream after ``last_id``."""
         resumed = {"Last-Event-ID": last_id} if last_id else {}
         return {
             **self.build_request(api_request),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
@@ -15,10 +15,8 @@ BATCH_SIZE = 100
 """How many instances one transaction changes at most."""
 
 
-async def change_descendants(
-    store: Store, id: int, decide: Callable[[Instance], Change | None], *, now: int
-) -> AsyncIterator[Sequence[Instance]]:
-    """Change all descendants of an instance, level by level, and yield each batch as it is afterwards.
+async def change_descendants(store: Store, id: int, decide: Callable[[Instance], Change | None], *, now: int) -> None:
+    """Change all descendants of an instance, level by level.
 
     A level is read after the one above it has been changed: a cancelled instance creates no more children.
 
@@ -32,5 +30,5 @@ async def change_descendants(
     while level:
         below = [child.id for parent in level for child in await store.queries.list_children(parent)]
         for first in range(0, len(below), BATCH_SIZE):
-            yield await change_instances(store.connections, below[first : first + BATCH_SIZE], decide, now=now)
+            await change_instances(store.connections, below[first : first + BATCH_SIZE], decide, now=now)
         level = below

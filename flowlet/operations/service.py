@@ -28,7 +28,7 @@ from flowlet.operations.permitted import PermittedOperations, compute_permitted_
 from flowlet.operations.schedule import resolve_time, schedule_first_run
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
 from flowlet.store.changes import change_instance
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
 from flowlet.store.opening import Store
 from flowlet.store.optimistic_lock import check_version
@@ -55,23 +55,11 @@ class Operations:
         store: The database.
         registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
-        wake: Called after each change: the executor of this process may have work. Other processes learn of it from
-            the store.
-        on_changed: Called with each instance that an operation has changed.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        *,
-        wake: Callable[[], None] | None = None,
-        on_changed: Callable[[Instance], None] | None = None,
-    ) -> None:
+    def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
-        self._wake = wake
-        self._on_changed = on_changed
         self._batcher = CreateBatcher(store)
 
     async def close(self) -> None:
@@ -129,9 +117,7 @@ class Operations:
             session = DatabaseSession(connection, self._store.connections.dialect)
             with connection.guard_statement() if isinstance(connection, HandlerConnection) else nullcontext():
                 return (await self._store.instances.create_in_transaction(session, [new], now=now))[0]
-        created = await self._batcher.create(new)
-        self._notify()
-        return created
+        return await self._batcher.create(new)
 
     async def answer(
         self,
@@ -317,15 +303,13 @@ class Operations:
         attribution: Attribution,
         expected_version: int | None,
     ) -> Instance:
-        """Lock an instance, check its version, decide, write and notify; return it as it is afterwards."""
+        """Lock an instance, check its version, decide and write; return it as it is afterwards."""
 
         def check_and_decide(instance: Instance) -> Change | None:
             check_version(describe_instance(instance), instance.version, expected_version)
             return decide(instance, self._find_definition(instance), attribution)
 
-        changed = await change_instance(self._store.connections, id, check_and_decide, now=attribution.at)
-        self._notify(changed)
-        return changed
+        return await change_instance(self._store.connections, id, check_and_decide, now=attribution.at)
 
     async def _cancel_descendants(self, id: int, attribution: Attribution, reason: str | None) -> None:
         def decide(instance: Instance) -> Change | None:
@@ -333,8 +317,7 @@ class Operations:
                 return None
             return commands.apply_cancel(instance, self._find_definition(instance), attribution, reason=reason)
 
-        async for changed in change_descendants(self._store, id, decide, now=attribution.at):
-            self._notify(*changed)
+        await change_descendants(self._store, id, decide, now=attribution.at)
 
     def _attribute_to(self, username: str) -> Attribution:
         return Attribution(username, self._store.clock.now())
@@ -344,10 +327,3 @@ class Operations:
             return self._registry.get_definition(instance.type)
         except UnknownWorkflowError:
             return None
-
-    def _notify(self, *changed: Instance) -> None:
-        if self._wake is not None:
-            self._wake()
-        if self._on_changed is not None:
-            for instance in changed:
-                self._on_changed(instance)

@@ -9,7 +9,8 @@ from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
 from flowlet.errors import OwnerError, UnknownKeyError
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.optimistic_lock import check_version
 from flowlet.store.tables import API_KEY, FLAG_CODEC, USER
 from flowlet.store.users import lock_user

@@ -12,8 +12,10 @@ from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
 from flowlet.store.columns import RowEncoder
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.commits import Commit, CommittedInstance
+from flowlet.store.connection import Connections
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
 from flowlet.store.tables import ACTION, WORKFLOW
@@ -93,8 +95,8 @@ async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, 
         groups.add(made.after.group)
     await _add_end_counts(session, changes)
     groups |= await _update_parents(session, changes, now)
-    for group in sorted(groups):
-        await session.dialect.signals.notify(session.raw, group)
+    instances = tuple(CommittedInstance(made.after.id, made.after.state, made.after.status) for made in changes)
+    session.pending_commit = Commit(frozenset(groups), instances) if changes else None
 
 
 async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from flowlet.accounts.models import Session as UserSession
 from flowlet.accounts.roles import Principal, Role
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.tables import SESSION, USER
 from flowlet.store.users import lock_user
 from flowlet.text import MAX_INTEGER

@@ -10,7 +10,8 @@ from flowlet.accounts.models import User, make_username_key
 from flowlet.accounts.roles import Role
 from flowlet.errors import UnknownUserError, UserExistsError
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import API_KEY, SESSION, USER
 from flowlet.text import MAX_INTEGER, MAX_NAME_LENGTH
 

@@ -139,7 +139,7 @@ def test_on_another_address_the_password_is_random_and_the_key_is_real_for_a_day
 ) -> None:
     shown = serve_demo(start_process, address_url, "--host", "0.0.0.0")
 
-    (password,) = [line.split()[-1] for line in shown if "Its password, shown only now: " in line]
+    (password,) = [line.split()[-1] for line in shown if "Its password, which is not shown again: " in line]
     (key,) = [line.split()[-1] for line in shown if line.startswith("API key, valid for a day: ")]
     (made,) = asyncio.run(list_api_keys(working_folder))
     assert (can_log_in(working_folder, password), can_log_in(working_folder, "admin")) == (True, False)
@@ -156,7 +156,7 @@ def test_on_another_address_the_password_may_be_given_and_stays(
     )
     private = serve_demo(start_process, address_url)
 
-    assert not [line for line in foreign + private if "given word" in line or "shown only now" in line]
+    assert not [line for line in foreign + private if "given word" in line or "not shown again" in line]
     assert "Log in as admin with the password admin" not in private
     assert (can_log_in(working_folder, "given word"), can_log_in(working_folder, "admin")) == (True, False)
 
@@ -169,7 +169,7 @@ def test_a_database_of_the_loopback_address_loses_its_password_on_another_one(
 
     shown = serve_demo(start_process, address_url, "--host", "0.0.0.0", last_line="CREATED")
 
-    (line,) = [line for line in shown if "had the demo's password" in line]
+    (line,) = [line for line in shown if "which was the demo's public password" in line]
     assert (can_log_in(working_folder, line.split()[-1]), can_log_in(working_folder, "admin")) == (True, False)
 
 
@@ -178,7 +178,7 @@ def test_a_database_that_is_named_gets_no_password_that_everybody_knows(
 ) -> None:
     shown = serve_demo(start_process, address_url, "--database", "sqlite:///flowlet-demo.db", last_line="CREATED")
 
-    (line,) = [line for line in shown if "Its password, shown only now: " in line]
+    (line,) = [line for line in shown if "Its password, which is not shown again: " in line]
     assert (can_log_in(working_folder, line.split()[-1]), can_log_in(working_folder, "admin")) == (True, False)
 
 
@@ -199,7 +199,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_written(
         shown, errors = running.communicate(timeout=20)
 
     assert (running.returncode, shown) == (2, "")
-    assert "another process has this port" in errors
+    assert "another process uses this port" in errors
     assert not list(working_folder.glob("*.db*"))
 
 

@@ -83,6 +83,7 @@ class ThreadedIterator:
         await asyncio.to_thread(self._iterator.close)
 
     async def __aenter__(self) -> ThreadedIterator:
+        await asyncio.to_thread(self._iterator.__enter__)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -90,7 +91,7 @@ class ThreadedIterator:
 
 
 def connect_client(client_kind: str, url: str, **options: Any) -> AsyncClient:
-    """Return a client of a server. Each call of a synchronous client runs in a thread, so that both are tested alike."""
+    """Return a client. Each call of a synchronous client runs in a thread, so that both are tested alike."""
     # A transport of its own, because a proxy from the environment cannot reach an address of this machine.
     if client_kind == "asynchronous":
         return AsyncClient(url, **{"http": httpx.AsyncHTTPTransport(), **options})

@@ -10,10 +10,9 @@ import pytest
 from flowlet.accounts.roles import Role
 from flowlet.client import AsyncClient, Instance, NotFoundError, UnauthenticatedError
 from flowlet.instance.instance import ActionKind, Status
-from tests.client.served_api import ServedApi
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi
 from tests.docs.pages import read_table_rows
 from tests.engine.executor_harness import wait_for
-from tests.client.served_api import WAIT_TIMEOUT
 from tests.web.api.test_permissions import list_endpoints
 
 CLIENT_PAGE = "docs/reference/client.md"
@@ -82,7 +81,7 @@ async def create_and_find(client: AsyncClient) -> None:
 
 
 async def search_by_many_filters(client: AsyncClient) -> Instance:
-    """Return the one that a search by many filters finds."""
+    """Return the only instance that a search by many filters finds."""
     page = await client.search(
         type="Orders",
         status=[Status.FINISHED, Status.FAILED],
@@ -98,7 +97,7 @@ async def search_by_many_filters(client: AsyncClient) -> Instance:
 
 
 async def create_waiting_workflow(client: AsyncClient, external_id: str | None = None) -> Instance:
-    """Return a workflow that waits for an answer."""
+    """Return an instance that waits for an answer."""
     return await client.create_and_wait(
         "Orders",
         external_id=external_id,
@@ -109,7 +108,7 @@ async def create_waiting_workflow(client: AsyncClient, external_id: str | None =
 
 
 async def answer_and_move(client: AsyncClient) -> None:
-    """Answer what waits for an answer, alone and together with a wait."""
+    """Answer instances, without and with a wait."""
     waiting = await create_waiting_workflow(client)
     answered = await client.answer(waiting.id, "rejected", form={"comment": "too dear"})
     assert (waiting.status, waiting.answer) == (Status.WAITING, None)

@@ -30,8 +30,7 @@ from flowlet.client import (
 from flowlet.errors import FlowletError, SettingsError
 from flowlet.web import problems
 from tests.client.scripted_server import build_problem_reply, build_reply, open_scripted_client
-from tests.client.served_api import ServedApi, connect_client
-from tests.client.served_api import WAIT_TIMEOUT
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi, connect_client
 
 ERROR_CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 HTML_BODY = "<html>" + "gateway " * 100
@@ -53,11 +52,11 @@ def test_an_error_of_the_same_name_is_the_same_error() -> None:
 
 
 def test_every_type_of_problem_that_means_more_than_its_status_has_an_error() -> None:
-    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
+    given = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
         problems._NAMES_BY_STATUS.values()
     )
 
-    assert told - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
+    assert given - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
 
 
 async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client: AsyncClient) -> None:
@@ -67,7 +66,7 @@ async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client:
     ):
         with pytest.raises(UnauthenticatedError, match="GET /api/me: Send an API key"):
             await stranger.get_current_user()
-        with pytest.raises(ForbiddenError, match="This needs the role operator, and ada has the role viewer"):
+        with pytest.raises(ForbiddenError, match="This requires the role operator; ada has the role viewer"):
             await viewer.pause(1)
     with pytest.raises(NotFoundError, match="no workflow has the id 4711") as missing:
         await client.get(4711)
@@ -129,16 +128,16 @@ async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: 
 
 
 @pytest.mark.parametrize(
-    ("told", "errors", "permitted"),
+    ("given", "errors", "permitted"),
     [
         ({"errors": [1, {}, {"field": "a"}, {"field": "a", "message": "x"}]}, {"": "", "a": "; x"}, ()),
         ({"errors": "x", "permitted": [1, None], "type": None, "detail": None, "title": 1}, {}, ("1", "None")),
     ],
 )
 async def test_a_problem_that_makes_no_sense_is_still_an_error(
-    told: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
+    given: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
 ) -> None:
-    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **told)) as (_, client):
+    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **given)) as (_, client):
         with pytest.raises(RefusedError) as caught:
             await client.get_current_user()
 

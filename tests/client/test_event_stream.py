@@ -130,6 +130,39 @@ async def test_an_id_without_an_event_is_where_to_go_on_too(client_kind: str) ->
     assert server.requests[1].headers["last-event-id"] == "40"
 
 
+async def test_a_stream_that_breaks_off_before_its_first_event_goes_on_where_it_began(client_kind: str) -> None:
+    plays = [
+        build_stream_reply(position=39),
+        drop_connection,
+        build_stream_reply(encode_event(40), position=39, drops_connection=False),
+    ]
+    async with (
+        open_scripted_client(client_kind, *plays, clock=VirtualClock()) as (server, client),
+        client.follow_events() as events,
+    ):
+        await take_events(events, 1)
+
+    assert [asked.headers.get("last-event-id") for asked in server.requests] == [None, "39", "39"]
+
+
+async def test_a_stream_begins_when_its_block_is_entered(served_api: ServedApi, client_kind: str) -> None:
+    orders = served_api.build_client(client_kind)
+    async with orders, orders.follow_events(type="CREATED") as events:
+        made = [(await orders.create("Orders", when="1 day")).id for _ in range(2)]
+
+        assert [event.workflow_id for event in await take_events(events, 2)] == made
+
+
+async def test_a_block_that_cannot_be_entered_raises_what_the_first_event_would(client_kind: str) -> None:
+    async with open_scripted_client(client_kind, build_problem_reply("forbidden", 403)) as (_, client):
+        events = client.follow_events()
+        with pytest.raises(ForbiddenError):
+            async with events:
+                raise AssertionError("unreachable")
+
+        assert await anext(events, None) is None
+
+
 async def test_a_connection_on_which_nothing_comes_is_made_anew(client_kind: str) -> None:
     plays = [
         build_stream_reply(encode_event(1), drops_connection=False),

@@ -9,9 +9,8 @@ from flowlet.client import AsyncClient, Filter, NotFoundError, RefusedError, Una
 from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
 from tests.client.scripted_server import build_reply, open_scripted_server
-from tests.client.served_api import ServedApi, connect_client
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi, connect_client
 from tests.operations.operations_harness import Decision, Order
-from tests.client.served_api import WAIT_TIMEOUT
 
 HOSTILE_IDS = [
     "1",
@@ -106,6 +105,40 @@ async def test_a_version_that_is_not_expected_is_refused(client: AsyncClient) ->
     with pytest.raises(RefusedError, match="version"):
         await client.edit_variables(made.id, {"amount": 3}, expected_version=version)
     assert (await client.get(made.id)).version == changed.version
+
+
+async def test_every_operation_takes_the_version_that_it_expects(served_api: ServedApi, client_kind: str) -> None:
+    async with served_api.build_client(client_kind, role="admin") as client:
+        id = (await client.create("Orders", when="1 day")).id
+        waiting = await client.create_and_wait("Orders", Order(way="review"), states="review", timeout=WAIT_TIMEOUT)
+        grace = (await client.users.create("grace", "a very good password")).id
+        key = await client.keys.create("till")
+
+        for operation in (
+            client.answer(waiting.id, "charge", expected_version=99),
+            client.move(id, "charge", expected_version=99),
+            client.move_and_wait(id, "charge", timeout="0s", expected_version=99),
+            client.edit_variables(id, {"amount": 2}, expected_version=99),
+            client.pause(id, expected_version=99),
+            client.resume(id, expected_version=99),
+            client.cancel(id, expected_version=99),
+            client.retry(id, expected_version=99),
+            client.wake(id, expected_version=99),
+            client.users.set_password(grace, "another good password", expected_version=99),
+            client.users.set_role(grace, "operator", expected_version=99),
+            client.users.disable(grace, expected_version=99),
+            client.users.enable(grace, expected_version=99),
+            client.users.delete(grace, expected_version=99),
+            client.keys.revoke(key.id, expected_version=99),
+        ):
+            with pytest.raises(RefusedError, match="version 99"):
+                await operation
+
+        instance = await client.get(id)
+        assert (await client.pause(id, expected_version=instance.version)).version > instance.version
+        user = await client.users.get(grace)
+        assert (await client.users.disable(grace, expected_version=user.version)).version > user.version
+        await client.keys.revoke(key.id, expected_version=key.version)
 
 
 @pytest.mark.parametrize(

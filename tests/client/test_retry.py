@@ -101,7 +101,7 @@ async def test_a_create_that_is_repeated_names_the_same_external_id(client_kind:
     first, second = (asked.body["externalId"] for asked in server.requests)
     assert first == second
     assert len(first) == 36
-    assert created.is_new, "what the client has named itself nobody else can have made"
+    assert created.is_new, "no other program can have sent an external id that the client generated"
 
 
 async def test_a_create_that_is_repeated_cannot_tell_who_made_it(client_kind: str) -> None:
@@ -165,8 +165,8 @@ async def test_an_error_that_stays_is_not_repeated(client_kind: str) -> None:
 async def test_a_request_that_was_never_sent_is_told_from_one_that_may_have_been_done(client_kind: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-        async with connect_client(client_kind, nobody) as client:
+        unused_url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        async with connect_client(client_kind, unused_url) as client:
             with pytest.raises(UnreachableError, match="ConnectError") as unsent:
                 await client.pause(1)
     async with open_scripted_client(client_kind, drop_connection) as (_, client):

@@ -28,7 +28,7 @@ class DriverValueError(Exception):
     """What a driver might raise about a value."""
 
 
-async def test_an_instance_is_created_as_its_definition_says_and_the_executor_is_woken(
+async def test_an_instance_is_created_as_its_definition_says_and_the_commit_is_signalled(
     harness: OperationsHarness,
 ) -> None:
     created = await harness.operations.create(
@@ -40,7 +40,7 @@ async def test_an_instance_is_created_as_its_definition_says_and_the_executor_is
     assert (instance.status, instance.state, instance.key) == (Status.NEW, "check", "k-1")
     assert (instance.priority, instance.created_by, instance.vars) == (4, OPERATOR_NAME, {"way": "charge", "amount": 3})
     assert (await harness.read_last_action(created.id)).username == OPERATOR_NAME
-    assert harness.wake_count == 1
+    assert [commit.due_groups for commit in harness.commits if commit.instances == ()] == [frozenset({instance.group})]
 
 
 async def test_an_instance_may_run_first_at_a_later_time(harness: OperationsHarness) -> None:

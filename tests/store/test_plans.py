@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import Batch, ClaimRequest
 from flowlet.store.instances import CommitResult
 from flowlet.store.reports.errors import count_failed, read_error_groups, read_failing_types

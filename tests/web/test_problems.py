@@ -1,4 +1,4 @@
-"""Every error is one problem, with a type that stays and a detail that a stranger can act on."""
+"""Every error is a problem, with a stable type and an actionable detail."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class AsyncClient(AsyncOperator):
     """A client of one Flowlet server.
 
         async with AsyncClient("http://127.0.0.1:8080", key="...") as client:
-            created = await client.create("OrderWorkflow", vars={"item": "a pen"}, external_id="order-7")
+            created = await client.create("OrderWorkflow", {"item": "a pen"}, external_id="order-7")
             instance = await client.get(created.id)
 
     The client retries requests that are safe to repeat when the server is unavailable, unreachable, or over its rate
@@ -90,8 +90,8 @@ class AsyncClient(AsyncOperator):
     async def create(
         self,
         type: str,
-        *,
         vars: Variables | None = None,
+        *,
         key: str | None = None,
         external_id: str | None = None,
         group: str | None = None,
@@ -124,10 +124,10 @@ class AsyncClient(AsyncOperator):
     async def create_and_wait(
         self,
         type: str,
+        vars: Variables | None = None,
         *,
         states: str | Collection[str] | None = None,
         timeout: Duration = "30s",
-        vars: Variables | None = None,
         key: str | None = None,
         external_id: str | None = None,
         group: str | None = None,
@@ -142,9 +142,9 @@ class AsyncClient(AsyncOperator):
 
         Args:
             type: The workflow's name.
+            vars: As for ``create``, like all arguments after ``timeout``.
             states: The states to wait for; a state counts even if the instance has left it. Only the end if None.
             timeout: How long to wait, up to an hour.
-            vars: As for ``create``, like all further arguments.
             key: The business key.
             external_id: Unique over all instances.
             group: The executor group.
@@ -178,6 +178,7 @@ class AsyncClient(AsyncOperator):
         when: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
+        expected_version: int | None = None,
     ) -> Instance:
         """Move an instance to a state, and return it as soon as it has reached one of the states, or has ended.
 
@@ -195,20 +196,23 @@ class AsyncClient(AsyncOperator):
             when: When the state runs, as for ``move``, like all further arguments.
             force: Whether the move may leave the graph.
             reason: Why; required with ``force``.
+            expected_version: See ``AsyncOperator``.
 
         Raises:
             WaitTimeoutError: If the time is over; the instance keeps running, and the error carries it as ``instance``.
             TooManyRequestsError: If too many requests wait already; nothing has been changed.
             NotFoundError: If there is no such instance.
-            RefusedError: If the instance may not go there now, or is in none of ``from_states``; ``permitted`` lists
-                where it may go.
+            RefusedError: If the instance may not go there now, is in none of ``from_states``, or has another version;
+                ``permitted`` lists where it may go.
             BadRequestError: If its definition has no such state, or a value does not fit.
             DurationError: If ``timeout`` is not a duration.
             ValueError: If ``when`` has no time zone.
         """
         api_request = endpoints.build_move_and_wait_request(
             await self._resolve_external_id(id),
-            endpoints.build_state_body(state, when=when, force=force, reason=reason, form=form),
+            endpoints.build_state_body(
+                state, when=when, force=force, reason=reason, form=form, expected_version=expected_version
+            ),
             vars=vars,
             states=states,
             timeout=timeout,

@@ -17,25 +17,30 @@ __all__ = ["AsyncOperator"]
 class AsyncOperator(AsyncReader):
     """The part of ``AsyncClient`` that changes instances. It requires a key with the role operator.
 
-    Each method but those for many instances returns the instance as it was right after the change. The client never
-    retries any of these requests.
+    Each method but those for many instances returns the instance as it was right after the change, and takes
+    ``expected_version``: the server refuses the operation unless the instance still has this ``version``; None accepts
+    any version. The client never retries any of these requests.
     """
 
-    async def answer(self, id: Id, choice: str, *, form: Variables | None = None) -> Instance:
+    async def answer(
+        self, id: Id, choice: str, *, form: Variables | None = None, expected_version: int | None = None
+    ) -> Instance:
         """Answer an instance that waits in a manual state.
 
         Args:
             id: The instance's id or external id.
             choice: The name of the state that the answer chooses.
             form: The values of the state's form, by name or as their model.
+            expected_version: See ``AsyncOperator``.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If it does not wait for an answer, or this is none of its choices; ``permitted`` lists them.
+            RefusedError: If it does not wait for an answer, this is none of its choices (``permitted`` lists them), or
+                it has another version.
             BadRequestError: If the form's values do not fit; each fault names its field.
         """
         # A body with a form, even an empty one, is an answer and never a move.
-        body = build_state_body(choice, form={} if form is None else form)
+        body = build_state_body(choice, form={} if form is None else form, expected_version=expected_version)
         return await self._transport.send(build_operation_request(await self._resolve_segment(id), "state", body))
 
     async def move(
@@ -46,6 +51,7 @@ class AsyncOperator(AsyncReader):
         when: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
+        expected_version: int | None = None,
     ) -> Instance:
         """Move an instance along a transition, or by force to any state.
 
@@ -58,14 +64,16 @@ class AsyncOperator(AsyncReader):
             force: Whether the move may leave the graph, interrupt a running activation, or reopen an instance that has
                 ended; for admins.
             reason: Why; required with ``force``.
+            expected_version: See ``AsyncOperator``.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If the instance may not go there now; ``permitted`` lists where it may go.
+            RefusedError: If the instance may not go there now, or has another version; ``permitted`` lists where it may
+                go.
             BadRequestError: If its definition has no such state, or ``force`` is given without a reason.
             ValueError: If ``when`` has no time zone.
         """
-        body = build_state_body(state, when=when, force=force, reason=reason)
+        body = build_state_body(state, when=when, force=force, reason=reason, expected_version=expected_version)
         return await self._transport.send(build_operation_request(await self._resolve_segment(id), "state", body))
 
     async def edit_variables(
@@ -82,7 +90,7 @@ class AsyncOperator(AsyncReader):
             id: The instance's id or external id.
             vars: The new values.
             unset: The names of variables to remove.
-            expected_version: The edit is refused unless the instance has this ``version``; any version if None.
+            expected_version: See ``AsyncOperator``.
 
         Raises:
             NotFoundError: If there is no such instance.
@@ -93,53 +101,63 @@ class AsyncOperator(AsyncReader):
         body = {"values": vars, "unset": unset, "expected_version": expected_version}
         return await self._transport.send(build_operation_request(await self._resolve_segment(id), "statevars", body))
 
-    async def pause(self, id: Id, *, reason: str | None = None) -> Instance:
+    async def pause(self, id: Id, *, reason: str | None = None, expected_version: int | None = None) -> Instance:
         """Hold an instance until it is resumed; a running activation finishes first.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If it has ended, or is paused; ``permitted`` lists what is possible.
+            RefusedError: If it has ended, is paused, or has another version; ``permitted`` lists what is possible.
         """
-        return await self._transport.send(
-            build_operation_request(await self._resolve_segment(id), "pause", {"reason": reason})
-        )
+        body = {"reason": reason, "expected_version": expected_version}
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "pause", body))
 
-    async def resume(self, id: Id) -> Instance:
+    async def resume(self, id: Id, *, expected_version: int | None = None) -> Instance:
         """Resume a paused instance.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If it is not paused; ``permitted`` lists what is possible.
+            RefusedError: If it is not paused, or has another version; ``permitted`` lists what is possible.
         """
-        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "resume"))
+        body = {"expected_version": expected_version}
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "resume", body))
 
-    async def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Instance:
+    async def cancel(
+        self,
+        id: Id,
+        *,
+        reason: str | None = None,
+        with_children: bool = False,
+        expected_version: int | None = None,
+    ) -> Instance:
         """End an instance, and optionally all its descendants; a running activation is stopped.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If it has ended; ``permitted`` lists what is possible.
+            RefusedError: If it has ended, or has another version; ``permitted`` lists what is possible.
         """
-        body = {"reason": reason, "with_children": with_children}
+        body = {"reason": reason, "with_children": with_children, "expected_version": expected_version}
         return await self._transport.send(build_operation_request(await self._resolve_segment(id), "cancel", body))
 
-    async def retry(self, id: Id) -> Instance:
+    async def retry(self, id: Id, *, expected_version: int | None = None) -> Instance:
         """Retry a FAILED instance, or begin the next attempt now instead of later.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If it is neither FAILED nor waits for an attempt; ``permitted`` lists what is possible.
+            RefusedError: If it is neither FAILED nor waits for an attempt, or has another version; ``permitted`` lists
+                what is possible.
         """
-        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "retry"))
+        body = {"expected_version": expected_version}
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "retry", body))
 
-    async def wake(self, id: Id) -> Instance:
+    async def wake(self, id: Id, *, expected_version: int | None = None) -> Instance:
         """Run an instance now that waits for a timer, an attempt, or its children.
 
         Raises:
             NotFoundError: If there is no such instance.
-            RefusedError: If it waits for none of these; ``permitted`` lists what is possible.
+            RefusedError: If it waits for none of these, or has another version; ``permitted`` lists what is possible.
         """
-        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "wake"))
+        body = {"expected_version": expected_version}
+        return await self._transport.send(build_operation_request(await self._resolve_segment(id), "wake", body))
 
     async def run_bulk(
         self,

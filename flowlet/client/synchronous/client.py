@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/client.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/client.py by `make client`. Edit that file, not this one.
 """The client for all other programs."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Client(Operator):
     """A client of one Flowlet server.
 
         with Client("http://127.0.0.1:8080", key="...") as client:
-            created = client.create("OrderWorkflow", vars={"item": "a pen"}, external_id="order-7")
+            created = client.create("OrderWorkflow", {"item": "a pen"}, external_id="order-7")
             instance = client.get(created.id)
 
     The client retries requests that are safe to repeat when the server is unavailable, unreachable, or over its rate
@@ -91,8 +91,8 @@ class Client(Operator):
     def create(
         self,
         type: str,
-        *,
         vars: Variables | None = None,
+        *,
         key: str | None = None,
         external_id: str | None = None,
         group: str | None = None,
@@ -125,10 +125,10 @@ class Client(Operator):
     def create_and_wait(
         self,
         type: str,
+        vars: Variables | None = None,
         *,
         states: str | Collection[str] | None = None,
         timeout: Duration = "30s",
-        vars: Variables | None = None,
         key: str | None = None,
         external_id: str | None = None,
         group: str | None = None,
@@ -143,9 +143,9 @@ class Client(Operator):
 
         Args:
             type: The workflow's name.
+            vars: As for ``create``, like all arguments after ``timeout``.
             states: The states to wait for; a state counts even if the instance has left it. Only the end if None.
             timeout: How long to wait, up to an hour.
-            vars: As for ``create``, like all further arguments.
             key: The business key.
             external_id: Unique over all instances.
             group: The executor group.
@@ -179,6 +179,7 @@ class Client(Operator):
         when: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
+        expected_version: int | None = None,
     ) -> Instance:
         """Move an instance to a state, and return it as soon as it has reached one of the states, or has ended.
 
@@ -196,20 +197,23 @@ class Client(Operator):
             when: When the state runs, as for ``move``, like all further arguments.
             force: Whether the move may leave the graph.
             reason: Why; required with ``force``.
+            expected_version: See ``Operator``.
 
         Raises:
             WaitTimeoutError: If the time is over; the instance keeps running, and the error carries it as ``instance``.
             TooManyRequestsError: If too many requests wait already; nothing has been changed.
             NotFoundError: If there is no such instance.
-            RefusedError: If the instance may not go there now, or is in none of ``from_states``; ``permitted`` lists
-                where it may go.
+            RefusedError: If the instance may not go there now, is in none of ``from_states``, or has another version;
+                ``permitted`` lists where it may go.
             BadRequestError: If its definition has no such state, or a value does not fit.
             DurationError: If ``timeout`` is not a duration.
             ValueError: If ``when`` has no time zone.
         """
         api_request = endpoints.build_move_and_wait_request(
             self._resolve_external_id(id),
-            endpoints.build_state_body(state, when=when, force=force, reason=reason, form=form),
+            endpoints.build_state_body(
+                state, when=when, force=force, reason=reason, form=form, expected_version=expected_version
+            ),
             vars=vars,
             states=states,
             timeout=timeout,

@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/reader.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/reader.py by `make client`. Edit that file, not this one.
 """Reads: instances, their histories and events, definitions, and executors."""
 
 from __future__ import annotations

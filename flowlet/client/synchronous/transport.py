@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/transport.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/transport.py by `make client`. Edit that file, not this one.
 """The HTTP transport: it sends requests, and retries those that are safe to repeat."""
 
 from __future__ import annotations

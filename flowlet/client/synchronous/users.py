@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/users.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/users.py by `make client`. Edit that file, not this one.
 """Users and API keys."""
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ __all__ = ["Keys", "Users"]
 
 
 class Users:
-    """The users. Every method requires the role admin."""
+    """The users. Every method requires the role admin.
+
+    Methods that change a user take ``expected_version``: the server refuses the change with ``RefusedError`` unless the
+    user still has this ``version``; None accepts any version.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -48,49 +52,57 @@ class Users:
         )
         return self._transport.send(api_request)
 
-    def delete(self, id: int) -> None:
+    def delete(self, id: int, *, expected_version: int | None = None) -> None:
         """Delete a user with all sessions and API keys; histories keep the name.
 
         Raises:
             NotFoundError: If there is no user with this id.
             RefusedError: If the user is the last admin.
         """
-        self._transport.send(endpoints.build_delete_request(f"/api/users/{id}"))
+        self._transport.send(endpoints.build_delete_request(f"/api/users/{id}", expected_version=expected_version))
 
-    def set_password(self, id: int, password: str) -> User:
+    def set_password(self, id: int, password: str, *, expected_version: int | None = None) -> User:
         """Change a user's password. This ends the user's sessions; API keys keep working.
 
         Raises:
             BadRequestError: If the password breaks the rules.
             NotFoundError: If there is no user with this id.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/password", User, password=password))
+        api_request = endpoints.build_post_request(
+            f"/api/users/{id}/password", User, password=password, expected_version=expected_version
+        )
+        return self._transport.send(api_request)
 
-    def set_role(self, id: int, role: Role | str) -> User:
+    def set_role(self, id: int, role: Role | str, *, expected_version: int | None = None) -> User:
         """Change a user's role, at once for open sessions and API keys too.
 
         Raises:
             NotFoundError: If there is no user with this id.
             RefusedError: If the user is the last admin.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/role", User, role=str(role)))
+        api_request = endpoints.build_post_request(
+            f"/api/users/{id}/role", User, role=str(role), expected_version=expected_version
+        )
+        return self._transport.send(api_request)
 
-    def disable(self, id: int) -> User:
+    def disable(self, id: int, *, expected_version: int | None = None) -> User:
         """Disable a user: sessions end, and API keys are refused.
 
         Raises:
             NotFoundError: If there is no user with this id.
             RefusedError: If the user is the last admin.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/disable", User))
+        api_request = endpoints.build_post_request(f"/api/users/{id}/disable", User, expected_version=expected_version)
+        return self._transport.send(api_request)
 
-    def enable(self, id: int) -> User:
+    def enable(self, id: int, *, expected_version: int | None = None) -> User:
         """Enable a user again, with the same password and API keys.
 
         Raises:
             NotFoundError: If there is no user with this id.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/enable", User))
+        api_request = endpoints.build_post_request(f"/api/users/{id}/enable", User, expected_version=expected_version)
+        return self._transport.send(api_request)
 
 
 class Keys:
@@ -131,11 +143,14 @@ class Keys:
         )
         return self._transport.send(api_request)
 
-    def revoke(self, id: str) -> None:
+    def revoke(self, id: str, *, expected_version: int | None = None) -> None:
         """Revoke an API key permanently.
 
         Raises:
             ForbiddenError: If the key's role is above the caller's.
             NotFoundError: If the caller can see no key with this id.
+            RefusedError: If the key does not have ``expected_version``; None accepts any version.
         """
-        self._transport.send(endpoints.build_delete_request(f"/api/keys/{quote_segment(id)}"))
+        self._transport.send(
+            endpoints.build_delete_request(f"/api/keys/{quote_segment(id)}", expected_version=expected_version)
+        )

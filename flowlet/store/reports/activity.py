@@ -12,7 +12,8 @@ from typing import Any
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instance.instance import Action, Status
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import PRIORITY_ORDER
 from flowlet.store.tables import ACTION, WORKFLOW
 

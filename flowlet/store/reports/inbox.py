@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery

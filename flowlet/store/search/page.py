@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowlet.instance.instance import Instance, Status
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.conditions import UNINDEXED_STATUSES, build_conditions, build_name_condition
 from flowlet.store.search.cursor import decode_cursor, encode_cursor

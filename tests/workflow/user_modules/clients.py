@@ -14,7 +14,7 @@ def place_order(http: httpx.Client) -> Instance | None:
         created: Created = client.create("OrderWorkflow", vars=Order(sku="a", amount=2), when="1h")
         try:
             client.answer(created.id, "charge", form=Decision(comment="yes"))
-            return client.create_and_wait("OrderWorkflow", external_id="order-7", timeout="20s")
+            return client.create_and_wait("OrderWorkflow", external_id="order-7", states="done", timeout="20s")
         except WaitTimeoutError as error:
             return error.instance
         except RefusedError as error:

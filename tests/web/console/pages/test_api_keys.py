@@ -94,7 +94,7 @@ async def test_a_lesser_api_key_makes_none(console_clients: ConsoleClients) -> N
     answer = await program.post("/keys", data=fields)
 
     assert answer.status_code == 403
-    assert "An API key makes further ones only with the role admin" in answer.json()["detail"]
+    assert "An API key creates further keys only with the role admin" in answer.json()["detail"]
 
 
 async def test_an_admin_makes_keys_of_others_within_their_role(console_clients: ConsoleClients) -> None:
