@@ -155,7 +155,7 @@ async def compare_creates(url: str, arguments: argparse.Namespace) -> None:
 
 async def wait_until_drained(store: Store) -> int:
     """Wait until everything has been executed, and return how many had not at first."""
-    sql = "SELECT COUNT(*) FROM workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS')"
+    sql = "SELECT COUNT(*) FROM flowlet_workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS')"
     first = left = (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]
     while left:
         await asyncio.sleep(0.2)

@@ -27,7 +27,7 @@ from flowlet.definition.registry import Registry
 from flowlet.instance.instance import Status
 from flowlet.settings import normalize_database_url
 from flowlet.store.counter_buckets import (
-    COUNTER_COLUMNS,
+    COUNTER_ROW_NAMES,
     MINUTE,
     SHARED_WRITER_ID,
     CounterBucket,
@@ -36,11 +36,12 @@ from flowlet.store.counter_buckets import (
 )
 from flowlet.store.counters import ROLLUP_LEVELS
 from flowlet.store.opening import Store, open_store
-from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_COLUMNS
+from flowlet.store.rows import ACTION_COLUMNS
+from flowlet.store.tables import WORKFLOW
 
 WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).with_name("lives")).glob("*.py"))
 CHUNK_SIZE = 20_000
-TABLES = ("workflow", "workflow_action")
+TABLES = ("flowlet_workflow", "flowlet_action")
 
 
 class BulkWriter(Protocol):
@@ -170,7 +171,7 @@ def split_chunks(instances: Iterable[InstanceHistory], size: int) -> Iterator[li
 
 async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -> None:
     """Write everything, and say how long it took."""
-    if await store.connections.read(lambda session: session.fetch_rows("SELECT 1 FROM workflow LIMIT 1")):
+    if await store.connections.read(lambda session: session.fetch_rows("SELECT 1 FROM flowlet_workflow LIMIT 1")):
         raise SystemExit("the database holds workflows already: give an empty one")
     registry = Registry()
     registry.load_all(WORKFLOW_MODULES)
@@ -181,17 +182,18 @@ async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -
     written = lines = 0
     made = generate_histories(arguments.workflows, arguments.lines, now=now)
     columns: tuple[str, ...] = ()
+    action_names = tuple(column.name for column in ACTION_COLUMNS)
     for chunk in split_chunks(made, CHUNK_SIZE):
-        columns = columns or tuple(name for name in INSTANCE_COLUMNS if name in chunk[0].row)
-        await filling.write("workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
-        actions = [tuple([line.get(name) for name in ACTION_COLUMNS]) for one in chunk for line in one.actions]
-        await filling.write("workflow_action", ACTION_COLUMNS, actions)
+        columns = columns or tuple(one.name for one in WORKFLOW.columns if one.name in chunk[0].row)
+        await filling.write("flowlet_workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
+        actions = [tuple([line.get(name) for name in action_names]) for one in chunk for line in one.actions]
+        await filling.write("flowlet_action", action_names, actions)
         counts = sum_buckets([*counts, *(count for one in chunk for count in generate_counts(one, now=now))])
         written, lines = written + len(chunk), lines + len(actions)
         print(f"\r{written:,} workflows, {lines:,} lines, {time.perf_counter() - began:.0f} s", end="", flush=True)
     await filling.write(
-        "workflow_tally",
-        ("writer", *CounterBucket._fields[:2], "workflow_type", *COUNTER_COLUMNS),
+        "flowlet_counter",
+        COUNTER_ROW_NAMES,
         [(SHARED_WRITER_ID, *one) for one in counts],
     )
     print("\nindexes and statistics ...", flush=True)

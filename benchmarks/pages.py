@@ -57,7 +57,9 @@ async def read_column(store: Store, sql: str) -> list[Any]:
 
 async def find_newest_id(store: Store, condition: str) -> int:
     """Return the id of the newest instance that fits, or 1."""
-    return ([*await read_column(store, f"SELECT id FROM workflow WHERE {condition} ORDER BY id DESC LIMIT 1"), 1])[0]
+    return (
+        [*await read_column(store, f"SELECT id FROM flowlet_workflow WHERE {condition} ORDER BY id DESC LIMIT 1"), 1]
+    )[0]
 
 
 def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -148,7 +150,7 @@ async def list_pages(store: Store) -> dict[str, str]:
         "waiting": await find_newest_id(store, "status = 'WAITING'"),
         "with a child": await find_newest_id(store, "children > 0"),
     }
-    middle = (await read_column(store, "SELECT MAX(id) FROM workflow"))[0] // 2
+    middle = (await read_column(store, "SELECT MAX(id) FROM flowlet_workflow"))[0] // 2
     some = (await store.connections.read(lambda session: session.fetch_rows(_SAMPLE_SQL, {"id": middle})))[0]
     keys = dict(zip(("id", "external_id", "business_key"), map(str, some), strict=True))
     keys |= {"parent": str(ids["with a child"]), "customer": "c-4711"}
@@ -167,7 +169,8 @@ async def list_pages(store: Store) -> dict[str, str]:
 
 
 _SAMPLE_SQL = (
-    "SELECT id, external_id, business_key FROM workflow WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
+    "SELECT id, external_id, business_key FROM flowlet_workflow "
+    "WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
 )
 
 

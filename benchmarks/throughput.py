@@ -27,13 +27,13 @@ import orjson
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.registry import Registry
 from flowlet.engine.commit_signal import CommitSignal
-from flowlet.engine.executor import WRITERS_BY_DATABASE, Executor
+from flowlet.engine.executor import Executor
 from flowlet.engine.waiters import Waiters
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
 from flowlet.settings import ExecutorSettings
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import Store, open_store
 
 WORKFLOWS = Path(__file__).with_name("three_states.py")
@@ -61,10 +61,10 @@ async def create_workflows(store: Store, workflows: int) -> float:
 
 async def wait_until_drained(store: Store) -> float:
     """Wait until nothing is open and return the rate from the first start to the last end, by the store's times."""
-    sql = "SELECT COUNT(*) FROM workflow WHERE status NOT IN ('FINISHED', 'CANCELLED')"
+    sql = "SELECT COUNT(*) FROM flowlet_workflow WHERE status NOT IN ('FINISHED', 'CANCELLED')"
     while (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]:
         await asyncio.sleep(0.2)
-    sql = "SELECT COUNT(*), MIN(started), MAX(ended) FROM workflow"
+    sql = "SELECT COUNT(*), MIN(started), MAX(ended) FROM flowlet_workflow"
     row = (await store.connections.read(lambda session: session.fetch_rows(sql)))[0]
     return float(row[0]) * MICROSECONDS_PER_SECOND / float(row[2] - row[1])
 
@@ -73,7 +73,7 @@ async def empty_tables(store: Store) -> None:
     """Delete what earlier runs have left."""
 
     async def work(session: Any) -> None:
-        for table in ("workflow_action", "workflow", "workflow_tally"):
+        for table in ("flowlet_action", "flowlet_workflow", "flowlet_counter"):
             await session.execute(f"DELETE FROM {table}")
 
     await store.connections.write(work)
@@ -175,7 +175,7 @@ async def measure_floor(url: str, slots: int, batch: int) -> dict[str, float]:
     """Drain by the bare group-commit loop."""
     async with open_store(url) as store:
         cpu = time.process_time()
-        await BareLoop(store, slots, batch).drain(WRITERS_BY_DATABASE[store.connections.dialect.name])
+        await BareLoop(store, slots, batch).drain(store.connections.dialect.writes.writer_count)
         cpu = time.process_time() - cpu
         return {"rate": await wait_until_drained(store), "cpu": cpu}
 

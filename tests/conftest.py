@@ -18,7 +18,7 @@ import pytest
 
 from tests.database_programs import MARIADB, POSTGRES, DatabaseProgram
 from tests.database_servers import DatabaseServer
-from tests.databases import migrate
+from tests.databases import migrate_database
 
 # No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
 hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)
@@ -51,19 +51,19 @@ def sqlite_url(tmp_path: Path, migrated_file: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_server: DatabaseServer) -> str:
     """The URL of a migrated PostgreSQL database without rows, which the worker's tests use one after the other."""
-    return postgres_server.migrated_database()
+    return postgres_server.get_migrated_database()
 
 
 @pytest.fixture
 def mariadb_url(mariadb_server: DatabaseServer) -> str:
     """The URL of a migrated MariaDB database without rows, which the worker's tests use one after the other."""
-    return mariadb_server.migrated_database()
+    return mariadb_server.get_migrated_database()
 
 
 @pytest.fixture
 def durable_postgres_url(durable_postgres_server: DatabaseServer) -> str:
     """The URL of a migrated database without rows on the durable PostgreSQL server."""
-    return durable_postgres_server.migrated_database()
+    return durable_postgres_server.get_migrated_database()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def empty_mariadb_url(mariadb_server: DatabaseServer) -> Iterator[str]:
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to be copied."""
     path = tmp_path_factory.mktemp("migrated") / "flowlet.db"
-    migrate(f"sqlite:///{path}")
+    migrate_database(f"sqlite:///{path}")
     return path
 
 

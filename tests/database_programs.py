@@ -37,7 +37,7 @@ SELECT md5(concat_ws(' ',
     (SELECT string_agg(setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting
         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())),
     (SELECT count(*) FROM pg_stats WHERE schemaname = 'public'),
-    (SELECT string_agg(concat_ws(' ', migration, step), ',' ORDER BY migration, step) FROM schema_version)
+    (SELECT string_agg(concat_ws(' ', migration, step), ',' ORDER BY migration, step) FROM flowlet_schema_version)
 ))
 """
 # The statistics of the activity are read once per transaction unless they are cleared.
@@ -57,7 +57,7 @@ DO $$
 DECLARE name regclass;
 BEGIN
     FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-            AND relname <> 'schema_version' AND pg_relation_size(oid) > 0 LOOP
+            AND relname <> 'flowlet_schema_version' AND pg_relation_size(oid) > 0 LOOP
         EXECUTE format(CASE WHEN pg_relation_size(name) > 65536 THEN 'TRUNCATE %s' ELSE 'DELETE FROM %s' END, name);
     END LOOP;
     PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
@@ -72,12 +72,12 @@ MARIADB_SHAPE = (
     "WHERE table_schema = DATABASE() ORDER BY table_name, index_name, seq_in_index",
     "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
     "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()",
-    "SELECT migration, step FROM schema_version ORDER BY migration, step",
+    "SELECT migration, step FROM flowlet_schema_version ORDER BY migration, step",
 )
 MARIADB_OTHERS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
 MARIADB_TABLES = (
     "SELECT table_name, auto_increment > 1 FROM information_schema.tables "
-    "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_name <> 'schema_version'"
+    "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_name <> 'flowlet_schema_version'"
 )
 
 
@@ -123,11 +123,11 @@ class DatabaseProgram(Protocol):
         """Return the statement that drops a database."""
         ...
 
-    def shape(self, url: str) -> str:
+    def describe_schema(self, url: str) -> str:
         """Return a description of a database without its rows: it differs after a change of a table or of a setting."""
         ...
 
-    def empty(self, url: str, shape: str) -> bool:
+    def empty_database(self, url: str, shape: str) -> bool:
         """End all other connections of a database, delete its rows and restart its ids.
 
         Returns:
@@ -170,7 +170,7 @@ class PostgresProgram:
         return [self._find_binary("postgres"), "-D", str(folder / "data"), *options]
 
     def execute_statement(self, url: str, statement: str) -> None:
-        self._connected(url, lambda connection: connection.execute(statement))
+        self._connect(url, lambda connection: connection.execute(statement))
 
     def build_create_statement(self, database: str) -> str:
         return f"CREATE DATABASE {database} TEMPLATE template0"
@@ -178,11 +178,11 @@ class PostgresProgram:
     def build_drop_statement(self, database: str) -> str:
         return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
 
-    def shape(self, url: str) -> str:
-        found: str = self._connected(url, lambda connection: connection.fetchval(POSTGRES_SHAPE))
+    def describe_schema(self, url: str) -> str:
+        found: str = self._connect(url, lambda connection: connection.fetchval(POSTGRES_SHAPE))
         return found
 
-    def empty(self, url: str, shape: str) -> bool:
+    def empty_database(self, url: str, shape: str) -> bool:
         async def work(connection: Any) -> bool:
             await connection.execute(POSTGRES_END_OTHERS)
             if await connection.fetchval(POSTGRES_SHAPE) != shape:
@@ -191,11 +191,11 @@ class PostgresProgram:
             return True
 
         try:
-            return self._connected(url, work)
+            return self._connect(url, work)
         except asyncpg.PostgresError:  # the database is gone, or its tables are
             return False
 
-    def _connected(self, url: str, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    def _connect(self, url: str, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         """Do something on a connection of its own."""
 
         async def run() -> T:
@@ -268,7 +268,7 @@ class MariadbProgram:
         return [_find_executable("mariadbd", Path("/usr/sbin")), "--no-defaults", "--skip-name-resolve", *options]
 
     def execute_statement(self, url: str, statement: str) -> None:
-        with self._connected(url) as cursor:
+        with self._connect(url) as cursor:
             cursor.execute(statement)
 
     def build_create_statement(self, database: str) -> str:
@@ -277,22 +277,22 @@ class MariadbProgram:
     def build_drop_statement(self, database: str) -> str:
         return f"DROP DATABASE IF EXISTS {database}"
 
-    def shape(self, url: str) -> str:
-        with self._connected(url) as cursor:
-            return _shape(cursor)
+    def describe_schema(self, url: str) -> str:
+        with self._connect(url) as cursor:
+            return _describe_schema(cursor)
 
-    def empty(self, url: str, shape: str) -> bool:
-        with contextlib.suppress(pymysql.MySQLError), self._connected(url) as cursor:
-            _end_others(cursor)
-            if _shape(cursor) == shape:
-                for name, has_counted in _rows(cursor, MARIADB_TABLES):
-                    if has_counted or _rows(cursor, f"SELECT 1 FROM {name} LIMIT 1"):
+    def empty_database(self, url: str, shape: str) -> bool:
+        with contextlib.suppress(pymysql.MySQLError), self._connect(url) as cursor:
+            _end_other_connections(cursor)
+            if _describe_schema(cursor) == shape:
+                for name, has_counted in _fetch_rows(cursor, MARIADB_TABLES):
+                    if has_counted or _fetch_rows(cursor, f"SELECT 1 FROM {name} LIMIT 1"):
                         cursor.execute(f"TRUNCATE {name}")
                 return True
         return False  # the tables have changed, or the database is gone
 
     @contextlib.contextmanager
-    def _connected(self, url: str) -> Iterator[Any]:
+    def _connect(self, url: str) -> Iterator[Any]:
         parts = urlsplit(url)
         connection = pymysql.connect(
             host=parts.hostname,
@@ -320,19 +320,19 @@ def _find_executable(name: str, *folders: Path) -> str:
     return shutil.which(name) or ""
 
 
-def _end_others(cursor: Any) -> None:
-    while others := _rows(cursor, MARIADB_OTHERS):
+def _end_other_connections(cursor: Any) -> None:
+    while others := _fetch_rows(cursor, MARIADB_OTHERS):
         for (other,) in others:
             with contextlib.suppress(pymysql.OperationalError):  # it has ended meanwhile
                 cursor.execute(f"KILL {other}")
         cursor.execute("DO SLEEP(0.002)")
 
 
-def _shape(cursor: Any) -> str:
-    return repr([_rows(cursor, sql) for sql in MARIADB_SHAPE])
+def _describe_schema(cursor: Any) -> str:
+    return repr([_fetch_rows(cursor, sql) for sql in MARIADB_SHAPE])
 
 
-def _rows(cursor: Any, sql: str) -> list[tuple[Any, ...]]:
+def _fetch_rows(cursor: Any, sql: str) -> list[tuple[Any, ...]]:
     cursor.execute(sql)
     return list(cursor.fetchall())
 

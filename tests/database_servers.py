@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.database_programs import DatabaseProgram
-from tests.databases import migrate
+from tests.databases import migrate_database
 
 __all__ = ["DatabaseServer", "skip_or_fail"]
 
@@ -115,20 +115,20 @@ class DatabaseServer:
             self._build_maintenance_url(), self.program.build_drop_statement(urlsplit(url).path.lstrip("/"))
         )
 
-    def migrated_database(self) -> str:
+    def get_migrated_database(self) -> str:
         """Return the URL of the server's shared database: migrated, without rows, and for one test at a time.
 
         It is made by the first call. Later calls end the connections that the last test has left, and delete its
         rows; where that test has changed the tables, the database is dropped and made anew.
         """
         self.start_server()
-        if self._shared and not self.program.empty(*self._shared):
+        if self._shared and not self.program.empty_database(*self._shared):
             self.drop_database(self._shared[0])
             self._shared = None
         if not self._shared:
             url = self.create_database()
-            migrate(url)
-            self._shared = url, self.program.shape(url)
+            migrate_database(url)
+            self._shared = url, self.program.describe_schema(url)
         return self._shared[0]
 
     def close_server(self) -> None:

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from flowlet.store.opening import open_store
 
-__all__ = ["migrate"]
+__all__ = ["migrate_database"]
 
 
-def migrate(url: str) -> None:
+def migrate_database(url: str) -> None:
     """Create the tables in an empty database, whether or not this thread runs an event loop."""
 
     async def run() -> None:

@@ -23,7 +23,7 @@ WORKFLOW_MODULES = sorted(str(path) for path in (ROOT / "benchmarks/lives").glob
 WORKFLOW_COUNT = "20000"
 VIEWPORT_SIZE = 1440, 900
 PASSWORD = secrets.token_urlsafe(12)
-WAITING_SQL = "SELECT MAX(id) FROM workflow WHERE status = 'WAITING' AND business_key <> ''"
+WAITING_SQL = "SELECT MAX(id) FROM flowlet_workflow WHERE status = 'WAITING' AND business_key <> ''"
 
 
 async def start_server(url: str) -> tuple[asyncio.subprocess.Process, str]:

@@ -44,11 +44,11 @@ class CommitSignal:
     @property
     def has_listener(self) -> bool:
         """Whether others can be heard on this database."""
-        return self._dialect.has_commit_listener
+        return self._dialect.signals.has_commit_listener
 
     def send(self) -> None:
         """Tell the others, at once if they have not been told just now."""
-        self._is_due = self._dialect.has_commit_signal
+        self._is_due = self._dialect.signals.has_commit_signal
         if self._is_due and self._send_task is None:
             self._send_task = asyncio.create_task(self._send_while_due(), context=contextvars.Context())
 
@@ -57,7 +57,9 @@ class CommitSignal:
         if self._stop_listening is not None:
             return
         try:
-            self._stop_listening = await self._dialect.listen_for_commits(self._connections.url, self._name, on_commit)
+            self._stop_listening = await self._dialect.signals.listen_for_commits(
+                self._connections.url, self._name, on_commit
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, looking finds the same, a little later
             logger.warning("cannot hear of what other processes commit, looking now and then: %s", error)
 
@@ -77,7 +79,7 @@ class CommitSignal:
                 self._is_due = False
                 try:
                     await self._connections.read(
-                        lambda session: self._dialect.send_commit_signal(session.raw, self._name)
+                        lambda session: self._dialect.signals.send_commit_signal(session.raw, self._name)
                     )
                 except Exception as error:  # noqa: BLE001 - as above
                     logger.debug("cannot tell other processes of a commit: %s", error)

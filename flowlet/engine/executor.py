@@ -30,8 +30,6 @@ from flowlet.store.opening import Store
 
 __all__ = ["Executor"]
 
-WRITERS_BY_DATABASE = {"sqlite": 1, "postgresql": 2, "mysql": 3}
-"""How many batches are under way at once, by database: what was fastest (DECISIONS.md)."""
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +125,9 @@ class Executor:
         for name in await self._store.definitions.save_definitions(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
         dialect = self._store.connections.dialect
-        heard = self._wakeup.wake if dialect.has_polling_watch else self.wake
+        heard = self._wakeup.wake if dialect.signals.has_polling_watch else self.wake
         async with self._provided:
-            watch = await dialect.watch(self._store.url, self._settings.groups, heard)
+            watch = await dialect.signals.watch(self._store.url, self._settings.groups, heard)
             try:
                 while not self._stopping.is_set():
                     await self._run_incarnation()
@@ -166,7 +164,7 @@ class Executor:
             id,
             max_threads=min(settings.slots, 128),
         )
-        writers = WRITERS_BY_DATABASE[store.connections.dialect.name]
+        writers = store.connections.dialect.writes.writer_count
         meter = self._observer
         committer = Committer(
             store,

@@ -132,7 +132,7 @@ class HandlerTransaction:
         except Exception as error:
             if self._is_store_unavailable(error):
                 return await self._resolve_unknown_commit(committed, commit)
-            if self._store.connections.dialect.is_deadlock(error):
+            if self._store.connections.dialect.errors.is_deadlock(error):
                 return await commit(self._release_instance(committed))
             raise RejectedError(error) from error
         return committed
@@ -161,7 +161,7 @@ class HandlerTransaction:
         """
         is_lost = self._connection is not None and self._connection.session.is_lost
         await self._roll_back()
-        if error is not None and self._store.connections.dialect.is_deadlock(error):
+        if error is not None and self._store.connections.dialect.errors.is_deadlock(error):
             return True
         if not is_lost and (error is None or not self._is_store_unavailable(error)):
             return False
@@ -172,7 +172,7 @@ class HandlerTransaction:
         return False
 
     def _is_store_unavailable(self, error: Exception) -> bool:
-        return isinstance(error, StoreUnavailableError) or self._store.connections.dialect.is_unavailable(error)
+        return isinstance(error, StoreUnavailableError) or self._store.connections.dialect.errors.is_unavailable(error)
 
     def _release_instance(self, transition: Transition) -> Transition:
         now = self._store.clock.now()

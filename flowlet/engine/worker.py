@@ -22,7 +22,7 @@ from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.settings import ExecutorSettings
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import Store
 
 __all__ = ["ClaimResult", "Lease", "Worker"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.instance.instance import Action, Instance, NewInstance, Status
+from flowlet.instance.instance import ENDED_STATUSES, Action, Instance, NewInstance, Status
 
 __all__ = ["Transition"]
 
@@ -48,3 +48,13 @@ class Transition:
     fingerprint: str | None = None
     failed_us: int | None = None
     parsed_vars: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def ended_us(self) -> int | None:
+        """When the instance ends with this transition; None if it does not."""
+        return self.at_us if self.status in ENDED_STATUSES else None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it leaves the instance between two activations, without a failed attempt."""
+        return self.attempt == 0 and Status.IN_PROGRESS in (self.status, self.held_status)

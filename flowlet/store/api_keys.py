@@ -1,39 +1,45 @@
-"""The table of API keys. It holds only hashes: who reads it cannot get in."""
+"""The table of API keys. It holds only hashes: reading it does not let one log in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
 from flowlet.errors import OwnerError, StaleError, UnknownKeyError
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import API_KEY, FLAG_CODEC, USER
 from flowlet.store.users import lock_user
 
 __all__ = ["ApiKeyCredentials", "ApiKeyStore", "NewApiKey"]
 
-_INSERT_COLUMNS = ("id", "key_hash", "name", "role", "user_id", "created", "created_by", "expires")
-_SELECT = """
-SELECT k.id, k.name, k.role, k.user_id, u.username, u.disabled,
-    k.created, k.created_by, k.expires, k.last_used, k.revoked
-FROM api_key k JOIN user_account u ON u.id = k.user_id
+_READER = RowReader(
+    ApiKey,
+    {"k": API_KEY, "u": USER},
+    expressions={"is_owner_disabled": Expression("u.disabled", FLAG_CODEC)},
+)
+_INSERT_COLUMNS = API_KEY.omit_columns("last_used", "revoked", "revoked_by")
+_SELECT = f"""
+SELECT {_READER.select_list}
+FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
 """
-_FIND = """
+_FIND = f"""
 SELECT k.key_hash, k.role, u.role, u.username, u.id, k.expires, k.last_used
-FROM api_key k JOIN user_account u ON u.id = k.user_id
+FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
 WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
 """
 
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """An API key that is to be made.
+    """An API key to be created.
 
     Attributes:
         expires: In microseconds since 1970 UTC; None for never.
-        expected_newest_id: Which key its maker has to have made last for it to be made, "" for none; None for whichever.
+        expected_newest_id: The id of the latest key of the user who creates this one, "" for none; if it is another, no
+            key is created. None for no such check.
     """
 
     id: str
@@ -48,7 +54,7 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyCredentials:
-    """A key that is not revoked, and whose owner is enabled: who it stands for, and the hash that it has to have."""
+    """A key that is not revoked and whose owner is enabled: its principal, and the hash that a given key must have."""
 
     principal: Principal
     key_hash: str = field(repr=False)
@@ -63,33 +69,35 @@ class ApiKeyStore:
         self._connections = connections
 
     async def insert(self, new: NewApiKey, *, now: int) -> bool:
-        """Make a key; return False, and make none, if its id is in use.
+        """Create a key; return False, and create none, if its id is in use.
 
         Raises:
-            OwnerError: If the owner is disabled or gone, or has a lesser role than the key is to have.
-            StaleError: If its maker has made another key since the one that is expected to be the newest.
+            OwnerError: If the owner is disabled or deleted, or has a lesser role than the key.
+            StaleError: If the user has created another key since ``expected_newest_id``.
         """
 
         async def insert_key(session: DatabaseSession) -> bool:
             owner = await lock_user(session, new.user_id)
             if owner is None:
-                raise OwnerError("the key's owner is disabled or gone, and the key would let nobody in.")
+                raise OwnerError("the key's owner is disabled or deleted: the key could not be used.")
             if new.role > owner.role:
                 raise OwnerError(
                     f"{owner.username!r} is {owner.role}: a key of that user cannot be {new.role}. "
-                    f"Take the role {owner.role} or a lesser one, or another owner."
+                    f"Choose the role {owner.role} or a lesser one, or another owner."
                 )
-            if await session.fetch_rows("SELECT id FROM api_key WHERE id = :id", {"id": new.id}):
+            if await session.fetch_rows(f"SELECT id FROM {API_KEY} WHERE id = :id", {"id": new.id}):
                 return False
             created = now
             if new.expected_newest_id is not None:
-                # Under the lock of the owner's row: the same form a second time waits for the first.
+                # Under the lock of the owner's row: a form that is sent twice waits for its first submission.
                 newest, made = await _find_newest(session, new.created_by)
                 if newest != new.expected_newest_id:
-                    raise StaleError(f"{new.created_by} has made another key since, and none was made. Look again.")
-                created = max(now, made + 1)  # it is the newest now, even where a clock was set back
+                    raise StaleError(
+                        f"{new.created_by} has created another key since, so none was created. Check the list of keys."
+                    )
+                created = max(now, made + 1)  # the newest, even if a clock was set back
             row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, created, new.created_by, new.expires)
-            await session.insert_many("api_key", _INSERT_COLUMNS, [row])
+            await session.insert_many(API_KEY, _INSERT_COLUMNS, [row])
             return True
 
         return await self._connections.write(insert_key)
@@ -104,8 +112,9 @@ class ApiKeyStore:
         return None
 
     async def record_use(self, id: str, *, now: int, unused_since: int) -> None:
-        """Take note that a key is in use, where nobody has since a moment."""
-        sql = "UPDATE api_key SET last_used = :now WHERE id = :id AND (last_used IS NULL OR last_used <= :unused_since)"
+        """Store that a key is in use, unless a use after ``unused_since`` is stored already."""
+        is_unused = "(last_used IS NULL OR last_used <= :unused_since)"
+        sql = f"UPDATE {API_KEY} SET last_used = :now WHERE id = :id AND {is_unused}"
         values = {"id": id, "now": now, "unused_since": unused_since}
         await self._connections.write(lambda session: session.execute(sql, values))
 
@@ -129,26 +138,21 @@ class ApiKeyStore:
         return await self._read_keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
 
     async def find_newest_id(self, created_by: str) -> str:
-        """Return the id of the key that somebody has made last, "" for none."""
+        """Return the id of the latest key that a user has created, "" for none."""
         return (await self._connections.read(lambda session: _find_newest(session, created_by)))[0]
 
     async def revoke(self, id: str, *, revoked_by: str, now: int) -> None:
         """Revoke a key, if there is one and it is not revoked already."""
-        sql = "UPDATE api_key SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
+        sql = f"UPDATE {API_KEY} SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
         await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now, "by": revoked_by}))
 
     async def _read_keys(self, tail: str, values: dict[str, Any]) -> list[ApiKey]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
-        return [_parse_key_row(row) for row in rows]
+        return _READER.parse_all(rows)
 
 
 async def _find_newest(session: DatabaseSession, created_by: str) -> tuple[str, int]:
-    sql = "SELECT id, created FROM api_key WHERE created_by = :by ORDER BY created DESC, id LIMIT 1"
+    sql = f"SELECT id, created FROM {API_KEY} WHERE created_by = :by ORDER BY created DESC, id LIMIT 1"
     for id, created in await session.fetch_rows(sql, {"by": created_by}):
         return id, created
     return "", 0
-
-
-def _parse_key_row(row: Sequence[Any]) -> ApiKey:
-    id, name, role, user_id, username, disabled, *rest = row
-    return ApiKey(id, name, Role(role), user_id, username, bool(disabled), *rest)

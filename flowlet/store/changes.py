@@ -1,7 +1,7 @@
-"""What changes instances outside of an activation: operators, repair, and the stopping of an executor.
+"""Changes of instances outside of an activation: by operators, by repair, and by an executor that stops.
 
-The rows are locked first, so that nobody else writes them; a change that takes an instance from its executor moves
-the fencing token.
+The rows are locked first, so that no other transaction writes them; a change that takes an instance from its executor
+raises the fencing token.
 """
 
 from __future__ import annotations
@@ -11,47 +11,42 @@ from collections.abc import Callable, Iterator, Sequence
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import MAX_ID, Instance
+from flowlet.store.columns import RowEncoder
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
-from flowlet.store.dialects.base import Followups
-from flowlet.store.rows import (
-    ACTION_COLUMNS,
-    INSTANCE_COLUMNS,
-    encode_action_row,
-    encode_instance_row,
-    parse_instance_row,
-)
+from flowlet.store.dialects.batch import Followups
+from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
+from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
-_UPDATED_COLUMNS = tuple(
-    column
-    for column in INSTANCE_COLUMNS
-    if column not in ("id", "external_id", "parent_id", "created", "created_by", "children", "open_children")
+_UPDATED_COLUMNS = WORKFLOW.omit_columns(
+    "id", "external_id", "parent_id", "created", "created_by", "children", "open_children", "woken"
 )
-_UPDATE = f"UPDATE workflow SET {', '.join(f'{column} = :{column}' for column in _UPDATED_COLUMNS)} WHERE id = :id"
+_UPDATE_ENCODER = RowEncoder((WORKFLOW["id"], *_UPDATED_COLUMNS))
+_UPDATE = f"UPDATE {WORKFLOW} SET {', '.join(f'{one.name} = :{one.name}' for one in _UPDATED_COLUMNS)} WHERE id = :id"
 
 
 def build_select(where: str, *, lock: str = "") -> str:
     """Return a SELECT of whole instances."""
-    return f"SELECT {', '.join(INSTANCE_COLUMNS)} FROM workflow WHERE {where} {lock}"
+    return f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} WHERE {where} {lock}"
 
 
 async def change_instance(
     connections: Connections, id: int, decide: Callable[[Instance], Change | None], *, now: int
 ) -> Instance:
-    """Lock an instance, decide, write: one transaction. Return the instance as it is then.
+    """Lock an instance, decide, write: one transaction. Return the instance after the change.
 
     Args:
-        connections: Where the instance is.
-        id: Which it is.
-        decide: Says what becomes of it; None for nothing. Called again where the transaction lost against another one.
+        connections: The database's.
+        id: The instance's id.
+        decide: Returns the change; None for no change. It is called again if the transaction lost against another one.
         now: The store's time, in microseconds since 1970 UTC.
 
     Raises:
         UnknownInstanceError: If there is none of this id.
-        RefusedError: Or whatever else ``decide`` raises; nothing is written then.
-        StoreUnavailableError: If the database is away.
+        RefusedError: Or any other error that ``decide`` raises; nothing is written then.
+        StoreUnavailableError: If the database is unavailable.
     """
     found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_ID else []
     if not found:
@@ -62,24 +57,24 @@ async def change_instance(
 async def change_instances(
     connections: Connections, ids: Sequence[int], decide: Callable[[Instance], Change | None], *, now: int
 ) -> list[Instance]:
-    """Lock instances, decide about each, write: one transaction. Return those that there are as they are then, by id.
+    """Lock instances, decide about each, write: one transaction. Return them after the changes, ordered by id.
 
     Args:
-        connections: Where the instances are.
-        ids: Which they are; few enough for one transaction, and unknown ones are left out.
-        decide: As for ``change``.
-        now: As for ``change``.
+        connections: The database's.
+        ids: The instances' ids, few enough for one transaction; unknown ones are left out.
+        decide: As for ``change_instance``.
+        now: As for ``change_instance``.
 
     Raises:
-        RefusedError: Or whatever else ``decide`` raises; nothing is written then, for none of them.
-        StoreUnavailableError: If the database is away.
+        RefusedError: Or any other error that ``decide`` raises; nothing is written then, for none of them.
+        StoreUnavailableError: If the database is unavailable.
     """
 
     async def lock_and_change(session: DatabaseSession) -> list[Instance]:
         binds, values = build_in_list("id", ids)
         # Locked in the order of their ids: two transactions that change the same instances cannot deadlock.
-        sql = build_select(f"id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql)
-        locked = [parse_instance_row(row) for row in await session.fetch_rows(sql, values)]
+        sql = build_select(f"id IN ({binds}) ORDER BY id", lock=session.dialect.expressions.for_update_sql)
+        locked = INSTANCE_READER.parse_all(await session.fetch_rows(sql, values))
         decided = [(instance, decide(instance)) for instance in locked]
         await apply_changes(session, [made for _, made in decided if made is not None], now=now)
         return [instance if made is None else made.stored_instance for instance, made in decided]
@@ -88,30 +83,29 @@ async def change_instances(
 
 
 async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, now: int) -> None:
-    """Write changes whose rows the caller's transaction has locked, with all that follows for parents and counts."""
+    """Write changes whose rows the caller's transaction has locked, and update their parents and the counters."""
     groups = set()
     for made in sorted(changes, key=lambda made: made.before.id):
-        values = encode_instance_row(made.stored_instance)
-        await session.execute(_UPDATE, {name: values[name] for name in ("id", *_UPDATED_COLUMNS)})
+        await session.execute(_UPDATE, _UPDATE_ENCODER.encode_binds(made.stored_instance))
         rows = [encode_action_row(made.before.id, action) for action in made.actions]
-        await session.insert_many("workflow_action", ACTION_COLUMNS, rows)
+        await session.insert_many(ACTION, ACTION_COLUMNS, rows)
         groups.add(made.after.group)
     await _add_end_counts(session, changes)
     groups |= await _update_parents(session, changes, now)
     for group in sorted(groups):
-        await session.dialect.notify(session.raw, group)
+        await session.dialect.signals.notify(session.raw, group)
 
 
 async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -> None:
     counts = sum_buckets(count for made in changes for count in _count_ends(made))
     if counts:
-        await session.dialect.add_counts(session.raw, session.dialect.get_writer_id(session.raw), counts)
+        await session.dialect.writes.add_counts(session.raw, session.dialect.writes.get_writer_id(session.raw), counts)
 
 
 def _count_ends(made: Change) -> Iterator[CounterBucket]:
-    """Return the counts of an end, and of one that is taken back.
+    """Return the counts of an end, and of an end that is taken back.
 
-    That takes nothing from the minute in which it was: it did happen then. It is taken from the sum.
+    The latter is subtracted from the sum of all time, and not from the minute of the end: it did happen then.
     """
     before, after = made.before, made.after
     if (before.status, before.ended_us) == (after.status, after.ended_us):
@@ -132,7 +126,7 @@ async def _update_parents(session: DatabaseSession, changes: Sequence[Change], n
             ended[made.before.parent_id] = ended.get(made.before.parent_id, 0) + step
     if not ended:
         return set()
-    await session.dialect.apply_followups(session.raw, Followups((), sorted(ended.items()), ()), now)
+    await session.dialect.writes.apply_followups(session.raw, Followups((), sorted(ended.items()), ()), now)
     binds, values = build_in_list("id", sorted(ended))
-    sql = f"SELECT DISTINCT executor_group FROM workflow WHERE id IN ({binds})"
-    return {row[0] for row in await session.fetch_rows(sql, values)}
+    sql = f"SELECT DISTINCT executor_group FROM {WORKFLOW} WHERE id IN ({binds})"
+    return {group for (group,) in await session.fetch_rows(sql, values)}

@@ -1,4 +1,4 @@
-"""The only place that speaks to ``databases``: connections, and units of work that no cancellation can tear.
+"""Connections, and units of work that no cancellation can interrupt: the only module that calls ``databases``.
 
 ``databases.Database.transaction()`` loses a pooled connection when its task is cancelled at the wrong moment. So every
 unit of work here runs in a task of its own, shielded from its caller, with BEGIN, COMMIT and ROLLBACK by hand.
@@ -18,6 +18,7 @@ import databases
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
+from flowlet.store.columns import Column, Table
 from flowlet.store.dialects.base import Dialect
 
 __all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction"]
@@ -25,9 +26,9 @@ __all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
 DEFAULT_TIMEOUT_SECONDS = 60.0
-"""After how long a server that does not answer counts as away; the drivers alone would wait longer, or for ever."""
+"""A server that does not answer for so long counts as unavailable; the drivers alone would wait longer, or for ever."""
 MAX_HANDLER_TRANSACTIONS = 5
-"""How many transactions handlers may hold open at once: half of the general pool, the rest is for everything else."""
+"""How many transactions handlers may hold open at once: half of the general pool, so that all else has the rest."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _handler_transaction: ContextVar[_HandlerTransactionState | None] = ContextVar("
 
 
 def track_transaction() -> None:
-    """Let a transaction that any task opens from here on be known to all of them: a child's context is its own."""
+    """Share one state of transactions with all tasks that this task starts from here on; each has its own context."""
     _handler_transaction.set(_HandlerTransactionState())
 
 
@@ -66,8 +67,8 @@ class DatabaseSession:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection has been closed, by whichever side."""
-        return self.dialect.is_closed(self.raw)
+        """Whether the connection has been closed, by either side."""
+        return self.dialect.connections.is_closed(self.raw)
 
     async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
@@ -75,15 +76,15 @@ class DatabaseSession:
         return [tuple(record._mapping.values()) for record in records]
 
     async def execute(self, sql: str, values: dict[str, Any] | None = None) -> None:
-        """Run one statement; what it returns is ignored, as the drivers disagree about it."""
+        """Run one statement; its result is ignored, because the drivers disagree about it."""
         await self.connection.execute(sql, values)
 
-    async def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, one statement each."""
-        names = ", ".join(f":{column}" for column in columns)
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({names})"
+    async def insert_many(self, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows that have the values of these columns, one statement each."""
+        names = [column.name for column in columns]
+        sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
         for row in rows:
-            await self.execute(sql, dict(zip(columns, row, strict=True)))
+            await self.execute(sql, dict(zip(names, row, strict=True)))
 
 
 def build_in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
@@ -105,14 +106,14 @@ class Connections:
     ) -> None:
         self.url = url
         self.dialect = dialect
-        self._timeout_seconds = timeout_seconds if dialect.has_pool else None
+        self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._general = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=False))
+        self._general = self._build_database(for_engine=False)
         self._engine = self._general
-        if for_engine or not dialect.has_pool:
-            self._engine = databases.Database(dialect.build_database_url(url), **dialect.build_options(for_engine=True))
+        if for_engine or not dialect.connections.has_pool:
+            self._engine = self._build_database(for_engine=True)
         self._write_lock = asyncio.Lock()
-        self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.has_pool else 1)
+        self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.connections.has_pool else 1)
         self._writer: Any = None
         self._reader: Any = None
 
@@ -123,10 +124,10 @@ class Connections:
             StoreUnavailableError: If the database cannot be reached or opened; the password is not shown.
         """
         try:
-            await self.dialect.check_database(self.url)
+            await self.dialect.connections.check_database(self.url)
             await self._engine.connect()
             await self._general.connect()
-            if not self.dialect.has_pool:
+            if not self.dialect.connections.has_pool:
                 self._writer = await self._engine.connection().__aenter__()
                 self._reader = await self._general.connection().__aenter__()
         except Exception as error:
@@ -149,11 +150,11 @@ class Connections:
     async def write(self, work: Callable[[DatabaseSession], Awaitable[T]], *, is_bounded: bool = True) -> T:
         """Run a unit of work in one transaction, whatever happens to the caller; commit it, or roll all of it back.
 
-        It is run again where the database reports a deadlock or a conflict with another transaction. Unless it is
-        bounded, it may take as long as it takes: a migration waits for another one.
+        It runs again if the database reports a deadlock or a conflict with another transaction. Without ``is_bounded``
+        it has no timeout: a migration waits for another one.
 
         Raises:
-            StoreUnavailableError: If the database is away; then nothing, or in the worst case all of it, was written.
+            StoreUnavailableError: If the database is unavailable; nothing was written then, or in the worst case all.
             RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock.
         """
         self.refuse_nesting()
@@ -167,7 +168,7 @@ class Connections:
         """Run statements that only read, outside of any transaction.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         return await self._run_shielded(self._run_with_retries(lambda: self._run_read(work), self._timeout_seconds))
 
@@ -175,7 +176,7 @@ class Connections:
         """Run a claim or a batch, which open and end their own transaction, on a connection set up for them.
 
         Raises:
-            StoreUnavailableError: If the database is away; the outcome of a COMMIT is then unknown.
+            StoreUnavailableError: If the database is unavailable; the outcome of a COMMIT is then unknown.
         """
         self.refuse_nesting()
         return await self._run_shielded(
@@ -186,9 +187,9 @@ class Connections:
     async def transaction(self) -> AsyncIterator[DatabaseSession]:
         """Yield a session inside an open transaction; the block's end commits it, an exception rolls it back.
 
-        For handlers. Their statements run in their own task; the connection is taken and given back, and the
-        transaction opened and ended, by another one, which no cancellation of theirs reaches. So many at once that
-        others always find a connection; the next one waits.
+        For handlers. Their statements run in their own task. Another task, which a handler's cancellation does not
+        reach, acquires and releases the connection, and opens and ends the transaction. At most
+        ``MAX_HANDLER_TRANSACTIONS`` are open at once; the next one waits.
         """
         self.refuse_nesting()
         if _handler_transaction.get() is None:
@@ -202,7 +203,7 @@ class Connections:
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not opened.done():
-                    await holder  # raises: it could not open one
+                    await holder  # it raises the error of the failed opening
                 yield opened.result()
             except BaseException:
                 may_commit.set_result(False)
@@ -216,14 +217,18 @@ class Connections:
         """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
 
         Raises:
-            RuntimeError: If it would be so.
+            RuntimeError: If the caller is inside such a transaction.
         """
         held = _handler_transaction.get()
         if self._writer is not None and held is not None and held.is_open:
             raise RuntimeError(
-                "inside ctx.transaction() SQLite's only write lock is held: write through the connection that it "
-                "gives, or after its block and handler have ended"
+                "inside ctx.transaction() SQLite's only write lock is held: write through the connection that "
+                "ctx.transaction() gives, or after the handler has ended"
             )
+
+    def _build_database(self, *, for_engine: bool) -> databases.Database:
+        dialect = self.dialect.connections
+        return databases.Database(dialect.build_database_url(self.url), **dialect.build_options(for_engine=for_engine))
 
     @contextlib.asynccontextmanager
     async def _acquire_session(self) -> AsyncIterator[DatabaseSession]:
@@ -243,7 +248,7 @@ class Connections:
                 raise
 
     async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
-        await session.execute(self.dialect.begin_sql)
+        await session.execute(self.dialect.connections.begin_sql)
         result = await work(session)
         await session.execute("COMMIT")
         return result
@@ -251,10 +256,10 @@ class Connections:
     async def _hold_transaction(
         self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
     ) -> None:
-        """Hold a transaction open until it is said how to end it."""
+        """Hold a transaction open until ``may_commit`` says how to end it."""
         held = _handler_transaction.get() or _HandlerTransactionState()
         async with self._acquire_session() as session:
-            await session.execute(self.dialect.begin_sql)
+            await session.execute(self.dialect.connections.begin_sql)
             held.is_open = True
             try:
                 opened.set_result(session)
@@ -280,28 +285,28 @@ class Connections:
             return await self._drop_if_cancelled(DatabaseSession(connection, self.dialect), work)
 
     async def _drop_if_cancelled(self, session: DatabaseSession, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
-        """Run the work; where it takes too long, close the connection, so that giving it back does not wait for it."""
+        """Run the work; if it takes too long, close the connection, so that releasing it does not wait for the work."""
         try:
             return await work(session)
         except asyncio.CancelledError:
-            self.dialect.drop_connection(session.raw)
+            self.dialect.connections.drop_connection(session.raw)
             raise
 
     async def _roll_back(self, session: DatabaseSession) -> None:
         try:
             await session.execute("ROLLBACK")
-        except Exception as error:  # noqa: BLE001 - whatever it was, the connection is unusable
+        except Exception as error:  # noqa: BLE001 - after any error the connection is unusable
             logger.debug("rollback failed, the connection is dropped: %s", error)
-            if self.dialect.has_pool and not session.is_lost:
-                self.dialect.drop_connection(session.raw)
+            if self.dialect.connections.has_pool and not session.is_lost:
+                self.dialect.connections.drop_connection(session.raw)
 
     async def _reset_connection(self, session: DatabaseSession) -> None:
         try:
-            await self.dialect.reset_connection(session.raw)
-        except Exception as error:  # noqa: BLE001 - as above; what was committed stays so
-            logger.debug("a connection cannot be used again, it is dropped: %s", error)
+            await self.dialect.connections.reset_connection(session.raw)
+        except Exception as error:  # noqa: BLE001 - as above; what is committed stays committed
+            logger.debug("a connection cannot be reset, it is dropped: %s", error)
             if not session.is_lost:
-                self.dialect.drop_connection(session.raw)
+                self.dialect.connections.drop_connection(session.raw)
 
     async def _run_with_retries(self, attempt: Callable[[], Awaitable[T]], timeout_seconds: float | None) -> T:
         for tries in range(CONFLICT_RETRIES):
@@ -309,9 +314,11 @@ class Connections:
                 async with asyncio.timeout(timeout_seconds):
                     return await attempt()
             except Exception as error:
-                if self.dialect.is_unavailable(error):
-                    raise StoreUnavailableError(f"the database {mask_password(self.url)} is away: {error}") from error
-                if not self.dialect.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
+                if self.dialect.errors.is_unavailable(error):
+                    raise StoreUnavailableError(
+                        f"the database {mask_password(self.url)} is unavailable: {error}"
+                    ) from error
+                if not self.dialect.errors.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
                     raise
             await asyncio.sleep(0.002 * 2 ** min(tries, 7))  # noqa: TID251 - real time: another transaction has to end
         raise AssertionError("unreachable")
@@ -328,11 +335,11 @@ class Connections:
     def _finish_task(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # looked at: an abandoned caller must not leave "exception was never retrieved" behind
+            task.exception()  # read, or asyncio logs "exception was never retrieved" for an abandoned caller
 
 
 async def _wait_until_done(task: asyncio.Task[Any]) -> None:
-    """Wait until a task is done, and only then let a cancellation through."""
+    """Wait until a task is done, and raise a cancellation only then."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -1,4 +1,4 @@
-"""What a doctor reads: where each instance stands, and the path it took. Nothing here writes."""
+"""What the doctor reads: the stored state of instances, and the paths they took. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections, build_in_list
+from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = ["PATH_KINDS", "InspectedInstance", "PathEntry", "inspect_instances", "inspect_instances_after", "read_paths"]
 
@@ -14,29 +16,19 @@ PATH_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, Actio
 """The lines of history that say in which state an instance is from then on."""
 
 PAGE_SIZE = 5_000
-"""How many lines of history are read at once at most."""
+"""How many lines of history one statement reads at most."""
 
-_COLUMNS = (
-    *("id", "workflow_type", "definition_version", "executor_group", "status", "state", "next_activation"),
-    *("executor_id", "token", "version", "open_children", "waits_for_children", "held_status"),
-)
 _KINDS = ", ".join(f"'{kind.value}'" for kind in PATH_KINDS)
 _ENDED = ", ".join(f"'{status.value}'" for status in sorted(ENDED_STATUSES))
-# The children are counted in the same statement as the parent's own count is read: one snapshot, so that a child that
-# ends meanwhile cannot make the two differ.
-_SELECT = (
-    f"SELECT {', '.join(f'w.{column}' for column in _COLUMNS)}, (SELECT COUNT(*) FROM workflow c "
-    f"WHERE c.parent_id = w.id AND c.status NOT IN ({_ENDED})) FROM workflow w "
-)
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedInstance:
-    """Where an instance stands; the fields are those of ``Instance``.
+    """An instance as the doctor examines it; the fields are columns of ``flowlet_workflow``.
 
     Attributes:
-        counted_open_children: How many children that have not ended there are; ``open_children`` is what the instance's
-            row says.
+        counted_open_children: How many children have not ended, counted; ``open_children`` is the number in the
+            instance's row.
     """
 
     id: int
@@ -67,39 +59,49 @@ class PathEntry:
     version: int | None
 
 
+# The children are counted in the same statement as the parent's own count is read: one snapshot, so that a child that
+# ends meanwhile cannot make the two differ.
+_COUNT_CHILDREN = f"(SELECT COUNT(*) FROM {WORKFLOW} c WHERE c.parent_id = w.id AND c.status NOT IN ({_ENDED}))"
+_INSTANCE_READER = RowReader(
+    InspectedInstance, {"w": WORKFLOW}, expressions={"counted_open_children": Expression(_COUNT_CHILDREN)}
+)
+_SELECT = f"SELECT {_INSTANCE_READER.select_list} FROM {WORKFLOW} w"
+_PATH_READER = RowReader(PathEntry, {"": ACTION})
+
+
 async def inspect_instances_after(connections: Connections, id: int, *, limit: int) -> list[InspectedInstance]:
-    """Return where the instances stand whose id is above the given one, by id, at most ``limit``.
+    """Return the instances whose id is above the given one, ordered by id, at most ``limit``.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     sql = f"{_SELECT} WHERE w.id > :after ORDER BY w.id LIMIT :limit"
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"after": id, "limit": limit}))
-    return [_parse_row(row) for row in rows]
+    return _INSTANCE_READER.parse_all(rows)
 
 
 async def inspect_instances(connections: Connections, ids: Sequence[int]) -> dict[int, InspectedInstance]:
-    """Return where the given instances stand, by id; those that there are not are left out.
+    """Return the given instances by id; unknown ones are left out.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     binds, values = build_in_list("id", ids)
     sql = f"{_SELECT} WHERE w.id IN ({binds})"
     rows = await connections.read(lambda session: session.fetch_rows(sql, values))
-    return {row[0]: _parse_row(row) for row in rows}
+    return {instance.id: instance for instance in _INSTANCE_READER.parse_all(rows)}
 
 
 async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncIterator[PathEntry]:
-    """Yield the paths of the given instances, by instance and then in order; read a bounded number of lines at once.
+    """Yield the paths of the given instances, by instance and then in order; read at most 5,000 lines at once.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     binds, values = build_in_list("id", ids)
-    # Each read goes on behind the last line of the one before, by the index on workflow_id.
+    # Each read starts after the last line of the one before, by the index on workflow_id.
     sql = (
-        "SELECT workflow_id, id, kind, from_state, to_state, definition_version FROM workflow_action "
+        f"SELECT {_PATH_READER.select_list} FROM {ACTION} "
         f"WHERE workflow_id IN ({binds}) AND kind IN ({_KINDS}) "
         "AND workflow_id >= :instance AND (workflow_id > :instance OR id > :line) "
         "ORDER BY workflow_id, id LIMIT :limit"
@@ -108,16 +110,9 @@ async def read_paths(connections: Connections, ids: Sequence[int]) -> AsyncItera
     while True:
         cursor = {"instance": last[0], "line": last[1], "limit": PAGE_SIZE}
         rows = await connections.read(lambda session, cursor=cursor: session.fetch_rows(sql, {**values, **cursor}))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        for row in rows:
-            yield PathEntry(row[0], row[1], ActionKind(row[2]), *row[3:])
-        if len(rows) < PAGE_SIZE:
+        entries = _PATH_READER.parse_all(rows)
+        for entry in entries:
+            yield entry
+        if len(entries) < PAGE_SIZE:
             return
-        last = (rows[-1][0], rows[-1][1])
-
-
-def _parse_row(row: Sequence[object]) -> InspectedInstance:
-    values = list(row)
-    values[4] = Status(str(row[4]))
-    values[11] = bool(row[11])
-    values[12] = Status(str(row[12])) if row[12] else None
-    return InspectedInstance(*values)  # type: ignore[arg-type]  # columns are typed by the schema
+        last = (entries[-1].workflow_id, entries[-1].id)

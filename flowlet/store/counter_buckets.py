@@ -1,4 +1,4 @@
-"""What is counted of transitions: by minute, in the transaction that commits them."""
+"""Counts of transitions: by minute, in the transaction that commits them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import NamedTuple
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
+from flowlet.store.tables import COUNTER
 
 __all__ = [
     "ALL_TIME",
     "COUNTER_COLUMNS",
     "COUNTER_KEY",
+    "COUNTER_ROW_NAMES",
     "END_COLUMNS",
     "MINUTE",
     "SHARED_WRITER_ID",
@@ -25,33 +27,37 @@ __all__ = [
 
 MINUTE = 60 * MICROSECONDS_PER_SECOND
 
-COUNTER_COLUMNS = ("transitions", "failures", "finished", "failed", "cancelled")
-"""The columns of ``workflow_tally`` that are added up."""
+COUNTER_KEY = COUNTER.primary_key
+"""The columns that a row of the counters is found by."""
 
-COUNTER_KEY = ("minutes", "start", "writer", "workflow_type")
-"""The primary key of ``workflow_tally``. Time comes first: reports and folding read a range of it."""
+COUNTER_COLUMNS = tuple(column.name for column in COUNTER.omit_columns(*COUNTER_KEY))
+"""The columns of the counters that are added up."""
+
+COUNTER_ROW_NAMES = ("writer", *(column.name for column in COUNTER.omit_columns("writer")))
+"""The columns in the order of a row to be written: the writer, then the fields of a ``CounterBucket``."""
 
 END_COLUMNS = {Status.FINISHED: "finished", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
 """Which column counts the instances that end with a status."""
 
-_END_INDEXES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
+_TRANSITIONS, _FAILURES = COUNTER_COLUMNS.index("transitions"), COUNTER_COLUMNS.index("failures")
+_END_PLACES = {status: COUNTER_COLUMNS.index(column) for status, column in END_COLUMNS.items()}
 
 SHARED_WRITER_ID = 0
-"""The writer of the rows into which those of all others are folded."""
+"""The writer of the common rows, into which the roll-up merges the rows of all others."""
 
 ALL_TIME = 0
-"""The length of the span that has no start: all that is too old to be told by the day."""
+"""The ``minutes`` of the span that has no start: all that is too old to be kept by the day."""
 
 
 class CounterBucket(NamedTuple):
     """What happened to the instances of a type in a span of time.
 
     Attributes:
-        minutes: How long the span is; ``EVER`` for all that is older than any other.
-        start: Its first microsecond since 1970 UTC; 0 for ``EVER``.
+        minutes: The length of the span; ``ALL_TIME`` for all that is older than any other.
+        start: Its first microsecond since 1970 UTC; 0 for ``ALL_TIME``.
         transitions: How often an activation led into a state.
         failures: How many activations failed.
-        finished: How many instances became FINISHED. For ``EVER`` it may be negative, as the other two.
+        finished: How many instances became FINISHED. For ``ALL_TIME`` it may be negative, as the other two.
         failed: How many became FAILED.
         cancelled: How many became CANCELLED.
     """
@@ -67,7 +73,7 @@ class CounterBucket(NamedTuple):
 
 
 def count_activations(transition: Transition) -> tuple[int, int]:
-    """Return how often an activation led into a state, and how many failed, as the transition's history tells it."""
+    """Return how often an activation led into a state, and how many failed, by the transition's lines of history."""
     moves = failures = 0
     for action in transition.actions:
         if action.kind is ActionKind.TRANSITION:
@@ -78,7 +84,7 @@ def count_activations(transition: Transition) -> tuple[int, int]:
 
 
 def count_transitions(transitions: Sequence[Transition]) -> list[CounterBucket]:
-    """Return what happens with these transitions, by minute and type, in a stable order."""
+    """Return the counts of these transitions, by minute and type, in a stable order."""
     sums: dict[tuple[int, int, str], list[int]] = {}
     for transition in transitions:
         key = (1, transition.at_us - transition.at_us % MINUTE, transition.instance.type)
@@ -86,9 +92,9 @@ def count_transitions(transitions: Sequence[Transition]) -> list[CounterBucket]:
         if numbers is None:
             numbers = sums[key] = [0] * len(COUNTER_COLUMNS)
         moves, failures = count_activations(transition)
-        numbers[0] += moves
-        numbers[1] += failures
-        place = _END_INDEXES.get(transition.status)
+        numbers[_TRANSITIONS] += moves
+        numbers[_FAILURES] += failures
+        place = _END_PLACES.get(transition.status)
         if place is not None:
             numbers[place] += 1
     return _build_buckets(sums)
@@ -102,7 +108,7 @@ def count_end(status: Status, *, minutes: int, start: int, type: str, amount: in
 
 
 def sum_buckets(counts: Iterable[CounterBucket]) -> list[CounterBucket]:
-    """Return one count for each span and type, in the order of the key; what adds up to nothing is left out."""
+    """Return one count for each span and type, in the order of the key; those whose sums are all 0 are left out."""
     sums: dict[tuple[int, int, str], list[int]] = {}
     for count in counts:
         numbers = sums.setdefault(count[:3], [0] * len(COUNTER_COLUMNS))

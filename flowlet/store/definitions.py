@@ -1,36 +1,41 @@
-"""The definitions as they were served: what histories are judged by, and what the API shows."""
+"""The definitions as executors served them: the doctor checks histories by them, and the API shows them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from flowlet.definition.definition import Definition
+from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import DEFINITION
 
 __all__ = ["DefinitionStore", "StoredDefinition"]
 
 MAX_SAVE_ATTEMPTS = 10
-"""How often a save loses at most against others, each of which has then saved a definition for good."""
+"""How often a save can lose against others: each of these has then saved a definition for good."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDefinition:
-    """A definition as it was served.
+    """A definition as an executor served it.
 
     Attributes:
         created: When an executor first served it in this shape, in microseconds since 1970 UTC.
-        document: What ``Definition.as_json`` tells.
+        document: The result of ``Definition.to_json``.
     """
 
     name: str
     version: int
     created: int
     document: dict[str, Any]
+
+
+_READER = RowReader(StoredDefinition, {"": DEFINITION})
 
 
 class DefinitionStore:
@@ -40,9 +45,9 @@ class DefinitionStore:
         self._connections = connections
 
     async def save_definitions(self, definitions: Iterable[Definition], *, now: int) -> list[str]:
-        """Keep the definitions that are new, and return the names of those whose version was known in another shape.
+        """Store the definitions that are new, and return the names of those whose version is stored in another shape.
 
-        One transaction, made again where another executor that starts saves the same definitions at the same time.
+        One transaction, repeated if another executor stores the same definitions at the same time.
         """
 
         async def insert_new(session: DatabaseSession) -> list[str]:
@@ -50,42 +55,33 @@ class DefinitionStore:
             for definition in sorted(definitions, key=lambda definition: definition.name):
                 text = orjson.dumps(definition.to_json(), option=orjson.OPT_SORT_KEYS).decode()
                 digest = hashlib.sha256(text.encode()).hexdigest()
-                sql = "SELECT digest FROM workflow_definition WHERE name = :name AND version = :version"
+                sql = f"SELECT digest FROM {DEFINITION} WHERE name = :name AND version = :version"
                 known = await session.fetch_rows(sql, {"name": definition.name, "version": definition.version})
                 if (digest,) in known:
                     continue
                 if known:
                     reshaped.append(definition.name)
-                await session.execute(
-                    "INSERT INTO workflow_definition (name, version, digest, definition, created) "
-                    "VALUES (:name, :version, :digest, :definition, :created)",
-                    {
-                        "name": definition.name,
-                        "version": definition.version,
-                        "digest": digest,
-                        "definition": text,
-                        "created": now,
-                    },
-                )
+                row = (definition.name, definition.version, digest, text, now)
+                await session.insert_many(DEFINITION, DEFINITION.columns, [row])
             return reshaped
 
         for _ in range(MAX_SAVE_ATTEMPTS - 1):
             try:
                 return await self._connections.write(insert_new)
             except Exception as error:
-                if not self._connections.dialect.is_refusal(error):
+                if not self._connections.dialect.errors.is_refusal(error):
                     raise
         return await self._connections.write(insert_new)
 
     async def read_save_times(self) -> dict[str, tuple[int, int]]:
-        """Return when each definition was first saved, and when in its newest shape; in microseconds since 1970 UTC."""
-        sql = "SELECT name, MIN(created), MAX(created) FROM workflow_definition GROUP BY name"
+        """Return when each definition was first stored, and when in its newest shape, in microseconds since 1970."""
+        sql = f"SELECT name, MIN(created), MAX(created) FROM {DEFINITION} GROUP BY name"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql))
         return {name: (first, newest) for name, first, newest in rows}
 
     async def read_documents(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
         """Return every stored shape by name and version, the oldest first."""
-        sql = "SELECT name, version, definition FROM workflow_definition ORDER BY name, version, created"
+        sql = f"SELECT name, version, definition FROM {DEFINITION} ORDER BY name, version, created"
         shapes: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for name, version, text in await self._connections.read(lambda session: session.fetch_rows(sql)):
             shapes.setdefault((name, version), []).append(orjson.loads(text))
@@ -94,21 +90,17 @@ class DefinitionStore:
     async def read_history(self, name: str, *, limit: int) -> list[StoredDefinition]:
         """Return the stored shapes of a definition, the newest first."""
         sql = (
-            "SELECT name, version, created, definition FROM workflow_definition WHERE name = :name "
+            f"SELECT {_READER.select_list} FROM {DEFINITION} WHERE name = :name "
             "ORDER BY created DESC, version DESC LIMIT :limit"
         )
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, {"name": name, "limit": limit}))
-        return [_parse_definition_row(row) for row in rows]
+        return _READER.parse_all(rows)
 
     async def read_newest(self) -> dict[str, StoredDefinition]:
         """Return the newest shape of each definition, by name."""
         sql = (
-            "SELECT name, version, created, definition FROM workflow_definition one WHERE created = "
-            "(SELECT MAX(created) FROM workflow_definition other WHERE other.name = one.name) ORDER BY name, version"
+            f"SELECT {_READER.select_list} FROM {DEFINITION} one WHERE created = "
+            f"(SELECT MAX(created) FROM {DEFINITION} other WHERE other.name = one.name) ORDER BY name, version"
         )
         rows = await self._connections.read(lambda session: session.fetch_rows(sql))
-        return {row[0]: _parse_definition_row(row) for row in rows}
-
-
-def _parse_definition_row(row: Sequence[Any]) -> StoredDefinition:
-    return StoredDefinition(row[0], int(row[1]), int(row[2]), orjson.loads(row[3]))
+        return {stored.name: stored for stored in _READER.parse_all(rows)}

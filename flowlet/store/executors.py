@@ -1,41 +1,46 @@
-"""The executors: who is alive, until when, and what becomes of the instances of those that are not."""
+"""The table of executors: which are live, until when, and the repair of what dead ones held."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import orjson
-
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.store.changes import apply_changes, build_select
+from flowlet.store.columns import Expression, RowEncoder, RowReader
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
-from flowlet.store.rows import parse_instance_row
+from flowlet.store.rows import INSTANCE_READER
+from flowlet.store.tables import EXECUTOR, WORKFLOW
 
-__all__ = ["ExecutorRecord", "ExecutorStore"]
+__all__ = ["EXECUTOR_READER", "SELECT_EXECUTORS", "ExecutorRecord", "ExecutorStore"]
 
 MAX_REPAIRED_INSTANCES = 500
 """How many instances one repair frees at most, so that its transaction stays short."""
 
-STOP_REASON = "handed back: the executor stops"
-LOST_CLAIM_REASON = "handed back: the answer to its claim was lost"
+STOP_REASON = "released: the executor stops"
+LOST_CLAIM_REASON = "released: the answer to its claim was lost"
 
-_COLUMNS = (
-    *("id", "name", "host", "pid", "executor_groups", "workflow_types", "slots"),
-    *("status", "started", "beat", "lease_until"),
-)
 _LIVE = "status IN ('RUNNING', 'DRAINING')"
-_ORPHANED = f"""executor_id IS NOT NULL AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE})
+_ORPHANED = f"""executor_id IS NOT NULL AND executor_id NOT IN (SELECT id FROM {EXECUTOR} WHERE {_LIVE})
     ORDER BY id LIMIT :limit"""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorRecord:
-    """An executor as the store knows it. Times in microseconds since 1970 UTC.
+    """An executor. Times in microseconds since 1970 UTC.
 
-    ``status`` is RUNNING, DRAINING, STOPPED (it left in order) or LOST (its lease ran out).
+    Attributes:
+        name: The operator's name for it.
+        groups: The executor groups whose instances it runs.
+        types: The workflows that it has loaded.
+        slots: How many activations it runs at once.
+        status: RUNNING, DRAINING, STOPPED (it shut down in order) or LOST (its lease ran out).
+        beat: When it last prolonged its lease.
+        claimed: When it last asked for due instances, or was full, as of its last beat; None if never. Far behind the
+            beat, something blocks it.
+        busy: How many instances it holds; the store counts them when it reads the record.
     """
 
     id: str
@@ -49,11 +54,24 @@ class ExecutorRecord:
     started: int
     beat: int
     lease_until: int
+    claimed: int | None = None
+    busy: int = 0
 
     @property
     def is_live(self) -> bool:
-        """Whether it may hold instances."""
+        """Whether it may hold instances: RUNNING, or DRAINING."""
         return self.status in ("RUNNING", "DRAINING")
+
+
+_ENCODER = RowEncoder(EXECUTOR.columns)
+# What each one holds is counted by the index of held instances: at most as many as it has slots.
+_BUSY = f"(SELECT COUNT(*) FROM {WORKFLOW} w WHERE w.executor_id = e.id)"
+EXECUTOR_READER = RowReader(ExecutorRecord, {"e": EXECUTOR}, expressions={"busy": Expression(_BUSY)})
+_LATEST_FIRST = f"CASE WHEN {_LIVE} THEN 0 ELSE 1 END, lease_until DESC, id"
+SELECT_EXECUTORS = f"""
+SELECT {EXECUTOR_READER.select_list} FROM (SELECT * FROM {EXECUTOR} ORDER BY {_LATEST_FIRST} LIMIT :limit) e
+"""
+"""Reads the live executors, and then those whose lease ended last, ``limit`` of them, in no order."""
 
 
 class ExecutorStore:
@@ -64,68 +82,64 @@ class ExecutorStore:
 
     async def register(self, record: ExecutorRecord) -> None:
         """Add an executor."""
-        values = {name: getattr(record, name, None) for name in _COLUMNS}
-        values["executor_groups"] = orjson.dumps(record.groups).decode()
-        values["workflow_types"] = orjson.dumps(record.types).decode()
-        sql = f"INSERT INTO executor ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
-        await self._connections.write(lambda session: session.execute(sql, values))
+        row = _ENCODER.encode(record)
+        await self._connections.write(lambda session: session.insert_many(EXECUTOR, EXECUTOR.columns, [row]))
 
     async def renew_lease(self, id: str, *, lease_microseconds: int, claimed_at: int | None = None) -> int | None:
-        """Prolong the lease and return the store's time; None if the executor has been given up as lost.
+        """Prolong the lease and return the store's time; None if the executor is not live: it was marked as LOST.
 
         Args:
-            id: Whose.
-            lease_microseconds: Its length.
-            claimed_at: When it last asked for due instances, which is noted by the way; None leaves what is noted.
+            id: The executor's id.
+            lease_microseconds: The lease's length.
+            claimed_at: When it last asked for due instances, which is stored with it; None keeps the stored time.
         """
         return await self._connections.run_on_engine(
-            lambda session: session.dialect.renew_lease(session.raw, id, lease_microseconds, claimed_at)
+            lambda session: session.dialect.writes.renew_lease(session.raw, id, lease_microseconds, claimed_at)
         )
 
     async def mark_draining(self, id: str) -> None:
-        """Mark an executor as one that claims no more."""
-        sql = "UPDATE executor SET status = 'DRAINING' WHERE id = :id AND status = 'RUNNING'"
+        """Mark an executor as DRAINING: it claims no more."""
+        sql = f"UPDATE {EXECUTOR} SET status = 'DRAINING' WHERE id = :id AND status = 'RUNNING'"
         await self._connections.write(lambda session: session.execute(sql, {"id": id}))
 
     async def deregister(self, id: str, *, now: int) -> int:
-        """Take an executor off the list and hand back at once what it still holds; return how much that was."""
+        """Mark an executor as STOPPED and release the instances that it still holds; return how many."""
 
         async def release_and_stop(session: DatabaseSession) -> int:
-            sql = build_select("executor_id = :id ORDER BY id", lock=session.dialect.for_update_sql)
-            held = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"id": id})]
+            sql = build_select("executor_id = :id ORDER BY id", lock=session.dialect.expressions.for_update_sql)
+            held = INSTANCE_READER.parse_all(await session.fetch_rows(sql, {"id": id}))
             await apply_changes(session, [_build_release(instance, now, STOP_REASON) for instance in held], now=now)
-            await session.execute("UPDATE executor SET status = 'STOPPED' WHERE id = :id", {"id": id})
+            await session.execute(f"UPDATE {EXECUTOR} SET status = 'STOPPED' WHERE id = :id", {"id": id})
             return len(held)
 
         return await self._connections.write(release_and_stop)
 
     async def release_instances(self, id: str, token_by_id: Mapping[int, int], *, now: int) -> None:
-        """Hand back some of what an executor holds: instances with the tokens under which it does."""
+        """Release some of the instances that an executor holds, by id with the token of the lease."""
 
         async def release_held(session: DatabaseSession) -> None:
             binds, values = build_in_list("held", list(token_by_id))
             sql = build_select(
-                f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.for_update_sql
+                f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.expressions.for_update_sql
             )
-            found = [parse_instance_row(row) for row in await session.fetch_rows(sql, {"id": id, **values})]
+            found = INSTANCE_READER.parse_all(await session.fetch_rows(sql, {"id": id, **values}))
             changes = [_build_release(one, now, LOST_CLAIM_REASON) for one in found if token_by_id[one.id] == one.token]
             await apply_changes(session, changes, now=now)
 
         await self._connections.write(release_held)
 
     async def repair_leases(self, *, now: int, crash_limit: int) -> list[Change]:
-        """Give up executors whose lease has run out and free what they hold, at most 500 instances at a time.
+        """Mark executors whose lease has run out as LOST, and free what they hold, at most 500 instances at a time.
 
-        An instance goes on at once, under a new token; one whose executor has died ``crash_limit`` times in a row
-        under it becomes FAILED.
+        A freed instance is due at once, under a new token; one whose executors have died ``crash_limit`` times in a
+        row becomes FAILED.
         """
 
         async def free_orphans(session: DatabaseSession) -> list[Change]:
             await _mark_lost(session, now)
-            sql = build_select(_ORPHANED, lock=session.dialect.skip_locked_sql)
-            orphans = [
-                parse_instance_row(row) for row in await session.fetch_rows(sql, {"limit": MAX_REPAIRED_INSTANCES})
-            ]
+            sql = build_select(_ORPHANED, lock=session.dialect.expressions.skip_locked_sql)
+            rows = await session.fetch_rows(sql, {"limit": MAX_REPAIRED_INSTANCES})
+            orphans = INSTANCE_READER.parse_all(rows)
             changes = [_build_repair(instance, now, crash_limit) for instance in orphans]
             await apply_changes(session, changes, now=now)
             return changes
@@ -133,42 +147,37 @@ class ExecutorStore:
         return await self._connections.write(free_orphans)
 
     async def needs_repair(self, *, now: int) -> bool:
-        """Return whether some executor's lease has run out, or some instance is held by nobody that is known."""
+        """Return whether some executor's lease has run out, or an executor that is not live holds some instance."""
         sql = (
-            f"SELECT 1 FROM executor WHERE {_LIVE} AND lease_until < :now UNION ALL "
-            f"SELECT 1 FROM workflow WHERE executor_id IS NOT NULL "
-            f"AND executor_id NOT IN (SELECT id FROM executor WHERE {_LIVE}) LIMIT 1"
+            f"SELECT 1 FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :now UNION ALL "
+            f"SELECT 1 FROM {WORKFLOW} WHERE executor_id IS NOT NULL "
+            f"AND executor_id NOT IN (SELECT id FROM {EXECUTOR} WHERE {_LIVE}) LIMIT 1"
         )
         return bool(await self._connections.read(lambda session: session.fetch_rows(sql, {"now": now})))
 
     async def read_held_tokens(self, id: str) -> dict[int, int]:
         """Return the instances that an executor holds, with their tokens."""
-        sql = "SELECT id, token FROM workflow WHERE executor_id = :id"
-        return {
-            row[0]: row[1] for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))
-        }
+        sql = f"SELECT id, token FROM {WORKFLOW} WHERE executor_id = :id"
+        return dict(await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id})))
 
     async def list_all(self, *, limit: int = 100) -> list[ExecutorRecord]:
-        """Return the executors, the live ones first, then the latest."""
-        live_first = f"CASE WHEN {_LIVE} THEN 0 ELSE 1 END"
-        sql = f"SELECT {', '.join(_COLUMNS)} FROM executor ORDER BY {live_first}, lease_until DESC, id LIMIT :limit"
-        return [
-            _parse_executor_row(row)
-            for row in await self._connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
-        ]
+        """Return the executors, the live ones first, then those whose lease ended last."""
+        sql = f"{SELECT_EXECUTORS} ORDER BY {_LATEST_FIRST}"
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
+        return EXECUTOR_READER.parse_all(rows)
 
     async def delete_gone(self, *, before: int) -> None:
-        """Delete executors that have been gone since before the given time."""
-        sql = f"DELETE FROM executor WHERE NOT {_LIVE} AND lease_until < :before"
+        """Delete executors that are not live and whose lease ended before the given time."""
+        sql = f"DELETE FROM {EXECUTOR} WHERE NOT {_LIVE} AND lease_until < :before"
         await self._connections.write(lambda session: session.execute(sql, {"before": before}))
 
     async def explain_unserved(self, *, now: int) -> None:
-        """Say in the reason of each due instance that no live executor serves its type, that this is so."""
+        """Write the reason of each due instance whose type no live executor serves."""
 
         async def write_reasons(session: DatabaseSession) -> None:
-            rows = await session.fetch_rows(f"SELECT {', '.join(_COLUMNS)} FROM executor WHERE {_LIVE}")
+            rows = await session.fetch_rows(f"SELECT {EXECUTOR_READER.select_list} FROM {EXECUTOR} e WHERE {_LIVE}")
             served: dict[str, set[str]] = {}
-            for record in map(_parse_executor_row, rows):
+            for record in EXECUTOR_READER.parse_all(rows):
                 for group in record.groups:
                     served.setdefault(group, set()).update(record.types)
             for group, types in served.items():
@@ -180,20 +189,22 @@ class ExecutorStore:
 async def _explain_group(session: DatabaseSession, group: str, types: Sequence[str], now: int) -> None:
     binds, values = build_in_list("type", types)
     # Only NEW and IN_PROGRESS rows that are due: a handful, found by the due index.
-    due = "due" if session.dialect.name == "mysql" else "next_activation"
+    due = session.dialect.expressions.due_column
     where = (
         f"executor_group = :group AND status IN ('NEW', 'IN_PROGRESS') AND {due} <= :due "
         f"AND priority BETWEEN 0 AND 9 AND workflow_type NOT IN ({binds}) AND reason IS NULL"
     )
-    sql = f"UPDATE workflow SET reason = :reason WHERE {where}"
+    sql = f"UPDATE {WORKFLOW} SET reason = :reason WHERE {where}"
     reason = f"no running executor of the group {group!r} knows this workflow"
     await session.execute(sql, {**values, "group": group, "due": now - 1_000_000, "reason": reason})
 
 
 async def _mark_lost(session: DatabaseSession, now: int) -> None:
-    sql = f"SELECT id FROM executor WHERE {_LIVE} AND lease_until < :now {session.dialect.skip_locked_sql}"
+    sql = (
+        f"SELECT id FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :now {session.dialect.expressions.skip_locked_sql}"
+    )
     for (id,) in await session.fetch_rows(sql, {"now": now}):
-        await session.execute("UPDATE executor SET status = 'LOST' WHERE id = :id", {"id": id})
+        await session.execute(f"UPDATE {EXECUTOR} SET status = 'LOST' WHERE id = :id", {"id": id})
 
 
 def _build_release(instance: Instance, now: int, release_reason: str) -> Change:
@@ -250,9 +261,3 @@ def _free_instance(instance: Instance, now: int) -> Instance:
         token=instance.token + 1,
         modified_us=now,
     )
-
-
-def _parse_executor_row(row: Sequence[object]) -> ExecutorRecord:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    groups, types = values.pop("executor_groups"), values.pop("workflow_types")
-    return ExecutorRecord(**values, groups=tuple(orjson.loads(str(groups))), types=tuple(orjson.loads(str(types))))  # type: ignore[arg-type]  # columns are typed by the schema

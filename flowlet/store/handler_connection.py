@@ -1,4 +1,4 @@
-"""The connection that a handler is given: nothing of its transaction's writes stays unless its transition does."""
+"""The connection that a handler receives: its writes are kept only if the handler's transition is committed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["HandlerConnection"]
 
 
 class HandlerConnection:
-    """A connection inside an open transaction, which it cannot end; of no use once that has ended.
+    """A connection inside an open transaction, which it cannot end. After the transaction it refuses every statement.
 
-    MySQL rolls the whole transaction back where it finds a deadlock, and would commit each later statement by itself.
-    So the first conflict is the end: every later statement is refused.
+    MySQL rolls the whole transaction back at a deadlock, and would commit each later statement by itself. So after the
+    first conflict every statement is refused.
 
     Attributes:
         conflict: The conflict with another transaction that ended this one, or None.
@@ -53,12 +53,12 @@ class HandlerConnection:
             return await self.session.connection.fetch_one(query, values)
 
     def end(self) -> None:
-        """Refuse every statement from now on: the connection goes back to its pool."""
+        """Refuse every statement from now on: the connection is released to its pool."""
         self._has_ended = True
 
     @contextlib.contextmanager
     def guard_statement(self) -> Iterator[None]:
-        """Surround a statement.
+        """Guard one statement.
 
         Raises:
             RuntimeError: If the transaction has ended: with its activation, or by a conflict.
@@ -67,13 +67,13 @@ class HandlerConnection:
             raise RuntimeError("the transaction of ctx.transaction() has ended, with the activation that opened it")
         if self.conflict is not None:
             raise RuntimeError(
-                f"the database has ended this transaction ({self.conflict}): catch no such error of a statement, "
-                "let it pass, and the handler runs again"
+                f"the database has ended this transaction ({self.conflict}): do not catch such an error, and the "
+                "handler runs again"
             ) from self.conflict
         try:
             yield
         except Exception as error:
-            dialect = self.session.dialect
-            if dialect.is_conflict(error) and not dialect.is_refusal(error):
+            errors = self.session.dialect.errors
+            if errors.is_conflict(error) and not errors.is_refusal(error):
                 self.conflict = error
             raise

@@ -1,4 +1,4 @@
-"""The instances: created, claimed, committed. One method is one transaction."""
+"""The table of instances: creates, claims, commits. One method is one transaction."""
 
 from __future__ import annotations
 
@@ -9,30 +9,51 @@ from enum import Enum
 
 from flowlet.instance.instance import Instance, NewInstance
 from flowlet.instance.transition import Transition
+from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
-from flowlet.store.dialects.base import PRIORITIES, Batch, ClaimRequest
-from flowlet.store.rows import parse_instance_row
+from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest
+from flowlet.store.rows import INSTANCE_READER
+from flowlet.store.tables import IS_READY, WORKFLOW
 
 __all__ = ["CommitResult", "CreatedInstance", "InstanceStore"]
 
 
 class CommitResult(Enum):
-    """What became of a transition."""
+    """The result of a transition's commit."""
 
     COMMITTED = "committed"
     LOST = "lost"
-    """Another one holds the instance now; nothing was written."""
+    """Another executor holds the instance now; nothing was written."""
     PAUSE_CHANGED = "pausing"
-    """Nothing was written yet: an operator asked for a pause meanwhile, or took it back."""
+    """Nothing was written yet: an operator requested a pause meanwhile, or withdrew the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedInstance:
-    """What a create gives: the id, and whether it is new or the external id was known."""
+    """The result of a create: the id, and whether the instance is new or the external id was known."""
 
     id: int
     external_id: str
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """The columns of an instance that decide whether an executor may write it."""
+
+    id: int
+    executor_id: str | None
+    token: int
+    version: int
+    pause_requested: bool
+
+    @property
+    def lease(self) -> tuple[str | None, int, int]:
+        """The executor, the fencing token and the version."""
+        return self.executor_id, self.token, self.version
+
+
+_FENCE_READER = RowReader(_Fence, {"": WORKFLOW})
 
 
 class InstanceStore:
@@ -46,55 +67,55 @@ class InstanceStore:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         created = await self._connections.run_on_engine(
-            lambda session: self._dialect.create(session.raw, new_instances, now)
+            lambda session: self._dialect.writes.create(session.raw, new_instances, now)
         )
         return _build_created_instances(new_instances, created)
 
     async def create_in_transaction(
         self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
     ) -> list[CreatedInstance]:
-        """Create instances inside the caller's transaction, as ``create``."""
+        """Create instances as ``create`` does, inside the caller's transaction."""
         return _build_created_instances(
-            new_instances, await self._dialect.create(session.raw, new_instances, now, in_transaction=True)
+            new_instances, await self._dialect.writes.create(session.raw, new_instances, now, in_transaction=True)
         )
 
     async def claim(self, request: ClaimRequest) -> list[Instance]:
-        """Lease due instances of the request's groups and types: the higher priority first, then the longer due.
+        """Lease due instances of the request's groups and types: by priority, then the one that is due the longest.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
-        rows = await self._connections.run_on_engine(lambda session: self._dialect.claim(session.raw, request))
-        return [parse_instance_row(row) for row in rows]
+        rows = await self._connections.run_on_engine(lambda session: self._dialect.writes.claim(session.raw, request))
+        return INSTANCE_READER.parse_all(rows)
 
     async def find_next_due(self, groups: Sequence[str], *, now: int) -> int | None:
         """Return when the next instance of these groups becomes due, after ``now``; None if none is scheduled."""
         # One probe of the due index for each priority and group: MIN over all of them would walk the whole index.
-        column = "due" if self._dialect.name == "mysql" else "next_activation"
+        column = self._dialect.expressions.due_column
         sql = " UNION ALL ".join(
-            f"SELECT MIN({column}) AS due FROM workflow WHERE executor_group = :group_{place} AND priority = {level} "
-            f"AND status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND {column} > :now"
-            for level in PRIORITIES
+            f"SELECT MIN({column}) AS due FROM {WORKFLOW} WHERE executor_group = :group_{place} AND priority = {level} "
+            f"AND {IS_READY} AND {column} > :now"
+            for level in PRIORITY_ORDER
             for place in range(len(groups))
         )
         values = {f"group_{place}": group for place, group in enumerate(groups)}
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, {**values, "now": now}))
-        return min((row[0] for row in rows if row[0] is not None), default=None)
+        return min((due for (due,) in rows if due is not None), default=None)
 
     async def commit(self, executor_id: str, transitions: Sequence[Transition], *, now: int) -> dict[int, CommitResult]:
-        """Commit transitions as one batch and return what became of each, by the instance's id.
+        """Commit transitions as one batch and return the result of each, by the instance's id.
 
-        Sending a batch again after its outcome was unknown is safe: what was committed is recognised by its version.
+        Committing a batch again after its outcome was unknown is safe: a committed one is recognised by its version.
 
         Raises:
-            StoreUnavailableError: If the database is away; whether the batch was committed is unknown then.
-            Exception: What the driver raises when it refuses a value; nothing of the batch was written.
+            StoreUnavailableError: If the database is unavailable; whether the batch was committed is unknown then.
+            Exception: The driver's error if the database refuses a value; nothing of the batch was written.
         """
         batch = Batch(executor_id, sorted(transitions, key=lambda transition: transition.instance.id), now)
-        applied = await self._connections.run_on_engine(lambda session: self._dialect.commit(session.raw, batch))
+        applied = await self._connections.run_on_engine(lambda session: self._dialect.writes.commit(session.raw, batch))
         verdicts = dict.fromkeys(applied, CommitResult.COMMITTED)
         missing = [transition for transition in transitions if transition.instance.id not in applied]
         if missing:
@@ -106,19 +127,18 @@ class InstanceStore:
     ) -> bool:
         """Commit one transition inside the caller's transaction; return whether its fence held."""
         batch = Batch(executor_id, [transition], now)
-        return bool(await self._dialect.commit(session.raw, batch, in_transaction=True))
+        return bool(await self._dialect.writes.commit(session.raw, batch, in_transaction=True))
 
     async def read_commit_result(self, executor_id: str, transition: Transition) -> CommitResult:
-        """Return what became of a transition whose commit was not answered; PAUSING if it was not committed.
+        """Return the result of a commit that got no answer; PAUSE_CHANGED if it was not committed.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         instance = transition.instance
-        row = (await self._read_fences([transition])).get(instance.id)
-        verdict = _infer_commit_result(executor_id, transition, row)
-        is_open = row is not None and row[:3] == (executor_id, instance.token, instance.version)
-        return CommitResult.PAUSE_CHANGED if is_open else verdict
+        fence = (await self._read_fences([transition])).get(instance.id)
+        is_open = fence is not None and fence.lease == (executor_id, instance.token, instance.version)
+        return CommitResult.PAUSE_CHANGED if is_open else _infer_commit_result(executor_id, transition, fence)
 
     def transaction(self) -> AbstractAsyncContextManager[DatabaseSession]:
         """Return a transaction for a handler's own writes."""
@@ -126,17 +146,17 @@ class InstanceStore:
 
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether the database refuses a value of a row: it will refuse it again."""
-        return self._dialect.is_refusal(error)
+        return self._dialect.errors.is_refusal(error)
 
     async def _read_commit_results(self, executor_id: str, missing: Sequence[Transition]) -> dict[int, CommitResult]:
         held = await self._read_fences(missing)
         return {t.instance.id: _infer_commit_result(executor_id, t, held.get(t.instance.id)) for t in missing}
 
-    async def _read_fences(self, missing: Sequence[Transition]) -> dict[int, tuple[object, ...]]:
+    async def _read_fences(self, missing: Sequence[Transition]) -> dict[int, _Fence]:
         binds, values = build_in_list("id", [transition.instance.id for transition in missing])
-        sql = f"SELECT id, executor_id, token, version, pause_requested FROM workflow WHERE id IN ({binds})"
+        sql = f"SELECT {_FENCE_READER.select_list} FROM {WORKFLOW} WHERE id IN ({binds})"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
-        return {row[0]: row[1:] for row in rows}
+        return {fence.id: fence for fence in _FENCE_READER.parse_all(rows)}
 
 
 def _build_created_instances(
@@ -147,13 +167,14 @@ def _build_created_instances(
     ]
 
 
-def _infer_commit_result(executor_id: str, transition: Transition, row: tuple[object, ...] | None) -> CommitResult:
-    """Tell a commit whose answer was lost from a lease that was lost, by what the row says now."""
+def _infer_commit_result(executor_id: str, transition: Transition, fence: _Fence | None) -> CommitResult:
+    """Distinguish a commit whose answer was lost from a lease that was lost, by what the row says now."""
     instance = transition.instance
-    if row is None or row[1] != instance.token:
+    if fence is None or fence.token != instance.token:
         return CommitResult.LOST
-    if row[2] == instance.version + 1:
+    if fence.version == instance.version + 1:
         return CommitResult.COMMITTED
-    if row[0] == executor_id and row[2] == instance.version and row[3] != int(instance.pause_requested):
+    is_held = fence.executor_id == executor_id and fence.version == instance.version
+    if is_held and fence.pause_requested != instance.pause_requested:
         return CommitResult.PAUSE_CHANGED
     return CommitResult.LOST

@@ -1,24 +1,42 @@
-"""Bringing the tables to what this Flowlet needs, safely under concurrent starts and a kill in the middle.
+"""Migrations: they bring the tables to the schema of this Flowlet, safely under concurrent starts and kills.
 
 PostgreSQL and SQLite run every missing step in one transaction. MySQL commits each statement of DDL by itself: there
-each statement is idempotent and recorded on its own, so that the next start goes on where a killed one stopped.
+each statement is idempotent and recorded on its own, so that the next start continues where a killed one stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flowlet.errors import SchemaError, StoreUnavailableError
+from flowlet.store.columns import Table
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.schema import MIGRATIONS, Migration
+from flowlet.store.dialects.schema import SchemaDialect
+from flowlet.store.tables import SCHEMA_VERSION, TABLES
 
-__all__ = ["check_schema", "upgrade_schema"]
+__all__ = ["MIGRATIONS", "Migration", "check_schema", "upgrade_schema"]
 
-_VERSION_TABLE = """
-CREATE TABLE IF NOT EXISTS schema_version (
-    migration integer NOT NULL, step integer NOT NULL, applied bigint NOT NULL, PRIMARY KEY (migration, step)
-)
-"""
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered change of the tables.
+
+    Attributes:
+        tables: The tables to create, as they are declared now: before the first release there is one migration.
+        statements: What to run after that, the same on every database; each one may run twice.
+    """
+
+    number: int
+    tables: tuple[Table, ...] = ()
+    statements: tuple[str, ...] = ()
+
+    def list_steps(self, schema: SchemaDialect) -> list[str]:
+        """Return the statements for a database, in their order."""
+        return [step for table in self.tables for step in schema.build_create_statements(table)] + [*self.statements]
+
+
+MIGRATIONS = (Migration(1, TABLES),)
 
 
 async def upgrade_schema(connections: Connections, migrations: Sequence[Migration] = MIGRATIONS) -> int:
@@ -26,19 +44,20 @@ async def upgrade_schema(connections: Connections, migrations: Sequence[Migratio
 
     Raises:
         SchemaError: If the tables were made by a newer Flowlet.
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
 
     async def apply_under_lock(session: DatabaseSession) -> int:
         dialect = session.dialect
-        await dialect.lock_migrations(session.raw)
+        await dialect.schema.lock_migrations(session.raw)
         try:
-            await session.execute(_VERSION_TABLE)
+            for statement in dialect.schema.build_create_statements(SCHEMA_VERSION):
+                await session.execute(statement)
             done = await _read_applied_steps(session)
             _refuse_newer(done, migrations)
             return await _apply_missing_steps(session, done, migrations)
         finally:
-            await dialect.unlock_migrations(session.raw)
+            await dialect.schema.unlock_migrations(session.raw)
 
     return await connections.write(apply_under_lock, is_bounded=False)
 
@@ -48,7 +67,7 @@ async def check_schema(connections: Connections, migrations: Sequence[Migration]
 
     Raises:
         SchemaError: If they are missing, unfinished, or newer.
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     try:
         done = await connections.read(_read_applied_steps)
@@ -57,32 +76,35 @@ async def check_schema(connections: Connections, migrations: Sequence[Migration]
     except Exception as error:
         raise SchemaError("the database has no Flowlet tables. Run: flowlet db upgrade") from error
     _refuse_newer(done, migrations)
-    missing = len(_list_steps(connections.dialect.name, migrations) - done)
+    missing = len(_list_steps(connections.dialect.schema, migrations).keys() - done)
     if missing:
         raise SchemaError(f"the tables lack {missing} steps of this Flowlet's schema. Run: flowlet db upgrade")
 
 
 async def _read_applied_steps(session: DatabaseSession) -> set[tuple[int, int]]:
-    return {(row[0], row[1]) for row in await session.fetch_rows("SELECT migration, step FROM schema_version")}
+    rows = await session.fetch_rows(f"SELECT migration, step FROM {SCHEMA_VERSION}")
+    return {(migration, step) for migration, step in rows}
 
 
 async def _apply_missing_steps(
     session: DatabaseSession, done: set[tuple[int, int]], migrations: Sequence[Migration]
 ) -> int:
-    missing = sorted(_list_steps(session.dialect.name, migrations) - done)
-    by_number = {migration.number: migration for migration in migrations}
-    now = await session.dialect.read_time(session.raw)
+    statements = _list_steps(session.dialect.schema, migrations)
+    missing = sorted(statements.keys() - done)
+    now = await session.dialect.connections.read_time(session.raw)
     for number, step in missing:
-        await session.execute(by_number[number].statements[session.dialect.name][step])
-        await session.execute(
-            "INSERT INTO schema_version (migration, step, applied) VALUES (:migration, :step, :applied)",
-            {"migration": number, "step": step, "applied": now},
-        )
+        await session.execute(statements[number, step])
+        await session.insert_many(SCHEMA_VERSION, SCHEMA_VERSION.columns, [(number, step, now)])
     return len(missing)
 
 
-def _list_steps(dialect: str, migrations: Sequence[Migration]) -> set[tuple[int, int]]:
-    return {(m.number, step) for m in migrations for step in range(len(m.statements[dialect]))}
+def _list_steps(schema: SchemaDialect, migrations: Sequence[Migration]) -> dict[tuple[int, int], str]:
+    """Return the statement of each step, by the migration's number and the step's place in it."""
+    return {
+        (migration.number, place): statement
+        for migration in migrations
+        for place, statement in enumerate(migration.list_steps(schema))
+    }
 
 
 def _refuse_newer(done: set[tuple[int, int]], migrations: Sequence[Migration]) -> None:

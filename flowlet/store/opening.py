@@ -1,4 +1,4 @@
-"""Opening a store: the right dialect for a URL, the tables up to date, the clock set by the database."""
+"""Opening a store: the dialect of its URL, the tables up to date, the clock set by the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Store", "load_dialect", "open_store"]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One database, opened: its tables, and the clock that it sets."""
+    """One open database: its tables, and the clock that it sets."""
 
     connections: Connections
     clock: StoreClock | VirtualClock
@@ -42,29 +42,31 @@ class Store:
 
     @property
     def url(self) -> str:
-        """The database's URL, password included: mask it before showing it."""
+        """The database's URL with its password: mask it before showing it."""
         return self.connections.url
 
     async def read_clock(self) -> int:
         """Set the clock by the database and return its time, in microseconds since 1970 UTC."""
-        self.clock.synchronize(await self.connections.read(lambda session: session.dialect.read_time(session.raw)))
+        self.clock.synchronize(
+            await self.connections.read(lambda session: session.dialect.connections.read_time(session.raw))
+        )
         return self.clock.now()
 
 
 def load_dialect(url: str) -> Dialect:
-    """Return the dialect of a usable URL. The driver is loaded here, and only this one."""
+    """Return the dialect of a normalized URL. The driver is loaded here, and no other one."""
     scheme = url.partition(":")[0]
     if scheme == "postgresql":
-        from flowlet.store.dialects.postgres import Postgres
+        from flowlet.store.dialects.postgres.dialect import build_postgres_dialect
 
-        return Postgres()
+        return build_postgres_dialect()
     if scheme == "mysql":
-        from flowlet.store.dialects.mysql import MySQL
+        from flowlet.store.dialects.mysql.dialect import build_mysql_dialect
 
-        return MySQL()
-    from flowlet.store.dialects.sqlite import SQLite
+        return build_mysql_dialect()
+    from flowlet.store.dialects.sqlite.dialect import build_sqlite_dialect
 
-    return SQLite()
+    return build_sqlite_dialect()
 
 
 @asynccontextmanager
@@ -75,8 +77,8 @@ async def open_store(
 
     Args:
         url: ``sqlite:///file.db``, ``postgresql://...`` or ``mysql://...``.
-        clock: A virtual one in tests; else the database's time is used.
-        migrate: Whether to bring the tables up to date; else they are only checked.
+        clock: A virtual one in tests; by default the database's time is used.
+        migrate: Whether to bring the tables up to date; otherwise they are only checked.
 
     Raises:
         SettingsError: If the URL cannot be used.

@@ -1,4 +1,4 @@
-"""What people and programs look up: instances, their history, counts. Nothing here writes."""
+"""Queries of instances, their history and counts. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, MAX_ID, Actio
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
-from flowlet.store.rows import ACTION_COLUMNS, parse_action_row, parse_instance_row
-from flowlet.store.search.query import SearchQuery, SearchResult, search_instances
+from flowlet.store.rows import ACTION_READER, INSTANCE_READER
+from flowlet.store.search.page import search_instances
+from flowlet.store.search.query import SearchQuery, SearchResult
+from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 
 __all__ = ["InstancePosition", "InstanceQueries", "TransitionCount"]
 
 
 @dataclass(frozen=True, slots=True)
 class InstancePosition:
-    """Where an instance stands, in short. ``last_action_id`` is the last line of its history, where that was asked for."""
+    """An instance's state in short; ``last_action_id`` is None unless the caller asked for it."""
 
     id: int
     version: int
@@ -30,10 +32,10 @@ class InstancePosition:
 
 @dataclass(frozen=True, slots=True)
 class TransitionCount:
-    """A way from one state to another; ``source`` is None for the one that an instance began in.
+    """How often an instance went from one state to another; ``source`` is None for the entry into its first state.
 
     Attributes:
-        last_at: When it was taken last, in microseconds since 1970 UTC.
+        last_at: When it did so last, in microseconds since 1970 UTC.
     """
 
     source: str | None
@@ -44,17 +46,17 @@ class TransitionCount:
 
 MAX_SHOWN_DIGITS = 100
 
-# Said twice: SQLite uses a partial index only where its condition stands in the statement, and the list of what is
-# asked for leads over the FAILED ones, which may be many.
-_COUNT_OPEN = """
-SELECT workflow_type, status, COUNT(*) FROM workflow
-WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND status NOT IN ('FINISHED', 'CANCELLED')
+# Two conditions that say the same: SQLite uses a partial index only if its condition is in the statement, and without
+# the list of statuses it would read the FAILED instances, which may be many.
+_COUNT_OPEN = f"""
+SELECT workflow_type, status, COUNT(*) FROM {WORKFLOW}
+WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND {IS_NOT_DONE}
 GROUP BY workflow_type, status
 """
 
 
 class InstanceQueries:
-    """Look-ups of instances and their history."""
+    """Reads instances and their history."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -83,7 +85,7 @@ class InstanceQueries:
         return found[0]
 
     async def find(self, text: str) -> Instance:
-        """Return the instance that a person names: a number is an id, anything else an external id.
+        """Return the instance of a text that a person typed: a number is an id, anything else an external id.
 
         Raises:
             UnknownInstanceError: If there is none.
@@ -95,10 +97,10 @@ class InstanceQueries:
         return await self.get_by_external_id(text)
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        """Return a page of the instances that fit, in the order asked for, and how many fit in all.
+        """Return a page of the matching instances, in the query's order, and how many match in all.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         return await self._connections.read(lambda session: search_instances(session, query))
 
@@ -118,10 +120,10 @@ class InstanceQueries:
         """Return the last lines of an instance's history, the newest first.
 
         Args:
-            id: Whose.
-            limit: How many at most.
-            before: Only those before this line, by its id; None for no such bound.
-            kinds: Only those of these kinds; all if there is none.
+            id: The instance's id.
+            limit: How many lines at most.
+            before: Only lines with a lower id than this; None for no such bound.
+            kinds: Only lines of these kinds; empty for all kinds.
         """
         parts = ["AND id < :before"] if before is not None else []
         if kinds:
@@ -129,19 +131,20 @@ class InstanceQueries:
             parts.append(f"AND kind IN ({members})")
         values = {"id": id, "limit": limit} if before is None else {"id": id, "limit": limit, "before": before}
         return await self._read_actions(
-            " ".join([*parts, f"ORDER BY {self._connections.dialect.newest_first_sql} LIMIT :limit"]), values
+            " ".join([*parts, f"ORDER BY {self._connections.dialect.expressions.newest_first_sql} LIMIT :limit"]),
+            values,
         )
 
     async def count_transitions(self, id: int) -> list[TransitionCount]:
-        """Return each way that an instance took from state to state, and how often; first into the one it began in."""
+        """Return how often an instance went from state to state, beginning with the entry into its first state."""
         kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
-        # Grouped by the database: an instance that runs in circles has many lines, and few ways.
+        # Grouped by the database: an instance that runs in circles has many lines, and few pairs of states.
         sql = (
-            "SELECT from_state, to_state, COUNT(*), MAX(at) FROM workflow_action "
+            f"SELECT from_state, to_state, COUNT(*), MAX(at) FROM {ACTION} "
             f"WHERE workflow_id = :id AND kind IN ({kinds}) GROUP BY from_state, to_state ORDER BY MIN(id)"
         )
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))
-        return [TransitionCount(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
+        return [TransitionCount(source, target, int(count), int(last_at)) for source, target, count, last_at in rows]
 
     async def get_many(self, ids: Sequence[int]) -> dict[int, Instance]:
         """Return the instances of these ids, by id; unknown ones are left out. At most 1,000 ids."""
@@ -149,29 +152,29 @@ class InstanceQueries:
         return {instance.id: instance for instance in await self._read_instances(f"id IN ({members})", values)}
 
     async def read_positions(self, ids: Sequence[int]) -> list[InstancePosition]:
-        """Return where the instances of these ids stand; unknown ones are left out. At most 1,000 ids."""
+        """Return the positions of these instances; unknown ones are left out. At most 1,000 ids."""
         return await self._read_positions(ids, "NULL")
 
     async def read_positions_with_last_action(self, ids: Sequence[int]) -> list[InstancePosition]:
-        """Return the same as ``standings``, with the last line of each one's history, read in one snapshot."""
-        return await self._read_positions(ids, "(SELECT MAX(a.id) FROM workflow_action a WHERE a.workflow_id = w.id)")
+        """Return the same as ``read_positions``, with the last line of each one's history, read in one snapshot."""
+        return await self._read_positions(ids, f"(SELECT MAX(a.id) FROM {ACTION} a WHERE a.workflow_id = w.id)")
 
     async def read_entered_states(self, ids: Sequence[int], *, after: int) -> list[tuple[int, int, str]]:
-        """Return which states these instances have entered in lines of history beyond ``after``.
+        """Return which states these instances have entered in lines of history after ``after``.
 
         Each is the instance's id, the line's id and the state's name. At most 1,000 ids.
         """
         members, values = self._bind_ids(ids)
         kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
         sql = (
-            "SELECT workflow_id, id, to_state FROM workflow_action "
+            f"SELECT workflow_id, id, to_state FROM {ACTION} "
             f"WHERE workflow_id IN ({members}) AND id > :after AND kind IN ({kinds})"
         )
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, {**values, "after": after}))
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(workflow_id, id, state) for workflow_id, id, state in rows]
 
     async def count_by_type_and_status(self) -> dict[tuple[str, str], int]:
-        """Return how many instances of each type have each status. Ended ones come from ``workflow_tally``."""
+        """Return how many instances of each type have each status. Ended ones come from the counters."""
         rows = await self._connections.read(lambda session: session.fetch_rows(_COUNT_OPEN))
         found = {
             (name, status): int(count) for name, status, count in rows
@@ -180,24 +183,25 @@ class InstanceQueries:
 
     async def _read_positions(self, ids: Sequence[int], mark: str) -> list[InstancePosition]:
         members, values = self._bind_ids(ids)
-        sql = f"SELECT w.id, w.version, w.status, w.state, {mark} AS mark FROM workflow w WHERE w.id IN ({members})"
+        sql = f"SELECT w.id, w.version, w.status, w.state, {mark} AS mark FROM {WORKFLOW} w WHERE w.id IN ({members})"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
-        return [InstancePosition(row[0], row[1], row[2] in ENDED_STATUSES, row[3], row[4]) for row in rows]
+        return [
+            InstancePosition(id, version, status in ENDED_STATUSES, state, last_action_id)
+            for id, version, status, state, last_action_id in rows
+        ]
 
     def _bind_ids(self, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:
-        """Return what stands in ``IN (...)`` for a list of ids, and its only bind.
+        """Return the operand of ``IN (...)`` for a list of ids, and its only bind.
 
         With a bind for each id the library takes 15 ms to read a statement of 1,000.
         """
-        dialect = self._connections.dialect
-        return dialect.build_ids_sql("ids"), {"ids": dialect.encode_ids(ids)}
+        expressions = self._connections.dialect.expressions
+        return expressions.build_ids_sql("ids"), {"ids": expressions.encode_ids(ids)}
 
     async def _read_actions(self, tail: str, values: dict[str, Any]) -> list[Action]:
-        columns = ", ".join(("id", *ACTION_COLUMNS))
-        sql = f"SELECT {columns} FROM workflow_action WHERE workflow_id = :id {tail}"
-        rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
-        return [parse_action_row(row) for row in rows]
+        sql = f"SELECT {ACTION_READER.select_list} FROM {ACTION} WHERE workflow_id = :id {tail}"
+        return ACTION_READER.parse_all(await self._connections.read(lambda session: session.fetch_rows(sql, values)))
 
     async def _read_instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{build_select(where)} {tail}", values))
-        return [parse_instance_row(row) for row in rows]
+        return INSTANCE_READER.parse_all(rows)

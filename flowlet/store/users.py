@@ -1,4 +1,4 @@
-"""The table of users. What changes one locks its row, and with it those of all who could administer instead."""
+"""The table of users. A change locks the user's row and those of all acting admins, so that one of them is left."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 from flowlet.accounts.models import User, make_username_key
 from flowlet.accounts.roles import Role
 from flowlet.errors import UnknownUserError, UserExistsError
+from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import API_KEY, SESSION, USER
 
 __all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
 
-_COLUMNS = ("id", "username", "role", "disabled", "created", "created_by", "modified", "modified_by", "last_login")
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM user_account"
-_INSERT_COLUMNS = (
-    *("username", "username_key", "password_hash", "role", "disabled"),
-    *("created", "created_by", "modified", "modified_by"),
-)
-_UPDATE = """
-UPDATE user_account SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
+_READER = RowReader(User, {"": USER})
+_SELECT = f"SELECT {_READER.select_list} FROM {USER}"
+_INSERT_COLUMNS = USER.omit_columns("id", "disabled", "last_login")
+_UPDATE = f"""
+UPDATE {USER} SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
     modified = :modified, modified_by = :modified_by
 WHERE id = :id
 """
@@ -29,7 +28,7 @@ _MAX_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """A user that is to be made."""
+    """A user to be created."""
 
     username: str
     role: Role
@@ -39,7 +38,7 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user, and the hash that the password has to have."""
+    """A user, and the hash that a given password must have."""
 
     user: User
     password_hash: str = field(repr=False)
@@ -47,13 +46,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """What becomes of a user.
+    """A change of a user.
 
     Attributes:
-        user: The user as it is to be.
-        password_hash: The new one; None to keep the old.
-        ends_sessions: Whether its sessions end.
-        kept_session_hash: The hash of the one that goes on nevertheless; None for none.
+        user: The user after the change.
+        password_hash: The new hash; None to keep the old one.
+        ends_sessions: Whether the user's sessions end.
+        kept_session_hash: The hash of the session that is kept nevertheless; None for none.
     """
 
     user: User
@@ -69,22 +68,22 @@ class UserStore:
         self._connections = connections
 
     async def insert(self, new: NewUser, *, now: int) -> User:
-        """Make a user.
+        """Create a user.
 
         Raises:
-            UserExistsError: If there is one of this name, in whatever case.
+            UserExistsError: If there is one of this name; upper and lower case are the same.
         """
         made = await self._insert(new, now=now, only_first=False)
         if made is None:
-            raise UserExistsError(f"there is a user {new.username!r} already. Names differ in more than their case.")
+            raise UserExistsError(f"there is a user {new.username!r} already; upper and lower case are the same.")
         return made
 
     async def insert_first(self, new: NewUser, *, now: int) -> User | None:
-        """Make a user where there is none at all; return None if there is one. Of many at once, one makes it."""
+        """Create the first user; return None if there is any. Of many calls at once, one creates it."""
         return await self._insert(new, now=now, only_first=True)
 
     async def get(self, username: str) -> User:
-        """Return the user of a name, in whatever case.
+        """Return the user of a name; upper and lower case are the same.
 
         Raises:
             UnknownUserError: If there is none.
@@ -112,23 +111,26 @@ class UserStore:
         return not await self._read_users("LIMIT 1", {})
 
     async def find_credentials(self, username: str) -> Credentials | None:
-        """Return a user with the hash of the password, or None if there is none of this name."""
-        sql = f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE username_key = :key"
+        """Return a user with the hash of the password, or None if there is no user of this name."""
+        sql = f"SELECT password_hash, {_READER.select_list} FROM {USER} WHERE username_key = :key"
         values = {"key": make_username_key(username)}
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
-        return Credentials(_parse_user_row(rows[0]), rows[0][-1]) if rows else None
+        for password_hash, *columns in rows:
+            return Credentials(_READER.parse(columns), password_hash)
+        return None
 
     async def record_login(self, verified: Credentials, *, new_password_hash: str | None, now: int) -> User | None:
-        """Take note of a login, and of the password's new hash if there is one.
+        """Store the time of a login, and the password's new hash if there is one.
 
-        Return the user as it is then; None if its password has changed since it was read, or if it is disabled or gone.
+        Return the user after it; None if the password has changed since it was read, or the user is disabled or
+        deleted.
         """
 
         async def write_login(session: DatabaseSession) -> User | None:
             user = await lock_user(session, verified.user.id, password_hash=verified.password_hash)
             if user is not None:
                 await session.execute(
-                    "UPDATE user_account SET last_login = :now, password_hash = :password_hash WHERE id = :id",
+                    f"UPDATE {USER} SET last_login = :now, password_hash = :password_hash WHERE id = :id",
                     {"now": now, "password_hash": new_password_hash or verified.password_hash, "id": user.id},
                 )
             return user
@@ -136,16 +138,16 @@ class UserStore:
         return await self._connections.write(write_login)
 
     async def change_user(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
-        """Lock a user and every acting admin, decide, write. Return the user as it is then.
+        """Lock a user and every acting admin, decide, write. Return the user after the change.
 
         Args:
-            username: Whose name it is, in whatever case.
-            decide: Says what becomes of the user, given also how many others are acting admins; none of them can
-                change meanwhile. Called again where the transaction lost against another one.
+            username: The user's name; upper and lower case are the same.
+            decide: Returns the change, given the user and how many others are acting admins; none of them can change
+                meanwhile. It is called again if the transaction lost against another one.
 
         Raises:
             UnknownUserError: If there is none.
-            UserError: Or whatever else ``decide`` raises; nothing is written then.
+            UserError: Or any other error that ``decide`` raises; nothing is written then.
         """
 
         async def decide_and_write(session: DatabaseSession) -> User:
@@ -169,14 +171,14 @@ class UserStore:
         return await self._connections.write(decide_and_write)
 
     async def replace_password(self, known: Credentials, password_hash: str, *, modified_by: str, now: int) -> bool:
-        """Change a user's password if it is still the known one, and end the sessions. Return whether it was."""
+        """Change a user's password and end the sessions; return False, and do nothing, if it is not the known one."""
 
         async def write_password(session: DatabaseSession) -> bool:
-            sql = f"SELECT password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+            sql = f"SELECT password_hash FROM {USER} WHERE id = :id {session.dialect.expressions.for_update_sql}"
             if await session.fetch_rows(sql, {"id": known.user.id}) != [(known.password_hash,)]:
                 return False
             await session.execute(
-                "UPDATE user_account SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
+                f"UPDATE {USER} SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
                 {"hash": password_hash, "now": now, "by": modified_by, "id": known.user.id},
             )
             await _end_sessions(session, known.user.id, kept_hash=None)
@@ -185,37 +187,37 @@ class UserStore:
         return await self._connections.write(write_password)
 
     async def delete(self, username: str, check: Callable[[User, int], None]) -> User:
-        """Lock as ``change`` does, check, and delete a user with its sessions and API keys. Return it as it was.
+        """Lock as ``change_user`` does, check, and delete a user with sessions and API keys. Return the deleted user.
 
         Raises:
             UnknownUserError: If there is none.
-            UserError: Or whatever else ``check`` raises; nothing is deleted then.
+            UserError: Or any other error that ``check`` raises; nothing is deleted then.
         """
 
         async def check_and_delete(session: DatabaseSession) -> User:
             user, others = await _lock_user_and_admins(session, username)
             check(user, others)
             await _end_sessions(session, user.id, kept_hash=None)
-            await session.execute("DELETE FROM api_key WHERE user_id = :id", {"id": user.id})
-            await session.execute("DELETE FROM user_account WHERE id = :id", {"id": user.id})
+            await session.execute(f"DELETE FROM {API_KEY} WHERE user_id = :id", {"id": user.id})
+            await session.execute(f"DELETE FROM {USER} WHERE id = :id", {"id": user.id})
             return user
 
         return await self._connections.write(check_and_delete)
 
     async def _insert(self, new: NewUser, *, now: int, only_first: bool) -> User | None:
         async def insert_row(session: DatabaseSession) -> User | None:
-            if only_first and await session.fetch_rows("SELECT id FROM user_account LIMIT 1"):
+            if only_first and await session.fetch_rows(f"SELECT id FROM {USER} LIMIT 1"):
                 return None
             if await _find_users(session, new.username):
                 return None
-            await session.insert_many("user_account", _INSERT_COLUMNS, [_encode_new_user_row(new, now)])
+            await session.insert_many(USER, _INSERT_COLUMNS, [_encode_new_user_row(new, now)])
             return (await _find_users(session, new.username))[0]
 
         try:
             return await self._connections.write(insert_row)
         except Exception as error:
-            # The unique index decides between two at once, and says so in each driver's own way.
-            if self._connections.dialect.is_refusal(error) and await self._has_user(new.username):
+            # Of two at once the unique index refuses one, with an error of the driver's own.
+            if self._connections.dialect.errors.is_refusal(error) and await self._has_user(new.username):
                 return None
             raise
 
@@ -224,43 +226,44 @@ class UserStore:
 
     async def _read_users(self, tail: str, values: dict[str, Any]) -> list[User]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
-        return [_parse_user_row(row) for row in rows]
+        return _READER.parse_all(rows)
 
 
 async def lock_user(session: DatabaseSession, id: int, *, password_hash: str | None = None) -> User | None:
-    """Lock a user's row and return it; None if it is gone or disabled, or has another password than the one given."""
+    """Lock a user's row and return it; None if the user is deleted or disabled, or the password hash is another."""
     sql = (
-        f"SELECT {', '.join(_COLUMNS)}, password_hash FROM user_account WHERE id = :id {session.dialect.for_update_sql}"
+        f"SELECT password_hash, {_READER.select_list} FROM {USER} WHERE id = :id "
+        f"{session.dialect.expressions.for_update_sql}"
     )
-    for row in await session.fetch_rows(sql, {"id": id}):
-        user = _parse_user_row(row)
-        if not user.is_disabled and password_hash in (None, row[-1]):
+    for stored_hash, *columns in await session.fetch_rows(sql, {"id": id}):
+        user = _READER.parse(columns)
+        if not user.is_disabled and password_hash in (None, stored_hash):
             return user
     return None
 
 
 async def _lock_user_and_admins(session: DatabaseSession, username: str) -> tuple[User, int]:
     """Lock a user and all acting admins, and return the user and how many of the others are acting admins."""
-    # In one statement, and in the order of their ids: two admins who demote each other wait, and do not deadlock.
-    # Who waited sees the rows as the other one left them.
+    # In one statement, and in the order of their ids: two admins who demote each other wait, and do not deadlock. The
+    # one that waited sees the rows as the other one left them.
     sql = (
         f"{_SELECT} WHERE username_key = :key OR (role = 'admin' AND disabled = 0) "
-        f"ORDER BY id {session.dialect.for_update_sql}"
+        f"ORDER BY id {session.dialect.expressions.for_update_sql}"
     )
     key = make_username_key(username)
-    users = [_parse_user_row(row) for row in await session.fetch_rows(sql, {"key": key})]
+    users = _READER.parse_all(await session.fetch_rows(sql, {"key": key}))
     user = _require_user([user for user in users if make_username_key(user.username) == key], username)
     return user, sum(other.is_acting_admin for other in users if other.id != user.id)
 
 
 async def _end_sessions(session: DatabaseSession, id: int, *, kept_hash: str | None) -> None:
-    sql = "DELETE FROM user_session WHERE user_id = :id AND token_hash <> :kept"
+    sql = f"DELETE FROM {SESSION} WHERE user_id = :id AND token_hash <> :kept"
     await session.execute(sql, {"id": id, "kept": kept_hash or ""})
 
 
 async def _find_users(session: DatabaseSession, username: str) -> list[User]:
     rows = await session.fetch_rows(f"{_SELECT} WHERE username_key = :key", {"key": make_username_key(username)})
-    return [_parse_user_row(row) for row in rows]
+    return _READER.parse_all(rows)
 
 
 def _require_user(found: list[User], username: str) -> User:
@@ -275,14 +278,8 @@ def _encode_new_user_row(new: NewUser, now: int) -> Sequence[Any]:
         make_username_key(new.username),
         new.password_hash,
         new.role.value,
-        0,
         now,
         new.created_by,
         now,
         new.created_by,
     )
-
-
-def _parse_user_row(row: Sequence[Any]) -> User:
-    id, username, role, disabled, *rest = row[: len(_COLUMNS)]
-    return User(id, username, Role(role), bool(disabled), *rest)

@@ -281,7 +281,7 @@ async def test_a_key_is_believed_for_a_second_without_asking_the_database(auth_h
     await auth_harness.add_user("ada", Role.ADMIN)
     made = await create_key(auth_harness, Role.ADMIN)
     await auth_harness.users.authenticate_key(made.text)
-    await change_table(auth_harness, "UPDATE api_key SET role = 'viewer'")
+    await change_table(auth_harness, "UPDATE flowlet_api_key SET role = 'viewer'")
 
     auth_harness.advance_clock(seconds=0.99)
     believed = await auth_harness.users.authenticate_key(made.text)

@@ -91,7 +91,7 @@ async def test_a_login_with_old_parameters_makes_the_hash_anew(auth_harness: Aut
 
     assert first == second != None  # noqa: E711 - both at once
     assert stronger.hash_count == 1
-    assert (await auth_harness.fetch_rows("SELECT password_hash FROM user_account"))[0][0].startswith("2:")
+    assert (await auth_harness.fetch_rows("SELECT password_hash FROM flowlet_user"))[0][0].startswith("2:")
 
 
 async def test_a_wrong_password_makes_no_hash_anew(sqlite_auth_harness: AuthHarness) -> None:

@@ -14,7 +14,7 @@ from flowlet.errors import FlowletError
 from tests.auth.conftest import AuthHarness
 
 FIRST_SECRET, SECOND_SECRET = "a-very-secret-word", "another-secret-word"
-TABLES = ("user_account", "user_session", "api_key", "workflow_action")
+TABLES = ("flowlet_user", "flowlet_session", "flowlet_api_key", "flowlet_action")
 
 
 async def test_no_secret_is_kept_or_told(auth_harness: AuthHarness, caplog: pytest.LogCaptureFixture) -> None:
@@ -54,8 +54,8 @@ async def test_no_secret_is_kept_or_told(auth_harness: AuthHarness, caplog: pyte
     everything = f"{told!r} {kept!r} {caplog.text} {[record.args for record in caplog.records]!r}"
     secrets = [FIRST_SECRET, SECOND_SECRET, FIRST_SECRET[:3] + "'", token, made.text, made.text[13:]]
     assert [secret for secret in secrets if secret in everything] == []
-    hashes = [row[0] for row in await auth_harness.fetch_rows("SELECT password_hash FROM user_account")]
-    hashes += [row[0] for row in await auth_harness.fetch_rows("SELECT key_hash FROM api_key")]
+    hashes = [row[0] for row in await auth_harness.fetch_rows("SELECT password_hash FROM flowlet_user")]
+    hashes += [row[0] for row in await auth_harness.fetch_rows("SELECT key_hash FROM flowlet_api_key")]
     assert [text for text in hashes if text in f"{told!r} {caplog.text}"] == []
 
 

@@ -232,7 +232,7 @@ async def test_a_purge_deletes_what_has_ended_and_nothing_else(auth_harness: Aut
 
     assert (purged, await auth_harness.users.sessions.delete_ended_sessions(auth_harness.clock.now())) == (3, 0)
     assert await auth_harness.users.authenticate_session(open_one) is not None
-    assert len(await auth_harness.fetch_rows("SELECT id FROM user_session")) == 1
+    assert len(await auth_harness.fetch_rows("SELECT id FROM flowlet_session")) == 1
 
 
 async def test_a_purge_goes_on_until_nothing_is_left(sqlite_auth_harness: AuthHarness) -> None:
@@ -241,11 +241,11 @@ async def test_a_purge_goes_on_until_nothing_is_left(sqlite_auth_harness: AuthHa
     columns = "token_hash, user_id, created, last_seen, expires, user_agent"
     for place in range(0, 1200, 100):
         many = ", ".join(row.format(place + one).removeprefix("VALUES ") for one in range(100))
-        sql = f"INSERT INTO user_session ({columns}) VALUES {many}"
+        sql = f"INSERT INTO flowlet_session ({columns}) VALUES {many}"
         await sqlite_auth_harness.store.connections.write(lambda session, sql=sql: session.execute(sql))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
     assert await sqlite_auth_harness.users.sessions.delete_ended_sessions(sqlite_auth_harness.clock.now()) == 1200
-    assert await sqlite_auth_harness.fetch_rows("SELECT id FROM user_session") == []
+    assert await sqlite_auth_harness.fetch_rows("SELECT id FROM flowlet_session") == []
 
 
 async def test_open_sessions_are_counted_by_user(auth_harness: AuthHarness) -> None:

@@ -138,8 +138,8 @@ async def test_a_deleted_user_is_gone_with_sessions_and_keys(auth_harness: AuthH
         await auth_harness.users.authenticate_key(made.text),
     ) == (None, None)
     assert (
-        await auth_harness.fetch_rows("SELECT id FROM api_key")
-        == await auth_harness.fetch_rows("SELECT id FROM user_session")
+        await auth_harness.fetch_rows("SELECT id FROM flowlet_api_key")
+        == await auth_harness.fetch_rows("SELECT id FROM flowlet_session")
         == []
     )
 

@@ -104,7 +104,7 @@ def test_a_name_that_is_taken_is_one_message(add_user: RunWithInput) -> None:
     result = add_user("ADA")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: there is a user 'ADA' already. Names differ in more than their case.\n"
+    assert result.stderr == "Error: there is a user 'ADA' already; upper and lower case are the same.\n"
 
 
 def test_an_unknown_role_ends_with_2_and_names_the_roles(add_user: RunWithInput) -> None:

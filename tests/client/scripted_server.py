@@ -81,7 +81,7 @@ async def never_reply(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> 
 
 
 def build_stream_reply(*chunks: bytes, drops_connection: bool = True) -> Reply:
-    """Return a stream of events that sends chunks and then breaks off; or, unless it ``drops_connection``, stays silent."""
+    """Return a stream of events that sends chunks and then ends, or stays silent unless it ``drops_connection``."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
     async def write_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -39,7 +39,10 @@ def test_a_made_file_says_so_in_its_first_line() -> None:
 
 
 def test_a_word_of_asyncio_without_a_counterpart_is_an_error(tmp_path: Path) -> None:
-    script = f"import runpy; made = runpy.run_path({str(UNASYNC_SCRIPT)!r}); made['convert_source']('async_ = asyncio.Event()')"
+    script = (
+        f"import runpy; made = runpy.run_path({str(UNASYNC_SCRIPT)!r}); "
+        "made['convert_source']('async_ = asyncio.Event()')"
+    )
 
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 

@@ -260,7 +260,8 @@ def test_a_type_is_provided_once() -> None:
     provided.provide(returned)
 
     assert read_refusal(provided, yield_client) == (
-        f"{describe_location(yield_client)}: Client is provided already, by returned at {describe_location(returned)}.\n"
+        f"{describe_location(yield_client)}: Client is provided already, "
+        f"by returned at {describe_location(returned)}.\n"
         "Use typing.NewType for a second one of the same class."
     )
     with pytest.raises(DefinitionError, match="provided already"):
@@ -301,7 +302,8 @@ def for_the_type_checker_only() -> Decimal:
 
 def test_an_annotation_that_cannot_be_read_is_refused() -> None:
     assert read_refusal(Dependencies(), for_the_type_checker_only) == (
-        f"{describe_location(for_the_type_checker_only)}: the annotations of the factory for_the_type_checker_only cannot be read: "
+        f"{describe_location(for_the_type_checker_only)}: "
+        "the annotations of the factory for_the_type_checker_only cannot be read: "
         "name 'Decimal' is not defined.\nImport it outside `if TYPE_CHECKING:`, and at the module's top."
     )
 

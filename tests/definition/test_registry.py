@@ -170,7 +170,8 @@ def test_a_module_without_a_workflow_gives_it_its_name_in_camel_case(tmp_path: P
 
 
 def test_a_workflows_description_replaces_the_docstring(tmp_path: Path) -> None:
-    source = f'"""Not this."""\nfrom flowlet import Workflow\nworkflow = Workflow("Tiny", description="This.")\n{TINY_MODULE}'
+    head = '"""Not this."""\nfrom flowlet import Workflow\nworkflow = Workflow("Tiny", description="This.")\n'
+    source = f"{head}{TINY_MODULE}"
 
     definition = Registry().load(str(write_module(tmp_path, source)))
 

@@ -19,7 +19,7 @@ from flowlet.durations import format_duration, parse_duration
 from flowlet.errors import SettingsError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.settings import Settings
-from flowlet.store.schema import MIGRATIONS
+from flowlet.store.tables import SCHEMA_VERSION, TABLES
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import Next
 from flowlet.workflow.retry import Retry
@@ -118,7 +118,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_every_table_and_column_is_documented() -> None:
-    tables = _read_table_columns()
+    tables = _list_table_columns()
 
     assert {
         table: {name for names, _ in read_table_rows(TABLES_PAGE, f"`{table}`") for name in names} for table in tables
@@ -207,11 +207,5 @@ def _parse_command_name(heading: str) -> str:
     return " ".join(word for word in heading.strip("`").split()[1:] if word.islower())
 
 
-def _read_table_columns() -> dict[str, set[str]]:
-    statements = [statement for migration in MIGRATIONS for statement in migration.statements["sqlite"]]
-    tables = {"schema_version": {"migration", "step", "applied"}}
-    for statement in statements:
-        if found := re.search(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*)\)", statement, re.DOTALL):
-            columns = re.findall(r"^    ([a-z_]+) ", found[2], re.MULTILINE)
-            tables[found[1]] = set(columns)
-    return tables
+def _list_table_columns() -> dict[str, set[str]]:
+    return {table.name: {column.name for column in table.columns} for table in (*TABLES, SCHEMA_VERSION)}

@@ -16,7 +16,7 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.handler_transaction import HandlerTransaction
 from flowlet.instance.instance import Action, ActionKind, Instance
 from flowlet.instance.transition import Transition
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store, open_store
@@ -78,7 +78,7 @@ class EngineHarness:
 
     async def read_tables(self) -> list[list[tuple[Any, ...]]]:
         """Return every row that a commit may touch: to see that nothing was written."""
-        tables = ("workflow", "workflow_action", "workflow_tally")
+        tables = ("flowlet_workflow", "flowlet_action", "flowlet_counter")
         return [sorted(await self.fetch_rows(f"SELECT * FROM {table}"), key=repr) for table in tables]
 
 

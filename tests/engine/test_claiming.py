@@ -18,7 +18,7 @@ from flowlet.engine.executor import Executor
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import Instance, Status
 from flowlet.settings import ExecutorSettings
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
@@ -64,7 +64,7 @@ async def test_a_timer_that_becomes_due_between_the_claim_and_the_look_for_the_n
             return claimed
 
         monkeypatch.setattr(run.store.instances, "claim", claim_slowly)
-        monkeypatch.setattr(type(run.store.connections.dialect), "watch", watch_nothing)
+        monkeypatch.setattr(type(run.store.connections.dialect.signals), "watch", watch_nothing)
         now = clock.now()
         new = run.registry.get_definition("Orders").build_instance(None, now=now)
         await run.store.instances.create([replace(new, next_activation_us=now + 10 * SECOND_MICROSECONDS)], now=now)
@@ -112,7 +112,7 @@ async def test_an_executor_that_registers_anew_reads_the_stores_clock_first(data
         run_executor(database_url, gate.build_module(), lease=timedelta(seconds=0.6)) as run,
     ):
         (first,) = await run.read_executors()
-        lost = "UPDATE executor SET status = 'LOST'"
+        lost = "UPDATE flowlet_executor SET status = 'LOST'"
         await right.connections.write(lambda session: session.execute(lost))
         run.store.clock.synchronize(right.clock.now() - 600 * SECOND_MICROSECONDS)
 

@@ -87,7 +87,7 @@ async def test_who_has_much_to_tell_tells_it_less_often(postgres_url: str, monke
     clock = RecordingClock()
     async with open_store(postgres_url, clock=clock) as store:
         herald, told = CommitSignal(store, clock), asyncio.Event()
-        announce, number = store.connections.dialect.send_commit_signal, 0
+        announce, number = store.connections.dialect.signals.send_commit_signal, 0
 
         async def refuse_notification(raw: Any, name: str) -> None:
             nonlocal number
@@ -98,7 +98,7 @@ async def test_who_has_much_to_tell_tells_it_less_often(postgres_url: str, monke
             else:
                 told.set()
 
-        monkeypatch.setattr(store.connections.dialect, "send_commit_signal", refuse_notification)
+        monkeypatch.setattr(store.connections.dialect.signals, "send_commit_signal", refuse_notification)
         herald.send()
         await wait_for(told.wait())
         await herald.close()
@@ -125,7 +125,7 @@ async def test_who_cannot_hear_looks_now_and_then(sqlite_url: str, monkeypatch: 
 
     clock = VirtualClock()
     async with open_engine(sqlite_url, ORDERS_MODULE) as hands, open_signalled_waiters(hands.store, clock) as arrivals:
-        monkeypatch.setattr(type(hands.store.connections.dialect), "hear", watch_nothing)
+        monkeypatch.setattr(type(hands.store.connections.dialect.signals), "listen_for_commits", watch_nothing)
         hand = await hands.add_executor()
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, "done", timeout=3_600))

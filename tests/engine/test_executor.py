@@ -241,7 +241,7 @@ async def test_an_executor_that_was_given_up_stops_its_activations_and_goes_on_u
 
 async def mark_executor_lost(harness: ExecutorHarness) -> None:
     """Mark the executor as lost, as another one does whose repair finds its lease run out."""
-    sql = "UPDATE executor SET status = 'LOST'"
+    sql = "UPDATE flowlet_executor SET status = 'LOST'"
     await harness.store.connections.write(lambda session: session.execute(sql))
 
 
@@ -284,7 +284,7 @@ async def test_an_executor_that_does_not_know_a_workflow_leaves_it_and_runs_the_
     gate.may_finish.set()
     async with run_executor(database_url, gate.build_module()) as run:
         stranger = await run.create_instance(group="elsewhere")  # until it is unknown, nobody may claim it
-        rename = "UPDATE workflow SET workflow_type = 'Unknown', executor_group = 'default' WHERE id = :id"
+        rename = "UPDATE flowlet_workflow SET workflow_type = 'Unknown', executor_group = 'default' WHERE id = :id"
         await run.store.connections.write(lambda session: session.execute(rename, {"id": stranger}))
         known = await run.create_and_wake()
 

@@ -171,7 +171,7 @@ async def test_a_lost_lease_takes_the_writes_with_it(database_url: str) -> None:
 
 async def take_lease_away(flow: Harness, id: int) -> None:
     """Move an instance's fencing token, as a repair by another executor does."""
-    sql = "UPDATE workflow SET token = token + 1 WHERE id = :id"
+    sql = "UPDATE flowlet_workflow SET token = token + 1 WHERE id = :id"
     await flow.store.connections.write(lambda session: session.execute(sql, {"id": id}))
 
 
@@ -293,7 +293,7 @@ def drop_first_commit(flow: Harness, patch: pytest.MonkeyPatch, *, was_written: 
                 raise StoreUnavailableError("the connection was lost")
         raise StoreUnavailableError("the connection was lost")
 
-    patch.setattr(flow.store.instances, "begin_transaction", drop_connection_at_commit)
+    patch.setattr(flow.store.instances, "transaction", drop_connection_at_commit)
 
 
 async def test_own_transactions_leave_connections_for_everything_else(database_url: str) -> None:

@@ -24,7 +24,10 @@ LONG_LEASE_MICROSECONDS = 3_600_000_000
 """An hour in microseconds: longer than any test."""
 WAITING_CONNECTION_SQL = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'UPDATE executor SET%'",
+    "mysql": (
+        "SELECT id FROM information_schema.processlist "
+        "WHERE db = DATABASE() AND info LIKE 'UPDATE flowlet_executor SET%'"
+    ),
 }
 """Which connections wait for the lock of an executor's row."""
 CANCEL_QUERY_SQL = {"postgresql": "SELECT pg_cancel_backend({0})", "mysql": "KILL QUERY {0}"}
@@ -85,7 +88,7 @@ async def register_executor(store: Store) -> None:
 async def lock_executor_row(store: Store) -> AsyncIterator[DatabaseSession]:
     """Hold the lock of the executor's row; on SQLite the only write lock."""
     async with store.connections.transaction() as session:
-        await session.fetch_rows(f"SELECT id FROM executor {session.dialect.for_update_sql}")
+        await session.fetch_rows(f"SELECT id FROM flowlet_executor {session.dialect.expressions.for_update_sql}")
         yield session
 
 
@@ -134,7 +137,7 @@ async def test_a_heart_goes_on_beating_after_the_server_cancelled_its_statement(
 async def test_a_beat_that_waited_for_a_lock_counts_from_after_the_wait(database_url: str) -> None:
     async with open_store(database_url) as store, open_store(database_url) as other:
         await register_executor(store)
-        traced = None if store.connections.dialect.has_pool else await trace_next_statement(store)
+        traced = None if store.connections.dialect.connections.has_pool else await trace_next_statement(store)
         async with lock_executor_row(other):
             beat = asyncio.create_task(record_beat(store), context=contextvars.Context())
             await wait_for(find_waiting_connection(other) if traced is None else traced.wait())

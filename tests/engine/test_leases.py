@@ -93,7 +93,7 @@ async def test_what_nobody_on_the_list_holds_is_freed(database_url: str) -> None
     async with open_engine(database_url, ORDERS_MODULE) as hands:
         hand = await hands.add_executor("executor-a")
         held = await hand.claim_instance(await hands.create_instance())
-        await hands.execute_sql("DELETE FROM executor")
+        await hands.execute_sql("DELETE FROM flowlet_executor")
 
         assert await hands.store.executors.needs_repair(now=hands.clock.now())
         assert await repair_leases(hands) == [held.id]
@@ -182,7 +182,7 @@ async def test_a_pause_that_was_asked_for_holds_after_the_repair(database_url: s
         hand = await hands.add_executor("executor-a")
         id = await hands.create_instance()
         await hand.claim_instance(id)
-        await hands.execute_sql("UPDATE workflow SET pause_requested = 1")
+        await hands.execute_sql("UPDATE flowlet_workflow SET pause_requested = 1")
         hands.clock.advance(PAST_LEASE_MICROSECONDS)
 
         await repair_leases(hands)
@@ -260,7 +260,7 @@ async def test_the_activation_of_an_instance_that_was_taken_away_is_stopped(data
         id = await at.engine.create_instance()
         await at.runner.claim_due()
         await at.has_started.wait()
-        await at.engine.execute_sql("UPDATE workflow SET executor_id = NULL, token = token + 1")
+        await at.engine.execute_sql("UPDATE flowlet_workflow SET executor_id = NULL, token = token + 1")
 
         await at.upkeep.drop_lost_leases()
         await at.runner.wait_until_idle()
@@ -317,7 +317,7 @@ async def test_an_executor_repairs_only_when_it_was_in_touch_for_the_length_of_a
 async def test_an_instance_that_nobody_here_can_run_waits_and_says_why(database_url: str) -> None:
     async with open_worker(database_url) as at:
         id = await at.engine.create_instance()
-        await at.engine.execute_sql("UPDATE workflow SET workflow_type = 'Unknown'")
+        await at.engine.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Unknown'")
         at.engine.clock.advance(2_000_000)
         await at.runner.claim_due()
         assert at.runner.running == {}
@@ -335,13 +335,13 @@ async def test_counts_that_are_old_are_folded_also_those_of_writers_that_are_gon
         for writer in range(1, writers + 1):
             values = {"start": at.engine.clock.now(), "writer": writer}
             await at.engine.execute_sql(
-                "INSERT INTO workflow_tally VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values
+                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values
             )
         at.engine.clock.advance(to_microseconds(timedelta(hours=3)))
 
         await at.upkeep.run_checks()
 
-        rows = await at.engine.fetch_rows("SELECT minutes, writer, transitions, finished FROM workflow_tally")
+        rows = await at.engine.fetch_rows("SELECT minutes, writer, transitions, finished FROM flowlet_counter")
         assert rows == [(60, 0, 2 * writers, writers)]
 
 
@@ -350,7 +350,9 @@ async def test_executors_that_are_gone_leave_the_list_after_a_while(database_url
     async with open_engine(database_url, ORDERS_MODULE) as hands:
         await hands.add_executor("executor-a")
         await hands.add_executor("executor-b")
-        await hands.execute_sql("UPDATE executor SET status = :status WHERE id = 'executor-a'", {"status": status})
+        await hands.execute_sql(
+            "UPDATE flowlet_executor SET status = :status WHERE id = 'executor-a'", {"status": status}
+        )
 
         await hands.store.executors.delete_gone(before=hands.clock.now() + PAST_LEASE_MICROSECONDS)
 

@@ -123,7 +123,7 @@ async def test_a_state_that_the_definition_no_longer_has_fails_and_says_which_th
         build_workflow_module(workflow=NO_RETRY, **build_single_state(check)), database_url=database_url
     ) as flow:
         id = await flow.start("Orders", settle=False)
-        rename = "UPDATE workflow SET state = 'gone'"
+        rename = "UPDATE flowlet_workflow SET state = 'gone'"
         await flow.store.connections.write(lambda session: session.execute(rename))
 
         failed = await flow.run_to_end(id)
@@ -138,7 +138,7 @@ async def test_an_unknown_workflow_waits_untouched_while_others_run(database_url
 
     async with Harness(build_workflow_module(**build_single_state(check)), database_url=database_url) as flow:
         stranger = await flow.start("Orders", settle=False)
-        rename = "UPDATE workflow SET workflow_type = 'Unknown'"
+        rename = "UPDATE flowlet_workflow SET workflow_type = 'Unknown'"
         await flow.store.connections.write(lambda session: session.execute(rename))
         known = await flow.start("Orders")
 

@@ -179,7 +179,7 @@ async def test_a_choice_that_was_made_and_not_yet_followed_does_not_count(sqlite
     async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
         id = await hands.create_instance()
         await hands.execute_sql(
-            "INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state) "
+            "INSERT INTO flowlet_action (workflow_id, kind, at, from_state, to_state) "
             "VALUES (:id, 'ANSWERED', 0, 'check', 'done')",
             {"id": id},
         )
@@ -296,7 +296,7 @@ async def test_a_thousand_who_wait_cost_one_statement_at_each_look(database_url:
             await wait_for(clock.is_sleeping.wait())
         assert reads.calls == ["marked_standings"] + ["standings"] * 5
 
-        await hands.execute_sql("UPDATE workflow SET state = 'ship', version = version + 1")
+        await hands.execute_sql("UPDATE flowlet_workflow SET state = 'ship', version = version + 1")
         await clock.tick()
         instances = await wait_for(asyncio.gather(*waits))
 

@@ -46,7 +46,7 @@ class FaultHarness:
 
     async def count_instances(self, where: str) -> int:
         """Return how many instances fit a condition."""
-        return int((await self.fetch_rows(f"SELECT COUNT(*) FROM workflow WHERE {where}"))[0][0])
+        return int((await self.fetch_rows(f"SELECT COUNT(*) FROM flowlet_workflow WHERE {where}"))[0][0])
 
     async def wait_until(
         self, condition: Callable[[], Awaitable[bool]], *, timeout_seconds: float, description: str
@@ -70,27 +70,27 @@ class FaultHarness:
             return await self.count_instances("status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')") == 0
 
         await self.wait_until(have_all_ended, timeout_seconds=timeout_seconds, description="every instance ends")
-        assert not await self.fetch_rows("SELECT id, status, reason FROM workflow WHERE status <> 'FINISHED'")
+        assert not await self.fetch_rows("SELECT id, status, reason FROM flowlet_workflow WHERE status <> 'FINISHED'")
 
     async def describe_open_instances(self) -> str:
         """Say which instances have not ended, the first ten."""
         columns = "id, workflow_type, status, state, executor_id, next_activation, open_children, reason"
-        sql = f"SELECT {columns} FROM workflow WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED') LIMIT 10"
-        executors = await self.fetch_rows("SELECT id, status, lease_until FROM executor")
+        sql = f"SELECT {columns} FROM flowlet_workflow WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED') LIMIT 10"
+        executors = await self.fetch_rows("SELECT id, status, lease_until FROM flowlet_executor")
         return f"now {await self.store.read_clock()}, open {await self.fetch_rows(sql)}, executors {executors}"
 
     async def check_consistency(self) -> None:
         """Check that doctor finds nothing, nothing is leased, each history is a path, gone once, and all is counted."""
         assert not await examine_store(self.store)
         assert await read_counters(self.store) == await count_from_history(self.store)
-        assert not await self.fetch_rows("SELECT id FROM workflow WHERE executor_id IS NOT NULL")
+        assert not await self.fetch_rows("SELECT id FROM flowlet_workflow WHERE executor_id IS NOT NULL")
         assert not await self.find_broken_paths()
 
     async def find_broken_paths(self) -> list[str]:
         """Return the histories that are no path from the start to the state of their instance, or repeat a state."""
-        instances = await self.fetch_rows("SELECT id, workflow_type, state FROM workflow")
+        instances = await self.fetch_rows("SELECT id, workflow_type, state FROM flowlet_workflow")
         paths: dict[int, list[tuple[str, str]]] = {id: [] for id, _, _ in instances}
-        sql = "SELECT workflow_id, from_state, to_state FROM workflow_action WHERE kind = 'TRANSITION' ORDER BY id"
+        sql = "SELECT workflow_id, from_state, to_state FROM flowlet_action WHERE kind = 'TRANSITION' ORDER BY id"
         for id, source, target in await self.fetch_rows(sql):
             paths[id].append((source, target))
         broken = [(id, name) for id, name, state in instances if not self._is_path(name, state, paths[id])]
@@ -105,7 +105,7 @@ class FaultHarness:
 
     async def read_variables(self, name: str) -> list[dict[str, Any]]:
         """Return the variables of every instance of a workflow."""
-        rows = await self.fetch_rows("SELECT vars FROM workflow WHERE workflow_type = :name", name=name)
+        rows = await self.fetch_rows("SELECT vars FROM flowlet_workflow WHERE workflow_type = :name", name=name)
         return [orjson.loads(row[0]) for row in rows]
 
 

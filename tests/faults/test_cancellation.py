@@ -57,7 +57,7 @@ async def insert_by_write(connections: Connections, unit: int) -> None:
 
 async def insert_by_run(connections: Connections, unit: int) -> None:
     async def insert_pair(session: DatabaseSession) -> None:
-        await session.execute(session.dialect.begin_sql)
+        await session.execute(session.dialect.connections.begin_sql)
         await insert_both_rows(session, unit)
         await session.execute("COMMIT")
 
@@ -81,7 +81,9 @@ async def insert_both_rows(session: DatabaseSession, unit: int) -> None:
 async def use_all_connections(connections: Connections) -> None:
     """Use every connection of both pools at the same time."""
     dialect = connections.dialect
-    sizes = [int(dialect.build_options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)]
+    sizes = [
+        int(dialect.connections.build_options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)
+    ]
     async with asyncio.timeout(20):
         await asyncio.gather(
             use_concurrently(connections.read, sizes[0]), use_concurrently(connections.run_on_engine, sizes[1])

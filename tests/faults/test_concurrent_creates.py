@@ -82,6 +82,6 @@ async def create_in_own_transaction(harness: FaultHarness, external_id: str) -> 
 
 async def count_instances_and_actions(harness: FaultHarness) -> tuple[int, int]:
     """Return how many instances there are, and how many lines of history."""
-    return await harness.count_instances("1 = 1"), (await harness.fetch_rows("SELECT COUNT(*) FROM workflow_action"))[
+    return await harness.count_instances("1 = 1"), (await harness.fetch_rows("SELECT COUNT(*) FROM flowlet_action"))[0][
         0
-    ][0]
+    ]

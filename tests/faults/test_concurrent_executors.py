@@ -42,7 +42,7 @@ async def test_five_executors_that_start_at_once_on_an_empty_database_all_run(
     async with open_fault_harness(empty_database_url, "errand") as seen:
         await seen.create_instances("Errand", [{}] * 20)
         await seen.wait_until_all_end(timeout_seconds=20)
-        assert await seen.fetch_rows("SELECT COUNT(*) FROM executor WHERE status = 'RUNNING'") == [(5,)]
+        assert await seen.fetch_rows("SELECT COUNT(*) FROM flowlet_executor WHERE status = 'RUNNING'") == [(5,)]
 
 
 async def test_a_workflow_that_no_executor_knows_waits_and_says_so(

@@ -65,10 +65,10 @@ async def check_journeys(harness: FaultHarness) -> None:
 
     legs = await harness.read_variables("Leg")
     assert all(leg["walked"] == leg["length"] for leg in legs)
-    parents = await harness.fetch_rows("SELECT parent_id FROM workflow WHERE workflow_type = 'Leg'")
+    parents = await harness.fetch_rows("SELECT parent_id FROM flowlet_workflow WHERE workflow_type = 'Leg'")
     assert set(Counter(parents).values()) == {2}
     assert len(legs) == 2 * len(journeys)
 
     booked = await harness.fetch_rows("SELECT external_id FROM booking")
-    made = await harness.fetch_rows("SELECT external_id FROM workflow WHERE workflow_type = 'Journey'")
+    made = await harness.fetch_rows("SELECT external_id FROM flowlet_workflow WHERE workflow_type = 'Journey'")
     assert sorted(booked) == sorted(made)

@@ -73,5 +73,5 @@ def check_runs(executors: list[ManagedProcess]) -> None:
 async def read_failures(harness: FaultHarness) -> list[str]:
     """Return what failed attempts say, each text once: an outage is no failure of a handler."""
     return [
-        text for (text,) in await harness.fetch_rows("SELECT DISTINCT text FROM workflow_action WHERE kind = 'ERROR'")
+        text for (text,) in await harness.fetch_rows("SELECT DISTINCT text FROM flowlet_action WHERE kind = 'ERROR'")
     ]

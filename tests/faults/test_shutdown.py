@@ -31,7 +31,7 @@ async def test_sigterm_under_load_drains_and_leaves_the_rest_for_others(
         assert await first.wait_for_exit() == 0
         assert first.find_lines("the end")
         assert await seen.count_instances("executor_id IS NOT NULL OR status = 'EXECUTING'") == 0
-        assert await seen.fetch_rows("SELECT status FROM executor") == [("STOPPED",)]
+        assert await seen.fetch_rows("SELECT status FROM flowlet_executor") == [("STOPPED",)]
         assert await seen.count_instances("status <> 'FINISHED'") > 0, "it was not under load"
 
         second = await start_process("run_executor.py", "errand", database_url=database_url)
@@ -55,7 +55,7 @@ async def test_a_second_sigterm_stops_at_once_and_hands_back(
 
         assert await executor.wait_for_exit(timeout_seconds=5) == 0
         assert await seen.count_instances("executor_id IS NULL AND status = 'IN_PROGRESS' AND crashes = 0") == 10
-        assert await seen.fetch_rows("SELECT status FROM executor") == [("STOPPED",)]
+        assert await seen.fetch_rows("SELECT status FROM flowlet_executor") == [("STOPPED",)]
 
 
 async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_after_the_grace_period(

@@ -23,7 +23,7 @@ async def test_an_executor_that_stood_still_past_its_lease_writes_nothing_under_
         await seen.create_instances("Vigil", [{"until": str(dawn)}] * VIGIL_COUNT)
         first = await start_executor(start_process, database_url)
         await first.wait_for_lines(" watch ", times=VIGIL_COUNT)
-        ((first_id,),) = await seen.fetch_rows("SELECT id FROM executor")
+        ((first_id,),) = await seen.fetch_rows("SELECT id FROM flowlet_executor")
 
         first.send_signal(signal.SIGSTOP)
         second = await start_executor(start_process, database_url)
@@ -48,7 +48,7 @@ async def start_executor(start_process: StartProcess, url: str) -> ManagedProces
 
 async def count_actions_by_executor(harness: FaultHarness, executor_id: str) -> dict[str, int]:
     """Return how many lines of history of each kind name an executor."""
-    sql = "SELECT kind, COUNT(*) FROM workflow_action WHERE executor_id = :executor_id GROUP BY kind"
+    sql = "SELECT kind, COUNT(*) FROM flowlet_action WHERE executor_id = :executor_id GROUP BY kind"
     rows: list[tuple[str, int]] = await harness.fetch_rows(sql, executor_id=executor_id)
     return dict(rows)
 
@@ -65,6 +65,6 @@ async def check_runs_under_fresh_id(
 
     await first.wait_for_lines(" rise ", times=5)
     await harness.wait_until_all_end(timeout_seconds=20)
-    live = await harness.fetch_rows("SELECT id FROM executor WHERE status = 'RUNNING'")
+    live = await harness.fetch_rows("SELECT id FROM flowlet_executor WHERE status = 'RUNNING'")
     assert len(live) == 1
     assert await count_actions_by_executor(harness, live[0][0]) == {"TRANSITION": 10}

@@ -13,7 +13,7 @@ from flowlet.store.opening import load_dialect, open_store
 from tests.database_servers import DatabaseServer
 
 INSERT = (
-    "INSERT INTO user_session (token_hash, user_id, created, last_seen, expires, user_agent) "
+    "INSERT INTO flowlet_session (token_hash, user_id, created, last_seen, expires, user_agent) "
     "VALUES ('a', 1, 1, 1, 1, 'Lynx')"
 )
 
@@ -59,67 +59,67 @@ def shared(request: pytest.FixtureRequest) -> DatabaseServer:
 
 
 async def test_a_migrated_database_has_no_rows_of_the_test_before_and_restarts_its_ids(shared: DatabaseServer) -> None:
-    url = shared.migrated_database()
+    url = shared.get_migrated_database()
     shared.program.execute_statement(url, INSERT)
 
-    again = shared.migrated_database()
+    again = shared.get_migrated_database()
 
     shared.program.execute_statement(again, INSERT)
     async with open_store(again, migrate=False) as store:
         assert again == url
-        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM user_session")) == [(1,)]
+        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM flowlet_session")) == [(1,)]
 
 
 async def test_a_transaction_that_a_test_leaves_open_is_ended(shared: DatabaseServer) -> None:
-    url = shared.migrated_database()
+    url = shared.get_migrated_database()
     shared.program.execute_statement(url, INSERT)
     connections = Connections(url, load_dialect(url))
     await connections.open()
     transaction = connections.transaction()
     session = await transaction.__aenter__()
-    await session.execute("UPDATE user_session SET user_id = 2")
+    await session.execute("UPDATE flowlet_session SET user_id = 2")
 
-    again = shared.migrated_database()
+    again = shared.get_migrated_database()
 
     with pytest.raises(Exception, match="(?i)closed|lost|terminat|not connected|away"):
         await transaction.__aexit__(None, None, None)
     await connections.close()
     async with open_store(again, migrate=False) as store:
         assert again == url
-        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM user_session")) == []
+        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM flowlet_session")) == []
 
 
 @pytest.mark.parametrize(
     "change",
     [
         "CREATE TABLE left_behind (id integer)",
-        "DROP TABLE schema_version",
-        "ALTER TABLE workflow DROP COLUMN vars",
-        "CREATE INDEX left_behind ON workflow (created)",
-        "DELETE FROM schema_version WHERE step = 0",
+        "DROP TABLE flowlet_schema_version",
+        "ALTER TABLE flowlet_workflow DROP COLUMN vars",
+        "CREATE INDEX left_behind ON flowlet_workflow (created)",
+        "DELETE FROM flowlet_schema_version WHERE step = 0",
         "DROP DATABASE",
     ],
 )
 def test_a_database_whose_tables_a_test_has_changed_is_replaced(shared: DatabaseServer, change: str) -> None:
-    url = shared.migrated_database()
+    url = shared.get_migrated_database()
     if change == "DROP DATABASE":
         shared.drop_database(url)
     else:
         shared.program.execute_statement(url, change)
 
-    assert shared.migrated_database() != url
+    assert shared.get_migrated_database() != url
 
 
 def test_statistics_for_the_planner_are_not_kept(postgres_server: DatabaseServer) -> None:
-    url = postgres_server.migrated_database()
+    url = postgres_server.get_migrated_database()
     postgres_server.program.execute_statement(url, f"{INSERT}; ANALYZE")
 
-    assert postgres_server.migrated_database() != url
+    assert postgres_server.get_migrated_database() != url
 
 
 def test_a_server_that_lost_its_commits_makes_its_shared_database_anew(shared: DatabaseServer) -> None:
-    url = shared.migrated_database()
+    url = shared.get_migrated_database()
 
     shared.kill_server()
 
-    assert shared.migrated_database() != url
+    assert shared.get_migrated_database() != url

@@ -77,7 +77,7 @@ async def test_values_that_cannot_be_stored_are_refused_and_nothing_is_created(
     with pytest.raises(VariablesError):
         await sqlite_harness.operations.create("Orders", **values)
 
-    assert not await sqlite_harness.hands.fetch_rows("SELECT id FROM workflow")
+    assert not await sqlite_harness.hands.fetch_rows("SELECT id FROM flowlet_workflow")
 
 
 async def test_fifty_creates_with_one_external_id_give_one_instance_of_which_one_is_new(
@@ -87,7 +87,7 @@ async def test_fifty_creates_with_one_external_id_give_one_instance_of_which_one
 
     created = await asyncio.gather(*creates)
 
-    rows = await harness.hands.fetch_rows("SELECT id FROM workflow")
+    rows = await harness.hands.fetch_rows("SELECT id FROM flowlet_workflow")
     assert [(one.id,) for one in created] == rows * 50
     assert sum(one.is_new for one in created) == 1
 
@@ -107,7 +107,7 @@ async def test_creates_of_two_processes_that_race_for_external_ids_give_each_one
 
     assert len({one.id for one in created}) == 20
     assert sum(one.is_new for one in created) == 20
-    assert len(await harness.hands.fetch_rows("SELECT id FROM workflow_action")) == 20
+    assert len(await harness.hands.fetch_rows("SELECT id FROM flowlet_action")) == 20
 
 
 async def test_a_thousand_creates_at_once_are_a_handful_of_transactions(
@@ -127,7 +127,9 @@ async def test_instances_of_one_batch_have_their_ids_in_the_order_of_their_creat
 
     await asyncio.gather(*(harness.operations.create("Orders", external_id=name) for name in names))
 
-    assert await harness.hands.fetch_rows("SELECT external_id FROM workflow ORDER BY id") == [(name,) for name in names]
+    assert await harness.hands.fetch_rows("SELECT external_id FROM flowlet_workflow ORDER BY id") == [
+        (name,) for name in names
+    ]
 
 
 async def test_a_row_that_the_database_refuses_fails_its_own_caller_and_no_other(
@@ -148,7 +150,7 @@ async def test_a_row_that_the_database_refuses_fails_its_own_caller_and_no_other
     )
 
     assert [isinstance(outcome, DriverValueError) for outcome in outcomes] == [key == "bad" for key in keys]
-    assert await harness.hands.fetch_rows("SELECT business_key FROM workflow") == [("good",)] * 10
+    assert await harness.hands.fetch_rows("SELECT business_key FROM flowlet_workflow") == [("good",)] * 10
 
 
 async def test_a_store_that_is_away_is_told_to_every_caller_and_the_next_create_tries_anew(

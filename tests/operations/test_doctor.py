@@ -39,7 +39,7 @@ async def find_findings(harness: OperationsHarness) -> list[tuple[int, str]]:
 async def write_columns(harness: OperationsHarness, id: int, **columns: Any) -> None:
     """Write columns of an instance as no operation would."""
     written = ", ".join(f"{name} = :{name}" for name in columns)
-    await harness.hands.execute_sql(f"UPDATE workflow SET {written} WHERE id = :id", {"id": id, **columns})
+    await harness.hands.execute_sql(f"UPDATE flowlet_workflow SET {written} WHERE id = :id", {"id": id, **columns})
 
 
 async def test_nothing_is_found_in_a_database_in_order(harness: OperationsHarness) -> None:
@@ -63,15 +63,15 @@ async def test_pages_and_reads_of_any_size_find_the_same(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("DELETE FROM workflow_action WHERE kind = 'CREATED'", "comes before the one of its creation"),
-        ("UPDATE workflow_action SET kind = 'CREATED' WHERE kind = 'TRANSITION'", "creates it a second time"),
-        ("UPDATE workflow_action SET from_state = 'sign' WHERE to_state = 'delivered'", "but it was in 'charge' then"),
+        ("DELETE FROM flowlet_action WHERE kind = 'CREATED'", "comes before the one of its creation"),
+        ("UPDATE flowlet_action SET kind = 'CREATED' WHERE kind = 'TRANSITION'", "creates it a second time"),
+        ("UPDATE flowlet_action SET from_state = 'sign' WHERE to_state = 'delivered'", "but it was in 'charge' then"),
         (
-            "UPDATE workflow_action SET to_state = 'delivered', from_state = 'check' WHERE to_state = 'charge'",
+            "UPDATE flowlet_action SET to_state = 'delivered', from_state = 'check' WHERE to_state = 'charge'",
             "goes from 'check' to 'delivered', which is no transition of Orders version 1",
         ),
-        ("DELETE FROM workflow_action WHERE to_state = 'delivered'", "its history ends in state 'charge'"),
-        ("DELETE FROM workflow_action", "its history does not tell of its creation"),
+        ("DELETE FROM flowlet_action WHERE to_state = 'delivered'", "its history ends in state 'charge'"),
+        ("DELETE FROM flowlet_action", "its history does not tell of its creation"),
     ],
 )
 async def test_a_history_that_is_no_path_of_the_graph_is_found(
@@ -94,7 +94,7 @@ async def test_a_move_that_says_it_was_along_an_edge_is_judged_and_a_forced_one_
     await harness.operations.move(instance.id, "sign", username=OPERATOR_NAME, force=True, reason="it has to be")
     forced = await find_findings(harness)
 
-    await harness.hands.execute_sql("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
+    await harness.hands.execute_sql("UPDATE flowlet_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
 
     assert (forced, await find_findings(harness)) == ([], [(instance.id, PATH)])
 
@@ -103,7 +103,7 @@ async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by
     harness: OperationsHarness,
 ) -> None:
     await harness.create_in_status(Status.FINISHED)
-    await harness.hands.execute_sql("UPDATE workflow_definition SET version = 2")
+    await harness.hands.execute_sql("UPDATE flowlet_definition SET version = 2")
 
     assert await find_findings(harness) == []
 
@@ -158,7 +158,7 @@ async def test_an_instance_of_an_executor_that_is_gone_is_found(
     harness: OperationsHarness, columns: str, said: str
 ) -> None:
     held = await harness.create_in_status(Status.EXECUTING)
-    await harness.hands.execute_sql(f"UPDATE executor SET {columns}")
+    await harness.hands.execute_sql(f"UPDATE flowlet_executor SET {columns}")
 
     (finding,) = await examine_store(harness.hands.store)
 
@@ -179,7 +179,7 @@ async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_t
     first = await harness.create_order(group="night")
     await harness.create_order(group="night")
     await harness.create_order(group="default", way="charge")
-    await harness.hands.execute_sql("UPDATE executor SET lease_until = lease_until + 3600000000")
+    await harness.hands.execute_sql("UPDATE flowlet_executor SET lease_until = lease_until + 3600000000")
     harness.hands.clock.advance(MINUTE)
     early = await find_findings(harness)
     harness.hands.clock.advance(1)
@@ -231,13 +231,13 @@ async def test_a_shape_that_is_stored_while_the_doctor_looks_raises_no_alarm(
     await harness.operations.move(
         moved.id, "sign", username=OPERATOR_NAME, force=True, reason="the next release allows it"
     )
-    await harness.hands.execute_sql("UPDATE workflow_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
+    await harness.hands.execute_sql("UPDATE flowlet_action SET kind = 'MOVED' WHERE kind = 'FORCED'")
     pages: list[int] = []
 
     async def change_meanwhile(connections: Any, id: int, *, limit: int) -> list[InspectedInstance]:
         pages.append(id)
         if len(pages) == 2:
-            sql = "UPDATE workflow_definition SET definition = REPLACE(definition, :old, :new)"
+            sql = "UPDATE flowlet_definition SET definition = REPLACE(definition, :old, :new)"
             await harness.hands.execute_sql(sql, {"old": '"target":"review"', "new": '"target":"sign"'})
         return await consistency.inspect_instances_after(connections, id, limit=1)
 

@@ -194,7 +194,7 @@ async def test_every_failed_instance_is_in_a_group_and_no_other_that_has_ended(h
     await harness.create_in_status(Status.CANCELLED)
 
     rows = await harness.hands.fetch_rows(
-        "SELECT status FROM workflow WHERE fingerprint IS NOT NULL AND failed IS NOT NULL"
+        "SELECT status FROM flowlet_workflow WHERE fingerprint IS NOT NULL AND failed IS NOT NULL"
     )
 
     assert [status for (status,) in rows] == ["FAILED"] * 3

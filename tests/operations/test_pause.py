@@ -153,7 +153,7 @@ async def test_children_live_on_when_their_parent_is_cancelled(harness: Operatio
 async def test_a_cancel_with_children_ends_all_that_descends_from_an_instance(harness: OperationsHarness) -> None:
     root, (family, order) = await harness.create_family("Families", "Orders")
     await harness.hands.execute_sql(
-        "UPDATE workflow SET vars = :vars WHERE id = :id", {"vars": NESTED_VARIABLES, "id": family}
+        "UPDATE flowlet_workflow SET vars = :vars WHERE id = :id", {"vars": NESTED_VARIABLES, "id": family}
     )
     await harness.operations.cancel(order, username="bob")
     await harness.hand.run_due_instance(family)

@@ -18,7 +18,7 @@ CountsByType = dict[tuple[str, str], int]
 async def read_counters(store: Store) -> CountsByType:
     """Return what has been counted of each type, spans and writers added up."""
     sums = ", ".join(f"SUM({column}) AS {column}" for column in COUNTER_COLUMNS)
-    found = await fetch_rows(store, f"SELECT workflow_type, {sums} FROM workflow_tally GROUP BY workflow_type")
+    found = await fetch_rows(store, f"SELECT workflow_type, {sums} FROM flowlet_counter GROUP BY workflow_type")
     return {
         (type, what): int(number)
         for type, *numbers in found
@@ -31,12 +31,16 @@ async def count_from_history(store: Store) -> CountsByType:
     """Return the same as every line of history and every instance tells it."""
     found: Counter[tuple[str, str]] = Counter()
     lines = (
-        "SELECT w.workflow_type, a.kind, COUNT(*) FROM workflow_action a JOIN workflow w ON w.id = a.workflow_id "
+        "SELECT w.workflow_type, a.kind, COUNT(*) FROM flowlet_action a "
+        "JOIN flowlet_workflow w ON w.id = a.workflow_id "
         "WHERE a.kind IN ('TRANSITION', 'ERROR') GROUP BY w.workflow_type, a.kind"
     )
     for type, kind, number in await fetch_rows(store, lines):
         found[type, "transitions" if kind == "TRANSITION" else "failures"] += number
-    ends = "SELECT workflow_type, status, COUNT(*) FROM workflow WHERE ended IS NOT NULL GROUP BY workflow_type, status"
+    ends = (
+        "SELECT workflow_type, status, COUNT(*) FROM flowlet_workflow "
+        "WHERE ended IS NOT NULL GROUP BY workflow_type, status"
+    )
     for type, status, number in await fetch_rows(store, ends):
         found[type, status.lower()] += number
     return dict(found)

@@ -29,7 +29,9 @@ class StoreHarness:
         new = self.build_new_instance(vars=vars, **columns)
         (created,) = await self.store.instances.create([new], now=NOW)
         for column, value in later.items():
-            await self.execute_sql(f"UPDATE workflow SET {column} = :value WHERE id = :id", value=value, id=created.id)
+            await self.execute_sql(
+                f"UPDATE flowlet_workflow SET {column} = :value WHERE id = :id", value=value, id=created.id
+            )
         return created.id
 
     def build_new_instance(self, *, vars: dict[str, Any] | None = None, **columns: Any) -> NewInstance:

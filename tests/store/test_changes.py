@@ -283,7 +283,7 @@ async def test_the_executors_of_the_instance_and_of_its_parent_are_told(
     async def record_notification(_dialect: object, _raw: object, group: str) -> None:
         told.append(group)
 
-    monkeypatch.setattr(type(engine.store.connections.dialect), "notify", record_notification)
+    monkeypatch.setattr(type(engine.store.connections.dialect.signals), "notify", record_notification)
     await change_instance(
         engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now()
     )

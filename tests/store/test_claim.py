@@ -11,7 +11,7 @@ from flowlet.clock import VirtualClock
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.instance.instance import ActionKind, Instance, Status
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.workflow.outcome import Next
 from flowlet.workflow.states import end, manual, state
@@ -195,7 +195,7 @@ async def test_what_is_not_to_run_is_not_claimed(database_url: str, status: str)
     async with open_engine(database_url, ORDERS_MODULE) as hands:
         hand = await hands.add_executor()
         await hands.create_instance()
-        await hands.execute_sql("UPDATE workflow SET status = :status", {"status": status})
+        await hands.execute_sql("UPDATE flowlet_workflow SET status = :status", {"status": status})
 
         assert await hand.claim_due() == []
 
@@ -232,7 +232,7 @@ async def test_clients_that_race_with_one_external_id_get_one_instance(database_
 
         assert len({one.id for (one,) in created}) == 1
         assert sum(one.is_new for (one,) in created) == 1
-        assert await count_rows(hands, "workflow") == await count_rows(hands, "workflow_action") == 1
+        assert await count_rows(hands, "flowlet_workflow") == await count_rows(hands, "flowlet_action") == 1
 
 
 async def test_names_differ_by_case_and_by_accents(database_url: str) -> None:

@@ -148,7 +148,7 @@ async def test_a_value_that_no_database_takes_breaks_its_own_transition_only(dat
 
 
 async def update_workflow(engine: EngineHarness, sql: str) -> None:
-    await engine.execute_sql(f"UPDATE workflow SET {sql}")
+    await engine.execute_sql(f"UPDATE flowlet_workflow SET {sql}")
 
 
 LEASE_LOSS_SQL = {
@@ -181,7 +181,7 @@ async def test_a_child_that_lost_its_lease_neither_counts_as_ended_nor_wakes_its
         await hand.run_due_instance(await hands.create_instance("Parent"))
         (instance,) = await hand.claim_due()
         transition = await hand.run_instance(instance)
-        await hands.execute_sql("UPDATE workflow SET token = token + 1 WHERE id = :id", {"id": instance.id})
+        await hands.execute_sql("UPDATE flowlet_workflow SET token = token + 1 WHERE id = :id", {"id": instance.id})
         before = await hands.read_tables()
 
         assert await hand.commit_transitions(transition) == [CommitResult.LOST]
@@ -194,7 +194,7 @@ async def test_the_lost_rows_of_a_batch_do_not_keep_the_others_from_being_writte
         hand = await hands.add_executor()
         transitions = await run_new_instances(hands, hand, 5)
         lost = transitions[2].instance.id
-        await hands.execute_sql("UPDATE workflow SET token = token + 1 WHERE id = :id", {"id": lost})
+        await hands.execute_sql("UPDATE flowlet_workflow SET token = token + 1 WHERE id = :id", {"id": lost})
 
         verdicts = await hand.commit_transitions(*transitions)
 

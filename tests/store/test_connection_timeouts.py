@@ -53,7 +53,7 @@ async def read_one(session: DatabaseSession) -> Any:
 
 
 @pytest.mark.parametrize("fixture", ["postgres_url", "mariadb_url"])
-@pytest.mark.parametrize("how", ["read", "write", "run"])
+@pytest.mark.parametrize("how", ["read", "write", "run_on_engine"])
 @pytest.mark.parametrize("is_within", [False, True], ids=["between calls", "within a call"])
 async def test_a_silent_server_is_away_soon_and_the_next_call_finds_another_connection(
     request: pytest.FixtureRequest, fixture: str, how: str, is_within: bool

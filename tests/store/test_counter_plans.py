@@ -49,15 +49,16 @@ class _PlanRecordingSession(DatabaseSession):
 async def read_count_plans(engine: EngineHarness, explain: str) -> list[str]:
     """Return the plans of counting instances, where most have ended, half of these as FAILED."""
     await fill_instances(engine)
-    await engine.execute_sql("UPDATE workflow SET status = 'FAILED' WHERE MOD(id, 2) = 1")
-    await engine.execute_sql("UPDATE workflow SET status = 'PAUSED' WHERE status = 'NEW' AND MOD(id, 40) = 0")
+    await engine.execute_sql("UPDATE flowlet_workflow SET status = 'FAILED' WHERE MOD(id, 2) = 1")
+    await engine.execute_sql("UPDATE flowlet_workflow SET status = 'PAUSED' WHERE status = 'NEW' AND MOD(id, 40) = 0")
     await analyze_tables(engine)
     explaining = PlanRecordingConnections(engine, explain)
 
     counts = await InstanceQueries(explaining).count_by_type_and_status()
 
     assert (
-        sum(counts.values()) == (await engine.fetch_rows("SELECT COUNT(*) FROM workflow WHERE MOD(id, 20) = 0"))[0][0]
+        sum(counts.values())
+        == (await engine.fetch_rows("SELECT COUNT(*) FROM flowlet_workflow WHERE MOD(id, 20) = 0"))[0][0]
     )
     assert {status for _, status in counts} == {"NEW", "PAUSED"}
     return explaining.plans[:1]
@@ -65,7 +66,7 @@ async def read_count_plans(engine: EngineHarness, explain: str) -> list[str]:
 
 async def analyze_tables(engine: EngineHarness) -> None:
     table = "TABLE " if engine.store.connections.dialect.name == "mysql" else ""
-    for name in ("workflow", "workflow_tally"):
+    for name in ("flowlet_workflow", "flowlet_counter"):
         await engine.execute_sql(f"ANALYZE {table}{name}")
 
 
@@ -73,14 +74,14 @@ async def test_sqlite_counts_what_is_open_by_the_index_over_it(sqlite_url: str) 
     async with open_engine(sqlite_url, ORDERS_MODULE) as hands:
         (plan,) = await read_count_plans(hands, "EXPLAIN QUERY PLAN")
 
-    assert "SEARCH workflow USING COVERING INDEX workflow_status (status=?)" in plan
+    assert "SEARCH flowlet_workflow USING COVERING INDEX flowlet_workflow_status (status=?)" in plan
 
 
 async def test_postgresql_counts_what_is_open_by_the_index_over_it(postgres_url: str) -> None:
     async with open_engine(postgres_url, ORDERS_MODULE) as hands:
         (plan,) = await read_count_plans(hands, "EXPLAIN")
 
-    assert "workflow_status" in plan, plan
+    assert "flowlet_workflow_status" in plan, plan
     assert "Seq Scan" not in plan, plan
     assert "Index Cond: (status = ANY" in plan, plan
 
@@ -89,20 +90,22 @@ async def test_mariadb_counts_what_is_open_by_the_index_over_it(mariadb_url: str
     async with open_engine(mariadb_url, ORDERS_MODULE) as hands:
         (plan,) = await read_count_plans(hands, "EXPLAIN")
 
-    assert "workflow range workflow_status workflow_status" in plan, plan
+    assert "flowlet_workflow range flowlet_workflow_status flowlet_workflow_status" in plan, plan
 
 
 async def read_throughput_plans(engine: EngineHarness, explain: str) -> list[str]:
     """Return the plan of the report of the last hour, where there are counts of many more."""
     now = engine.clock.now() - engine.clock.now() % MINUTE_MICROSECONDS
-    sql = "INSERT INTO workflow_tally VALUES (1, :start, 0, 'Orders', 1, 0, 1, 0, 0)"
+    sql = "INSERT INTO flowlet_counter VALUES (1, :start, 0, 'Orders', 1, 0, 1, 0, 0)"
 
     async def insert_counters(session: DatabaseSession) -> None:
         for place in range(1000):
             await session.execute(sql, {"start": now - place * MINUTE_MICROSECONDS})
-        copied = "transitions, failures, finished, failed, cancelled FROM workflow_tally WHERE workflow_type = 'Orders'"
+        copied = (
+            "transitions, failures, finished, failed, cancelled FROM flowlet_counter WHERE workflow_type = 'Orders'"
+        )
         for type in ("A", "B", "C", "D", "E", "F", "G"):
-            await session.execute(f"INSERT INTO workflow_tally SELECT minutes, start, 0, '{type}', {copied}")
+            await session.execute(f"INSERT INTO flowlet_counter SELECT minutes, start, 0, '{type}', {copied}")
 
     await engine.store.connections.write(insert_counters)
     await analyze_tables(engine)
@@ -118,14 +121,14 @@ async def test_sqlite_tells_the_last_hour_by_the_key(sqlite_url: str) -> None:
     async with open_engine(sqlite_url, ORDERS_MODULE) as hands:
         (plan,) = await read_throughput_plans(hands, "EXPLAIN QUERY PLAN")
 
-    assert "workflow_tally_1 (minutes=? AND start>? AND start<?)" in plan, plan
+    assert "flowlet_counter_1 (minutes=? AND start>? AND start<?)" in plan, plan
 
 
 async def test_postgresql_tells_the_last_hour_by_the_key(postgres_url: str) -> None:
     async with open_engine(postgres_url, ORDERS_MODULE) as hands:
         (plan,) = await read_throughput_plans(hands, "EXPLAIN")
 
-    assert "workflow_tally_pkey" in plan, plan
+    assert "flowlet_counter_pkey" in plan, plan
     assert "Seq Scan" not in plan, plan
 
 
@@ -133,4 +136,4 @@ async def test_mariadb_tells_the_last_hour_by_the_key(mariadb_url: str) -> None:
     async with open_engine(mariadb_url, ORDERS_MODULE) as hands:
         (plan,) = await read_throughput_plans(hands, "EXPLAIN")
 
-    assert "workflow_tally range PRIMARY PRIMARY" in plan, plan
+    assert "flowlet_counter range PRIMARY PRIMARY" in plan, plan

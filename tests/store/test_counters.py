@@ -74,7 +74,7 @@ async def retry_instance(engine: EngineHarness, id: int) -> None:
 
 async def read_spans(engine: EngineHarness) -> list[tuple[int, int, int, int]]:
     """Return the rows: minutes, how old they are, and how many transitions and ends they count."""
-    sql = "SELECT minutes, start, transitions, finished FROM workflow_tally ORDER BY minutes, start, writer"
+    sql = "SELECT minutes, start, transitions, finished FROM flowlet_counter ORDER BY minutes, start, writer"
     return [(row[0], engine.clock.now() - row[1], row[2], row[3]) for row in await fetch_rows(engine.store, sql)]
 
 
@@ -124,7 +124,9 @@ async def test_what_is_not_written_is_not_counted(database_url: str) -> None:
         await hands.create_instance()
         await hands.create_instance()
         one, lost = [await hand.run_instance(instance) for instance in await hand.claim_due()]
-        await hands.execute_sql("UPDATE workflow SET token = token + 1 WHERE id = :id", {"id": lost.instance.id})
+        await hands.execute_sql(
+            "UPDATE flowlet_workflow SET token = token + 1 WHERE id = :id", {"id": lost.instance.id}
+        )
 
         for _ in range(2):  # sent again, as after an answer that was lost
             assert await hand.commit_transitions(one, lost) == [CommitResult.COMMITTED, CommitResult.LOST]
@@ -180,14 +182,14 @@ async def test_the_rows_of_several_writers_become_one(database_url: str) -> None
         for writer in range(7, 7 + 3 * MAX_ROLLUP_ROWS // 2):
             values = {"start": start, "writer": writer}
             await hands.execute_sql(
-                "INSERT INTO workflow_tally VALUES (1, :start, :writer, 'Orders', 2, 1, 1, 0, 0)", values
+                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'Orders', 2, 1, 1, 0, 0)", values
             )
         now = hands.clock.now() + 7 * MINUTE_MICROSECONDS
 
         folded = [await hands.store.counters.roll_up(now=now) for _ in range(3)]
 
         assert folded == [MAX_ROLLUP_ROWS, MAX_ROLLUP_ROWS // 2, 0]
-        sql = "SELECT minutes, start, writer, transitions, failures, finished FROM workflow_tally"
+        sql = "SELECT minutes, start, writer, transitions, failures, finished FROM flowlet_counter"
         assert await fetch_rows(hands.store, sql) == [(1, start, 0, 300, 150, 150)]
 
 
@@ -203,10 +205,10 @@ async def test_what_is_being_committed_while_counts_are_folded_is_not_lost(
         later = hands.clock.now() + HOUR_MICROSECONDS
 
         async with hands.store.instances.transaction() as session:
-            writer = session.dialect.get_writer_id(session.raw)
+            writer = session.dialect.writes.get_writer_id(session.raw)
             await hands.store.instances.commit_in_transaction(session, hand.id, one, now=hands.clock.now())
         async with hands.store.instances.transaction() as session:
-            assert session.dialect.get_writer_id(session.raw) == writer, "it would be another row"
+            assert session.dialect.writes.get_writer_id(session.raw) == writer, "it would be another row"
             await hands.store.instances.commit_in_transaction(session, hand.id, other, now=hands.clock.now())
             folding = asyncio.create_task(hands.store.counters.roll_up(now=later))
             await asyncio.wait({folding}, timeout=5)

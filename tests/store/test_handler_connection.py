@@ -33,13 +33,13 @@ async def test_a_connection_that_cannot_be_restored_is_dropped_and_the_commit_st
         async with store.connections.transaction() as session:
             backend = await session.fetch_rows(BACKEND_PID_SQL)
             await session.execute("INSERT INTO note VALUES ('kept')")
-            restore = store.connections.dialect.reset_connection
+            restore = store.connections.dialect.connections.reset_connection
 
             async def raise_driver_error(raw: object) -> None:
                 raise OSError("connection reset by peer")
 
-            store.connections.dialect.reset_connection = raise_driver_error  # type: ignore[method-assign]  # once
-        store.connections.dialect.reset_connection = restore  # type: ignore[method-assign]  # as before
+            store.connections.dialect.connections.reset_connection = raise_driver_error  # type: ignore[method-assign]  # once
+        store.connections.dialect.connections.reset_connection = restore  # type: ignore[method-assign]  # as before
 
         assert await store.connections.read(lambda one: one.fetch_rows("SELECT text FROM note")) == [("kept",)]
         assert await store.connections.read(lambda one: one.fetch_rows(BACKEND_PID_SQL)) != backend

@@ -10,11 +10,9 @@ import pytest
 
 from flowlet.errors import SchemaError
 from flowlet.store.connection import Connections
-from flowlet.store.migrations import check_schema, upgrade_schema
+from flowlet.store.migrations import MIGRATIONS, Migration, check_schema, upgrade_schema
 from flowlet.store.opening import load_dialect, open_store
-from flowlet.store.schema import MIGRATIONS, Migration
 
-DIALECTS = ("sqlite", "postgresql", "mysql")
 CREATE_FIRST_SQL, CREATE_THIRD_SQL = (
     "CREATE TABLE IF NOT EXISTS first (id integer)",
     "CREATE TABLE IF NOT EXISTS third (id integer)",
@@ -24,7 +22,7 @@ BROKEN_SQL = "CREATE TABLE second (id integer, id integer)"
 
 def append_migration(*statements: str) -> tuple[Migration, ...]:
     """Return the migrations of a Flowlet that is newer by one."""
-    return (*MIGRATIONS, Migration(MIGRATIONS[-1].number + 1, dict.fromkeys(DIALECTS, statements)))
+    return (*MIGRATIONS, Migration(MIGRATIONS[-1].number + 1, statements=statements))
 
 
 @asynccontextmanager
@@ -54,7 +52,7 @@ async def test_every_step_is_applied_once(empty_database_url: str) -> None:
         first = await upgrade_schema(connections)
         second = await upgrade_schema(connections)
 
-    assert first == sum(len(migration.statements[connections.dialect.name]) for migration in MIGRATIONS)
+    assert first == sum(len(migration.list_steps(connections.dialect.schema)) for migration in MIGRATIONS)
     assert second == 0
 
 
@@ -96,8 +94,8 @@ async def test_the_next_start_goes_on_where_a_broken_migration_stopped(empty_dat
 async def test_a_start_after_a_kill_between_a_step_and_its_record_goes_on(empty_mariadb_url: str) -> None:
     async with open_connections(empty_mariadb_url) as connections:
         await upgrade_schema(connections)
-        later = sum(len(migration.statements["mysql"]) - 1 for migration in MIGRATIONS)
-        forget = "DELETE FROM schema_version WHERE step >= :step"
+        later = sum(len(migration.list_steps(connections.dialect.schema)) - 1 for migration in MIGRATIONS)
+        forget = "DELETE FROM flowlet_schema_version WHERE step >= :step"
         await connections.write(lambda session: session.execute(forget, {"step": 1}))
 
         assert await upgrade_schema(connections) == later

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flowlet.store.connection import DatabaseSession
-from flowlet.store.dialects.base import Batch, ClaimRequest
+from flowlet.store.dialects.batch import Batch, ClaimRequest
 from flowlet.store.instances import CommitResult
 from flowlet.store.reports.errors import count_failed, read_error_groups, read_failing_types
-from flowlet.store.rows import parse_instance_row
+from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.query import SearchQuery
 from flowlet.workflow.outcome import Next
 from flowlet.workflow.states import end, state
@@ -40,10 +40,12 @@ async def fill_instances(engine: EngineHarness) -> None:
     count = 1
     while count < INSTANCE_COUNT:
         await engine.execute_sql(
-            f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow"
+            f"INSERT INTO flowlet_workflow (external_id, {columns}) SELECT {name}, {columns} FROM flowlet_workflow"
         )
         count *= 2
-    await engine.execute_sql("UPDATE workflow SET status = 'FINISHED', next_activation = NULL WHERE MOD(id, 20) <> 0")
+    await engine.execute_sql(
+        "UPDATE flowlet_workflow SET status = 'FINISHED', next_activation = NULL WHERE MOD(id, 20) <> 0"
+    )
 
 
 def build_claim_request(engine: EngineHarness) -> ClaimRequest:
@@ -57,14 +59,16 @@ async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[An
     dialect = connections.dialect
 
     async def claim_watched(session: DatabaseSession) -> Any:
-        return await dialect.claim(watch_connection(session.raw), build_claim_request(engine))
+        return await dialect.writes.claim(watch_connection(session.raw), build_claim_request(engine))
 
-    claimed = [parse_instance_row(row) for row in await connections.run_on_engine(claim_watched)]
+    claimed = INSTANCE_READER.parse_all(await connections.run_on_engine(claim_watched))
     transitions = sorted(
         [await hand.run_instance(one) for one in claimed], key=lambda transition: transition.instance.id
     )
     batch = Batch(hand.id, transitions, engine.clock.now())
-    committed = await connections.run_on_engine(lambda session: dialect.commit(watch_connection(session.raw), batch))
+    committed = await connections.run_on_engine(
+        lambda session: dialect.writes.commit(watch_connection(session.raw), batch)
+    )
     assert len(committed) == 100
 
 
@@ -88,14 +92,14 @@ async def test_postgresql_claims_and_commits_without_reading_the_whole_table(pos
     plans: list[str] = []
     async with open_engine(postgres_url, ORDERS_MODULE) as hands:
         await fill_instances(hands)
-        await hands.execute_sql("ANALYZE workflow")
+        await hands.execute_sql("ANALYZE flowlet_workflow")
 
         await claim_and_commit(hands, lambda raw: ExplainingAsyncpgConnection(raw, plans))
 
     used = "\n".join(plans)
-    assert not re.search(r"Seq Scan on workflow\b", used), used
-    assert "workflow_due" in used
-    assert "workflow_pkey" in used
+    assert not re.search(r"Seq Scan on flowlet_workflow\b", used), used
+    assert "flowlet_workflow_due" in used
+    assert "flowlet_workflow_pkey" in used
 
 
 class RecordingAiomysqlConnection:
@@ -125,7 +129,7 @@ async def test_mariadb_claims_and_commits_without_reading_the_whole_table(mariad
     statements: list[tuple[str, Any]] = []
     async with open_engine(mariadb_url, ORDERS_MODULE) as hands:
         await fill_instances(hands)
-        await hands.execute_sql("ANALYZE TABLE workflow")
+        await hands.execute_sql("ANALYZE TABLE flowlet_workflow")
         await claim_and_commit(hands, lambda raw: RecordingAiomysqlConnection(raw, statements))
 
         connections = hands.store.connections
@@ -133,7 +137,7 @@ async def test_mariadb_claims_and_commits_without_reading_the_whole_table(mariad
         used = await connections.run_on_engine(lambda session: explain_statements(session.raw, statements))
 
     assert rows_read < 10 * 100
-    assert {key for _, _, key in used} == {"workflow_due", "PRIMARY"}
+    assert {key for _, _, key in used} == {"flowlet_workflow_due", "PRIMARY"}
     assert not [(sql, type) for sql, type, _ in used if type in ("ALL", "index")]
 
 
@@ -145,15 +149,15 @@ async def count_handler_reads(raw: Any) -> int:
 
 
 async def explain_statements(raw: Any, statements: list[tuple[str, Any]]) -> list[tuple[str, str, str]]:
-    """Return how each statement reads ``workflow``: the statement, the kind of access, and the index."""
+    """Return how each statement reads ``flowlet_workflow``: the statement, the kind of access, and the index."""
     used = []
     for sql, values in statements:
-        if " workflow " not in f"{sql} ".replace("\n", " ") or "INSERT" in sql:
+        if " flowlet_workflow " not in f"{sql} ".replace("\n", " ") or "INSERT" in sql:
             continue
         async with raw.cursor() as cursor:
             await cursor.execute(f"EXPLAIN {sql}", values)
             rows = await cursor.fetchall()
-        used += [(sql, row[3], row[5]) for row in rows if row[2] in ("workflow", "w")]
+        used += [(sql, row[3], row[5]) for row in rows if row[2] in ("flowlet_workflow", "w")]
     return used
 
 
@@ -170,16 +174,16 @@ async def test_sqlite_claims_and_commits_without_reading_the_whole_table(sqlite_
         plans = await connections.run_on_engine(lambda session: read_query_plans(session.raw, statements))
 
     used = "\n".join(plans)
-    assert not re.search(r"SCAN workflow(?! USING)", used), used
-    assert "workflow_due (executor_group=? AND priority=? AND next_activation<?)" in used
-    assert "SEARCH workflow USING INTEGER PRIMARY KEY" in used
+    assert not re.search(r"SCAN flowlet_workflow(?! USING)", used), used
+    assert "flowlet_workflow_due (executor_group=? AND priority=? AND next_activation<?)" in used
+    assert "SEARCH flowlet_workflow USING INTEGER PRIMARY KEY" in used
 
 
 async def set_trace_callback(raw: Any, callback: Callable[[str], None] | None) -> None:
     await raw._execute(raw._conn.set_trace_callback, callback)
 
 
-async def read_query_plans(raw: Any, statements: list[str], *, words: str = "UPDATE workflow SET") -> list[str]:
+async def read_query_plans(raw: Any, statements: list[str], *, words: str = "UPDATE flowlet_workflow SET") -> list[str]:
     """Return the plans of the statements that have these words."""
     wanted = [sql for sql in statements if words in sql]
     return [row[3] for sql in wanted for row in await raw.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}")]
@@ -206,7 +210,7 @@ async def test_postgresql_updates_in_place_what_goes_straight_on(empty_postgres_
 
 async def count_updates(engine: EngineHarness) -> tuple[int, int]:
     """Return how many updates there were, and how many of them stayed on the row's page without touching an index."""
-    sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'workflow'"
+    sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'flowlet_workflow'"
 
     async def read_update_counts(session: Any) -> Any:
         await session.execute("SELECT pg_stat_force_next_flush()")
@@ -231,27 +235,31 @@ async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_u
         await connections.read(lambda session: set_trace_callback(session.raw, None))
 
         plans = await connections.run_on_engine(
-            lambda session: read_query_plans(session.raw, statements, words="FROM workflow")
+            lambda session: read_query_plans(session.raw, statements, words="FROM flowlet_workflow")
         )
 
-    looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (workflow|n|w)\b", line)]
+    looks = [line for line in plans if re.search(r"(SCAN|SEARCH) (flowlet_workflow|n|w)\b", line)]
     assert len(looks) >= 5
-    indexes = ("COVERING INDEX workflow_failing", "INDEX workflow_failing (fingerprint=?", "INTEGER PRIMARY KEY")
-    assert not [line for line in looks if not any(name in line for name in (*indexes, "INDEX workflow_status ("))]
+    indexes = (
+        "COVERING INDEX flowlet_workflow_failing",
+        "INDEX flowlet_workflow_failing (fingerprint=?",
+        "INTEGER PRIMARY KEY",
+    )
+    assert not [
+        line for line in looks if not any(name in line for name in (*indexes, "INDEX flowlet_workflow_status ("))
+    ]
 
 
 async def test_postgresql_reads_a_long_history_of_long_ago_without_what_was_written_since(postgres_url: str) -> None:
-    fill = (
-        "INSERT INTO workflow_action (workflow_id, kind, at) SELECT {}, 'TRANSITION', i FROM generate_series(1, {}) i"
-    )
+    fill = "INSERT INTO flowlet_action (workflow_id, kind, at) SELECT {}, 'TRANSITION', i FROM generate_series(1, {}) i"
     async with open_engine(postgres_url, ORDERS_MODULE) as hands:
         await hands.execute_sql(fill.format("7", 2_000))
         await hands.execute_sql(fill.format("1000 + i", 20_000))
-        await hands.execute_sql("ANALYZE workflow_action")
+        await hands.execute_sql("ANALYZE flowlet_action")
 
-        order = hands.store.connections.dialect.newest_first_sql
-        sql = f"EXPLAIN SELECT * FROM workflow_action WHERE workflow_id = 7 ORDER BY {order} LIMIT 400"
+        order = hands.store.connections.dialect.expressions.newest_first_sql
+        sql = f"EXPLAIN SELECT * FROM flowlet_action WHERE workflow_id = 7 ORDER BY {order} LIMIT 400"
         plan = "\n".join(row[0] for row in await hands.fetch_rows(sql))
 
-    assert "action_workflow" in plan
+    assert "flowlet_action_workflow" in plan
     assert "pkey" not in plan

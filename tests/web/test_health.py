@@ -69,7 +69,7 @@ async def test_an_application_without_an_executor_is_ready_when_its_database_is(
 
 async def test_tables_that_do_not_fit_are_not_ready(any_app_harness: AppHarness) -> None:
     await any_app_harness.services.store.connections.write(
-        lambda session: session.execute("DELETE FROM schema_version WHERE migration = 1 AND step = 0")
+        lambda session: session.execute("DELETE FROM flowlet_schema_version WHERE migration = 1 AND step = 0")
     )
 
     answer = await any_app_harness.open_client().get("/readyz")
@@ -158,7 +158,7 @@ async def test_the_lag_is_the_age_of_the_oldest_due_instance(any_app_harness: Ap
     services = any_app_harness.services
     services.registry.add(build_workflow_module(**build_single_state(lambda: "done")))
     await services.operations.create("Orders")
-    hour = "UPDATE workflow SET next_activation = next_activation - 3600000000"
+    hour = "UPDATE flowlet_workflow SET next_activation = next_activation - 3600000000"
     await services.store.connections.write(lambda session: session.execute(hour))
 
     text = (await any_app_harness.open_client("viewer").get("/metrics")).text

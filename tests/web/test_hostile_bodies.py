@@ -26,13 +26,13 @@ from tests.web.openapi.test_document import fetch_openapi, list_operations
 JSON_CONTENT_TYPE = "application/json"
 OVERSIZED_BYTES = 10_000_000
 STORED_COLUMNS = {
-    "workflow": "*",
-    "workflow_action": "*",
-    "workflow_definition": "*",
-    "workflow_tally": "*",
-    "user_account": "*",
-    "user_session": "id, token_hash",
-    "api_key": "id, key_hash, name, role, user_id, expires, revoked",
+    "flowlet_workflow": "*",
+    "flowlet_action": "*",
+    "flowlet_definition": "*",
+    "flowlet_counter": "*",
+    "flowlet_user": "*",
+    "flowlet_session": "id, token_hash",
+    "flowlet_api_key": "id, key_hash, name, role, user_id, expires, revoked",
 }
 """What a request may change; when somebody was last seen is not it."""
 

@@ -1,6 +1,6 @@
-"""What goes on: what runs now, what comes next, how late the oldest due instance is, and what happened last.
+"""Current activity: what runs now, what is scheduled next, how late the oldest due instance is, the last actions.
 
-Every statement begins at an index and is bounded: it costs the same however many instances have ended.
+Every statement uses an index and is bounded: it costs the same however many instances have ended.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.instance import Action, Status
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.dialects.base import PRIORITIES, Dialect
+from flowlet.store.dialects.batch import PRIORITY_ORDER
+from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = [
     "MAX_GROUPS",
@@ -32,13 +34,13 @@ __all__ = [
 ]
 
 MAX_GROUPS = 16
-"""How many executor groups are looked at, in the order of their names, and how many others that are served."""
+"""How many executor groups are read, in the order of their names, and how many more that live executors serve."""
 MAX_WALKED_GROUPS = 128
-"""How many groups are passed on the way: those that have something to come, and on MySQL all that there were."""
+"""How many groups are walked through: those with scheduled instances, and on MySQL those with ended ones too."""
 GROUPS_PER_STATEMENT = 4
-"""How many of them in one statement: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
+"""How many groups one statement reads: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
 MAX_TEXT_LENGTH = 300
-"""How much of a line of history is read."""
+"""How many characters of a line of history are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ class RunningInstance:
     """An instance that an executor holds.
 
     Attributes:
-        executor_id: Whose it is.
+        executor_id: The executor that holds it.
         since: When it became due, or made its last transition in the same lease, whichever was later; in microseconds
-            since 1970 UTC. A claim writes no time of its own.
+            since 1970 UTC. A claim stores no time of its own.
     """
 
     id: int
@@ -62,11 +64,11 @@ class RunningInstance:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorGroups:
-    """The executor groups that are looked at.
+    """The executor groups to show.
 
     Attributes:
-        names: In their order.
-        has_more: Whether others may have a next activation too.
+        names: Their names, in order.
+        has_more: Whether other groups may have scheduled instances too.
     """
 
     names: tuple[str, ...]
@@ -88,12 +90,12 @@ class DueQueue:
 
 @dataclass(frozen=True, slots=True)
 class UpcomingInstance:
-    """An instance that runs at a time to come.
+    """An instance that runs in the future.
 
     Attributes:
         attempt: How many attempts have failed; above 0 it is a retry.
-        at: When, in microseconds since 1970 UTC; for one that is WAITING, the deadline of the answer.
-        group: Which executors run it.
+        at: When it runs, in microseconds since 1970 UTC; for a WAITING one, the deadline of the answer.
+        group: The executor group that runs it.
     """
 
     id: int
@@ -111,7 +113,7 @@ class RecentAction:
     """A line of some instance's history.
 
     Attributes:
-        action: The line, with the first 300 characters of its text, without traceback and variables.
+        action: The line, with the first 300 characters of its text, without traceback and changed variables.
     """
 
     type: str
@@ -119,12 +121,23 @@ class RecentAction:
     action: Action
 
 
+_RECENT_READER = RowReader(
+    Action,
+    {"a": ACTION},
+    expressions={
+        "text": Expression(f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH})"),
+        "detail": Expression("NULL"),
+        "changes_json": Expression("NULL"),
+    },
+)
+
+
 async def read_running(connections: Connections, *, limit: int) -> list[RunningInstance]:
-    """Return what runs, the longest first: what hangs is seen, and the list does not turn over with every instance."""
-    # As many as there are slots, by the index of what has not ended; sorting them costs nothing.
+    """Return the running instances, the longest first, so that a hanging one is seen and the list changes slowly."""
+    # As many as there are slots, by the index of open instances; sorting them costs nothing.
     since = "CASE WHEN next_activation > modified THEN next_activation ELSE modified END"
     sql = (
-        f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM workflow "
+        f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM {WORKFLOW} "
         "WHERE status = 'EXECUTING' AND executor_id IS NOT NULL ORDER BY since, id LIMIT :limit"
     )
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
@@ -132,19 +145,18 @@ async def read_running(connections: Connections, *, limit: int) -> list[RunningI
 
 
 async def read_groups(connections: Connections, *, served: Collection[str] = ()) -> ExecutorGroups:
-    """Return the executor groups to look at: the first 16 that have a next activation, and those that are served.
+    """Return the executor groups to show: the first 16 that have scheduled instances, and those that are served.
 
     Args:
         connections: The database's.
-        served: Groups of live executors; the first 16 of them are looked at wherever their names stand.
+        served: Groups of live executors; the first 16 of them are shown in any case.
     """
-    _, is_open = _get_due_column(connections.dialect)
-    is_mysql = connections.dialect.name == "mysql"
-    # One probe of the due index for each: SELECT DISTINCT would walk the whole of it. On MySQL the index has what has
-    # ended too, so that its groups are seen only by a look at each one's queues.
-    sql = (
-        f"SELECT MIN(executor_group) FROM workflow WHERE {'' if is_mysql else f'{is_open} AND '}executor_group > :last"
-    )
+    expressions = connections.dialect.expressions
+    # One probe of the due index for each group: SELECT DISTINCT would walk the whole of it. Where the index has the
+    # groups of ended instances too, the statement cannot leave them out: each group's queues say whether it has any.
+    lists_all = expressions.due_index_has_all_groups
+    scheduled = "" if lists_all else f"{expressions.is_scheduled_sql} AND "
+    sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {scheduled}executor_group > :last"
     kept = sorted(set(served))[:MAX_GROUPS]
 
     async def walk_groups(session: DatabaseSession, last: str) -> list[str]:
@@ -161,7 +173,7 @@ async def read_groups(connections: Connections, *, served: Collection[str] = ())
         last, walked = "", 0
         while names := await walk_groups(session, last):
             last, walked = names[-1], walked + len(names)
-            if is_mysql:
+            if lists_all:
                 names = sorted({queue.group for queue in await _read_queues(session, names)})
             found += names
             more = [name for name in found[MAX_GROUPS:] if name not in kept]
@@ -173,12 +185,12 @@ async def read_groups(connections: Connections, *, served: Collection[str] = ())
 
 
 def _merge_groups(found: Sequence[str], kept: Sequence[str]) -> tuple[str, ...]:
-    """Return the first groups and those that are kept, by name."""
+    """Return the first groups and the kept ones, by name."""
     return tuple(sorted({*found[:MAX_GROUPS], *kept}))
 
 
 async def read_queues(connections: Connections, groups: Sequence[str]) -> list[DueQueue]:
-    """Return the queues of these groups that are not empty: what is due, and what has a time to come."""
+    """Return the queues of these groups that are not empty: with instances that are due or scheduled."""
 
     async def read_parts(session: DatabaseSession) -> list[DueQueue]:
         parts = [groups[place : place + GROUPS_PER_STATEMENT] for place in range(0, len(groups), GROUPS_PER_STATEMENT)]
@@ -188,13 +200,14 @@ async def read_queues(connections: Connections, groups: Sequence[str]) -> list[D
 
 
 async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[DueQueue]:
-    column, is_open = _get_due_column(session.dialect)
-    # One probe of the due index for each priority and group, its first entry.
+    expressions = session.dialect.expressions
+    column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
+    # One probe of the due index for each priority and group reads its first entry.
     sql = " UNION ALL ".join(
-        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM workflow "
-        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_open}"
+        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM {WORKFLOW} "
+        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_scheduled}"
         for place in range(len(groups))
-        for level in PRIORITIES
+        for level in PRIORITY_ORDER
     )
     rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
     return [DueQueue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
@@ -208,46 +221,28 @@ def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:
 async def read_upcoming(
     connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
 ) -> list[UpcomingInstance]:
-    """Return what runs next after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
+    """Return the instances that run after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
     return await _read_nearest(connections, queues, ">", {"now": now, "limit": limit})
 
 
 async def read_overdue(
     connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
 ) -> list[UpcomingInstance]:
-    """Return what is due in these queues at ``now`` and runs not yet, the longest due first."""
+    """Return the instances that are due in these queues at ``now`` and do not run yet, the longest due first."""
     late = [queue for queue in queues if queue.earliest_due <= now]
     return await _read_nearest(connections, late, "<=", {"now": now, "limit": limit})
 
 
 async def read_recent_actions(connections: Connections, *, limit: int) -> list[RecentAction]:
     """Return the last lines of all histories, the newest first."""
-    # The newest ids are the end of the primary key; each line's instance is found by its own.
+    # The newest ids are the end of the primary key; each line's instance is found by its own key.
     sql = (
-        "SELECT w.workflow_type, w.business_key, a.id, a.workflow_id, a.kind, a.at, a.from_state, a.to_state, "
-        f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH}), a.attempt, a.duration_ms, a.executor_id, a.username "
-        "FROM (SELECT id FROM workflow_action ORDER BY id DESC LIMIT :limit) newest "
-        "JOIN workflow_action a ON a.id = newest.id JOIN workflow w ON w.id = a.workflow_id ORDER BY a.id DESC"
+        f"SELECT w.workflow_type, w.business_key, {_RECENT_READER.select_list} "
+        f"FROM (SELECT id FROM {ACTION} ORDER BY id DESC LIMIT :limit) newest "
+        f"JOIN {ACTION} a ON a.id = newest.id JOIN {WORKFLOW} w ON w.id = a.workflow_id ORDER BY a.id DESC"
     )
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
-    return [RecentAction(row[0], row[1], _parse_action(row)) for row in rows]
-
-
-def _parse_action(row: Sequence[Any]) -> Action:
-    _, _, id, workflow_id, kind, at, source, target, text, attempt, took, executor_id, username = row
-    return Action(
-        ActionKind(kind),
-        at,
-        from_state=source,
-        to_state=target,
-        text=text,
-        attempt=attempt,
-        duration_ms=took,
-        executor_id=executor_id,
-        username=username,
-        id=id,
-        workflow_id=workflow_id,
-    )
+    return [RecentAction(type, key, _RECENT_READER.parse(columns)) for type, key, *columns in rows]
 
 
 async def _read_nearest(
@@ -255,16 +250,17 @@ async def _read_nearest(
 ) -> list[UpcomingInstance]:
     if not queues:
         return []
-    column, is_open = _get_due_column(connections.dialect)
-    # A leg for each queue walks the due index from its nearest entry and stops at the limit.
+    expressions = connections.dialect.expressions
+    column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
+    # One subquery for each queue walks the due index from its nearest entry and stops at the limit.
     legs = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM workflow WHERE executor_group = :group_{place} "
-        f"AND priority = {queue.priority} AND {is_open} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "
+        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM {WORKFLOW} WHERE executor_group = :group_{place} "
+        f"AND priority = {queue.priority} AND {is_scheduled} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "
         f"leg_{place}"
         for place, queue in enumerate(queues)
     )
     sql = (
-        "SELECT id, workflow_type, business_key, state, status, attempt, moment, executor_group FROM workflow "
+        f"SELECT id, workflow_type, business_key, state, status, attempt, moment, executor_group FROM {WORKFLOW} "
         f"JOIN (SELECT found, moment FROM ({legs}) legs ORDER BY moment, found LIMIT :limit) nearest ON id = found "
         "ORDER BY moment, id"
     )
@@ -274,10 +270,3 @@ async def _read_nearest(
         UpcomingInstance(id, type, key, state, Status(status), attempt, at, group)
         for id, type, key, state, status, attempt, at, group in rows
     ]
-
-
-def _get_due_column(dialect: Dialect) -> tuple[str, str]:
-    """Return the column of the due index that has the time, and what says that an instance is in it."""
-    if dialect.name == "mysql":
-        return "due", "due > 0"
-    return "next_activation", "status IN ('NEW', 'IN_PROGRESS', 'WAITING') AND next_activation > 0"

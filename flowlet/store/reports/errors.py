@@ -7,28 +7,27 @@ from typing import Any
 
 from flowlet.instance.fingerprint import extract_message
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import IS_FAILING, IS_NOT_DONE, WORKFLOW
 
 __all__ = ["MAX_COUNTED_FAILED", "ErrorGroup", "count_failed", "read_error_groups", "read_failing_types"]
 
 MAX_COUNTED_FAILED = 10_000
 """Up to how many FAILED instances are counted."""
 
-_IS_FAILING = "fingerprint IS NOT NULL"
 _TYPE = "COALESCE(workflow_type, '')"
-"""The type as an expression: SQLite would else walk the index of types."""
+"""The type as an expression: otherwise SQLite would walk the index of types."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Instances whose last attempt failed alike.
+    """Instances whose last attempt failed with the same error.
 
     Attributes:
-        message: The newest one's, as it was.
+        message: The error message of the instance that failed last.
         count: How many instances.
-        failed: How many of them are FAILED; the others will try again, or are paused.
-        first: When the one failed whose last failure is the longest ago, in microseconds since 1970 UTC: the error may
-            be older.
-        last: When the last of them failed.
+        failed: How many of them are FAILED; the others will be retried, or are paused.
+        first: The earliest of the instances' last failures, in microseconds since 1970 UTC: the error may be older.
+        last: The latest failure.
         newest_id: The instance that failed last.
     """
 
@@ -44,32 +43,31 @@ class ErrorGroup:
 
 
 async def read_error_groups(connections: Connections, *, limit: int = 50, type: str | None = None) -> list[ErrorGroup]:
-    """Return the groups, the one that failed last first.
+    """Return the groups, the latest failure first.
 
     Args:
-        connections: Where the instances are.
-        limit: At most so many groups.
-        type: Only those of one workflow; None for all.
+        connections: The database's.
+        limit: How many groups at most.
+        type: Only groups of this workflow; None for all.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
 
     async def fetch_groups(session: DatabaseSession) -> list[tuple[Any, ...]]:
-        status = _get_status_column(session)
-        where = f"{_IS_FAILING} AND {_TYPE} = :type" if type is not None else _IS_FAILING
-        # Grouped by the index alone, in its order; whole rows are read of the newest one of each group, and of no
-        # other. The last of several that failed in the same microsecond is the one of the highest id. A fingerprint
-        # is of one type.
+        status = session.dialect.expressions.failing_status_column
+        where = f"{IS_FAILING} AND {_TYPE} = :type" if type is not None else IS_FAILING
+        # Grouped by the index alone, in its order; whole rows are read only for the newest instance of each group. Of
+        # several that failed in the same microsecond that is the one with the highest id. A fingerprint has one type.
         sql = f"""
         SELECT g.fingerprint, w.workflow_type, w.state, w.reason, g.instances, g.ended, g.first, g.last, w.id
         FROM (
             SELECT fingerprint, COUNT(*) AS instances,
                 SUM(CASE WHEN {status} = 'FAILED' THEN 1 ELSE 0 END) AS ended, MIN(failed) AS first, MAX(failed) AS last
-            FROM workflow WHERE {where} GROUP BY fingerprint
+            FROM {WORKFLOW} WHERE {where} GROUP BY fingerprint
             ORDER BY MAX(failed) DESC, fingerprint LIMIT :row_limit
-        ) g JOIN workflow w ON w.id = (
-            SELECT MAX(n.id) FROM workflow n WHERE n.fingerprint = g.fingerprint AND n.failed = g.last
+        ) g JOIN {WORKFLOW} w ON w.id = (
+            SELECT MAX(n.id) FROM {WORKFLOW} n WHERE n.fingerprint = g.fingerprint AND n.failed = g.last
         )
         ORDER BY g.last DESC, g.fingerprint
         """
@@ -78,8 +76,8 @@ async def read_error_groups(connections: Connections, *, limit: int = 50, type: 
 
     rows = await connections.read(fetch_groups)
     return [
-        ErrorGroup(row[0], row[1], row[2], extract_message(row[3]), int(row[4]), int(row[5]), row[6], row[7], row[8])
-        for row in rows
+        ErrorGroup(fingerprint, type, state, extract_message(reason), int(count), int(failed), *rest)
+        for fingerprint, type, state, reason, count, failed, *rest in rows
     ]
 
 
@@ -87,25 +85,20 @@ async def read_failing_types(connections: Connections) -> list[str]:
     """Return the workflows that have errors, in the order of their names.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
-    sql = f"SELECT DISTINCT {_TYPE} AS name FROM workflow WHERE {_IS_FAILING} ORDER BY name"
-    return [row[0] for row in await connections.read(lambda session: session.fetch_rows(sql))]
+    sql = f"SELECT DISTINCT {_TYPE} AS name FROM {WORKFLOW} WHERE {IS_FAILING} ORDER BY name"
+    return [name for (name,) in await connections.read(lambda session: session.fetch_rows(sql))]
 
 
 async def count_failed(connections: Connections) -> int:
     """Return how many instances are FAILED, counted up to 10,000.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
-    # The second condition, in the words of the index's own, lets the databases use it.
-    failed = "status = 'FAILED' AND status NOT IN ('FINISHED', 'CANCELLED')"
-    sql = f"SELECT COUNT(*) FROM (SELECT status FROM workflow WHERE {failed} LIMIT {MAX_COUNTED_FAILED}) counted"
+    # The second condition repeats the index's own, so that the databases use it.
+    failed = f"status = 'FAILED' AND {IS_NOT_DONE}"
+    sql = f"SELECT COUNT(*) FROM (SELECT status FROM {WORKFLOW} WHERE {failed} LIMIT {MAX_COUNTED_FAILED}) counted"
     ((count,),) = await connections.read(lambda session: session.fetch_rows(sql))
     return int(count)
-
-
-def _get_status_column(session: DatabaseSession) -> str:
-    """Return the column of the index that has the status."""
-    return "failing" if session.dialect.name == "mysql" else "status"

@@ -1,7 +1,7 @@
-"""The figures of one definition's graph: who is where now, and which ways the newest ones took, and how fast.
+"""Statistics of one definition's graph: open instances by state, and the transitions of the newest instances.
 
-Nothing here depends on how many have ended: what is open is found by the index of statuses, and the ways are those of
-a sample, whose size is bounded.
+Nothing here depends on how many instances have ended: open ones are found by the index of statuses, and transitions
+are those of a sample of bounded size.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, ActionKind, Status
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 
 __all__ = [
     "MAX_COUNTED_OPEN",
@@ -27,11 +28,11 @@ __all__ = [
 ]
 
 SAMPLE_WINDOW = 50_000
-"""Among how many of the newest instances, of any type, the sample is looked for."""
+"""The sample is taken among so many of the newest instances of any type."""
 MAX_SAMPLED_INSTANCES = 1_000
 """How many instances are in the sample at most."""
 MAX_SAMPLED_ENTRIES = 5_000
-"""How many states those in the sample have entered at most, all together."""
+"""How many states the instances of the sample have entered at most, all together."""
 MAX_COUNTED_OPEN = 20_000
 """Up to how many open instances are counted."""
 
@@ -45,12 +46,12 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class TransitionStatistics:
-    """A transition as the sample took it.
+    """The statistics of a transition in the sample.
 
     Attributes:
-        count: How often.
-        share: Which part of all that left its state, from 0 to 1.
-        median_seconds: How long they had been in the state.
+        count: How often it was taken.
+        share: Its share of all transitions out of its state, from 0 to 1.
+        median_seconds: The median time in the state before it.
     """
 
     count: int
@@ -60,11 +61,11 @@ class TransitionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class StateStatistics:
-    """How long the sample was in a state, from entering to leaving it.
+    """How long the instances of the sample were in a state, from entering to leaving it.
 
     Attributes:
-        count: How often it was left.
-        handler_seconds: The median of the activations that left it; None where people moved them all.
+        count: How often the state was left.
+        handler_seconds: The median duration of the activations that left it; None if people moved all of them.
     """
 
     count: int
@@ -75,15 +76,15 @@ class StateStatistics:
 
 @dataclass(frozen=True, slots=True)
 class GraphStatistics:
-    """The figures of a definition's graph.
+    """The statistics of a definition's graph.
 
     Attributes:
-        open_by_state: How many that have not ended are in each state.
+        open_by_state: How many open instances are in each state.
         open_is_at_least: Whether there are more than these: beyond 20,000 they are not counted.
         sampled: How many instances are in the sample.
-        since: When the oldest of them was created, in microseconds since 1970 UTC; None where there is none.
+        since: When the oldest of them was created, in microseconds since 1970 UTC; None if the sample is empty.
         transitions: By the states they lead from and to.
-        states: By state; one that nobody has left is not there.
+        states: By state; a state that no instance has left is missing.
     """
 
     open_by_state: Mapping[str, int]
@@ -95,18 +96,18 @@ class GraphStatistics:
 
 
 async def read_graph_statistics(connections: Connections, name: str) -> GraphStatistics:
-    """Return the figures of a definition.
+    """Return the statistics of a definition.
 
-    The sample are the newest 1,000 instances of it among the newest 50,000 of all, as far as they have entered no more
-    than 5,000 states together: one that goes round in circles is left out where it alone would be the sample.
-    Moves by force lie outside of the graph, and are in none of the figures.
+    The sample is the definition's newest 1,000 instances among the newest 50,000 of all, as far as they have entered
+    no more than 5,000 states together: an instance that runs in circles is left out if it would exceed that. Forced
+    moves are outside of the graph and not counted.
 
     Args:
-        connections: The database.
-        name: The definition's; one that nobody knows has no figures.
+        connections: The database's.
+        name: The definition's name; an unknown one has empty statistics.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
 
     async def read_statistics(session: DatabaseSession) -> GraphStatistics:
@@ -120,11 +121,11 @@ async def read_graph_statistics(connections: Connections, name: str) -> GraphSta
 
 
 async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, int], bool]:
-    # The second condition says nothing new, but in the words of the partial index. The index does not hold the state:
-    # each row that is counted is visited, and so there is a limit.
+    # The second condition is implied by the first; it lets the databases use the partial index. The index does not hold
+    # the state: each counted row is read, and so there is a limit.
     sql = (
-        "SELECT state, COUNT(*) FROM (SELECT state FROM workflow WHERE workflow_type = :type "
-        f"AND status IN ({_OPEN}) AND status NOT IN ('FINISHED', 'CANCELLED') LIMIT {MAX_COUNTED_OPEN + 1}) counted "
+        f"SELECT state, COUNT(*) FROM (SELECT state FROM {WORKFLOW} WHERE workflow_type = :type "
+        f"AND status IN ({_OPEN}) AND {IS_NOT_DONE} LIMIT {MAX_COUNTED_OPEN + 1}) counted "
         "GROUP BY state"
     )
     found = {state: int(count) for state, count in await session.fetch_rows(sql, {"type": name})}
@@ -132,10 +133,10 @@ async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, in
 
 
 async def _sample_instances(session: DatabaseSession, name: str) -> tuple[list[int], int | None]:
-    # By the primary key, backwards: of a rare type the 50,000 newest rows are looked at, and never more.
+    # By the primary key, backwards: for a rare type the 50,000 newest rows are read, and never more.
     sql = (
-        "SELECT id, visit, created FROM workflow WHERE workflow_type = :type "
-        f"AND id > (SELECT MAX(id) FROM workflow) - {SAMPLE_WINDOW} ORDER BY id DESC LIMIT {MAX_SAMPLED_INSTANCES}"
+        f"SELECT id, visit, created FROM {WORKFLOW} WHERE workflow_type = :type "
+        f"AND id > (SELECT MAX(id) FROM {WORKFLOW}) - {SAMPLE_WINDOW} ORDER BY id DESC LIMIT {MAX_SAMPLED_INSTANCES}"
     )
     ids, since, left = [], None, MAX_SAMPLED_ENTRIES
     for id, visit, created in await session.fetch_rows(sql, {"type": name}):
@@ -147,11 +148,12 @@ async def _sample_instances(session: DatabaseSession, name: str) -> tuple[list[i
 
 
 async def _read_entries(session: DatabaseSession, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    expressions = session.dialect.expressions
     sql = (
-        "SELECT workflow_id, kind, at, from_state, to_state, duration_ms FROM workflow_action "
-        f"WHERE workflow_id IN ({session.dialect.build_ids_sql('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
+        f"SELECT workflow_id, kind, at, from_state, to_state, duration_ms FROM {ACTION} "
+        f"WHERE workflow_id IN ({expressions.build_ids_sql('ids')}) AND kind IN ({_ENTERING}) ORDER BY workflow_id, id"
     )
-    return list(await session.fetch_rows(sql, {"ids": session.dialect.encode_ids(ids)}))
+    return list(await session.fetch_rows(sql, {"ids": expressions.encode_ids(ids)}))
 
 
 def _compute_statistics(
@@ -162,7 +164,7 @@ def _compute_statistics(
     handlers: dict[str, list[float]] = {}
     for id, kind, at, source, target, duration_ms in lines:
         if kind in _LEAVING and id in entered:
-            # Executors' clocks may differ by a little: nobody has been anywhere for less than no time.
+            # Executors' clocks may differ by a little: no time in a state is negative.
             seconds.setdefault(source, {}).setdefault(target, []).append(max(at - entered[id], 0) / _SECOND)
             if duration_ms is not None:
                 handlers.setdefault(source, []).append(duration_ms / 1000)
@@ -178,5 +180,5 @@ def _compute_statistics(
 
 
 def _compute_p95(ordered: Sequence[float]) -> float:
-    """Return the least value that 95 of 100 do not exceed."""
+    """Return the least value that 95 of 100 values do not exceed."""
     return ordered[math.ceil(0.95 * len(ordered)) - 1]

@@ -1,4 +1,4 @@
-"""What waits for a person: how many workflows, in which states, and which of them come first."""
+"""The inbox: the workflows that wait for a person, how many there are, and in which states."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
 from flowlet.store.connection import Connections, DatabaseSession
-from flowlet.store.rows import INSTANCE_COLUMNS, parse_instance_row
+from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
+from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 
 __all__ = ["MAX_BADGE_COUNT", "Inbox", "InboxGroup", "WaitingInstance", "count_waiting", "read_inbox"]
 
 MAX_BADGE_COUNT = 100
 """Up to how many are counted for the navigation, which says "99+"."""
 MAX_GROUPED_INSTANCES = 2_000
-"""How many are looked at to tell their groups."""
+"""How many workflows are read to count their groups."""
 MAX_GROUPS = 50
 
-_WAITING = "status = 'WAITING' AND status NOT IN ('FINISHED', 'CANCELLED')"
-"""The second part says nothing new, but that the index of what is open has all of them."""
-_COLUMNS = ", ".join(INSTANCE_COLUMNS)
+_WAITING = f"status = 'WAITING' AND {IS_NOT_DONE}"
+"""The second part is implied by the first; it lets the databases use the index of open instances."""
 _ORDERS = {"next_activation": f"COALESCE(next_activation, {MAX_INTEGER})", "modified": "modified"}
-"""By what they are sorted; what has no deadline comes last."""
+"""The sort keys; workflows without a deadline come last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ class InboxGroup:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """A page of what waits. Beyond 10,000 nothing is counted: ``total`` and ``waiting`` are 10,001 then.
+    """A page of the inbox. Beyond 10,000 nothing is counted: ``total`` and ``waiting`` are 10,001 then.
 
     Attributes:
-        waiting_instances: In the order asked for.
-        total: How many fit on all pages together.
-        next_cursor: What gives the next page; None on the last one.
-        waiting: How many wait at all, whatever was asked for.
-        groups: Of these, the largest first, at most 50.
-        has_partial_groups: Whether they are of the 2,000 workflows only that were looked at for them.
+        waiting_instances: The page's workflows, in the order of the request.
+        total: How many match on all pages together.
+        next_cursor: The cursor of the next page; None on the last one.
+        waiting: How many workflows wait in all, without the request's filters.
+        groups: Their groups, the largest first, at most 50.
+        has_partial_groups: Whether the groups were counted among the first 2,000 workflows only.
     """
 
     waiting_instances: tuple[WaitingInstance, ...]
@@ -70,10 +70,10 @@ class Inbox:
 
 
 async def count_waiting(connections: Connections) -> int:
-    """Return how many workflows wait for a person, counted no further than ``NOTED``.
+    """Return how many workflows wait for a person, counted up to ``MAX_BADGE_COUNT``.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     return await connections.read(lambda session: _count_up_to(session, MAX_BADGE_COUNT))
 
@@ -87,20 +87,20 @@ async def read_inbox(
     limit: int = 25,
     cursor: str | None = None,
 ) -> Inbox:
-    """Return what waits for a person.
+    """Return the workflows that wait for a person.
 
     Args:
         connections: The database's.
-        type: The workflow's; None for any.
+        type: The workflow's name; None for any.
         state: The manual state's name; None for any.
-        by_deadline: Whether the nearest deadline comes first, and then, by age, what has none. Else comes first what
-            has been left alone for longest: an edit or a pause counts as a change.
-        limit: At most so many, 1 to 1,000.
-        cursor: What the page before gave as ``next_cursor``, for the same order.
+        by_deadline: Whether the nearest deadline comes first, and then, by age, the workflows without one. Otherwise
+            the workflow whose last change is the longest ago comes first: an edit or a pause is a change.
+        limit: How many at most, 1 to 1,000.
+        cursor: The ``next_cursor`` of the page before, in the same order.
 
     Raises:
-        SearchError: If a value cannot be looked for; each one is named.
-        StoreUnavailableError: If the database is away.
+        SearchError: If a value is not allowed; the error names each one.
+        StoreUnavailableError: If the database is unavailable.
     """
     query = SearchQuery(
         workflow_type=type,
@@ -136,10 +136,10 @@ async def _read_page(session: DatabaseSession, query: SearchQuery) -> list[Insta
     if query.cursor is not None:
         values["after_key"], values["after_id"] = decode_cursor(query.cursor, query.order)
         where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
-    # Not by the search, which counts too: where 20,000 wait, that reads each row a second time.
-    ids = f"SELECT id AS found FROM workflow WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
-    sql = f"SELECT {_COLUMNS} FROM workflow JOIN ({ids}) page ON id = found ORDER BY {key}, id"
-    return [parse_instance_row(row) for row in await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1})]
+    # Not by the search, which also counts: with 20,000 waiting workflows that reads each row a second time.
+    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
+    sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {key}, id"
+    return INSTANCE_READER.parse_all(await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1}))
 
 
 def _build_conditions(query: SearchQuery) -> tuple[str, dict[str, Any]]:
@@ -157,35 +157,36 @@ async def _count_matches(session: DatabaseSession, query: SearchQuery, waiting: 
     where, values = _build_conditions(query)
     if not values:
         return waiting
-    sql = f"SELECT COUNT(*) FROM (SELECT id FROM workflow WHERE {where} LIMIT {MAX_COUNTED + 1}) fitting"
+    sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {where} LIMIT {MAX_COUNTED + 1}) fitting"
     ((count,),) = await session.fetch_rows(sql, values)
     return int(count)
 
 
 async def _count_up_to(session: DatabaseSession, most: int) -> int:
-    """Return how many wait, counted no further than told."""
-    # In the index's own order, and of its columns alone, PostgreSQL reads entries of the index until there are enough:
-    # a hundred in 0.2 ms. Without, it collects all that wait first, which takes 4 ms where 20,000 do.
-    some = f"SELECT workflow_type FROM workflow WHERE {_WAITING} ORDER BY status, workflow_type LIMIT {most}"
+    """Return how many workflows wait, counted up to ``most``."""
+    # In the index's order, and with its columns alone, PostgreSQL reads index entries until there are enough: a hundred
+    # in 0.2 ms. Otherwise it first collects all that wait, which takes 4 ms for 20,000.
+    some = f"SELECT workflow_type FROM {WORKFLOW} WHERE {_WAITING} ORDER BY status, workflow_type LIMIT {most}"
     ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({some}) waiting")
     return int(count)
 
 
 async def _read_entry_times(session: DatabaseSession, ids: Sequence[int]) -> dict[int, int]:
-    """Return when each of these last entered a state: the time of its row may be that of an edit."""
+    """Return when each of these last entered a state: the row's own time may be that of an edit."""
     if not ids:
         return {}
+    expressions = session.dialect.expressions
     kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
     sql = (
-        "SELECT workflow_id, MAX(at) FROM workflow_action "
-        f"WHERE workflow_id IN ({session.dialect.build_ids_sql('ids')}) AND kind IN ({kinds}) GROUP BY workflow_id"
+        f"SELECT workflow_id, MAX(at) FROM {ACTION} "
+        f"WHERE workflow_id IN ({expressions.build_ids_sql('ids')}) AND kind IN ({kinds}) GROUP BY workflow_id"
     )
-    return dict(await session.fetch_rows(sql, {"ids": session.dialect.encode_ids(ids)}))
+    return dict(await session.fetch_rows(sql, {"ids": expressions.encode_ids(ids)}))
 
 
 async def _read_groups(session: DatabaseSession) -> tuple[InboxGroup, ...]:
-    # Bounded inside, for the state is in no index: where a million wait, these are the groups of the first ones.
-    some = f"SELECT workflow_type, state FROM workflow WHERE {_WAITING} LIMIT {MAX_GROUPED_INSTANCES}"
+    # Limited before the grouping, because the state is in no index: of a million, the first ones are grouped.
+    some = f"SELECT workflow_type, state FROM {WORKFLOW} WHERE {_WAITING} LIMIT {MAX_GROUPED_INSTANCES}"
     sql = (
         f"SELECT workflow_type, state, COUNT(*) AS amount FROM ({some}) waiting "
         f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state LIMIT {MAX_GROUPS}"

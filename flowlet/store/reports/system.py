@@ -1,14 +1,13 @@
-"""The database that a process works on: its kind, its version, and how far its tables have come."""
+"""The database of a process: its product, its version, and its last migration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.tables import SCHEMA_VERSION
 
 __all__ = ["Database", "read_database"]
-
-_KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +15,10 @@ class Database:
     """A database.
 
     Attributes:
-        kind: Such as "PostgreSQL".
-        version: As it calls itself.
-        migration: The number of the last change that was made to the tables.
-        migrated: When, in microseconds since 1970 UTC.
+        kind: The product, such as "PostgreSQL".
+        version: The version that the server reports.
+        migration: The number of the last migration.
+        migrated: When it was applied, in microseconds since 1970 UTC.
     """
 
     kind: str
@@ -29,16 +28,18 @@ class Database:
 
 
 async def read_database(connections: Connections) -> Database:
-    """Return what database it is.
+    """Return the database's description.
 
     Raises:
-        StoreUnavailableError: If it is away.
+        StoreUnavailableError: If it is unavailable.
     """
 
     async def read_in_session(session: DatabaseSession) -> Database:
-        ((version,),) = await session.fetch_rows(session.dialect.version_sql)
-        ((migration, migrated),) = await session.fetch_rows("SELECT MAX(migration), MAX(applied) FROM schema_version")
-        kind = "MariaDB" if "MariaDB" in str(version) else _KINDS[session.dialect.name]
-        return Database(kind, str(version), int(migration), int(migrated))
+        dialect = session.dialect.connections
+        ((version,),) = await session.fetch_rows(dialect.version_sql)
+        ((migration, migrated),) = await session.fetch_rows(
+            f"SELECT MAX(migration), MAX(applied) FROM {SCHEMA_VERSION}"
+        )
+        return Database(dialect.name_product(str(version)), str(version), int(migration), int(migrated))
 
     return await connections.read(read_in_session)

@@ -12,10 +12,10 @@ __all__ = ["ThroughputInterval", "read_throughput"]
 
 @dataclass(frozen=True, slots=True)
 class ThroughputInterval:
-    """What happened in a span of time.
+    """The counts of a span of time.
 
     Attributes:
-        start: Its first microsecond since 1970 UTC.
+        start: The span's first microsecond since 1970 UTC.
         transitions: How many transitions activations made.
         failures: How many attempts raised.
         finished: How many instances became FINISHED.
@@ -34,21 +34,21 @@ class ThroughputInterval:
 async def read_throughput(
     connections: Connections, *, since: int, until: int, step_microseconds: int, type: str | None = None
 ) -> list[ThroughputInterval]:
-    """Return what happened from ``since`` to ``until`` in spans of ``step_microseconds``, the oldest first, empty ones too.
+    """Return the counts from ``since`` to ``until`` in spans of one step, the oldest first, empty spans included.
 
-    It reads a few rows for each minute and type, however much has happened. What is older than 70 minutes may be known
-    by the hour only, beyond two days by the day, and beyond 400 days not at all: it counts for the span in which its
-    hour or day begins.
+    It reads a few rows for each minute and type, however many transitions there were. Counts older than 70 minutes may
+    be kept by the hour only, beyond two days by the day, and beyond 400 days not at all: they are part of the span in
+    which their hour or day begins.
 
     Args:
-        connections: Where to read.
+        connections: The database's.
         since: The first moment, in microseconds since 1970 UTC; rounded down to a whole step.
         until: The moment before which the last span begins.
-        step_microseconds: How long each span is, in microseconds; whole minutes.
-        type: The workflow whose instances to tell of; None for all.
+        step_microseconds: The length of each span, in microseconds; whole minutes.
+        type: The workflow whose instances are counted; None for all.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
     first = since - since % step_microseconds
     spans = {start: [0, 0, 0, 0, 0] for start in range(first, until, step_microseconds)}

@@ -1,4 +1,4 @@
-"""The passage of an instance through its states: when it ran, when it waited and for what, read from its history."""
+"""The visits of an instance to its states: when it ran, when it waited and for what, read from its history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from enum import StrEnum
 from itertools import pairwise
 
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
-from flowlet.store.rows import ACTION_COLUMNS, parse_action_row
+from flowlet.store.tables import ACTION
 
 __all__ = [
     "MAX_ACTIONS_READ",
@@ -23,28 +24,34 @@ __all__ = [
 ]
 
 MAX_ACTIONS_READ = 400
-"""How many lines of history a passage is made of at most, the handlers' own ones not counted."""
+"""How many lines of history are read at most, without the handlers' log lines."""
+_NOTHING = Expression("NULL")
+_TURN_READER = RowReader(
+    Action, {"": ACTION}, expressions={"text": _NOTHING, "detail": _NOTHING, "changes_json": _NOTHING}
+)
+"""Reads lines of history without their texts, which no visit shows."""
+
 _ROUNDING_MICROSECONDS = 2_000
 """Durations are stored in whole milliseconds: a shorter gap beside a run is the rounding."""
 
 
 class SpanKind(StrEnum):
-    """What a span of time was spent with."""
+    """What an instance did in a span of time."""
 
     RUNNING = "running"
     FAILING = "failing"
     """Running, and the attempt failed."""
     WAITING = "waiting"
-    """For a timer or for its turn: the history does not tell the two apart."""
+    """For a timer or for a free executor: the history does not distinguish the two."""
     QUEUED = "queued"
-    """Due, until an executor took it."""
+    """Due, until an executor claimed it."""
     RETRYING = "retrying"
     """Between a failed attempt and the next one."""
     PERSON = "person"
     CHILDREN = "children"
     PAUSED = "paused"
     ENDED = "ended"
-    """It had ended, before somebody let it go on."""
+    """It had ended, before an operator resumed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Span:
     """A span of time in a visit. Times are in microseconds since 1970 UTC.
 
     Attributes:
-        attempt: Which attempt of the visit ran; None where none did.
+        attempt: Which attempt of the visit ran; None if none did.
     """
 
     span_kind: SpanKind
@@ -68,7 +75,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ManualAction:
-    """What somebody did, and when."""
+    """An operation of a person, and when it happened."""
 
     at: int
     kind: ActionKind
@@ -77,11 +84,11 @@ class ManualAction:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One stay in a state.
+    """One visit to a state.
 
     Attributes:
-        spans: What the time was spent with, in order.
-        manual_actions: What was done by hand meanwhile; what ended it is its own.
+        spans: The spans of its time, in order.
+        manual_actions: What people did meanwhile, including the operation that ended the visit.
     """
 
     state: str
@@ -90,9 +97,9 @@ class Visit:
     spans: tuple[Span, ...]
     manual_actions: tuple[ManualAction, ...]
 
-    def sum_microseconds(self, *spendings: SpanKind) -> int:
-        """Return how long it did any of these, in microseconds."""
-        return sum(span.duration_microseconds for span in self.spans if span.span_kind in spendings)
+    def sum_microseconds(self, *kinds: SpanKind) -> int:
+        """Return the duration of the spans of these kinds, in microseconds."""
+        return sum(span.duration_microseconds for span in self.spans if span.span_kind in kinds)
 
     @property
     def failure_count(self) -> int:
@@ -105,7 +112,7 @@ class VisitHistory:
     """The visits of an instance, the oldest first.
 
     Attributes:
-        is_whole: Whether they begin where it began; otherwise the history is longer than what was read.
+        is_whole: Whether they begin at the instance's creation; otherwise the history is longer than what was read.
     """
 
     visits: tuple[Visit, ...]
@@ -114,7 +121,7 @@ class VisitHistory:
 
 @dataclass(slots=True)
 class _OpenVisit:
-    """A visit while its lines are read: from when on what is spent, and the runs that lie over it."""
+    """A visit while its lines are read: when each kind of span begins, and the runs that interrupt them."""
 
     state: str
     begin: int
@@ -123,7 +130,7 @@ class _OpenVisit:
     manual_actions: list[ManualAction] = field(default_factory=list)
 
     def close(self, end: int) -> Visit:
-        """Return the visit that ends then."""
+        """Return the visit that ends at a time."""
         end = max(end, self.begin)
         return Visit(self.state, self.begin, end, tuple(self._build_spans(end)), tuple(self.manual_actions))
 
@@ -149,30 +156,29 @@ async def read_visit_history(
     kind_by_state: Mapping[str, SpanKind],
     now: int,
 ) -> VisitHistory:
-    """Return the passage of an instance, of the newest ``LINES_READ`` lines of its history.
+    """Return the visits of an instance, by the newest ``MAX_ACTIONS_READ`` lines of its history.
 
     Args:
-        connections: Where it is stored.
-        instance: Which one, as it was read.
-        children: Those of its children that are looked at.
-        kind_by_state: What is done in a state before its handler runs, where the history does not tell: the manual states
-            wait for a person, and in an end it has ended.
+        connections: The database's.
+        instance: The instance as it was read.
+        children: The children whose ends explain waits.
+        kind_by_state: What an instance does in a state before its handler runs, which the history does not say: in a
+            manual state it waits for a person, in an end state it has ended.
         now: The store's time, in microseconds since 1970 UTC.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database is unavailable.
     """
-    columns = ", ".join("NULL" if name in ("text", "detail", "changes") else name for name in ACTION_COLUMNS)
-    # What handlers logged is no turn of the passage, and may be most of a history.
+    # The lines that handlers log change no visit, and may be most of a history.
     sql = (
-        f"SELECT id, {columns} FROM workflow_action WHERE workflow_id = :id AND kind <> 'LOG' "
-        f"ORDER BY {connections.dialect.newest_first_sql} LIMIT :limit"
+        f"SELECT {_TURN_READER.select_list} FROM {ACTION} WHERE workflow_id = :id AND kind <> 'LOG' "
+        f"ORDER BY {connections.dialect.expressions.newest_first_sql} LIMIT :limit"
     )
     rows = await connections.read(
         lambda session: session.fetch_rows(sql, {"id": instance.id, "limit": MAX_ACTIONS_READ})
     )
     return build_visit_history(
-        [parse_action_row(row) for row in reversed(rows)], instance, children, kind_by_state=kind_by_state, now=now
+        _TURN_READER.parse_all(reversed(rows)), instance, children, kind_by_state=kind_by_state, now=now
     )
 
 
@@ -184,7 +190,7 @@ def build_visit_history(
     kind_by_state: Mapping[str, SpanKind],
     now: int,
 ) -> VisitHistory:
-    """Return the passage that lines of history tell, the oldest first; arguments as of ``passage``."""
+    """Return the visits of lines of history, the oldest first; arguments as of ``read_visit_history``."""
     visits = _build_visits(actions, instance, kind_by_state, now)
     shown = tuple(_mark_child_waits(visit, children, now) for visit in visits)
     return VisitHistory(shown, bool(actions) and actions[0].kind is ActionKind.CREATED)
@@ -237,23 +243,23 @@ _KIND_AFTER = {
     ActionKind.REPAIRED: SpanKind.QUEUED,
     ActionKind.RELEASED: SpanKind.QUEUED,
 }
-"""What follows a line of history that enters no state; whatever was before, after any other one."""
+"""The kind of span after a line of history that enters no state; after any other line the kind stays."""
 
 
 def _add_run(stay: _OpenVisit, line: Action) -> None:
-    """Add the run that a line tells the end of. An attempt that failed for good has two lines for it."""
+    """Add the run that ends at a line. An attempt that failed for good has two lines for it."""
     if line.kind is ActionKind.FAILED and stay.runs and stay.runs[-1].end == line.at_us:
         return
     earliest = stay.runs[-1].end if stay.runs else stay.begin
     begin = max(line.at_us - ((line.duration_ms or 0) * 1000 or _ROUNDING_MICROSECONDS // 4), earliest)
-    # Of a visit that follows at once, the whole is the run: what is missing was rounded off.
+    # If a visit ran at once, the run is the whole of it: the difference was rounded off.
     begin = earliest if begin - earliest < _ROUNDING_MICROSECONDS and not stay.manual_actions else begin
     spending = SpanKind.FAILING if line.kind in (ActionKind.ERROR, ActionKind.FAILED) else SpanKind.RUNNING
     stay.runs.append(Span(spending, begin, max(line.at_us, begin), line.attempt))
 
 
 def _add_current_span(stay: _OpenVisit, instance: Instance, now: int) -> None:
-    """Add what the history does not tell yet: what the instance does now."""
+    """Add what the history does not have yet: what the instance does now."""
     begin = stay.turns[-1][0]
     if instance.status is Status.EXECUTING:
         start = min(max(begin, instance.next_activation_us or begin), now)
@@ -267,7 +273,7 @@ def _add_current_span(stay: _OpenVisit, instance: Instance, now: int) -> None:
 
 
 def _mark_child_waits(visit: Visit, children: Sequence[Instance], now: int) -> Visit:
-    """Return a visit whose waits for a child that was open all along, and ended with the wait, are told as such."""
+    """Return a visit in which a wait is CHILDREN if a child was open all along and ended when the wait did."""
     spans = tuple(
         Span(SpanKind.CHILDREN, span.begin, span.end)
         if span.span_kind is SpanKind.WAITING and _is_child_wait(children, span, now)
@@ -284,5 +290,5 @@ def _is_child_wait(children: Sequence[Instance], span: Span, now: int) -> bool:
         if child.created_us <= span.begin + _ROUNDING_MICROSECONDS * 10
         and (child.ended_us is None or child.ended_us > span.begin)
     ]
-    # The parent is taken soon after its last child has ended, or else something woke it that was none.
+    # The parent is claimed soon after its last child has ended; otherwise something else woke it.
     return bool(ends) and 0 <= span.end - max(ends) <= max(5_000_000, span.duration_microseconds // 10)

@@ -1,4 +1,4 @@
-"""The cursor of a search: where a page ended, as a text that is handed out and taken back."""
+"""The cursor of a search: the end of a page, as a text that a client sends back to get the next page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import zlib
 __all__ = ["MAX_INTEGER", "decode_cursor", "encode_cursor"]
 
 MAX_INTEGER = 2**63 - 1
-"""The largest number that the databases hold."""
+"""The largest integer that the databases can store."""
 
 _MAX_LENGTH = 200
 _POSITION = re.compile(r"(-?\d{1,19})\.(\d{1,19})", re.ASCII)
 
 
 def encode_cursor(order: str, key: int, id: int) -> str:
-    """Return the cursor of a row: its sort key and its id, in an order that is named."""
+    """Return the cursor of a row: its sort key and its id, with the name of the order."""
     place = f"{order}.{key}.{id}"
     return base64.urlsafe_b64encode(f"{zlib.crc32(place.encode()):08x}.{place}".encode()).decode().rstrip("=")
 
@@ -25,10 +25,10 @@ def encode_cursor(order: str, key: int, id: int) -> str:
 def decode_cursor(text: str, order: str) -> tuple[int, int]:
     """Return the sort key and the id that a cursor holds.
 
-    The checksum tells a text that was cut or mistyped from a cursor; it is no secret, and a cursor grants nothing.
+    The checksum detects a text that was cut or mistyped; it is no secret, and a cursor grants no permission.
 
     Raises:
-        ValueError: If the text is no cursor, or one of another order.
+        ValueError: If the text is not a cursor, or the cursor of another order.
     """
     try:
         decoded = base64.b64decode(text[:_MAX_LENGTH] + "=" * (-len(text) % 4), altchars="-_", validate=True).decode()

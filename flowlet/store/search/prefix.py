@@ -1,4 +1,4 @@
-"""Names by their beginning: as a range, which an index answers, and in which no letter stands for others."""
+"""The search for names by their beginning: as a range, which an index answers, and without wildcards."""
 
 from __future__ import annotations
 
@@ -6,63 +6,48 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowlet.store.connection import DatabaseSession
+from flowlet.store.tables import HAS_BUSINESS_KEY, WORKFLOW
 
-__all__ = ["MAX_INDEXED_MATCHES", "build_prefix_search", "build_range_condition", "compute_prefix_end"]
+__all__ = ["MAX_INDEXED_MATCHES", "build_prefix_search"]
 
 MAX_INDEXED_MATCHES = 2_000
-"""Up to so many instances are found by the index of their names; where more fit, the newest are walked through."""
+"""Up to so many instances are found by the index of their names; with more matches the newest are scanned."""
 
-_LAST_CHARACTER = chr(0x10FFFF)
-_MAX_KEY_LENGTH = 256  # one more than a name may have
-_COLUMNS = {"external_id": "", "business_key": " AND business_key <> ''"}
-# Not for an index: with most of a table in a range, a database that takes the range sorts all that it finds there. The
-# second comparison is for MySQL, to which "a" is the same as "a" with a space behind it.
+_COLUMNS = {"external_id": "", "business_key": f" AND {HAS_BUSINESS_KEY}"}
+# Not for an index: if most of a table is in a range, a database that uses the range sorts all that it finds there. The
+# second comparison is for MySQL, for which "a" equals "a" with a trailing space.
 _SCAN_CONDITION = (
     "SUBSTR({0}, 1, :prefix_length) = :prefix AND LENGTH(SUBSTR({0}, 1, :prefix_length)) = LENGTH(:prefix)"
 )
 
 
-def compute_prefix_end(prefix: str) -> str:
-    """Return the least text beyond all names that begin with a text, in the order of their code points."""
-    kept = prefix.rstrip(_LAST_CHARACTER)
-    if not kept:
-        return _LAST_CHARACTER * _MAX_KEY_LENGTH
-    after = ord(kept[-1]) + 1
-    return kept[:-1] + chr(0xE000 if after == 0xD800 else after)  # halves of surrogate pairs are no letters
-
-
-def build_range_condition(column: str, bind: str) -> str:
-    """Return the condition that a column begins with a text, for databases that compare it letter by letter."""
-    return f"{column} >= :{bind} AND {column} < :{bind}_end"
-
-
 async def build_prefix_search(
     session: DatabaseSession, prefix: str, alternatives: Sequence[str], values: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], bool]:
-    """Return the condition that the external id or the business key begins with a text, its binds, and if few fit.
+    """Return the condition that the external id or the business key begins with a text, its binds, and if few match.
 
-    A database that guesses wrong how many fit, or where they lie, reads a million rows for fifty. So the few are
-    looked up first, in the order of the index, and found by their ids.
+    A database that estimates the number or the place of the matches wrongly reads a million rows for fifty. So a few
+    matches are looked up first, in the order of the index, and found by their ids.
 
     Args:
-        session: Where they are.
+        session: The session to look them up with.
         prefix: The text.
-        alternatives: Conditions that are as good; an index has to answer each.
-        values: Their binds.
+        alternatives: Conditions that match too; an index has to answer each.
+        values: The binds of the alternatives.
     """
-    dialect = session.dialect
+    expressions = session.dialect.expressions
     begins = {
-        name: f"{dialect.build_prefix_condition(name, 'prefix')}{more} ORDER BY {name}"
+        name: f"{expressions.build_prefix_condition(name, 'prefix')}{more} ORDER BY {name}"
         for name, more in _COLUMNS.items()
     }
-    looked = {condition: dialect.build_prefix_binds("prefix", prefix) for condition in begins.values()}
+    looked = {condition: expressions.build_prefix_binds("prefix", prefix) for condition in begins.values()}
     looked |= {
         condition: {name: values[name] for name in values if f":{name}" in condition} for condition in alternatives
     }
     ids: set[int] = set()
     for condition, binds in looked.items():
         found = await session.fetch_rows(
-            f"SELECT id FROM workflow WHERE {condition} LIMIT {MAX_INDEXED_MATCHES + 1}", binds
+            f"SELECT id FROM {WORKFLOW} WHERE {condition} LIMIT {MAX_INDEXED_MATCHES + 1}", binds
         )
         if len(found) > MAX_INDEXED_MATCHES:
             walked = [f"({_SCAN_CONDITION.format(name)}{more})" for name, more in _COLUMNS.items()]
@@ -71,7 +56,7 @@ async def build_prefix_search(
                 {**values, "prefix": prefix, "prefix_length": len(prefix)},
                 False,
             )
-        ids.update(row[0] for row in found)
+        ids.update(id for (id,) in found)
     if not ids:
         return "1 = 0", {}, True
-    return f"id IN ({dialect.build_ids_sql('prefixed')})", {"prefixed": dialect.encode_ids(sorted(ids))}, True
+    return f"id IN ({expressions.build_ids_sql('prefixed')})", {"prefixed": expressions.encode_ids(sorted(ids))}, True

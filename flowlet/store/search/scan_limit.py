@@ -1,8 +1,8 @@
-"""How far a search looks: a bound on what it reads where no index tells which instances fit.
+"""The scan limit of a search: how many instances it reads where no index finds the matches.
 
-Most of what instances are looked for by changes with each transition, and an index of it would cost every transition a
-write. So a person who looks for a state, a reason or a variable is answered from the newest instances first, and can
-look further; a program, that gives no bound, is answered from all.
+Most search terms change with each transition, and an index of them would cost every transition a write. So a person who
+searches for a state, a reason or a variable gets matches among the newest instances first, and can search further; a
+program that sets no limit searches all instances.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Any
 
 from flowlet.store.connection import DatabaseSession
 from flowlet.store.search.cursor import encode_cursor
+from flowlet.store.tables import WORKFLOW
 
 __all__ = ["UNLIMITED", "ScanRequest", "ScanWindow", "compute_scan_window"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanRequest:
-    """In which order a search walks through instances, and what of its conditions an index answers in that order.
+    """The order in which a search scans instances, and those of its conditions that an index answers in that order.
 
     Attributes:
-        order: The order's name, as a cursor holds it.
-        key: What it goes by; by anything but "id" and "created" there is no index, and the newest are sorted.
-        is_descending: Whether it begins with the last.
-        start: The key and the id behind which it begins, as a cursor holds them; None for the first.
-        limit: How many instances at most.
+        order: The order's name, as in a cursor.
+        key: The sort key; for any but "id" and "created" there is no index, and the newest instances are sorted.
+        is_descending: Whether the scan begins with the last instance.
+        start: The key and the id after which the scan begins, as in a cursor; None for the first.
+        limit: How many instances are scanned at most.
     """
 
     order: str
@@ -40,18 +41,18 @@ class ScanRequest:
 
     @property
     def has_created_range(self) -> bool:
-        """Whether the time of the creation is bound."""
+        """Whether the time of creation is limited."""
         return self.created_from is not None or self.created_to is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ScanWindow:
-    """The instances that are looked at.
+    """The instances that a search scans.
 
     Attributes:
-        conditions: What they have in common, as conditions; none for all of them.
-        binds: Their binds.
-        next_cursor: The cursor of what lies beyond; None if there is nothing, or if the order goes by something else.
+        conditions: The conditions that they fulfil; empty for all instances.
+        binds: The conditions' binds.
+        next_cursor: The cursor of the instances beyond; None if there are none, or if the sort key has no index.
     """
 
     conditions: tuple[str, ...] = ()
@@ -68,10 +69,9 @@ UNLIMITED = ScanWindow()
 
 
 async def compute_scan_window(session: DatabaseSession, scan: ScanRequest) -> ScanWindow:
-    """Return which instances are within reach.
+    """Return which instances a search scans.
 
-    A type, or a time of creation, that no more than ``reach`` instances have narrows it: these are looked at wherever
-    they are.
+    If no more than ``limit`` instances have the type, or the time of creation, all of them are scanned.
     """
     if scan.workflow_type is not None and scan.key != "created":
         edge = await _find_edge(session, scan, "id", ["workflow_type = :edge_type"], {"edge_type": scan.workflow_type})
@@ -93,10 +93,10 @@ async def _compute_created_window(session: DatabaseSession, scan: ScanRequest) -
     where, values = _add_start_condition(scan, "created", parts, values)
     sign = ">" if scan.is_descending else "<"
     condition = f"created {sign}= :edge_key AND (created {sign} :edge_key OR id {sign}= :edge_id)"
-    # Rows lie in the order of their ids: told between which ids these are, PostgreSQL does not read the whole table.
-    # "+ 0" keeps it, for the least and the greatest, from walking the primary key until a row fits: 0.2 s.
+    # Rows lie in the order of their ids: with a range of ids PostgreSQL does not read the whole table. "+ 0" keeps it
+    # from walking the primary key until a row matches, for the least and the greatest id: 0.2 s.
     ((least, most),) = await session.fetch_rows(
-        f"SELECT MIN(id + 0), MAX(id + 0) FROM workflow WHERE {where} AND {condition}",
+        f"SELECT MIN(id + 0), MAX(id + 0) FROM {WORKFLOW} WHERE {where} AND {condition}",
         {**values, "edge_key": edge[0], "edge_id": edge[1]},
     )
     if scan.key == "id":
@@ -109,11 +109,11 @@ async def _compute_created_window(session: DatabaseSession, scan: ScanRequest) -
 async def _find_edge(
     session: DatabaseSession, scan: ScanRequest, key: str, parts: list[str], values: dict[str, Any]
 ) -> tuple[int, int] | None:
-    """Return the key and the id of the last instance within reach, if others follow. It reads nothing but an index."""
+    """Return the key and the id of the last instance within the limit, if others follow. It reads only an index."""
     where, values = _add_start_condition(scan, key, parts, values)
     way = "DESC" if scan.is_descending else "ASC"
     order = "id" if key == "id" else f"{key} {way}, id"
-    sql = f"SELECT {key}, id FROM workflow WHERE {where} ORDER BY {order} {way} LIMIT 2 OFFSET :edge_reach"
+    sql = f"SELECT {key}, id FROM {WORKFLOW} WHERE {where} ORDER BY {order} {way} LIMIT 2 OFFSET :edge_reach"
     rows = await session.fetch_rows(sql, {**values, "edge_reach": scan.limit - 1})
     return (int(rows[0][0]), int(rows[0][1])) if len(rows) == 2 else None
 
@@ -121,7 +121,7 @@ async def _find_edge(
 def _add_start_condition(
     scan: ScanRequest, key: str, parts: list[str], values: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """Return the condition of what comes from the start on, and its binds."""
+    """Return the condition of the instances from the start on, and its binds."""
     if scan.start is not None and scan.key == "id" != key:
         parts = [*parts, f"id {'<' if scan.is_descending else '>'} :start_id"]
         values = {**values, "start_id": scan.start[1]}
@@ -133,8 +133,8 @@ def _add_start_condition(
 
 
 async def _find_id_edge(session: DatabaseSession, scan: ScanRequest) -> int | None:
-    """Return the last id within reach, if others follow. Ids that are missing count as well."""
-    ((least, most),) = await session.fetch_rows("SELECT MIN(id), MAX(id) FROM workflow")
+    """Return the last id within the limit, if others follow. Missing ids count as well."""
+    ((least, most),) = await session.fetch_rows(f"SELECT MIN(id), MAX(id) FROM {WORKFLOW}")
     if least is None:
         return None
     if scan.is_descending:

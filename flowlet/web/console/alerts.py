@@ -8,9 +8,9 @@ from urllib.parse import quote, urlencode
 
 from flowlet.diagram.text_metrics import clean_line as cleaned
 from flowlet.instance.instance import Status
+from flowlet.store.executors import ExecutorRecord
 from flowlet.store.reports.activity import DueQueue, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
-from flowlet.store.reports.executors import ExecutorReport
 
 __all__ = ["MAX_CLAIM_GAP_MICROSECONDS", "Alert", "find_alerts"]
 
@@ -53,7 +53,7 @@ class Alert:
 
 def find_alerts(
     counts: Mapping[tuple[str, str], int],
-    executor_reports: Sequence[ExecutorReport],
+    executor_reports: Sequence[ExecutorRecord],
     queues: Sequence[DueQueue],
     errors: Sequence[ErrorGroup],
     *,
@@ -87,7 +87,7 @@ def find_alerts(
 
 def _find_unserved_work(
     counts: Mapping[tuple[str, str], int],
-    serving: Sequence[ExecutorReport],
+    serving: Sequence[ExecutorRecord],
     queues: Sequence[DueQueue],
     now: int,
     *,
@@ -116,7 +116,7 @@ def _find_unserved_work(
 
 
 def _find_mismatched_work(
-    serving: Sequence[ExecutorReport], late: Sequence[UpcomingInstance], now: int
+    serving: Sequence[ExecutorRecord], late: Sequence[UpcomingInstance], now: int
 ) -> Iterator[Alert]:
     """Yield due work whose group is served and whose type is loaded, but not by the same executor."""
     reported, known = set(), _list_types(serving)
@@ -131,12 +131,12 @@ def _find_mismatched_work(
         yield Alert("warn", "Unserved", cleaned(f"{one.type} in {one.group}"), address, text, one.at)
 
 
-def _list_types(executor_reports: Sequence[ExecutorReport]) -> set[str]:
+def _list_types(executor_reports: Sequence[ExecutorRecord]) -> set[str]:
     return {type for one in executor_reports for type in one.types}
 
 
 def _find_unhealthy_executors(
-    executor_reports: Sequence[ExecutorReport], now: int, max_claim_gap_microseconds: int
+    executor_reports: Sequence[ExecutorRecord], now: int, max_claim_gap_microseconds: int
 ) -> Iterator[Alert]:
     """Yield the lost executors, and those that send heartbeats but claim no work."""
     for one in executor_reports:

@@ -43,7 +43,7 @@ async def create_due_in(engine: EngineHarness, delay_seconds: int, **values: Any
     """Create an instance that is due so many seconds from now."""
     id = await engine.create_instance(**values)
     at = engine.clock.now() + delay_seconds * SECOND_MICROSECONDS
-    await engine.execute_sql("UPDATE workflow SET next_activation = :at WHERE id = :id", {"at": at, "id": id})
+    await engine.execute_sql("UPDATE flowlet_workflow SET next_activation = :at WHERE id = :id", {"at": at, "id": id})
     return id
 
 
@@ -79,9 +79,9 @@ async def test_what_comes_next_is_found_in_every_group_and_priority(engine: Engi
     due, last = await create_due_in(engine, 0), await create_due_in(engine, 50)
     third, first = await create_due_in(engine, 30), await create_due_in(engine, 10, priority=9)
     second, fourth = await create_due_in(engine, 20, group="night"), await create_due_in(engine, 40, group="night")
-    await engine.execute_sql("UPDATE workflow SET attempt = 2 WHERE id = :id", {"id": first})
-    await engine.execute_sql("UPDATE workflow SET status = 'WAITING' WHERE id = :id", {"id": second})
-    await engine.execute_sql("UPDATE workflow SET status = 'PAUSED' WHERE id = :id", {"id": fourth})
+    await engine.execute_sql("UPDATE flowlet_workflow SET attempt = 2 WHERE id = :id", {"id": first})
+    await engine.execute_sql("UPDATE flowlet_workflow SET status = 'WAITING' WHERE id = :id", {"id": second})
+    await engine.execute_sql("UPDATE flowlet_workflow SET status = 'PAUSED' WHERE id = :id", {"id": fourth})
     connections, now = engine.store.connections, engine.clock.now()
 
     known = await read_groups(connections)
@@ -160,8 +160,8 @@ async def test_of_more_groups_than_are_looked_at_the_served_ones_are_among_them(
 async def test_groups_whose_work_has_ended_take_no_place(engine: EngineHarness) -> None:
     for number in range(MAX_GROUPS + 3):
         await engine.create_instance(group=f"group-{number:02}")
-    await engine.execute_sql("UPDATE workflow SET status = 'FINISHED' WHERE executor_group < 'group-05'")
-    await engine.execute_sql("UPDATE workflow SET next_activation = NULL WHERE executor_group = 'group-07'")
+    await engine.execute_sql("UPDATE flowlet_workflow SET status = 'FINISHED' WHERE executor_group < 'group-05'")
+    await engine.execute_sql("UPDATE flowlet_workflow SET next_activation = NULL WHERE executor_group = 'group-07'")
 
     found = await read_groups(engine.store.connections)
 
@@ -173,7 +173,7 @@ async def test_on_mysql_no_more_than_so_many_ended_groups_are_walked_through(mar
     async with open_engine(mariadb_url, ORDERS_MODULE) as hands:
         for number in range(MAX_WALKED_GROUPS + 1):
             await hands.create_instance(group=f"group-{number:03}")
-        await hands.execute_sql("UPDATE workflow SET status = 'FINISHED' WHERE executor_group < 'group-127'")
+        await hands.execute_sql("UPDATE flowlet_workflow SET status = 'FINISHED' WHERE executor_group < 'group-127'")
 
         found = await read_groups(hands.store.connections)
 
@@ -184,7 +184,7 @@ async def test_the_last_lines_of_all_histories_come_newest_first(engine: EngineH
     first, second = await engine.create_instance(key="A-1"), await engine.create_instance()
     await engine.store.connections.write(
         lambda session: session.execute(
-            "UPDATE workflow_action SET text = :text WHERE workflow_id = :id", {"text": "x" * 5_000, "id": second}
+            "UPDATE flowlet_action SET text = :text WHERE workflow_id = :id", {"text": "x" * 5_000, "id": second}
         )
     )
     hand = await engine.add_executor()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from flowlet.clock import to_microseconds
+from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
-from flowlet.store.reports.executors import ExecutorReport, read_executors
+from flowlet.store.reports.executors import read_executors
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
 from tests.engine.manual_executor import LEASE, EngineHarness, open_engine
 
@@ -16,7 +17,7 @@ async def finish() -> str:
 ORDERS_MODULE = build_workflow_module(**build_single_state(finish))
 
 
-async def read_reports(engine: EngineHarness) -> dict[str, ExecutorReport]:
+async def read_reports(engine: EngineHarness) -> dict[str, ExecutorRecord]:
     """Return the executors by their ids, in the report's order."""
     found = await read_executors(engine.store.connections, now=engine.clock.now())
     return {one.id: one for one in found}

@@ -90,7 +90,7 @@ async def test_the_way_back_into_the_same_state_is_a_way_and_begins_a_new_stay(e
         engine.clock.advance(seconds * SECOND_MICROSECONDS)
         instance = await hand.claim_instance(id)
         await hand.commit_transitions(await hand.run_instance(instance))
-        await engine.execute_sql("UPDATE workflow SET status = 'IN_PROGRESS', executor_id = NULL")
+        await engine.execute_sql("UPDATE flowlet_workflow SET status = 'IN_PROGRESS', executor_id = NULL")
 
     found = await read_graph(engine)
 
@@ -168,8 +168,8 @@ async def read_graph_plans(engine: EngineHarness, explain: str) -> str:
     await fill_instances(engine)
     for kind in ("CREATED", "TRANSITION", "LOG", "ERROR", "TRANSITION"):
         await engine.execute_sql(
-            "INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state) "
-            f"SELECT id, '{kind}', created, state, state FROM workflow ORDER BY id"
+            "INSERT INTO flowlet_action (workflow_id, kind, at, from_state, to_state) "
+            f"SELECT id, '{kind}', created, state, state FROM flowlet_workflow ORDER BY id"
         )
     await engine.execute_sql("ANALYZE")
     plans: list[str] = []
@@ -183,8 +183,8 @@ async def test_postgresql_reads_neither_table_as_a_whole(postgres_url: str) -> N
     async with open_engine(postgres_url, build_errands_module()) as hands:
         used = await read_graph_plans(hands, "EXPLAIN")
 
-    assert not re.search(r"Seq Scan on workflow", used), used
-    for index in ("workflow_status", "action_workflow"):
+    assert not re.search(r"Seq Scan on flowlet_workflow", used), used
+    for index in ("flowlet_workflow_status", "flowlet_action_workflow"):
         assert index in used, used
 
 
@@ -192,6 +192,6 @@ async def test_sqlite_reads_neither_table_as_a_whole(sqlite_url: str) -> None:
     async with open_engine(sqlite_url, build_errands_module()) as hands:
         used = await read_graph_plans(hands, "EXPLAIN QUERY PLAN")
 
-    assert not re.search(r"SCAN workflow(?!.* USING)", used), used
-    for index in ("workflow_status", "action_workflow"):
+    assert not re.search(r"SCAN flowlet_workflow(?!.* USING)", used), used
+    for index in ("flowlet_workflow_status", "flowlet_action_workflow"):
         assert index in used, used

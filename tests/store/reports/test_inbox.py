@@ -44,7 +44,7 @@ async def create_waiting(harness: OperationsHarness, *deadlines: int | None) -> 
         id = (await harness.create_in_status(Status.WAITING)).id
         deadline = None if days is None else harness.hands.clock.now() + to_microseconds(timedelta(days=days))
         await harness.hands.execute_sql(
-            "UPDATE workflow SET next_activation = :at WHERE id = :id", {"at": deadline, "id": id}
+            "UPDATE flowlet_workflow SET next_activation = :at WHERE id = :id", {"at": deadline, "id": id}
         )
         found.append(id)
     return found
@@ -143,8 +143,12 @@ class ExplainingSession:
 
 async def test_what_has_ended_is_not_read(harness: OperationsHarness) -> None:
     await fill_instances(harness.hands)
-    await harness.hands.execute_sql("UPDATE workflow SET status = 'WAITING' WHERE status = 'NEW' AND MOD(id, 100) = 0")
-    await harness.hands.execute_sql("ANALYZE TABLE workflow" if get_dialect_name(harness) == "mysql" else "ANALYZE")
+    await harness.hands.execute_sql(
+        "UPDATE flowlet_workflow SET status = 'WAITING' WHERE status = 'NEW' AND MOD(id, 100) = 0"
+    )
+    await harness.hands.execute_sql(
+        "ANALYZE TABLE flowlet_workflow" if get_dialect_name(harness) == "mysql" else "ANALYZE"
+    )
     explaining: Any = ExplainingConnections(get_connections(harness))
 
     assert await count_waiting(explaining) == 100
@@ -153,12 +157,12 @@ async def test_what_has_ended_is_not_read(harness: OperationsHarness) -> None:
 
     used = "\n".join(explaining.plans)
     whole = {
-        "sqlite": r"SCAN workflow(?! USING INDEX workflow_status)\b",
-        "postgresql": r"Seq Scan on workflow\b",
-        "mysql": r" workflow (ALL|index) ",
+        "sqlite": r"SCAN flowlet_workflow(?! USING INDEX flowlet_workflow_status)\b",
+        "postgresql": r"Seq Scan on flowlet_workflow\b",
+        "mysql": r" flowlet_workflow (ALL|index) ",
     }
     assert not re.search(whole[get_dialect_name(harness)], used), used
-    assert used.count("workflow_status") >= 5, used
+    assert used.count("flowlet_workflow_status") >= 5, used
 
 
 def get_dialect_name(harness: OperationsHarness) -> str:

@@ -20,8 +20,8 @@ from tests.engine.manual_executor import EngineHarness, open_engine
 from tests.store.test_plans import ORDERS_MODULE, fill_instances
 
 INSERT_HISTORY_SQL = """
-INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state)
-SELECT id, 'TRANSITION', created, 'check', 'done' FROM workflow
+INSERT INTO flowlet_action (workflow_id, kind, at, from_state, to_state)
+SELECT id, 'TRANSITION', created, 'check', 'done' FROM flowlet_workflow
 """
 
 
@@ -56,11 +56,11 @@ async def fill_tables(engine: EngineHarness, analyze: str) -> None:
     await fill_instances(engine)
     await engine.execute_sql(INSERT_HISTORY_SQL)
     soon = {"soon": engine.clock.now() + 60_000_000}
-    await engine.execute_sql("UPDATE workflow SET next_activation = :soon WHERE MOD(id, 40) = 0", soon)
-    held = "UPDATE workflow SET status = 'EXECUTING', executor_id = 'executor-a' WHERE MOD(id, 1000) = 0"
+    await engine.execute_sql("UPDATE flowlet_workflow SET next_activation = :soon WHERE MOD(id, 40) = 0", soon)
+    held = "UPDATE flowlet_workflow SET status = 'EXECUTING', executor_id = 'executor-a' WHERE MOD(id, 1000) = 0"
     await engine.execute_sql(held)
     await engine.add_executor("executor-a")
-    for table in ("workflow", "workflow_action"):
+    for table in ("flowlet_workflow", "flowlet_action"):
         await engine.execute_sql(f"{analyze} {table}")
 
 
@@ -85,9 +85,9 @@ async def test_postgresql_reads_no_more_than_is_shown(postgres_url: str) -> None
         plans = [row[0] for sql, values in asked for row in await hands.fetch_rows(f"EXPLAIN {sql}", values)]
 
     used = "\n".join(plans)
-    assert not re.search(r"Seq Scan on workflow(_action)?\b", used), used
-    assert "using workflow_due" in used
-    assert "workflow_held" in used
+    assert not re.search(r"Seq Scan on flowlet_(workflow|action)\b", used), used
+    assert "using flowlet_workflow_due" in used
+    assert "flowlet_workflow_held" in used
 
 
 async def test_mariadb_reads_no_more_than_is_shown(mariadb_url: str) -> None:
@@ -120,7 +120,7 @@ async def test_sqlite_reads_no_more_than_is_shown(sqlite_url: str) -> None:
         plans = [row[3] for sql, values in asked for row in await hands.fetch_rows(f"EXPLAIN QUERY PLAN {sql}", values)]
 
     used = "\n".join(plans)
-    scanned = [line for line in plans if re.match(r"SCAN (workflow|w|a)\b", line)]
+    scanned = [line for line in plans if re.match(r"SCAN (flowlet_workflow|w|a)\b", line)]
     assert not [line for line in scanned if "INDEX" not in line], used
-    assert "workflow_due (executor_group=? AND priority=? AND next_activation>?)" in used
-    assert "workflow_held" in used
+    assert "flowlet_workflow_due (executor_group=? AND priority=? AND next_activation>?)" in used
+    assert "flowlet_workflow_held" in used

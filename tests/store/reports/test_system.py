@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from flowlet.store.migrations import MIGRATIONS
 from flowlet.store.opening import open_store
 from flowlet.store.reports.system import read_database
-from flowlet.store.schema import MIGRATIONS
 
 
 async def test_a_database_tells_its_kind_its_version_and_its_tables(database_url: str) -> None:

@@ -104,5 +104,5 @@ async def test_the_last_hour_and_the_last_day_say_the_same_before_and_after_fold
 
         assert await read_reports(hands) == before
         assert [sum(span.finished for span in report) for report in before] == [1, 30]
-        rows = await hands.fetch_rows("SELECT minutes FROM workflow_tally WHERE minutes = 60")
+        rows = await hands.fetch_rows("SELECT minutes FROM flowlet_counter WHERE minutes = 60")
         assert len(rows) > 20

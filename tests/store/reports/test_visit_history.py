@@ -206,7 +206,7 @@ async def harness(database_url: str) -> AsyncIterator[OperationsHarness]:
 async def test_it_is_read_from_the_newest_lines_without_those_of_handlers(harness: OperationsHarness) -> None:
     waiting = await harness.create_in_status(Status.WAITING)
     sql = (
-        "INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state) "
+        "INSERT INTO flowlet_action (workflow_id, kind, at, from_state, to_state) "
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 450) "
         "SELECT :id, :kind, :at, 'review', 'review' FROM n"
     )

@@ -10,21 +10,25 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.store.connection import DatabaseSession
 from flowlet.store.opening import open_store
-from flowlet.store.search.query import SearchQuery, search_instances
+from flowlet.store.search.page import search_instances
+from flowlet.store.search.query import SearchQuery
 from tests.store.store_harness import NOW, StoreHarness
 
 INSTANCE_COUNT = 20_000
 EXPLAIN_SQL = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN ", "mysql": "EXPLAIN "}
-ANALYZE_SQL = {"sqlite": "ANALYZE", "postgresql": "ANALYZE workflow", "mysql": "ANALYZE TABLE workflow"}
+ANALYZE_SQL = {"sqlite": "ANALYZE", "postgresql": "ANALYZE flowlet_workflow", "mysql": "ANALYZE TABLE flowlet_workflow"}
+INDEX = "flowlet_workflow_"
+"""The beginning of the names of the indexes."""
+
 INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
-    ({"workflow_type": "Rare"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
-    ({"workflow_type": "Unknown", "scan_limit": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, "workflow_of_type")),
-    ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_cancelled"), "mysql": "workflow_status"}),
-    ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, "workflow_retrying"), "mysql": "workflow_status"}),
-    # Of few that are open it does not matter which of two indexes finds them.
-    ({"has_next": True, "order_by": "next_activation"}, {**dict.fromkeys(EXPLAIN_SQL, " workflow_"), "mysql": "workflow_"}),
+    ({"workflow_type": "Rare"}, dict.fromkeys(EXPLAIN_SQL, INDEX + "type")),
+    ({"workflow_type": "Unknown", "scan_limit": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, INDEX + "type")),
+    ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, INDEX + "cancelled"), "mysql": INDEX + "status"}),
+    ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, INDEX + "retrying"), "mysql": INDEX + "status"}),
+    # Of few open instances it does not matter which of two indexes finds them.
+    ({"has_next": True, "order_by": "next_activation"}, {**dict.fromkeys(EXPLAIN_SQL, " " + INDEX), "mysql": INDEX}),
     ({"prefix": "rare-"}, {"sqlite": "external_id>", "postgresql": "external_id_key", "mysql": "external_id"}),
-    ({"prefix": "rare-"}, {"sqlite": "workflow_key", "postgresql": "workflow_key", "mysql": "workflow_key"}),
+    ({"prefix": "rare-"}, dict.fromkeys(EXPLAIN_SQL, INDEX + "key")),
 )  # fmt: skip
 """What is looked for, and on each database a word of the plan that tells the index."""
 
@@ -61,11 +65,12 @@ async def store_harness(database_url: str) -> AsyncIterator[StoreHarness]:
         name = fresh[store.connections.dialect.name]
         for _ in range(INSTANCE_COUNT // 1_000 - 1):
             await shelf.execute_sql(
-                f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {columns} FROM workflow WHERE id <= 1000"
+                f"INSERT INTO flowlet_workflow (external_id, {columns}) "
+                f"SELECT {name}, {columns} FROM flowlet_workflow WHERE id <= 1000"
             )
-        await shelf.execute_sql("UPDATE workflow SET status = 'FINISHED', next_activation = NULL WHERE id > 20")
-        await shelf.execute_sql("UPDATE workflow SET status = 'CANCELLED' WHERE MOD(id, 1000) = 500")
-        await shelf.execute_sql("UPDATE workflow SET attempt = 1 WHERE id < 5")
+        await shelf.execute_sql("UPDATE flowlet_workflow SET status = 'FINISHED', next_activation = NULL WHERE id > 20")
+        await shelf.execute_sql("UPDATE flowlet_workflow SET status = 'CANCELLED' WHERE MOD(id, 1000) = 500")
+        await shelf.execute_sql("UPDATE flowlet_workflow SET attempt = 1 WHERE id < 5")
         await shelf.execute_sql(ANALYZE_SQL[store.connections.dialect.name])
         yield shelf
 

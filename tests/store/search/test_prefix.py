@@ -9,9 +9,9 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.errors import SearchError
 from flowlet.instance.instance import Status
+from flowlet.store.dialects.prefix_range import compute_prefix_end
 from flowlet.store.opening import open_store
 from flowlet.store.search import prefix as prefix_search
-from flowlet.store.search.prefix import compute_prefix_end
 from flowlet.store.search.query import SearchQuery
 from tests.store.store_harness import NOW, StoreHarness
 

@@ -15,7 +15,21 @@ from flowlet.store.search.query import MAX_COUNTED, SearchQuery, VariableFilter
 from tests.store.store_harness import NOW, StoreHarness
 
 MAX_INTEGER = 2**63 - 1
-HOSTILE_TEXTS = ("%", "_", "!", "\\", "'", '"', "'; DROP TABLE workflow; --", ":id", "%s", "{}", "ä𝄞", "[a-z]*", "NULL")
+HOSTILE_TEXTS = (
+    "%",
+    "_",
+    "!",
+    "\\",
+    "'",
+    '"',
+    "'; DROP TABLE flowlet_workflow; --",
+    ":id",
+    "%s",
+    "{}",
+    "ä𝄞",
+    "[a-z]*",
+    "NULL",
+)
 
 
 EQUAL_VALUES: tuple[tuple[Any, Any], ...] = (
@@ -320,7 +334,7 @@ async def create_many(store_harness: StoreHarness, count: int) -> list[int]:
         for place in range(count)
     ]
     created = [one.id for one in await store_harness.store.instances.create(news, now=NOW)]
-    await store_harness.execute_sql("UPDATE workflow SET created = created + MOD(id, 300)")
+    await store_harness.execute_sql("UPDATE flowlet_workflow SET created = created + MOD(id, 300)")
     return created
 
 
@@ -336,7 +350,7 @@ async def test_a_walk_misses_nothing_and_repeats_nothing_while_rows_come_and_cha
         seen += page
         await store_harness.create_instance(created=NOW + len(seen) % 300)
         await store_harness.execute_sql(
-            "UPDATE workflow SET status = 'FINISHED', modified = modified + 7 WHERE id = :id", id=page[-1]
+            "UPDATE flowlet_workflow SET status = 'FINISHED', modified = modified + 7 WHERE id = :id", id=page[-1]
         )
 
     assert len(seen) == len(set(seen))
@@ -363,13 +377,14 @@ async def test_more_than_ten_thousand_are_not_counted(store_harness: StoreHarnes
     )
     copies = ", ".join(f"a.{column}" for column in columns.split(", "))
     await store_harness.execute_sql(
-        f"INSERT INTO workflow (external_id, {columns}) SELECT {name}, {copies} "
-        "FROM workflow a CROSS JOIN (SELECT id FROM workflow ORDER BY id LIMIT 14) b"
+        f"INSERT INTO flowlet_workflow (external_id, {columns}) SELECT {name}, {copies} "
+        "FROM flowlet_workflow a CROSS JOIN (SELECT id FROM flowlet_workflow ORDER BY id LIMIT 14) b"
     )
 
     more = await store_harness.search_instances(limit=1)
     await store_harness.execute_sql(
-        "DELETE FROM workflow WHERE id > (SELECT most FROM (SELECT MIN(id) + 9999 AS most FROM workflow) m)"
+        "DELETE FROM flowlet_workflow "
+        "WHERE id > (SELECT most FROM (SELECT MIN(id) + 9999 AS most FROM flowlet_workflow) m)"
     )
     exactly = await store_harness.search_instances(limit=1)
 
@@ -395,7 +410,7 @@ async def test_an_offset_leaves_out_the_first(store_harness: StoreHarness) -> No
         ("created_from", (MAX_INTEGER + 1,)),
         ("next_activation_to", (-MAX_INTEGER - 2,)),
         ("status", ("DONE", ["NEW", "new"], "NEW'")),
-        ("order_by", ("vars", "id; DROP TABLE workflow")),
+        ("order_by", ("vars", "id; DROP TABLE flowlet_workflow")),
         ("external_id", ("", "x" * 256, "a\x00b", "\udcff")),
         ("business_key", ("", "x" * 256, "a\x00b")),
         ("workflow_type", ("", "a\x00b")),

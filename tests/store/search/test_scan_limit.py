@@ -24,7 +24,7 @@ async def store_harness(database_url: str) -> AsyncIterator[StoreHarness]:
         ]
         await store.instances.create(made, now=NOW)
         # The first has the id 1.
-        sql = "UPDATE workflow SET created = :at + id - 1, modified = :at - id, next_activation = NULL"
+        sql = "UPDATE flowlet_workflow SET created = :at + id - 1, modified = :at - id, next_activation = NULL"
         await shelf.execute_sql(sql, at=NOW)
         yield shelf
 
@@ -80,7 +80,7 @@ async def test_a_walk_within_a_time_of_creation_misses_nothing(
     store_harness: StoreHarness, times: dict[str, Any], descending: bool
 ) -> None:
     # The later an instance was created, the lower its id: nothing but its time says so.
-    await store_harness.execute_sql(f"UPDATE workflow SET created = {NOW} + 20 - id")
+    await store_harness.execute_sql(f"UPDATE flowlet_workflow SET created = {NOW} + 20 - id")
     query: dict[str, Any] = {"state": "pack", **times, "descending": descending, "limit": 1}
 
     found, _ = await walk_pages(store_harness, **query, scan_limit=5)
@@ -96,7 +96,9 @@ async def test_a_reach_of_one_goes_on(store_harness: StoreHarness) -> None:
 
 
 async def test_what_failed_alike_is_found_however_far_it_is(store_harness: StoreHarness) -> None:
-    await store_harness.execute_sql("UPDATE workflow SET fingerprint = 'f0', failed = :at WHERE id <= 3", at=NOW)
+    await store_harness.execute_sql(
+        "UPDATE flowlet_workflow SET fingerprint = 'f0', failed = :at WHERE id <= 3", at=NOW
+    )
 
     found = await store_harness.search_instances(fingerprint="f0", order_by="modified", scan_limit=4)
 
@@ -104,7 +106,7 @@ async def test_what_failed_alike_is_found_however_far_it_is(store_harness: Store
 
 
 async def test_instances_created_at_one_moment_are_not_split(store_harness: StoreHarness) -> None:
-    await store_harness.execute_sql("UPDATE workflow SET created = :at", at=NOW)
+    await store_harness.execute_sql("UPDATE flowlet_workflow SET created = :at", at=NOW)
 
     found, _ = await walk_pages(store_harness, state="pack", order_by="created", scan_limit=2)
 

@@ -96,7 +96,7 @@ async def check_outage(server: DatabaseServer, url: str) -> None:
 async def test_who_writes_is_told_to_come_back_while_another_holds_the_sqlite_file(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowlet.store.dialects.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("flowlet.store.dialects.sqlite.connection.BUSY_SECONDS", 0.05)
     async with open_endpoint_caller(sqlite_url) as (_, found, ask):
         holder = sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///")), isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")

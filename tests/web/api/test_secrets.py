@@ -150,9 +150,9 @@ async def read_hashes(url: str) -> list[str]:
     async with open_store(url) as store:
         found = []
         for column, table in (
-            ("password_hash", "user_account"),
-            ("key_hash", "api_key"),
-            ("token_hash", "user_session"),
+            ("password_hash", "flowlet_user"),
+            ("key_hash", "flowlet_api_key"),
+            ("token_hash", "flowlet_session"),
         ):
             sql = f"SELECT {column} FROM {table}"
             found += [str(row[0]) for row in await store.connections.read(lambda each, sql=sql: each.fetch_rows(sql))]  # type: ignore[misc]  # bound at once

@@ -9,7 +9,7 @@ import pytest
 
 from flowlet.clock import to_datetime
 from flowlet.instance.instance import Status
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.executors import ExecutorRecord
 from flowlet.web.schemas import format_rfc3339
 from tests.web.api.api_harness import ApiHarness, open_api_harness

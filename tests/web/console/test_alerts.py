@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowlet.instance.instance import Status
+from flowlet.store.executors import ExecutorRecord
 from flowlet.store.reports.activity import DueQueue, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
-from flowlet.store.reports.executors import ExecutorReport
 from flowlet.web.console.alerts import find_alerts
 
 NOW, MINUTE = 1_800_000_000_000_000, 60_000_000
-LIVE_EXECUTOR = ExecutorReport(
+LIVE_EXECUTOR = ExecutorRecord(
     id="worker-1f",
     name="worker",
     host="here",
@@ -30,7 +30,7 @@ LOST_EXECUTOR = replace(LIVE_EXECUTOR, id="gone-2e", name="gone", status="LOST",
 ERROR_GROUP = ErrorGroup("a1 b", "Orders", "pay", "Declined: no\ncover", 3, 2, NOW - 9 * MINUTE, NOW - MINUTE, 41)
 
 
-def list_concerns(*executors: ExecutorReport, **found: object) -> list[tuple[str, str, str]]:
+def list_concerns(*executors: ExecutorRecord, **found: object) -> list[tuple[str, str, str]]:
     """Return the badge, the title and the address of each concern."""
     counts, queues, errors = (
         found.get(name, default) for name, default in (("counts", {}), ("queues", ()), ("errors", ()))

@@ -185,7 +185,7 @@ async def test_the_tab_shows_each_state_and_what_was_done_by_hand(workflow_conso
 async def test_the_tab_of_a_workflow_whose_history_is_gone_says_so(workflow_console: WorkflowConsole) -> None:
     id = await workflow_console.create_instance()
     connections = workflow_console.console.app_harness.services.store.connections
-    await connections.write(lambda session: session.execute("DELETE FROM workflow_action"))
+    await connections.write(lambda session: session.execute("DELETE FROM flowlet_action"))
 
     page = await workflow_console.viewer.get(f"/workflows/{id}?tab=timeline")
 
@@ -198,8 +198,8 @@ async def test_the_tab_shows_children_as_links_and_a_workflow_that_is_not_known_
     operations = workflow_console.console.app_harness.services.operations
     parent, child = [(await operations.create("Orders", username=OPERATOR_NAME)).id for _ in range(2)]
     connections = workflow_console.console.app_harness.services.store.connections
-    adopted = "UPDATE workflow SET parent_id = :parent, status = 'FAILED' WHERE id = :child"
-    parted = "UPDATE workflow SET children = 1, workflow_type = 'Elsewhere' WHERE id = :parent"
+    adopted = "UPDATE flowlet_workflow SET parent_id = :parent, status = 'FAILED' WHERE id = :child"
+    parted = "UPDATE flowlet_workflow SET children = 1, workflow_type = 'Elsewhere' WHERE id = :parent"
     await connections.write(lambda session: session.execute(adopted, {"parent": parent, "child": child}))
     await connections.write(lambda session: session.execute(parted, {"parent": parent}))
 

@@ -15,6 +15,7 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
 from flowlet.instance.instance import Status
+from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 from flowlet.store.reports.activity import (
     MAX_GROUPS,
@@ -29,7 +30,7 @@ from flowlet.store.reports.activity import (
     read_upcoming,
 )
 from flowlet.store.reports.errors import read_error_groups
-from flowlet.store.reports.executors import ExecutorReport, read_executors
+from flowlet.store.reports.executors import read_executors
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.alerts import MAX_CLAIM_GAP_MICROSECONDS, find_alerts
@@ -184,7 +185,7 @@ def _build_first_steps(registry: Registry, url: str, username: str) -> dict[str,
     }
 
 
-async def _read_executors_and_queues(store: Store, now: int) -> tuple[list[ExecutorReport], QueueOverview]:
+async def _read_executors_and_queues(store: Store, now: int) -> tuple[list[ExecutorRecord], QueueOverview]:
     executors = await read_executors(store.connections, now=now)
     served = {group for one in executors if one.is_live for group in one.groups}
     return executors, await _read_queue_overview(store, now, served)

@@ -8,8 +8,9 @@ from markupsafe import Markup
 from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
+from flowlet.store.executors import ExecutorRecord
 from flowlet.store.reports.activity import RunningInstance, read_running
-from flowlet.store.reports.executors import ExecutorReport, read_executors
+from flowlet.store.reports.executors import read_executors
 from flowlet.web.auth import require_role
 from flowlet.web.console.charts import ChartSegment, render_share_bar
 from flowlet.web.console.definition_rows import build_definition_url
@@ -49,6 +50,6 @@ async def show_executors() -> Response:
     )
 
 
-def render_slot_bar(executor: ExecutorReport) -> Markup:
+def render_slot_bar(executor: ExecutorRecord) -> Markup:
     """Return the bar of an executor's busy slots."""
     return render_share_bar([ChartSegment("busy", "info", executor.busy)], full_count=executor.slots)

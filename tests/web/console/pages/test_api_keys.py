@@ -47,7 +47,7 @@ async def test_a_key_is_nowhere_but_in_the_answer_to_its_making(
     key = read_secret(answer.text)
     pages = [await console_clients.admin.read_page(path) for path in ("/keys", "/keys?all=true", "/account", "/users")]
     kept = await console_clients.console.app_harness.services.store.connections.read(
-        lambda each: each.fetch_rows("SELECT * FROM api_key")
+        lambda each: each.fetch_rows("SELECT * FROM flowlet_api_key")
     )
     elsewhere = f"{answer.headers} {answer.url} {pages} {caplog.text} {kept} {console_clients.admin.browser.cookies!r}"
     assert answer.text.count(key[13:]) == 1

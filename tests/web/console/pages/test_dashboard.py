@@ -116,7 +116,7 @@ async def test_what_is_queued_leads_to_all_that_are_also_those_without_a_next_ac
     for _ in range(2):
         id = await sqlite_workflow_console.create_instance()
     # As a parent that waits for its children without a time limit.
-    sql = "UPDATE workflow SET status = 'IN_PROGRESS', next_activation = NULL WHERE id = :id"
+    sql = "UPDATE flowlet_workflow SET status = 'IN_PROGRESS', next_activation = NULL WHERE id = :id"
     await execute_sql(sqlite_workflow_console, sql, {"id": id})
 
     page = await sqlite_workflow_console.viewer.get("/")
@@ -135,7 +135,7 @@ async def test_a_workflow_that_was_never_served_leads_to_its_list(sqlite_workflo
     await serve_elsewhere(sqlite_workflow_console, build_shop_module("a/../b"))
     for name in ("a/../b", "Never <1>"):
         await sqlite_workflow_console.create_instance()
-        sql = "UPDATE workflow SET workflow_type = :name WHERE id = (SELECT MAX(id) FROM workflow)"
+        sql = "UPDATE flowlet_workflow SET workflow_type = :name WHERE id = (SELECT MAX(id) FROM flowlet_workflow)"
         await execute_sql(sqlite_workflow_console, sql, {"name": name})
 
     page = await sqlite_workflow_console.viewer.get("/")
@@ -194,14 +194,14 @@ async def test_what_is_due_and_not_run_is_shown_with_how_late_it_is(sqlite_workf
     now = sqlite_workflow_console.console.app_harness.services.store.clock.now()
     late = {"at": now - 125 * 1_000_000}
     alone = await sqlite_workflow_console.viewer.get("/")
-    await execute_sql(sqlite_workflow_console, "UPDATE workflow SET next_activation = :at", late)
+    await execute_sql(sqlite_workflow_console, "UPDATE flowlet_workflow SET next_activation = :at", late)
     late_alone = await sqlite_workflow_console.viewer.get("/")
-    await execute_sql(sqlite_workflow_console, "UPDATE workflow SET next_activation = :at", {"at": now})
+    await execute_sql(sqlite_workflow_console, "UPDATE flowlet_workflow SET next_activation = :at", {"at": now})
     await register_executor(sqlite_workflow_console, status="DRAINING")
     draining = await sqlite_workflow_console.viewer.get("/")
     await register_executor(sqlite_workflow_console, "other")
     before = await sqlite_workflow_console.viewer.get("/")
-    await execute_sql(sqlite_workflow_console, "UPDATE workflow SET next_activation = :at", late)
+    await execute_sql(sqlite_workflow_console, "UPDATE flowlet_workflow SET next_activation = :at", late)
 
     page = await sqlite_workflow_console.viewer.get("/")
 
@@ -225,7 +225,7 @@ async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_ho
     connections = sqlite_workflow_console.console.app_harness.services.store.connections
     before = await sqlite_workflow_console.viewer.get("/")
     ids.append(await sqlite_workflow_console.create_instance(group="z-served"))
-    sql = "UPDATE workflow SET next_activation = next_activation - 5000000 WHERE executor_group = 'z-served'"
+    sql = "UPDATE flowlet_workflow SET next_activation = next_activation - 5000000 WHERE executor_group = 'z-served'"
     await connections.write(lambda session: session.execute(sql))
 
     page = await sqlite_workflow_console.viewer.get("/")
@@ -242,7 +242,7 @@ async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(
     await register_executor(sqlite_workflow_console, "gpu", groups=("gpu",))
     await sqlite_workflow_console.create_instance()
     connections = sqlite_workflow_console.console.app_harness.services.store.connections
-    sql = "UPDATE workflow SET next_activation = next_activation - 5000000"
+    sql = "UPDATE flowlet_workflow SET next_activation = next_activation - 5000000"
     await connections.write(lambda session: session.execute(sql))
 
     page = await sqlite_workflow_console.viewer.get("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flowlet.store.dialects.base import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest
 from tests.web.console.pages.test_dashboard import MINUTE_MICROSECONDS, execute_sql, register_executor
 from tests.web.console.workflow_console import WorkflowConsole
 
@@ -52,8 +52,8 @@ async def test_a_busy_one_whose_instances_were_not_read_is_not_said_to_be_free(
     columns = "workflow_type, definition_version, executor_group, priority, state, vars, next_activation, created"
     values = "lower(hex(randomblob(16))), 'EXECUTING', :id, created + :later"
     copy = (
-        f"INSERT INTO workflow (external_id, status, executor_id, modified, {columns}) "
-        f"SELECT {values}, {columns} FROM workflow WHERE id <= :most"
+        f"INSERT INTO flowlet_workflow (external_id, status, executor_id, modified, {columns}) "
+        f"SELECT {values}, {columns} FROM flowlet_workflow WHERE id <= :most"
     )
     await sqlite_workflow_console.create_instance()
     for most in [2**power for power in range(10)]:

@@ -221,7 +221,7 @@ async def test_an_empty_inbox_says_so(operator: WorkflowPageClient, query: str, 
 
 async def test_what_is_not_known_here_is_shown_without_answers(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
-    await operator.operations.hands.execute_sql("UPDATE workflow SET workflow_type = 'Elsewhere'")
+    await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Elsewhere'")
 
     shown = find_question(await fetch_inbox(operator), instance)
     notice = await operator.read_notice(await submit_answer(operator, instance, choice="charge"))
@@ -247,7 +247,7 @@ async def test_stored_attacks_and_those_of_a_model_are_text(operator: WorkflowPa
     await operator.operations.create_in_status(Status.WAITING)
     known = await fetch_inbox(operator)
     await operator.operations.hands.execute_sql(
-        "UPDATE workflow SET state = :a, workflow_type = :a", {"a": ATTACK_TEXT}
+        "UPDATE flowlet_workflow SET state = :a, workflow_type = :a", {"a": ATTACK_TEXT}
     )
 
     for text in (known, await fetch_inbox(operator)):

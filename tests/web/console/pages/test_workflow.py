@@ -264,7 +264,7 @@ async def test_what_cannot_be_understood_is_refused_and_changes_nothing(operator
 
 async def test_a_workflow_that_is_not_known_here_is_shown_without_a_diagram(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
-    await operator.operations.hands.execute_sql("UPDATE workflow SET workflow_type = 'Elsewhere'")
+    await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Elsewhere'")
 
     page = (await operator.get_page(instance.id)).text
 
@@ -280,12 +280,12 @@ async def test_stored_attacks_are_text(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
     attack = ATTACK_TEXT.replace("\u202e", "")
     await operator.operations.hands.execute_sql(
-        "UPDATE workflow SET state = :a, business_key = :a, external_id = :a, executor_group = :a, reason = :a,"
+        "UPDATE flowlet_workflow SET state = :a, business_key = :a, external_id = :a, executor_group = :a, reason = :a,"
         " executor_id = :a, created_by = :a, vars = :v",
         {"a": attack, "v": '{"way": "</pre><script>alert(1)</script>", "<script>alert(2)</script>": 1}'},
     )
     await operator.operations.hands.execute_sql(
-        "UPDATE workflow_action SET from_state = :a, to_state = :a, text = :a, detail = :a, username = :a,"
+        "UPDATE flowlet_action SET from_state = :a, to_state = :a, text = :a, detail = :a, username = :a,"
         " executor_id = :a, changes = :c",
         {"a": ATTACK_TEXT, "c": '{"set": {"<script>alert(3)</script>": "<script>alert(4)</script>"}, "unset": []}'},
     )
@@ -296,7 +296,7 @@ async def test_stored_attacks_are_text(operator: WorkflowPageClient) -> None:
     history = (await operator.get_page(instance.id)).text.partition('class="timeline"')[2]
     assert "alert(1)" in history
     assert "\u202e" not in "".join(re.findall(r'<p class="small free-text">(.*?)</p>', history))
-    await operator.operations.hands.execute_sql("UPDATE workflow SET workflow_type = :a", {"a": attack})
+    await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET workflow_type = :a", {"a": attack})
     assert "<script>alert" not in (await operator.get_page(instance.id)).text
 
 
@@ -322,7 +322,7 @@ async def test_a_label_and_a_model_with_markup_are_text(admin: WorkflowPageClien
 async def test_a_long_history_shows_its_newest_lines_and_draws_all_of_its_way(any_operator: WorkflowPageClient) -> None:
     instance = await any_operator.operations.create_in_status(Status.WAITING)
     await any_operator.operations.hands.execute_sql(
-        "INSERT INTO workflow_action (workflow_id, kind, at, from_state, to_state, text) "
+        "INSERT INTO flowlet_action (workflow_id, kind, at, from_state, to_state, text) "
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) "
         "SELECT :id, 'TRANSITION', 1, 'charge', 'delivered', 'again' FROM n",
         {"id": instance.id},
@@ -424,7 +424,7 @@ async def test_the_picture_with_the_way_taken_is_a_file_of_its_own(operator: Wor
     assert "check → review, taken once" in answer.text
     assert "fl-state manual visited current is-waiting" in answer.text
     assert (await operator.browser.get("/workflows/999/diagram.svg")).status_code == 404
-    await operator.operations.hands.execute_sql("UPDATE workflow SET workflow_type = 'Elsewhere'")
+    await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Elsewhere'")
     assert (await operator.browser.get(f"/workflows/{instance.id}/diagram.svg")).status_code == 404
 
 
@@ -454,7 +454,7 @@ async def test_lists_and_objects_of_variables_are_shown_as_they_became(operator:
     before, after = '{"set": {"items": [{"n": 1}]}, "unset": []}', '{"set": {"items": [{"n": 2}]}, "unset": []}'
     for changes in (before, after):
         await operator.operations.hands.execute_sql(
-            "INSERT INTO workflow_action (workflow_id, kind, at, changes) VALUES (:id, 'EDITED', 1, :c)",
+            "INSERT INTO flowlet_action (workflow_id, kind, at, changes) VALUES (:id, 'EDITED', 1, :c)",
             {"id": instance.id, "c": changes},
         )
 

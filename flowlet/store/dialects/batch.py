@@ -1,0 +1,71 @@
+"""What the engine hands to a dialect: requests for due instances, and batches of transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flowlet.instance.instance import ENDED_STATUSES, PRIORITIES, NewInstance
+from flowlet.instance.transition import Transition
+
+__all__ = ["PRIORITY_ORDER", "Batch", "ClaimRequest", "Followups", "collect_followups", "count_ended_children"]
+
+PRIORITY_ORDER = tuple(reversed(PRIORITIES))
+"""The priorities in the order in which they are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """Which instances an executor wants. ``now`` is the store's time in microseconds since 1970 UTC."""
+
+    executor_id: str
+    groups: Sequence[str]
+    types: Sequence[str]
+    limit: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Transitions that are to be committed together, sorted by instance. No instance is in it twice."""
+
+    executor_id: str
+    transitions: Sequence[Transition]
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followups:
+    """What a batch does beyond its own rows, for the transitions whose fence held.
+
+    Attributes:
+        children: The instances to create.
+        ended_child_counts: How many children of each parent have ended, ordered by the parent's id.
+        woken_parents: The parents that a child wakes, ordered by id.
+    """
+
+    children: Sequence[NewInstance]
+    ended_child_counts: Sequence[tuple[int, int]]
+    woken_parents: Sequence[int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.children or self.ended_child_counts or self.woken_parents)
+
+
+def count_ended_children(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
+    """Return how many children of each parent end with these transitions, ordered by the parent's id."""
+    counts: dict[int, int] = {}
+    for transition in transitions:
+        parent = transition.instance.parent_id
+        if parent is not None and transition.status in ENDED_STATUSES:
+            counts[parent] = counts.get(parent, 0) + 1
+    return sorted(counts.items())
+
+
+def collect_followups(transitions: Sequence[Transition]) -> Followups:
+    """Return what these transitions do beyond their own rows."""
+    children = [child for transition in transitions for child in transition.children]
+    woken = {t.instance.parent_id for t in transitions if t.wakes_parent and t.instance.parent_id is not None}
+    return Followups(children, count_ended_children(transitions), sorted(woken))

@@ -1,0 +1,53 @@
+"""Pieces of SQL in which the databases differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+__all__ = ["ExpressionDialect"]
+
+
+class ExpressionDialect(Protocol):
+    """What the store's portable statements are completed with."""
+
+    for_update_sql: str
+    """What locks the rows of a SELECT; empty where writers lock the whole database."""
+    skip_locked_sql: str
+    """What locks the rows of a SELECT and leaves out those that others have locked; empty as above."""
+    newest_first_sql: str
+    """What sorts one instance's history by the newest line first, after ORDER BY."""
+    due_column: str
+    """The column of the due index that has the time of the next activation."""
+    is_scheduled_sql: str
+    """The condition of the rows that the due index lists with a time, in words that let it be used."""
+    due_index_has_all_groups: bool
+    """Whether the due index also lists the groups of instances that have ended."""
+    failing_status_column: str
+    """The column of the index of failures that has the status."""
+    has_slow_json: bool
+    """Whether reading a text as JSON takes several times as long as searching it for a piece of text."""
+
+    def build_ids_sql(self, bind: str) -> str:
+        """Return the operand of ``IN (...)`` for a list of ids of any length, in one bind."""
+        ...
+
+    def encode_ids(self, ids: Sequence[int]) -> Any:
+        """Return the value of that bind."""
+        ...
+
+    def build_prefix_condition(self, column: str, bind: str) -> str:
+        """Return the condition that a name begins with a text, as a range that the column's index answers."""
+        ...
+
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return the values of its binds; a name is at most 255 characters long."""
+        ...
+
+    def build_variable_sql(self, bind: str) -> str:
+        """Return the SQL of a top-level variable as JSON text; NULL where there is none. A bind names the variable."""
+        ...
+
+    def build_variable_path(self, name: str) -> str:
+        """Return the value of that bind for a variable, whose name has no quote and no backslash."""
+        ...

@@ -1,0 +1,50 @@
+"""Pieces of SQL as MariaDB and MySQL need them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from flowlet.store.dialects.mysql.schema import DUE_COLUMN, FAILING_COLUMN
+from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
+
+__all__ = ["MySQLExpressions"]
+
+
+class MySQLExpressions:
+    """The part of MariaDB and MySQL for expressions."""
+
+    for_update_sql = "FOR UPDATE"
+    skip_locked_sql = "FOR UPDATE SKIP LOCKED"
+    newest_first_sql = "id DESC"
+    due_column = DUE_COLUMN
+    is_scheduled_sql = f"{DUE_COLUMN} > 0"
+    due_index_has_all_groups = True
+    failing_status_column = FAILING_COLUMN
+    has_slow_json = False
+
+    def build_ids_sql(self, bind: str) -> str:
+        """Return the elements of a JSON array."""
+        return f"SELECT b.id FROM JSON_TABLE(:{bind}, '$[*]' COLUMNS(id bigint PATH '$')) b"
+
+    def encode_ids(self, ids: Sequence[int]) -> str:
+        """Return the ids as the text of a JSON array."""
+        return orjson.dumps(ids).decode()
+
+    def build_prefix_condition(self, column: str, bind: str) -> str:
+        """Return a range without LIKE, which misses names that continue with a character beyond U+FFFF."""
+        return f"{build_range_condition(column, bind)} AND CHAR_LENGTH({column}) >= :{bind}_length"
+
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return the range and the length: texts compare as if padded with spaces, and NUL sorts before a space."""
+        return {bind: f"{prefix}\0", f"{bind}_end": f"{compute_prefix_end(prefix)}\0", f"{bind}_length": len(prefix)}
+
+    def build_variable_sql(self, bind: str) -> str:
+        """Return the variable as it is written; compared by code points, as the columns are."""
+        return f"CAST(JSON_EXTRACT(vars, :{bind}) AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
+
+    def build_variable_path(self, name: str) -> str:
+        """Return the path of the variable."""
+        return f'$."{name}"'

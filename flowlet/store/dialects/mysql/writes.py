@@ -1,0 +1,199 @@
+"""The engine's writes to MariaDB 10.6 and later, and MySQL 8: batches as one JSON document, joined by JSON_TABLE.
+
+Neither has UPDATE ... RETURNING: how many rows the fence let through is read from the row count; where some are
+missing, the batch is rolled back, the rows that hold are locked and read, and these alone are written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pymysql
+
+from flowlet.instance.instance import NewInstance
+from flowlet.store.columns import ColumnType, list_names
+from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
+from flowlet.store.dialects.batch import Batch, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.mysql.claims import claim_instances
+from flowlet.store.dialects.mysql.connection import NOW_SQL
+from flowlet.store.dialects.mysql.statement import execute_and_count, fetch_rows, insert_rows
+from flowlet.store.dialects.transaction import begin_transaction
+from flowlet.store.rows import (
+    ACTION_COLUMNS,
+    CREATION_TIME_NAMES,
+    NEW_INSTANCE_ENCODER,
+    TRANSITION_ENCODER,
+    encode_action_rows,
+    encode_created_action_row,
+)
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, WORKFLOW
+
+__all__ = ["MySQLWrites"]
+
+# Wider than the columns: a value out of the range of JSON_TABLE's own type would become NULL, and no error.
+_BATCH_TYPES = {
+    **dict.fromkeys(ColumnType, "bigint"),
+    ColumnType.NAME: "varchar(255)",
+    ColumnType.WORD: "varchar(64)",
+    ColumnType.TEXT: "longtext",
+}
+_BATCH = "JSON_TABLE(%s, '$[*]' COLUMNS({})) b".format(
+    ", ".join(
+        f"{column.name} {_BATCH_TYPES[column.type]} PATH '$[{place}]'"
+        for place, column in enumerate(TRANSITION_ENCODER.columns)
+    )
+)
+_FENCE = "w.executor_id = %s AND w.token = b.token AND w.version = b.version AND w.pause_requested = b.pausing"
+# STRAIGHT_JOIN fixes the order: the batch first, then each row by its key. No assignment reads a column that another
+# one has changed, because MySQL does not say in which order they are made.
+_COMMIT = f"""
+UPDATE {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
+SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
+    w.next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1)
+        OR (b.waits = 1 AND b.spawned = 0 AND w.open_children = 0) THEN b.at ELSE b.next_activation END,
+    w.attempt = b.attempt, w.visit = b.visit, w.streak = b.streak, w.crashes = 0,
+    w.executor_id = CASE WHEN b.status = 'EXECUTING' THEN w.executor_id END, w.version = w.version + 1,
+    w.waits_for_children = (b.waits = 1 AND (b.spawned > 0 OR w.open_children > 0) AND w.woken = 0),
+    w.children = w.children + b.spawned, w.open_children = w.open_children + b.spawned,
+    w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
+    w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed
+WHERE {_FENCE}
+"""
+_LOCK_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
+# From left to right: MySQL's single-table UPDATE reads what it has just assigned.
+_END_CHILD = f"""
+UPDATE {WORKFLOW} SET
+    next_activation = CASE WHEN waits_for_children AND open_children <= %s THEN %s ELSE next_activation END,
+    waits_for_children = (waits_for_children AND open_children > %s), open_children = open_children - %s
+WHERE id = %s
+"""
+# A parent that is executing is about to wait: its next commit finds the mark.
+_WAKE = f"""
+UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), waits_for_children = 0,
+    next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE %s END
+WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
+"""
+_INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES "
+_INSERT_NEW = f"INSERT INTO {WORKFLOW} ({', '.join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))}) VALUES "
+# As a derived table: MySQL 8 warns of VALUES() in an update, and MariaDB has no alias for the row.
+_COUNTER_ROW = f"SELECT {', '.join(f'%s AS {name}' for name in COUNTER_ROW_NAMES)}"
+_ADD_COUNTS = f"""
+INSERT INTO {COUNTER} ({", ".join(COUNTER_ROW_NAMES)}) SELECT * FROM ({{}}) b
+ON DUPLICATE KEY UPDATE {", ".join(f"{column} = {COUNTER}.{column} + b.{column}" for column in COUNTER_COLUMNS)}
+"""
+# The time is read when the row's lock is held; from left to right, the lease counts from the new beat.
+_RENEW_LEASE = (
+    f"UPDATE {EXECUTOR} SET beat = {NOW_SQL}, lease_until = beat + %s, claimed = COALESCE(%s, claimed) "
+    "WHERE id = %s AND status IN ('RUNNING', 'DRAINING')"
+)
+
+
+class MySQLWrites:
+    """The part of MariaDB and MySQL for writes."""
+
+    writer_count = 3
+
+    async def renew_lease(
+        self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
+    ) -> int | None:
+        """Prolong the lease; the rows that the condition found are counted, not those that it changed."""
+        if not await execute_and_count(raw, _RENEW_LEASE, (lease_microseconds, claimed_at, executor_id)):
+            return None
+        ((now,),) = await fetch_rows(raw, f"SELECT {NOW_SQL}")
+        return int(now)
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+        """Lease due instances, the higher priority first, and return their rows."""
+        return await claim_instances(raw, request)
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the batch; where a fence does not hold, roll back and write the others."""
+        if in_transaction:
+            return await self._apply_held(raw, batch)
+        with contextlib.suppress(_FenceLostError):
+            async with begin_transaction(raw.query):
+                return await self._apply_batch(raw, batch)
+        async with begin_transaction(raw.query):
+            return await self._apply_held(raw, batch)
+
+    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
+        document = orjson.dumps([TRANSITION_ENCODER.encode(transition) for transition in batch.transitions]).decode()
+        if await execute_and_count(raw, _COMMIT, (document, batch.executor_id)) != len(batch.transitions):
+            raise _FenceLostError
+        await insert_rows(raw, _INSERT_ACTION, encode_action_rows(batch.transitions))
+        await self.apply_followups(raw, collect_followups(batch.transitions), batch.now)
+        await self.add_counts(raw, self.get_writer_id(raw), count_transitions(batch.transitions))
+        return {transition.instance.id for transition in batch.transitions}
+
+    async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
+        document = orjson.dumps([TRANSITION_ENCODER.encode(transition) for transition in batch.transitions]).decode()
+        held = {id for (id,) in await fetch_rows(raw, _LOCK_HELD, (document, batch.executor_id))}
+        kept = [transition for transition in batch.transitions if transition.instance.id in held]
+        return await self._apply_batch(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
+
+    async def create(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances and their history."""
+        async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.query):
+            return await self._insert_instances(raw, new_instances, now)
+
+    async def _insert_instances(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int
+    ) -> list[tuple[int, bool]]:
+        names = [new.external_id for new in new_instances]
+        known = await _read_ids(raw, names)
+        fresh: dict[str, NewInstance] = {}
+        for new in new_instances:
+            if new.external_id not in known:
+                fresh.setdefault(new.external_id, new)
+        if fresh:
+            await insert_rows(
+                raw, _INSERT_NEW, [[*NEW_INSTANCE_ENCODER.encode(new), now, now] for new in fresh.values()]
+            )
+            ids = await _read_ids(raw, list(fresh))
+            await insert_rows(
+                raw, _INSERT_ACTION, [encode_created_action_row(ids[name], new, now) for name, new in fresh.items()]
+            )
+            known.update(ids)
+        created = []
+        for name in names:
+            created.append((known[name], name in fresh))
+            fresh.pop(name, None)
+        return created
+
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents."""
+        if batch_followups.children:
+            created = await self._insert_instances(raw, batch_followups.children, now)
+            if not all(is_new for _, is_new in created):
+                raise pymysql.err.IntegrityError(0, "a child's external id exists already")
+        for id, ended in batch_followups.ended_child_counts:
+            await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
+        for id in batch_followups.woken_parents:
+            await fetch_rows(raw, _WAKE, (now, id))
+
+    def get_writer_id(self, raw: Any) -> int:
+        """Return the number that the server has given the connection."""
+        number: int = raw.thread_id()
+        return number
+
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
+        """Add to a writer's counts."""
+        if counts:
+            rows = " UNION ALL ".join([_COUNTER_ROW] * len(counts))
+            values = [value for count in counts for value in (writer_id, *count)]
+            await execute_and_count(raw, _ADD_COUNTS.format(rows), values)
+
+
+class _FenceLostError(Exception):
+    """Another executor holds some row of a batch."""
+
+
+async def _read_ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
+    binds = ", ".join(["%s"] * len(names))
+    sql = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id IN ({binds})"
+    return dict(await fetch_rows(raw, sql, names))

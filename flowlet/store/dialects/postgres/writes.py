@@ -1,0 +1,121 @@
+"""The engine's writes to PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from flowlet.instance.instance import NewInstance, Status
+from flowlet.store.counter_buckets import CounterBucket, count_activations
+from flowlet.store.dialects.batch import Batch, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.postgres import statements
+from flowlet.store.dialects.postgres.signals import notify_groups
+from flowlet.store.dialects.transaction import begin_transaction
+from flowlet.store.rows import ACTION_COLUMNS, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER, encode_action_rows
+
+__all__ = ["PostgresWrites"]
+
+
+class PostgresWrites:
+    """PostgreSQL's part for writes."""
+
+    writer_count = 2
+
+    async def renew_lease(
+        self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
+    ) -> int | None:
+        """Prolong the lease, in one statement."""
+        value: int | None = await raw.fetchval(statements.RENEW_LEASE, executor_id, lease_microseconds, claimed_at)
+        return value
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+        """Lease due instances, the higher priority first, in one statement, and return their rows."""
+        sql = statements.build_claim_sql(len(request.groups))
+        rows = await raw.fetch(sql, request.executor_id, request.groups, request.now, request.types, request.limit)
+        return [tuple(row) for row in rows]
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the batch: one statement, or a transaction of several where other rows are touched."""
+        if in_transaction:
+            return await self._apply_batch(raw, batch)
+        if collect_followups(batch.transitions).is_empty:
+            applied = await _apply_rows(raw, batch)
+            await notify_groups(raw, _find_released_groups(batch))
+            return applied
+        async with begin_transaction(raw.execute):
+            return await self._apply_batch(raw, batch)
+
+    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
+        applied = await _apply_rows(raw, batch)
+        held = [transition for transition in batch.transitions if transition.instance.id in applied]
+        await self.apply_followups(raw, collect_followups(held), batch.now)
+        return applied
+
+    async def create(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances and notify the executors of their groups: one statement, which is one transaction."""
+        columns = _transpose([NEW_INSTANCE_ENCODER.encode(new) for new in new_instances])
+        created = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *columns, now)}
+        known = dict(created)
+        if len(created) < len(new_instances):
+            missing = [new.external_id for new in new_instances if new.external_id not in created]
+            known.update(map(tuple, await raw.fetch(statements.FIND_KNOWN, missing)))
+        return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in new_instances]
+
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents."""
+        if batch_followups.children:
+            created = await self.create(raw, batch_followups.children, now, in_transaction=True)
+            if not all(is_new for _, is_new in created):
+                raise asyncpg.UniqueViolationError("a child's external id exists already")
+        if batch_followups.ended_child_counts or batch_followups.woken_parents:
+            await raw.fetch(
+                statements.LOCK_PARENTS,
+                sorted({*(id for id, _ in batch_followups.ended_child_counts), *batch_followups.woken_parents}),
+            )
+        touched = []
+        if batch_followups.ended_child_counts:
+            ids, counts = (
+                [id for id, _ in batch_followups.ended_child_counts],
+                [ended for _, ended in batch_followups.ended_child_counts],
+            )
+            touched += await raw.fetch(statements.END_CHILDREN, ids, counts, now)
+        if batch_followups.woken_parents:
+            touched += await raw.fetch(statements.WAKE, list(batch_followups.woken_parents), now)
+        await notify_groups(raw, {group for group, is_due in touched if is_due})
+
+    def get_writer_id(self, raw: Any) -> int:
+        """Return the number of the server's process that serves the connection."""
+        number: int = raw.get_server_pid()
+        return number
+
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
+        """Add to a writer's counts."""
+        await raw.executemany(statements.ADD_COUNTS, [(writer_id, *count) for count in counts])
+
+
+def _find_released_groups(batch: Batch) -> set[str]:
+    """Return the groups of instances that are given up although they are due: other executors may take them."""
+    return {
+        t.instance.group
+        for t in batch.transitions
+        if t.status is Status.IN_PROGRESS and t.next_activation_us is not None and t.next_activation_us <= batch.now
+    }
+
+
+async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
+    rows = [
+        [*count_activations(transition), *TRANSITION_ENCODER.encode(transition)] for transition in batch.transitions
+    ]
+    action_rows = encode_action_rows(batch.transitions)
+    actions = _transpose(action_rows) if action_rows else [[] for _ in ACTION_COLUMNS]
+    applied = await raw.fetch(statements.COMMIT, batch.executor_id, *_transpose(rows), *actions)
+    return {id for (id,) in applied}
+
+
+def _transpose(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the columns of rows, each as a list."""
+    return [list(column) for column in zip(*rows, strict=True)]

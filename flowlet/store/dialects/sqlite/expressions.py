@@ -1,0 +1,54 @@
+"""Pieces of SQL as SQLite needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
+from flowlet.store.tables import IS_READY
+
+__all__ = ["SQLiteExpressions"]
+
+
+class SQLiteExpressions:
+    """SQLite's part for expressions."""
+
+    for_update_sql = ""
+    skip_locked_sql = ""
+    newest_first_sql = "id DESC"
+    due_column = "next_activation"
+    is_scheduled_sql = f"{IS_READY} AND next_activation > 0"
+    due_index_has_all_groups = False
+    failing_status_column = "status"
+    has_slow_json = True
+
+    def build_ids_sql(self, bind: str) -> str:
+        """Return the elements of a JSON array."""
+        return f"SELECT value FROM json_each(:{bind})"
+
+    def encode_ids(self, ids: Sequence[int]) -> str:
+        """Return the ids as the text of a JSON array."""
+        return orjson.dumps(ids).decode()
+
+    def build_prefix_condition(self, column: str, bind: str) -> str:
+        """Return a range: the column is compared by code points."""
+        return build_range_condition(column, bind)
+
+    def build_prefix_binds(self, bind: str, prefix: str) -> dict[str, Any]:
+        """Return the first text of the range, and the first one beyond it."""
+        return {bind: prefix, f"{bind}_end": compute_prefix_end(prefix)}
+
+    def build_variable_sql(self, bind: str) -> str:
+        """Return the variable as it is written, cut out of a JSON array of it and of a path that no object has.
+
+        By itself ``json_extract`` gives a number rounded to 15 digits, and 1 for true; ``->`` came with SQLite 3.38.
+        """
+        pair = f"json_extract(vars, :{bind}, '$[0]')"
+        return f"CASE WHEN json_type(vars, :{bind}) IS NOT NULL THEN substr({pair}, 2, length({pair}) - 7) END"
+
+    def build_variable_path(self, name: str) -> str:
+        """Return the path of the variable."""
+        return f'$."{name}"'

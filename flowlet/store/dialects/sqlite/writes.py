@@ -1,0 +1,241 @@
+"""The engine's writes to SQLite: batches are applied row by row in one hop to the connection's thread.
+
+Measured against ``json_each`` through ``databases``: twice as fast (8,300 against 4,000 workflows a second).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from flowlet.instance.instance import NewInstance
+from flowlet.store.columns import list_names
+from flowlet.store.counter_buckets import (
+    COUNTER_COLUMNS,
+    COUNTER_KEY,
+    COUNTER_ROW_NAMES,
+    SHARED_WRITER_ID,
+    CounterBucket,
+    count_transitions,
+)
+from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest, Followups, collect_followups
+from flowlet.store.rows import (
+    ACTION_COLUMNS,
+    CREATION_TIME_NAMES,
+    INSTANCE_READER,
+    NEW_INSTANCE_ENCODER,
+    TRANSITION_ENCODER,
+    encode_action_rows,
+    encode_created_action_row,
+)
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, IS_READY, WORKFLOW
+
+__all__ = ["SQLiteWrites"]
+
+
+def _number_binds(sql: str, names: Sequence[str]) -> str:
+    """Return a statement with numbers instead of ``:names``: a list for each row costs less than a dict."""
+    places = {name: f"?{place}" for place, name in enumerate(names, start=1)}
+    return re.sub(r":(\w+)", lambda bind: places[bind[1]], sql)
+
+
+_INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES ({', '.join('?' * len(ACTION_COLUMNS))})"
+_NEW_NAMES = (*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES)
+_FIND_ID = f"SELECT id FROM {WORKFLOW} WHERE external_id = ?"
+_INSERT_NEW = (
+    f"INSERT INTO {WORKFLOW} ({', '.join(_NEW_NAMES)}) VALUES ({', '.join('?' * len(_NEW_NAMES))}) "
+    "ON CONFLICT (external_id) DO NOTHING RETURNING id"
+)
+# The fence is the WHERE: the executor, the token, the version, and whether a pause was requested meanwhile.
+_COMMIT = _number_binds(
+    f"""
+UPDATE {WORKFLOW} SET status = :status, state = :state, vars = COALESCE(:vars, vars),
+    next_activation = CASE WHEN (:rests AND woken) OR (:waits AND open_children + :spawned = 0)
+        THEN :at ELSE :next_activation END,
+    attempt = :attempt, visit = :visit, streak = :streak, crashes = 0,
+    executor_id = CASE WHEN :status = 'EXECUTING' THEN executor_id END, version = version + 1,
+    children = children + :spawned, open_children = open_children + :spawned,
+    waits_for_children = (:waits AND open_children + :spawned > 0 AND NOT woken), pause_requested = 0,
+    held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended,
+    fingerprint = :fingerprint, failed = :failed
+WHERE id = :id AND executor_id = :executor_id AND token = :token AND version = :version AND pause_requested = :pausing
+""",
+    (*TRANSITION_ENCODER.names, "executor_id"),
+)
+_END_CHILD = f"""
+UPDATE {WORKFLOW} SET open_children = open_children - :ended,
+    next_activation = CASE WHEN waits_for_children AND open_children <= :ended THEN :now ELSE next_activation END,
+    waits_for_children = (waits_for_children AND open_children > :ended)
+WHERE id = :id
+"""
+# A parent that is executing is about to wait: its next commit finds the mark.
+_WAKE = f"""
+UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), waits_for_children = 0,
+    next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
+WHERE id = :id AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
+"""
+_ADD_COUNTS_SQL = f"""
+INSERT INTO {COUNTER} ({", ".join(COUNTER_ROW_NAMES)}) VALUES ({", ".join("?" * len(COUNTER_ROW_NAMES))})
+ON CONFLICT ({", ".join(COUNTER_KEY)}) DO UPDATE
+SET {", ".join(f"{column} = {column} + excluded.{column}" for column in COUNTER_COLUMNS)}
+"""
+_RENEW_LEASE = f"""
+UPDATE {EXECUTOR} SET beat = ?, lease_until = ?, claimed = COALESCE(?, claimed)
+WHERE id = ? AND status IN ('RUNNING', 'DRAINING')
+"""
+
+
+class SQLiteWrites:
+    """SQLite's part for writes."""
+
+    writer_count = 1
+
+    async def renew_lease(
+        self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
+    ) -> int | None:
+        """Prolong the lease by this machine's time."""
+        beat: int | None = await raw._execute(_renew_lease, raw._conn, executor_id, lease_microseconds, claimed_at)
+        return beat
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
+        """Lease due instances, the higher priority first, and return their rows."""
+        rows: list[Sequence[Any]] = await raw._execute(_claim_instances, raw._conn, request)
+        return rows
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the batch in one hop to the connection's thread."""
+        applied: set[int] = await raw._execute(_commit_batch, raw._conn, batch, in_transaction)
+        return applied
+
+    async def create(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances in one hop to the connection's thread."""
+        create = _insert_instances if in_transaction else _create_instances
+        created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, new_instances, now)
+        return created
+
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents."""
+        await raw._execute(_apply_followups, raw._conn, batch_followups, now)
+
+    def get_writer_id(self, raw: Any) -> int:
+        """Return the number of the common rows: only one writes at a time."""
+        return SHARED_WRITER_ID
+
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
+        """Add to a writer's counts."""
+        await raw._execute(_add_counts, raw._conn, writer_id, counts)
+
+
+def _renew_lease(
+    connection: sqlite3.Connection, executor_id: str, lease_microseconds: int, claimed_at: int | None
+) -> int | None:
+    def update_lease() -> int | None:
+        now = time.time_ns() // 1000  # noqa: TID251 - read once the write lock is held
+        values = (now, now + lease_microseconds, claimed_at, executor_id)
+        return now if connection.execute(_RENEW_LEASE, values).rowcount else None
+
+    beat: int | None = _run_in_transaction(connection, update_lease)
+    return beat
+
+
+def _claim_instances(connection: sqlite3.Connection, request: ClaimRequest) -> list[Sequence[Any]]:
+    values: dict[str, Any] = {"executor_id": request.executor_id, "now": request.now, "limit": request.limit}
+    values |= {f"group_{place}": group for place, group in enumerate(request.groups)}
+    values |= {f"type_{place}": type for place, type in enumerate(request.types)}
+    sql = _build_claim_sql(len(request.groups), len(request.types))
+    rows: list[Sequence[Any]] = _run_in_transaction(connection, lambda: connection.execute(sql, values).fetchall())
+    return rows
+
+
+@lru_cache(maxsize=16)
+def _build_claim_sql(group_count: int, type_count: int) -> str:
+    # One leg for each priority and group walks the due index from its oldest entry and stops at the limit.
+    known = ", ".join(f":type_{place}" for place in range(type_count))
+    legs = [
+        f"SELECT * FROM (SELECT id FROM {WORKFLOW} WHERE executor_group = :group_{group} AND priority = {level} "
+        f"AND {IS_READY} AND next_activation <= :now AND workflow_type IN ({known}) "
+        "ORDER BY next_activation LIMIT :limit)"
+        for level in PRIORITY_ORDER
+        for group in range(group_count)
+    ]
+    return (
+        f"UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = :executor_id, token = token + 1, "
+        "started = COALESCE(started, :now), waits_for_children = 0, woken = 0 "
+        f"WHERE id IN (SELECT id FROM ({' UNION ALL '.join(legs)}) LIMIT :limit) "
+        f"RETURNING {INSTANCE_READER.select_list}"
+    )
+
+
+def _run_in_transaction(connection: sqlite3.Connection, work: Callable[[], Any]) -> Any:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _commit_batch(connection: sqlite3.Connection, batch: Batch, in_transaction: bool) -> set[int]:
+    if in_transaction:
+        return _apply_batch(connection, batch)
+    applied: set[int] = _run_in_transaction(connection, lambda: _apply_batch(connection, batch))
+    return applied
+
+
+def _apply_batch(connection: sqlite3.Connection, batch: Batch) -> set[int]:
+    write, executor_id = connection.execute, batch.executor_id
+    held = [t for t in batch.transitions if write(_COMMIT, [*TRANSITION_ENCODER.encode(t), executor_id]).rowcount == 1]
+    connection.executemany(_INSERT_ACTION, encode_action_rows(held))
+    _apply_followups(connection, collect_followups(held), batch.now)
+    _add_counts(connection, SHARED_WRITER_ID, count_transitions(held))
+    return {transition.instance.id for transition in held}
+
+
+def _apply_followups(connection: sqlite3.Connection, batch_followups: Followups, now: int) -> None:
+    for _, is_new in _insert_instances(connection, batch_followups.children, now):
+        if not is_new:
+            raise sqlite3.IntegrityError("a child's external id exists already")
+    connection.executemany(
+        _END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in batch_followups.ended_child_counts]
+    )
+    connection.executemany(_WAKE, [{"id": id, "now": now} for id in batch_followups.woken_parents])
+
+
+def _add_counts(connection: sqlite3.Connection, writer_id: int, counts: Sequence[CounterBucket]) -> None:
+    connection.executemany(_ADD_COUNTS_SQL, [(writer_id, *count) for count in counts])
+
+
+def _create_instances(
+    connection: sqlite3.Connection, new_instances: Sequence[NewInstance], now: int
+) -> list[tuple[int, bool]]:
+    created: list[tuple[int, bool]] = _run_in_transaction(
+        connection, lambda: _insert_instances(connection, new_instances, now)
+    )
+    return created
+
+
+def _insert_instances(
+    connection: sqlite3.Connection, new_instances: Sequence[NewInstance], now: int
+) -> list[tuple[int, bool]]:
+    created = []
+    actions = []
+    for new in new_instances:
+        is_new = True
+        found = connection.execute(_INSERT_NEW, [*NEW_INSTANCE_ENCODER.encode(new), now, now]).fetchone()
+        if found is None:
+            is_new, found = False, connection.execute(_FIND_ID, (new.external_id,)).fetchone()
+        (id,) = found
+        created.append((id, is_new))
+        if is_new:
+            actions.append(encode_created_action_row(id, new, now))
+    connection.executemany(_INSERT_ACTION, actions)
+    return created

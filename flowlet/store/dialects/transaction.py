@@ -1,0 +1,22 @@
+"""A transaction on a raw connection."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+__all__ = ["begin_transaction"]
+
+
+@contextlib.asynccontextmanager
+async def begin_transaction(execute: Callable[[str], Awaitable[Any]]) -> AsyncIterator[None]:
+    """Run a block between BEGIN and COMMIT on a raw connection; roll back where it raises."""
+    await execute("BEGIN")
+    try:
+        yield
+        await execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(Exception):
+            await execute("ROLLBACK")
+        raise

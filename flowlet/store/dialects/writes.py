@@ -1,0 +1,57 @@
+"""What differs between the databases where the engine writes: claims, commits, creates, leases and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from flowlet.instance.instance import NewInstance
+from flowlet.store.counter_buckets import CounterBucket
+from flowlet.store.dialects.batch import Batch, ClaimRequest, Followups
+
+__all__ = ["WriteDialect"]
+
+
+class WriteDialect(Protocol):
+    """The engine's statements. With ``in_transaction`` the caller has opened a transaction, and commits it."""
+
+    writer_count: int
+    """How many batches an executor commits at the same time; measured, more are not faster."""
+
+    async def renew_lease(
+        self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
+    ) -> int | None:
+        """Prolong a live executor's lease by the server's time and return that; None if it is not live. One commit.
+
+        The time of its last claim is stored with it, unless that is None.
+        """
+        ...
+
+    async def claim(self, raw: Any, request: ClaimRequest) -> Sequence[Sequence[Any]]:
+        """Lease due instances, the higher priority first, and return their rows for ``INSTANCE_READER``.
+
+        One transaction.
+        """
+        ...
+
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+        """Write the transitions whose fence holds and return their instances' ids. One transaction."""
+        ...
+
+    async def create(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Create instances, all or none; return each one's id and whether it is new. One transaction."""
+        ...
+
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction."""
+        ...
+
+    def get_writer_id(self, raw: Any) -> int:
+        """Return the number under which a connection counts: no two that write at the same time have the same."""
+        ...
+
+    async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
+        """Add to a writer's counts, in the caller's transaction; ``SHARED_WRITER_ID`` is the common rows' writer."""
+        ...

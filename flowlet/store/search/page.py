@@ -1,0 +1,126 @@
+"""A page of a search: its instances, how many match in all, and where the next page begins.
+
+A page begins after the last row of the one before it, found by its sort key and its id, and not by counting rows:
+instances that are created meanwhile shift nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowlet.instance.instance import Instance, Status
+from flowlet.store.connection import DatabaseSession
+from flowlet.store.rows import INSTANCE_READER
+from flowlet.store.search.conditions import UNINDEXED_STATUSES, build_conditions, build_name_condition
+from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor, encode_cursor
+from flowlet.store.search.query import MAX_COUNTED, SearchQuery, SearchResult
+from flowlet.store.search.scan_limit import UNLIMITED, ScanRequest, compute_scan_window
+from flowlet.store.tables import WORKFLOW
+
+__all__ = ["search_instances"]
+
+
+async def search_instances(session: DatabaseSession, query: SearchQuery) -> SearchResult:
+    """Return a page of the matching instances, and how many there are."""
+    names, named, is_few = await build_name_condition(query, session)
+    parts, values = build_conditions(query, session)
+    parts, values = [*names, *parts], {**named, **values}
+    is_bounded = query.scan_limit is not None and not is_few and not _is_narrow(query)
+    seen = await compute_scan_window(session, _build_scan_request(query, query.cursor)) if is_bounded else UNLIMITED
+    found = await _read_page(session, query, [*parts, *seen.conditions], {**values, **seen.binds})
+    instances = tuple(found[: query.limit])
+    has_more = len(found) > query.limit
+    total, first = len(instances), seen
+    if has_more or query.offset or query.cursor is not None:
+        first = (
+            await compute_scan_window(session, _build_scan_request(query, None))
+            if is_bounded and query.cursor is not None
+            else seen
+        )
+        total = await _count_matches(session, [*parts, *first.conditions], {**values, **first.binds})
+    last = (
+        encode_cursor(query.order, _get_sort_value(query, instances[-1]), instances[-1].id)
+        if has_more
+        else seen.next_cursor
+    )
+    is_at_least = first.is_cut or total > MAX_COUNTED
+    return SearchResult(instances, min(total, MAX_COUNTED), is_at_least, last, is_cut=seen.is_cut)
+
+
+async def _read_page(
+    session: DatabaseSession, query: SearchQuery, conditions: list[str], values: dict[str, Any]
+) -> list[Instance]:
+    """Return the instances of a page, and one more if there is another page."""
+    key = _build_sort_key(query)
+    way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
+    place = {**values, "row_limit": query.limit + 1, "row_offset": query.offset}
+    if query.cursor is not None:
+        place["after_key"], place["after_id"] = decode_cursor(query.cursor, query.order)
+        # The first comparison alone lets an index begin where the page does.
+        conditions = [
+            *conditions,
+            f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)",
+        ]
+    order = f"id {way}" if query.order_by == "id" else f"{key} {way}, id {way}"
+    # Only ids are sorted, and whole rows are read for one page: 10 times as fast on SQLite.
+    where = _join_conditions(conditions)
+    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
+    sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {order}"
+    return INSTANCE_READER.parse_all(await session.fetch_rows(sql, place))
+
+
+def _build_scan_request(query: SearchQuery, cursor: str | None) -> ScanRequest:
+    """Return the scan of a query, from a cursor on."""
+    is_sorted = query.order_by in ("id", "created")
+    return ScanRequest(
+        order=query.order,
+        key=query.order_by,
+        is_descending=query.descending or not is_sorted,
+        start=decode_cursor(cursor, query.order) if cursor is not None and is_sorted else None,
+        workflow_type=query.workflow_type,
+        created_from=query.created_from,
+        created_to=query.created_to,
+        limit=query.scan_limit or MAX_COUNTED,
+    )
+
+
+def _is_narrow(query: SearchQuery) -> bool:
+    """Return whether an index finds the matches, or everything matches in the page's order: no scan limit is needed."""
+    if query.parent_id is not None or query.fingerprint is not None or query.is_retrying or query.has_next:
+        return True
+    statuses = set(query.statuses)
+    if statuses and (not UNINDEXED_STATUSES & statuses or statuses == {Status.CANCELLED}):
+        return True
+    unindexed = (query.state, query.executor_group, query.reason_contains, query.prefix, query.variables or None)
+    times = (getattr(query, f"{column}_{end}") for column in ("modified", "next_activation") for end in ("from", "to"))
+    is_filtered = bool(statuses) or any(value is not None for value in (*unindexed, *times))
+    return not is_filtered and query.order_by in ("id", "created")
+
+
+async def _count_matches(session: DatabaseSession, parts: Sequence[str], values: dict[str, Any]) -> int:
+    # Counted up to one beyond the limit: counting a million rows costs 100 ms and more.
+    sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {_join_conditions(parts)} LIMIT :most) counted"
+    ((total,),) = await session.fetch_rows(sql, {**values, "most": MAX_COUNTED + 1})
+    return int(total)
+
+
+def _join_conditions(parts: Sequence[str]) -> str:
+    return " AND ".join(parts) or "1 = 1"
+
+
+def _build_sort_key(query: SearchQuery) -> str:
+    """Return the SQL of the sort key; instances without a next activation come last in either direction."""
+    if query.order_by != "next_activation" or query.has_next:
+        return query.order_by
+    return f"COALESCE(next_activation, {_get_null_sort_value(query)})"
+
+
+def _get_null_sort_value(query: SearchQuery) -> int:
+    return -1 if query.descending else MAX_INTEGER
+
+
+def _get_sort_value(query: SearchQuery, instance: Instance) -> int:
+    name = query.order_by if query.order_by == "id" else f"{query.order_by}_us"
+    value: int | None = getattr(instance, name)
+    return _get_null_sort_value(query) if value is None else value
