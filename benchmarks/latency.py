@@ -10,13 +10,15 @@ import argparse
 import asyncio
 import sys
 import time
+from contextlib import AsyncExitStack
 
 import uvloop
 
 from flowlet import Workflow, end, state
+from flowlet.assembly import open_engine, run_executor
 from flowlet.definition.registry import Registry
-from flowlet.engine.executor import Executor
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 
 workflow = Workflow("Latency")
@@ -47,12 +49,13 @@ async def main(url: str, singles: int) -> None:
     """Run an executor, measure, print."""
     registry = Registry()
     registry.add(sys.modules[__name__])
-    async with open_store(url) as store, open_store(url) as other:
-        executor = Executor(store, registry)
-        running = asyncio.create_task(executor.run())
-        await executor.is_ready.wait()
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(open_engine(url, registry, ExecutorSettings()))
+        other = await stack.enter_async_context(open_store(url))
+        assert engine.executor is not None
+        await stack.enter_async_context(run_executor(engine.executor))
         for name, operations in (
-            ("same process", Operations(store, registry, wake=executor.wake)),
+            ("same process", engine.operations),
             ("another's connection", Operations(other, registry)),
         ):
             await measure_latency(operations, 10)
@@ -60,8 +63,6 @@ async def main(url: str, singles: int) -> None:
             p50, p99 = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
             figures = f"median {p50:5.1f} ms, p99 {p99:5.1f} ms, max {taken[-1]:5.1f} ms"
             print(f"{name:21} {figures} of {singles}", flush=True)
-        executor.stop()
-        await running
 
 
 if __name__ == "__main__":

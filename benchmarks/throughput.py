@@ -24,11 +24,9 @@ from typing import Any
 
 import orjson
 
+from flowlet.assembly import open_engine, run_executor
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.registry import Registry
-from flowlet.engine.commit_signal import CommitSignal
-from flowlet.engine.executor import Executor
-from flowlet.engine.waiters import Waiters
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
@@ -180,21 +178,17 @@ async def measure_floor(url: str, slots: int, batch: int) -> dict[str, float]:
         return {"rate": await wait_until_drained(store), "cpu": cpu}
 
 
-async def run_executor(url: str, slots: int, batch: int) -> None:
+async def execute_workflows(url: str, slots: int, batch: int) -> None:
     """Run an executor until its standard input ends, then print what it used, as JSON."""
-    async with open_store(url) as store:
-        arrivals = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
-        settings = ExecutorSettings(slots=slots, batch=batch)
-        executor = Executor(store, load_registry(), settings=settings, waiters=arrivals)
-        running = asyncio.create_task(executor.run())
-        await executor.is_ready.wait()
-        cpu = time.process_time()
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        cpu = time.process_time() - cpu
-        executor.stop()
-        await running
-        await arrivals.close()
+    settings = ExecutorSettings(slots=slots, batch=batch)
+    async with open_engine(url, load_registry(), settings) as engine:
+        executor = engine.executor
+        assert executor is not None
+        async with run_executor(executor):
+            cpu = time.process_time()
+            print("ready", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            cpu = time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         used = {"cpu": cpu, "peak_mb": peak, "batches": executor.batches, "committed": executor.committed_transitions}
         print(json.dumps({**used, "largest": executor.largest_batch}), flush=True)
@@ -265,4 +259,4 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=ExecutorSettings().batch)
     parser.add_argument("--execute", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    run_loop(run_executor(given.url, given.slots, given.batch) if given.execute else main(given))
+    run_loop(execute_workflows(given.url, given.slots, given.batch) if given.execute else main(given))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from socket import socket
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel
-
 from flowlet import log_setup
+from flowlet.assembly import Engine, open_engine, run_executor
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
-from flowlet.engine.commit_signal import CommitSignal
-from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
-from flowlet.engine.waiters import Waiters
 from flowlet.instance.instance import Instance
 from flowlet.operations.service import Operations
 from flowlet.runtime import (
@@ -28,25 +23,25 @@ from flowlet.runtime import (
     exit_despite_running_threads,
     format_listener_address,
     open_listener,
-    run_executor,
+    open_web_app,
     run_lifespan,
     run_loop,
-    wait_until_ready,
+    run_until_shutdown,
+    serve_web_app,
 )
 from flowlet.settings import Settings, mask_password
 from flowlet.shutdown import Shutdown, wait_for_all, watch_stop_signals
 from flowlet.store.instances import CreatedInstance
-from flowlet.store.opening import Store, open_store
+from flowlet.store.opening import Store
+from flowlet.workflow.states import VarsModel, Workflow
 
 if TYPE_CHECKING:
     from quart import Quart
 
-    from flowlet.web.metrics import Metrics
-
 __all__ = ["BackgroundService", "Flowlet"]
 
 BackgroundService = Callable[[Shutdown], Awaitable[None]]
-"""What else runs in the process until it is told to stop."""
+"""Something that runs beside the application until the shutdown is requested."""
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
 
@@ -63,16 +58,16 @@ class Flowlet:
 
         app.run()
 
-    It is an ASGI application too: any server of such serves its API, and its lifespan runs the executor.
+    It is an ASGI application too: any ASGI server serves its API, and the server's lifespan runs the executor.
 
     Args:
         modules: Import names or paths of workflow modules. They are loaded when the application starts, so that
-            resources may be provided after this line.
-        settings: Instead of those of the environment.
+            resources can be provided after this line.
+        settings: The settings; None reads them from the environment.
         registry: Definitions that are loaded already, instead of ``modules``.
 
     Attributes:
-        address: Where the API answer, as http://127.0.0.1:8080; None while ``serve`` serves none.
+        address: The address of the API, as http://127.0.0.1:8080; None while ``serve`` serves none.
     """
 
     def __init__(
@@ -82,17 +77,15 @@ class Flowlet:
         self._settings = settings
         self._dependencies = registry.provided if registry else Dependencies()
         self._registry = registry
-        self._operations: Operations | None = None
-        self._executor: Executor | None = None
-        self._waiters: Waiters | None = None
+        self._engine: Engine | None = None
         self._web: Quart | None = None
         self.address: str | None = None
 
     def provide(self, factory: Factory) -> Factory:
-        """Provide a resource to handlers: a factory annotated with what it yields. Usable as a decorator.
+        """Provide a resource to handlers: a factory, annotated with the type that it yields. Usable as a decorator.
 
-        It is opened when the application starts and closed when it stops; handlers get it by the type's name in
-        their annotations.
+        The resource is opened when the application starts and closed when it stops. A handler receives it in a
+        parameter that is annotated with the type.
 
         Raises:
             DefinitionError: If the annotation is missing, or the type is provided already.
@@ -126,46 +119,57 @@ class Flowlet:
 
     @property
     def operations(self) -> Operations:
-        """What may be done with instances: answer, move, pause, resume, cancel, retry, wake, edit.
+        """The operations on instances: answer, move, pause, resume, cancel, retry, wake, edit.
 
         Raises:
             RuntimeError: If the application is not running.
         """
-        if self._operations is None:
-            raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
-        return self._operations
+        return self._running_engine.operations
 
     async def start(
         self,
-        name: str,
+        workflow: str | Workflow[VarsModel],
+        vars: VarsModel | Mapping[str, Any] | None = None,
         *,
-        vars: BaseModel | Mapping[str, Any] | None = None,
         key: str | None = None,
         external_id: str | None = None,
         group: str | None = None,
         priority: int | None = None,
+        when: datetime | Duration | None = None,
         connection: Any = None,
     ) -> CreatedInstance:
-        """Create an instance of the named workflow; the executor begins to run it at once.
+        """Create an instance of a workflow. The executor runs it as soon as it is due.
+
+            await app.start(orders.workflow, Order(sku="A-1"), external_id="order-7")
 
         Args:
-            name: The workflow's name.
-            vars: Its variables: the model's object, or plain values.
-            key: A business key to find it by; need not be unique.
+            workflow: The workflow's declaration, or its name.
+            vars: Its variables: an object of the workflow's model, or plain values; None means an empty object.
+            key: The business key, by which it can be found; need not be unique.
             external_id: Unique over all instances: creating twice with one gives the same instance.
             group: Instead of the workflow's executor group.
             priority: 0 to 9, instead of the workflow's.
+            when: When it runs first, as a moment or a length of time from now; None, or a past one, means at once.
             connection: An open ``databases`` connection to the same database: the instance is then part of the
                 transaction that the caller has begun on it, and exists when that commits.
 
         Raises:
             RuntimeError: If the application is not running.
             UnknownWorkflowError: If there is no such workflow.
-            VariablesError: If a value does not fit.
+            VariablesError: If a value does not fit; if ``when`` is given and the workflow begins by waiting for a
+                person.
+            DurationError: If ``when`` is a text that is not a length of time.
             StoreUnavailableError: If the database is away.
         """
         return await self.operations.create(
-            name, vars=vars, key=key, external_id=external_id, group=group, priority=priority, connection=connection
+            workflow if isinstance(workflow, str) else workflow.name,
+            vars=vars,
+            key=key,
+            external_id=external_id,
+            group=group,
+            priority=priority,
+            when=when,
+            connection=connection,
         )
 
     async def wait(
@@ -173,177 +177,164 @@ class Flowlet:
     ) -> Instance:
         """Return an instance as soon as it has reached one of these states, or has ended.
 
-        It may have gone further by then, or have ended elsewhere: look at what comes back.
+        It may have moved on by then, or have ended in another state: check the state of the returned instance.
 
         Args:
             id: The instance.
-            states: The states that are waited for; None for its end only.
-            timeout: For how long at most; up to an hour.
+            states: The states to wait for; None waits for the end.
+            timeout: How long to wait at most; up to an hour.
 
         Raises:
             RuntimeError: If the application is not running.
-            WaitTimeoutError: If it has not come so far in this time; carries the instance as it is.
-            UnknownInstanceError: If there is none of this id.
-            RefusedError: If the time is too long, or too many wait already.
-            DurationError: If the time is no length of time.
+            WaitTimeoutError: If it has not reached one in this time; carries the instance.
+            UnknownInstanceError: If there is no instance with this id.
+            RefusedError: If the timeout is too long, or too many requests wait already.
+            DurationError: If the timeout is not a length of time.
         """
-        return await self._open_waiters.wait(id, states, timeout=parse_duration(timeout).total_seconds())
+        seconds = parse_duration(timeout).total_seconds()
+        return await self._running_engine.waiters.wait(id, states, timeout=seconds)
 
     async def start_and_wait(
-        self, name: str, *, states: str | Collection[str] | None = None, timeout: Duration = "30s", **values: Any
+        self,
+        workflow: str | Workflow[VarsModel],
+        vars: VarsModel | Mapping[str, Any] | None = None,
+        *,
+        states: str | Collection[str] | None = None,
+        timeout: Duration = "30s",
+        key: str | None = None,
+        external_id: str | None = None,
+        group: str | None = None,
+        priority: int | None = None,
+        when: datetime | Duration | None = None,
     ) -> Instance:
-        """Create an instance and return it as soon as it has reached one of these states, or has ended.
+        """Create an instance, and return it as soon as it has reached one of these states, or has ended.
 
-        A state that it has left again counts, also where its external id was known already: asked again, it answers
-        the same. Arguments and errors are those of ``start`` and ``wait``, without ``connection``: what is not
-        committed does not run.
+        A state that it has left again counts, also where the external id was known already: the same call returns the
+        same answer. Arguments and errors are those of ``start`` and ``wait``. It takes no ``connection``: an instance
+        that is not committed does not run.
 
         Raises:
             UnknownStateError: If the workflow has none of these states.
         """
-        if values.get("connection") is not None:
-            raise RuntimeError("what is created inside a transaction runs after its commit: start it, then wait")
+        engine = self._running_engine
+        name = workflow if isinstance(workflow, str) else workflow.name
         wanted = (states,) if isinstance(states, str) else states or ()
         for state in wanted:
             self.registry.get_definition(name).get_state(state)
-        seconds = parse_duration(timeout).total_seconds()
-        with self._open_waiters.reserve_wait(seconds) as wait:
-            created = await self.start(name, **values)
+        with engine.waiters.reserve_wait(parse_duration(timeout).total_seconds()) as wait:
+            created = await engine.operations.create(
+                name, vars=vars, key=key, external_id=external_id, group=group, priority=priority, when=when
+            )
             return await wait(created.id, wanted, since=0)
 
     @property
-    def _open_waiters(self) -> Waiters:
-        if self._waiters is None:
+    def _running_engine(self) -> Engine:
+        if self._engine is None:
             raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
-        return self._waiters
-
-    @asynccontextmanager
-    async def _run_waiters(self, store: Store) -> AsyncIterator[Waiters]:
-        """Let others wait for instances for the length of the block."""
-        self._waiters = arrivals = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
-        try:
-            yield arrivals
-        finally:
-            self._waiters = None
-            await arrivals.close()
+        return self._engine
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Store]:
         """Open the database and run the executor for the length of the block; drain it at the end.
+
+        Where the block is cancelled, the executor stops at once. In both cases nothing of the application runs any
+        more when the block has ended: see ``Executor.run``.
 
         Raises:
             DefinitionError: If a module has faults.
             SettingsError: If a setting cannot be used.
             StoreUnavailableError: If the database cannot be reached.
         """
-        async with self._run_engine() as store:
-            yield store
+        async with self._open_engine() as engine, self._run_executor(engine):
+            yield engine.store
 
     @asynccontextmanager
-    async def _run_engine(self, observer: ExecutorObserver | None = None) -> AsyncIterator[Store]:
-        registry = self.registry
-        async with open_store(self.settings.database_url) as store, self._run_waiters(store) as arrivals:
-            self._executor = self._create_executor(store, observer)
-            self._operations = Operations(store, registry, wake=self._executor.wake, on_changed=arrivals.notify_changed)
-            task = asyncio.create_task(self._executor.run())
-            try:
-                await wait_until_ready(task, self._executor.is_ready)
-                yield store
-            finally:
-                self._executor.stop()
-                await task
-                self._operations = self._executor = None
+    async def _open_engine(
+        self, *, has_executor: bool = True, observer: ExecutorObserver | None = None
+    ) -> AsyncIterator[Engine]:
+        settings = self.settings.get_executor_settings() if has_executor else None
+        async with open_engine(self.settings.database_url, self.registry, settings, observer=observer) as engine:
+            yield engine
+
+    @asynccontextmanager
+    async def _run_executor(self, engine: Engine) -> AsyncIterator[None]:
+        """Run the engine's executor, and let others use the engine, for the length of the block."""
+        assert engine.executor is not None  # noqa: S101 - the engine was opened with one
+        self._engine = engine
+        try:
+            async with run_executor(engine.executor):
+                yield
+        finally:
+            self._engine = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer a request, or run as long as the server's lifespan lasts: as ASGI says.
+        """Answer a request, or run for the length of the server's lifespan, as ASGI says.
 
         Raises:
-            RuntimeError: If a request comes and the server has not begun a lifespan.
+            RuntimeError: If a request comes, and the server has not begun a lifespan.
         """
         if scope["type"] == "lifespan":
             await run_lifespan(self._run_web(), receive, send)
             return
         if self._web is None:
-            raise RuntimeError("the application is not running: serve it by a server that knows ASGI's lifespan")
+            raise RuntimeError("the application is not running: use an ASGI server that supports lifespan")
         await self._web(scope, receive, send)
 
     @asynccontextmanager
     async def _run_web(self) -> AsyncIterator[None]:
         """Run, and answer requests, for the length of the block."""
         metrics = create_metrics()
-        async with self._run_engine(metrics) as store:
-            self._web = app = await self._create_web_app(store, self._executor, metrics)
-            await app.startup()
+        async with (
+            self._open_engine(observer=metrics) as engine,
+            self._run_executor(engine),
+            open_web_app(engine, self.settings, metrics) as web,
+        ):
+            self._web = web
             try:
                 yield
             finally:
                 self._web = None
-                await app.shutdown()
-
-    async def _create_web_app(self, store: Store, executor: Executor | None, metrics: Metrics) -> Quart:
-        from flowlet.web.app import create_app
-        from flowlet.web.server import build_services
-
-        operations = self._operations or Operations(store, self.registry)
-        arrivals = self._open_waiters
-        services = await build_services(
-            store, self.registry, operations, self.settings, executor=executor, metrics=metrics, waiters=arrivals
-        )
-        return create_app(services)
 
     async def serve(
         self, *, web: bool = True, executor: bool = True, background_services: Sequence[BackgroundService] = ()
     ) -> None:
         """Run until SIGTERM or SIGINT.
 
-        The first lets activations and requests finish within the grace period, a second one stops at once.
+        The first signal lets activations and requests finish within the grace period, a second one stops at once, as
+        does a cancellation.
 
         Args:
-            web: Whether to serve the API, at ``settings.host`` and ``settings.port``.
+            web: Whether to serve the API and the console, at ``settings.host`` and ``settings.port``.
             executor: Whether to run workflows.
-            background_services: What else is to run, and to end when it is told to.
+            background_services: What else is to run until the shutdown is requested.
 
         Raises:
             FlowletError: As ``running``.
-            SettingsError: If host and port cannot be listened on.
+            SettingsError: If the process cannot listen on host and port.
         """
-        _ = self.registry  # faults of modules are told before anything is opened
+        _ = self.registry  # faults of modules are reported before anything is opened
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(open_listener(self.settings)) if web else None
-            store = await stack.enter_async_context(open_store(self.settings.database_url))
-            arrivals = await stack.enter_async_context(self._run_waiters(store))
-            logger.info("the database is %s", mask_password(self.settings.database_url))
-            stop = Shutdown()
-            parts = [one(stop) for one in background_services]
             metrics = create_metrics() if listener else None
-            runs = self._create_executor(store, metrics) if executor else None
-            wake = runs.wake if runs else None
-            self._operations = Operations(store, self.registry, wake=wake, on_changed=arrivals.notify_changed)
+            engine = await stack.enter_async_context(self._open_engine(has_executor=executor, observer=metrics))
+            logger.info("the database is %s", mask_password(self.settings.database_url))
+            self._engine = engine
+            stack.callback(self._forget_engine)
+            stop, app = Shutdown(), None
             if listener and metrics:
-                app = await self._create_web_app(store, runs, metrics)
+                app = await stack.enter_async_context(open_web_app(engine, self.settings, metrics))
                 self.address = format_listener_address(listener)
                 logger.info("the API answers at %s", self.address)
-                parts.append(self._serve_web(app, listener, stop))
-            if runs:
-                parts.append(run_executor(runs, stop))
+            parts = [service(stop) for service in background_services]
+            if app and listener:
+                parts.append(serve_web_app(app, listener, stop, self.settings))
+            if engine.executor:
+                parts.append(run_until_shutdown(engine.executor, stop))
             with watch_stop_signals(stop.request):
                 await wait_for_all(parts, stop)
-            self._operations = self.address = None
 
-    async def _serve_web(self, app: Quart, listener: socket, stop: Shutdown) -> None:
-        from flowlet.web.server import serve_web
-
-        await serve_web(app, listener, stop=stop, grace_seconds=self.settings.grace.total_seconds())
-
-    def _create_executor(self, store: Store, observer: ExecutorObserver | None) -> Executor:
-        return Executor(
-            store,
-            self.registry,
-            self._dependencies,
-            self.settings.get_executor_settings(),
-            observer=observer,
-            waiters=self._waiters,
-        )
+    def _forget_engine(self) -> None:
+        self._engine = self.address = None
 
     def run(
         self,
@@ -353,10 +344,10 @@ class Flowlet:
         executor: bool = True,
         background_services: Sequence[BackgroundService] = (),
     ) -> None:
-        """Set up logging and serve, on uvloop where that is installed. Blocks until the process is told to stop.
+        """Set up logging and serve, on uvloop where that is installed. Blocks until the process is stopped.
 
         Args:
-            settings: Instead of those that the application was made with.
+            settings: Instead of those that the application was created with.
             web: As for ``serve``.
             executor: As for ``serve``.
             background_services: As for ``serve``.

@@ -1,6 +1,6 @@
-"""How an application is hosted: its event loop, the end of its executor, and the lifespan of a server that knows ASGI.
+"""How an application is hosted: its event loop, the end of its executor, its web application, and an ASGI lifespan.
 
-What belongs to the web is imported where it is asked for: an executor without it is a smaller process.
+The web modules are imported on first use: a process that only runs an executor is smaller without them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
+from flowlet.assembly import Engine
 from flowlet.engine.activation import THREAD_PREFIX
 from flowlet.engine.executor import Executor
 from flowlet.settings import Settings
-from flowlet.shutdown import Shutdown
+from flowlet.shutdown import Shutdown, cancel_and_wait, run_to_end
 
 try:
     from uvloop import new_event_loop
@@ -33,6 +34,8 @@ except ImportError:  # nor does this
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from quart import Quart
+
     from flowlet.web.metrics import Metrics
 
 __all__ = [
@@ -42,15 +45,16 @@ __all__ = [
     "exit_despite_running_threads",
     "format_listener_address",
     "open_listener",
+    "open_web_app",
     "raise_open_file_limit",
-    "run_executor",
     "run_lifespan",
     "run_loop",
-    "wait_until_ready",
+    "run_until_shutdown",
+    "serve_web_app",
 ]
 
 MAX_OPEN_FILES = 65_536
-"""How many files a process that serves may want to have open at once."""
+"""How many open files a serving process asks for."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -58,10 +62,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end in a process of our own: on uvloop where that is installed, with a patient collector.
+    """Run a coroutine to its end in a process of our own: on uvloop where that is installed, with less frequent GC.
 
-    Activations make many short-lived objects and few cycles: the garbage collector looks less often than by default,
-    and not at what was loaded before, which takes a tenth off the CPU time of a workflow.
+    Activations make many short-lived objects and few cycles. The garbage collector runs less often than by default, and
+    skips what was loaded before, which takes a tenth off the CPU time of a workflow.
     """
     raise_open_file_limit()
     gc.freeze()
@@ -71,9 +75,9 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
 
 
 def raise_open_file_limit() -> None:
-    """Let the process have more files open than it is given by default, which is often 1,024, as far as it may.
+    """Raise the limit of open files, whose default is often 1,024, as far as the system permits.
 
-    Each client is one. Where none is left even the heartbeat, which opens connections of its own, does not get through.
+    Each client takes one. Where none is left, even the heartbeat fails, since it opens a connection of its own.
     """
     if resource is None:
         return
@@ -85,20 +89,20 @@ def raise_open_file_limit() -> None:
 
 
 def exit_despite_running_threads() -> None:
-    """End the process where a plain ``def`` handler runs on past the grace period: Python would wait for its thread."""
+    """End the process even if a plain ``def`` handler still runs: Python would wait for its thread."""
     handlers = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
     for thread in handlers:
-        thread.join(0.1)  # one that has nothing to do is about to end
+        thread.join(0.1)  # an idle one is about to end
     stuck = [thread.name for thread in handlers if thread.is_alive()]
     if stuck:
-        logger.warning("leaving %d handlers behind that do not end: %s", len(stuck), ", ".join(stuck))
+        logger.warning("exiting while %d handlers still run: %s", len(stuck), ", ".join(stuck))
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)
 
 
-async def run_executor(executor: Executor, shutdown: Shutdown) -> None:
-    """Run an executor until told to stop, and end it at once where told again."""
+async def run_until_shutdown(executor: Executor, shutdown: Shutdown) -> None:
+    """Run an executor until the shutdown is requested, and end it at once when it is forced."""
 
     async def stop_executor() -> None:
         await shutdown.requested.wait()
@@ -106,26 +110,17 @@ async def run_executor(executor: Executor, shutdown: Shutdown) -> None:
         await shutdown.forced.wait()
         executor.stop()
 
-    hearing = asyncio.create_task(stop_executor())
+    stopping = asyncio.create_task(stop_executor())
     try:
         await executor.run()
     finally:
-        hearing.cancel()
-
-
-async def wait_until_ready(task: asyncio.Task[None], is_ready: asyncio.Event) -> None:
-    """Wait until ready, or until the task has broken off, and raise what it raised."""
-    waiting = asyncio.create_task(is_ready.wait())
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if task.done():
-        task.result()
+        await cancel_and_wait(stopping)
 
 
 async def run_lifespan(application: AbstractAsyncContextManager[None], receive: Receive, send: Send) -> None:
-    """Hold a block open for as long as the server's lifespan lasts: opened at its startup, closed at its shutdown.
+    """Enter a block at the server's startup, and leave it at its shutdown.
 
-    What keeps the block from opening is told to the server, and logged.
+    An error on entry is logged, and reported to the server.
     """
     await receive()
     async with AsyncExitStack() as stack:
@@ -141,17 +136,17 @@ async def run_lifespan(application: AbstractAsyncContextManager[None], receive: 
 
 
 def create_metrics() -> Metrics:
-    """Return metrics with nothing measured yet."""
+    """Return empty metrics."""
     from flowlet.web.metrics import Metrics
 
     return Metrics()
 
 
 def open_listener(settings: Settings) -> socket:
-    """Return a socket that listens where the settings say.
+    """Return a socket that listens on the host and port of the settings.
 
     Raises:
-        SettingsError: If that cannot be.
+        SettingsError: If the process cannot listen there.
     """
     from flowlet.web.server import create_listener
 
@@ -163,3 +158,42 @@ def format_listener_address(listener: socket) -> str:
     from flowlet.web.server import format_address
 
     return format_address(listener)
+
+
+@asynccontextmanager
+async def open_web_app(engine: Engine, settings: Settings, metrics: Metrics) -> AsyncIterator[Quart]:
+    """Open the web application of an engine for the length of the block.
+
+    Raises:
+        StoreUnavailableError: If the database is away.
+        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+    """
+    from flowlet.web.app import create_app
+    from flowlet.web.server import build_services
+
+    services = await build_services(
+        engine.store,
+        engine.registry,
+        engine.operations,
+        settings,
+        executor=engine.executor,
+        metrics=metrics,
+        waiters=engine.waiters,
+        event_broadcaster=engine.event_broadcaster,
+    )
+    try:
+        app = create_app(services)
+        await run_to_end(app.startup())
+        try:
+            yield app
+        finally:
+            await run_to_end(app.shutdown())
+    finally:
+        services.users.close()
+
+
+async def serve_web_app(app: Quart, listener: socket, shutdown: Shutdown, settings: Settings) -> None:
+    """Serve an open web application until the shutdown is requested, and its requests for the grace period."""
+    from flowlet.web.server import serve_web
+
+    await serve_web(app, listener, stop=shutdown, grace_seconds=settings.grace.total_seconds())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from flowlet.app import Flowlet
+from flowlet.clock import StoreClock, to_datetime
 from flowlet.definition.registry import Registry
 from flowlet.errors import (
     DurationError,
@@ -16,6 +19,7 @@ from flowlet.errors import (
     UnknownInstanceError,
     UnknownStateError,
     UnknownWorkflowError,
+    VariablesError,
     WaitTimeoutError,
 )
 from flowlet.settings import Settings
@@ -47,10 +51,31 @@ done = end()
 ORDER_MEMBERS = {"check": check, "review": review, "pack": pack, "done": done}
 
 
+class Parcel(BaseModel):
+    city: str
+    weight: int = 1
+
+
+class Letter(BaseModel):
+    street: str
+
+
+PARCELS = Workflow[Parcel]("Parcels", vars=Parcel)
+
+
+@state(start=True, next=["sent"])
+async def send(parcel: Parcel) -> None:
+    parcel.weight += 1
+
+
+sent = end()
+
+
 def build_app(database_url: str, **members: Any) -> Flowlet:
     """Return an application with a workflow of these states, or of those above."""
     registry = Registry()
     registry.add(build_workflow_module(**(members or ORDER_MEMBERS), workflow=Workflow("Orders")))
+    registry.add(build_workflow_module(send=send, sent=sent, workflow=PARCELS))
     return Flowlet(registry=registry, settings=Settings(database_url=database_url))
 
 
@@ -129,8 +154,8 @@ async def test_what_cannot_be_waited_for_is_refused_and_nothing_is_started(sqlit
             await app.start_and_wait("Order")
         with pytest.raises(DurationError):
             await app.start_and_wait("Orders", timeout="soon")
-        with pytest.raises(RuntimeError, match="start it, then wait"):
-            await app.start_and_wait("Orders", connection=object())
+        with pytest.raises(TypeError, match="connection"):  # what is not committed does not run
+            await app.start_and_wait("Orders", connection=object())  # type: ignore[call-arg]
         with pytest.raises(RefusedError, match="from 0 to 3600"):
             await app.start_and_wait("Orders", timeout="2 hours")
         with pytest.raises(UnknownInstanceError):
@@ -156,3 +181,74 @@ async def test_a_wait_ends_when_the_application_stops(sqlite_url: str) -> None:
 
     with pytest.raises(WaitTimeoutError, match="the application stops"):
         await wait_for(wait)
+
+
+async def test_a_workflow_is_started_by_its_declaration_and_an_object_of_its_model(app: Flowlet) -> None:
+    created = await app.start(PARCELS, Parcel(city="Bonn"))
+    ended = await wait_for(app.wait(created.id))
+    other = await wait_for(app.start_and_wait(PARCELS, Parcel(city="Kiel", weight=5), key="K"))
+    named = await wait_for(app.start_and_wait("Parcels", {"city": "Ulm"}))
+
+    assert ended.vars == {"city": "Bonn", "weight": 2}
+    assert (other.vars, other.key) == ({"city": "Kiel", "weight": 6}, "K")
+    assert (named.type, named.vars) == ("Parcels", {"city": "Ulm", "weight": 2})
+
+
+async def test_the_variables_of_another_workflow_are_refused(app: Flowlet) -> None:
+    with pytest.raises(VariablesError):
+        await app.start(PARCELS, {"weight": 1})
+    with pytest.raises(VariablesError):
+        await app.start(PARCELS, Letter(street="Am Markt"))  # type: ignore[misc]  # the type checker sees it, too
+
+
+def test_a_generic_declaration_knows_where_it_is() -> None:
+    plain, generic = Workflow("Orders"), Workflow[Parcel]("Parcels", vars=Parcel)
+
+    assert (generic.file, generic.line) == (plain.file, plain.line) == (__file__, plain.line)
+
+
+@pytest.mark.parametrize("is_moment", [True, False])
+async def test_an_instance_runs_first_at_the_time_that_is_given(app: Flowlet, is_moment: bool) -> None:
+    now = to_datetime(StoreClock().now())
+
+    created = await app.start("Orders", when=now + timedelta(hours=1) if is_moment else "1 hour")
+    with pytest.raises(WaitTimeoutError) as late:
+        await app.start_and_wait("Orders", when="1 hour", timeout="0s")
+    with pytest.raises(WaitTimeoutError) as waited:
+        await app.wait(created.id, timeout="0s")
+
+    for instance in (late.value.instance, waited.value.instance):
+        assert instance.status == "NEW"
+        assert instance.next_activation is not None
+        assert abs(instance.next_activation - now - timedelta(hours=1)) < timedelta(minutes=1)
+
+
+async def test_after_its_end_an_application_refuses_everything(sqlite_url: str) -> None:
+    app = build_app(sqlite_url)
+    async with app.running() as store:
+        operations, waiters = app.operations, app._running_engine.waiters
+        created = await app.start("Orders")
+
+    for call in (app.start("Orders"), app.start_and_wait("Orders"), app.wait(created.id)):
+        with pytest.raises(RuntimeError, match="the application is not running"):
+            await call
+    with pytest.raises(RuntimeError, match="the application has stopped: the instance was not created"):
+        await operations.create("Orders")
+    for write in (operations.pause(created.id, username="ada"), store.queries.get(created.id)):
+        with pytest.raises(RuntimeError, match="the store is closed"):
+            await write
+    with pytest.raises(WaitTimeoutError, match="the application stops"):
+        await waiters.wait(created.id, timeout=10)
+
+
+async def test_a_create_that_is_under_way_when_the_application_stops_is_durable_or_refused(database_url: str) -> None:
+    app = build_app(database_url)
+    async with app.running():
+        creates = [asyncio.create_task(app.operations.create("Orders", when="1 hour")) for _ in range(300)]
+        await asyncio.wait(creates, timeout=0)
+
+    results = await wait_for(asyncio.gather(*creates, return_exceptions=True))
+    made = [result for result in results if not isinstance(result, BaseException)]
+    assert {type(result) for result in results if isinstance(result, BaseException)} <= {RuntimeError}
+    async with app.running() as store:
+        assert await store.queries.count_by_type_and_status() == {("Orders", "NEW"): len(made)}

@@ -18,12 +18,11 @@ from flowlet.clock import to_microseconds
 from flowlet.durations import Duration
 from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instance.instance import PRIORITIES, NewInstance, Status
+from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
 
 __all__ = ["Definition", "Parameter", "ParameterRole", "StateDefinition", "TransitionDefinition", "validate_model"]
-
-MAX_IDENTIFIER_LENGTH = 255
 
 
 class ParameterRole(StrEnum):
@@ -288,8 +287,8 @@ def _check_texts(**texts: str | None) -> dict[str, str]:
             faults[name] = f"has to be a text of 1 to {MAX_IDENTIFIER_LENGTH} characters"
         elif text != text.strip():
             faults[name] = "begins or ends with white space"
-        elif "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-            faults[name] = "has a character that no database can hold (NUL, or half of a surrogate pair)"
+        elif fault := find_text_fault(text):
+            faults[name] = fault
     return faults
 
 

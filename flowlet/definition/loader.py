@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -13,6 +12,7 @@ from traceback import walk_tb
 from types import ModuleType
 
 from flowlet.errors import DefinitionError, Fault
+from flowlet.text import format_suggestion
 
 __all__ = ["PATH_PREFIX", "add_to_import_path", "format_path", "import_workflow", "is_path"]
 
@@ -110,8 +110,8 @@ def _build_path_fault(spec: str, path: Path) -> Fault:
     if path.is_file():
         return Fault(spec, 0, "this is not a .py file.\nA workflow module's name ends in '.py'.")
     siblings = [str(file) for file in Path(spec).expanduser().parent.glob("*.py")]
-    near = difflib.get_close_matches(str(Path(spec).expanduser()), siblings, n=1, cutoff=0.75)
-    guess = f"Did you mean {near[0]!r}?" if near else "Is the working directory the right one?"
+    guess = format_suggestion(str(Path(spec).expanduser()), siblings, cutoff=0.75).strip()
+    guess = guess or "Is the working directory the right one?"
     return Fault(spec, 0, f"there is no such file, seen from {Path.cwd()}.\n{guess}")
 
 

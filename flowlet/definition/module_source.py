@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,9 +12,10 @@ from typing import Any
 
 from flowlet.definition.loader import PATH_PREFIX, format_path
 from flowlet.errors import Fault
+from flowlet.text import find_nearest_name, format_suggestion
 from flowlet.workflow.states import State, Workflow
 
-__all__ = ["ModuleSource", "find_nearest_name"]
+__all__ = ["ModuleSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,8 @@ class ModuleSource:
         """Return what to do about a name that no state has."""
         if inspect.isroutine(self.namespace.get(target)):
             return f"{target!r} is a plain function here: put @state(next=[...]) above it."
-        near = find_nearest_name(target, self.states)
-        defined = f"Defined: {', '.join(sorted(self.states))}."
-        return f"Did you mean {near!r}? {defined}" if near else defined
+        suggestion = format_suggestion(target, self.states)
+        return f"{suggestion} Defined: {', '.join(sorted(self.states))}.".lstrip()
 
     def build_fault(self, name: str, message: str, *, line: int | None = None) -> Fault:
         """Return a fault of the named state, at its own place or at another line of its file."""
@@ -108,13 +107,6 @@ class ModuleSource:
         return Fault(
             format_path(state.file) if state.file else self.file, state.line if line is None else line, message
         )
-
-
-def find_nearest_name(name: str, options: Iterable[str]) -> str | None:
-    """Return the option most like a name, whatever the case of its letters, or None where none is like it."""
-    by_lower = {option.lower(): option for option in sorted(options, reverse=True)}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return by_lower[near[0]] if near else None
 
 
 def _find_workflows(namespace: Mapping[str, Any], file: str | None) -> tuple[Workflow, ...]:

@@ -11,10 +11,11 @@ from typing import Any
 from flowlet.definition.definition import Definition, Parameter, StateDefinition, TransitionDefinition
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.loader import format_path, import_workflow, is_path
-from flowlet.definition.module_source import ModuleSource, find_nearest_name
+from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.parameters import read_parameters
 from flowlet.definition.validation import find_faults, list_targets
 from flowlet.errors import DefinitionError, Fault, UnknownWorkflowError
+from flowlet.text import format_suggestion
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State
 
@@ -88,10 +89,10 @@ class Registry:
         """
         if found := self._definitions.get(name):
             return found
-        near = find_nearest_name(name, self._definitions)
-        guess = f" Did you mean {near!r}?" if near else ""
         known = ", ".join(self.names) or "none"
-        raise UnknownWorkflowError(f"no workflow is called {name!r}.{guess} Loaded: {known}.")
+        raise UnknownWorkflowError(
+            f"no workflow is called {name!r}.{format_suggestion(name, self._definitions)} Loaded: {known}."
+        )
 
     @property
     def definitions(self) -> tuple[Definition, ...]:

@@ -14,11 +14,11 @@ from flowlet.definition.dependencies import format_type
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.return_analysis import find_returned_states
 from flowlet.errors import Fault
+from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.states import State, StateKind
 
 __all__ = ["find_faults", "list_targets"]
 
-MAX_STATE_NAME_LENGTH = 120
 _FINAL_KINDS = (StateKind.END, StateKind.ERROR)
 
 
@@ -51,8 +51,8 @@ def _check_workflow(source: ModuleSource) -> Iterator[Fault]:
         first = source.workflows[0]
         message = f"a second Workflow, {extra.name!r}: a module has one, and {first.name!r} is at line {first.line}."
         yield Fault(source.file, extra.line, f"{message}\nMove its states to a module of their own.")
-    if not source.workflow and len(source.name) > MAX_STATE_NAME_LENGTH:
-        yield Fault(source.file, 0, f"the module's name has more than {MAX_STATE_NAME_LENGTH} characters.\nShorten it.")
+    if not source.workflow and len(source.name) > MAX_NAME_LENGTH:
+        yield Fault(source.file, 0, f"the module's name has more than {MAX_NAME_LENGTH} characters.\nShorten it.")
     if not source.workflow and source.name in (".", ".."):
         message = f"the module's name is {source.name!r}, which browsers take out of every address."
         yield Fault(source.file, 0, f"{message}\nGive the workflow a name: workflow = Workflow('...').")
@@ -67,8 +67,8 @@ def _check_names(source: ModuleSource) -> Iterator[Fault]:
             first = source.names_by_id[id(value)]
             yield source.build_fault(first, f"one state has two names here, {first!r} and {name!r}.\nKeep one of them.")
     for name in source.states:
-        if len(name) > MAX_STATE_NAME_LENGTH:
-            cure = f"A state's name has at most {MAX_STATE_NAME_LENGTH} characters: shorten it."
+        if len(name) > MAX_NAME_LENGTH:
+            cure = f"A state's name has at most {MAX_NAME_LENGTH} characters: shorten it."
             yield source.build_fault(name, f"the state's name has {len(name)} characters: {name[:20]!r}...\n{cure}")
 
 

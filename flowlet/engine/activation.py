@@ -1,4 +1,4 @@
-"""Activations: run an instance's handler once and say what follows, without touching the store."""
+"""Activations: one run of an instance's handler, and the transition that follows, without touching the store."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from flowlet.workflow.context import Context, TransactionSource
 __all__ = ["THREAD_PREFIX", "ActivationRunner", "Resources"]
 
 THREAD_PREFIX = "flowlet-handler"
-"""How the threads of plain ``def`` handlers are called."""
+"""The prefix of the names of the threads that run plain ``def`` handlers."""
 
 
 class Resources(Protocol):
-    """What handlers are given besides their instance: opened resources by their type."""
+    """The open resources that handlers are given, by their type."""
 
     def __getitem__(self, type: Any, /) -> Any:
         """Return the opened resource of a type."""
@@ -51,7 +51,7 @@ class Resources(Protocol):
 
 @dataclass(slots=True)
 class _HandlerCall:
-    """What a handler was given, as far as it is looked at again afterwards."""
+    """The arguments of a handler's call, and those of them that are read again after it."""
 
     arguments: dict[str, Any]
     vars: Any = None
@@ -70,12 +70,12 @@ class ActivationRunner:
     """Runs handlers.
 
     Args:
-        definition: Finds a definition by its name, or raises ``UnknownWorkflowError``.
-        provided: The opened resources.
-        clock: Times of the history, delays and deadlines.
-        random: Where delays of retries are drawn from.
-        executor_id: Whose activations they are.
-        threads: How many plain ``def`` handlers run at once; more wait for a thread, which counts for their timeout.
+        find_definition: Returns a definition by its name, or raises ``UnknownWorkflowError``.
+        resource_by_type: The open resources.
+        clock: The clock of the history, of delays and deadlines.
+        random: The source of the delays of retries.
+        executor_id: The executor that runs the activations.
+        max_threads: How many plain ``def`` handlers run at once; others wait for a thread, within their timeout.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ActivationRunner:
         self._plans: dict[int, Plan] = {}
 
     def close(self) -> None:
-        """Let go of the threads; one that is still in a handler goes on to its end, without effect."""
+        """Let the threads end; a handler that still runs in one runs to its end, without effect."""
         self._thread_pool.shutdown(wait=False, cancel_futures=True)
 
     async def run(
@@ -109,21 +109,21 @@ class ActivationRunner:
         transaction: TransactionSource,
         read_vars: Any = None,
     ) -> Transition:
-        """Run the handler of a claimed instance's state and return everything that the commit has to write.
+        """Run the handler of a claimed instance's state, and return everything that the commit has to write.
 
-        Whatever a handler raises, ``SystemExit`` included, is a failed attempt and part of the answer. A handler
-        that goes on to its end although it was cancelled has its transition returned: the fence decides about it.
+        Whatever a handler raises, ``SystemExit`` included, is a failed attempt and part of the transition. Where a
+        handler runs to its end although it was cancelled, its transition is returned: the fence decides about it.
 
         Args:
             instance: The instance, as claimed.
-            children: Those it has spawned, oldest first.
-            parent: The one that spawned it.
-            transaction: Where ``Context.transaction`` gets its connection from.
-            read_vars: The variables as the previous transition of this lease left them, read and not yet handed to
-                anybody; None to read them from the instance.
+            children: The instances that it has spawned, oldest first.
+            parent: The instance that spawned it.
+            transaction: Opens the connection of ``Context.transaction``.
+            read_vars: The variables as the previous transition of this lease left them, parsed and not yet given to a
+                handler; None reads them from the instance.
 
         Raises:
-            asyncio.CancelledError: If the activation is cancelled from outside; nothing is to be written.
+            asyncio.CancelledError: If the activation is cancelled from outside; nothing is to be written then.
         """
         try:
             plan = self._get_plan(instance)
@@ -151,19 +151,19 @@ class ActivationRunner:
             return self._build_failure(attempt, error)
 
     def has_context_parameter(self, instance: Instance) -> bool:
-        """Return whether the handler of an instance's state is given a Context, with children and parent in it."""
+        """Return whether the handler of an instance's state takes a Context, which holds children and parent."""
         try:
             return bool(self._get_plan(instance).context_names)
         except FlowletError:
             return False
 
     def build_rejection(self, instance: Instance, error: Exception, *, refused: Transition | None = None) -> Transition:
-        """Return the transition that takes the place of one whose row the store refused: a failed attempt.
+        """Return the transition that replaces one whose row the store refused: a failed attempt.
 
         Args:
             instance: The instance as it was when the activation began.
-            error: What the store said; its text goes into the history.
-            refused: The transition that was refused, for the lines that its handler logged.
+            error: The error of the store; its text goes into the history.
+            refused: The refused transition, for the lines that its handler logged.
         """
         attempt = self._start_attempt(instance)
         for action in refused.actions if refused else ():
@@ -191,7 +191,7 @@ class ActivationRunner:
         return build_policy(definition, definition.states.get(instance.state))
 
     def _skip_handler(self, plan: Plan, attempt: Attempt) -> Transition:
-        """Return what follows where no handler is to be run: an end, or a manual state without an answer."""
+        """Return the transition where no handler is to run: at an end, or in a manual state without an answer."""
         attempt.end(self._clock)
         if plan.handler is None:
             return end_instance(attempt, build_state_entry(plan.state))
@@ -202,7 +202,7 @@ class ActivationRunner:
         )
 
     def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs) -> _HandlerCall:
-        """Return the handler's arguments, with variables read anew: a failed attempt leaves nothing behind in them."""
+        """Return the handler's arguments, with variables parsed again: a failed attempt leaves no changes in them."""
         instance, definition = attempt.instance, plan.definition
         arguments: dict[str, Any] = {}
         run = _HandlerCall(arguments)
@@ -241,12 +241,12 @@ class ActivationRunner:
         )
 
     async def _call_handler(self, plan: Plan, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        """Return a handler's result: run in a thread where it is a plain ``def``, stopped at its timeout."""
+        """Return a handler's result. A plain ``def`` runs in a thread; both kinds are stopped at their timeout."""
         called = handler(**arguments) if plan.is_async else self._call_in_thread(handler, arguments)
         if plan.timeout is None:
             return await called
         limit = asyncio.timeout(plan.timeout.total_seconds())
-        # A handler's own TimeoutError is none of ours; a handler that swallows the cancellation is late all the same.
+        # A handler's own TimeoutError is no timeout; one that catches its cancellation has still exceeded its timeout.
         result, late = None, None
         try:
             async with limit:
@@ -288,7 +288,7 @@ class ActivationRunner:
 
 
 def _save_variables(plan: Plan, attempt: Attempt, call: _HandlerCall) -> SavedVariables:
-    """Return what to store of the variables as the handler left them."""
+    """Return the variables to store, as the handler left them."""
     definition, context = plan.definition, call.context
     if context is not None:
         if definition.vars is None:
@@ -306,10 +306,10 @@ def _fill_form(plan: Plan, arguments: dict[str, Any], values: dict[str, Any] | N
 
 
 def _call_and_catch(handler: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
-    # A future refuses to hold a StopIteration, and the loop would then wait for ever.
+    # A future cannot hold a StopIteration, and the loop would then wait forever.
     try:
         return handler(**arguments), None
-    except BaseException as error:  # noqa: BLE001  # raised again by who waits for the thread
+    except BaseException as error:  # noqa: BLE001  # raised again where the thread is awaited
         return None, error
 
 

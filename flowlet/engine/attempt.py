@@ -1,4 +1,4 @@
-"""An attempt: one run of one handler while it goes on, with the lines that it writes."""
+"""An attempt: one run of one handler while it runs, with the lines that it logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LOG_LINES = 1_000
 
 
 class LogLines(list[tuple[int, str]]):
-    """The lines that a handler logged, with their times: cleaned, and bounded while they come in."""
+    """The lines that a handler logged, with their times: cleaned, and limited in number."""
 
     __slots__ = ("dropped",)
 
@@ -24,7 +24,7 @@ class LogLines(list[tuple[int, str]]):
         self.dropped = 0
 
     def append(self, line: tuple[int, str]) -> None:
-        """Keep a line, or count it where an attempt has its fill."""
+        """Keep a line; beyond the limit only count it."""
         if len(self) >= MAX_LOG_LINES:
             self.dropped += 1
             return
@@ -36,7 +36,7 @@ class Attempt:
     """One attempt of a visit of a state.
 
     Attributes:
-        started_elapsed: The clock's ``elapsed`` at its begin.
+        started_elapsed: The clock's monotonic seconds at its beginning.
         ended_at: When it ended, in microseconds since 1970 UTC; 0 while it runs.
         duration_ms: How long it took; 0 while it runs.
         username: Who answered, in a manual state.
@@ -57,7 +57,7 @@ class Attempt:
         return self.instance.attempt + 1
 
     def end(self, clock: Clock) -> None:
-        """Take down when it ended, and how long it took."""
+        """Record when it ended, and how long it took."""
         self.ended_at = clock.now()
         self.duration_ms = int((clock.monotonic() - self.started_elapsed) * 1000)
 

@@ -1,4 +1,4 @@
-"""From the children that a handler asked for to instances that the store can create."""
+"""From the child requests of a handler to instances that the store can create."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
-from flowlet.definition.definition import MAX_IDENTIFIER_LENGTH, Definition
+from flowlet.definition.definition import Definition
 from flowlet.errors import OutcomeError
 from flowlet.instance.instance import Instance, NewInstance
+from flowlet.text import MAX_IDENTIFIER_LENGTH
 from flowlet.workflow.outcome import ChildRequest
 
 __all__ = ["build_children"]
@@ -22,19 +23,19 @@ def build_children(
 ) -> tuple[NewInstance, ...]:
     """Return the children of one transition, checked: ready for the store.
 
-    A child that is not named is called ``{parent's external id}/{visit}.{place}``, places counted from 1: the same
-    transition, committed twice, does not make it twice.
+    A child without an external id gets ``{parent's external id}/{visit}.{place}``, places counted from 1: the same
+    transition, committed twice, does not create it twice.
 
     Args:
         instance: The parent.
-        requests: What the handler asked for, in its order.
+        requests: The handler's requests, in its order.
         now: The store's time, in microseconds since 1970 UTC.
-        find_definition: Finds a definition by its name.
+        find_definition: Returns a definition by its name.
 
     Raises:
         UnknownWorkflowError: If a child's workflow is not known here.
         VariablesError: If a child's variables do not fit its model, or another value cannot be stored.
-        OutcomeError: If a request is none, or two have the same external id.
+        OutcomeError: If a value is no child request, or two have the same external id.
     """
     children: dict[str, NewInstance] = {}
     for place, request in enumerate(requests, start=1):
@@ -61,7 +62,7 @@ def _build_child(
         parent_id=parent.id,
     )
     if isinstance(request.vars, BaseModel):
-        # A model object takes any assignment: what it was turned into has to be readable by the child's first state.
+        # A model object takes any assignment: its JSON has to be readable by the child's first state.
         definition.read_vars(child.vars_json)
     return child
 

@@ -1,32 +1,27 @@
-"""Group commit: transitions that end at about the same time become durable in one transaction.
-
-A writer takes whatever waits, commits it, and only then lets each activation go on. While it commits, the next batch
-gathers by itself; a lone transition waits for nobody.
-"""
+"""Group commit: transitions that end at about the same time become durable in one transaction."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
+from functools import partial
 
+from flowlet.engine.batcher import Batcher, BatcherClosedError, BatchTotals
 from flowlet.engine.observer import ExecutorObserver
-from flowlet.errors import StoreUnavailableError
+from flowlet.engine.outage import DELAYS_SECONDS, Backoff, retry_while_away
 from flowlet.instance.instance import ENDED_STATUSES, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
 
-__all__ = ["CommitTotals", "Committer", "RejectedError", "toggle_pause"]
+__all__ = ["Committer", "RejectedError", "toggle_pause"]
 
 MAX_BATCH_CHARACTERS = 2_000_000
-"""How many letters of variables a batch carries, give or take those of its last transition."""
+"""How many characters of variables a batch has, give or take those of its last transition: a server refuses a statement
+of many megabytes."""
 
-BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-logger = logging.getLogger(__name__)
+MAX_SINGLE_ATTEMPTS = len(DELAYS_SECONDS)
+"""How often a transition that is alone in its batch is tried, where the database gives an error but no refusal."""
 
 
 class RejectedError(Exception):
@@ -37,30 +32,16 @@ class RejectedError(Exception):
         super().__init__(str(cause))
 
 
-@dataclass(slots=True)
-class CommitTotals:
-    """What a committer has done: batches, the transitions in them, and the largest batch."""
-
-    batches: int = 0
-    transitions: int = 0
-    largest: int = 0
-
-
-class _PendingCommit(NamedTuple):
-    transition: Transition
-    done: asyncio.Future[Transition | None]
-
-
 class Committer:
-    """Commits transitions of one executor in batches.
+    """Commits the transitions of one executor in batches.
 
     Args:
-        store: Where to.
-        executor_id: Whose lease they are made under.
-        limit: How many transitions a batch has at most.
-        writers: How many batches may be under way at once; an instance never has two transitions waiting.
-        meter: Told of each batch.
-        on_committed: Told of each transition that has become durable, before its activation goes on.
+        store: The database.
+        executor_id: The executor that holds the leases.
+        max_batch_size: How many transitions a batch has at most.
+        writer_count: How many batches may be under way at once; an instance never has two transitions waiting.
+        observer: Is notified of each batch.
+        on_committed: Called with each transition that has become durable, before its activation continues.
     """
 
     def __init__(
@@ -74,128 +55,91 @@ class Committer:
         on_committed: Callable[[Transition], None] | None = None,
     ) -> None:
         self._store = store
+        self._executor_id = executor_id
         self._observer = observer
         self._on_committed = on_committed
-        self._executor_id = executor_id
-        self._max_batch_size = max_batch_size
-        self._pending: deque[_PendingCommit] = deque()
-        self._ready = asyncio.Event()
-        self._is_closing = False
-        self._writer_tasks = [asyncio.create_task(self._write_batches()) for _ in range(writer_count)]
-        self.totals = CommitTotals()
+        self._batcher = Batcher(
+            self._write_batch,
+            max_batch_size=max_batch_size,
+            max_batch_weight=MAX_BATCH_CHARACTERS,
+            weigh=_count_characters,
+            writer_count=writer_count,
+            keeps_cancelled=True,  # its handler has run: the fence decides whether the result is still wanted
+        )
+
+    @property
+    def totals(self) -> BatchTotals:
+        """How many batches it has written, and how many transitions."""
+        return self._batcher.totals
 
     async def commit(self, transition: Transition) -> Transition | None:
-        """Return when the transition is durable: as it was committed, or None if the lease is lost.
+        """Return the transition when it is durable, or None if the lease is lost or the committer is closed.
 
-        What comes back differs from what was given where an operator asked for a pause meanwhile: then it is PAUSED.
+        The returned transition differs from the given one where a pause was requested or taken back meanwhile.
 
         Raises:
             RejectedError: If the store refuses it; nothing of it was written.
         """
-        done: asyncio.Future[Transition | None] = asyncio.get_running_loop().create_future()
-        self._pending.append(_PendingCommit(transition, done))
-        self._ready.set()
-        return await done
+        while True:
+            try:
+                result = await self._batcher.put(transition)
+            except BatcherClosedError:
+                return None
+            except Exception as error:
+                raise RejectedError(error) from error
+            if result is not CommitResult.PAUSE_CHANGED:
+                return transition if result is CommitResult.COMMITTED else None
+            transition = toggle_pause(transition)
 
     def announce(self, transition: Transition) -> None:
-        """Tell of a transition that has become durable, here or in a handler's own transaction."""
+        """Notify of a transition that has become durable, here or in a handler's own transaction."""
         if self._on_committed is not None:
             self._on_committed(transition)
 
     async def close(self) -> None:
-        """Commit what waits, then stop."""
-        self._is_closing = True
-        self._ready.set()
-        await asyncio.gather(*self._writer_tasks)
+        """Commit the transitions that wait, then stop."""
+        await self._batcher.close()
 
     async def abandon(self) -> None:
-        """Stop without committing what waits: the lease is gone."""
-        for writer in self._writer_tasks:
-            writer.cancel()
-        await asyncio.gather(*self._writer_tasks, return_exceptions=True)
-        while self._pending:
-            _resolve_pending(self._pending.popleft(), None)
+        """Stop without committing the transitions that wait: the lease is gone."""
+        await self._batcher.abandon()
 
-    async def _write_batches(self) -> None:
-        while self._pending or not self._is_closing:
-            await self._ready.wait()
-            batch = self._take_batch()
-            if not self._pending and not self._is_closing:
-                self._ready.clear()
-            if batch:
-                self._count_batch(len(batch))
-                await self._write_batch(batch)
-
-    def _take_batch(self) -> list[_PendingCommit]:
-        """Take what waits, up to a number and a size: a server refuses a statement of many megabytes."""
-        batch: list[_PendingCommit] = []
-        letters = 0
-        while self._pending and len(batch) < self._max_batch_size and letters < MAX_BATCH_CHARACTERS:
-            batch.append(self._pending.popleft())
-            letters += len(batch[-1].transition.vars_json or "")
-        return batch
-
-    def _count_batch(self, size: int) -> None:
-        self.totals.batches += 1
-        self.totals.transitions += size
-        self.totals.largest = max(self.totals.largest, size)
-
-    async def _write_batch(self, batch: Sequence[_PendingCommit]) -> None:
-        """Write until each transition of the batch is durable, lost or refused, however long the store is away."""
-        tries = 0
-        while batch:
+    async def _write_batch(self, transitions: Sequence[Transition]) -> list[CommitResult]:
+        """Commit a batch, however long the store is away. A refused one is halved by the batcher."""
+        activity = f"committing {len(transitions)} transitions"
+        backoff = Backoff(activity)
+        while True:
             try:
-                batch = await self._commit_batch(batch)
-            except StoreUnavailableError as error:
-                delay = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)]
-                tries += 1
-                logger.warning("the store is away, %d transitions wait %s s: %s", len(batch), delay, error)
-                await self._store.clock.sleep(delay)
+                return await retry_while_away(partial(self._commit_batch, transitions), self._store.clock, activity)
             except Exception as error:
-                if len(batch) > 1:
-                    # Find the row that the database refuses, so that it fails its own instance and not the others.
-                    await self._write_batch(batch[: len(batch) // 2])
-                    await self._write_batch(batch[len(batch) // 2 :])
-                    return
-                tries += 1
-                if self._store.instances.is_refusal(error) or tries == len(BACKOFF_SECONDS):
-                    _reject_pending(batch[0], error)
-                    return
-                logger.exception("a transition of workflow %d waits", batch[0].transition.instance.id)
-                await self._store.clock.sleep(BACKOFF_SECONDS[tries])
+                if (
+                    len(transitions) > 1
+                    or self._store.instances.is_refusal(error)
+                    or backoff.failures == MAX_SINGLE_ATTEMPTS - 1
+                ):
+                    raise
+                await self._store.clock.sleep(backoff.next_delay(error))
 
-    async def _commit_batch(self, batch: Sequence[_PendingCommit]) -> list[_PendingCommit]:
-        """Commit once; return what has to be sent again because a pause came or went meanwhile."""
-        transitions = [pending.transition for pending in batch]
+    async def _commit_batch(self, transitions: Sequence[Transition]) -> list[CommitResult]:
         clock = self._store.clock
         began = clock.monotonic() if self._observer else 0.0
-        verdicts = await self._store.instances.commit(self._executor_id, transitions, now=clock.now())
+        result_by_id = await self._store.instances.commit(self._executor_id, transitions, now=clock.now())
         if self._observer:
-            self._observer.on_batch(len(batch), clock.monotonic() - began)
-        again = []
-        for pending in batch:
-            verdict = verdicts[pending.transition.instance.id]
-            if verdict is CommitResult.PAUSE_CHANGED:
-                again.append(_PendingCommit(toggle_pause(pending.transition), pending.done))
-            else:
-                if verdict is CommitResult.COMMITTED:
-                    self.announce(pending.transition)
-                _resolve_pending(pending, pending.transition if verdict is CommitResult.COMMITTED else None)
-        return again
+            self._observer.on_batch(len(transitions), clock.monotonic() - began)
+        results = [result_by_id[transition.instance.id] for transition in transitions]
+        if self._on_committed is not None:
+            for transition, result in zip(transitions, results, strict=True):
+                if result is CommitResult.COMMITTED:
+                    self._on_committed(transition)
+        return results
 
 
-def _resolve_pending(pending: _PendingCommit, result: Transition | None) -> None:
-    if not pending.done.done():  # its activation may have been cancelled meanwhile
-        pending.done.set_result(result)
-
-
-def _reject_pending(pending: _PendingCommit, error: Exception) -> None:
-    if not pending.done.done():
-        pending.done.set_exception(RejectedError(error))
+def _count_characters(transition: Transition) -> int:
+    return len(transition.vars_json or "")
 
 
 def toggle_pause(transition: Transition) -> Transition:
-    """Return the transition with its pause taken up, or, where it already was, taken back."""
+    """Return the transition with its pause applied, or, where it already was, taken back."""
     instance = transition.instance
     asked = not instance.pause_requested
     fenced = replace(instance, pause_requested=asked)

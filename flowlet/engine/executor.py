@@ -3,55 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import socket
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from random import Random
 from typing import Any
 
-from flowlet.clock import to_microseconds
-from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
-from flowlet.engine.activation import ActivationRunner
-from flowlet.engine.committer import Committer
-from flowlet.engine.heartbeat import Heartbeat
-from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.builder import build_executor_record, build_worker_parts
+from flowlet.engine.incarnation import Incarnation
 from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.outage import Backoff
 from flowlet.engine.waiters import Waiters
 from flowlet.engine.wakeup import Wakeup
-from flowlet.engine.worker import ClaimResult, Worker
-from flowlet.errors import StoreUnavailableError
+from flowlet.engine.worker import ClaimResult
 from flowlet.settings import ExecutorSettings
-from flowlet.store.executors import ExecutorRecord
+from flowlet.shutdown import run_to_end, wait_for_first
 from flowlet.store.opening import Store
 
 __all__ = ["Executor"]
-
 
 logger = logging.getLogger(__name__)
 
 
 class Executor:
-    """Claims due instances, runs their handlers, commits their transitions, until it is told to stop.
+    """Claims due instances, runs their handlers and commits their transitions, until it is stopped.
 
     Args:
         store: The database.
-        registry: The workflows it knows.
-        provided: The resources of their handlers; opened at the start, closed at the end.
+        registry: The workflows that it knows, and the resources of their handlers. These are opened at the start and
+            closed at the end.
         settings: Slots, lease and the rest.
-        random: Where jitter comes from.
-        meter: Told of every claim, batch and transition.
-        arrivals: Those of this process who wait for instances; told of every transition.
+        random: The source of jitter.
+        observer: Is notified of every claim, batch and transition.
+        waiters: The waiters of this process, which are notified of every transition.
+
+    Attributes:
+        is_ready: Set when it has registered for the first time.
+        committed_transitions: How many transitions it has committed in batches; counted when it ends.
+        batches: How many batches these were.
+        largest_batch: The size of the largest one.
     """
 
     def __init__(
         self,
         store: Store,
         registry: Registry,
-        provided: Dependencies | None = None,
         settings: ExecutorSettings | None = None,
         *,
         random: Random | None = None,
@@ -60,20 +57,17 @@ class Executor:
     ) -> None:
         self._store = store
         self._registry = registry
-        self._provided = provided or Dependencies()
         self._settings = settings or ExecutorSettings()
         self._random = random or Random()  # noqa: S311 - jitter
         self._wakeup = Wakeup(store.clock)
         self._due_time_cache = _DueTimeCache(store, self._settings)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
-        self._is_lost = asyncio.Event()
-        self._worker: Worker | None = None
+        self._incarnation: Incarnation | None = None
         self._observer = observer
         self._on_committed = waiters.notify_committed if waiters else None
         self._claimed_at_elapsed: float | None = None
         self._claimed_at_store_time: int | None = None
-        self._maintenance: Maintenance | None = None
         self.is_ready = asyncio.Event()
         self.committed_transitions = 0
         self.batches = 0
@@ -87,217 +81,145 @@ class Executor:
     @property
     def free_slots(self) -> int:
         """How many of its slots have no activation."""
-        return self._worker.free_slots if self._worker else self.slots
+        return self._incarnation.worker.free_slots if self._incarnation else self.slots
 
     @property
     def is_claiming(self) -> bool:
-        """Whether it has claimed lately: within two polls and ten seconds. One whose slots are all taken counts too."""
+        """Whether it has claimed within two polls and ten seconds, or all its slots are taken."""
         if self._claimed_at_elapsed is None or self._stopping.is_set():
             return False
-        lately = 2 * self._settings.poll_interval.total_seconds() + 10
-        return self.free_slots == 0 or self._store.clock.monotonic() - self._claimed_at_elapsed <= lately
-
-    def _get_last_claim(self) -> int | None:
-        """Return when it last asked for due instances; one whose slots are all taken would ask for none."""
-        return self._claimed_at_store_time if self.free_slots else self._store.clock.now()
+        limit = 2 * self._settings.poll_interval.total_seconds() + 10
+        return self.free_slots == 0 or self._store.clock.monotonic() - self._claimed_at_elapsed <= limit
 
     def wake(self) -> None:
-        """Look at once for what is due, and for what is no longer ours: somebody has written to the store."""
+        """Claim at once, and check the leases at once: an instance was changed in the store."""
         self._due_time_cache.is_stale = True
         self._wakeup.wake()
-        if self._maintenance is not None:
-            self._maintenance.request_check()
+        if self._incarnation is not None:
+            self._incarnation.maintenance.request_check()
 
     def stop(self) -> None:
-        """Begin to drain: claim no more, let activations finish within the grace period. Called again: stop at once."""
+        """Drain: claim no more, let activations finish within the grace period. A second call stops at once."""
         if self._stopping.is_set():
             self._stopping_now.set()
         self._stopping.set()
         self._wakeup.wake()
 
     async def run(self) -> None:
-        """Run until stopped. An executor that was given up as lost goes on under a fresh id.
+        """Run until stopped. An executor that was marked as lost continues under a new id.
+
+        Where the caller is cancelled, the executor stops at once: when the cancellation is raised, its activations,
+        its other tasks and its threads have ended, what it held is handed back, and it has left the list. Only
+        handlers that ignore their cancellation, and plain ``def`` handlers, run on, without effect.
 
         Raises:
             StoreUnavailableError: If the store is away at the start.
         """
+        await run_to_end(self._save_definitions())
+        dialect = self._store.connections.dialect
+        heard = self._wakeup.wake if dialect.signals.has_polling_watch else self.wake
+        async with self._registry.provided:
+            watch = await dialect.signals.watch(self._store.url, self._settings.groups, heard)
+            try:
+                await run_to_end(self._run_until_stopped(), on_cancel=self._stop_now)
+            finally:
+                await run_to_end(watch())
+
+    def _stop_now(self) -> None:
+        self.stop()
+        self.stop()
+
+    async def _save_definitions(self) -> None:
         now = await self._store.read_clock()
         for name in await self._store.definitions.save_definitions(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
-        dialect = self._store.connections.dialect
-        heard = self._wakeup.wake if dialect.signals.has_polling_watch else self.wake
-        async with self._provided:
-            watch = await dialect.signals.watch(self._store.url, self._settings.groups, heard)
+
+    async def _run_until_stopped(self) -> None:
+        backoff = Backoff("starting an executor")
+        while not self._stopping.is_set():
             try:
-                while not self._stopping.is_set():
-                    await self._run_incarnation()
-            finally:
-                await watch()
+                await self._run_incarnation()
+            except Exception as error:
+                if not self.is_ready.is_set():
+                    raise
+                delay = backoff.next_delay(error)
+                await wait_for_first(self._store.clock.sleep(delay), self._stopping.wait())
 
     async def _run_incarnation(self) -> None:
-        """Run under one executor id, until stopped or given up as lost."""
-        self._is_lost.clear()
+        """Run under one executor id, until stopped or marked as lost."""
+        await self._store.read_clock()  # after a suspend of the machine the monotonic clock is behind
+        self._claimed_at_store_time = None
+        incarnation = self._incarnation = self._build_incarnation()
         try:
-            async with self._open_incarnation() as (runner, committer, id):
-                await self._claim_until_stopped(runner)
-                await self._drain_worker(runner, committer, id)
-        except Exception as error:
-            if not self.is_ready.is_set():
-                raise
-            self._log_claim_error(error)
-            await self._wait_unless_stopped(self._store.clock.sleep(1.0))
+            await incarnation.start()
+            self.is_ready.set()
+            await self._claim_until_stopped(incarnation)
+            await incarnation.drain(self._stopping_now)
+        finally:
+            await run_to_end(incarnation.end())
+            self._add_totals(incarnation)
 
-    @contextlib.asynccontextmanager
-    async def _open_incarnation(self) -> AsyncIterator[tuple[Worker, Committer, str]]:
-        """Everything that lives under one executor id."""
+    def _build_incarnation(self) -> Incarnation:
         store, settings = self._store, self._settings
         id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
-        types = tuple(self._registry.names)
-        await store.read_clock()  # after a suspend of the machine the monotonic clock is behind
-        self._claimed_at_store_time = None
-        await store.executors.register(self._build_record(id, types))
-        activations = ActivationRunner(
-            self._registry.get_definition,
-            self._provided,
-            store.clock,
-            self._random,
-            id,
-            max_threads=min(settings.slots, 128),
-        )
-        writers = store.connections.dialect.writes.writer_count
-        meter = self._observer
-        committer = Committer(
+        parts = build_worker_parts(
             store,
+            self._registry,
+            settings,
             id,
-            max_batch_size=settings.batch,
-            writer_count=writers,
-            observer=meter,
+            random=self._random,
+            wakeup=self._wakeup,
+            observer=self._observer,
             on_committed=self._on_committed,
         )
-        runner = Worker(
-            store, activations, committer, self._wakeup, settings, executor_id=id, types=types, observer=meter
-        )
-        self._maintenance = Maintenance(store, runner, settings, executor_id=id, random=self._random)
-        self._worker = runner
-        heartbeat = Heartbeat(
+        record = build_executor_record(settings, id=id, types=self._registry.names, now=store.clock.now())
+        return Incarnation(
             store,
-            id,
-            settings.lease,
-            on_lost=self._mark_lost,
-            on_missed_beat=self._maintenance.record_outage,
+            settings,
+            record,
+            parts,
+            random=self._random,
             get_last_claim=self._get_last_claim,
+            on_lost=self._wakeup.wake,
         )
-        heartbeat.start()
-        upkeep = asyncio.create_task(self._maintenance.run())
-        logger.info("executor %s runs %s", id, ", ".join(types))
-        self.is_ready.set()
-        try:
-            yield runner, committer, id
-        finally:
-            upkeep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await upkeep
-            await heartbeat.stop()
-            activations.close()
-            self._add_totals(committer)
 
-    async def _claim_until_stopped(self, worker: Worker) -> None:
-        tries = 0
-        poll = self._settings.poll_interval.total_seconds()
-        while not (self._stopping.is_set() or self._is_lost.is_set()):
+    async def _claim_until_stopped(self, incarnation: Incarnation) -> None:
+        backoff = Backoff("claiming")
+        poll_seconds = self._settings.poll_interval.total_seconds()
+        worker = incarnation.worker
+        while not (self._stopping.is_set() or incarnation.is_lost.is_set()):
             try:
                 claimed = await worker.claim_due()
                 self._claimed_at_elapsed = self._store.clock.monotonic()
                 self._claimed_at_store_time = claimed.now
                 if claimed.may_have_more:
-                    await self._wait_unless_stopped(worker.wait_for_free_slots())
+                    await self._wait_unless_stopped(incarnation, worker.wait_for_free_slots())
                     continue
                 self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
-                tries = 0
-            except Exception as error:  # noqa: BLE001 - an executor that has died runs nothing any more
-                tries += 1
-                self._log_claim_error(error)
-                await self._wait_unless_stopped(self._store.clock.sleep(0.1 * 2 ** min(tries, 4)))
+                backoff.reset()
+            except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
+                incarnation.maintenance.record_outage()
+                await self._wait_unless_stopped(incarnation, self._store.clock.sleep(backoff.next_delay(error)))
                 continue
-            await self._wakeup.sleep(poll)
+            await self._wakeup.sleep(poll_seconds)
 
-    def _log_claim_error(self, error: Exception) -> None:
-        if self._maintenance is not None:
-            self._maintenance.record_outage()
-        if isinstance(error, StoreUnavailableError):
-            logger.warning("claiming waits, the store is away: %s", error)
-        else:
-            logger.error("claiming waits, the store answered with an error", exc_info=error)
+    async def _wait_unless_stopped(self, incarnation: Incarnation, wait: Coroutine[Any, Any, None]) -> None:
+        """Wait, but no longer than until the executor is to stop."""
+        await wait_for_first(wait, self._stopping.wait(), incarnation.is_lost.wait())
 
-    async def _wait_unless_stopped(self, wait: Coroutine[Any, Any, None]) -> None:
-        """Wait for something, but no longer than until the executor is to stop."""
-        waits = [
-            asyncio.create_task(one) for one in (wait, _wait_for_event(self._stopping), _wait_for_event(self._is_lost))
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
+    def _get_last_claim(self) -> int | None:
+        """Return when it last claimed; while all its slots are taken it would claim nothing, which counts as now."""
+        return self._claimed_at_store_time if self.free_slots else self._store.clock.now()
 
-    async def _drain_worker(self, worker: Worker, committer: Committer, id: str) -> None:
-        worker.is_draining = True
-        if self._is_lost.is_set():
-            worker.cancel_leases(worker.running.values())
-            await committer.abandon()
-            await worker.wait_until_idle(timeout=5)
-            return
-        logger.info("executor %s stops: %d activations are running", id, len(worker.running))
-        with contextlib.suppress(StoreUnavailableError):
-            await self._store.executors.mark_draining(id)
-        settled = asyncio.create_task(worker.wait_until_idle(timeout=self._settings.grace.total_seconds()))
-        at_once = asyncio.create_task(self._stopping_now.wait())
-        await asyncio.wait([settled, at_once], return_when=asyncio.FIRST_COMPLETED)
-        settled.cancel()
-        at_once.cancel()
-        worker.cancel_leases(worker.running.values())
-        await worker.wait_until_idle(timeout=5)
-        await self._deregister(committer, id)
-
-    async def _deregister(self, committer: Committer, id: str) -> None:
-        """Commit what waits and take the executor off the list; with the store away, leave that to a repair."""
-        try:
-            async with asyncio.timeout(10):
-                await committer.close()
-                handed_back = await self._store.executors.deregister(id, now=self._store.clock.now())
-        except (StoreUnavailableError, TimeoutError) as error:
-            await committer.abandon()
-            logger.warning("executor %s could not say goodbye, its lease will run out: %s", id, error)
-            return
-        logger.info("executor %s has stopped; %d instances were handed back", id, handed_back)
-
-    def _mark_lost(self) -> None:
-        logger.error("this executor was given up as lost: its lease ran out before a heartbeat came; starting anew")
-        self._is_lost.set()
-        self._wakeup.wake()
-
-    def _add_totals(self, committer: Committer) -> None:
-        self.committed_transitions += committer.totals.transitions
-        self.batches += committer.totals.batches
-        self.largest_batch = max(self.largest_batch, committer.totals.largest)
-
-    def _build_record(self, id: str, types: tuple[str, ...]) -> ExecutorRecord:
-        now = self._store.clock.now()
-        return ExecutorRecord(
-            id=id,
-            name=self._settings.name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            groups=self._settings.groups,
-            types=types,
-            slots=self._settings.slots,
-            status="RUNNING",
-            started=now,
-            beat=now,
-            lease_until=now + to_microseconds(self._settings.lease),
-        )
+    def _add_totals(self, incarnation: Incarnation) -> None:
+        totals = incarnation.totals
+        self.committed_transitions += totals.items
+        self.batches += totals.batches
+        self.largest_batch = max(self.largest_batch, totals.largest)
 
 
 class _DueTimeCache:
-    """When the next instance is due; asked of the store again only where that may have changed."""
+    """When the next instance is due; read from the store again only where that may have changed."""
 
     def __init__(self, store: Store, settings: ExecutorSettings) -> None:
         self._store = store
@@ -307,7 +229,7 @@ class _DueTimeCache:
         self.is_stale = True
 
     async def find_next_due(self, claimed: ClaimResult) -> int | None:
-        """Return when the first instance is due that was not yet when the claim was made."""
+        """Return when the next instance is due after the time of the claim."""
         clock = self._store.clock
         is_old = clock.monotonic() - self._refreshed_at >= self._settings.poll_interval.total_seconds()
         has_passed = self._next_due is not None and self._next_due <= claimed.now
@@ -320,7 +242,3 @@ class _DueTimeCache:
                 raise
             self._refreshed_at = clock.monotonic()
         return self._next_due
-
-
-async def _wait_for_event(event: asyncio.Event) -> None:
-    await event.wait()

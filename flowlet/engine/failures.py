@@ -1,4 +1,4 @@
-"""From an error to the ``Transition`` that follows from it: another attempt, ``on_error``, or FAILED."""
+"""From an error to the ``Transition`` that follows: another attempt, ``on_error``, or FAILED."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _BUNDLED = f"{_PACKAGE}_bundled{os.sep}"
 
 
 def fail_attempt(attempt: Attempt, error: BaseException, *, detail: str | None, random: Random) -> Transition:
-    """Return what becomes of an instance whose attempt failed.
+    """Return the transition of an instance whose attempt failed.
 
-    Variables are not saved, the lines that it logged are. ``Fail``, and what ``Retry.never`` lists, also inside an
-    exception group, mean that no other attempt follows.
+    Its variables are not saved, the lines that it logged are. ``Fail``, and the errors that ``Retry.never`` lists, also
+    inside an exception group, mean that no other attempt follows.
 
     Args:
         attempt: The attempt, ended.
-        error: Why it failed.
+        error: The error that it failed with.
         detail: The traceback to keep.
-        random: Where the retry's delay is drawn from.
+        random: The source of the retry's delay.
     """
     text = format_error(error)
     actions = (*attempt.build_log_actions(), _build_action(attempt, ActionKind.ERROR, text, detail))
@@ -54,7 +54,7 @@ def fail_attempt(attempt: Attempt, error: BaseException, *, detail: str | None, 
 
 
 def format_error(error: BaseException) -> str:
-    """Return an error as one text, ``TypeName: message``, cleaned; of a group also what it holds, up to five."""
+    """Return an error as one text, ``TypeName: message``, cleaned; for a group also its first five errors."""
     text = _describe_error(error)
     if isinstance(error, BaseExceptionGroup):
         leaves = [_describe_error(leaf) for _, leaf in zip(range(5), _iterate_leaves(error), strict=False)]
@@ -63,7 +63,7 @@ def format_error(error: BaseException) -> str:
 
 
 def format_error_traceback(error: BaseException) -> str | None:
-    """Return an error's traceback from the first frame that is not Flowlet's own, cleaned and bounded.
+    """Return an error's traceback from the first frame that is not Flowlet's own, cleaned and limited in length.
 
     None where there is no such frame: Flowlet itself found the fault, and its message says where. An attempt that was
     stopped shows where its handler was: the traceback of the cause.
@@ -74,7 +74,7 @@ def format_error_traceback(error: BaseException) -> str | None:
         return format_error_traceback(cause) if cause is not None else None
     try:
         lines = list(traceback.TracebackException(type(error), error, frames, compact=True).format())
-    except Exception:  # noqa: BLE001  # a user's exception class may break what shows it
+    except Exception:  # noqa: BLE001  # a user's exception class may raise in its own methods
         lines = traceback.format_tb(frames)
     return clean_traceback("".join(lines))
 

@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.committer import RejectedError, toggle_pause
+from flowlet.engine.outage import retry_while_away
 from flowlet.engine.release import build_release
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import ActionKind
@@ -24,7 +26,7 @@ __all__ = ["HandlerTransaction"]
 
 CommitFunction = Callable[[Transition], Awaitable[Transition | None]]
 RETRY_DELAY_MICROSECONDS = MICROSECONDS_PER_SECOND
-"""When an instance that is handed back is due: what went wrong may still be wrong, and no attempt is counted."""
+"""When an instance that is handed back is due: the fault may still last, and no attempt is counted."""
 
 
 class _RollbackError(Exception):
@@ -32,7 +34,7 @@ class _RollbackError(Exception):
 
 
 class HandlerTransaction:
-    """The transaction that ``Context.transaction`` opens on first use, and that the transition is committed in.
+    """The transaction that ``Context.transaction`` opens on first use, and in which the transition is committed.
 
     The block around the activation rolls back whatever has not been committed when it ends.
     """
@@ -48,7 +50,7 @@ class HandlerTransaction:
 
     @property
     def is_used(self) -> bool:
-        """Whether the handler has asked for it: what it committed has not gone through the committer."""
+        """Whether the handler has used it: its transition does not go through the committer then."""
         return self._open_lock is not None
 
     async def __aenter__(self) -> HandlerTransaction:
@@ -60,7 +62,7 @@ class HandlerTransaction:
     ) -> None:
         self._has_ended = True
         if self._open_lock is not None:
-            async with self._open_lock:  # a task that the handler has left behind may be opening it only now
+            async with self._open_lock:  # a task that the handler has left behind may be opening it right now
                 await self._roll_back()
 
     @contextlib.asynccontextmanager
@@ -80,8 +82,8 @@ class HandlerTransaction:
     async def commit(self, transition: Transition, commit: CommitFunction) -> Transition | None:
         """Commit the handler's writes together with its transition; a failed attempt commits without them.
 
-        An attempt that was ended by a deadlock, or because the store went away, is none: its instance is handed back,
-        to run again.
+        An attempt that was ended by a deadlock, or because the store went away, does not count: its instance is handed
+        back, to run again.
 
         Raises:
             RejectedError: If the store refuses the transition; nothing was written.
@@ -126,7 +128,7 @@ class HandlerTransaction:
     async def _finish_commit(
         self, block: AbstractAsyncContextManager[DatabaseSession], committed: Transition, commit: CommitFunction
     ) -> Transition | None:
-        """Send COMMIT; where its answer is lost, find out whether it took place."""
+        """Send COMMIT; where its answer is lost, find out whether it was committed."""
         try:
             await block.__aexit__(None, None, None)
         except Exception as error:
@@ -138,15 +140,12 @@ class HandlerTransaction:
         return committed
 
     async def _resolve_unknown_commit(self, transition: Transition, commit: CommitFunction) -> Transition | None:
-        """Find out whether a commit whose answer was lost took place; if not, hand the instance back to run again."""
-        tries = 0
-        while True:
-            try:
-                verdict = await self._store.instances.read_commit_result(self._executor_id, transition)
-                break
-            except StoreUnavailableError:
-                tries += 1
-                await self._store.clock.sleep(0.1 * 2 ** min(tries, 5))
+        """Find out whether a commit whose answer was lost was applied; if not, hand the instance back to run again."""
+        verdict = await retry_while_away(
+            partial(self._store.instances.read_commit_result, self._executor_id, transition),
+            self._store.clock,
+            f"reading whether a transition of workflow {transition.instance.id} was committed",
+        )
         if verdict is CommitResult.COMMITTED:
             return transition
         if verdict is CommitResult.LOST:
@@ -156,7 +155,7 @@ class HandlerTransaction:
     async def _roll_back_and_check_excuse(self, transition: Transition, error: Exception | None) -> bool:
         """Roll back, and return whether the handler was stopped by a deadlock, or by a store that does not answer.
 
-        A connection that was lost proves nothing: servers end those of slow transactions, drivers those whose
+        A lost connection proves nothing: servers close those of slow transactions, and drivers close those whose
         statement was cancelled.
         """
         is_lost = self._connection is not None and self._connection.session.is_lost

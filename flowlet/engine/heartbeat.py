@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from flowlet.clock import to_microseconds
-from flowlet.errors import StoreUnavailableError
+from flowlet.engine.outage import Backoff
 from flowlet.store.connection import Connections
 from flowlet.store.executors import ExecutorStore
 from flowlet.store.opening import Store
@@ -18,22 +18,25 @@ from flowlet.store.opening import Store
 __all__ = ["Heartbeat"]
 
 MAX_CLOCK_SYNC_SECONDS = 0.5
-"""How long an answer may take whose time the clock is set by."""
+"""How long a heartbeat's answer may take for the clock to be set by it: a slow one carries an old time."""
+
+STOP_SECONDS = 15.0
+"""How long a heartbeat that is under way may take to end."""
 
 logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Prolongs an executor's lease three times within its length, and sets the clock by each answer.
+    """Renews an executor's lease three times within its length, and sets the clock by each answer.
 
     Args:
-        store: Whose database to beat on, and whose clock to set.
-        executor_id: Whose lease.
-        lease: Its length.
-        on_lost: Called in the executor's loop when the executor has been given up as lost.
-        on_silence: Called in the executor's loop when a beat did not get through.
-        last_claim: Tells when the executor last claimed; noted with each beat, so that one can see who beats on, and
-            claims no more. Called in the heartbeat's thread.
+        store: The database, and the clock to set.
+        executor_id: The executor.
+        lease: The length of its lease.
+        on_lost: Called in the executor's loop when the executor has been marked as lost.
+        on_missed_beat: Called in the executor's loop when a heartbeat failed.
+        get_last_claim: Returns when the executor last claimed. It is stored with each heartbeat, so that an executor
+            that is alive and does not claim can be seen. Called in the heartbeat's thread.
     """
 
     def __init__(
@@ -56,29 +59,42 @@ class Heartbeat:
         self._thread_loop: asyncio.AbstractEventLoop | None = None
         self._stop_event: asyncio.Event | None = None
         self._stopping = threading.Event()
+        self._has_ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run_thread, name="flowlet-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat; the executor's registration was the first beat."""
+        """Begin to beat; the executor's registration was the first heartbeat."""
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop beating and close the connection."""
+        """Stop, close the connection, and return when the thread has ended."""
         self._stopping.set()
+        if self._thread.ident is None:
+            return
         if self._thread_loop is not None and self._stop_event is not None:
             with contextlib.suppress(RuntimeError):  # the thread's loop has just ended by itself
                 self._thread_loop.call_soon_threadsafe(self._stop_event.set)
-        await asyncio.to_thread(self._thread.join, 15)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._has_ended.wait()
+        self._thread.join(1.0)  # it has nothing left to do
+        if self._thread.is_alive():
+            logger.error("the heartbeat's thread of executor %s has not ended within 15 s", self._executor_id)
 
     def _run_thread(self) -> None:
-        asyncio.run(self._beat_until_stopped())
+        try:
+            asyncio.run(self._beat_until_stopped())
+        finally:
+            self._call_in_executor_loop(self._has_ended.set)
 
     async def _beat_until_stopped(self) -> None:
         self._stop_event = asyncio.Event()
         self._thread_loop = asyncio.get_running_loop()
         if self._stopping.is_set():
             return
-        seconds = self._lease.total_seconds() / 3
+        lease_seconds = self._lease.total_seconds()
+        seconds = lease_seconds / 3
+        backoff = Backoff("renewing the executor's lease")
         connections: Connections | None = None
         try:
             while not await self._wait_for_stop(seconds):
@@ -87,15 +103,12 @@ class Heartbeat:
                     if not await self._beat_once(connections):
                         self._call_in_executor_loop(self._on_lost)
                         return
-                    seconds = self._lease.total_seconds() / 3
-                except StoreUnavailableError as error:
-                    logger.warning("a heartbeat did not get through: %s", error)
+                except Exception as error:  # noqa: BLE001 - if the thread ended, all that runs here would be given up
                     self._call_in_executor_loop(self._on_missed_beat)
-                    seconds = min(1.0, self._lease.total_seconds() / 10)
-                except Exception:  # a heart that stops for an odd answer would give up everything that runs here
-                    logger.exception("a heartbeat broke off, and tries again")
-                    self._call_in_executor_loop(self._on_missed_beat)
-                    seconds = min(1.0, self._lease.total_seconds() / 10)
+                    seconds = min(backoff.next_delay(error), 1.0, lease_seconds / 10)
+                else:
+                    backoff.reset()
+                    seconds = lease_seconds / 3
         finally:
             if connections is not None:
                 await connections.close()
@@ -118,12 +131,12 @@ class Heartbeat:
         )
         if now is None:
             return False
-        if clock.monotonic() - began < MAX_CLOCK_SYNC_SECONDS:  # an answer that was long under way tells an old time
+        if clock.monotonic() - began < MAX_CLOCK_SYNC_SECONDS:
             clock.synchronize(now)
         return True
 
     async def _wait_for_stop(self, seconds: float) -> bool:
-        """Wait, and return whether it is over."""
+        """Wait, and return whether the heartbeat is to stop."""
         assert self._stop_event is not None  # noqa: S101 - set where the loop began
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -131,5 +144,5 @@ class Heartbeat:
         return self._stop_event.is_set()
 
     def _call_in_executor_loop(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the executor's loop is closed: nobody is left to tell
+        with contextlib.suppress(RuntimeError):  # the executor's loop is closed
             self._executor_loop.call_soon_threadsafe(callback)

@@ -1,4 +1,4 @@
-"""Upkeep: the standing loop that frees what lost executors hold, and finds what is leased here and not run."""
+"""Maintenance: the loop that frees what lost executors hold, and finds what is leased here and does not run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from random import Random
 
 from flowlet.auth.sessions import Sessions
 from flowlet.clock import to_microseconds
+from flowlet.engine.outage import Backoff
 from flowlet.engine.worker import Worker
-from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.executors import MAX_REPAIRED_INSTANCES
@@ -20,22 +20,22 @@ from flowlet.store.opening import Store
 __all__ = ["Maintenance"]
 
 MIN_PAUSE_SECONDS = 0.1
-"""Seconds between two looks at most, however often somebody tells of a change."""
+"""Seconds between two checks at least, however often one is requested."""
 
 MAX_ROLLUPS = 10
-"""How many times in one look counts are folded at most, 100 rows each time: every fold holds the others up."""
+"""How many times one round rolls up counters at most, 100 rows each time: every roll-up blocks the other executors."""
 
 EXECUTOR_RETENTION = timedelta(days=7)
-"""How long executors that are gone stay on the list."""
+"""How long executors that have ended stay on the list."""
 
 logger = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """What one executor does for all, and for itself, three times within the length of a lease.
+    """What one executor does for all of them, and for itself, three times within the length of a lease.
 
-    Leases that ran out while the store was away say nothing about their executors: nobody could beat. So an executor
-    repairs only after it has itself been in touch with the store, without a gap, for the length of a lease.
+    Leases that ran out while the store was away say nothing about their executors: none could send a heartbeat. So an
+    executor repairs only after its own contact with the store has lasted for the length of a lease without a gap.
     """
 
     def __init__(
@@ -53,15 +53,16 @@ class Maintenance:
         self._check_requested = asyncio.Event()
 
     def record_outage(self) -> None:
-        """Take note that the store is away, or was."""
+        """Note that the store is away, or was."""
         self._connected_since = self._store.clock.monotonic()
 
     def request_check(self) -> None:
-        """Look at once whether what runs here is still ours: somebody has changed something."""
+        """Check at once whether the instances that run here are still leased here: one of them may have changed."""
         self._check_requested.set()
 
     async def run(self) -> None:
-        """Look after leases until cancelled."""
+        """Run until cancelled."""
+        backoff = Backoff("maintenance")
         lease = self._settings.lease.total_seconds()
         pause = min(1.0, lease / 6)
         due = self._store.clock.monotonic() + lease / 3
@@ -73,15 +74,13 @@ class Maintenance:
                 if self._store.clock.monotonic() >= due:
                     due = self._store.clock.monotonic() + lease / 3 * (0.8 + 0.4 * self._random.random())
                     await self.run_checks()
-            except StoreUnavailableError as error:
+                    backoff.reset()
+            except Exception as error:  # noqa: BLE001 - without maintenance, leases would never be repaired
                 self.record_outage()
-                logger.warning("upkeep waits, the store is away: %s", error)
-            except Exception:
-                self.record_outage()
-                logger.exception("upkeep broke off, and tries again")
+                await self._store.clock.sleep(backoff.next_delay(error))
 
     async def _wait_for_check(self, seconds: float) -> None:
-        """Wait, a shorter while where somebody tells of a change."""
+        """Wait for the given time, or until a check is requested."""
         await self._store.clock.sleep(MIN_PAUSE_SECONDS)
         if self._check_requested.is_set():
             self._check_requested.clear()
@@ -92,14 +91,14 @@ class Maintenance:
         self._check_requested.clear()
 
     async def run_checks(self) -> None:
-        """Repair, hand back what is not run, explain what nobody serves, fold counts, delete what is over: once.
+        """Run one round: repair, hand back what does not run, explain what no executor serves, roll up, delete.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
         await self.drop_lost_leases()
-        in_touch = self._store.clock.monotonic() - self._connected_since
-        if in_touch >= self._settings.lease.total_seconds():
+        connected_seconds = self._store.clock.monotonic() - self._connected_since
+        if connected_seconds >= self._settings.lease.total_seconds():
             await self.repair_leases()
         self._round_count += 1
         if self._round_count % 3 == 1:
@@ -109,22 +108,22 @@ class Maintenance:
             await self._delete_expired()
 
     async def _roll_up_counters(self) -> None:
-        """Fold old counts, of whatever process, a bounded number of them in one go."""
-        tallies, now = self._store.counters, self._store.clock.now()
-        if await tallies.needs_rollup(now=now):
+        """Roll up old counters of all processes, a bounded number of them in one round."""
+        counters, now = self._store.counters, self._store.clock.now()
+        if await counters.needs_rollup(now=now):
             for _ in range(MAX_ROLLUPS):
-                if await tallies.roll_up(now=now) < MAX_ROLLUP_ROWS:
+                if await counters.roll_up(now=now) < MAX_ROLLUP_ROWS:
                     break
 
     async def _delete_expired(self) -> None:
-        """Delete old executors and ended sessions, of whatever process: nobody else does."""
+        """Delete old executors and ended sessions of all processes: nothing else deletes them."""
         now = self._store.clock.now()
         await self._store.executors.delete_gone(before=now - to_microseconds(EXECUTOR_RETENTION))
-        if purged := await self._sessions.delete_ended_sessions(now):
-            logger.info("deleted %d sessions that had ended", purged)
+        if deleted := await self._sessions.delete_ended_sessions(now):
+            logger.info("deleted %d sessions that had ended", deleted)
 
     async def repair_leases(self) -> int:
-        """Free what lost executors hold and return how many instances that was.
+        """Free the instances that lost executors hold, and return how many they were.
 
         Raises:
             StoreUnavailableError: If the database is away.
@@ -146,9 +145,9 @@ class Maintenance:
         return freed
 
     async def drop_lost_leases(self) -> None:
-        """Stop activations whose instance is no longer ours, and hand back instances that are ours and not run.
+        """Cancel activations whose instance is no longer leased here; hand back leased instances that do not run.
 
-        The latter happen where the answer to a claim was lost. They are handed back when seen twice.
+        The latter exist where the answer to a claim was lost. They are handed back when they are found twice.
 
         Raises:
             StoreUnavailableError: If the database is away.
@@ -157,7 +156,7 @@ class Maintenance:
         held = await self._store.executors.read_held_tokens(self._executor_id)
         suspects = [lease for lease in before if held.get(lease.id) != lease.token]
         if suspects:
-            # Most of these have just ended. Those that still run after a second look are no longer ours.
+            # Most of these have just ended. Those that still run after a second look have lost their lease.
             held = await self._store.executors.read_held_tokens(self._executor_id)
             running = self._worker.running
             self._worker.cancel_leases(
@@ -167,6 +166,6 @@ class Maintenance:
         unknown = {id: token for id, token in held.items() if (id, token) not in run}
         twice = {id: token for id, token in unknown.items() if self._unknown_leases.get(id) == token}
         if twice:
-            logger.warning("handing back %d instances that are leased here and not run", len(twice))
+            logger.warning("handing back %d instances that are leased here and do not run", len(twice))
             await self._store.executors.release_instances(self._executor_id, twice, now=self._store.clock.now())
         self._unknown_leases = unknown

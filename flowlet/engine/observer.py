@@ -1,4 +1,4 @@
-"""What an executor tells about itself while it works, where somebody measures."""
+"""The events that an executor reports while it works, for metrics."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["ExecutorObserver"]
 
 
 class ExecutorObserver(Protocol):
-    """Hears of every claim, batch and transition, on the event loop: it must be quick, and must not raise.
+    """Is notified of every claim, batch and transition, on the event loop: it must be quick, and must not raise.
 
-    Where there is none, nothing is timed and nothing is counted.
+    Without an observer nothing is timed and nothing is counted.
     """
 
     def on_claim(self, instance_count: int, seconds: float) -> None:
-        """Hear that a claim gave so many instances, and how long the store took."""
+        """Record that a claim returned so many instances, and how long the store took."""
         ...
 
     def on_batch(self, size: int, seconds: float) -> None:
-        """Hear that a batch of so many transitions is durable, and how long the store took."""
+        """Record that a batch of so many transitions is durable, and how long the store took."""
         ...
 
     def on_transition(self, transition: Transition) -> None:
-        """Hear of a transition that is durable: one that failed attempts make, too."""
+        """Record a transition that is durable; failed attempts make one, too."""
         ...

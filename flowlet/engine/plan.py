@@ -1,4 +1,4 @@
-"""Plans: what running a state needs to know, worked out once per state rather than once per activation."""
+"""Plans: all that is needed to run a state, computed once per state rather than once per activation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["NO_POLICY", "Plan", "Policy", "build_plan", "build_policy"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What becomes of an attempt, whichever way it ended.
+    """The rules for the transition that follows an attempt.
 
     Attributes:
         version: The definition's; None where there is no definition.
         retry: The policy of a failed attempt.
-        error_entry: Where to go when the attempts are used up; None means to end as FAILED.
-        loop_limit: How many transitions without any wait are taken to be a circle.
+        error_entry: The state to enter when the attempts are used up; None means to end as FAILED.
+        loop_limit: How many transitions without any wait are taken to be an endless loop.
     """
 
     version: int | None
@@ -37,19 +37,19 @@ NO_POLICY = Policy(version=None, retry=Retry(), error_entry=None, loop_limit=0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A state, ready to be run.
+    """A state, prepared for running.
 
     Attributes:
-        handler: None where there is nothing to run: an end or error state.
+        handler: None where nothing is to run: in an end or error state.
         is_async: Whether the handler runs on the loop, rather than in a thread.
         vars_names: The parameters that take the variables' model object.
         form_names: The parameters that take the form.
         context_names: The parameters that take the context.
         resources: The parameters that take a resource, with its type.
-        reads_vars: Whether an activation has to read the variables at all.
-        entries: The states it may go to, by name.
-        default_state: Where a handler that returns nothing goes; None where it has to say.
-        deadline_entry: Where a manual state goes without an answer; None where it has no deadline.
+        reads_vars: Whether an activation has to parse the variables at all.
+        entries: The permitted next states, by name.
+        default_state: The next state of a handler that returns nothing; None where it has to return one.
+        deadline_entry: The state that follows a manual state without an answer; None where it has no deadline.
     """
 
     definition: Definition
@@ -94,7 +94,7 @@ def build_plan(definition: Definition, state: StateDefinition) -> Plan:
 
 
 def build_policy(definition: Definition, state: StateDefinition | None) -> Policy:
-    """Return the policy of a state; None stands for one that the definition does not have."""
+    """Return the policy of a state; None means a state that the definition does not have."""
     return Policy(
         version=definition.version,
         retry=state.retry if state else definition.retry,

@@ -1,4 +1,4 @@
-"""What surrounds activations: an instance after its commit, and an instance handed back unfinished."""
+"""Instances between activations: after a commit, and handed back without a result."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["apply_transition", "build_release"]
 
 
 def build_release(instance: Instance, *, now: int, executor_id: str, reason: str) -> Transition:
-    """Return the transition that gives up a lease without a result: due at once, for whoever claims it next.
+    """Return the transition that gives up a lease without a result: due at once, for the next executor that claims it.
 
-    State, variables, attempts, and the loop guard's count stay as they are.
+    State, variables, attempts, and the loop guard's count do not change.
 
     Args:
         instance: The instance as this executor holds it.
         now: The store's time, in microseconds since 1970 UTC.
-        executor_id: Who hands it back.
+        executor_id: The executor that hands it back.
         reason: Why, for the history.
     """
     action = Action(
@@ -51,7 +51,7 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
 
     Args:
         instance: The instance as it was when the activation began.
-        transition: What was committed.
+        transition: The committed transition.
 
     Raises:
         ValueError: If the transition gave up the lease.

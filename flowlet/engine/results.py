@@ -1,4 +1,4 @@
-"""From what a handler returned to the ``Transition`` that follows from it."""
+"""From the result of a handler to the ``Transition`` that follows from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from flowlet.clock import to_microseconds
 from flowlet.definition.entry import StateEntry
-from flowlet.definition.module_source import find_nearest_name
 from flowlet.definition.variables import SavedVariables
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Plan
@@ -14,7 +13,7 @@ from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Action, ActionKind, NewInstance, Status
 from flowlet.instance.transition import Transition
-from flowlet.text import MAX_REASON_LENGTH, clean_text
+from flowlet.text import MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
 from flowlet.workflow.outcome import Outcome
 from flowlet.workflow.states import State
 
@@ -30,14 +29,14 @@ __all__ = [
 
 
 class TransitionEffects(NamedTuple):
-    """What a transition does besides entering a state.
+    """The effects of a transition besides entering a state.
 
     Attributes:
-        text: Why this way was taken; cleaned.
+        text: Why this transition was taken; cleaned.
         vars: The variables' JSON text, or None where they have not changed.
-        changes: JSON text of what changed in them.
-        read_vars: The changed variables, read anew.
-        due: When the state is entered, in microseconds since 1970 UTC; None means at once.
+        changes: JSON text of their changes.
+        read_vars: The changed variables, parsed again.
+        due: When the state is run, in microseconds since 1970 UTC; None means at once.
         children: The children to create.
         waits_for_children: Whether the state is entered when the last open child has ended.
         wakes_parent: Whether the parent becomes due.
@@ -57,7 +56,7 @@ NO_EFFECTS = TransitionEffects()
 
 
 def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[StateEntry, Outcome | None]:
-    """Return the state that a handler's result names, and the outcome where it says more than the state.
+    """Return the state that a handler's result names, and the outcome where the result is one.
 
     Args:
         plan: The state whose handler it was.
@@ -78,14 +77,10 @@ def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[
     elif result is None:
         name = choice or plan.default_state or _raise_missing_result(plan)
     else:
-        raise OutcomeError(
-            f"{_describe_location(plan)} returned a value of type {type(result).__name__}, not a state. {_list_permitted(plan)}"
-        )
+        raise _build_error(plan, f"a value of type {type(result).__name__}, not a state.")
     entry = plan.entries.get(name)
     if entry is None:
-        raise OutcomeError(
-            f"{_describe_location(plan)} returned {clean_text(name, 120)!r}, {_explain_unlisted(plan, name)} {_list_permitted(plan)}"
-        )
+        raise _build_error(plan, f"{clean_text(name, MAX_NAME_LENGTH)!r}, {_explain_unlisted(plan, name)}")
     return entry, outcome
 
 
@@ -98,18 +93,18 @@ def build_effects(
     children: tuple[NewInstance, ...],
     variables: SavedVariables,
 ) -> TransitionEffects:
-    """Return what an outcome, and the handler's variables, do besides entering the state.
+    """Return the effects of an outcome, and of the handler's variables, besides entering the state.
 
     Args:
         plan: The state whose handler returned the outcome.
         entry: The state it names.
-        outcome: None where the handler said no more than the state.
+        outcome: None where the handler returned no more than the state.
         ended_at: When the attempt ended, in microseconds since 1970 UTC; delays count from there.
-        children: What the outcome's requests have become.
-        variables: What to store of the variables.
+        children: The children to create, from the outcome's requests.
+        variables: The variables to store.
 
     Raises:
-        OutcomeError: If a wait is put before a state that is not run: a manual one or an end.
+        OutcomeError: If the outcome waits before a state that is not run: a manual one or an end.
     """
     if outcome is None:
         return (
@@ -139,12 +134,12 @@ def build_effects(
 def enter_state(
     attempt: Attempt, entry: StateEntry, effects: TransitionEffects, *, preceding_actions: tuple[Action, ...]
 ) -> Transition:
-    """Return the transition into a state, or into FAILED where the instance runs in circles.
+    """Return the transition into a state, or to FAILED where the instance runs in circles.
 
     Args:
         attempt: The attempt that led there, ended.
         entry: The state to enter.
-        effects: What else the transition does.
+        effects: The other effects of the transition.
         preceding_actions: The lines of history that precede the transition's own.
     """
     instance = attempt.instance
@@ -190,12 +185,12 @@ def enter_state(
 
 
 def return_to_wait(attempt: Attempt) -> Transition:
-    """Return an instance in a manual state to its wait: it was due, but the state has no deadline any more."""
+    """Return the transition back to WAITING in a manual state: it was due, but the state no longer has a deadline."""
     return _stay_in_state(attempt, Status.WAITING, actions=(), reason=None)
 
 
 def end_instance(attempt: Attempt, entry: StateEntry) -> Transition:
-    """Return the end of an instance whose state has become an end or error state since it got there."""
+    """Return the end of an instance whose state has become an end or error state since the instance entered it."""
     text = f"{entry.name!r} is an {entry.kind} state in version {attempt.policy.version}: the instance ends here."
     action = Action(
         ActionKind.LOG,
@@ -267,28 +262,23 @@ def _stay_in_state(attempt: Attempt, status: Status, *, actions: tuple[Action, .
 def _get_state_name(plan: Plan, state: State[..., Any]) -> str:
     name = plan.definition.get_state_name(state)
     if name is None:
-        raise OutcomeError(
-            f"{_describe_location(plan)} returned {state!r}, which is a state of another module. {_list_permitted(plan)}"
-        )
+        raise _build_error(plan, f"{state!r}, which is a state of another module.")
     return name
 
 
 def _raise_missing_result(plan: Plan) -> str:
-    raise OutcomeError(
-        f"{_describe_location(plan)} returned nothing, which is enough only where exactly one next state is declared. {_list_permitted(plan)}"
-    )
+    raise _build_error(plan, "nothing, which is enough only where exactly one next state is declared.")
 
 
 def _explain_unlisted(plan: Plan, name: str) -> str:
     if name in plan.definition.states:
         return "which its next states do not list."
-    near = find_nearest_name(name, plan.entries)
-    return "which is no state here." + (f" Did you mean {near!r}?" if near else "")
+    return "which is no state here." + format_suggestion(name, plan.entries)
 
 
 def _describe_location(plan: Plan) -> str:
     return f"{plan.state.file}:{plan.state.line}: state {plan.state.name!r}"
 
 
-def _list_permitted(plan: Plan) -> str:
-    return f"Permitted: {', '.join(plan.entries)}."
+def _build_error(plan: Plan, returned: str) -> OutcomeError:
+    return OutcomeError(f"{_describe_location(plan)} returned {returned} Permitted: {', '.join(plan.entries)}.")

@@ -18,10 +18,11 @@ from functools import partial
 from flowlet.clock import Clock
 from flowlet.engine.commit_signal import CommitSignal
 from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
-from flowlet.instance.instance import ENDED_STATUSES, MAX_ID, Instance, Status
+from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.opening import Store
 from flowlet.store.queries import InstancePosition
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["MAX_WAITERS", "MAX_WAIT_SECONDS", "WaitFunction", "Waiters"]
 
@@ -95,6 +96,7 @@ class Waiters:
         self._announced_ids: set[int] = set()
         self._last_look = self._rest_until = self._last_arrival = -math.inf
         self._has_remote_commit = False
+        self._is_closed = False
         self._watch_task: asyncio.Task[None] | None = None
         self._sleep_task: asyncio.Task[None] | None = None
 
@@ -150,8 +152,10 @@ class Waiters:
     async def _wait_for_instance(
         self, id: int, states: str | Collection[str] | None = None, *, timeout: float, since: int | None = None
     ) -> Instance:
-        if not 0 < id <= MAX_ID:
+        if not 0 < id <= MAX_INTEGER:
             raise _build_unknown_error(id)
+        if self._is_closed:
+            raise WaitTimeoutError(f"the wait for workflow {id} was cut short: the application stops")
         wanted = frozenset((states,) if isinstance(states, str) else states or ())
         done: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(id, wanted, self._clock.monotonic() + timeout, done, since)
@@ -180,6 +184,7 @@ class Waiters:
 
     async def close(self) -> None:
         """End every wait, and stop."""
+        self._is_closed = True
         for waiter in self._iterate_waiters():
             why = f"the wait for workflow {waiter.id} was cut short: the application stops"
             _fail_waiter(waiter, WaitTimeoutError(why))

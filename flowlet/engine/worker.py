@@ -1,4 +1,4 @@
-"""The runner: claims due instances and drives each one through its activations, one lease after another."""
+"""The worker: claims due instances and takes each one through its activations, one lease at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.handler_transaction import HandlerTransaction
 from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.outage import retry_while_away
 from flowlet.engine.release import apply_transition
 from flowlet.engine.wakeup import Wakeup
-from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.settings import ExecutorSettings
@@ -31,11 +31,15 @@ Relatives = tuple[tuple[Instance, ...], Instance | None]
 """An instance's children and its parent."""
 
 NO_RELATIVES: Relatives = ((), None)
+
+CANCEL_SECONDS = (5.0, 1.0)
+"""How long activations may take to end after a first cancellation, and after a second one."""
+
 logger = logging.getLogger(__name__)
 
 
 class ClaimResult(NamedTuple):
-    """How many instances a claim gave, by which time they were due, and whether more may be."""
+    """How many instances a claim returned, the time by which they were due, and whether more may be due."""
 
     instance_count: int
     now: int
@@ -44,7 +48,7 @@ class ClaimResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lease:
-    """An instance that is run here: under which token, by which task, since when (microseconds since 1970 UTC)."""
+    """An instance that runs here: its token, its task, and since when (microseconds since 1970 UTC)."""
 
     id: int
     token: int
@@ -56,14 +60,14 @@ class Worker:
     """Runs the activations of one executor, as many at once as it has slots.
 
     Args:
-        store: Where instances come from.
-        activations: What runs a handler.
-        committer: Where transitions go.
-        waker: Told of what becomes due by the way.
-        settings: Slots, groups, and how long an instance may go on in one lease.
-        executor_id: Under which id instances are claimed.
+        store: The database.
+        activations: Runs the handlers.
+        committer: Commits the transitions.
+        wakeup: Is set to the times at which instances become due that ran here.
+        settings: Slots, groups, and how many transitions one lease may have.
+        executor_id: The id under which instances are claimed.
         types: The workflows that this executor knows.
-        meter: Told of each claim and each transition.
+        observer: Is notified of each claim and each transition.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Worker:
         self._executor_id = executor_id
         self._types = tuple(types)
         self._slot_freed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.running: dict[int, Lease] = {}
         self.is_draining = False
 
@@ -119,10 +124,11 @@ class Worker:
             former.task.cancel()  # an operator has freed the instance: that activation has lost its lease
         lease = Lease(instance.id, instance.token, asyncio.create_task(self._run_instance(instance)), now)
         self.running[instance.id] = lease
+        self._tasks.add(lease.task)
         lease.task.add_done_callback(lambda _: self._remove_lease(lease))
 
     async def wait_for_free_slots(self) -> None:
-        """Return when enough slots are free for a claim that is worth its while: a quarter, or any after 10 ms."""
+        """Return when enough slots are free for a claim to be worthwhile: a quarter of them, or any after 10 ms."""
         while self.free_slots == 0:
             self._slot_freed.clear()
             await self._slot_freed.wait()
@@ -134,7 +140,7 @@ class Worker:
                     await self._slot_freed.wait()
 
     def cancel_leases(self, leases: Iterable[Lease]) -> None:
-        """Stop activations whose instances are no longer ours."""
+        """Cancel activations whose instances are no longer held here."""
         for lease in leases:
             lease.task.cancel()
 
@@ -144,11 +150,26 @@ class Worker:
         return 0.0 if oldest is None else (self._store.clock.now() - oldest.since) / MICROSECONDS_PER_SECOND
 
     async def wait_until_idle(self, *, timeout: float | None = None) -> None:
-        """Return when nothing runs, or the time is over."""
-        if self.running:
-            await asyncio.wait([lease.task for lease in self.running.values()], timeout=timeout)
+        """Return when no activation runs, or the time is over."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
+    async def cancel_all(self) -> None:
+        """Cancel every activation, and return when all have ended, or 6 seconds are over.
+
+        A handler that catches its cancellation may clean up for 5 seconds; then it is cancelled again. One that
+        ignores both runs on without effect: the committer is closed by then.
+        """
+        self.is_draining = True
+        for seconds in CANCEL_SECONDS:
+            for task in self._tasks:
+                task.cancel()
+            await self.wait_until_idle(timeout=seconds)
+        if self._tasks:
+            logger.error("%d activations ignore their cancellation and still run", len(self._tasks))
 
     def _remove_lease(self, lease: Lease) -> None:
+        self._tasks.discard(lease.task)
         if self.running.get(lease.id) is lease:
             del self.running[lease.id]
         self._slot_freed.set()
@@ -162,8 +183,8 @@ class Worker:
                     instance, read_vars, may_continue=made < self._settings.max_transitions_per_lease
                 )
             except Exception:
-                # The upkeep hands back what is leased here and not run.
-                logger.exception("an activation of %s %d broke off", instance.type, instance.id)
+                # The maintenance hands back instances that are leased here and do not run.
+                logger.exception("an activation of %s %d raised an unexpected error", instance.type, instance.id)
                 return
             if committed is None:
                 logger.warning("the lease of %s %d is lost: nothing was written", instance.type, instance.id)
@@ -176,7 +197,7 @@ class Worker:
             instance, read_vars = apply_transition(instance, committed), committed.parsed_vars
 
     async def _run_activation(self, instance: Instance, read_vars: Any, *, may_continue: bool) -> Transition | None:
-        """Run one activation and commit what it gives; None if the lease is lost."""
+        """Run one activation and commit its transition; None if the lease is lost."""
         children, parent = NO_RELATIVES
         has_relatives = instance.children or instance.parent_id is not None
         if has_relatives and self._activations.has_context_parameter(instance):
@@ -199,21 +220,18 @@ class Worker:
 
     async def _read_relatives(self, instance: Instance) -> Relatives:
         """Return an instance's children and its parent, however long the store is away."""
-        delay = 0.1
-        while True:
-            try:
-                children = await self._store.queries.list_children(instance.id) if instance.children else []
-                parent = None if instance.parent_id is None else await self._store.queries.get(instance.parent_id)
-                return tuple(children), parent
-            except StoreUnavailableError as error:
-                logger.warning("an activation waits, the store is away: %s", error)
-                await self._store.clock.sleep(delay)
-                delay = min(2 * delay, 2.0)
+
+        async def read() -> Relatives:
+            children = await self._store.queries.list_children(instance.id) if instance.children else []
+            parent = None if instance.parent_id is None else await self._store.queries.get(instance.parent_id)
+            return tuple(children), parent
+
+        return await retry_while_away(read, self._store.clock, f"reading the children and parent of {instance.id}")
 
     def _schedule_wakeup(self, committed: Transition) -> None:
         has_parent = committed.instance.parent_id is not None
-        tells_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
-        if committed.children or tells_parent or committed.waits_for_children:
+        notifies_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
+        if committed.children or notifies_parent or committed.waits_for_children:
             self._wakeup.wake()
         elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
             self._wakeup.wake_at(committed.next_activation_us)

@@ -14,7 +14,6 @@ from flowlet.clock import to_datetime
 __all__ = [
     "ENDED_STATUSES",
     "ENTRY_KINDS",
-    "MAX_ID",
     "MICROSECONDS_PER_DAY",
     "PRIORITIES",
     "Action",
@@ -29,9 +28,6 @@ MICROSECONDS_PER_DAY = 86_400_000_000
 
 PRIORITIES = range(10)
 """The priorities an instance may have; 9 is served first, 0 is the default."""
-
-MAX_ID = 2**63 - 1
-"""The largest id that every database can hold."""
 
 
 class Status(StrEnum):

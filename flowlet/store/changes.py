@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import MAX_ID, Instance
+from flowlet.instance.instance import Instance
 from flowlet.store.columns import RowEncoder
 from flowlet.store.connection import Connections, DatabaseSession, build_in_list
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
 from flowlet.store.dialects.batch import Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
 from flowlet.store.tables import ACTION, WORKFLOW
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
@@ -48,7 +49,7 @@ async def change_instance(
         RefusedError: Or any other error that ``decide`` raises; nothing is written then.
         StoreUnavailableError: If the database is unavailable.
     """
-    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_ID else []
+    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_INTEGER else []
     if not found:
         raise UnknownInstanceError(f"no workflow has the id {id}")
     return found[0]

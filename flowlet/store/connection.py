@@ -18,6 +18,7 @@ import databases
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
+from flowlet.shutdown import run_to_end
 from flowlet.store.columns import Column, Table
 from flowlet.store.dialects.base import Dialect
 
@@ -116,13 +117,21 @@ class Connections:
         self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.connections.has_pool else 1)
         self._writer: Any = None
         self._reader: Any = None
+        self._is_closed = False
 
     async def open(self) -> None:
-        """Connect.
+        """Connect. A cancellation is raised when every connection is closed again.
 
         Raises:
             StoreUnavailableError: If the database cannot be reached or opened; the password is not shown.
         """
+        try:
+            await run_to_end(self._open())
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def _open(self) -> None:
         try:
             await self.dialect.connections.check_database(self.url)
             await self._engine.connect()
@@ -134,10 +143,24 @@ class Connections:
             await self.close()
             raise StoreUnavailableError(f"cannot open the database {mask_password(self.url)}: {error}") from error
 
-    async def close(self) -> None:
-        """Finish the units of work in flight and disconnect."""
+    async def wait_until_idle(self, *, timeout: float | None = None) -> None:
+        """Return when the units of work that are under way now have ended, or the time is over."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+            await asyncio.wait(self._tasks, timeout=timeout)
+
+    async def close(self) -> None:
+        """Refuse further work, finish the units of work in flight within 10 seconds, and disconnect.
+
+        A cancellation is raised when every connection is closed.
+        """
+        await run_to_end(self._close())
+
+    async def _close(self) -> None:
+        self._is_closed = True
+        await self.wait_until_idle(timeout=10)
+        for task in self._tasks:
+            task.cancel()
+        await self.wait_until_idle(timeout=5)
         for held in (self._writer, self._reader):
             if held is not None:
                 await held.__aexit__(None, None, None)
@@ -327,6 +350,9 @@ class Connections:
         return await asyncio.shield(self._start_task(work))
 
     def _start_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        if self._is_closed:
+            work.close()
+            raise RuntimeError("the store is closed, and nothing was read or written")
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finish_task)

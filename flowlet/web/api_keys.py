@@ -23,9 +23,9 @@ async def list_visible_keys() -> Sequence[ApiKey]:
 
 
 async def add_key(
-    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_newest: str | None = None
+    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_version: int | None = None
 ) -> IssuedApiKey:
-    """Make a key; where ``expected_newest`` is given, only if that is the one that who asks has made last.
+    """Create a key; ``expected_version`` is that of the list of keys that the caller has created.
 
     Whoever is logged in makes keys of their own, with at most their own role; an admin makes anybody's. An API key
     makes further ones only with the role admin: else one that leaked could outlive its being revoked.
@@ -39,11 +39,11 @@ async def add_key(
         _check_key_creation(me, owner, role)
     keys = get_services().users.keys
     return await keys.create(
-        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_newest_id=expected_newest
+        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_version=expected_version
     )
 
 
-async def revoke_visible_key(id: str) -> ApiKey:
+async def revoke_visible_key(id: str, *, expected_version: int | None = None) -> ApiKey:
     """Revoke a key for good: one's own with at most one's own role, as an admin any.
 
     Raises:
@@ -60,7 +60,7 @@ async def revoke_visible_key(id: str) -> ApiKey:
             )
         if own[0].role > me.role:
             raise build_forbidden_error(f"The key has the role {own[0].role}, and you ask with the role {me.role}.")
-    return await keys.revoke(id, actor=me.username)
+    return await keys.revoke(id, actor=me.username, expected_version=expected_version)
 
 
 def _check_key_creation(caller: Principal, owner: str, role: Role) -> None:

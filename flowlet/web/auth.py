@@ -13,6 +13,7 @@ from quart import Quart, current_app, g, request
 
 from flowlet.accounts.roles import Principal, Role
 from flowlet.auth.users import Users
+from flowlet.text import find_text_fault
 from flowlet.web.problems import Problem, ProblemError, UnauthenticatedError, build_forbidden_error
 from flowlet.web.services import get_services
 
@@ -142,9 +143,9 @@ def refuse_cross_site() -> None:
 
 def _check_request_text() -> None:
     """Refuse what no database can hold, before it comes to a view."""
-    if any("\x00" in text for text in (request.path, *request.args, *request.args.values())):
-        detail = "The address has a NUL character, which nothing here can hold."
-        raise ProblemError(Problem(400, "unreadable", detail))
+    for text in (request.path, *request.args, *request.args.values()):
+        if fault := find_text_fault(text):
+            raise ProblemError(Problem(400, "unreadable", f"The address {fault}."))
 
 
 def _get_route_role() -> Role | None:

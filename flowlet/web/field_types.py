@@ -13,16 +13,15 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from flowlet.accounts.models import MAX_ACCOUNT_NAME_LENGTH, normalize_name
+from flowlet.accounts.models import normalize_name
 from flowlet.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.auth.api_keys import validate_lifetime
-from flowlet.definition.definition import MAX_IDENTIFIER_LENGTH
 from flowlet.durations import parse_duration
 from flowlet.errors import UserError
 from flowlet.instance.instance import PRIORITIES, Status
-from flowlet.store.search.cursor import MAX_INTEGER
-from flowlet.store.search.query import MAX_NAME_LENGTH, MAX_OFFSET, MAX_ROWS, MAX_TEXT_LENGTH, MAX_VARIABLES
+from flowlet.store.search.query import MAX_OFFSET, MAX_ROWS, MAX_SEARCHED_TEXT_LENGTH, MAX_VARIABLES
+from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, MAX_NAME_LENGTH
 
 __all__ = [
     "NOT_BLANK_PATTERN",
@@ -126,8 +125,10 @@ OptionalName = Annotated[
 ]
 """A name that is stored: no white space at either end."""
 
-SearchText = Annotated[str | None, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_convert_empty_to_none)]
-SearchedSubstring = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH), AfterValidator(_convert_empty_to_none)]
+SearchText = Annotated[str | None, Field(max_length=MAX_IDENTIFIER_LENGTH), AfterValidator(_convert_empty_to_none)]
+SearchedSubstring = Annotated[
+    str | None, Field(max_length=MAX_SEARCHED_TEXT_LENGTH), AfterValidator(_convert_empty_to_none)
+]
 
 WholeNumber = Annotated[int, BeforeValidator(_convert_whole_float)]
 
@@ -177,10 +178,10 @@ SearchedVariables = Annotated[
     _build_schema(
         "object",
         maxProperties=MAX_VARIABLES,
-        propertyNames={"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
+        propertyNames={"minLength": 1, "maxLength": MAX_IDENTIFIER_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
         additionalProperties={
             "anyOf": [
-                {"type": "string", "maxLength": MAX_TEXT_LENGTH},
+                {"type": "string", "maxLength": MAX_SEARCHED_TEXT_LENGTH},
                 {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
                 {"type": ["number", "boolean", "null"]},
             ]
@@ -193,7 +194,7 @@ StateName = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_LENGTH)
 WaitSeconds = Annotated[float, Field(ge=0, le=3600)]
 WaitStates = Annotated[list[str], Field(max_length=100)]
 
-_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_ACCOUNT_NAME_LENGTH, format="name")
+_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_NAME_LENGTH, format="name")
 Username = Annotated[str, AfterValidator(_convert_user_error(normalize_name)), _NAME_SCHEMA]
 KeyName = Annotated[
     str, AfterValidator(_convert_user_error(partial(normalize_name, subject="an API key's name"))), _NAME_SCHEMA

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 from quart import g, request
 
+from flowlet.text import escape_control_characters, find_text_fault
 from flowlet.web.auth import SESSION_COOKIE
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_forbidden_error
 
 __all__ = [
     "CSRF_FIELD",
     "MAX_FIELDS",
-    "MAX_HIDDEN_NUMBER",
     "Form",
     "compute_csrf_token",
     "parse_form",
@@ -26,8 +26,6 @@ __all__ = [
 CSRF_FIELD = "token"
 """The hidden field of every form that a session sends."""
 MAX_FIELDS = 1_000
-MAX_HIDDEN_NUMBER = 10**18 - 1
-"""The largest number that our own pages have in their hidden fields: an id, a version, a time."""
 _FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 _STALE_PAGE_MESSAGE = "The page that sent this is of another login. Open it again, and repeat what you did."
 
@@ -100,9 +98,8 @@ def parse_form(body: bytes) -> Form:
         raise ProblemError(Problem(400, "unreadable", detail)) from None
     fields: dict[str, list[str]] = {}
     for name, value in pairs:
-        if "\x00" in name or "\x00" in value:
-            shown = name[:80].replace("\x00", "\\x00")
-            raise ProblemError(build_faults_problem({shown: "has a NUL character, which no database can hold"}))
+        if fault := find_text_fault(name) or find_text_fault(value):
+            raise ProblemError(build_faults_problem({escape_control_characters(name[:80]): fault}))
         fields.setdefault(name, []).append(value)
     return Form(fields)
 

@@ -7,7 +7,6 @@ of one.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Iterator
@@ -16,15 +15,16 @@ from typing import Any, NoReturn, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from quart import request
 
+from flowlet.text import MAX_INTEGER, find_text_fault, format_suggestion
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_unsupported_media_type_error
 from flowlet.web.schemas import fold_name
 
-__all__ = ["MAX_DEPTH", "parse_json", "read_body", "read_query", "validate_model"]
+__all__ = ["MAX_DEPTH", "parse_json", "read_body", "read_optional_body", "read_query", "validate_model"]
 
 MAX_DEPTH = 64
 """How deep arrays and objects of a body may stand in each other."""
 MAX_FAULTS_SHOWN = 20
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+MIN_INTEGER = -MAX_INTEGER - 1
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -46,6 +46,11 @@ async def read_body(model: type[Model]) -> Model:
         raise build_unsupported_media_type_error(f"The body is said to be coded as {coding!r}. Send it as it is.")
     text = await request.get_data(False, False, False)  # the bytes, not kept, not as a form
     return validate_model(model, parse_json(text))
+
+
+async def read_optional_body(model: type[Model]) -> Model:
+    """Return the body of the request at hand as ``read_body`` does; a missing body counts as an empty object."""
+    return await read_body(model) if await request.get_data() else model()
 
 
 def read_query(model: type[Model]) -> Model:
@@ -149,7 +154,7 @@ _DECODER = json.JSONDecoder(
 def _find_faults(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str]]:
     """Yield the path and the fault of whatever cannot be stored."""
     if isinstance(value, str):
-        if fault := _find_text_fault(value):
+        if fault := find_text_fault(value):
             yield _format_path(path), fault
     elif isinstance(value, _UnusableValue):
         yield _format_path(path), value.fault
@@ -158,18 +163,10 @@ def _find_faults(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple
             yield _format_path(path), _TOO_DEEP
             return
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(key, str) and (fault := _find_text_fault(key)):
+            if isinstance(key, str) and (fault := find_text_fault(key)):
                 yield _format_path((*path, key)), f"its name {fault}"
             else:
                 yield from _find_faults(inner, (*path, key))
-
-
-def _find_text_fault(text: str) -> str | None:
-    if "\x00" in text:
-        return "has a NUL character, which no database can hold"
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        return "has half of a surrogate pair, which is no character"
-    return None
 
 
 def _format_path(path: tuple[str | int, ...]) -> str:
@@ -203,9 +200,7 @@ def _describe_unknown_field(model: type[BaseModel], name: str) -> str:
     known = {fold_name(field.alias or key): field.alias or key for key, field in model.model_fields.items()}
     if fold_name(name) in known:
         return f"is given twice, as {known[fold_name(name)]!r} too"
-    near = difflib.get_close_matches(fold_name(name), known, n=1)
-    guess = f" Did you mean {known[near[0]]!r}?" if near else ""
-    return f"is not known here.{guess} Known: {', '.join(sorted(known.values()))}."
+    return f"is not known here.{format_suggestion(name, known.values())} Known: {', '.join(sorted(known.values()))}."
 
 
 def _find_model(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel]:

@@ -26,7 +26,6 @@ from flowlet.errors import (
     RefusedError,
     SchemaError,
     SearchError,
-    StaleError,
     StoreUnavailableError,
     UserError,
     UserExistsError,
@@ -240,7 +239,7 @@ _DATABASE_UNAVAILABLE = "The database is away. Nothing that was answered is lost
 _SCHEMA_MISMATCH = "The database's tables are not those of this Flowlet. Its operator runs: flowlet db upgrade"
 _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
-    ((UserExistsError, OwnerError, LastAdminError, StaleError), lambda error: Problem(409, "refused", str(error))),
+    ((UserExistsError, OwnerError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
     ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
     ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_DATABASE_UNAVAILABLE)),

@@ -8,6 +8,8 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import hypercorn.protocol
 from hypercorn.asyncio import serve
@@ -23,7 +25,7 @@ from flowlet.engine.waiters import Waiters
 from flowlet.errors import SettingsError
 from flowlet.operations.service import Operations
 from flowlet.settings import Settings
-from flowlet.shutdown import Shutdown
+from flowlet.shutdown import Shutdown, cancel_and_wait, run_to_end
 from flowlet.store.opening import Store
 from flowlet.web.http1 import Http1Protocol
 from flowlet.web.metrics import Metrics
@@ -33,6 +35,8 @@ __all__ = ["build_services", "create_listener", "ensure_admin", "format_address"
 
 CANCEL_AFTER_SECONDS = 5.0
 """How much longer than its own grace hypercorn may take before it is cancelled."""
+FORCED_SHUTDOWN_SECONDS = 0.5
+"""How long hypercorn may take to end where no request is given time to finish."""
 BACKLOG = 1024
 """How many connections may wait to be accepted; beyond, clients try again after a second. Hypercorn: 100."""
 KEEP_ALIVE_SECONDS = 75.0
@@ -93,6 +97,7 @@ async def build_services(
     executor: Executor | None,
     metrics: Metrics,
     waiters: Waiters,
+    event_broadcaster: EventBroadcaster,
 ) -> Services:
     """Return the services of the web application, whose admin is made or made safe by ``ensure_admin``.
 
@@ -101,7 +106,11 @@ async def build_services(
         UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
     """
     users = Users(store, session_idle=settings.session_idle, session_lifetime=settings.session_lifetime)
-    await ensure_admin(users, settings)
+    try:
+        await ensure_admin(users, settings)
+    except BaseException:
+        users.close()
+        raise
     return Services(
         store=store,
         registry=registry,
@@ -109,7 +118,7 @@ async def build_services(
         users=users,
         login_limiter=LoginLimiter(store.clock),
         waiters=waiters,
-        event_broadcaster=EventBroadcaster(store),
+        event_broadcaster=event_broadcaster,
         executor=executor,
         settings=settings,
         started=store.clock.now(),
@@ -159,16 +168,36 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
     config.include_server_header = False
     # Its lines about starting say nothing that ours does not.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=wait_for_shutdown))
+    serving = asyncio.create_task(serve(_skip_lifespan(app), config, shutdown_trigger=wait_for_shutdown))
     ending = asyncio.create_task(_wait_for_deadline(stop, grace_seconds + CANCEL_AFTER_SECONDS))
-    await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
-    ending.cancel()
-    if serving.done():
+    try:
+        await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await run_to_end(_end_serving(serving, config, stop))
+        await cancel_and_wait(ending)
+    if not serving.cancelled():
         serving.result()
-        return
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+
+
+async def _end_serving(serving: asyncio.Task[None], config: Config, stop: Shutdown) -> None:
+    """End hypercorn now: by its own shutdown, because one that is cancelled while it starts leaves a task behind."""
+    config.graceful_timeout = 0.0
+    stop.requested.set()
+    await asyncio.wait([serving], timeout=FORCED_SHUTDOWN_SECONDS)
+    await cancel_and_wait(serving)
+
+
+def _skip_lifespan(app: Quart) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """Return the application without its lifespan, which the caller has begun: hypercorn leaves its task behind."""
+
+    async def serve_request(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            return
+        await app(scope, receive, send)
+
+    return serve_request
 
 
 async def _wait_for_deadline(stop: Shutdown, deadline_seconds: float) -> None:

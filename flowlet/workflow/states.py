@@ -9,16 +9,20 @@ from enum import StrEnum
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar as TypeVarWithDefault
 
 from flowlet.durations import Duration, parse_duration
 from flowlet.instance.instance import PRIORITIES
+from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.outcome import ChildRequest, Next, Outcome
 from flowlet.workflow.retry import Retry
 
-__all__ = ["State", "StateKind", "Workflow", "end", "error", "manual", "state"]
+__all__ = ["State", "StateKind", "VarsModel", "Workflow", "end", "error", "manual", "state"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+VarsModel = TypeVarWithDefault("VarsModel", bound=BaseModel, default=Any)
+"""The model of a workflow's variables; Any where it has none."""
 Targets = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
 
 
@@ -191,7 +195,7 @@ def error(description: str = "") -> State[[], None]:
     return State(StateKind.ERROR, None, description=description, location=_locate_caller())
 
 
-class Workflow:
+class Workflow(Generic[VarsModel]):
     """What is true of a whole workflow. A module has at most one.
 
     Args:
@@ -212,7 +216,7 @@ class Workflow:
         self,
         name: str,
         *,
-        vars: type[BaseModel] | None = None,
+        vars: type[VarsModel] | None = None,
         version: int = 1,
         retry: Retry | None = None,
         description: str | None = None,
@@ -220,8 +224,10 @@ class Workflow:
         priority: int = 0,
         loop_limit: int = 10_000,
     ) -> None:
-        if not name or len(name) > 120 or name != name.strip():
-            raise ValueError(f"a workflow's name has 1 to 120 characters and no space around it, not {name!r}")
+        if not name or len(name) > MAX_NAME_LENGTH or name != name.strip():
+            raise ValueError(
+                f"a workflow's name has 1 to {MAX_NAME_LENGTH} characters and no space around it, not {name!r}"
+            )
         if name in (".", ".."):
             raise ValueError(f"a workflow cannot be called {name!r}: browsers take it out of every address")
         if version < 1 or loop_limit < 1 or priority not in PRIORITIES:
@@ -252,4 +258,6 @@ def _locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
 def _locate_caller() -> tuple[str, int]:
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame and frame.f_back else None
+    while caller and caller.f_globals.get("__name__") == "typing":  # Workflow[Order](...) is called through it
+        caller = caller.f_back
     return (caller.f_code.co_filename, caller.f_lineno) if caller else ("", 0)

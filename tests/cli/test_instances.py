@@ -82,7 +82,7 @@ def test_the_commands_work_on_every_database(run_flowlet: RunCommand, empty_data
         (("start", "OrderWorkflow", "-m", "orders.py", "--external-id", "x" * 256), 1, "externalId"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--key", "\udcff"), 2, "not text in UTF-8"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--priority", "10"), 2, "0<=x<=9"),
-        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a length of time"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a duration"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--timeout", "5s"), 2, "--wait"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--colour", "red"), 2, "--colour"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--database", "sqlite://x.db"), 2, "--database is"),
@@ -188,7 +188,7 @@ def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -
     cursor = first.stderr.split("--cursor ")[1].strip()
     second = run_flowlet("list", "--json", "--limit", "2", "--cursor", cursor)
 
-    assert first.stderr.startswith("3 fit.")
+    assert first.stderr.startswith("3 match.")
     assert [one["id"] for one in json.loads(first.stdout)] == [3, 2]
     assert [one["id"] for one in json.loads(second.stdout)] == [1]
     assert second.stderr == ""
@@ -258,6 +258,21 @@ def test_what_has_ended_cannot_be_cancelled_again(run_flowlet: RunCommand) -> No
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "CANCELLED" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["cancel", "retry"])
+def test_an_instance_with_another_version_than_expected_is_not_changed(
+    run_flowlet: RunCommand, show_instance: ShowInstance, command: str
+) -> None:
+    id = start_order(run_flowlet)
+    before = show_instance(id)
+
+    result = run_flowlet(command, id, "--expected-version", "7")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "has version 0 now, but version 7 was expected" in result.stderr
+    assert show_instance(id) == before
+    assert run_flowlet("cancel", id, "--expected-version", str(before["version"])).exit_code == 0
 
 
 def test_what_has_not_failed_cannot_be_retried(run_flowlet: RunCommand) -> None:

@@ -93,7 +93,7 @@ def test_a_second_signal_stops_at_once(
         assert serving.poll() is None
 
     serving.send_signal(signal.SIGTERM)
-    read_until_line(serving, "told to stop")
+    read_until_line(serving, "stop signal received")
     serving.send_signal(signal.SIGTERM)
 
     assert serving.wait(20) == 0

@@ -208,7 +208,7 @@ async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(
         await client.create("Orders", state_vars={"amount": object()})
     with pytest.raises(ValueError, match="has no time zone"):
         await client.search(created_from=datetime(2030, 1, 1))
-    with pytest.raises(FlowletError, match="is not a length of time"):
+    with pytest.raises(FlowletError, match="is not a duration"):
         await client.create("Orders", next_activation="soon")
 
     assert served_api.requested_endpoints == set()

@@ -89,7 +89,7 @@ def test_every_fault_of_a_new_instance_is_named() -> None:
 
     assert caught.value.faults == {
         "externalId": "has to be a text of 1 to 255 characters",
-        "businessKey": "has a character that no database can hold (NUL, or half of a surrogate pair)",
+        "businessKey": "contains a NUL character, which databases cannot store",
         "executorGroup": "begins or ends with white space",
         "priority": "10 is not a whole number from 0 to 9",
     }

@@ -74,7 +74,7 @@ async def run_executor(
         registry.add(module)
     given = ExecutorSettings(**{"slots": 4, "poll_interval": NEVER, **settings})
     async with open_store(database_url) as store:
-        run = ExecutorHarness(store, registry, Executor(store, registry, registry.provided, given))
+        run = ExecutorHarness(store, registry, Executor(store, registry, given))
         try:
             await wait_for(run.executor.is_ready.wait())
             yield run

@@ -9,15 +9,15 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
-from flowlet.clock import VirtualClock, to_microseconds
+from flowlet.clock import VirtualClock
 from flowlet.definition.registry import Registry
-from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.builder import build_executor_record, build_worker_parts
 from flowlet.engine.committer import Committer
 from flowlet.engine.handler_transaction import HandlerTransaction
 from flowlet.instance.instance import Action, ActionKind, Instance
 from flowlet.instance.transition import Transition
+from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
-from flowlet.store.executors import ExecutorRecord
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store, open_store
 
@@ -36,22 +36,10 @@ class EngineHarness:
 
     async def add_executor(self, id: str = "executor-a", *, lease: timedelta = LEASE) -> ManualExecutor:
         """Return a registered executor."""
-        now = self.clock.now()
-        record = ExecutorRecord(
-            id=id,
-            name=id,
-            host="here",
-            pid=1,
-            groups=("default",),
-            types=self.registry.names,
-            slots=10,
-            status="RUNNING",
-            started=now,
-            beat=now,
-            lease_until=now + to_microseconds(lease),
-        )
+        settings = ExecutorSettings(name=id, slots=10, lease=lease)
+        record = build_executor_record(settings, id=id, types=self.registry.names, now=self.clock.now())
         await self.store.executors.register(record)
-        return ManualExecutor(self, id)
+        return ManualExecutor(self, settings)
 
     async def create_instance(self, name: str = "Orders", **values: Any) -> int:
         """Create an instance and return its id."""
@@ -83,14 +71,13 @@ class EngineHarness:
 
 
 class ManualExecutor:
-    """One executor: claims, runs and commits when it is told to, and does nothing by itself."""
+    """One executor, which claims, runs and commits only when the test calls it."""
 
-    def __init__(self, engine: EngineHarness, id: str) -> None:
+    def __init__(self, engine: EngineHarness, settings: ExecutorSettings) -> None:
         self._engine = engine
-        self.id = id
-        self.activations = ActivationRunner(
-            engine.registry.get_definition, engine.registry.provided, engine.clock, Random(7), id, max_threads=2
-        )
+        self.id = settings.name
+        parts = build_worker_parts(engine.store, engine.registry, settings, self.id, random=Random(7))
+        self.activations = parts.activations
 
     async def claim_due(self, limit: int = 100, *, groups: Sequence[str] = ("default",)) -> list[Instance]:
         """Lease what is due."""

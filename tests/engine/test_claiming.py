@@ -40,7 +40,7 @@ async def open_prepared_executor(
     registry.add(module)
     settings = ExecutorSettings(slots=4, poll_interval=NEVER, lease=NEVER)
     async with open_store(database_url, clock=clock) as store:
-        run = ExecutorHarness(store, registry, Executor(store, registry, registry.provided, settings))
+        run = ExecutorHarness(store, registry, Executor(store, registry, settings))
         try:
             yield run
         finally:

@@ -108,7 +108,7 @@ async def test_what_comes_while_a_batch_is_under_way_is_the_next_batch(
 
         assert at.batch_sizes == [1, 20]
         assert committed == at.transitions
-        assert (committer.totals.batches, committer.totals.transitions, committer.totals.largest) == (2, 21, 20)
+        assert (committer.totals.batches, committer.totals.items, committer.totals.largest) == (2, 21, 20)
 
 
 async def test_an_activation_goes_on_only_when_its_own_batch_is_durable(

@@ -47,7 +47,7 @@ async def run_observed(url: str, handler: Any) -> RecordingObserver:
     tally, registry = RecordingObserver(), Registry()
     registry.add(build_workflow_module(**build_single_state(handler)))
     async with open_store(url) as store:
-        executor = Executor(store, registry, None, ExecutorSettings(poll_interval=NEVER), observer=tally)
+        executor = Executor(store, registry, ExecutorSettings(poll_interval=NEVER), observer=tally)
         now = store.clock.now()
         definition = registry.get_definition("Orders")
         await store.instances.create([definition.build_instance(None, now=now) for _ in range(INSTANCE_COUNT)], now=now)

@@ -24,7 +24,7 @@ async def run_executor(module_names: list[str]) -> None:
     registry = Registry()
     registry.load_all([str(WORKFLOWS / f"{name}.py") for name in module_names])
     async with open_store(settings.database_url) as store:
-        executor = Executor(store, registry, registry.provided, settings.get_executor_settings())
+        executor = Executor(store, registry, settings.get_executor_settings())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, executor.stop)
         await executor.run()
     print("the end")  # noqa: T201

@@ -1,4 +1,4 @@
-"""Executors that are told to stop, and starts that are killed while they make the tables."""
+"""Executors that are stopped by a signal, and starts that are killed while they create the tables."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_handler_in_a_thread_that_never_ends_does_not_keep_the_process_a
         executor.send_signal(signal.SIGTERM)
 
         assert await executor.wait_for_exit(timeout_seconds=20) == 0
-        assert executor.find_lines("leaving 1 handlers behind")
+        assert executor.find_lines("exiting while 1 handlers still run")
         assert await seen.count_instances("executor_id IS NULL AND status = 'IN_PROGRESS'") == 1
 
 

@@ -72,7 +72,7 @@ async def test_a_choice_that_the_state_does_not_offer_is_refused_with_those_it_d
     instance = await sqlite_harness.create_in_status(Status.WAITING)
     before = await sqlite_harness.hands.read_tables()
 
-    with pytest.raises(RefusedError, match="is no choice of 'review'") as refused:
+    with pytest.raises(RefusedError, match="is not a choice of 'review'") as refused:
         await sqlite_harness.operations.answer(instance.id, choice, username=OPERATOR_NAME)
 
     assert refused.value.permitted == ("charge", "rejected")

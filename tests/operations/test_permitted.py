@@ -120,7 +120,7 @@ async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlit
     assert refused.value.permitted == ("answer", "move", "edit", "pause", "cancel")
     assert str(refused.value) == (
         f"workflow {instance.id} (Orders, WAITING in state 'review') cannot be woken: it waits for a person: "
-        "answer it, or move it on. Permitted: answer, move, edit, pause, cancel."
+        "answer it or move it. Permitted: answer, move, edit, pause, cancel."
     )
 
 

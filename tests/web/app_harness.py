@@ -13,13 +13,12 @@ from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import Field
 from quart import Blueprint, Quart, Response
 
+from flowlet.accounts.passwords import PasswordHashing
 from flowlet.accounts.roles import Role
+from flowlet.assembly import build_engine
 from flowlet.auth.login_limiter import LoginLimiter
-from flowlet.auth.users import PasswordHashing, Users
+from flowlet.auth.users import Users
 from flowlet.definition.registry import Registry
-from flowlet.engine.event_stream import EventBroadcaster
-from flowlet.engine.waiters import Waiters
-from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 from flowlet.web.app import create_app
@@ -118,7 +117,7 @@ async def open_app_services(
 ) -> AsyncIterator[AppServices]:
     """Open a database with an admin, ada, and the services of an application on it. Hashes of passwords are cheap."""
     async with open_store(url) as store:
-        registry = Registry()
+        engine = build_engine(store, Registry())
         users = Users(store, passwords=passwords or CheapHashes())
         await users.create("ada", ADMIN_PASSWORD, Role.ADMIN, actor="test")
         logged_in = await users.log_in("ada", ADMIN_PASSWORD)
@@ -126,17 +125,20 @@ async def open_app_services(
         keys = {role.value: await users.keys.create("test", username="ada", role=role, actor="test") for role in Role}
         services = Services(
             store=store,
-            registry=registry,
-            operations=Operations(store, registry),
+            registry=engine.registry,
+            operations=engine.operations,
             users=users,
             login_limiter=LoginLimiter(store.clock),
-            waiters=Waiters(store, store.clock),
-            event_broadcaster=EventBroadcaster(store),
+            waiters=engine.waiters,
+            event_broadcaster=engine.event_broadcaster,
             executor=None,
             settings=Settings(database_url=url, max_body=max_body_bytes),
             started=store.clock.now(),
         )
-        yield AppServices(services, {role: made.text for role, made in keys.items()}, logged_in[0])
+        try:
+            yield AppServices(services, {role: made.text for role, made in keys.items()}, logged_in[0])
+        finally:
+            await engine.close()
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ async def open_health_harness(url: str, module: Any, **settings: Any) -> AsyncIt
         services = probe.services
         services.registry.add(module)
         given = ExecutorSettings(**{"slots": 2, "poll_interval": NEVER, **settings})
-        executor = Executor(services.store, services.registry, None, given, observer=services.metrics)
+        executor = Executor(services.store, services.registry, given, observer=services.metrics)
         task = asyncio.create_task(executor.run())
         await wait_for(executor.is_ready.wait())
         try:

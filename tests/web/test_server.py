@@ -122,7 +122,7 @@ async def test_sigterm_drains_the_requests_and_the_activations(start_flowlet: St
         process.send_signal(signal.SIGTERM)
 
         assert await process.wait_for_exit() == 0
-    assert process.find_lines("told to stop")
+    assert process.find_lines("stop signal received")
     assert process.find_lines("has stopped")
     assert not process.find_lines("Traceback")
 
@@ -151,7 +151,7 @@ async def test_a_second_signal_ends_the_requests_too(start_flowlet: StartFlowlet
         assert (await client.get("/healthz")).status_code == 200
 
         process.send_signal(signal.SIGTERM)
-        await process.wait_for_lines("told to stop")
+        await process.wait_for_lines("stop signal received")
         process.send_signal(signal.SIGTERM)
 
         assert await process.wait_for_exit() == 0

@@ -95,5 +95,5 @@ def test_a_policy_that_cannot_work_is_refused_where_it_is_written(arguments: dic
 
 
 def test_a_delay_that_is_not_a_length_of_time_is_refused_where_it_is_written() -> None:
-    with pytest.raises(DurationError, match="'soon' is not a length of time"):
+    with pytest.raises(DurationError, match="'soon' is not a duration"):
         Retry(max="soon")

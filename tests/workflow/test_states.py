@@ -59,7 +59,7 @@ def test_an_end_state_cannot_be_called() -> None:
 def test_a_length_of_time_that_is_none_is_refused_where_it_is_written() -> None:
     decorate = state(next=[done], timeout="2 moons")
 
-    with pytest.raises(DurationError, match="'2 moons' is not a length of time"):
+    with pytest.raises(DurationError, match="'2 moons' is not a duration"):
         decorate(lambda: None)
 
 

@@ -39,7 +39,7 @@ MAX_WALKED_GROUPS = 128
 """How many groups are walked through: those with scheduled instances, and on MySQL those with ended ones too."""
 GROUPS_PER_STATEMENT = 4
 """How many groups one statement reads: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
-MAX_TEXT_LENGTH = 300
+MAX_SHOWN_TEXT_LENGTH = 300
 """How many characters of a line of history are read."""
 
 
@@ -125,7 +125,7 @@ _RECENT_READER = RowReader(
     Action,
     {"a": ACTION},
     expressions={
-        "text": Expression(f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH})"),
+        "text": Expression(f"SUBSTR(a.text, 1, {MAX_SHOWN_TEXT_LENGTH})"),
         "detail": Expression("NULL"),
         "changes_json": Expression("NULL"),
     },

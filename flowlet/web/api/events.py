@@ -17,9 +17,9 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import Clock
 from flowlet.engine.event_stream import MAX_SUBSCRIBERS, EventBatch, EventDelivery
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
-from flowlet.instance.instance import MAX_ID, ActionKind, Status
+from flowlet.instance.instance import ActionKind, Status
 from flowlet.store.history import HistoryEvent
-from flowlet.text import parse_number
+from flowlet.text import MAX_INTEGER, parse_number
 from flowlet.web.auth import make_access_check, require_role
 from flowlet.web.field_types import OptionalText
 from flowlet.web.openapi.document import describe_route
@@ -37,7 +37,7 @@ RETRY_AFTER_SECONDS = 10
 REAUTHORIZATION_SECONDS = 5.0
 """How often is looked whether who follows may still do so."""
 
-EventId = Annotated[int | None, Field(ge=0, le=MAX_ID)]
+EventId = Annotated[int | None, Field(ge=0, le=MAX_INTEGER)]
 
 blueprint = Blueprint("events", __name__)
 
@@ -56,7 +56,7 @@ class EventQuery(RequestModel):
         limit: After how many events the stream ends; never if left out.
     """
 
-    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_ID)] = None
+    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_INTEGER)] = None
     external_id: OptionalText = None
     business_key: OptionalText = None
     workflow_type: OptionalText = None
@@ -166,7 +166,7 @@ async def _find_only_workflow_id(event_query: EventQuery) -> int | None:
 
 def _read_last_event_id() -> int:
     """Return the position in the header by which a browser resumes."""
-    position = parse_number(request.headers["Last-Event-ID"].strip(), maximum=MAX_ID)
+    position = parse_number(request.headers["Last-Event-ID"].strip())
     if position is None:
         raise ProblemError(
             build_faults_problem({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"})

@@ -9,12 +9,13 @@ from quart import Blueprint, Response
 
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Role
+from flowlet.web.api.requests import VersionQuery
 from flowlet.web.api_keys import add_key, list_visible_keys, revoke_visible_key
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.field_types import Expiry, KeyName, RoleName
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
-from flowlet.web.parsing import read_body
+from flowlet.web.parsing import read_body, read_query
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 
 __all__ = ["ApiKeyResponse", "blueprint"]
@@ -31,6 +32,7 @@ class ApiKeyResponse(ApiModel):
         role: What it may do at most: its owner's role bounds it too.
         user_id: Its owner's id.
         username: Its owner's name.
+        version: Raised when it is revoked; what ``expectedVersion`` is compared with.
         created: When it was made.
         created_by: By whom.
         expires: When it ends; null for never.
@@ -43,6 +45,7 @@ class ApiKeyResponse(ApiModel):
     role: Role
     user_id: int
     username: str
+    version: int
     created: Timestamp
     created_by: str
     expires: Timestamp | None
@@ -105,10 +108,10 @@ async def create_key() -> Response:
 
 @blueprint.delete("/api/keys/<id>")
 @require_role(Role.VIEWER)
-@describe_route(answers={204: None})
+@describe_route(query=VersionQuery, answers={204: None}, problems=(409,))
 async def revoke_key(id: str) -> Response:
     """Revoke an API key for good: one's own with at most one's own role, as an admin any."""
-    await revoke_visible_key(id)
+    await revoke_visible_key(id, expected_version=read_query(VersionQuery).expected_version)
     return Response(status=204)
 
 

@@ -29,7 +29,7 @@ from flowlet.web.schemas import RequestModel, Timestamp
 __all__ = [
     "CancelRequest",
     "CreateWorkflowRequest",
-    "EmptyRequest",
+    "OperationRequest",
     "PauseRequest",
     "SearchRequest",
     "StateRequest",
@@ -167,6 +167,7 @@ class StateRequest(RequestModel):
         force: Whether it may leave the graph, or take the instance from its activation or its end. Admins only.
         reason: Why; needed with force.
         form: The values of a manual state's form: the state is then the answer's choice.
+        expected_version: The version that the client has read; 409 if the instance has another one.
     """
 
     model_config = ConfigDict(
@@ -188,6 +189,7 @@ class StateRequest(RequestModel):
     force: bool = False
     reason: OptionalText = None
     form: dict[str, Any] | None = None
+    expected_version: ExpectedVersion = None
 
 
 class StateVarsRequest(RequestModel):
@@ -198,7 +200,7 @@ class StateVarsRequest(RequestModel):
         value: Its new value; an empty text if left out.
         values: New values by name; what is not named stays.
         unset: Names of variables to remove; a model's default takes the place of its field.
-        expected_version: The instance's version that was looked at: 409 if it has moved on since.
+        expected_version: The version that the client has read; 409 if the instance has another one.
     """
 
     model_config = ConfigDict(
@@ -252,15 +254,34 @@ class StateVarsRequest(RequestModel):
         return {self.key.strip(): self.value}
 
 
-class EmptyRequest(RequestModel):
-    """Nothing to say: no body, or an empty object."""
-
-
-class PauseRequest(RequestModel):
-    """Why an instance is held.
+class OperationRequest(RequestModel):
+    """An operation that needs no more than the version it applies to. The body may be left out.
 
     Attributes:
-        reason: For the history.
+        expected_version: The version that the client has read; 409 if there is another one now.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"expectedVersion": 7}]})
+
+    expected_version: ExpectedVersion = None
+
+
+class VersionQuery(RequestModel):
+    """The version that a deletion applies to.
+
+    Attributes:
+        expected_version: The version that the client has read; 409 if there is another one now.
+    """
+
+    expected_version: ExpectedVersion = None
+
+
+class PauseRequest(OperationRequest):
+    """Why an instance is paused.
+
+    Attributes:
+        reason: Recorded in the history.
+        expected_version: The version that the client has read; 409 if the instance has another one.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The warehouse is being counted."}]})
@@ -273,6 +294,8 @@ class CancelRequest(PauseRequest):
 
     Attributes:
         with_children: Whether its open children end too, and theirs.
+        reason: Recorded in the history.
+        expected_version: The version that the client has read; 409 if the instance has another one.
     """
 
     model_config = ConfigDict(

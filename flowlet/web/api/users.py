@@ -9,11 +9,12 @@ from quart import Blueprint, Response, request
 
 from flowlet.accounts.models import User
 from flowlet.accounts.roles import Role
+from flowlet.web.api.requests import OperationRequest, VersionQuery
 from flowlet.web.auth import SESSION_COOKIE, get_principal, require_role
-from flowlet.web.field_types import Password, RoleName, Username
+from flowlet.web.field_types import ExpectedVersion, Password, RoleName, Username
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
-from flowlet.web.parsing import read_body
+from flowlet.web.parsing import read_body, read_optional_body, read_query
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services
 
@@ -30,6 +31,7 @@ class UserResponse(ApiModel):
         username: Unique whatever its case.
         role: What the user may do.
         is_disabled: Whether neither password, sessions nor API keys let the user in.
+        version: Raised by every change of password, role or status; what ``expectedVersion`` is compared with.
         created: When the user was made.
         created_by: By whom.
         modified: When password, role or standing last changed.
@@ -41,6 +43,7 @@ class UserResponse(ApiModel):
     username: str
     role: Role
     is_disabled: bool
+    version: int
     created: Timestamp
     created_by: str
     modified: Timestamp
@@ -89,11 +92,13 @@ class SetPasswordRequest(RequestModel):
 
     Attributes:
         password: 8 to 1,000 characters, none of them a control character.
+        expected_version: The user's version that the client has read; 409 if the user has another one.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "four other words instead"}]})
 
     password: Password
+    expected_version: ExpectedVersion = None
 
 
 class SetRoleRequest(RequestModel):
@@ -101,11 +106,13 @@ class SetRoleRequest(RequestModel):
 
     Attributes:
         role: What the user may do.
+        expected_version: The user's version that the client has read; 409 if the user has another one.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "operator"}]})
 
     role: RoleName
+    expected_version: ExpectedVersion = None
 
 
 @blueprint.get("/api/me")
@@ -148,24 +155,29 @@ async def show_user(id: int) -> Response:
 
 @blueprint.delete("/api/users/<int:id>")
 @require_role(Role.ADMIN)
-@describe_route(answers={204: None}, problems=(409,))
+@describe_route(query=VersionQuery, answers={204: None}, problems=(409,))
 async def delete_user(id: int) -> Response:
     """Delete a user, with sessions and API keys; histories stay. The last admin is not deleted."""
+    version = read_query(VersionQuery).expected_version
     user = await get_services().users.get_by_id(id)
-    await get_services().users.delete(user.username, actor=get_principal().username)
+    await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
     return Response(status=204)
 
 
 @blueprint.post("/api/users/<int:id>/password")
 @require_role(Role.ADMIN)
-@describe_route(body=SetPasswordRequest, answers={200: UserResponse})
+@describe_route(body=SetPasswordRequest, answers={200: UserResponse}, problems=(409,))
 async def set_password(id: int) -> Response:
     """Change a password. It ends the user's sessions, but for the one that asks; API keys go on."""
-    password = (await read_body(SetPasswordRequest)).password.get_secret_value()
+    password_request = await read_body(SetPasswordRequest)
     user = await get_services().users.get_by_id(id)
     asking = request.cookies.get(SESSION_COOKIE) if get_principal().key_id is None else None
     changed = await get_services().users.set_password(
-        user.username, password, actor=get_principal().username, except_token=asking
+        user.username,
+        password_request.password.get_secret_value(),
+        actor=get_principal().username,
+        except_token=asking,
+        expected_version=password_request.expected_version,
     )
     return build_json_response(_build_user_response(changed))
 
@@ -175,33 +187,39 @@ async def set_password(id: int) -> Response:
 @describe_route(body=SetRoleRequest, answers={200: UserResponse}, problems=(409,))
 async def set_role(id: int) -> Response:
     """Change what a user may do, at once for open sessions and API keys too. The last admin keeps the role."""
-    role = (await read_body(SetRoleRequest)).role
+    role_request = await read_body(SetRoleRequest)
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.set_role(user.username, role, actor=get_principal().username))
+    changed = await get_services().users.set_role(
+        user.username,
+        role_request.role,
+        actor=get_principal().username,
+        expected_version=role_request.expected_version,
     )
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/disable")
 @require_role(Role.ADMIN)
-@describe_route(answers={200: UserResponse}, problems=(409,))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: UserResponse}, problems=(409,))
 async def disable_user(id: int) -> Response:
     """Let a user in no longer: sessions end, API keys are refused. The last admin is not disabled."""
+    version = (await read_optional_body(OperationRequest)).expected_version
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.disable(user.username, actor=get_principal().username))
+    changed = await get_services().users.disable(
+        user.username, actor=get_principal().username, expected_version=version
     )
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/enable")
 @require_role(Role.ADMIN)
-@describe_route(answers={200: UserResponse})
+@describe_route(body=OperationRequest, is_optional=True, answers={200: UserResponse}, problems=(409,))
 async def enable_user(id: int) -> Response:
     """Let a user in again, with password and API keys as before."""
+    version = (await read_optional_body(OperationRequest)).expected_version
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.enable(user.username, actor=get_principal().username))
-    )
+    changed = await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
+    return build_json_response(_build_user_response(changed))
 
 
 def _build_user_response(user: User) -> UserResponse:

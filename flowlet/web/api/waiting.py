@@ -16,6 +16,7 @@ from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
 from flowlet.errors import UnknownStateError, UnknownWorkflowError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation, build_refusal
+from flowlet.text import MAX_NAME_LENGTH
 from flowlet.web.api.requests import CreateWorkflowRequest, StateRequest, StateVarsRequest
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.api.translation import rename_faults
@@ -121,10 +122,16 @@ async def enter_state_and_wait(external_id: str) -> Response:
     with _reserve_wait(wait_request) as wait:
         # Read before the change: what it passes through between the change and the wait counts too.
         (standing,) = await get_services().store.queries.read_positions_with_last_action([instance.id])
-        if wait_request.update_state_var_request and not wait_request.update_state_var_request.is_empty:
-            _check_target_state(instance, wait_request.update_workflow_state_request)
-            instance = await edit_instance_variables(instance, wait_request.update_state_var_request)
-        await enter_instance_state(instance, wait_request.update_workflow_state_request)
+        state_request, edit_request = wait_request.update_workflow_state_request, wait_request.update_state_var_request
+        if edit_request and not edit_request.is_empty:
+            _check_target_state(instance, state_request)
+            # The client has read one version. The edit checks it, and raises it for the change of state.
+            if edit_request.expected_version is None:
+                edit_request = edit_request.model_copy(update={"expected_version": state_request.expected_version})
+            instance = await edit_instance_variables(instance, edit_request)
+            if edit_request.expected_version is not None:
+                state_request = state_request.model_copy(update={"expected_version": instance.version})
+        await enter_instance_state(instance, state_request)
         return await _respond_when_reached(
             wait, instance.id, wait_request, after_action_id=standing.last_action_id or 0
         )
@@ -181,7 +188,5 @@ def _check_target_state(instance: Instance, state_request: StateRequest) -> None
     """Refuse what the state will be refused for, before variables are changed."""
     permitted = get_services().operations.get_permitted_operations(instance)
     if not state_request.force and state_request.state not in permitted.states:
-        why = (
-            f"it cannot go from {instance.state!r} to {state_request.state[:120]!r}, and its variables stay as they are"
-        )
+        why = f"it cannot go from {instance.state!r} to {state_request.state[:MAX_NAME_LENGTH]!r}, and its variables stay as they are"
         raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import TypeVar
 
-from pydantic import BaseModel
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
@@ -20,7 +18,7 @@ from flowlet.store.instances import CreatedInstance
 from flowlet.web.api.requests import (
     CancelRequest,
     CreateWorkflowRequest,
-    EmptyRequest,
+    OperationRequest,
     PauseRequest,
     SearchRequest,
     StateRequest,
@@ -40,7 +38,7 @@ from flowlet.web.api.translation import build_search_query, rename_faults
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
-from flowlet.web.parsing import read_body
+from flowlet.web.parsing import read_body, read_optional_body
 from flowlet.web.problems import ProblemError, build_faults_problem, build_forbidden_error
 from flowlet.web.services import get_services
 
@@ -68,9 +66,6 @@ class ReferenceConverter(BaseConverter):
 @blueprint.record_once
 def _add_converter(state: BlueprintSetupState) -> None:
     state.app.url_map.converters["reference"] = ReferenceConverter
-
-
-Request = TypeVar("Request", bound=BaseModel)
 
 
 @blueprint.post("/api/workflows")
@@ -141,22 +136,29 @@ async def edit_variables(id: str) -> Response:
 @describe_route(body=PauseRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def pause_workflow(id: str) -> Response:
     """Hold an instance until it is resumed."""
-    pause_request = await _read_optional_body(PauseRequest)
+    pause_request = await read_optional_body(PauseRequest)
     here, instance = get_services(), await get_services().store.queries.find(id)
     return _build_operation_response(
-        await here.operations.pause(instance.id, username=get_principal().username, reason=pause_request.reason),
+        await here.operations.pause(
+            instance.id,
+            username=get_principal().username,
+            reason=pause_request.reason,
+            expected_version=pause_request.expected_version,
+        )
     )
 
 
 @blueprint.post("/api/workflows/<id>/resume")
 @require_role(Role.OPERATOR)
-@describe_route(body=EmptyRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def resume_workflow(id: str) -> Response:
     """Let a paused instance go on."""
-    await _read_optional_body(EmptyRequest)
+    operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
-        await get_services().operations.resume(instance.id, username=get_principal().username)
+        await get_services().operations.resume(
+            instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
     )
 
 
@@ -165,38 +167,43 @@ async def resume_workflow(id: str) -> Response:
 @describe_route(body=CancelRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def cancel_workflow(id: str) -> Response:
     """End an instance, and with ``withChildren`` all that descends from it."""
-    cancel_request = await _read_optional_body(CancelRequest)
+    cancel_request = await read_optional_body(CancelRequest)
     here, instance = get_services(), await get_services().store.queries.find(id)
     changed = await here.operations.cancel(
         instance.id,
         username=get_principal().username,
         reason=cancel_request.reason,
         with_children=cancel_request.with_children,
+        expected_version=cancel_request.expected_version,
     )
     return _build_operation_response(changed)
 
 
 @blueprint.post("/api/workflows/<id>/retry")
 @require_role(Role.OPERATOR)
-@describe_route(body=EmptyRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def retry_workflow(id: str) -> Response:
     """Let a FAILED instance go on, or one that waits for its next attempt begin it."""
-    await _read_optional_body(EmptyRequest)
+    operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
-        await get_services().operations.retry(instance.id, username=get_principal().username)
+        await get_services().operations.retry(
+            instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
     )
 
 
 @blueprint.post("/api/workflows/<id>/wake")
 @require_role(Role.OPERATOR)
-@describe_route(body=EmptyRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def wake_workflow(id: str) -> Response:
     """Run an instance now that waits for a timer, an attempt or its children."""
-    await _read_optional_body(EmptyRequest)
+    operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
-        await get_services().operations.wake(instance.id, username=get_principal().username)
+        await get_services().operations.wake(
+            instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
     )
 
 
@@ -293,7 +300,11 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
     with rename_faults(form="form", state="state"):
         if is_answer:
             return await here.operations.answer(
-                instance.id, state_request.state, form=state_request.form, username=by.username
+                instance.id,
+                state_request.state,
+                form=state_request.form,
+                username=by.username,
+                expected_version=state_request.expected_version,
             )
         return await here.operations.move(
             instance.id,
@@ -302,6 +313,7 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
             when=when,
             force=state_request.force,
             reason=state_request.reason,
+            expected_version=state_request.expected_version,
         )
 
 
@@ -318,11 +330,6 @@ async def find_by_external_id_first(reference: str) -> Instance:
         if not (reference.isascii() and reference.isdigit()):
             raise
     return await reads.find(reference)
-
-
-async def _read_optional_body(model: type[Request]) -> Request:
-    """Return the body of the request at hand; none at all is an empty object."""
-    return await read_body(model) if await request.get_data() else model()
 
 
 def _build_operation_response(instance: Instance) -> Response:

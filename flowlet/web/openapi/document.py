@@ -22,6 +22,7 @@ from werkzeug.routing import Rule
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
+from flowlet.text import MAX_INTEGER
 from flowlet.web.auth import get_required_role, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.components import (
@@ -58,7 +59,7 @@ than 64 bits.
 
 _DESCRIPTION_ATTRIBUTE = "_flowlet_description"
 _PATH_PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
-_INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1}
+_INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_INTEGER}
 _PATH_PARAMETER_DESCRIPTIONS = {
     "workflows": {"id": "A workflow's id, or its external id if that is no number and has no slash."},
     "waiting": {"external_id": "A workflow's external id, or its id."},

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
-from flowlet.engine.executor import Executor
-from flowlet.engine.waiters import Waiters
-from flowlet.operations.service import Operations
+from flowlet.assembly import build_engine, run_executor
 from flowlet.settings import ExecutorSettings
-from tests.engine.executor_harness import wait_for
 from tests.operations.operations_harness import build_families_module, build_orders_module
 from tests.web.app_harness import AppHarness, create_tested_app, open_app_services
 
@@ -66,30 +61,13 @@ async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[Api
         bare = behind.services
         bare.registry.add(build_orders_module())
         bare.registry.add(build_families_module())
-        arrivals = Waiters(bare.store, bare.store.clock)
         settings = ExecutorSettings(slots=4, poll_interval=timedelta(hours=1))
-        executor = Executor(bare.store, bare.registry, bare.registry.provided, settings, waiters=arrivals)
-        operations = Operations(bare.store, bare.registry, wake=executor.wake, on_changed=arrivals.notify_changed)
-        services = replace(bare, operations=operations, waiters=arrivals, executor=executor)
+        engine = build_engine(bare.store, bare.registry, settings)
+        services = replace(bare, operations=engine.operations, waiters=engine.waiters, executor=engine.executor)
         probe = AppHarness(create_tested_app(services), services, behind.keys, behind.session)
-        async with _run_executor(executor if has_executor else None), probe.open_client("operator") as client:
-            try:
-                yield ApiHarness(probe, client)
-            finally:
-                await arrivals.close()
-
-
-@asynccontextmanager
-async def _run_executor(executor: Executor | None) -> AsyncIterator[None]:
-    if executor is None:
-        yield
-        return
-    task = asyncio.create_task(executor.run())
-    try:
-        await wait_for(executor.is_ready.wait())
-        yield
-    finally:
-        executor.stop()
-        executor.stop()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(engine.close)
+            if has_executor and engine.executor is not None:
+                await stack.enter_async_context(run_executor(engine.executor))
+                stack.callback(engine.executor.stop)  # before ``run_executor`` stops it a second time: at once
+            yield ApiHarness(probe, await stack.enter_async_context(probe.open_client("operator")))

@@ -133,7 +133,7 @@ async def test_the_last_admin_stays(any_app_harness: AppHarness, method: str, en
     answer = await any_app_harness.open_client("admin").request(method, f"/api/users/{ada}{end}", json=body)
 
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/refused")
-    assert "last admin" in answer.json()["detail"]
+    assert "last enabled admin" in answer.json()["detail"]
 
 
 HOSTILE_IDS = ["0", "-1", "2", "1.0", "ada", "%2B1", "9" * 19, "9" * 20, "1%20"]

@@ -277,7 +277,7 @@ async def test_variables_are_set_and_removed_by_name(idle_api_harness: ApiHarnes
 
     assert one["workflow"]["stateVars"] == {"way": "fail", "amount": 4}
     assert several["workflow"]["stateVars"] == {"way": "later", "amount": 1}
-    assert "look again" in stale["detail"]
+    assert "was changed in the meantime" in stale["detail"]
 
 
 @pytest.mark.parametrize(

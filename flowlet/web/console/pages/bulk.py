@@ -23,7 +23,7 @@ from flowlet.web.console.filters import Filters, read_filters
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.times import now
-from flowlet.web.forms import MAX_FIELDS, MAX_HIDDEN_NUMBER, read_request_form
+from flowlet.web.forms import MAX_FIELDS, read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
 
@@ -223,7 +223,7 @@ def _read_selection(name: str, ids: Sequence[str] | None, query_string: str, cre
         ProblemError: 400 if the operation is unknown, an id is malformed, or the filters have faults.
     """
     faults: dict[str, str] = {}
-    found = [parse_number(id, maximum=MAX_HIDDEN_NUMBER) for id in ids or ()]
+    found = [parse_number(id) for id in ids or ()]
     if name not in OPERATIONS:
         faults["operation"] = f"must be one of {', '.join(OPERATIONS)}"
     if ids is not None and (len(ids) > MAX_SELECTED or None in found):
@@ -243,7 +243,7 @@ def _parse_filter_pairs(query_string: str) -> list[tuple[str, str]]:
 
 
 def _parse_created_before(text: str) -> int:
-    created_before = parse_number(text, maximum=MAX_HIDDEN_NUMBER)
+    created_before = parse_number(text)
     if created_before is None:
         fault = "is not the time of a preview: open the preview again"
         raise ProblemError(build_faults_problem({"created_before": fault}))

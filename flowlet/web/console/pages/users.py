@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.accounts.models import User, check_unchanged, normalize_name
+from flowlet.accounts.models import User, normalize_name
 from flowlet.accounts.passwords import generate_password, normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
@@ -97,7 +97,7 @@ async def set_role(id: int) -> Redirection:
 
     async def set_role_if_unchanged(user: User, version: int) -> str:
         changed = await get_services().users.set_role(
-            user.username, role, actor=get_principal().username, expected_modified=version
+            user.username, role, actor=get_principal().username, expected_version=version
         )
         return f"{changed.username} is now {changed.role}."
 
@@ -113,7 +113,7 @@ async def disable_user(id: int) -> Redirection:
     """Disable a user."""
 
     async def disable_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.disable(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.disable(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} is disabled and logged out everywhere."
 
     return await _apply_to_user(id, await read_request_form(), disable_if_unchanged, own_next_url="/login")
@@ -125,7 +125,7 @@ async def enable_user(id: int) -> Redirection:
     """Enable a user."""
 
     async def enable_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.enable(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} can log in again."
 
     return await _apply_to_user(id, await read_request_form(), enable_if_unchanged)
@@ -137,9 +137,8 @@ async def end_user_sessions(id: int) -> Redirection:
     """End a user's sessions, except the current one."""
 
     async def end_sessions_if_unchanged(user: User, version: int) -> str:
-        check_unchanged(user, version)
-        await get_services().users.sessions.close_all_sessions(
-            user.username, except_token=request.cookies.get(SESSION_COOKIE)
+        await get_services().users.end_sessions(
+            user.username, except_token=request.cookies.get(SESSION_COOKIE), expected_version=version
         )
         return f"All sessions of {user.username} have ended."
 
@@ -152,7 +151,7 @@ async def delete_user(id: int) -> Redirection:
     """Delete a user, with sessions and API keys."""
 
     async def delete_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.delete(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} deleted."
 
     return await _apply_to_user(
@@ -174,9 +173,8 @@ async def set_password(id: int) -> Response | Redirection:
         return redirect_with_error("Change your own password here. You need your current one.", "/account")
     password = typed or generate_password()
     try:
-        check_unchanged(user, version)  # before faults of the password: its form is rendered for the current version
         changed = await get_services().users.set_password(
-            user.username, password, actor=get_principal().username, expected_modified=version
+            user.username, password, actor=get_principal().username, expected_version=version
         )
     except StaleError as error:
         return redirect_with_error(str(error), f"/users/{id}")

@@ -175,7 +175,7 @@ def test_what_is_left_empty_is_left_to_the_models_default(name: str) -> None:
         ("items", "[", "This is not JSON"),
         ("items", '[{"a": 1, "a": 2}]', "0.a: is given twice"),
         ("items", "[" * 5000, "stands deeper than 64"),
-        ("items", '["\\ud800"]', "0: has half of a surrogate pair"),
+        ("items", '["\\ud800"]', "0: contains half of a surrogate pair"),
         ("items", "[NaN]", "0: NaN is no JSON"),
     ],
 )

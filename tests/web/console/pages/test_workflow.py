@@ -148,7 +148,7 @@ async def test_nothing_is_done_with_a_workflow_that_has_moved_meanwhile(
     notice = await operator.read_notice(await operator.submit_form(seen, operation, **fields))
 
     assert notice.startswith("err: ")
-    assert "has moved on since it was looked at" in notice
+    assert "was changed in the meantime" in notice
     assert f"{moved.status} in state '{moved.state}'" in notice
     assert await operator.operations.get_instance(seen.id) == moved
 

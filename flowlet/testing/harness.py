@@ -1,15 +1,4 @@
-"""Testing workflows: a real engine on a database of its own, on a clock that the test moves by hand.
-
-    async def test_an_order_is_charged_and_shipped() -> None:
-        async with Harness("shop.orders") as flow:
-            id = await flow.start("OrderWorkflow", vars={"sku": "A-1", "amount": 2000})
-            await flow.answer(id, "charge", form={"comment": "known customer"}, username="anna")
-            ended = await flow.run_to_end(id)
-
-        assert ended.succeeded
-
-Everything is what production runs, only the clock is not: hours of timers and retries pass in no time.
-"""
+"""The harness: an engine on a database of its own, whose time the test moves."""
 
 from __future__ import annotations
 
@@ -29,25 +18,24 @@ from pydantic import BaseModel
 from flowlet.clock import VirtualClock, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
-from flowlet.durations import Duration, format_duration, parse_duration
-from flowlet.engine.activation import ActivationRunner
-from flowlet.engine.committer import Committer
-from flowlet.engine.wakeup import Wakeup
+from flowlet.durations import Duration, parse_duration
+from flowlet.engine.builder import build_executor_record, build_worker_parts
 from flowlet.engine.worker import Worker
 from flowlet.errors import NotEndedError
-from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
-from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store, open_store
+from flowlet.testing.progress import describe_progress
+from flowlet.workflow.states import VarsModel, Workflow
 
-__all__ = ["Harness", "Modules", "VirtualClock"]
+__all__ = ["Harness", "Modules"]
 
 Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
 """One workflow module or several, each by its import name, its path, or as the module itself."""
 
-MAX_HISTORY_LINES = 8
-"""How many lines of history a message shows."""
+LEASE = timedelta(days=36_525)
+"""A lease that never runs out: a harness sends no heartbeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +46,18 @@ class _OpenHarness:
 
 
 class Harness:
-    """Workflows under test, and the time they live in.
+    """Workflows under test, and their clock.
 
-    Nothing runs by itself: ``start`` and ``answer`` run whatever is due, ``advance`` moves the clock. Between two calls
-    every instance waits for a time, for a person, for its children, or has ended. Only a handler's own waiting takes
-    real time, and so does its ``timeout``.
+    Nothing runs in the background: ``start`` and ``answer`` run whatever is due, ``advance`` moves the clock. Between
+    two calls every instance waits for a time, for a person, for its children, or has ended. Only a handler's own waits
+    take real time, and so does its ``timeout``.
 
     Args:
         modules: The workflow modules.
-        provide: The resources that handlers ask for: a ``Provided``, or objects by their type.
-        database_url: A database to use; else a SQLite file that is deleted at the end.
-        clock: The time; else a clock that begins at 2030-01-01 00:00 UTC.
-        seed: Of the delays between attempts: the same seed gives the same delays.
+        provide: The resources of the handlers: a ``Dependencies``, or objects by their type.
+        database_url: The database; None uses a SQLite file that is deleted at the end.
+        clock: The clock; None uses one that begins at 2030-01-01 00:00 UTC.
+        seed: The seed of the delays between attempts: the same seed gives the same delays.
         slots: How many activations run at once.
         groups: The executor groups to run besides those that the definitions name.
 
@@ -96,7 +84,9 @@ class Harness:
         self._executor_id = f"harness-{uuid.uuid4().hex[:12]}"
         self._random = Random(seed)  # noqa: S311 - jitter
         named = {definition.group for definition in self.registry.definitions}
-        self._settings = ExecutorSettings(groups=tuple(sorted({"default", *named, *groups})), slots=slots)
+        self._settings = ExecutorSettings(
+            name="harness", groups=tuple(sorted({"default", *named, *groups})), slots=slots, lease=LEASE
+        )
         self._stack = AsyncExitStack()
         self._open: _OpenHarness | None = None
 
@@ -110,7 +100,11 @@ class Harness:
             store = await stack.enter_async_context(open_store(self._create_database_url(stack), clock=self.clock))
             await stack.enter_async_context(self.registry.provided)
             await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
-            await store.executors.register(self._build_executor_record())
+            await store.executors.register(
+                build_executor_record(
+                    self._settings, id=self._executor_id, types=self.registry.names, now=self.clock.now()
+                )
+            )
             stack.push_async_callback(self._deregister_executor, store)
             self._open = _OpenHarness(store, Operations(store, self.registry), self._create_worker(store, stack))
             self._stack = stack.pop_all()
@@ -128,7 +122,7 @@ class Harness:
 
     @property
     def operations(self) -> Operations:
-        """What people do to instances: pause, resume, cancel, move... Call ``settle`` after it to run what is due."""
+        """The operations of people: pause, resume, cancel, move... Call ``settle`` after one to run what is due."""
         return self._opened.operations
 
     def now(self) -> datetime:
@@ -137,25 +131,27 @@ class Harness:
 
     async def start(
         self,
-        name: str,
+        workflow: str | Workflow[VarsModel],
+        vars: VarsModel | Mapping[str, Any] | None = None,
         *,
-        vars: BaseModel | Mapping[str, Any] | None = None,
         key: str | None = None,
         external_id: str | None = None,
         group: str | None = None,
         priority: int | None = None,
+        when: datetime | Duration | None = None,
         username: str | None = None,
         settle: bool = True,
     ) -> int:
         """Create an instance and return its id; a known external id gives the known instance's.
 
         Args:
-            name: The workflow's name.
+            workflow: The workflow's declaration, or its name.
             vars: The variables; None means an empty object.
             key: The business key.
             external_id: Unique over all instances; a random one if None.
             group: Instead of the workflow's executor group.
             priority: Instead of the workflow's, 0 to 9.
+            when: When it runs first, as a moment or a length of virtual time from now; None means at once.
             username: Who creates it.
             settle: Whether to run at once what is due; else it waits for the next ``settle`` or ``advance``.
 
@@ -164,7 +160,14 @@ class Harness:
             VariablesError: If the variables do not fit the model.
         """
         created = await self.operations.create(
-            name, vars=vars, key=key, external_id=external_id, group=group, priority=priority, username=username
+            workflow if isinstance(workflow, str) else workflow.name,
+            vars=vars,
+            key=key,
+            external_id=external_id,
+            group=group,
+            priority=priority,
+            when=when,
+            username=username,
         )
         if settle:
             await self.settle()
@@ -179,7 +182,7 @@ class Harness:
         username: str = "tester",
         settle: bool = True,
     ) -> None:
-        """Answer a manual state, as a person or the API would.
+        """Answer a manual state, as a person or an API client does.
 
         Args:
             id: The instance.
@@ -189,7 +192,7 @@ class Harness:
             settle: Whether to run at once what is due.
 
         Raises:
-            RefusedError: If the instance waits for no answer, or not for this one; it lists what is permitted.
+            RefusedError: If the instance does not wait for an answer, or not for this one; the error lists the choices.
             VariablesError: If the values do not fit the form.
         """
         values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
@@ -199,15 +202,15 @@ class Harness:
 
     async def settle(self) -> None:
         """Run whatever is due now, and what becomes due by it, until nothing is due any more."""
-        runner = self._opened.worker
+        worker = self._opened.worker
         while True:
-            await runner.claim_due()
-            if not runner.running:
+            await worker.claim_due()
+            if not worker.running:
                 return
-            await runner.wait_until_idle()
+            await worker.wait_until_idle()
 
     async def advance(self, length: Duration) -> None:
-        """Let time pass: what becomes due on the way runs at its own time, in order.
+        """Let time pass. What becomes due meanwhile runs at its own time, in order.
 
         Raises:
             DurationError: If it is not a length of time.
@@ -226,8 +229,8 @@ class Harness:
             within: How much time may pass.
 
         Raises:
-            NotEndedError: If it has not ended by then, or waits for what time alone does not bring. It says where the
-                instance stands, and shows the last lines of its history.
+            NotEndedError: If it has not ended by then, or waits for a person. The message says in which state the
+                instance is, and shows the last lines of its history.
             UnknownInstanceError: If there is none of this id.
         """
         until = self.clock.now() + to_microseconds(parse_duration(within))
@@ -235,7 +238,15 @@ class Harness:
         instance = await self.get(id)
         while not instance.has_ended:
             if not await self._advance_to_next(until):
-                raise NotEndedError(await self._describe_progress(instance, parse_duration(within)))
+                raise NotEndedError(
+                    describe_progress(
+                        instance,
+                        await self.history(id),
+                        within=parse_duration(within),
+                        registry=self.registry,
+                        groups=self._settings.groups,
+                    )
+                )
             await self.settle()
             instance = await self.get(id)
         return instance
@@ -278,15 +289,11 @@ class Harness:
         return f"sqlite:///{Path(folder) / 'flowlet.db'}"
 
     def _create_worker(self, store: Store, stack: AsyncExitStack) -> Worker:
-        registry, settings, id = self.registry, self._settings, self._executor_id
-        activations = ActivationRunner(
-            registry.get_definition, registry.provided, self.clock, self._random, id, max_threads=settings.slots
-        )
-        stack.callback(activations.close)
-        committer = Committer(store, id, max_batch_size=settings.batch)
-        stack.push_async_callback(committer.close)
-        waker = Wakeup(self.clock)
-        return Worker(store, activations, committer, waker, settings, executor_id=id, types=registry.names)
+        parts = build_worker_parts(store, self.registry, self._settings, self._executor_id, random=self._random)
+        stack.callback(parts.activations.close)
+        stack.push_async_callback(parts.committer.close)
+        stack.push_async_callback(parts.worker.cancel_all)
+        return parts.worker
 
     @property
     def _opened(self) -> _OpenHarness:
@@ -298,53 +305,13 @@ class Harness:
         await store.executors.deregister(self._executor_id, now=self.clock.now())
 
     async def _advance_to_next(self, until: int) -> bool:
-        """Move the clock to when something is next due; return False, and leave it, if nothing is by then."""
+        """Move the clock to the next due time; return False, and leave the clock, if nothing is due until then."""
         now = self.clock.now()
         due = await self.store.instances.find_next_due(self._settings.groups, now=now)
         if due is None or due > until:
             return False
         self.clock.advance(due - now)
         return True
-
-    async def _describe_progress(self, instance: Instance, within: timedelta) -> str:
-        lines = (await self.history(instance.id))[-MAX_HISTORY_LINES:]
-        told = "".join(f"\n    {_format_action(line)}" for line in lines)
-        reason = f"\nIts reason: {instance.reason}" if instance.reason else ""
-        return (
-            f"{instance.type} {instance.id} ({instance.external_id}) has not ended within {format_duration(within)}: "
-            f"it is {instance.status} in state {instance.state!r}, {self._describe_wait(instance)}.{reason}\n"
-            f"The last lines of its history:{told}"
-        )
-
-    def _describe_wait(self, instance: Instance) -> str:
-        if instance.type not in self.registry.names:
-            return f"and no module here has the workflow; those here: {', '.join(self.registry.names)}"
-        if instance.group not in self._settings.groups:
-            return f"and its executor group {instance.group!r} is not run: pass Harness(groups=...)"
-        if instance.waits_for_children:
-            return f"waiting for {instance.open_children} children"
-        if instance.status is Status.WAITING:
-            targets = self.registry.get_definition(instance.type).get_state(instance.state).targets
-            return f"waiting for an answer ({', '.join(targets)}): await flow.answer(...)"
-        if instance.next_activation_us is not None:
-            return f"due at {to_datetime(instance.next_activation_us):%Y-%m-%d %H:%M:%S} UTC"
-        return "and no time is set for it"
-
-    def _build_executor_record(self) -> ExecutorRecord:
-        now = self.clock.now()
-        return ExecutorRecord(
-            id=self._executor_id,
-            name="harness",
-            host="",
-            pid=0,
-            groups=self._settings.groups,
-            types=self.registry.names,
-            slots=self._settings.slots,
-            status="RUNNING",
-            started=now,
-            beat=now,
-            lease_until=now + to_microseconds(timedelta(days=36525)),  # nobody beats for it
-        )
 
 
 def _build_dependencies(provide: Mapping[Any, object] | Dependencies | None) -> Dependencies:
@@ -354,10 +321,3 @@ def _build_dependencies(provide: Mapping[Any, object] | Dependencies | None) -> 
     for type, instance in (provide or {}).items():
         provided.provide_value(type, instance)
     return provided
-
-
-def _format_action(line: Action) -> str:
-    when = f"{to_datetime(line.at_us):%Y-%m-%d %H:%M:%S}"
-    moved = " -> ".join(name for name in (line.from_state, line.to_state) if name)
-    text = (line.text or "").partition("\n")[0]
-    return " ".join(part for part in (when, line.kind.value, moved, text) if part)

@@ -1,0 +1,120 @@
+"""The engine of a process, put together in one place: for applications, commands, tests and benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from flowlet.clock import StoreClock, VirtualClock
+from flowlet.definition.registry import Registry
+from flowlet.engine.commit_signal import CommitSignal
+from flowlet.engine.event_stream import EventBroadcaster
+from flowlet.engine.executor import Executor
+from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.waiters import Waiters
+from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
+from flowlet.shutdown import cancel_and_wait, run_to_end
+from flowlet.store.opening import Store, open_store
+
+__all__ = ["Engine", "build_engine", "open_engine", "run_executor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One open database, and everything of a process that works on it.
+
+    Attributes:
+        executor: None where the process runs no workflows.
+    """
+
+    store: Store
+    registry: Registry
+    operations: Operations
+    waiters: Waiters
+    event_broadcaster: EventBroadcaster
+    executor: Executor | None
+
+    async def close(self) -> None:
+        """Refuse to create instances, and end every wait and every stream of events. The executor has to have ended."""
+        await self.operations.close()
+        await self.waiters.close()
+        self.event_broadcaster.close()
+
+
+def build_engine(
+    store: Store,
+    registry: Registry,
+    executor_settings: ExecutorSettings | None = None,
+    *,
+    observer: ExecutorObserver | None = None,
+) -> Engine:
+    """Return an engine on an open database. Nothing runs yet.
+
+    Args:
+        store: The database.
+        registry: The workflows.
+        executor_settings: The settings of its executor; None for an engine without one.
+        observer: Is notified of what the executor does.
+    """
+    waiters = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
+    executor = (
+        Executor(store, registry, executor_settings, observer=observer, waiters=waiters) if executor_settings else None
+    )
+    wake = executor.wake if executor else None
+    operations = Operations(store, registry, wake=wake, on_changed=waiters.notify_changed)
+    return Engine(store, registry, operations, waiters, EventBroadcaster(store), executor)
+
+
+@asynccontextmanager
+async def open_engine(
+    url: str,
+    registry: Registry,
+    executor_settings: ExecutorSettings | None = None,
+    *,
+    observer: ExecutorObserver | None = None,
+    clock: StoreClock | VirtualClock | None = None,
+) -> AsyncIterator[Engine]:
+    """Open a database and an engine on it for the length of the block. Nothing runs yet.
+
+    Raises:
+        StoreError: If the database cannot be opened.
+    """
+    async with open_store(url, clock=clock) as store:
+        engine = build_engine(store, registry, executor_settings, observer=observer)
+        try:
+            yield engine
+        finally:
+            await run_to_end(engine.close())
+
+
+@asynccontextmanager
+async def run_executor(executor: Executor) -> AsyncIterator[None]:
+    """Run an executor for the length of the block; drain it at the end, or stop it at once if the block is cancelled.
+
+    Raises:
+        StoreUnavailableError: If the store is away at the start.
+    """
+    task = asyncio.create_task(executor.run())
+    try:
+        await _wait_until_ready(task, executor)
+        yield
+    except (asyncio.CancelledError, GeneratorExit):
+        await cancel_and_wait(task)
+        raise
+    finally:
+        executor.stop()
+        await task
+
+
+async def _wait_until_ready(task: asyncio.Task[None], executor: Executor) -> None:
+    """Wait until the executor has registered, and raise the error that it ended with instead."""
+    waiting = asyncio.create_task(executor.is_ready.wait())
+    try:
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel_and_wait(waiting)
+    if task.done():
+        task.result()

@@ -1,0 +1,106 @@
+"""The parts of a running executor, put together in one place: for executors, the test harness and the tests."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from flowlet.clock import to_microseconds
+from flowlet.definition.registry import Registry
+from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.committer import Committer
+from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.wakeup import Wakeup
+from flowlet.engine.worker import Worker
+from flowlet.instance.transition import Transition
+from flowlet.settings import ExecutorSettings
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.opening import Store
+
+__all__ = ["WorkerParts", "build_executor_record", "build_worker_parts"]
+
+MAX_THREADS = 128
+"""How many plain ``def`` handlers an executor runs at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What runs instances under one executor id."""
+
+    worker: Worker
+    activations: ActivationRunner
+    committer: Committer
+    wakeup: Wakeup
+
+
+def build_worker_parts(
+    store: Store,
+    registry: Registry,
+    settings: ExecutorSettings,
+    executor_id: str,
+    *,
+    random: Random,
+    wakeup: Wakeup | None = None,
+    observer: ExecutorObserver | None = None,
+    on_committed: Callable[[Transition], None] | None = None,
+) -> WorkerParts:
+    """Return the parts that run the instances of one executor. Close ``committer`` and ``activations`` at the end.
+
+    Args:
+        store: The database.
+        registry: The workflows, and the resources of their handlers.
+        settings: Slots, batch and groups.
+        executor_id: The id under which instances are claimed.
+        random: The source of the delays between attempts.
+        wakeup: Is set to the times at which instances become due; a new one if None.
+        observer: Is notified of each claim, batch and transition.
+        on_committed: Called with each transition that has become durable.
+    """
+    wakeup = wakeup or Wakeup(store.clock)
+    activations = ActivationRunner(
+        registry.get_definition,
+        registry.provided,
+        store.clock,
+        random,
+        executor_id,
+        max_threads=min(settings.slots, MAX_THREADS),
+    )
+    committer = Committer(
+        store,
+        executor_id,
+        max_batch_size=settings.batch,
+        writer_count=store.connections.dialect.writes.writer_count,
+        observer=observer,
+        on_committed=on_committed,
+    )
+    worker = Worker(
+        store,
+        activations,
+        committer,
+        wakeup,
+        settings,
+        executor_id=executor_id,
+        types=registry.names,
+        observer=observer,
+    )
+    return WorkerParts(worker, activations, committer, wakeup)
+
+
+def build_executor_record(settings: ExecutorSettings, *, id: str, types: Sequence[str], now: int) -> ExecutorRecord:
+    """Return the row of an executor of this process that registers now, in microseconds since 1970 UTC."""
+    return ExecutorRecord(
+        id=id,
+        name=settings.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        groups=settings.groups,
+        types=tuple(types),
+        slots=settings.slots,
+        status="RUNNING",
+        started=now,
+        beat=now,
+        lease_until=now + to_microseconds(settings.lease),
+    )

@@ -1,0 +1,140 @@
+"""An executor's life under one id: registered, at work, drained, and off the list again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from random import Random
+
+from flowlet.engine.batcher import BatchTotals
+from flowlet.engine.builder import WorkerParts
+from flowlet.engine.heartbeat import Heartbeat
+from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.worker import Worker
+from flowlet.errors import StoreUnavailableError
+from flowlet.settings import ExecutorSettings
+from flowlet.shutdown import cancel_and_wait, wait_for_first
+from flowlet.store.executors import ExecutorRecord
+from flowlet.store.opening import Store
+
+__all__ = ["Incarnation"]
+
+DEREGISTER_SECONDS = 10.0
+"""How long an executor that ends tries to commit what waits, and to leave the list. After that its lease runs out."""
+
+logger = logging.getLogger(__name__)
+
+
+class Incarnation:
+    """Everything that runs under one executor id. An executor that was marked as lost begins another one.
+
+    Args:
+        store: The database.
+        settings: Lease, grace period and the rest.
+        record: The executor's row.
+        parts: The worker, and what it works with.
+        random: The source of jitter.
+        get_last_claim: Returns when the executor last claimed; stored with each heartbeat.
+        on_lost: Called when another executor has marked this one as lost.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: ExecutorSettings,
+        record: ExecutorRecord,
+        parts: WorkerParts,
+        *,
+        random: Random,
+        get_last_claim: Callable[[], int | None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._record = record
+        self._parts = parts
+        self._on_lost = on_lost
+        self._is_registered = False
+        self._maintenance_task: asyncio.Task[None] | None = None
+        self.is_lost = asyncio.Event()
+        self.maintenance = Maintenance(store, parts.worker, settings, executor_id=record.id, random=random)
+        self._heartbeat = Heartbeat(
+            store,
+            record.id,
+            settings.lease,
+            on_lost=self._mark_lost,
+            on_missed_beat=self.maintenance.record_outage,
+            get_last_claim=get_last_claim,
+        )
+
+    @property
+    def worker(self) -> Worker:
+        """Claims and runs instances."""
+        return self._parts.worker
+
+    @property
+    def totals(self) -> BatchTotals:
+        """What it has committed."""
+        return self._parts.committer.totals
+
+    async def start(self) -> None:
+        """Register, and begin to send heartbeats.
+
+        Raises:
+            StoreUnavailableError: If the store is away.
+        """
+        await self._store.executors.register(self._record)
+        self._is_registered = True
+        self._heartbeat.start()
+        self._maintenance_task = asyncio.create_task(self.maintenance.run())
+        logger.info("executor %s runs %s", self._record.id, ", ".join(self._record.types))
+
+    async def drain(self, forced: asyncio.Event) -> None:
+        """Let running activations finish within the grace period, or until ``forced`` is set.
+
+        An executor that is lost has nothing to wait for.
+        """
+        self.worker.is_draining = True
+        if self.is_lost.is_set() or forced.is_set():
+            return
+        logger.info("executor %s stops: %d activations are running", self._record.id, len(self.worker.running))
+        await wait_for_first(self._finish_activations(), forced.wait())
+
+    async def end(self) -> None:
+        """End all that runs under this id, hand back what it holds, and leave the list.
+
+        With the store away the executor's lease runs out, and another executor frees what it holds.
+        """
+        await self.worker.cancel_all()
+        if self._maintenance_task is not None:
+            await cancel_and_wait(self._maintenance_task)
+        await self._leave()
+        await self._heartbeat.stop()
+        self._parts.activations.close()
+
+    async def _finish_activations(self) -> None:
+        with contextlib.suppress(StoreUnavailableError):
+            await self._store.executors.mark_draining(self._record.id)
+        await self.worker.wait_until_idle(timeout=self._settings.grace.total_seconds())
+
+    async def _leave(self) -> None:
+        committer, id = self._parts.committer, self._record.id
+        if self._is_registered and not self.is_lost.is_set():
+            try:
+                async with asyncio.timeout(DEREGISTER_SECONDS):
+                    await committer.close()
+                    # A claim whose caller was cancelled may still be under way: what it leases is handed back, too.
+                    await self._store.connections.wait_until_idle()
+                    count = await self._store.executors.deregister(id, now=self._store.clock.now())
+                logger.info("executor %s has stopped; %d instances were handed back", id, count)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the lease runs out and is repaired
+                logger.warning("executor %s could not leave the list, its lease will run out: %r", id, error)
+        await committer.abandon()
+        await self._store.connections.wait_until_idle(timeout=DEREGISTER_SECONDS)
+
+    def _mark_lost(self) -> None:
+        logger.error("this executor was given up as lost: its lease ran out before a heartbeat came; starting anew")
+        self.is_lost.set()
+        self._on_lost()
