@@ -148,7 +148,7 @@ async def ensure_admin(users: Users, settings: Settings) -> None:
 
 
 async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
-    """Serve until told to stop; then take no connection more, and give those that are open the grace period.
+    """Serve until the shutdown is requested; then accept no connection, and give open requests the grace period.
 
     Streams of events never end by themselves: they are ended at once.
     """

@@ -1,4 +1,4 @@
-"""How an executor looks for work: what it is told, what becomes due while it looks, and a store that is long away."""
+"""How an executor finds work: on a wake-up, when it becomes due during a claim, and after a long outage."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_a_timer_that_becomes_due_between_the_claim_and_the_look_for_the_n
 
 
 async def watch_nothing(*_values: object) -> Callable[[], Awaitable[None]]:
-    """Watch nothing: nobody tells the executor of the create."""
+    """Watch nothing: the executor is not woken by the create."""
 
     async def stop_watching() -> None: ...
 
@@ -123,7 +123,7 @@ async def test_an_executor_that_registers_anew_reads_the_stores_clock_first(data
 
 
 async def wait_for_other_executor(harness: ExecutorHarness, id: str) -> Any:
-    """Return the executor that goes on for the one with this id."""
+    """Return the executor that replaces the one with this id."""
     while True:
         if others := [one for one in await harness.read_executors() if one.id != id]:
             return others[0]
