@@ -30,6 +30,8 @@ lint: $(VENV)/.dev ## Check format, style and types.
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@echo "== mypy --strict"
 	@$(BIN)/mypy --strict --no-error-summary
+	@echo "== pyright"
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.dev ## Put the source into shape.
 	@$(BIN)/ruff format .

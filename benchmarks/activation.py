@@ -1,4 +1,4 @@
-"""How long one activation takes beside its handler, in microseconds: the median of several rounds.
+"""The cost of one activation without its handler, in microseconds: the median of several rounds.
 
 Run it as ``python -m benchmarks.activation``.
 """

@@ -1,12 +1,12 @@
-"""The API under load, beside the floor of its framework: a bare application that answers the same request.
+"""The API under load, compared with the floor of its framework: a bare application with the same endpoint.
 
     python benchmarks/api.py sqlite:////tmp/bench.db
     python benchmarks/api.py postgresql://postgres@127.0.0.1/bench
 
-Creates by 32 clients, at a process that executes nothing and at one that executes what is created (three handlers
-each); then how long it takes from a create until its client knows it FINISHED, on an idle engine: at the process that
-executes, and at another one. The server is a process of its own on the loopback address. What the database holds is
-deleted. Figures are only comparable within one run.
+First, creates by 32 clients, at a process without an executor and at one that executes the workflows (three handlers
+each). Then, on an idle engine, the time from a create until its client knows that the workflow is FINISHED: with the
+executor in the server's process, and in another one. The server is a process of its own on the loopback address. The
+benchmark deletes the database's content. Figures are comparable only within one run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PASSWORD = secrets.token_urlsafe(16)
 
 
 class ServerProcess:
-    """A server in a process of its own."""
+    """A server process."""
 
     def __init__(self, pid: int, address: str) -> None:
         self.address = address
@@ -54,7 +54,7 @@ class ServerProcess:
 
     @property
     def cpu_seconds(self) -> float:
-        """The processor time that it has used, in seconds."""
+        """The CPU time that it has used, in seconds."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
@@ -75,8 +75,8 @@ async def run_server(*command: str, url: str = "") -> AsyncIterator[ServerProces
     reading = None
     try:
         line = ""
-        sign = "runs ThreeStates" if "--no-web" in command else "answers at "
-        while sign not in line:
+        ready_text = "runs ThreeStates" if "--no-web" in command else "answers at "
+        while ready_text not in line:
             line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
             if not line:
                 raise RuntimeError(f"{' '.join(command)} ended before it was ready")
@@ -91,7 +91,7 @@ async def run_server(*command: str, url: str = "") -> AsyncIterator[ServerProces
 
 
 def generate_bodies() -> Iterator[dict[str, Any]]:
-    """Return bodies of creates, each with its own external id."""
+    """Return the bodies of creates, each with its own external id."""
     run = secrets.token_hex(4)
     for number in itertools.count():
         yield {
@@ -103,7 +103,7 @@ def generate_bodies() -> Iterator[dict[str, Any]]:
 
 
 async def create_key(store: Store) -> str:
-    """Return an API key that may create."""
+    """Return an API key with the role operator."""
     users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
     made = await users.keys.create(
         "benchmark", username="admin", role=Role.OPERATOR, actor="benchmark", lifetime=timedelta(hours=1)
@@ -112,7 +112,7 @@ async def create_key(store: Store) -> str:
 
 
 async def measure_creates(server: ServerProcess, key: str, arguments: argparse.Namespace) -> tuple[LoadResult, float]:
-    """Create by many clients; return what came of it, and the processor time of the server for each, in ms."""
+    """Create with many clients; return the result, and the CPU time of the server for each create, in ms."""
     client = LoopbackClient(server.address, key)
     requests = (
         client.encode_post("/api/workflows", body) for body in itertools.islice(generate_bodies(), arguments.requests)
@@ -126,15 +126,15 @@ async def measure_creates(server: ServerProcess, key: str, arguments: argparse.N
 
 
 async def compare_creates(url: str, arguments: argparse.Namespace) -> None:
-    """Print creates at a bare application, at a process that executes nothing, and at one that executes them."""
-    ways = {
+    """Print creates at a bare application, at a process without an executor, and at one that executes them."""
+    servers = {
         "bare": BARE_COMMAND,
         "created": (*FLOWLET_COMMAND, "--no-executor"),
         "created and executed": FLOWLET_COMMAND,
     }
     for number in range(arguments.rounds):
         rate = 0.0
-        for name, command in ways.items():
+        for name, command in servers.items():
             async with open_store(url) as store:
                 await empty_tables(store)
             async with open_store(url) as store, run_server(*command, url=url) as server:
@@ -145,7 +145,8 @@ async def compare_creates(url: str, arguments: argparse.Namespace) -> None:
             rate = rate or done.rate
             print(
                 f"round {number + 1}: {name:20} {done.rate:5.0f}/s, {done.rate / rate:4.0%} of the bare one, "
-                f"p50 {done.get_quantile(0.5):5.1f} p99 {done.get_quantile(0.99):5.1f} max {done.latencies_milliseconds[-1]:5.1f} ms, "
+                f"p50 {done.get_quantile(0.5):5.1f} p99 {done.get_quantile(0.99):5.1f} "
+                f"max {done.latencies_milliseconds[-1]:5.1f} ms, "
                 f"{cpu:.2f} ms CPU each, {memory:.0f} MB"
                 + (f", {left} not yet executed" if left else "")
                 + (f", FAILED {done.failures}" if done.failures else ""),
@@ -154,7 +155,7 @@ async def compare_creates(url: str, arguments: argparse.Namespace) -> None:
 
 
 async def wait_until_drained(store: Store) -> int:
-    """Wait until everything has been executed, and return how many had not at first."""
+    """Wait until all workflows have been executed, and return how many had not been at first."""
     sql = "SELECT COUNT(*) FROM flowlet_workflow WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS')"
     first = left = (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]
     while left:
@@ -164,7 +165,7 @@ async def wait_until_drained(store: Store) -> int:
 
 
 async def measure_latencies(url: str, arguments: argparse.Namespace) -> None:
-    """Print how long one create takes until its client knows that it is FINISHED."""
+    """Print the time from a create until its client knows that the workflow is FINISHED."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(url))
         server = await stack.enter_async_context(run_server(*FLOWLET_COMMAND, url=url))
@@ -191,31 +192,32 @@ async def _measure_latency(name: str, client: LoopbackClient, singles: int) -> N
                 taken.append((time.perf_counter() - at) * 1000)
             await asyncio.sleep(0.02)
         taken.sort()
-        figures = f"median {compute_quantile(taken, 0.5):5.1f} p99 {compute_quantile(taken, 0.99):5.1f} max {taken[-1]:5.1f} ms"
+        p50, p99 = compute_quantile(taken, 0.5), compute_quantile(taken, 0.99)
+        figures = f"median {p50:5.1f} p99 {p99:5.1f} max {taken[-1]:5.1f} ms"
         print(f"until FINISHED, {name:15} {way:15} {figures} of {singles}", flush=True)
 
 
 async def _create_and_wait(client: LoopbackClient, body: dict[str, Any]) -> None:
     connection = await client.open_connection()
-    answer = await connection.send_request(
+    response = await connection.send_request(
         client.encode_post("/api/createAndWait", {"createWorkflowRequest": body, "waitSeconds": 10})
     )
     connection.close()
-    assert orjson.loads(answer.body)["status"] == "FINISHED", answer
+    assert orjson.loads(response.body)["status"] == "FINISHED", response
 
 
 async def _create_and_poll(client: LoopbackClient, body: dict[str, Any]) -> None:
-    """Ask again 2 ms after each answer."""
+    """Create, then read the status every 2 ms after each response."""
     connection = await client.open_connection()
-    answer = await connection.send_request(client.encode_post("/api/workflows", body))
-    path = f"/api/workflows/{orjson.loads(answer.body)['id']}"
+    response = await connection.send_request(client.encode_post("/api/workflows", body))
+    path = f"/api/workflows/{orjson.loads(response.body)['id']}"
     while orjson.loads((await connection.send_request(client.encode_get(path))).body)["status"] != "FINISHED":
         await asyncio.sleep(0.002)
     connection.close()
 
 
 async def serve_bare() -> None:
-    """Serve an application of the framework that reads a body and answers, and does nothing else."""
+    """Serve an application of the framework that reads a body, responds, and does nothing else."""
     app = Quart(__name__)
 
     @app.post("/api/workflows")
@@ -232,7 +234,7 @@ async def serve_bare() -> None:
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    """Compare, then measure latencies."""
+    """Compare creates, then measure latencies."""
     print(f"{arguments.requests} creates by {arguments.connections} connections, at most {arguments.seconds} s")
     if arguments.rounds:
         await compare_creates(arguments.url, arguments)
@@ -253,6 +255,6 @@ if __name__ == "__main__":
     if given.bare:
         run_loop(serve_bare())
     elif given.url is None:
-        parser.error("name a database")
+        parser.error("give the URL of a database")
     else:
         uvloop.run(main(given))

@@ -1,10 +1,10 @@
-"""Fill an empty database with instances and histories: the million that the pages' figures are of.
+"""Fill an empty database with instances and histories, such as the million for the figures of the pages.
 
     python benchmarks/fill.py postgresql://postgres@127.0.0.1/million --workflows 1000000 --lines 5
     python benchmarks/fill.py sqlite:////tmp/many.db --workflows 200000
 
-By the database's own fastest way, past the store: COPY, one long transaction, inserts of many rows. Same seed, same
-rows; the times count back from now. Their types are in ``benchmarks/lives``.
+It bypasses the store and uses each database's fastest method: COPY, one long transaction, multi-row inserts. The same
+seed gives the same rows, with times relative to now. The definitions are in ``benchmarks/lives``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TABLES = ("flowlet_workflow", "flowlet_action")
 
 
 class BulkWriter(Protocol):
-    """A connection that takes many rows at once."""
+    """A connection that writes many rows at once."""
 
     async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None: ...
 
@@ -53,7 +53,7 @@ class BulkWriter(Protocol):
 
 
 class PostgresBulkWriter:
-    """COPY, with the indexes that are no constraints made afterwards."""
+    """Writes by COPY, and creates the indexes that are not constraints afterwards."""
 
     def __init__(self, connection: Any, indexes: list[tuple[str, str]]) -> None:
         self._connection = connection
@@ -87,7 +87,7 @@ class PostgresBulkWriter:
 
 
 class SQLiteBulkWriter:
-    """One transaction for each chunk, that waits for no disk."""
+    """Writes each chunk in one transaction, without waiting for the disk."""
 
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path)
@@ -106,7 +106,7 @@ class SQLiteBulkWriter:
 
 
 class MySQLBulkWriter:
-    """Inserts of a thousand rows each."""
+    """Writes by multi-row inserts."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -136,7 +136,7 @@ class MySQLBulkWriter:
 
 
 async def open_writer(url: str) -> BulkWriter:
-    """Return what fills the database of a URL."""
+    """Return the writer for the database of a URL."""
     if url.startswith("postgresql"):
         return await PostgresBulkWriter.open(url)
     if url.startswith("mysql"):
@@ -145,7 +145,7 @@ async def open_writer(url: str) -> BulkWriter:
 
 
 def generate_counts(history: InstanceHistory, *, now: int) -> Iterator[CounterBucket]:
-    """Return what an instance adds to the counts, in the spans that are kept of how long ago it happened."""
+    """Return the counts of an instance, in the time spans that the store keeps for their age."""
     name = history.row["workflow_type"]
     for action in history.actions:
         if action["kind"] in ("TRANSITION", "ERROR"):
@@ -163,20 +163,20 @@ def _find_span(at: int, now: int) -> tuple[int, int]:
 
 
 def split_chunks(instances: Iterable[InstanceHistory], size: int) -> Iterator[list[InstanceHistory]]:
-    """Return the lives in lists."""
+    """Return the histories in lists of at most ``size``."""
     rest = iter(instances)
     while chunk := list(itertools.islice(rest, size)):
         yield chunk
 
 
 async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -> None:
-    """Write everything, and say how long it took."""
+    """Write everything, and print how long it took."""
     if await store.connections.read(lambda session: session.fetch_rows("SELECT 1 FROM flowlet_workflow LIMIT 1")):
-        raise SystemExit("the database holds workflows already: give an empty one")
+        raise SystemExit("the database already has workflows: give an empty one")
     registry = Registry()
     registry.load_all(WORKFLOW_MODULES)
     await store.definitions.save_definitions(registry.definitions, now=store.clock.now())
-    filling, began = await open_writer(url), time.perf_counter()
+    writer, began = await open_writer(url), time.perf_counter()
     now = store.clock.now()
     counts: list[CounterBucket] = []
     written = lines = 0
@@ -185,24 +185,24 @@ async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -
     action_names = tuple(column.name for column in ACTION_COLUMNS)
     for chunk in split_chunks(made, CHUNK_SIZE):
         columns = columns or tuple(one.name for one in WORKFLOW.columns if one.name in chunk[0].row)
-        await filling.write("flowlet_workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
+        await writer.write("flowlet_workflow", columns, [tuple([one.row[name] for name in columns]) for one in chunk])
         actions = [tuple([line.get(name) for name in action_names]) for one in chunk for line in one.actions]
-        await filling.write("flowlet_action", action_names, actions)
+        await writer.write("flowlet_action", action_names, actions)
         counts = sum_buckets([*counts, *(count for one in chunk for count in generate_counts(one, now=now))])
         written, lines = written + len(chunk), lines + len(actions)
         print(f"\r{written:,} workflows, {lines:,} lines, {time.perf_counter() - began:.0f} s", end="", flush=True)
-    await filling.write(
+    await writer.write(
         "flowlet_counter",
         COUNTER_ROW_NAMES,
         [(SHARED_WRITER_ID, *one) for one in counts],
     )
     print("\nindexes and statistics ...", flush=True)
-    await filling.finish()
+    await writer.finish()
     print(f"filled in {time.perf_counter() - began:.0f} s")
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    """Fill."""
+    """Fill the database."""
     async with open_store(arguments.url) as store:
         await fill_database(store, normalize_database_url(arguments.url), arguments)
 
@@ -211,5 +211,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--workflows", type=int, default=1_000_000)
-    parser.add_argument("--lines", type=int, default=5, help="of history, on average")
+    parser.add_argument("--lines", type=int, default=5, help="the average number of actions of a workflow")
     asyncio.run(main(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""Believable instances and their histories, made from a seed: what ``fill.py`` writes."""
+"""Realistic instances and their histories, generated from a seed, for ``fill.py``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PATHS = {
     AUDIT: ("collect", "review", "filed"),
 }
 AUDIT_INTERVAL = 20_000
-"""Of so many instances one is an audit."""
+"""One of this many instances is an audit."""
 HISTORY_DAYS = 30
 LAST_DAY_SHARE = 0.25
-"""The share of the last day."""
+"""The share of instances that were created in the last day."""
 
 STATUS_SHARES = (("FAILED", 0.02), ("CANCELLED", 0.01), ("open", 0.03))
 ERRORS = (
@@ -65,14 +65,14 @@ TRACEBACK = """Traceback (most recent call last):
 
 @dataclass(slots=True)
 class InstanceHistory:
-    """An instance and its history, as rows by column; columns that are not named have their defaults."""
+    """An instance and its history, as rows by column; missing columns have their defaults."""
 
     row: dict[str, Any]
     actions: list[dict[str, Any]]
 
 
 def generate_histories(workflows: int, lines: int, *, now: int, seed: int = 4) -> Iterator[InstanceHistory]:
-    """Return instances with the ids 1, 2, ..., the oldest first, with so many lines of history each on average."""
+    """Return instances with the ids 1, 2, ..., the oldest first, with ``lines`` actions each on average."""
     random = Random(seed)
     moments = sorted(_draw_created(random, now) for _ in range(workflows))
     parent: InstanceHistory | None = None
@@ -124,12 +124,13 @@ def _build_history(random: Random, id: int, name: str, created: int, *, lines: i
             max(created, now - random.randrange(MINUTE, 3 * MICROSECONDS_PER_DAY)) if random.random() < 0.7 else created
         )
     variables = f'{{"customer":"c-{number % 50_000}","amount":{number % 997},"sku":"A-{number % 5_000}"}}'
+    external_id = f"web-{number:06d}-{id}" if id % 3 else f"{random.getrandbits(128):032x}"
     row: dict[str, Any] = {
         "id": id,
         "workflow_type": name,
         "definition_version": 1,
-        "external_id": f"web-{number:06d}-{id}" if id % 3 else f"{random.getrandbits(128):032x}",
-        "business_key": "" if id % 10 == 0 else f"{'refund' if name == REFUND else 'order'}-{number:06d}",
+        "external_id": external_id,
+        "business_key": external_id if id % 10 == 0 else f"{'refund' if name == REFUND else 'order'}-{number:06d}",
         "parent_id": None,
         "executor_group": "default",
         "status": fate,
@@ -196,7 +197,7 @@ def _build_action(id: int, kind: str, at: int, source: str | None, target: str |
 
 
 def _complete_rows(random: Random, row: dict[str, Any], actions: list[dict[str, Any]], now: int) -> None:
-    """Complete the row and its history by how it stands."""
+    """Complete the row and its history for its status."""
     status, at, id, state = row["status"], row["modified"], row["id"], row["state"]
     row["ended"] = at if status in ("FINISHED", "FAILED", "CANCELLED") else None
     later = now + int(random.random() * 10 * MICROSECONDS_PER_DAY) + 6 * 3600 * SECOND

@@ -1,4 +1,4 @@
-"""Latency: from a create to its first handler on an idle executor, in the same process and from another connection.
+"""Latency from a create to its first handler on an idle executor, by the same process and by another connection.
 
 python benchmarks/latency.py sqlite:////tmp/bench.db
 python benchmarks/latency.py postgresql://postgres@127.0.0.1/bench
@@ -27,7 +27,7 @@ handler_times: asyncio.Queue[float] = asyncio.Queue()
 
 @state(start=True, next=["done"])
 async def begin() -> None:
-    """Take the time."""
+    """Record the time."""
     handler_times.put_nowait(time.perf_counter())
 
 
@@ -35,7 +35,7 @@ done = end()
 
 
 async def measure_latency(operations: Operations, singles: int) -> list[float]:
-    """Create one after the other and return the milliseconds until each one's handler ran, sorted."""
+    """Create workflows one by one, and return the milliseconds until each one's handler ran, sorted."""
     taken = []
     for _ in range(singles):
         at = time.perf_counter()
@@ -46,7 +46,7 @@ async def measure_latency(operations: Operations, singles: int) -> list[float]:
 
 
 async def main(url: str, singles: int) -> None:
-    """Run an executor, measure, print."""
+    """Run an executor, measure, and print."""
     registry = Registry()
     registry.add(sys.modules[__name__])
     async with AsyncExitStack() as stack:
@@ -56,7 +56,7 @@ async def main(url: str, singles: int) -> None:
         await stack.enter_async_context(run_executor(engine.executor))
         for name, operations in (
             ("same process", engine.operations),
-            ("another's connection", Operations(other, registry)),
+            ("another connection", Operations(other, registry)),
         ):
             await measure_latency(operations, 10)
             taken = await measure_latency(operations, singles)

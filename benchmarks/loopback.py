@@ -1,4 +1,4 @@
-"""Raw keep-alive connections of HTTP/1.1 to a server on this machine: a client that costs as little as one can."""
+"""Raw HTTP/1.1 keep-alive connections to a local server: a client with minimal overhead."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HEADER_END = b"\r\n\r\n"
 
 
 class HttpResponse(NamedTuple):
-    """What came back."""
+    """A response."""
 
     status: int
     body: bytes
 
 
 class LoopbackConnection(asyncio.Protocol):
-    """One connection, on which one request is made at a time."""
+    """One connection, for one request at a time."""
 
     def __init__(self) -> None:
         self.is_open = True
@@ -32,13 +32,13 @@ class LoopbackConnection(asyncio.Protocol):
         self._response: asyncio.Future[HttpResponse] | None = None
 
     def send_request(self, request: bytes) -> asyncio.Future[HttpResponse]:
-        """Send a request and return the answer that is to come."""
+        """Send a request, and return a future of its response."""
         self._response = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._response
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport:
             self._transport.close()
 
@@ -60,11 +60,11 @@ class LoopbackConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.is_open = False
         if self._response and not self._response.done():
-            self._response.set_exception(ConnectionError("the server has closed the connection without an answer"))
+            self._response.set_exception(ConnectionError("the server closed the connection without a response"))
 
 
 class LoopbackClient:
-    """Makes requests of a server, with an API key."""
+    """A client of a server, with an API key."""
 
     def __init__(self, address: str, key: str) -> None:
         parts = urlsplit(address)
@@ -89,7 +89,7 @@ class LoopbackClient:
 
 @dataclass
 class LoadResult:
-    """What many requests have come to. Times are in milliseconds, sorted."""
+    """The result of many requests. Times are in milliseconds, sorted."""
 
     seconds: float
     latencies_milliseconds: list[float]
@@ -114,7 +114,7 @@ def compute_quantile(ordered: list[float], share: float) -> float:
 async def run_load(
     client: LoopbackClient, requests: Iterator[bytes], *, connections: int, seconds: float
 ) -> LoadResult:
-    """Make requests, each connection one after the other, until they or the seconds are used up."""
+    """Send requests, one at a time on each connection, until there are none left or the time is over."""
     result = LoadResult(0.0, [])
     began = time.perf_counter()
     until = began + seconds

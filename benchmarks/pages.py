@@ -1,14 +1,14 @@
-"""How long the console's pages take on a filled database: each asked for again and again, one after the other.
+"""Response times of the console's pages on a filled database, measured one request at a time.
 
     python benchmarks/fill.py postgresql://postgres@127.0.0.1/million --workflows 1000000
     python benchmarks/pages.py postgresql://postgres@127.0.0.1/million
     python benchmarks/pages.py sqlite:////tmp/many.db --limit 150
 
-The server is a process of its own on the loopback address, that executes nothing. A time is from the request's last
-byte to the answer's last one, at a client that costs next to nothing. Ends with 1 if a page's p95 is above the limit.
-Where other programs keep the processors busy, p95 tells of these.
-What a page needs first (templates, plans, what the database keeps in memory) is warmed by two requests that do not
-count. The database is left as it is, but for a session, and for the user admin if it had none.
+The server is a process of its own on the loopback address, without an executor. A time is from the last byte of the
+request to the last byte of the response, at a client with minimal overhead. The exit status is 1 if the p95 of a page
+is above the limit. If other programs use the CPUs, the p95 measures these too.
+Two requests that do not count warm up each page (templates, plans, the database's caches). The database stays as it is,
+except for a session, and for the user admin if there was none.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ PAGED_SEARCHES = (
     *("all", "type common", "type rare", "failed", "retrying", "by created", "by modified, newest", "by next"),
     *("state common", "q beginning, many", "q beginning, fewer"),
 )
-"""The lists of which the second page is asked for too."""
+"""The lists whose second page is measured too."""
 
 
 async def create_session_cookie(store: Store) -> str:
-    """Return the cookie of a session of admin."""
+    """Return the cookie of a session of the user admin."""
     users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
     user = await users.get("admin")
     principal = Principal(username=user.username, role=user.role, user_id=user.id)
@@ -51,19 +51,19 @@ async def create_session_cookie(store: Store) -> str:
 
 
 async def read_column(store: Store, sql: str) -> list[Any]:
-    """Return the first values of a statement's rows."""
+    """Return the first value of each row of a statement."""
     return [row[0] for row in await store.connections.read(lambda session: session.fetch_rows(sql))]
 
 
 async def find_newest_id(store: Store, condition: str) -> int:
-    """Return the id of the newest instance that fits, or 1."""
+    """Return the id of the newest instance that matches, or 1."""
     return (
         [*await read_column(store, f"SELECT id FROM flowlet_workflow WHERE {condition} ORDER BY id DESC LIMIT 1"), 1]
     )[0]
 
 
 def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Return what is looked for on the page of workflows, by what it is called here."""
+    """Return the searches of the workflows page, by name."""
 
     def format_days_ago(days: float) -> str:
         return to_datetime(now - int(days * MICROSECONDS_PER_DAY)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -143,7 +143,7 @@ def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
 
 
 async def list_pages(store: Store) -> dict[str, str]:
-    """Return the address of each page that is asked for, by what it is called here."""
+    """Return the path of each measured page, by name."""
     ids = {
         "ended": await find_newest_id(store, "status = 'FINISHED'"),
         "failed": await find_newest_id(store, "status = 'FAILED'"),
@@ -168,14 +168,11 @@ async def list_pages(store: Store) -> dict[str, str]:
     return found
 
 
-_SAMPLE_SQL = (
-    "SELECT id, external_id, business_key FROM flowlet_workflow "
-    "WHERE id >= :id AND business_key <> '' ORDER BY id LIMIT 1"
-)
+_SAMPLE_SQL = "SELECT id, external_id, business_key FROM flowlet_workflow WHERE id >= :id ORDER BY id LIMIT 1"
 
 
 class PageClient:
-    """Asks for pages on one connection after another, as somebody who is logged in."""
+    """A logged-in client that fetches pages on one connection, and reconnects when the server closes it."""
 
     def __init__(self, address: str, cookie: str) -> None:
         host, _, port = address.removeprefix("http://").partition(":")
@@ -184,18 +181,18 @@ class PageClient:
         self._connection: LoopbackConnection | None = None
 
     async def fetch_page(self, path: str) -> tuple[int, float, bytes]:
-        """Return the status of a page, how long it took in milliseconds, and its text."""
+        """Return the status of a page, its response time in milliseconds, and its body."""
         if self._connection is None or not self._connection.is_open:
             _, self._connection = await asyncio.get_running_loop().create_connection(
                 LoopbackConnection, *self._host_and_port
             )
         began = time.perf_counter()
-        answer = await self._connection.send_request(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
-        return answer.status, (time.perf_counter() - began) * 1000, answer.body
+        response = await self._connection.send_request(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+        return response.status, (time.perf_counter() - began) * 1000, response.body
 
 
 async def find_second_page(client: PageClient, path: str) -> str | None:
-    """Return the address of a list's next page; None if it has only one."""
+    """Return the path of a list's second page; None if it has only one."""
     _, _, body = await client.fetch_page(path)
     for part in body.decode().split('href="')[1:]:
         target = part.partition('"')[0].replace("&amp;", "&")
@@ -205,7 +202,7 @@ async def find_second_page(client: PageClient, path: str) -> str | None:
 
 
 async def measure_page(client: PageClient, name: str, path: str, arguments: argparse.Namespace) -> bool:
-    """Print how long a page takes; return whether that is within the limit."""
+    """Print the response times of a page; return whether its p95 is within the limit."""
     for _ in range(WARMUP_REQUESTS):
         status, _, _ = await client.fetch_page(path)
     if status in (303, 404):
@@ -217,16 +214,18 @@ async def measure_page(client: PageClient, name: str, path: str, arguments: argp
         taken.append(milliseconds)
     taken.sort()
     p95 = compute_quantile(taken, 0.95)
-    told = (
+    figures = (
         f"p50 {compute_quantile(taken, 0.5):6.1f}  p95 {p95:6.1f}  max {taken[-1]:6.1f} ms  {len(body) / 1000:4.0f} kB"
     )
     is_right = status == 200 and p95 <= arguments.limit
-    print(f"{name:44} {told}{'' if status == 200 else f'  status {status}'}{'' if is_right else '  <--'}", flush=True)
+    print(
+        f"{name:44} {figures}{'' if status == 200 else f'  status {status}'}{'' if is_right else '  <--'}", flush=True
+    )
     return is_right
 
 
 async def main(arguments: argparse.Namespace) -> int:
-    """Ask for every page; return how many were too slow or not right."""
+    """Measure every page; return how many were too slow or failed."""
     async with open_store(arguments.url) as store:
         found = await list_pages(store)
         async with run_server(*SERVER_COMMAND, url=arguments.url) as server:
@@ -239,7 +238,8 @@ async def main(arguments: argparse.Namespace) -> int:
             wanted = {name: path for name, path in found.items() if arguments.only in name}
             slow = [name for name, path in wanted.items() if not await measure_page(browser, name, path, arguments)]
             print(
-                f"{len(wanted)} pages, {len(slow)} above {arguments.limit:g} ms or not right; {server.memory_megabytes:.0f} MB"
+                f"{len(wanted)} pages, {len(slow)} above {arguments.limit:g} ms or failed; "
+                f"{server.memory_megabytes:.0f} MB"
             )
     return len(slow)
 
@@ -247,8 +247,8 @@ async def main(arguments: argparse.Namespace) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
-    parser.add_argument("--times", type=int, default=40, help="how often each page is asked for")
-    parser.add_argument("--limit", type=float, default=100, help="of p95, in milliseconds")
-    parser.add_argument("--only", default="", help="the pages with this in their names")
+    parser.add_argument("--times", type=int, default=40, help="requests for each page")
+    parser.add_argument("--limit", type=float, default=100, help="the largest p95, in milliseconds")
+    parser.add_argument("--only", default="", help="only pages whose names contain this text")
     given = parser.parse_args()
     sys.exit(asyncio.run(main(given)) > 0)

@@ -1,4 +1,4 @@
-"""Three states with a handler each, typed variables, a line of history for each transition."""
+"""Three states with a handler each, and typed variables."""
 
 from pydantic import BaseModel
 
@@ -6,7 +6,7 @@ from flowlet import Next, Workflow, end, state
 
 
 class Order(BaseModel):
-    """What the benchmark's workflow carries."""
+    """The variables of the benchmark's workflow."""
 
     sku: str = "A-10291"
     amount: int = 3

@@ -1,10 +1,10 @@
-"""Throughput: workflows of three handlers drained by one and by two executor processes, beside the store's own floor.
+"""Throughput of one and of two executor processes on workflows of three handlers, compared with the store's floor.
 
     python benchmarks/throughput.py sqlite:////tmp/bench.db --workflows 10000
     python benchmarks/throughput.py postgresql://postgres@127.0.0.1/bench
 
-The floor is the bare group-commit loop: the same tables and statements, the same history, variables written each
-time, but no engine: no handlers, no models, no definitions, no upkeep. Figures are only comparable within one run.
+The floor is the bare group-commit loop: the same tables and statements, the same history, and variables written each
+time, but no engine: no handlers, models, definitions or maintenance. Figures are comparable only within one run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def load_registry() -> Registry:
 
 
 async def create_workflows(store: Store, workflows: int) -> float:
-    """Create workflows in batches and return how many a second that were."""
+    """Create workflows in batches, and return the rate per second."""
     definition = load_registry().get_definition("ThreeStates")
     began = time.perf_counter()
     for first in range(0, workflows, CREATE_BATCH_SIZE):
@@ -58,7 +58,7 @@ async def create_workflows(store: Store, workflows: int) -> float:
 
 
 async def wait_until_drained(store: Store) -> float:
-    """Wait until nothing is open and return the rate from the first start to the last end, by the store's times."""
+    """Wait until all workflows have ended, and return the rate from the first start to the last end in the store."""
     sql = "SELECT COUNT(*) FROM flowlet_workflow WHERE status NOT IN ('FINISHED', 'CANCELLED')"
     while (await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0]:
         await asyncio.sleep(0.2)
@@ -68,7 +68,7 @@ async def wait_until_drained(store: Store) -> float:
 
 
 async def empty_tables(store: Store) -> None:
-    """Delete what earlier runs have left."""
+    """Delete the rows of earlier runs."""
 
     async def work(session: Any) -> None:
         for table in ("flowlet_action", "flowlet_workflow", "flowlet_counter"):
@@ -78,7 +78,7 @@ async def empty_tables(store: Store) -> None:
 
 
 class BareLoop:
-    """Group commit and nothing else: a coroutine for each claimed instance, one queue, writers that empty it."""
+    """Group commit and nothing else: a coroutine for each claimed instance, one queue, and writers that drain it."""
 
     def __init__(self, store: Store, slots: int, batch: int) -> None:
         self.store = store
@@ -117,7 +117,7 @@ class BareLoop:
         self.slot_freed.set()
 
     async def run_instance(self, instance: Instance) -> None:
-        """Take one instance through its three states."""
+        """Move one instance through its three states."""
         for hop in range(3):
             done = asyncio.get_running_loop().create_future()
             self.waiting.append((_build_transition(instance, hop, self.store.clock.now()), done))
@@ -126,7 +126,7 @@ class BareLoop:
             instance = replace(instance, version=hop + 1)
 
     async def write_batches(self) -> None:
-        """Commit whatever waits, again and again."""
+        """Commit waiting transitions in batches, forever."""
         while True:
             await self.ready.wait()
             batch = [self.waiting.popleft() for _ in range(min(self.batch, len(self.waiting)))]
@@ -170,7 +170,7 @@ def _build_transition(instance: Instance, hop: int, now: int) -> Transition:
 
 
 async def measure_floor(url: str, slots: int, batch: int) -> dict[str, float]:
-    """Drain by the bare group-commit loop."""
+    """Drain the workflows with the bare group-commit loop."""
     async with open_store(url) as store:
         cpu = time.process_time()
         await BareLoop(store, slots, batch).drain(store.connections.dialect.writes.writer_count)
@@ -179,7 +179,7 @@ async def measure_floor(url: str, slots: int, batch: int) -> dict[str, float]:
 
 
 async def execute_workflows(url: str, slots: int, batch: int) -> None:
-    """Run an executor until its standard input ends, then print what it used, as JSON."""
+    """Run an executor until its standard input ends, then print its resource usage as JSON."""
     settings = ExecutorSettings(slots=slots, batch=batch)
     async with open_engine(url, load_registry(), settings) as engine:
         executor = engine.executor
@@ -195,7 +195,7 @@ async def execute_workflows(url: str, slots: int, batch: int) -> None:
 
 
 async def measure_engine(url: str, workflows: int, processes: int, slots: int, batch: int) -> dict[str, Any]:
-    """Drain by executor processes."""
+    """Drain the workflows with executor processes."""
     command = [sys.executable, __file__, url, "--execute", "--slots", str(slots), "--batch", str(batch)]
     children = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
@@ -217,7 +217,7 @@ async def measure_engine(url: str, workflows: int, processes: int, slots: int, b
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    """Fill, drain, compare."""
+    """Create, drain, and compare."""
     url, workflows = arguments.url, arguments.workflows
     slots, batch = arguments.slots, arguments.batch
     print(f"{workflows} workflows of three handlers, {slots} slots, batches of at most {batch}")

@@ -1,4 +1,4 @@
-"""Ask a person before a trip is booked; a budget that is too small shows how to put right what has failed."""
+"""Request an approval before a trip is booked; too small a budget shows how to fix a failure and retry."""
 
 from pydantic import BaseModel, Field
 
@@ -21,7 +21,7 @@ workflow = Workflow("ApprovalWorkflow", vars=Trip)
 
 @state(start=True, next=["decide"])
 async def ask(trip: Trip, ctx: Context) -> Next:
-    """Lay the trip before whoever decides."""
+    """Request a decision about the trip."""
     return decide.log(f"{trip.destination} for {trip.price}")
 
 
@@ -34,11 +34,11 @@ async def decide(trip: Trip, decision: Decision, ctx: Context) -> None:
 
 @state(next=["booked"], retry=Retry(limit=3, min="1h", max="1h", backoff="linear"))
 async def book(trip: Trip) -> Next:
-    """Book it, unless it costs more than was granted: raise the budget, and retry."""
+    """Book the trip. It fails if the trip costs more than the budget: raise the budget, and retry."""
     if trip.price > (trip.budget or 0):
         raise ValueError(f"{trip.price} is above the budget of {trip.budget}")
     return booked
 
 
 booked = end("The trip is booked.")
-rejected = end("Turned down, or nobody has decided in time.")
+rejected = end("Rejected, or not decided in time.")

@@ -14,14 +14,14 @@ workflow = Workflow("DemoChildWorkflow", vars=Wait)
 
 @state(start=True, next=["arrive"])
 async def wait(variables: Wait) -> Next:
-    """Come back after the seconds have passed."""
+    """Wait for the given seconds."""
     return arrive.after(f"{variables.seconds}s")
 
 
 @state(next=["finish"])
 async def arrive(ctx: Context) -> Next:
-    """Tell who was waiting."""
-    return finish.log(f"for {ctx.parent.external_id}" if ctx.parent else "for nobody")
+    """Log the parent that waits."""
+    return finish.log(f"for {ctx.parent.external_id}" if ctx.parent else "without a parent")
 
 
 finish = end("The seconds have passed.")

@@ -1,4 +1,4 @@
-"""Look into a purchase, and approve it unless it costs too much."""
+"""Review a purchase, and approve it unless it costs too much."""
 
 from pydantic import BaseModel
 
@@ -22,14 +22,14 @@ workflow = Workflow("DemoWorkflow", vars=Purchase)
 
 @state(start=True, next=["review"])
 def init(purchase: Purchase, ctx: Context) -> Next:
-    """Put the purchase on the reviewer's table."""
+    """Send the purchase to the reviewer."""
     ctx.log(f"{purchase.item} for {purchase.price} goes to {purchase.reviewer.team}")
     return review.after("2 seconds")
 
 
 @state(next=["approve", "approve_error"])
 def review(purchase: Purchase) -> Next:
-    """Compare the price with what the reviewer may approve."""
+    """Compare the price with the reviewer's limit."""
     if purchase.price > purchase.reviewer.limit:
         return approve_error.log(f"{purchase.price} is above {purchase.reviewer.limit}")
     return approve.log(f"{purchase.price} is within {purchase.reviewer.limit}")
@@ -37,7 +37,7 @@ def review(purchase: Purchase) -> Next:
 
 @state(next=["finish"])
 async def approve(purchase: Purchase) -> Next:
-    """Sign it."""
+    """Approve the purchase."""
     purchase.approved_by = purchase.reviewer.team
     return finish
 

@@ -1,4 +1,4 @@
-"""Ask a service for the public address of this machine; without a network the attempts show in the history."""
+"""Get this machine's public IP address from a service; without a network, the history shows the attempts."""
 
 import os
 from ipaddress import ip_address
@@ -18,13 +18,13 @@ workflow = Workflow("GetIpWorkflow", vars=PublicAddress, retry=Retry(limit=10, m
 
 @state(start=True, next=["get_ip"])
 async def start(ctx: Context) -> Next:
-    """Say what is about to happen."""
+    """Log the address of the service."""
     return get_ip.log(f"asking {read_service_url()}")
 
 
 @state(next=["finish"], timeout="8s")
 async def get_ip(public_address: PublicAddress) -> Next:
-    """Ask, and keep the answer if it is an address."""
+    """Call the service, and store the response if it is an address."""
     async with httpx.AsyncClient(timeout=5) as client:
         response = await client.get(read_service_url())
     response.raise_for_status()
@@ -36,5 +36,5 @@ finish = end("The address is in the variables.")
 
 
 def read_service_url() -> str:
-    """Return where to ask."""
+    """Return the URL of the service."""
     return os.environ.get("FLOWLET_DEMO_IP_URL", "https://ifconfig.io/ip")

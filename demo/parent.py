@@ -1,4 +1,4 @@
-"""Start two children that run side by side, and go on when both have ended."""
+"""Create two children that run side by side, and wait until both have ended."""
 
 from flowlet import Context, Next, Workflow, child, end, error, state
 
@@ -7,7 +7,7 @@ workflow = Workflow("DemoParentWorkflow")
 
 @state(start=True, next=["spawn"])
 async def init(ctx: Context) -> Next:
-    """Say what is about to happen."""
+    """Log the plan."""
     return spawn.log("two children will run side by side")
 
 
@@ -20,7 +20,7 @@ async def spawn(ctx: Context) -> Next:
 
 @state(next=["finish", "children_failed"])
 async def check(ctx: Context) -> Next:
-    """Look at how the children ended."""
+    """Check how the children ended."""
     for one in ctx.children:
         ctx.log(f"{one.external_id} is {one.status}")
     return finish if all(one.succeeded for one in ctx.children) else children_failed

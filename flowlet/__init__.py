@@ -1,41 +1,110 @@
 """Flowlet: durable workflows from decorated functions."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from flowlet.errors import Fail, FlowletError
-from flowlet.instance.instance import Instance, Status
-from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import ChildRequest, Next, child
+from flowlet.durations import Duration
+from flowlet.errors import (
+    DefinitionError,
+    DurationError,
+    Fail,
+    Fault,
+    FlowletError,
+    NotEndedError,
+    NotFoundError,
+    OutcomeError,
+    RefusedError,
+    SchemaError,
+    SettingsError,
+    StoreError,
+    StoreUnavailableError,
+    UnknownInstanceError,
+    UnknownStateError,
+    UnknownWorkflowError,
+    VariablesError,
+    WaitTimeoutError,
+)
+from flowlet.instance.instance import Action, ActionKind, Created, Instance, Status
+from flowlet.workflow.context import Context, Transaction
+from flowlet.workflow.outcome import ChildRequest, Outcome, child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import State, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, State, StateKind, Workflow, end, error, manual, state
 
 if TYPE_CHECKING:
     from flowlet.app import Flowlet
+    from flowlet.definition.definition import Definition
+    from flowlet.definition.registry import Registry
+    from flowlet.operations.permitted import Operation, PermittedOperations
+    from flowlet.operations.service import Operations
+    from flowlet.settings import Settings
+    from flowlet.store.opening import Store, open_store
 
 __all__ = [
+    "Action",
+    "ActionKind",
     "ChildRequest",
     "Context",
+    "Created",
+    "Definition",
+    "DefinitionError",
+    "Duration",
+    "DurationError",
     "Fail",
+    "Fault",
     "Flowlet",
     "FlowletError",
     "Instance",
     "Next",
+    "NotEndedError",
+    "NotFoundError",
+    "Operation",
+    "Operations",
+    "Outcome",
+    "OutcomeError",
+    "PermittedOperations",
+    "RefusedError",
+    "Registry",
     "Retry",
+    "SchemaError",
+    "Settings",
+    "SettingsError",
     "State",
+    "StateKind",
     "Status",
+    "Store",
+    "StoreError",
+    "StoreUnavailableError",
+    "Transaction",
+    "UnknownInstanceError",
+    "UnknownStateError",
+    "UnknownWorkflowError",
+    "VariablesError",
+    "WaitTimeoutError",
     "Workflow",
     "child",
     "end",
     "error",
     "manual",
+    "open_store",
     "state",
 ]
 
+_MODULES = {
+    "Definition": "flowlet.definition.definition",
+    "Flowlet": "flowlet.app",
+    "Operation": "flowlet.operations.permitted",
+    "Operations": "flowlet.operations.service",
+    "PermittedOperations": "flowlet.operations.permitted",
+    "Registry": "flowlet.definition.registry",
+    "Settings": "flowlet.settings",
+    "Store": "flowlet.store.opening",
+    "open_store": "flowlet.store.opening",
+}
+"""The modules of the names that are imported on first use, because most of them import the database libraries."""
+
 
 def __getattr__(name: str) -> Any:
-    """Load the application class, and with it a database layer, only where it is asked for."""
-    if name == "Flowlet":
-        from flowlet.app import Flowlet
-
-        return Flowlet
+    """Import a name of the application on first use, so that ``import flowlet`` loads no database library."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

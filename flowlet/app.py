@@ -14,7 +14,7 @@ from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
 from flowlet.engine.observer import ExecutorObserver
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Created, Instance
 from flowlet.operations.service import Operations
 from flowlet.runtime import (
     Receive,
@@ -31,7 +31,6 @@ from flowlet.runtime import (
 )
 from flowlet.settings import Settings, mask_password
 from flowlet.shutdown import Shutdown, wait_for_all, watch_stop_signals
-from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store
 from flowlet.workflow.states import VarsModel, Workflow
 
@@ -137,7 +136,7 @@ class Flowlet:
         priority: int | None = None,
         when: datetime | Duration | None = None,
         connection: Any = None,
-    ) -> CreatedInstance:
+    ) -> Created:
         """Create an instance of a workflow. The executor runs it as soon as it is due.
 
             await app.start(orders.workflow, Order(sku="A-1"), external_id="order-7")
@@ -145,7 +144,7 @@ class Flowlet:
         Args:
             workflow: The workflow's declaration, or its name.
             vars: Its variables: an object of the workflow's model, or plain values; None means an empty object.
-            key: The business key, by which it can be found; need not be unique.
+            key: The business key, by which it can be found; need not be unique; the external id if None.
             external_id: Unique over all instances: creating twice with one gives the same instance.
             group: Instead of the workflow's executor group.
             priority: 0 to 9, instead of the workflow's.

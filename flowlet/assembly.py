@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.definition.registry import Registry
-from flowlet.engine.commit_signal import CommitSignal
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
@@ -59,13 +58,9 @@ def build_engine(
         executor_settings: The settings of its executor; None for an engine without one.
         observer: Is notified of what the executor does.
     """
-    waiters = Waiters(store, store.clock, commit_signal=CommitSignal(store, store.clock))
-    executor = (
-        Executor(store, registry, executor_settings, observer=observer, waiters=waiters) if executor_settings else None
-    )
-    wake = executor.wake if executor else None
-    operations = Operations(store, registry, wake=wake, on_changed=waiters.notify_changed)
-    return Engine(store, registry, operations, waiters, EventBroadcaster(store), executor)
+    waiters = Waiters(store, store.clock)
+    executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
+    return Engine(store, registry, Operations(store, registry), waiters, EventBroadcaster(store), executor)
 
 
 @asynccontextmanager

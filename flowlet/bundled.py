@@ -1,4 +1,4 @@
-"""The folders that come with Flowlet: templates, static files and the demo."""
+"""The folders that Flowlet ships: templates, static files and the demo."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FOLDER_NAMES = ("templates", "static", "demo")
 
 
 def find_folder(name: str, *, package: Path = _PACKAGE) -> Path:
-    """Return the folder of that name: the checkout's where Flowlet runs from one, else the installed bundle's.
+    """Return a folder: the checkout's if Flowlet runs from a checkout, otherwise that of the installed package.
 
     Args:
         name: "templates", "static" or "demo".
-        package: Where the import package lies.
+        package: The path of the import package.
 
     Raises:
-        ValueError: If ``name`` is none of the three.
+        ValueError: If ``name`` is not one of the three.
         FileNotFoundError: If the folder is in neither place; the message names both.
     """
     if name not in _FOLDER_NAMES:
@@ -29,10 +29,10 @@ def find_folder(name: str, *, package: Path = _PACKAGE) -> Path:
         if place.is_dir():
             return place
     tried = " nor at ".join(str(place) for place in places)
-    raise FileNotFoundError(f"the folder {name!r} is not at {tried}. Install flowlet-workflows again.")
+    raise FileNotFoundError(f"the folder {name!r} is not at {tried}. Reinstall flowlet-workflows.")
 
 
 def _is_checkout(parent: Path) -> bool:
-    """Return whether a folder is a checkout of this project: somebody else's pyproject.toml does not count."""
+    """Return whether a folder is a checkout of this project, not a folder with another pyproject.toml."""
     project = parent / "pyproject.toml"
     return project.is_file() and 'name = "flowlet-workflows"' in project.read_text(encoding="utf-8")

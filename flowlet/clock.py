@@ -1,6 +1,6 @@
-"""Where the time comes from: the store's clock in production, a clock moved by hand in tests.
+"""Clocks: the store's clock in production, a virtual clock in tests.
 
-Times are whole microseconds since 1970 UTC: what the tables hold, free of time zones.
+Times are whole microseconds since 1970 UTC, as in the tables, without time zones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MICROSECONDS_PER_SECOND = 1_000_000
 
 
 def to_microseconds(value: datetime | timedelta) -> int:
-    """Return a moment, or a length of time, as whole microseconds.
+    """Return a time as whole microseconds since 1970 UTC, or a duration as whole microseconds.
 
     Raises:
         ValueError: If a datetime has no time zone.
@@ -24,7 +24,7 @@ def to_microseconds(value: datetime | timedelta) -> int:
     if isinstance(value, timedelta):
         return value // timedelta(microseconds=1)
     if value.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone: pass an aware datetime, as datetime.now(UTC)")
+        raise ValueError(f"{value!r} has no time zone: pass an aware datetime, such as datetime.now(UTC)")
     return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
@@ -34,14 +34,14 @@ def to_datetime(value: int) -> datetime:
 
 
 class Clock(Protocol):
-    """What the engine asks for the time."""
+    """The clock of the engine."""
 
     def now(self) -> int:
-        """Return the present, in microseconds since 1970 UTC."""
+        """Return the current time, in microseconds since 1970 UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that only ever grow, for measuring how long something took."""
+        """Return seconds that never decrease, to measure durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -49,22 +49,23 @@ class Clock(Protocol):
         ...
 
     def block(self, seconds: float) -> None:
-        """Let the calling thread wait for the given number of seconds; never one with an event loop."""
+        """Block the calling thread for the given number of seconds; never call it in the event loop's thread."""
         ...
 
 
 class StoreClock:
-    """The database server's time, carried on by this machine's monotonic clock between two readings.
+    """The database server's time, advanced by this machine's monotonic clock between two readings.
 
-    Executors whose own clocks differ so agree on what is due and which lease has run out. ``set`` is called with a
-    fresh reading at the start and at each heartbeat. Until the first, it is this machine's wall clock.
+    So executors whose own clocks differ agree on which instances are due and which leases have run out.
+    ``synchronize`` is called with a reading at startup and at each heartbeat. Before the first one, the clock shows
+    this machine's wall time.
     """
 
     def __init__(self) -> None:
         self._offset = time.time_ns() // 1000 - time.monotonic_ns() // 1000
 
     def synchronize(self, now: int) -> None:
-        """Take over a reading of the store's clock, in microseconds since 1970 UTC."""
+        """Set the clock to a reading of the store's clock, in microseconds since 1970 UTC."""
         self._offset = now - time.monotonic_ns() // 1000
 
     def now(self) -> int:
@@ -80,18 +81,18 @@ class StoreClock:
         await asyncio.sleep(seconds)
 
     def block(self, seconds: float) -> None:
-        """Let the calling thread wait for the given number of seconds; one below zero is no wait, as for ``sleep``."""
+        """Block the calling thread for the given number of seconds; a negative number is no wait, as for ``sleep``."""
         time.sleep(max(0.0, seconds))
 
 
 class VirtualClock:
-    """A clock that stands still until it is moved: time in tests."""
+    """A clock that changes only when it is advanced: time in tests."""
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
         self._now = to_microseconds(start)
 
     def synchronize(self, now: int) -> None:
-        """Ignore the store's clock: virtual time rules."""
+        """Ignore the store's clock: tests use virtual time only."""
 
     def now(self) -> int:
         """Return the virtual time, in microseconds since 1970 UTC."""
@@ -102,20 +103,20 @@ class VirtualClock:
         return self._now / MICROSECONDS_PER_SECOND
 
     def advance(self, microseconds: int) -> None:
-        """Move time forward.
+        """Advance the time.
 
         Raises:
             ValueError: If the amount is negative.
         """
         if microseconds < 0:
-            raise ValueError(f"time only moves forward, not by {microseconds} microseconds")
+            raise ValueError(f"time can only be advanced, not moved by {microseconds} microseconds")
         self._now += microseconds
 
     async def sleep(self, seconds: float) -> None:
-        """Move time forward instead of waiting; a number below zero is no wait, as for asyncio."""
+        """Advance the time instead of waiting; a negative number is no wait, as for asyncio."""
         self.block(seconds)
         await asyncio.sleep(0)
 
     def block(self, seconds: float) -> None:
-        """Move time forward instead of waiting, as ``sleep`` does."""
+        """Advance the time instead of waiting, as ``sleep`` does."""
         self.advance(max(0, round(seconds * MICROSECONDS_PER_SECOND)))

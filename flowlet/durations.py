@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: "10 minutes", "1h30m", "500ms", "PT10M"."""
+"""Durations as people write them: "10 minutes", "1h30m", "500ms", "PT10M"."""
 
 from __future__ import annotations
 
@@ -34,28 +34,29 @@ _ISO = re.compile(
     re.ASCII,
 )
 _MAX_DURATION = timedelta(days=36525)
-_EXAMPLES = "Write it as '10 minutes', '1h30m', '500ms', '2 days' or 'PT10M'"
+_EXAMPLES = "Write it like '10 minutes', '1h30m', '500ms', '2 days' or 'PT10M'"
 
 
 def parse_duration(value: Duration) -> timedelta:
-    """Return a length of time from its text; a timedelta is passed through.
+    """Return the duration that a text describes; a timedelta is returned unchanged.
 
-    Units are ms, s, m (minutes), h, d and w, also written out, and may follow one another ("1h 30m"). ISO 8601 is
-    read up to weeks; months and years are refused, because their length varies.
+    Units are ms, s, m (minutes), h, d and w, also written out, and can be combined ("1h 30m"). ISO 8601 durations are
+    accepted up to weeks; months and years are rejected, because their length varies.
 
     Raises:
-        DurationError: If the text is not understood in full, has no unit, is negative, or is above a hundred years.
+        DurationError: If a part of the text is not understood, has no unit, or the duration is negative or longer than
+            a hundred years.
     """
     parsed = value if isinstance(value, timedelta) else _parse_text(value)
     if parsed is None:
-        raise DurationError(f"{value!r} is not a length of time. {_EXAMPLES}.")
+        raise DurationError(f"{value!r} is not a duration. {_EXAMPLES}.")
     if not timedelta(0) <= parsed <= _MAX_DURATION:
         raise DurationError(f"{value!r} is not between zero and a hundred years.")
     return parsed
 
 
 def format_duration(value: timedelta) -> str:
-    """Return a length of time as people say it, and as ``duration`` reads it: "1 hour 30 minutes", "0 seconds"."""
+    """Return a duration in words that ``parse_duration`` accepts: "1 hour 30 minutes", "0 seconds"."""
     parts = []
     for name in ("day", "hour", "minute", "second"):
         amount, value = divmod(value, _UNITS[name])
@@ -68,7 +69,7 @@ def format_duration(value: timedelta) -> str:
 
 def _parse_text(text: str) -> timedelta | None:
     if not isinstance(text, str):
-        raise DurationError(f"{text!r} is a {type(text).__name__}, not a length of time. {_EXAMPLES}.")
+        raise DurationError(f"{text!r} is a {type(text).__name__}, not a duration. {_EXAMPLES}.")
     text = text.strip()
     if iso := _ISO.fullmatch(text):
         parts = [(amount, unit) for unit, amount in iso.groupdict().items() if amount]

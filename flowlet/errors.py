@@ -1,29 +1,29 @@
 """The errors that Flowlet raises, in one tree.
 
 FlowletError
-├── DefinitionError          a workflow module has faults; carries every one of them
-├── DurationError            a text is not a length of time (also a ValueError)
+├── DefinitionError          a workflow module has faults; lists all of them
+├── DurationError            a text is not a duration (also a ValueError)
 ├── SettingsError            a setting or an argument cannot be used
 ├── VariablesError           variables or a form's values do not fit their model
-├── SearchError              a search asks for what cannot be looked for
+├── SearchError              a search has faults; lists all of them
 ├── NotFoundError
-│   ├── UnknownWorkflowError   no definition has this name
+│   ├── UnknownWorkflowError   no loaded workflow has this name
 │   ├── UnknownInstanceError   no instance has this id
 │   ├── UnknownStateError      the definition has no such state
 │   ├── UnknownUserError       no user has this name
 │   └── UnknownKeyError        no API key has this id
-├── RefusedError             the instance may not do that now; lists what it may do
+├── RefusedError             the operation is not permitted now; lists what is
+│   └── StaleError             the row has another version than the caller expected
 ├── StoreError
 │   ├── StoreUnavailableError  the database cannot be reached
-│   └── SchemaError            the tables are missing, or newer than this Flowlet
-├── UserError                a user, a password or an API key cannot be as it was asked for
+│   └── SchemaError            the tables are missing, or newer than this version of Flowlet
+├── UserError                a user, a password or an API key cannot be created or changed as requested
 │   ├── UserExistsError        another user has this name
-│   ├── OwnerError             a key's owner is disabled, or has a lesser role than the key is to have
-│   ├── StaleError             a user, or somebody's keys, have changed since they were looked at
-│   └── LastAdminError         without this admin nobody could administer
+│   ├── OwnerError             a key's owner is disabled, or has a lower role than the key would have
+│   └── LastAdminError         the last enabled admin cannot be demoted, disabled or deleted
 ├── OutcomeError             a handler returned what its state does not allow
-├── WaitTimeoutError         an instance has not come as far in the time given (also a TimeoutError)
-├── NotEndedError            in a test an instance has not ended (also an AssertionError)
+├── WaitTimeoutError         an instance has not reached the state in time (also a TimeoutError)
+├── NotEndedError            in a test, an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
 """
 
@@ -69,9 +69,9 @@ class FlowletError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a workflow module: where it is, what it is, and the likely cure.
+    """A fault of a workflow module: where it is, what it is, and the likely cure.
 
-    ``line`` is counted from 1, and 0 where no line can be named.
+    ``line`` is counted from 1; it is 0 if the fault has no line.
     """
 
     file: str
@@ -83,7 +83,7 @@ class Fault:
 
 
 class DefinitionError(FlowletError):
-    """A workflow module cannot be used; ``faults`` holds everything that is wrong with it."""
+    """A workflow module cannot be used; ``faults`` lists all of its faults."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -91,7 +91,7 @@ class DefinitionError(FlowletError):
 
 
 class DurationError(FlowletError, ValueError):
-    """A text is not a length of time."""
+    """A text is not a duration."""
 
 
 class SettingsError(FlowletError):
@@ -99,9 +99,9 @@ class SettingsError(FlowletError):
 
 
 class VariablesError(FlowletError):
-    """Values do not fit their model; ``faults`` maps a field's path, as in ``items.0.sku``, to what is wrong.
+    """Values do not fit their model; ``faults`` maps a field's path, such as ``items.0.sku``, to its fault.
 
-    The message names fields and rules, never the values: those may be secret.
+    The message names fields and rules, never the values, which may be secret.
     """
 
     def __init__(self, subject: str, faults: dict[str, str]) -> None:
@@ -112,7 +112,7 @@ class VariablesError(FlowletError):
 
 
 class SearchError(FlowletError):
-    """A search asks for what cannot be looked for; ``faults`` maps each field to what is wrong with it."""
+    """A search cannot be run; ``faults`` maps each field to its fault."""
 
     def __init__(self, faults: dict[str, str]) -> None:
         self.faults = faults
@@ -120,11 +120,11 @@ class SearchError(FlowletError):
 
 
 class NotFoundError(FlowletError):
-    """Something named by the caller does not exist."""
+    """An object that the caller has named does not exist."""
 
 
 class UnknownWorkflowError(NotFoundError):
-    """No definition has this name."""
+    """No loaded workflow has this name."""
 
 
 class UnknownInstanceError(NotFoundError):
@@ -144,9 +144,9 @@ class UnknownKeyError(NotFoundError):
 
 
 class RefusedError(FlowletError):
-    """The instance may not do that now; ``permitted`` lists the states or operations it may take instead.
+    """The operation is not permitted now; ``permitted`` lists the states or operations that are permitted instead.
 
-    ``reason`` is the message without what is this instance's own, so that the refusals of many can be counted by it.
+    ``reason`` says why, without the id and the state of one instance, so that the refusals of many can be grouped.
     """
 
     def __init__(self, message: str, permitted: Sequence[str] = (), *, reason: str | None = None) -> None:
@@ -155,8 +155,29 @@ class RefusedError(FlowletError):
         super().__init__(message)
 
 
+class StaleError(RefusedError):
+    """The row has changed since the caller read it, and nothing was written.
+
+    Args:
+        subject: How the message names the row, such as "user 'ada'".
+        version: The version that the row has now.
+        expected_version: The version that the caller expected.
+        changed_by: Who changed the row last, if that is known.
+    """
+
+    def __init__(self, subject: str, *, version: int, expected_version: int, changed_by: str | None = None) -> None:
+        self.version = version
+        self.expected_version = expected_version
+        by = f" by {changed_by!r}" if changed_by else ""
+        super().__init__(
+            f"{subject} was changed{by} in the meantime: it has version {version} now, but version {expected_version} "
+            "was expected. Nothing was changed. Reload it and try again.",
+            reason="it was changed in the meantime",
+        )
+
+
 class StoreError(FlowletError):
-    """The store cannot do what was asked."""
+    """The store cannot run an operation."""
 
 
 class StoreUnavailableError(StoreError):
@@ -164,11 +185,11 @@ class StoreUnavailableError(StoreError):
 
 
 class SchemaError(StoreError):
-    """The tables are missing, unfinished, or made by a newer Flowlet."""
+    """The tables are missing, incomplete, or newer than this version of Flowlet."""
 
 
 class UserError(FlowletError):
-    """A user, a password or an API key cannot be as it was asked for. No message shows a password or a key."""
+    """A user, a password or an API key cannot be created or changed as requested. No message shows a secret."""
 
 
 class UserExistsError(UserError):
@@ -176,25 +197,21 @@ class UserExistsError(UserError):
 
 
 class OwnerError(UserError):
-    """An API key cannot have this owner now: disabled or gone, or of a lesser role than the key is to have."""
-
-
-class StaleError(UserError):
-    """What somebody looked at has changed since, and nothing was done: a user, or the API keys that they have made."""
+    """An API key cannot have this owner now: disabled, deleted, or with a lower role than the key would have."""
 
 
 class LastAdminError(UserError):
-    """Without this admin nobody could administer: the last one who is enabled keeps role and account."""
+    """The last enabled admin cannot be demoted, disabled or deleted: there has to be one."""
 
 
 class OutcomeError(FlowletError):
-    """A handler returned what its state does not allow. Counts as a failed attempt."""
+    """A handler returned a result that its state does not allow. It counts as a failed attempt."""
 
 
 class WaitTimeoutError(FlowletError, TimeoutError):
-    """An instance has not come as far as somebody waits for, in the time given, or the application stopped before.
+    """An instance has not reached the awaited state in time, or the application stopped first.
 
-    ``instance`` is the ``Instance`` as it is then, or None where the store could not be asked.
+    ``instance`` is the current ``Instance``, or None if the database cannot be reached.
     """
 
     def __init__(self, message: str, instance: Any = None) -> None:
@@ -203,13 +220,13 @@ class WaitTimeoutError(FlowletError, TimeoutError):
 
 
 class NotEndedError(FlowletError, AssertionError):
-    """An instance has not ended in the time that a test gave it; the message says where it stands."""
+    """An instance has not ended within the time limit of a test; the message says in which state it is."""
 
 
 class Fail(FlowletError):
-    """Raise it in a handler to say that no further attempt can help.
+    """Raised by a handler when no further attempt can help.
 
-    The instance goes on to the state's ``on_error``, or ends as FAILED.
+    The instance enters the state's ``on_error`` state, or ends as FAILED.
 
         raise Fail("the customer does not exist")
     """

@@ -1,7 +1,7 @@
-"""The log: one stream to stderr, for a person or as one JSON object a line.
+"""The log: one stream to stderr, for people or as one JSON object per line.
 
-Modules log through ``logging.getLogger(__name__)``; lines of other libraries come out in the same shape. ``bound``
-adds the instance, its state and the like to every line that is written inside it.
+Modules log through ``logging.getLogger(__name__)``; lines of other libraries have the same format. Inside ``bound``,
+every line has the fields that it is given, such as the instance and its state.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from structlog.typing import Processor
 __all__ = ["bound", "configure_logging"]
 
 _NOISY_LOGGERS = ("aiosqlite", "asyncio", "databases", "httpcore", "httpx")
-"""Libraries that write a line for every call: theirs begin at WARNING, or at a higher level that is asked for."""
+"""Libraries that log every call: their lowest level is WARNING, or the configured level if that is higher."""
 
 
 def configure_logging(
     *, level: str = "INFO", log_format: Literal["console", "json"] = "console", output: TextIO | None = None
 ) -> None:
-    """Send every line of this process to one stream, in one format; what was configured before is replaced.
+    """Send every log line of this process to one stream, in one format, replacing earlier configuration.
 
-    Tracebacks never show local variables: these may be a workflow's variables, and those may be secret.
+    Tracebacks never show local variables: these may be a workflow's variables, which may be secret.
 
     Args:
         level: The lowest level that is written: DEBUG, INFO, WARNING or ERROR.
-        log_format: "console" for a person, in colour where the stream is a terminal and NO_COLOR is not set; "json" for
-            a collector.
+        log_format: "json" for log collectors; "console" for people, in colour if the stream is a terminal and NO_COLOR
+            is not set.
         output: The stream; stderr if None.
     """
     stream = output or sys.stderr

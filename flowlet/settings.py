@@ -1,4 +1,4 @@
-"""The settings: environment variables that begin with ``FLOWLET_``, checked once, at the start."""
+"""The settings: environment variables that start with ``FLOWLET_``, validated once, at startup."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from flowlet.accounts.passwords import normalize_password
 from flowlet.durations import format_duration, parse_duration
 from flowlet.errors import SettingsError, UserError
+from flowlet.text import MAX_NAME_LENGTH, format_suggestion
 
 __all__ = ["ExecutorSettings", "Setting", "Settings", "get_sqlite_path", "mask_password", "normalize_database_url"]
 
@@ -30,27 +31,27 @@ _SCHEMES = {
 }
 _URL_OPTIONS = {"postgresql": ("host", "ssl", "sslmode"), "mysql": ("ssl", "unix_socket")}
 _URL_FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql://user:password@host/database"
-_SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, sqlite:////folder/file.db for any other"
-_ENCODING_HINT = "In a password or a name, '@', ':', '/', '?' and '#' are written as %40, %3A, %2F, %3F and %23."
+_SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, or sqlite:////folder/file.db for any other"
+_ENCODING_HINT = "In a password or a name, write '@', ':', '/', '?' and '#' as %40, %3A, %2F, %3F and %23."
 _PASSWORD = re.compile(r"(://[^:/@]*:).*@", re.DOTALL)
 _SECRET_FIELDS = frozenset({"admin_password"})
 _PASSWORD_OPTION = re.compile(r"([?&]password=)[^&#]*", re.IGNORECASE)
 
 
 def mask_password(url: str) -> str:
-    """Return the URL with its password, wherever it stands, replaced by three asterisks."""
+    """Return the URL with its password, in any position, replaced by three asterisks."""
     return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
 def normalize_database_url(url: str, *, subject: str = "the database URL") -> str:
-    """Return a database URL in its one form: with the scheme sqlite, postgresql or mysql.
+    """Return a database URL with the scheme normalized to sqlite, postgresql or mysql.
 
     Args:
-        url: ``postgres`` is read as ``postgresql``, and ``mariadb`` as ``mysql``.
-        subject: What the message calls it, as ``--database``.
+        url: ``postgres`` is accepted for ``postgresql``, and ``mariadb`` for ``mysql``.
+        subject: How the message names it, such as ``--database``.
 
     Raises:
-        SettingsError: If the scheme is another, or the rest cannot be used. The message hides the password.
+        SettingsError: If the scheme is unknown, or the rest cannot be used. The message hides the password.
     """
     try:
         return _normalize_url(url)
@@ -59,7 +60,7 @@ def normalize_database_url(url: str, *, subject: str = "the database URL") -> st
 
 
 def get_sqlite_path(url: str) -> Path:
-    """Return the database file of a usable SQLite URL."""
+    """Return the database file of a valid SQLite URL."""
     return Path(unquote(urlsplit(url).path[1:]))
 
 
@@ -68,11 +69,13 @@ def _normalize_url(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:  # its text may hold the password
-        raise ValueError(f"it cannot be taken apart. Expected {_URL_FORMS}. {_ENCODING_HINT}") from None
+        raise ValueError(f"it cannot be parsed. Expected {_URL_FORMS}. {_ENCODING_HINT}") from None
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None:
         driver = parts.scheme.partition("+")[0]
-        cure = f" Write {driver}:// without a driver's name." if "+" in parts.scheme and driver in _SCHEMES else ""
+        cure = (
+            f" Write {driver}://, without the name of a driver." if "+" in parts.scheme and driver in _SCHEMES else ""
+        )
         raise ValueError(f"expected {_URL_FORMS}.{cure}")
     if scheme == "sqlite":
         _check_sqlite(parts)
@@ -83,12 +86,12 @@ def _normalize_url(url: str) -> str:
 
 def _check_sqlite(parts: SplitResult) -> None:
     if parts.netloc:
-        raise ValueError(f"it has two slashes where a file needs three or four. {_SQLITE_FORMS}.")
+        raise ValueError(f"it has two slashes, but a file needs three or four. {_SQLITE_FORMS}.")
     if parts.query or parts.fragment:
-        raise ValueError("SQLite takes no options in the URL, and '?' and '#' cannot be in the file's name.")
+        raise ValueError("an SQLite URL has no options, and the file's name cannot contain '?' or '#'.")
     name = unquote(parts.path[1:])
     if ":memory:" in name:
-        raise ValueError(f"executors and commands share the database, so it has to be a file. {_SQLITE_FORMS}.")
+        raise ValueError(f"executors and commands share the database, so it must be a file. {_SQLITE_FORMS}.")
     if not name or name.endswith("/"):
         raise ValueError(f"the file's name is missing. {_SQLITE_FORMS}.")
     path = Path(name)
@@ -109,23 +112,24 @@ def _check_server(parts: SplitResult) -> None:
     known = _URL_OPTIONS[_SCHEMES[parts.scheme]]
     for option in parse_qs(parts.query, keep_blank_values=True):
         if option not in known:
-            raise ValueError(f"the option {option!r} is not known. Known: {', '.join(known)}. {_ENCODING_HINT}")
+            cure = f"{format_suggestion(option, known)} Known: {', '.join(known)}."
+            raise ValueError(f"the option {option!r} is unknown.{cure} {_ENCODING_HINT}")
     if not parts.path.strip("/"):
         raise ValueError(f"the database's name is missing after the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
     if any(mark in parts.path[1:] for mark in "/@:"):
-        raise ValueError(f"more than the database's name follows the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
+        raise ValueError(f"only the database's name may follow the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
 
 
 def _validate_http_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected an address such as https://example.org/path")
+        raise ValueError("expected a URL such as https://example.org/path")
     return url
 
 
 def _normalize_host(value: Any) -> Any:
     if isinstance(value, str) and ("/" in value or value.count(":") == 1):
-        raise ValueError("expected a host name or an address without scheme and port, as 127.0.0.1 or 0.0.0.0")
+        raise ValueError("expected a host name or an address without scheme and port, such as 127.0.0.1 or 0.0.0.0")
     return value.strip("[]") if isinstance(value, str) else value
 
 
@@ -145,7 +149,7 @@ def _make_duration_validator(minimum: str, maximum: str) -> Callable[[Any], time
     def validate_duration(value: Any) -> timedelta:
         length = parse_duration(value)
         if not parse_duration(minimum) <= length <= parse_duration(maximum):
-            raise ValueError(f"expected a length of time from {minimum} to {maximum}")
+            raise ValueError(f"expected a duration from {minimum} to {maximum}")
         return length
 
     return validate_duration
@@ -163,25 +167,25 @@ def _build_default_name() -> str:
     return f"{socket.gethostname()[:80]}-{os.getpid()}"
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, strip_whitespace=True)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split_names)]
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSettings:
-    """What an executor has to know.
+    """The settings of an executor.
 
     Attributes:
         groups: The executor groups whose instances it runs.
         slots: How many activations it runs at once.
-        lease: How long an instance stays its own without a heartbeat.
-        grace: How long activations may go on when it is told to stop.
-        crash_limit: After how many executors that died in a row under an instance it is FAILED.
-        poll_interval: How often it looks for due instances although nothing woke it: the slow net.
-        batch: How many transitions at most are committed in one transaction.
-        name: What people call it.
-        max_transitions_per_lease: How many transitions it makes in one lease before it hands an instance back.
-        session_idle: After how long without use a session has ended, and may be deleted.
+        lease: How long it keeps an instance without a heartbeat.
+        grace: How long activations may run after the executor is stopped.
+        crash_limit: How many consecutive executor crashes an instance survives before it becomes FAILED.
+        poll_interval: How often it looks for due instances without being notified.
+        batch: The maximum number of transitions in one transaction.
+        name: A label for people.
+        max_transitions_per_lease: How many transitions an instance makes in one lease before it is released.
+        session_idle: How long a session of the console may be unused before it ends and may be deleted.
     """
 
     groups: tuple[str, ...] = ("default",)
@@ -198,13 +202,13 @@ class ExecutorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting as people may see it.
+    """A setting, as the console shows it.
 
     Attributes:
-        variable: What it is called in the environment.
-        value: As it is written there; no secret, and no password of a URL.
+        variable: The environment variable.
+        value: The value as written in the environment, without secrets and passwords of URLs.
         help: What it means.
-        is_default: Whether neither the environment nor the command says anything about it.
+        is_default: Whether neither the environment nor the command sets it.
     """
 
     variable: str
@@ -214,14 +218,14 @@ class Setting:
 
 
 class Settings(BaseSettings):
-    """Everything that can be set from outside; ``slots`` is read from ``FLOWLET_SLOTS``, and so on.
+    """All settings. ``slots`` is read from ``FLOWLET_SLOTS``, and so on.
 
-    What is passed by keyword goes before the environment. Lists are written with commas or spaces, lengths of time
-    as in "30s" or "2 minutes"; an empty variable counts as not set. What
-    stands below a setting is its help on the console's page of settings, too.
+    Keyword arguments take precedence over the environment. Lists are separated by commas or spaces, durations are
+    written like "30s" or "2 minutes", and an empty variable counts as not set. The docstring of a setting is also its
+    help on the settings page of the console.
 
     Raises:
-        SettingsError: If a value cannot be used. Every such value is named, with what is expected instead.
+        SettingsError: If a value cannot be used. The message names every such value and what is expected instead.
     """
 
     model_config = SettingsConfigDict(
@@ -229,51 +233,51 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, BeforeValidator(_normalize_url)] = Field("sqlite:///flowlet.db", repr=False)
-    """The database; --database goes before it."""
+    """The database; --database takes precedence."""
     modules: Names = ()
-    """Workflow modules, for commands that name none."""
+    """The workflow modules of commands that name none."""
     groups: Annotated[Names, Field(min_length=1, max_length=40)] = ("default",)
     """The executor groups whose instances an executor runs."""
     slots: int = Field(512, ge=1, le=10_000)
-    """How many activations run at once."""
+    """How many activations an executor runs at once."""
     lease: Annotated[timedelta, BeforeValidator(_make_duration_validator("1s", "1h"))] = timedelta(seconds=30)
-    """How long an instance stays an executor's own without a heartbeat; it beats three times in that time."""
+    """How long an executor keeps an instance without a heartbeat; it sends three heartbeats in that time."""
     grace: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta(seconds=30)
-    """How long activations may go on when an executor is told to stop."""
+    """How long activations may run after an executor is stopped."""
     crash_limit: int = Field(5, ge=1, le=1_000)
-    """After how many executors that died in a row under an instance it is FAILED."""
+    """How many consecutive executor crashes an instance survives before it becomes FAILED."""
     poll_interval: Annotated[timedelta, BeforeValidator(_make_duration_validator("10ms", "1h"))] = timedelta(seconds=15)
-    """How often an executor looks for due instances although nothing woke it: the slow net."""
+    """How often an executor looks for due instances without being notified."""
     batch: int = Field(160, ge=1, le=1_000)
-    """How many transitions at most are committed in one transaction, and instances claimed in one."""
+    """The maximum number of transitions committed, or instances claimed, in one transaction."""
     max_transitions_per_lease: int = Field(100, ge=1, le=10_000)
-    """How many transitions an instance makes in one lease before it is handed back."""
+    """How many transitions an instance makes in one lease before it is released."""
     executor_name: Name = Field(default_factory=_build_default_name)
-    """What people call the executor; its id is made from it."""
+    """The executor's name, from which its id is derived."""
     host: Annotated[Name, BeforeValidator(_normalize_host)] = "127.0.0.1"
-    """Where console and API are served; 0.0.0.0 is every address of the machine."""
+    """The address of the console and the API; 0.0.0.0 means every address of the machine."""
     port: int = Field(8080, ge=0, le=65_535)
-    """On which port; 0 takes any that is free."""
+    """Their port; 0 for any free port."""
     max_body: int = Field(1_048_576, ge=1_024, le=1_073_741_824)
-    """How many bytes the body of a request may have."""
+    """The maximum size of a request body, in bytes."""
     admin_password: Annotated[SecretStr | None, BeforeValidator(_validate_password)] = None
-    """The password of the user admin, who is made where there is no user at all."""
+    """The password of the user admin, who is created if there are no users."""
     session_idle: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))] = timedelta(
         hours=12
     )
-    """After how long without a request a session of the console ends."""
+    """How long a session of the console may be unused before it ends."""
     session_lifetime: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))] = (
         timedelta(days=7)
     )
-    """After how long it ends in any case."""
+    """How long a session lasts at most."""
     proxies: int = Field(0, ge=0, le=10)
-    """How many proxies in front append to X-Forwarded-For each: whom the limits of logging in count."""
+    """How many trusted proxies append to X-Forwarded-For: the login limits count the client's address."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_to_upper)] = "INFO"
-    """The lowest level that is written."""
+    """The lowest log level that is written."""
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_to_lower)] = "console"
-    """For people, or one JSON object a line."""
+    """The log format: console for people, json for one JSON object per line."""
     demo_ip_url: Annotated[str, BeforeValidator(_validate_http_url)] = "https://ifconfig.io/ip"
-    """Where GetIpWorkflow of the demo asks for the public address."""
+    """The service that the demo's GetIpWorkflow asks for the public address."""
 
     def __init__(self, **given: Any) -> None:
         try:
@@ -282,7 +286,7 @@ class Settings(BaseSettings):
             raise SettingsError(_explain_error(error, given)) from None
 
     def describe_settings(self) -> list[Setting]:
-        """Return every setting as people may see it, in the order of the reference."""
+        """Return every setting without secrets, in the order of the reference."""
         return [
             Setting(
                 f"FLOWLET_{name.upper()}",
@@ -294,7 +298,7 @@ class Settings(BaseSettings):
         ]
 
     def get_executor_settings(self) -> ExecutorSettings:
-        """Return the part of it that an executor has to know."""
+        """Return the settings of an executor."""
         return ExecutorSettings(
             groups=self.groups,
             slots=self.slots,
@@ -310,7 +314,7 @@ class Settings(BaseSettings):
 
 
 def _format_value(value: object) -> str:
-    """Return a value as it is written in the environment; a secret only as three asterisks."""
+    """Return a value as written in the environment; three asterisks for a secret."""
     match value:
         case None | ():
             return ""

@@ -1,9 +1,34 @@
-"""Texts as every database can hold them: no NUL, no half of a surrogate pair, and of a bounded length. And numbers."""
+"""Texts, names and numbers that every database can store: their bounds, their checks, and the nearest known name."""
 
 from __future__ import annotations
 
-__all__ = ["MAX_DETAIL_LENGTH", "MAX_REASON_LENGTH", "MAX_TEXT_LENGTH", "clean_text", "clean_traceback", "parse_number"]
+import difflib
+import unicodedata
+from collections.abc import Iterable
 
+__all__ = [
+    "MAX_DETAIL_LENGTH",
+    "MAX_IDENTIFIER_LENGTH",
+    "MAX_INTEGER",
+    "MAX_NAME_LENGTH",
+    "MAX_REASON_LENGTH",
+    "MAX_TEXT_LENGTH",
+    "clean_text",
+    "clean_traceback",
+    "escape_control_characters",
+    "find_nearest_name",
+    "find_text_fault",
+    "format_suggestion",
+    "has_control_characters",
+    "parse_number",
+]
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that every database can store: the largest id, version and time."""
+MAX_NAME_LENGTH = 120
+"""Characters of a name that a person chooses: of a workflow, a state, a user, an API key or an executor."""
+MAX_IDENTIFIER_LENGTH = 255
+"""Characters of an external id, a business key, an executor group, and of the name that the history records."""
 MAX_TEXT_LENGTH = 8_000
 """Characters of an action's text."""
 MAX_REASON_LENGTH = 2_000
@@ -15,13 +40,13 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def clean_text(text: object, limit: int = MAX_TEXT_LENGTH) -> str:
-    """Return a text as it can be stored; what is too long loses its end, and says how much.
+    """Return a text in a form that can be stored; one that is too long is cut at its end, with a note of how much.
 
-    NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are no characters, become U+FFFD.
+    NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are not characters, become U+FFFD.
 
     Args:
-        text: Anything; what is no text is taken as ``str`` shows it.
-        limit: The most characters that the answer has, the mark of what was cut off included; at least 80.
+        text: Any value; one that is not a text is converted by ``str``.
+        limit: The maximum length of the result, including the note about what was cut off; at least 80.
     """
     whole = text if type(text) is str else str(text)
     if len(whole) > limit:
@@ -32,7 +57,7 @@ def clean_text(text: object, limit: int = MAX_TEXT_LENGTH) -> str:
 
 
 def clean_traceback(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
-    """Return a text as ``cleaned`` does, but what is too long loses its middle: a traceback tells most at its ends."""
+    """Return a text as ``clean_text`` does, but cut in the middle: the ends of a traceback matter most."""
     if len(text) <= limit:
         return clean_text(text, limit)
     head = limit // 4
@@ -41,10 +66,54 @@ def clean_traceback(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
     return clean_text(f"{text[:head]}\n… ({left_out:,} characters left out)\n{text[-tail:]}", limit)
 
 
-def parse_number(text: str, *, maximum: int) -> int | None:
-    """Return the number from 0 to ``maximum`` that a text is, in ASCII's digits and nothing else; None if it is none.
+def find_text_fault(text: str) -> str | None:
+    """Return why a text cannot be stored, as the predicate of a sentence; None if every database can store it."""
+    if "\x00" in text:
+        return "contains a NUL character, which databases cannot store"
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "contains half of a surrogate pair, which is not a character"
+    return None
 
-    A text longer than ``maximum`` is none, however many zeros it begins with: Python refuses to read thousands of digits.
+
+def has_control_characters(text: str) -> bool:
+    """Return whether a text contains a control character, such as NUL or a tab, or half of a surrogate pair."""
+    if text.isascii() and text.isprintable():
+        return False
+    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+
+
+def escape_control_characters(value: object) -> str:
+    r"""Return a text on one line that cannot harm a terminal: what is not printable is escaped, as ``\x1b``."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def find_nearest_name(name: str, options: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the option most similar to a name, ignoring case; None if no option is similar.
+
+    Args:
+        name: The name that is not an option.
+        options: The known names.
+        cutoff: The least similarity that counts, from 0 to 1, as for ``difflib.get_close_matches``.
+    """
+    by_lower = {option.lower(): option for option in sorted(options, reverse=True)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[near[0]] if near else None
+
+
+def format_suggestion(name: str, options: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return " Did you mean 'shipped'?", to be appended to a sentence; empty if no option is similar to the name."""
+    near = find_nearest_name(name, options, cutoff=cutoff)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def parse_number(text: str, *, maximum: int = MAX_INTEGER) -> int | None:
+    """Return the number from 0 to ``maximum`` that a text consists of, written in ASCII digits only; None otherwise.
+
+    A text with more digits than ``maximum`` is not parsed, even if it begins with zeros: Python refuses to parse
+    thousands of digits.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(maximum))):
         return None

@@ -1,10 +1,10 @@
-// What scripts add to the pages, every one of which works without: times that stay fresh, parts that follow what
-// happens, search as you type, copying, the key "/" for searching, and forms that are sent once.
+// What scripts add to the pages, which all work without them: relative times, live parts, search as you type, copying,
+// the key "/" for searching, and forms that are sent once.
 
 const root = document.documentElement;
 const lamp = document.querySelector("[data-events]");
 const offset = Number(document.body.dataset.now) - Date.now(); // how far the server's clock is ahead of this one
-const touched = new WeakSet(); // forms somebody has begun to fill in
+const touched = new WeakSet(); // forms that the user has begun to fill in
 const sent = new WeakSet();
 
 // Times: as flowlet/web/console/times.py writes them, but in the reader's own zone.
@@ -18,7 +18,7 @@ function distance(seconds) {
   return `${Math.floor(seconds / size)} ${unit}`;
 }
 
-function told(time, shape, now) {
+function formatTime(time, shape, now) {
   const seconds = (time - now) / 1000, text = distance(Math.abs(seconds));
   if (shape === "at") return day.format(time) === day.format(now) ? clock.format(time) : `${day.format(time)}, ${clock.format(time)}`;
   if (shape === "for") return text;
@@ -28,13 +28,13 @@ function told(time, shape, now) {
 
 function freshenTimes() {
   for (const each of document.querySelectorAll("time[data-as]")) {
-    const time = new Date(each.dateTime), text = told(time, each.dataset.as, new Date(Date.now() + offset));
+    const time = new Date(each.dateTime), text = formatTime(time, each.dataset.as, new Date(Date.now() + offset));
     if (each.textContent !== text) each.textContent = text;
     each.title = exact.format(time);
   }
 }
 
-// Parts: what differs is changed in place, so that focus, scroll position and what was typed stay as they are.
+// Parts: only differences are changed, in place, so that focus, scroll position and typed text stay as they are.
 function patch(old, fresh) {
   const isForm = old instanceof HTMLFormElement;
   if (isForm && (touched.has(old) || sent.has(old))) return;
@@ -61,7 +61,7 @@ function patch(old, fresh) {
   }
 }
 
-// Whether somebody types in a form there: it is left until it is sent, and then its version tells that it came too late.
+// Whether the user has begun to fill in a form there: it stays until it is sent; its version then says if it is too old.
 function isBegun(part) {
   return part.nodeType === Node.ELEMENT_NODE && [part, ...part.querySelectorAll("form")].some((each) => touched.has(each));
 }
@@ -73,23 +73,19 @@ function isAlike(old, fresh) {
 
 let searches = 0; // how many addresses have been shown since the page was opened
 
+// Patch the parts with these ids, and return the position of the event stream that they are up to date with.
 // With a signal the address is a search's, and becomes the page's own.
 async function update(address, ids, signal) {
   const before = searches;
   const answer = await fetch(address, { headers: { Accept: "text/html" }, signal });
   if (!answer.ok || answer.redirected) throw new Error(`the page answered ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (before !== searches) return refreshSoon(); // a search has been faster: this is the list of before
+  if (before !== searches) return refreshSoon(); // a search has been faster: this is the old list
   if (signal) {
     searches += 1;
     history.replaceState(null, "", address);
   }
-  const events = page.querySelector("[data-events]")?.dataset.events ?? lamp?.dataset.events;
-  if (lamp && events !== lamp.dataset.events) {
-    lamp.dataset.events = events;
-    stream.close();
-    connect();
-  }
+  const { events, position } = page.querySelector("[data-events]")?.dataset ?? {};
   const focused = document.activeElement;
   for (const id of ids) {
     const old = document.getElementById(id), fresh = page.getElementById(id);
@@ -97,9 +93,20 @@ async function update(address, ids, signal) {
   }
   if (focused.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
   freshenTimes();
+  if (signal && lamp && events !== undefined) followSearch(events, position, ids);
+  return position;
 }
 
-// Live: an event lets the parts be fetched again, at most once a second, and not while nobody looks.
+// A search has its own events. Parts that it has not fetched are as old as before, and so is the position then.
+function followSearch(events, position, ids) {
+  if ([...document.querySelectorAll("[data-live]")].every((part) => ids.includes(part.id))) lamp.dataset.position = position;
+  if (events === lamp.dataset.events) return;
+  lamp.dataset.events = events;
+  connect();
+}
+
+// Live: an event lets the parts be fetched again, at most once a second, and not while the page is hidden. The stream
+// begins at the position with which the page, or its latest update, was up to date: what came since then is not missed.
 let stream, waiting, isBusy = false, isLate = false, last = -1000;
 
 function show(text) {
@@ -115,9 +122,12 @@ function refreshSoon() {
 async function refresh() {
   [waiting, isBusy, isLate, last] = [undefined, true, false, performance.now()];
   const parts = Map.groupBy(document.querySelectorAll("[data-live]"), (part) => part.dataset.live || location.href.split("#")[0]);
+  const before = searches, positions = [];
   try {
-    for (const [address, those] of parts) await update(address, those.map((part) => part.id));
+    for (const [address, those] of parts) positions.push(await update(address, those.map((part) => part.id)));
+    if (before === searches && positions.length && positions.every(Boolean)) lamp.dataset.position = Math.min(...positions);
     if (stream.readyState === EventSource.OPEN) show("Live");
+    else if (stream.readyState === EventSource.CLOSED && !document.hidden) connect();
   } catch {
     show("Not up to date");
   }
@@ -125,21 +135,23 @@ async function refresh() {
   if (isLate) refreshSoon();
 }
 
+// A connection that breaks is made anew by the browser, which names the last event that it has got: nothing is missed.
 function connect() {
-  let wasLost = false;
-  stream = new EventSource(`/api/events?${lamp.dataset.events}`);
-  stream.onopen = () => { show("Live"); if (wasLost) refreshSoon(); };
+  stream?.close();
+  stream = new EventSource(`/api/events?${lamp.dataset.events}&after=${lamp.dataset.position}`);
+  stream.onopen = () => show("Live");
   stream.onmessage = refreshSoon;
-  stream.onerror = () => { wasLost = true; show("Reconnecting…"); };
+  stream.onerror = () => show("Reconnecting…");
 }
 
+// A stream that has been closed, by the server or because the page was hidden, begins again after the next update.
 if (lamp) {
   connect();
-  setInterval(() => { if (!document.hidden && stream.readyState === EventSource.CLOSED) { connect(); refreshSoon(); } }, 5000);
-  document.addEventListener("visibilitychange", () => { if (document.hidden) stream.close(); else { connect(); refreshSoon(); } });
+  setInterval(() => { if (stream.readyState === EventSource.CLOSED) refreshSoon(); }, 5000);
+  document.addEventListener("visibilitychange", () => { if (document.hidden) stream.close(); else refreshSoon(); });
 }
 
-// Searching as one types; the address says what is shown.
+// Search as you type; the address of the page is that of the search.
 let pause, request;
 
 async function search(form) {
@@ -178,7 +190,7 @@ document.addEventListener("click", async ({ target }) => {
   setTimeout(() => { button.textContent = label; }, 1500);
 });
 
-// A form that changes something goes out once, however often it is clicked.
+// A form that changes something is sent once, however often its button is clicked.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.getAttribute("method") !== "post") return;

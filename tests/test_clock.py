@@ -87,7 +87,7 @@ def test_virtual_time_moves_by_what_it_is_told() -> None:
 def test_virtual_time_does_not_go_back() -> None:
     clock = VirtualClock()
 
-    with pytest.raises(ValueError, match="time only moves forward"):
+    with pytest.raises(ValueError, match="time can only be advanced"):
         clock.advance(-1)
 
 

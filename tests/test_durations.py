@@ -82,7 +82,7 @@ def test_iso_8601_is_read_up_to_weeks(text: str, expected: timedelta) -> None:
     ],
 )
 def test_a_text_that_is_not_understood_in_full_is_refused(text: str) -> None:
-    with pytest.raises(DurationError, match="is not a length of time. Write it as '10 minutes'"):
+    with pytest.raises(DurationError, match="is not a duration. Write it like '10 minutes'"):
         parse_duration(text)
 
 
@@ -101,7 +101,7 @@ def test_a_negative_timedelta_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [90, 1.5, None, b"10s"])
 def test_what_is_no_text_is_refused_with_its_type(value: object) -> None:
-    with pytest.raises(DurationError, match=f"is a {type(value).__name__}, not a length of time"):
+    with pytest.raises(DurationError, match=f"is a {type(value).__name__}, not a duration"):
         parse_duration(value)  # type: ignore[arg-type] # what a caller without a type checker may pass
 
 

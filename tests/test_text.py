@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.text import clean_text, clean_traceback, parse_number
+from flowlet.text import (
+    MAX_INTEGER,
+    clean_text,
+    clean_traceback,
+    escape_control_characters,
+    find_nearest_name,
+    find_text_fault,
+    format_suggestion,
+    has_control_characters,
+    parse_number,
+)
 
 TEXT_STRATEGY = st.text(st.characters(categories=None) | st.sampled_from("\x00\ud800\udfff\U0001f600"))
 
@@ -62,3 +72,45 @@ def test_a_number_within_its_bound_is_read(text: str, number: int) -> None:
 @pytest.mark.parametrize("text", ["", " 1", "-1", "+1", "1.0", "1e2", "٣", "1_0", "1000", "0001", "9" * 5000])
 def test_what_is_no_number_in_its_bound_is_none(text: str) -> None:
     assert parse_number(text, maximum=999) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("packed 3 × ☂ 😀\n", None),
+        ("a\x00b", "contains a NUL character, which databases cannot store"),
+        ("ä\x00", "contains a NUL character, which databases cannot store"),
+        ("a\ud83db", "contains half of a surrogate pair, which is not a character"),
+    ],
+)
+def test_a_text_that_cannot_be_stored_says_why(text: str, fault: str | None) -> None:
+    assert find_text_fault(text) == fault
+
+
+@pytest.mark.parametrize("text", ["a\tb", "a\x00", "\x7f", "ä\x85", "\udc00"])
+def test_a_text_with_control_characters_has_them(text: str) -> None:
+    assert has_control_characters(text)
+
+
+@pytest.mark.parametrize("text", ["", "correct horse", "pässword ☂ 😀", "a\u200bb"])
+def test_a_text_of_letters_has_no_control_characters(text: str) -> None:
+    assert not has_control_characters(text)
+
+
+def test_control_characters_are_escaped_for_a_terminal() -> None:
+    assert escape_control_characters("a\x1b[31m\nb ☂") == r"a\x1b[31m\nb ☂"
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("shiped", "shipped"), ("SHIPPED", "shipped"), ("zzz", None)])
+def test_the_nearest_name_is_found_in_upper_and_lower_case(name: str, nearest: str | None) -> None:
+    assert find_nearest_name(name, ["paid", "shipped", "start"]) == nearest
+
+
+def test_a_suggestion_is_appended_to_a_sentence() -> None:
+    assert format_suggestion("shiped", ["paid", "shipped"]) == " Did you mean 'shipped'?"
+    assert format_suggestion("zzz", ["paid", "shipped"]) == ""
+
+
+def test_the_largest_number_is_the_largest_that_databases_store() -> None:
+    assert parse_number("9223372036854775807") == MAX_INTEGER
+    assert parse_number("9223372036854775808") is None

@@ -1,4 +1,4 @@
-"""Take the pictures of the console that the documents show: of a filled database, served by the console itself.
+"""Take the screenshots of the console for the documentation, from a filled database.
 
 make pictures
 """
@@ -23,7 +23,7 @@ WORKFLOW_MODULES = sorted(str(path) for path in (ROOT / "benchmarks/lives").glob
 WORKFLOW_COUNT = "20000"
 VIEWPORT_SIZE = 1440, 900
 PASSWORD = secrets.token_urlsafe(12)
-WAITING_SQL = "SELECT MAX(id) FROM flowlet_workflow WHERE status = 'WAITING' AND business_key <> ''"
+WAITING_SQL = "SELECT MAX(id) FROM flowlet_workflow WHERE status = 'WAITING' AND business_key <> external_id"
 
 
 async def start_server(url: str) -> tuple[asyncio.subprocess.Process, str]:
@@ -42,7 +42,7 @@ async def start_server(url: str) -> tuple[asyncio.subprocess.Process, str]:
 async def take_screenshot(
     browser: Browser, address: str, path: str, name: str, theme: Literal["light", "dark"]
 ) -> None:
-    """Take the picture of a page as an admin sees it."""
+    """Take a screenshot of a page as an admin."""
     width, height = VIEWPORT_SIZE
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
@@ -58,7 +58,7 @@ async def take_screenshot(
 
 
 async def main() -> None:
-    """Fill a database, serve it, and take each picture."""
+    """Fill a database, serve it, and take each screenshot."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "flowlet.db"
         fill = ROOT / "benchmarks/fill.py"

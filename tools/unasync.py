@@ -1,10 +1,10 @@
-"""Make the synchronous client of the asynchronous one, which is the only one that people write.
+"""Generate the synchronous client from the asynchronous one.
 
     python tools/unasync.py           writes flowlet/client/synchronous
-    python tools/unasync.py FOLDER    writes the same files there, to be compared
+    python tools/unasync.py FOLDER    writes the same files to another folder, to compare them
 
-Words are replaced, in code and in docstrings alike, and ruff puts the result into shape. What is left of asyncio is an
-error: a word that has no counterpart yet goes into WORDS.
+It replaces words, in code and in docstrings, and ruff formats the result. A leftover word of asyncio is an error: add
+its counterpart to WORDS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "flowlet" / "client" / "asynchronous"
 TARGET = ROOT / "flowlet" / "client" / "synchronous"
-HEADER = "# Made of {} by `make client`. Change that one, not this one.\n"
+HEADER = "# Generated from {} by `make client`. Edit that file, not this one.\n"
 
 WORDS = {
     r"programs that run on asyncio": "all other programs",
@@ -34,30 +34,30 @@ WORDS = {
     r"\bsleep\b": "block",
 }
 RUFF_RULES = "I,F401,RUF022,UP028"
-"""What other words break: the order of imports and of __all__, imports of nothing, a loop that only yields."""
+"""Fixes after the replacements: the order of imports and of __all__, unused imports, loops that only yield."""
 LEFTOVER_ASYNC = re.compile(r"\b(async|await|asyncio|asynchronous|Async\w*|Awaitable)\b")
 
 
 def convert_source(text: str) -> str:
-    """Return a module of the asynchronous client as one of the synchronous client, not yet in shape.
+    """Return a module of the asynchronous client as one of the synchronous client, not yet formatted.
 
     Raises:
-        ValueError: If it has a word that has no counterpart.
+        ValueError: If a word of asyncio has no counterpart.
     """
     for pattern, replacement in WORDS.items():
         text = re.sub(pattern, replacement, text)
     if left := LEFTOVER_ASYNC.search(text):
-        raise ValueError(f"{left[0]!r} has no counterpart: give it one in WORDS of {Path(__file__).name}")
+        raise ValueError(f"{left[0]!r} has no counterpart: add one to WORDS in {Path(__file__).name}")
     return text
 
 
 def build_module(source: Path) -> str:
-    """Return the synchronous module of a file, with a first line that says so."""
+    """Return the synchronous module of a file, with a header that names its source."""
     return HEADER.format(source.relative_to(ROOT).as_posix()) + convert_source(source.read_text(encoding="utf-8"))
 
 
 def write_modules(target: Path) -> None:
-    """Write every module of the synchronous client, and remove those that have no source any more."""
+    """Write every module of the synchronous client, and remove those without a source."""
     made = {source.name: build_module(source) for source in sorted(SOURCE.glob("*.py"))}
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.py"):
@@ -67,7 +67,7 @@ def write_modules(target: Path) -> None:
     ruff = [sys.executable, "-m", "ruff"]
     files = ["--quiet", "--config", str(ROOT / "pyproject.toml"), str(target)]
     rules = ["--select", RUFF_RULES, "--fix", "--unsafe-fixes"]
-    subprocess.run([*ruff, "check", *rules, *files], check=True)  # noqa: S603 - on files of our own
+    subprocess.run([*ruff, "check", *rules, *files], check=True)  # noqa: S603 - our own files
     subprocess.run([*ruff, "format", *files], check=True)  # noqa: S603 - the same
 
 

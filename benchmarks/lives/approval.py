@@ -6,7 +6,7 @@ from flowlet import Next, Workflow, end, manual, state
 
 
 class Expense(BaseModel):
-    """What is to be paid."""
+    """The expense."""
 
     purpose: str = "travel"
     amount: int = 120
@@ -14,7 +14,7 @@ class Expense(BaseModel):
 
 
 class Decision(BaseModel):
-    """What the person says."""
+    """The form of the approval."""
 
     comment: str = Field(default="", max_length=500)
 
@@ -24,7 +24,7 @@ workflow = Workflow("ExpenseApproval", vars=Expense)
 
 @state(start=True, next=["decide"])
 async def ask(expense: Expense) -> Next:
-    """Lay it before whoever decides."""
+    """Request a decision."""
     return decide
 
 
@@ -36,9 +36,9 @@ async def decide(expense: Expense, decision: Decision) -> None:
 
 @state(next=["booked"])
 async def book(expense: Expense) -> Next:
-    """Book it."""
+    """Book the expense."""
     return booked
 
 
 booked = end("Booked.")
-rejected = end("Turned down.")
+rejected = end("Rejected.")

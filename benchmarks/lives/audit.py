@@ -1,4 +1,4 @@
-"""A yearly audit: of a million workflows some fifty are one."""
+"""A yearly audit: about fifty of a million workflows are audits."""
 
 from flowlet import Context, Next, Workflow, end, state
 
@@ -13,7 +13,7 @@ async def collect(ctx: Context) -> Next:
 
 @state(next=["filed"])
 async def review(ctx: Context) -> Next:
-    """Read them."""
+    """Review the books."""
     return filed
 
 

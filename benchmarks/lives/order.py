@@ -1,4 +1,4 @@
-"""An order, from the basket to the door: most of what the filled database holds."""
+"""An order, from the basket to the door: the most frequent workflow of the filled database."""
 
 from pydantic import BaseModel
 
@@ -6,7 +6,7 @@ from flowlet import Next, Workflow, child, end, error, state
 
 
 class Order(BaseModel):
-    """What an order carries."""
+    """The variables of an order."""
 
     sku: str = "A-10291"
     amount: int = 3
@@ -36,7 +36,7 @@ async def pack(order: Order) -> Next:
 
 @state(next=["done"])
 async def deliver(order: Order) -> Next:
-    """See how the parcel has fared."""
+    """Check whether the parcel has arrived."""
     return done
 
 

@@ -6,7 +6,7 @@ from flowlet import Next, Workflow, end, error, state
 
 
 class Parcel(BaseModel):
-    """What a parcel carries."""
+    """The variables of a parcel."""
 
     customer: str = "c-1"
     weight: int = 900
@@ -23,9 +23,9 @@ async def hand_over(parcel: Parcel) -> Next:
 
 @state(next=["delivered", "lost"])
 async def travel(parcel: Parcel) -> Next:
-    """Ask where it is."""
+    """Ask the carrier where it is."""
     return delivered if parcel.weight else lost
 
 
 delivered = end("The customer has it.")
-lost = error("Nobody knows where it is.")
+lost = error("The carrier has lost it.")

@@ -1,4 +1,4 @@
-"""Money that goes back to a customer, in a type with a long name."""
+"""A refund to a customer, in a definition with a long name."""
 
 from pydantic import BaseModel
 
@@ -6,7 +6,7 @@ from flowlet import Next, Retry, Workflow, end, error, state
 
 
 class Refund(BaseModel):
-    """What is paid back."""
+    """The variables of a refund."""
 
     customer: str = "c-1"
     amount: int = 20
@@ -17,7 +17,7 @@ workflow = Workflow("RefundPaymentToCustomerAccount", vars=Refund, retry=Retry(l
 
 @state(start=True, next=["pay", "refused"])
 async def verify(refund: Refund) -> Next:
-    """See whether it is owed."""
+    """Check whether it is due."""
     return pay if refund.amount else refused
 
 
@@ -28,4 +28,4 @@ async def pay(refund: Refund) -> Next:
 
 
 paid = end("Paid back.")
-refused = error("It was not owed.")
+refused = error("It was not due.")

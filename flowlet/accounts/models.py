@@ -1,4 +1,4 @@
-"""Users, their sessions and their API keys as others see them: without any secret. And which names can be used."""
+"""Users, their sessions and their API keys, without any secret, and the rules for their names."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import unicodedata
 from dataclasses import dataclass
 
 from flowlet.accounts.roles import Role
-from flowlet.errors import StaleError, UserError
+from flowlet.errors import UserError
+from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH
 
 __all__ = [
-    "MAX_ACCOUNT_NAME_LENGTH",
     "ApiKey",
     "Session",
     "User",
-    "check_unchanged",
     "make_username_key",
     "normalize_name",
 ]
-
-MAX_ACCOUNT_NAME_LENGTH = 120
-"""Characters of a username, and of an API key's name."""
-_MAX_KEY_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +23,23 @@ class User:
     """A user. Times are microseconds since 1970 UTC.
 
     Attributes:
-        id: The user's id, never used twice.
-        username: Unique whatever its case.
+        id: The user's id; never reused.
+        username: Unique regardless of case.
         role: What the user may do.
-        is_disabled: Whether neither password, sessions nor API keys let the user in.
-        created: When the user was made.
-        created_by: By whom.
-        modified: When password, role or standing last changed.
-        modified_by: By whom.
-        last_login: When the password was last given rightly; None for never.
+        is_disabled: Whether the user's password, sessions and API keys are rejected.
+        version: Raised by every change of password, role or status; what ``expected_version`` is compared with.
+        created: When the user was created.
+        created_by: Who created the user.
+        modified: When password, role or status last changed.
+        modified_by: Who changed it.
+        last_login: When the user last logged in with the password; None for never.
     """
 
     id: int
     username: str
     role: Role
     is_disabled: bool
+    version: int
     created: int
     created_by: str
     modified: int
@@ -60,12 +57,12 @@ class Session:
     """One login of a user. Times are microseconds since 1970 UTC.
 
     Attributes:
-        id: By which it can be closed; of no use to get in.
-        user_id: Whose it is.
+        id: Identifies the session when it is to be ended; it does not authenticate anyone.
+        user_id: The user.
         created: When the user logged in.
         last_seen: When it was last used, to the minute.
-        expires: When it ends, used or not.
-        user_agent: What the browser calls itself; at most 200 characters, and not to be trusted.
+        expires: When it ends, even if it is in use.
+        user_agent: The name that the browser reports; at most 200 characters, and not to be trusted.
     """
 
     id: int
@@ -82,14 +79,15 @@ class ApiKey:
 
     Attributes:
         id: The part of the key that may be shown.
-        name: What people call it.
-        role: What it may do at most: its owner's role bounds it too.
-        user_id: Its owner.
+        name: A label for people.
+        role: Its highest role; it never has more permissions than its owner currently has.
+        user_id: The owner's id.
         username: The owner's name.
-        is_owner_disabled: Whether it lets nobody in until its owner is enabled again.
-        created: When it was made.
-        created_by: By whom.
-        expires: When it ends; None for never.
+        is_owner_disabled: Whether it is rejected because its owner is disabled.
+        version: Raised when it is revoked; what ``expected_version`` is compared with.
+        created: When it was created.
+        created_by: Who created it.
+        expires: When it expires; None for never.
         last_used: When it was last used, to the minute; None for never.
         revoked: When it was revoked; None if it was not.
     """
@@ -100,6 +98,7 @@ class ApiKey:
     user_id: int
     username: str
     is_owner_disabled: bool
+    version: int
     created: int
     created_by: str
     expires: int | None
@@ -107,42 +106,30 @@ class ApiKey:
     revoked: int | None
 
 
-def check_unchanged(user: User, expected_modified: int | None) -> None:
-    """Check that a user is as somebody has seen it: that it is as of the time ``expected_modified``, its ``modified`` then.
-
-    Raises:
-        StaleError: If it is not. Never where None is expected.
-    """
-    if expected_modified not in (None, user.modified):
-        raise StaleError(
-            f"{user.modified_by} has changed {user.username} since you looked, and nothing was done. Look again."
-        )
-
-
 def normalize_name(name: str, subject: str = "a username") -> str:
-    """Return a username, or an API key's name, in its one form: Unicode's NFC.
+    """Return a username, or an API key's name, normalized to Unicode's NFC.
 
     Args:
         name: 1 to 120 printable characters, with no space at either end.
-        subject: What the message calls it.
+        subject: How the message names it.
 
     Raises:
         UserError: If it cannot be used.
     """
-    shown = f"{name[:MAX_ACCOUNT_NAME_LENGTH]!a} cannot be {subject}"
-    if not 1 <= len(name) <= MAX_ACCOUNT_NAME_LENGTH:
-        raise UserError(f"{shown}: expected 1 to {MAX_ACCOUNT_NAME_LENGTH} characters, not {len(name)}.")
+    shown = f"{name[:MAX_NAME_LENGTH]!a} cannot be {subject}"
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise UserError(f"{shown}: expected 1 to {MAX_NAME_LENGTH} characters, not {len(name)}.")
     if not name.isprintable():
-        raise UserError(f"{shown}: it holds a control character, or another one that cannot be seen.")
+        raise UserError(f"{shown}: it contains a control character or another invisible character.")
     if name != name.strip():
-        raise UserError(f"{shown}: it begins or ends with a space.")
-    if len(_fold_case(name)) > _MAX_KEY_LENGTH:
-        raise UserError(f"{shown}: it is too long with its ligatures written out.")
+        raise UserError(f"{shown}: it starts or ends with a space.")
+    if len(_fold_case(name)) > MAX_IDENTIFIER_LENGTH:
+        raise UserError(f"{shown}: it is too long when its ligatures are expanded.")
     return unicodedata.normalize("NFC", name)
 
 
 def make_username_key(username: str) -> str:
-    """Return under which key a username is found, whatever its case; empty, as no user's, if it cannot be one."""
+    """Return the key under which a username is stored regardless of case; empty if it cannot be a username."""
     try:
         return _fold_case(normalize_name(username))
     except UserError:
@@ -150,5 +137,5 @@ def make_username_key(username: str) -> str:
 
 
 def _fold_case(name: str) -> str:
-    """Return a name as Unicode compares identifiers without case (UAX #31, NFKC_Casefold, but for what is unseen)."""
+    """Return a name as Unicode compares identifiers without case (UAX #31, NFKC_Casefold, except ignorables)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -1,4 +1,4 @@
-"""Passwords: which can be used, and how they are kept, which is as Argon2id hashes only.
+"""Passwords: the rules for them, and their Argon2id hashes, which are all that is stored.
 
 Parameters: 19 MiB, two passes, one lane, about 70 ms. Source: OWASP, "Password Storage Cheat Sheet", 2024.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
+from typing import Protocol
 
 from flowlet.errors import UserError
+from flowlet.text import has_control_characters
 
 __all__ = [
     "MAX_PASSWORD_LENGTH",
     "MIN_PASSWORD_LENGTH",
     "Argon2PasswordHashing",
+    "PasswordHashing",
     "generate_password",
     "normalize_password",
 ]
@@ -23,22 +26,24 @@ _MEMORY_KIB, _PASSES, _LANES = 19 * 1024, 2, 1
 
 
 def normalize_password(password: str, *, min_length: int = MIN_PASSWORD_LENGTH) -> str:
-    """Return a password in its one form, in which it is hashed and compared: Unicode's NFC.
+    """Return a password normalized to Unicode's NFC, the form in which it is hashed and compared.
 
-    Two keyboards may write the same letter differently (RFC 8265 asks for NFC). Nothing is cut off.
+    Two keyboards may write the same letter differently (RFC 8265 requires NFC). Nothing is cut off.
 
     Args:
-        password: What a person wants to use.
-        min_length: The fewest characters that are accepted.
+        password: The password that a person has chosen.
+        min_length: The minimum number of characters.
 
     Raises:
-        UserError: If it is shorter, is above a thousand characters, or holds a control character or half of a
+        UserError: If it is shorter, has more than 1,000 characters, or contains a control character or half of a
             surrogate pair. The message does not show it.
     """
     if not min_length <= len(password) <= MAX_PASSWORD_LENGTH:
-        raise UserError(f"a password has {min_length} to {MAX_PASSWORD_LENGTH} characters. Choose another one.")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in password):
-        raise UserError("a password holds no control characters, such as tabs or line ends. Choose another one.")
+        raise UserError(f"a password has {min_length} to {MAX_PASSWORD_LENGTH:,} characters. Choose another one.")
+    if has_control_characters(password):
+        raise UserError(
+            "a password cannot contain control characters, such as tabs or line breaks. Choose another one."
+        )
     return unicodedata.normalize("NFC", password)
 
 
@@ -47,15 +52,37 @@ def generate_password() -> str:
     return secrets.token_urlsafe(15)
 
 
+class PasswordHashing(Protocol):
+    """What ``Users`` needs in order to hash and verify passwords.
+
+    Attributes:
+        dummy_hash: A hash that no password has.
+    """
+
+    dummy_hash: str
+
+    def hash_password(self, password: str) -> str:
+        """Return the hash of a password."""
+        ...
+
+    def verify_password(self, stored_hash: str, password: str) -> bool:
+        """Return whether a password has this hash."""
+        ...
+
+    def needs_rehash(self, stored_hash: str) -> bool:
+        """Return whether a hash was made with other parameters than the current ones."""
+        ...
+
+
 class Argon2PasswordHashing:
     """Hashes and verifies passwords. Each call takes tens of milliseconds: call it in a thread.
 
     Attributes:
-        dummy: A hash that no password has. To verify against it costs what verifying any hash costs.
+        dummy_hash: A hash that no password has. Verifying against it takes as long as against any other hash.
     """
 
     def __init__(self) -> None:
-        # Imported here: every command reads the settings, which know the rule above, and few need a hash.
+        # Imported here: every command reads the settings, which need the rule above, but few commands need a hash.
         from argon2 import PasswordHasher
 
         self._hasher = PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)
@@ -66,9 +93,9 @@ class Argon2PasswordHashing:
         return self._hasher.hash(password)
 
     def verify_password(self, stored_hash: str, password: str) -> bool:
-        """Return whether a hash is that of a password.
+        """Return whether a password has this hash.
 
-        A password that cannot be one is compared all the same, as an empty one, so that it takes as long.
+        An unusable password is compared as an empty one, so that it takes as long.
         """
         from argon2.exceptions import InvalidHashError, VerificationError
 

@@ -1,4 +1,4 @@
-"""Who somebody is to Flowlet, and what that permits: three roles, each of which may all that the one below may."""
+"""Principals and their roles: three roles, each with all permissions of the role below."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Principal", "Role"]
 class Role(StrEnum):
     """What a user or an API key may do: ``viewer < operator < admin``.
 
-    Compared by rank, not by spelling: the lesser of two roles is ``min(one, other)``.
+    Roles compare by rank, not by spelling: the lower of two roles is ``min(one, other)``.
     """
 
     VIEWER = "viewer"
@@ -20,11 +20,11 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Its place among the roles, from 0."""
+        """The position among the roles, from 0."""
         return tuple(Role).index(self)
 
     def is_at_least(self, required: Role) -> bool:
-        """Return whether this role suffices where ``required`` is asked for."""
+        """Return whether this role has all permissions of ``required``."""
         return self.rank >= required.rank
 
     def __lt__(self, other: str) -> bool:
@@ -42,13 +42,13 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request, proven by a password, a session or an API key.
+    """The user on whose behalf a request is made, authenticated by a password, a session or an API key.
 
     Attributes:
-        username: Under which name it goes into histories.
-        role: What it may do now; for an API key never more than its owner may.
-        user_id: The user.
-        key_id: The API key's id; None where it is not one.
+        username: The name that the history records.
+        role: What the principal may do now; an API key never has more permissions than its owner currently has.
+        user_id: The user's id.
+        key_id: The API key's id; None if the principal did not authenticate with one.
     """
 
     username: str

@@ -1,4 +1,4 @@
-"""API keys: what lets a program in. A key is shown once, when it is made; what is stored does not give it away."""
+"""API keys, with which programs authenticate. A key is shown once, when it is created; only its hash is stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IssuedApiKey:
-    """A new API key, and its text: to be shown now, because nothing can show it later."""
+    """A new API key and its text, which has to be shown now: it is not stored."""
 
     key: ApiKey
     text: str = field(repr=False)
@@ -43,7 +43,7 @@ class IssuedApiKey:
 
 @dataclass(frozen=True, slots=True)
 class _CachedKey:
-    """Who a key was found to be, and until when that is believed and holds, in microseconds since 1970 UTC."""
+    """The principal of a key, until when it is cached, and when the key expires, in microseconds since 1970 UTC."""
 
     principal: Principal
     cached_until: int
@@ -51,16 +51,16 @@ class _CachedKey:
 
 
 class ApiKeys:
-    """Makes, revokes and recognises API keys: ``flk_``, eight characters of id, ``_``, and 256 random bits.
+    """Creates, revokes and authenticates API keys: ``flk_``, eight characters of id, ``_``, and 256 random bits.
 
-    A key that was recognised is believed for a second without asking the database again. So what is done here
-    (revoking, disabling, deleting or demoting the owner) acts at once, and what another process does, after a second
-    at most.
+    An authenticated key is cached for a second, without another read of the database. A change in this process
+    (revoking the key; disabling, deleting or demoting its owner) takes effect at once; a change in another process
+    takes effect within a second.
 
     Args:
         store: The database.
-        believed: How long a key is believed.
-        kept: How many are at once; beyond, the one that was recognised longest ago is forgotten.
+        cache_ttl: How long a key is cached.
+        cache_size: How many keys are cached; the key that was authenticated longest ago is dropped first.
     """
 
     def __init__(self, store: Store, *, cache_ttl: timedelta = timedelta(seconds=1), cache_size: int = 1_000) -> None:
@@ -78,23 +78,24 @@ class ApiKeys:
         role: Role,
         actor: str,
         lifetime: timedelta | None = None,
-        expected_newest_id: str | None = None,
+        expected_version: int | None = None,
     ) -> IssuedApiKey:
-        """Make a key for a user.
+        """Create an API key for a user.
 
         Args:
-            name: What people call it, 1 to 120 characters; need not be unique.
-            username: Its owner: in the histories stands this name.
-            role: What it may do; at most what its owner may.
-            actor: Who makes it.
-            lifetime: After how long it ends, at most ten years; None for never.
-            expected_newest_id: What ``expected_newest_id`` has to return of who makes it still; None for whatever it does.
+            name: A label for people, 1 to 120 characters; need not be unique.
+            username: The owner, under whose name the key's operations are recorded.
+            role: What the key may do; at most what its owner may.
+            actor: Who creates the key.
+            lifetime: How long until it expires, at most ten years; None for never.
+            expected_version: What ``get_list_version(actor)`` returned to the caller; None for any. A form that is sent
+                twice creates one key.
 
         Raises:
             UnknownUserError: If there is no such owner.
-            UserError: If the name or the expiry cannot be used, or the owner is disabled or has a lesser role.
-            StaleError: If who makes it has made another one than ``expected_newest_id`` last.
-            StoreUnavailableError: If the database is away.
+            UserError: If the name or the lifetime cannot be used, or the owner is disabled or has a lower role.
+            StaleError: If ``actor`` has created another key since.
+            StoreUnavailableError: If the database cannot be reached.
         """
         name = normalize_name(name, "an API key's name")
         lifetime = None if lifetime is None else validate_lifetime(lifetime)
@@ -104,17 +105,19 @@ class ApiKeys:
         for _ in range(_MAX_TRIES):
             id = "".join(secrets.choice(_LOWER) for _ in range(_ID_LENGTH))
             text = f"flk_{id}_{''.join(secrets.choice(_LETTERS) for _ in range(_SECRET_LENGTH))}"
-            new = NewApiKey(id, _hash_key(text), name, role, owner.id, until, actor, expected_newest_id)
+            new = NewApiKey(id, _hash_key(text), name, role, owner.id, until, actor, expected_version)
             if await self._store.api_keys.insert(new, now=now):
-                logger.info("%s made the API key %s (%s) of %s as %s", actor, id, name, owner.username, role)
+                logger.info(
+                    "%s created the API key %s (%s) of %s with the role %s", actor, id, name, owner.username, role
+                )
                 return IssuedApiKey(await self._store.api_keys.get(id), text)
         raise AssertionError(f"{_MAX_TRIES} random ids in a row are in use")
 
     async def authenticate_key(self, text: str) -> Principal | None:
-        """Return who a key stands for, or None: unknown, revoked, expired, or of a user who is disabled.
+        """Return the principal of a key; None if it is unknown, revoked or expired, or its owner is disabled.
 
         Raises:
-            StoreUnavailableError: If the database is away. That says nothing about the key.
+            StoreUnavailableError: If the database cannot be reached. The key may be valid.
         """
         match = _KEY_PATTERN.fullmatch(text)
         if match is None:
@@ -128,30 +131,33 @@ class ApiKeys:
             return None
         return known.principal
 
-    async def revoke(self, id: str, *, actor: str) -> ApiKey:
-        """Revoke a key for good, and return it. One that is revoked already stays as it is.
+    async def revoke(self, id: str, *, actor: str, expected_version: int | None = None) -> ApiKey:
+        """Revoke a key permanently, and return it. A key that is already revoked stays as it is.
 
         Args:
-            id: Its id; what stands around it in the key's text is ignored, and shown in no message.
+            id: The key's id; also the key's whole text, of which no message shows more than the id.
             actor: Who revokes it.
+            expected_version: The version of the key that the caller has read; None for any.
 
         Raises:
-            UnknownKeyError: If there is none.
-            StoreUnavailableError: If the database is away.
+            UnknownKeyError: If there is no such key.
+            StaleError: If the key has another version than expected.
+            StoreUnavailableError: If the database cannot be reached.
         """
         match = _KEY_OR_ID_PATTERN.fullmatch(id)
         if match is None:
             raise UnknownKeyError(
-                "that is not an API key's id: expected 8 small letters and digits. Run: flowlet key list"
+                "this is not the id of an API key: expected 8 lowercase letters and digits. Run: flowlet key list"
             )
-        await self._store.api_keys.get(match[1])
-        await self._store.api_keys.revoke(match[1], revoked_by=actor, now=self._store.clock.now())
+        await self._store.api_keys.revoke(
+            match[1], revoked_by=actor, now=self._store.clock.now(), expected_version=expected_version
+        )
         self.clear_cache()
         logger.info("%s revoked the API key %s", actor, match[1])
         return await self._store.api_keys.get(match[1])
 
     async def list_keys(self, username: str | None = None) -> Sequence[ApiKey]:
-        """Return the keys of a user, or of all, the newest first; revoked and expired ones too.
+        """Return the keys of a user, or of all users, the newest first, including revoked and expired ones.
 
         Raises:
             UnknownUserError: If there is no such user.
@@ -160,12 +166,12 @@ class ApiKeys:
             return await self._store.api_keys.list_all()
         return await self._store.api_keys.list_for_user((await self._store.users.get(username)).id)
 
-    async def get_newest_id(self, actor: str) -> str:
-        """Return the id of the key that somebody has made last, "" for none."""
-        return await self._store.api_keys.find_newest_id(actor)
+    async def get_list_version(self, actor: str) -> int:
+        """Return the version of the list of keys that ``actor`` has created: how many there are."""
+        return await self._store.api_keys.count_created_by(actor)
 
     def clear_cache(self) -> None:
-        """Believe no key any longer without asking the database: something has changed."""
+        """Drop all cached keys: a key or its owner has changed."""
         self._cache_generation += 1
         self._cache.clear()
 
@@ -179,11 +185,11 @@ class ApiKeys:
             self._cache.pop(digest, None)
             return None
         known = _CachedKey(found.principal, now + self._cache_ttl, found.expires)
-        if changes == self._cache_generation:  # else what was read may be older than the change
+        if changes == self._cache_generation:  # otherwise the key may have been read before the change
             self._add_to_cache(digest, known)
         is_live = found.expires is None or now < found.expires
         if is_live and (found.last_used is None or now - found.last_used >= _MICROSECONDS_PER_MINUTE):
-            with suppress(StoreUnavailableError):  # a program is not kept out because a note cannot be written
+            with suppress(StoreUnavailableError):  # a program is not rejected because its use cannot be recorded
                 await self._store.api_keys.record_use(id, now=now, unused_since=now - _MICROSECONDS_PER_MINUTE)
         return known
 
@@ -195,16 +201,16 @@ class ApiKeys:
 
 
 def validate_lifetime(lifetime: timedelta) -> timedelta:
-    """Return after how long a key ends.
+    """Return a key's lifetime.
 
     Raises:
-        UserError: If it is no time at all, or more than ten years.
+        UserError: If it is not positive, or more than ten years.
     """
     if not timedelta(0) < lifetime <= _MAX_LIFETIME:
-        raise UserError(f"a key expires after more than nothing and at most {_MAX_LIFETIME.days} days, not {lifetime}.")
+        raise UserError(f"a key's lifetime is more than 0 and at most {_MAX_LIFETIME.days:,} days, not {lifetime}.")
     return lifetime
 
 
 def _hash_key(text: str) -> str:
-    # Fast on purpose: there is nothing to guess in 256 random bits.
+    # A fast hash suffices: 256 random bits cannot be guessed.
     return sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How often somebody may try to log in: limits by username and by address, counted in this process."""
+"""Rate limits for logins, by username and by address, counted in this process."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _MAX_ENTRIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LoginLimit:
-    """So many attempts at once, and one more each so many seconds."""
+    """A number of attempts at once, and one more every ``refill_seconds``."""
 
     attempts: int
     refill_seconds: float
 
 
 class LoginLimiter:
-    """Slows guessing down: each attempt counts for its username and for its address.
+    """Limits guessing: each attempt counts for its username and for its address, and both need an attempt left.
 
-    Both have to have one left. A login that succeeds is taken off again, for the address only itself: else an
-    attacker with an account of his own could go on for ever. In memory, so each process counts for itself, and a
-    restart forgets. A thousand attackers can keep a user from logging in, but not from working: sessions and API keys
-    are not asked.
+    A successful login clears the attempts of its username, but only itself for its address: otherwise an attacker
+    with an account could continue forever. The counts are in memory: each process counts for itself, and a restart
+    clears them. Many attackers can prevent a user from logging in, but not from working: sessions and API keys are
+    not limited.
 
     Args:
-        clock: Says what time it is.
-        by_username: The limit for each name, known or not.
-        by_address: The limit for each address; of IPv6 for each network of 64 bits, which is what one customer gets.
-        kept: How many usernames, and how many addresses, are counted at most. Beyond, those are forgotten that
-            tried longest ago.
+        clock: The clock.
+        username_limit: The limit for each username, whether it exists or not.
+        address_limit: The limit for each address; for IPv6 for each /64 network, which is what one customer gets.
+        max_entries: How many usernames, and how many addresses, are counted. The one whose last attempt was longest
+            ago is dropped first.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LoginLimiter:
         self._addresses = _AttemptCounter(address_limit, max_entries)
 
     def record_attempt(self, username: str, address: str) -> float | None:
-        """Count an attempt and return None; or count nothing, and return how many seconds to wait before the next."""
+        """Count an attempt and return None; if the limit is reached, return how many seconds to wait, uncounted."""
         now = self._clock.monotonic()
         name, network = make_username_key(username), _normalize_address(address)
         wait = max(self._usernames.compute_wait(name, now), self._addresses.compute_wait(network, now))
@@ -62,7 +62,7 @@ class LoginLimiter:
         return None
 
     def record_success(self, username: str, address: str) -> None:
-        """Forget the attempts for a username that has logged in, and take this one off for the address."""
+        """Clear the attempts of a username that has logged in, and take this attempt off for the address."""
         self._usernames.clear_attempts(make_username_key(username))
         self._addresses.remove_attempt(_normalize_address(address))
 
@@ -71,7 +71,7 @@ class LoginLimiter:
 
 
 class _AttemptCounter:
-    """Attempts, as for each key the moment at which all of them are used up again.
+    """Attempts by key: for each, the time at which all of its attempts are available again.
 
     Source: the "generic cell rate algorithm", ITU-T I.371: a leaky bucket in one number.
     """
@@ -85,9 +85,9 @@ class _AttemptCounter:
         return len(self._exhausted_until)
 
     def compute_wait(self, key: str, now: float) -> float:
-        """Return how many seconds are missing until an attempt; zero or less for none."""
+        """Return how many seconds remain until the next attempt; zero or less if it may be made now."""
         if key in self._exhausted_until:
-            self._exhausted_until.move_to_end(key)  # who goes on trying is not forgotten, refused or not
+            self._exhausted_until.move_to_end(key)  # a key that keeps trying is not dropped, refused or not
         return self._exhausted_until.get(key, now) - now - self._limit.refill_seconds * (self._limit.attempts - 1)
 
     def add_attempt(self, key: str, now: float) -> None:

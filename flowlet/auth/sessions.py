@@ -1,4 +1,4 @@
-"""Sessions: what a browser has after a login. The token is random and means nothing; the table holds its hash."""
+"""Sessions of browsers that have logged in. The token is random; the table stores only its hash."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _MAX_TOKEN_LENGTH = 100
 
 
 def hash_token(token: str) -> str:
-    """Return what the table holds of a token."""
-    # Fast on purpose: there is nothing to guess in 256 random bits.
+    """Return the hash of a token, which is what the table stores."""
+    # A fast hash suffices: 256 random bits cannot be guessed.
     return sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 class Sessions:
-    """Opens, recognises and closes sessions. The database is asked each time: what ends one acts at once, everywhere.
+    """Opens, authenticates and ends sessions. Every request reads the database, so an end takes effect at once.
 
     Args:
         store: The database.
-        idle: After how long without a request a session ends; exact to a minute, because its use is written down at
-            most once a minute.
-        lifetime: After how long it ends in any case.
+        idle_timeout: How long a session may be unused before it ends; accurate to a minute, because its use is
+            recorded at most once a minute.
+        lifetime: How long until a session ends even if it is in use.
     """
 
     def __init__(
@@ -49,18 +49,19 @@ class Sessions:
     async def open_session(
         self, principal: Principal, *, user_agent: str = "", password_hash: str | None = None
     ) -> str | None:
-        """Open a session for who has logged in, and return its token, which nothing can show again.
+        """Open a session for a user who has logged in, and return its token, which is not stored.
 
         Args:
-            principal: Who has logged in.
-            user_agent: What the browser calls itself.
-            password_hash: What the password was verified against; if it has changed meanwhile, no session is opened.
+            principal: The user who has logged in.
+            user_agent: The name that the browser reports.
+            password_hash: The hash against which the password was verified; if it has changed in the meantime, no
+                session is opened.
 
         Returns:
-            The token; None if the user has been disabled or deleted meanwhile.
+            The token; None if the user has been disabled or deleted, or the password changed, in the meantime.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database cannot be reached.
         """
         token = secrets.token_urlsafe(32)
         now = self._store.clock.now()
@@ -74,10 +75,10 @@ class Sessions:
         return token if await self._store.sessions.open(new, password_hash=password_hash) else None
 
     async def authenticate_session(self, token: str) -> Principal | None:
-        """Return whose session it is, with the role that the user has now; None if it is none, or has ended.
+        """Return the user of a session, with the user's current role; None if there is no such session or it has ended.
 
         Raises:
-            StoreUnavailableError: If the database is away. That says nothing about the session.
+            StoreUnavailableError: If the database cannot be reached. The session may be valid.
         """
         found = await self._store.sessions.find(hash_token(token)) if 0 < len(token) <= _MAX_TOKEN_LENGTH else None
         if found is None:
@@ -87,16 +88,16 @@ class Sessions:
         if not self._is_open(session, now):
             return None
         if now - session.last_seen >= _MICROSECONDS_PER_MINUTE:
-            with suppress(StoreUnavailableError):  # nobody is logged out because a note cannot be written
+            with suppress(StoreUnavailableError):  # a user is not logged out because a use cannot be recorded
                 await self._store.sessions.record_use(session.id, now=now)
         return principal
 
     async def close_session(self, token: str) -> None:
-        """End a session, if it is one."""
+        """End the session with a token, if there is one."""
         await self._store.sessions.close(hash_token(token))
 
     async def close_session_by_id(self, id: int, *, username: str) -> bool:
-        """End a session by its id; return False, and end none, if there is none or it is another user's.
+        """End a user's session by its id; return False if the user has no such session.
 
         Raises:
             UnknownUserError: If there is no such user.
@@ -104,7 +105,7 @@ class Sessions:
         return await self._store.sessions.close_by_id(id, (await self._store.users.get(username)).id)
 
     async def close_all_sessions(self, username: str, *, except_token: str | None = None) -> None:
-        """End every session of a user, but for the one with this token.
+        """End all sessions of a user except the one with the token ``except_token``.
 
         Raises:
             UnknownUserError: If there is no such user.
@@ -123,17 +124,17 @@ class Sessions:
         return [session for session in sessions if self._is_open(session, now)]
 
     async def count_open_sessions(self) -> dict[int, int]:
-        """Return how many sessions each user has open, by the user's id; who has none is left out."""
+        """Return the number of open sessions by user id; users without one are left out."""
         now = self._store.clock.now()
         return await self._store.sessions.count_by_user(now=now, unseen_since=now - self._idle_timeout)
 
     async def get_session_id(self, token: str) -> int | None:
-        """Return the id of a token's session; None if it is none."""
+        """Return the id of the session with a token; None if there is none."""
         found = await self._store.sessions.find(hash_token(token))
         return None if found is None else found[0].id
 
     async def delete_ended_sessions(self, now: int) -> int:
-        """Delete the sessions that have ended by a moment, in microseconds since 1970 UTC; return how many."""
+        """Delete the sessions that have ended by a time, in microseconds since 1970 UTC; return how many."""
         return await self._store.sessions.delete_expired(now=now, unseen_since=now - self._idle_timeout)
 
     def _is_open(self, session: Session, now: int) -> bool:

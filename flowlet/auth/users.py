@@ -1,70 +1,50 @@
-"""Users: who may log in, and as what. Every change is one transaction, and is logged with who made it."""
+"""Users: who can log in, and with which role. Every change is one transaction, and the log names who made it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from functools import partial
 
-from flowlet.accounts.models import User, check_unchanged, normalize_name
-from flowlet.accounts.passwords import Argon2PasswordHashing, generate_password, normalize_password
+from flowlet.accounts.models import User, normalize_name
+from flowlet.accounts.passwords import Argon2PasswordHashing, PasswordHashing, generate_password, normalize_password
 from flowlet.accounts.roles import Principal, Role
 from flowlet.auth.api_keys import ApiKeys
+from flowlet.auth.password_worker import PasswordWorker
 from flowlet.auth.sessions import Sessions, hash_token
 from flowlet.errors import LastAdminError
 from flowlet.store.opening import Store
+from flowlet.store.optimistic_lock import check_version
 from flowlet.store.users import Credentials, NewUser, UserChange
 
-__all__ = ["ADMIN_USERNAME", "PUBLIC_PASSWORD", "PasswordHashing", "Users"]
+__all__ = ["ADMIN_USERNAME", "PUBLIC_PASSWORD", "Users"]
 
 ADMIN_USERNAME = "admin"
-"""What the first admin is called."""
-PUBLIC_PASSWORD = "admin"  # noqa: S105  # no secret, and treated so
-"""The admin's password in the demo, where only this machine can reach it: everybody knows it."""
-MAX_CONCURRENT_HASHES = 2
-"""Passwords hashed at once: each takes 19 MiB and a core, and a flood of logins must not stop the engine."""
+"""The username of the first admin."""
+PUBLIC_PASSWORD = "admin"  # noqa: S105  # not a secret, and not treated as one
+"""The admin's password in the demo, which only this machine can reach: it is public."""
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class PasswordHashing(Protocol):
-    """What ``Users`` needs of ``Passwords``."""
-
-    dummy_hash: str
-
-    def hash_password(self, password: str) -> str:
-        """Return the hash of a password."""
-        ...
-
-    def verify_password(self, stored_hash: str, password: str) -> bool:
-        """Return whether a hash is that of a password."""
-        ...
-
-    def needs_rehash(self, stored_hash: str) -> bool:
-        """Return whether a hash was made with other parameters than are used now."""
-        ...
-
-
 class Users:
-    """Makes, changes and recognises users; ``sessions`` and ``keys`` are theirs.
+    """Creates, changes and authenticates users, with their sessions and API keys.
 
-    There is always an admin who can log in, once there was one. Usernames are unique whatever their case, and are
-    found in any. Every method raises ``StoreUnavailableError`` if the database is away.
+    Once there has been an admin who can log in, there always is one. Usernames are unique and are found regardless of
+    case. Every method raises ``StoreUnavailableError`` if the database cannot be reached. ``expected_version`` is the
+    version that the caller has read; ``StaleError`` is raised, and nothing changed, if the user has another one.
 
     Args:
         store: The database.
-        passwords: What hashes passwords.
-        session_idle: As ``idle`` of ``Sessions``.
+        passwords: Hashes the passwords.
+        session_idle: As ``idle_timeout`` of ``Sessions``.
         session_lifetime: As ``lifetime`` of ``Sessions``.
 
     Attributes:
-        sessions: The sessions.
-        keys: The API keys.
+        sessions: The sessions of users.
+        keys: The API keys of users.
     """
 
     def __init__(
@@ -76,77 +56,74 @@ class Users:
         session_lifetime: timedelta = timedelta(days=7),
     ) -> None:
         self._store = store
-        self._passwords = passwords or Argon2PasswordHashing()
-        # Threads of their own, rather than a semaphore over common ones: a thread goes on when its caller is cancelled,
-        # and a client that logs in and hangs up, again and again, would have as many running as it likes.
-        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_HASHES, thread_name_prefix="flowlet-passwords")
+        self._passwords = PasswordWorker(passwords or Argon2PasswordHashing())
         self.sessions = Sessions(store, idle_timeout=session_idle, lifetime=session_lifetime)
         self.keys = ApiKeys(store)
 
     def close(self) -> None:
         """Let the threads that hash passwords end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._passwords.close()
 
     async def create(self, username: str, password: str, role: Role, *, actor: str) -> User:
-        """Make a user.
+        """Create a user.
 
         Args:
             username: 1 to 120 printable characters, with no space at either end.
-            password: 8 to 1,000 characters; kept as a hash only.
+            password: 8 to 1,000 characters; only its hash is stored.
             role: What the user may do.
-            actor: Who makes the user.
+            actor: Who creates the user.
 
         Raises:
-            UserError: If name or password cannot be used.
-            UserExistsError: If the name is taken, in whatever case.
+            UserError: If the username or the password cannot be used.
+            UserExistsError: If the username is taken, in upper or lower case.
         """
         username = normalize_name(username)
-        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(normalize_password(password)))
+        password_hash = await self._passwords.hash_password(normalize_password(password))
         made = await self._store.users.insert(NewUser(username, role, password_hash, actor), now=self._now())
-        logger.info("%s made the user %s as %s", actor, username, role)
+        logger.info("%s created the user %s with the role %s", actor, username, role)
         return made
 
     async def ensure_admin(self, password: str | None = None) -> str | None:
-        """Make the user ``admin`` if there is no user at all. Of many processes that start at once, one does.
+        """Create the user ``admin`` if there are no users. Of many processes that start at once, one creates it.
 
         Args:
-            password: The password; None for a random one. May be shorter than others: it is the setting
-                FLOWLET_ADMIN_PASSWORD, which is held to eight, or the demo's, which is public.
+            password: The password; None for a random one. May have fewer than 8 characters: the setting
+                FLOWLET_ADMIN_PASSWORD is validated already, and the demo's password is public.
 
         Returns:
-            The password, to be shown once; None if there is a user already.
+            The password, to be shown once; None if there already are users.
 
         Raises:
-            UserError: If the password is empty, too long, or holds control characters.
+            UserError: If the password is empty, too long, or contains control characters.
         """
         if not await self._store.users.is_empty():
             return None
         chosen = normalize_password(generate_password() if password is None else password, min_length=1)
-        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(chosen))
+        password_hash = await self._passwords.hash_password(chosen)
         new = NewUser(ADMIN_USERNAME, Role.ADMIN, password_hash, created_by="flowlet")
         if await self._store.users.insert_first(new, now=self._now()) is None:
             return None
-        logger.info("made the user %s, because there was none", ADMIN_USERNAME)
+        logger.info("created the user %s, because there were no users", ADMIN_USERNAME)
         return chosen
 
     async def get(self, username: str) -> User:
-        """Return the user of a name, in whatever case.
+        """Return the user with a username, in upper or lower case.
 
         Raises:
-            UnknownUserError: If there is none.
+            UnknownUserError: If there is no such user.
         """
         return await self._store.users.get(username)
 
     async def get_by_id(self, id: int) -> User:
-        """Return the user of an id.
+        """Return the user with an id.
 
         Raises:
-            UnknownUserError: If there is none.
+            UnknownUserError: If there is no such user.
         """
         return await self._store.users.get_by_id(id)
 
     async def list_users(self) -> Sequence[User]:
-        """Return every user, by name."""
+        """Return all users, by name."""
         return await self._store.users.list_all()
 
     async def set_password(
@@ -156,32 +133,34 @@ class Users:
         *,
         actor: str,
         except_token: str | None = None,
-        expected_modified: int | None = None,
+        expected_version: int | None = None,
     ) -> User:
-        """Change a password, and end every session of the user but for the one with the token ``except_token``.
+        """Change a password, and end all sessions of the user except the one with the token ``except_token``.
 
         Raises:
-            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
             UserError: If the password cannot be used.
         """
-        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(normalize_password(password)))
+        if expected_version is not None:
+            # Before the password is judged: a caller who has read an older version has to read the user again anyway.
+            _check_user_version(await self.get(username), expected_version)
+        password_hash = await self._passwords.hash_password(normalize_password(password))
         kept = None if except_token is None else hash_token(except_token)
 
         def decide(user: User, _: int) -> UserChange:
             signed = self._stamp_modification(user, actor)
             return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session_hash=kept)
 
-        changed = await self._change_user(username, decide, expected_modified)
+        changed = await self._change_user(username, decide, expected_version)
         logger.info("%s changed the password of %s", actor, changed.username)
         return changed
 
     async def change_own_password(
         self, username: str, current: str, password: str, *, except_token: str | None = None
     ) -> User | None:
-        """Change a password for who knows it, as ``set_password``; return None, and change nothing, for who does not.
+        """Change a user's own password, as ``set_password``; return None, without a change, if ``current`` is wrong.
 
-        Ask ``LoginLimiter`` first: else who finds an open session could try passwords here.
+        Ask ``LoginLimiter`` first: otherwise a person who finds an open session could try passwords here.
 
         Raises:
             UnknownUserError: If there is no such user.
@@ -193,19 +172,20 @@ class Users:
         return await self.set_password(username, password, actor=username, except_token=except_token)
 
     async def has_public_password(self) -> bool:
-        """Return whether the admin's password is the demo's."""
+        """Return whether the admin has the demo's password."""
         return await self._find_public_credentials() is not None
 
     async def replace_public_password(self, password: str | None = None) -> str | None:
-        """Give the admin another password where it is the demo's, and end the admin's sessions.
+        """Replace the admin's password if it is the demo's, and end the admin's sessions.
 
-        Of many processes that start at once, one does. A disabled admin gets one too: it may be enabled again.
+        Of many processes that start at once, one replaces it. The password of a disabled admin is replaced too: the
+        admin may be enabled again.
 
         Args:
             password: The new password; None for a random one.
 
         Returns:
-            The new password, to be shown once; None if there was nothing to do.
+            The new password, to be shown once; None if the admin has another password, or there is no admin.
 
         Raises:
             UserError: If the new password cannot be used.
@@ -214,20 +194,19 @@ class Users:
         if found is None:
             return None
         chosen = normalize_password(generate_password() if password is None else password)
-        password_hash = await self._run_in_thread(lambda: self._passwords.hash_password(chosen))
+        password_hash = await self._passwords.hash_password(chosen)
 
         if not await self._store.users.replace_password(found, password_hash, modified_by="flowlet", now=self._now()):
             return None  # another process was faster
-        logger.warning("%s had the demo's password, and has another one now", ADMIN_USERNAME)
+        logger.warning("the password of %s was the demo's and has been replaced", ADMIN_USERNAME)
         return chosen
 
-    async def set_role(self, username: str, role: Role, *, actor: str, expected_modified: int | None = None) -> User:
-        """Change what a user may do; it holds for open sessions and for API keys too.
+    async def set_role(self, username: str, role: Role, *, actor: str, expected_version: int | None = None) -> User:
+        """Change a user's role, at once for open sessions and API keys too.
 
         Raises:
-            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
-            LastAdminError: If it is the last admin, and the role another one.
+            LastAdminError: If the user is the last admin, and the role is another one.
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
@@ -235,72 +214,81 @@ class Users:
                 _require_other_admin(user, other_admins)
             return UserChange(self._stamp_modification(replace(user, role=role), actor))
 
-        changed = await self._change_user(username, decide, expected_modified)
-        logger.info("%s made %s %s", actor, changed.username, role)
+        changed = await self._change_user(username, decide, expected_version)
+        logger.info("%s gave %s the role %s", actor, changed.username, role)
         return changed
 
-    async def disable(self, username: str, *, actor: str, expected_modified: int | None = None) -> User:
-        """Let a user in no longer: sessions end, API keys are refused until the user is enabled again.
+    async def disable(self, username: str, *, actor: str, expected_version: int | None = None) -> User:
+        """Disable a user: sessions end, and logins and API keys are rejected until the user is enabled again.
 
         Raises:
-            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
-            LastAdminError: If it is the last admin.
+            LastAdminError: If the user is the last admin.
         """
 
         def decide(user: User, other_admins: int) -> UserChange:
             _require_other_admin(user, other_admins)
             return UserChange(self._stamp_modification(replace(user, is_disabled=True), actor), ends_sessions=True)
 
-        changed = await self._change_user(username, decide, expected_modified)
+        changed = await self._change_user(username, decide, expected_version)
         logger.info("%s disabled %s", actor, changed.username)
         return changed
 
-    async def enable(self, username: str, *, actor: str, expected_modified: int | None = None) -> User:
-        """Let a user in again, with password and API keys as before.
+    async def enable(self, username: str, *, actor: str, expected_version: int | None = None) -> User:
+        """Enable a user again, with the same password and API keys as before.
 
         Raises:
-            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
         """
         changed = await self._change_user(
             username,
             lambda user, _: UserChange(self._stamp_modification(replace(user, is_disabled=False), actor)),
-            expected_modified,
+            expected_version,
         )
         logger.info("%s enabled %s", actor, changed.username)
         return changed
 
-    async def delete(self, username: str, *, actor: str, expected_modified: int | None = None) -> None:
-        """Delete a user, with sessions and API keys. What the user has done stays in the histories.
+    async def delete(self, username: str, *, actor: str, expected_version: int | None = None) -> None:
+        """Delete a user, with sessions and API keys. Histories keep the username.
 
         Raises:
-            StaleError: As ``check_unchanged``.
             UnknownUserError: If there is no such user.
-            LastAdminError: If it is the last admin.
+            LastAdminError: If the user is the last admin.
         """
 
         def check(user: User, other_admins: int) -> None:
-            check_unchanged(user, expected_modified)
+            _check_user_version(user, expected_version)
             _require_other_admin(user, other_admins)
 
         deleted = await self._store.users.delete(username, check)
         self.keys.clear_cache()
         logger.info("%s deleted %s", actor, deleted.username)
 
-    async def authenticate(self, username: str, password: str) -> Principal | None:
-        """Return who it is, if the password is right and the user enabled; else None.
+    async def end_sessions(
+        self, username: str, *, except_token: str | None = None, expected_version: int | None = None
+    ) -> User:
+        """End all sessions of a user except the one with the token ``except_token``. The version stays the same.
 
-        It costs one verification in any case, so that the time it takes does not tell which names there are. Ask
+        Raises:
+            UnknownUserError: If there is no such user.
+        """
+        kept = None if except_token is None else hash_token(except_token)
+        change = partial(UserChange, ends_sessions=True, kept_session_hash=kept)
+        return await self._change_user(username, lambda user, _: change(user), expected_version)
+
+    async def authenticate(self, username: str, password: str) -> Principal | None:
+        """Return the user as a principal if the password is correct and the user is enabled; otherwise None.
+
+        It verifies one hash in every case, so that its duration does not reveal which usernames exist. Ask
         ``LoginLimiter`` first.
         """
         found = await self._verify_credentials(username, password)
         return None if found is None else _build_principal(found.user)
 
     async def log_in(self, username: str, password: str, *, user_agent: str = "") -> tuple[str, Principal] | None:
-        """Authenticate, and open a session. Return its token and who it is, or None.
+        """Authenticate a user and open a session. Return its token and the user as a principal, or None.
 
-        A password that is changed, or a user who is disabled, while this goes on: no session is left behind.
+        If the password is changed or the user disabled in the meantime, no session is opened.
         """
         found = await self._verify_credentials(username, password)
         if found is None:
@@ -310,64 +298,56 @@ class Users:
         return None if token is None else (token, principal)
 
     async def authenticate_session(self, token: str) -> Principal | None:
-        """Return whose session it is, as ``Sessions.session``."""
+        """Return the user of a session, as ``Sessions.authenticate_session``."""
         return await self.sessions.authenticate_session(token)
 
     async def authenticate_key(self, text: str) -> Principal | None:
-        """Return who an API key stands for, as ``ApiKeys.key``."""
+        """Return the user of an API key, as ``ApiKeys.authenticate_key``."""
         return await self.keys.authenticate_key(text)
 
     async def _verify_credentials(self, username: str, password: str) -> Credentials | None:
         found = await self._store.users.find_credentials(username)
-        stored = self._passwords.dummy_hash if found is None else found.password_hash
-        is_right = await self._run_in_thread(lambda: self._passwords.verify_password(stored, password))
+        is_right = await self._passwords.verify_password(None if found is None else found.password_hash, password)
         if found is None or not is_right or found.user.is_disabled:
             return None
         rehashed = None
-        if self._passwords.needs_rehash(stored):
-            rehashed = await self._run_in_thread(
-                lambda: self._passwords.hash_password(normalize_password(password, min_length=1))
-            )
+        if self._passwords.needs_rehash(found.password_hash):
+            rehashed = await self._passwords.hash_password(normalize_password(password, min_length=1))
         user = await self._store.users.record_login(found, new_password_hash=rehashed, now=self._now())
-        return None if user is None else Credentials(user, rehashed or stored)
+        return None if user is None else Credentials(user, rehashed or found.password_hash)
 
     async def _find_public_credentials(self) -> Credentials | None:
         found = await self._store.users.find_credentials(ADMIN_USERNAME)
-        if found is None:
-            return None
-        is_public = await self._run_in_thread(
-            lambda: self._passwords.verify_password(found.password_hash, PUBLIC_PASSWORD)
-        )
+        is_public = found and await self._passwords.verify_password(found.password_hash, PUBLIC_PASSWORD)
         return found if is_public else None
 
     async def _change_user(
-        self, username: str, decide: Callable[[User, int], UserChange], expected_modified: int | None
+        self, username: str, decide: Callable[[User, int], UserChange], expected_version: int | None
     ) -> User:
-        def decide_if_unchanged(user: User, other_admins: int) -> UserChange:
-            check_unchanged(user, expected_modified)
+        def check_and_decide(user: User, other_admins: int) -> UserChange:
+            _check_user_version(user, expected_version)
             return decide(user, other_admins)
 
-        changed = await self._store.users.change_user(username, decide_if_unchanged)
+        changed = await self._store.users.change_user(username, check_and_decide)
         self.keys.clear_cache()
         return changed
 
     def _stamp_modification(self, user: User, actor: str) -> User:
-        # Later than before even where a clock stands still or is set back: who has seen a user tells by it.
-        return replace(user, modified=max(self._now(), user.modified + 1), modified_by=actor)
+        return replace(user, version=user.version + 1, modified=self._now(), modified_by=actor)
 
     def _now(self) -> int:
         return self._store.clock.now()
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _require_other_admin(user: User, other_admins: int) -> None:
     if user.is_acting_admin and not other_admins:
         raise LastAdminError(
-            f"{user.username!r} is the last admin who is enabled: without, nobody could administer. "
-            "Make another admin first."
+            f"{user.username!r} is the last enabled admin, and there has to be one. Make another user an admin first."
         )
+
+
+def _check_user_version(user: User, expected_version: int | None) -> None:
+    check_version(f"the user {user.username!r}", user.version, expected_version, changed_by=user.modified_by)
 
 
 def _build_principal(user: User) -> Principal:

@@ -1,10 +1,10 @@
-"""The entrypoint of the container image: it settles what runs, and as whom, and becomes that.
+"""The entrypoint of the container image: it chooses the command and the user, and then becomes the command.
 
     python -I -m flowlet.cli.container [COMMAND [ARGUMENT...]]
 
-Docker starts a container as root, and makes the folder of a volume as root too. Nothing of Flowlet has to be root: the
-folder is handed to the image's user, and the rights are given up for good before anything else runs. Where the
-container is started as somebody else, as Kubernetes does, there is nothing to give up.
+Docker starts a container as root, and creates the folder of a volume as root too. Flowlet does not need root: the
+folder is given to the image's user, and root's permissions are dropped permanently before anything else runs. A
+container that is started as another user, as Kubernetes does, has no such permissions.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ import click
 __all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "change_owner", "choose_default_command", "drop_root", "exec_command"]
 
 USER = "flowlet"
-"""Whom it runs as where the container is started as root."""
+"""The user that runs the command if the container is started as root."""
 DATA_FOLDER = Path("/data")
-"""Where the image keeps SQLite databases: to be a volume."""
+"""The folder of SQLite databases in the image, meant to be a volume."""
 DATABASE_URL = "sqlite:////data/flowlet.db"
-"""The image's own FLOWLET_DATABASE_URL."""
+"""The image's default FLOWLET_DATABASE_URL."""
 _DATABASE_FILES = ("*.db", "*.db-journal", "*.db-shm", "*.db-wal")
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 """Exit codes, as of a shell."""
 
 
 def choose_default_command(environment: Mapping[str, str]) -> list[str]:
-    """Return what runs where no command is named: the user's own modules, or the demo.
+    """Return the command that runs if none is given: ``serve`` for the configured modules, or the demo.
 
-    The demo has a database of its own, so it runs only where no other one is named: without modules that one is told
-    by ``serve`` what is missing.
+    The demo has a database of its own, so it runs only if no other database is configured. If a database is configured
+    without modules, ``serve`` reports that they are missing.
     """
     if environment.get("FLOWLET_MODULES") or environment.get("FLOWLET_DATABASE_URL", "") not in ("", DATABASE_URL):
         return ["flowlet", "serve"]
@@ -43,12 +43,13 @@ def choose_default_command(environment: Mapping[str, str]) -> list[str]:
 
 
 def change_owner(folder: Path, account: pwd.struct_passwd) -> None:
-    """Make a folder and the database files in it the account's own, where it cannot write them.
+    """Give a folder and its database files to the account, if the account cannot write them.
 
-    What cannot be changed, as on a volume that is read-only, is told on stderr and left: the database may be elsewhere.
+    A file that cannot be changed, as on a read-only volume, is reported on stderr and left as it is: the database may
+    be elsewhere.
 
     Raises:
-        PermissionError: If root may not act as the account here.
+        PermissionError: If root may not act as the account in this container.
     """
     for path in (folder, *_find_database_files(folder)):
         if _may_write(path, account):
@@ -57,14 +58,17 @@ def change_owner(folder: Path, account: pwd.struct_passwd) -> None:
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
         except OSError as error:
             cure = f"Give it to the user id {account.pw_uid}, or start the container with --user and its owner's id."
-            click.echo(f"{path} is not writable by {account.pw_name}, and stays so: {error.strerror}. {cure}", err=True)
+            click.echo(
+                f"{path} is not writable by {account.pw_name} and cannot be given to it: {error.strerror}. {cure}",
+                err=True,
+            )
 
 
 def drop_root(account: pwd.struct_passwd) -> None:
-    """Become the account, with its groups and nothing of root's, for good.
+    """Become the account permanently, with its groups and no permissions of root.
 
     Raises:
-        PermissionError: If root may not do so here, as where a container has no capability left.
+        PermissionError: If root may not do so, as in a container without capabilities.
     """
     os.initgroups(account.pw_name, account.pw_gid)
     os.setgid(account.pw_gid)
@@ -73,7 +77,7 @@ def drop_root(account: pwd.struct_passwd) -> None:
 
 
 def exec_command(arguments: Sequence[str], *, user: str = USER, folder: Path = DATA_FOLDER) -> int:
-    """Become the command, as the user where this is root. Return an exit code if that cannot be."""
+    """Become the command, as ``user`` if this process runs as root. Return an exit code if that fails."""
     command = list(arguments) or choose_default_command(os.environ)
     if os.geteuid() == 0:
         account = pwd.getpwnam(user)
@@ -85,9 +89,12 @@ def exec_command(arguments: Sequence[str], *, user: str = USER, folder: Path = D
             click.echo(f"Root may not become {user} in this container. Start it with --user {ids}.", err=True)
             return _NOT_RUNNABLE
     try:
-        os.execvp(command[0], command)  # noqa: S606  # what was asked for, and no shell in between
+        os.execvp(command[0], command)  # noqa: S606  # the given command, without a shell
     except FileNotFoundError:
-        click.echo(f"There is no command {command[0]!r} here. Flowlet's own are written as: flowlet doctor", err=True)
+        click.echo(
+            f"There is no command {command[0]!r} in this container. Write Flowlet's commands like this: flowlet doctor",
+            err=True,
+        )
         return _NOT_FOUND
     except OSError as error:
         click.echo(f"{command[0]!r} cannot be run: {error.strerror}.", err=True)
@@ -95,7 +102,7 @@ def exec_command(arguments: Sequence[str], *, user: str = USER, folder: Path = D
 
 
 def _find_database_files(folder: Path) -> Iterator[Path]:
-    """Yield the database files in a folder. A link is none: it may lead to what is not to be given away."""
+    """Yield the database files in a folder. Links are skipped: they may lead to files that are not to be given away."""
     for pattern in _DATABASE_FILES:
         for path in folder.glob(pattern):
             try:
@@ -107,7 +114,7 @@ def _find_database_files(folder: Path) -> Iterator[Path]:
 
 
 def _may_write(path: Path, account: pwd.struct_passwd) -> bool:
-    """Return whether the account may write to a file or into a folder: asked of the system, as that account."""
+    """Return whether the account may write to a file or into a folder, as the system answers that account."""
     groups = os.getgroups()
     os.initgroups(account.pw_name, account.pw_gid)
     os.setegid(account.pw_gid)

@@ -17,9 +17,9 @@ __all__ = ["check", "diagram"]
 @click.command()
 @modules_argument
 def check(modules: tuple[str, ...]) -> None:
-    """Check workflow modules, and list every fault as FILE:LINE: MESSAGE.
+    """Check workflow modules and list every fault as FILE:LINE: MESSAGE.
 
-    Ends with 1 if there is one.
+    Exits with 1 if there is one.
     """
     try:
         registry = load_registry(modules, load_settings())

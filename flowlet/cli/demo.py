@@ -1,4 +1,4 @@
-"""The command ``demo``: one instance of each demo workflow, with its progress in the terminal, and all of it served."""
+"""The command ``demo``: runs one instance of each demo workflow, shows the progress, and serves API and console."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flowlet.app import Flowlet
 from flowlet.auth.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
 from flowlet.bundled import find_folder
 from flowlet.cli.options import database_option, load_settings
-from flowlet.cli.output import build_table, create_console, escape_control_characters, format_action
+from flowlet.cli.output import build_table, create_console, format_action
 from flowlet.clock import StoreClock
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
@@ -33,6 +33,7 @@ from flowlet.runtime import run_loop
 from flowlet.settings import Settings, mask_password
 from flowlet.shutdown import Shutdown, watch_stop_signals
 from flowlet.store.opening import Store, open_store
+from flowlet.text import escape_control_characters
 from flowlet.web.server import create_listener, ensure_admin
 
 __all__ = ["DEMO_MODULES", "demo"]
@@ -50,14 +51,14 @@ _KEY_LIFETIME = timedelta(days=1)
 
 @dataclass(slots=True)
 class _Progress:
-    """What has been seen of the instances: shown as a live table in a terminal, as lines elsewhere."""
+    """The progress of the instances: a live table in a terminal, lines elsewhere."""
 
     live: Live | None
     instances: dict[int, Instance] = field(default_factory=dict)
     actions: dict[int, list[Action]] = field(default_factory=dict)
 
     async def refresh_instances(self, store: Store, started_ids: list[int]) -> None:
-        """Read the instances and their children anew, and show what has changed."""
+        """Read the instances and their children, and show what has changed."""
         for id in started_ids:
             await self._refresh_instance(store, await store.queries.get(id))
             if self.instances[id].children:
@@ -70,7 +71,7 @@ class _Progress:
         if instance == self.instances.get(instance.id):
             return
         known = len(self.actions.get(instance.id, ()))
-        # The instance was read first: a history that is read later is never behind it.
+        # The instance was read first: its history, read later, is at least as new.
         self.actions[instance.id] = list(await store.queries.read_history(instance.id))
         self.instances[instance.id] = instance
         if self.live is None:
@@ -78,14 +79,14 @@ class _Progress:
                 click.echo(f"{instance.type} {instance.id}: {format_action(action)}")
 
     def has_no_network(self, instance: Instance) -> bool:
-        """Return whether it is between attempts because the service did not answer."""
+        """Return whether an instance is between attempts because the service did not respond."""
         errors = [action for action in self.actions[instance.id] if action.kind == ActionKind.ERROR]
-        said = f"{errors[-1].text} {errors[-1].detail}" if errors else ""
-        unanswered = "httpx." in said or "TimeoutError" in said
+        text = f"{errors[-1].text} {errors[-1].detail}" if errors else ""
+        unanswered = "httpx." in text or "TimeoutError" in text
         return unanswered and instance.type == _NETWORK_WORKFLOW and not instance.has_ended
 
     def is_finished(self) -> bool:
-        """Return whether all have ended, wait for a person, or have shown their retries because there is no network."""
+        """Return whether all instances have ended, wait for a person, or have retried because there is no network."""
         return all(
             one.has_ended
             or one.status is Status.WAITING
@@ -94,12 +95,12 @@ class _Progress:
         )
 
     def has_succeeded(self) -> bool:
-        """Return whether all are FINISHED, save one that retries because there is no network."""
+        """Return whether all instances are FINISHED, except one that retries because there is no network."""
         return all(one.succeeded or self.has_no_network(one) for one in self.instances.values())
 
     def build_progress_table(self) -> Table:
-        """Return where each instance stands."""
-        columns = ("Id", "Workflow", "Status", "State", "Last line of the history")
+        """Return the table of the instances."""
+        columns = ("Id", "Workflow", "Status", "State", "Latest history entry")
         return build_table(columns, [self._build_row(one) for one in self.instances.values()])
 
     def _build_row(self, instance: Instance) -> tuple[object, ...]:
@@ -116,27 +117,27 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """How to get in: an API key, and whether the admin's password is the one that everybody knows."""
+    """The demo's API key, and whether the admin has the public password."""
 
     api_key: str = field(repr=False)
     is_password_public: bool
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Stop when they have ended; on a database of its own, thrown away after.")
-@click.option("--host", default=_LOOPBACK, help="Where to serve it; the default is reached from this machine only.")
+@click.option("--once", is_flag=True, help="Run them to their ends on a temporary database, then exit.")
+@click.option("--host", default=_LOOPBACK, help="The host; by default only this machine can connect.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port, instead of FLOWLET_PORT (8080); 0: any free.")
 @database_option
 def demo(once: bool, host: str, port: int | None) -> None:
-    """Run the demo workflows, and show their progress.
+    """Run the demo workflows and show their progress.
 
-    Without --once the executor and the API go on until Ctrl-C, on ./flowlet-demo.db and on the loopback
-    address, where the admin's password is admin. Where other machines reach it, it is FLOWLET_ADMIN_PASSWORD or a
-    random one.
+    Without --once, the executor, the API and the console run until Ctrl-C, on ./flowlet-demo.db and the loopback
+    address, and the admin's password is admin. If other machines can connect, the password is FLOWLET_ADMIN_PASSWORD
+    or a random one.
     """
     with _choose_database_url(once) as url:
         settings = load_settings(database_url=url, host=host, port=port)
-        # Failing attempts are shown by the progress already; a warning in between would tear the live table.
+        # The progress shows failed attempts; a warning in between would break the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
         log_setup.configure_logging(level=level, log_format=settings.log_format)
         run_loop(_run_once(settings) if once else _serve_demo(settings, is_own_database=url is not None))
@@ -144,7 +145,7 @@ def demo(once: bool, host: str, port: int | None) -> None:
 
 @contextmanager
 def _choose_database_url(once: bool) -> Iterator[str | None]:
-    """Give the URL to use, or None where ``--database`` names one."""
+    """Yield the URL of the demo's own database; None if ``--database`` names one."""
     if (click.get_current_context().obj or {}).get("database"):
         yield None
     elif once:
@@ -172,10 +173,9 @@ async def _run_once(settings: Settings) -> None:
 
 
 async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
-    """Serve the demo until told to stop. A database that is named by the user keeps its own users."""
-    with create_listener(
-        settings.host, settings.port
-    ) as listener:  # a port that is taken is told before anything is written
+    """Serve the demo until it is stopped. A database that the user has named keeps its own users."""
+    # A port that is in use is reported before anything is written.
+    with create_listener(settings.host, settings.port) as listener:
         is_private = ip_address(listener.getsockname()[0]).is_loopback
     if is_own_database and is_private:
         settings = settings.model_copy(update={"admin_password": SecretStr(PUBLIC_PASSWORD)})
@@ -194,7 +194,7 @@ async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
 
 
 async def _create_login(settings: Settings) -> _Login:
-    """Make the login of the demo where there is none, and a new API key."""
+    """Create the demo's admin if there are no users, and a new API key."""
     async with open_store(settings.database_url) as store:
         users = Users(store)
         await ensure_admin(users, settings)
@@ -213,7 +213,7 @@ def _load_demo_registry() -> Registry:
 async def _show_progress(
     store: Store, registry: Registry, names: Sequence[str], has_stopped: Callable[[], bool]
 ) -> _Progress:
-    """Start one instance of each named workflow, and show them until they are over, or time is, or the executor."""
+    """Start an instance of each workflow, and show them until all are finished, time is up, or the executor stops."""
     operations = Operations(store, registry)
     started = [(await operations.create(name)).id for name in names]
     clock = StoreClock()
@@ -240,27 +240,27 @@ def _print_summary(progress: _Progress, settings: Settings) -> None:
     for one in progress.instances.values():
         if progress.has_no_network(one):
             click.echo(
-                f"No network: {settings.demo_ip_url} does not answer, so {one.type} tries again until its attempts are "
-                "used up. FLOWLET_DEMO_IP_URL names another address."
+                f"No network: {settings.demo_ip_url} does not respond, so {one.type} retries until it has no attempts "
+                "left. Set FLOWLET_DEMO_IP_URL to use another address."
             )
         elif one.status is Status.WAITING:
-            click.echo(f"{one.type} {one.id} waits for a person to choose.")
+            click.echo(f"{one.type} {one.id} is waiting for your decision.")
         elif not one.has_ended:
             click.echo(f"{one.type} {one.id} has not ended within {_TIME_LIMIT_SECONDS:.0f} seconds.", err=True)
 
 
 def _print_addresses(settings: Settings, address: str | None, login: _Login | None) -> None:
-    # Listening on every address, as in a container, it is reached from here by the loopback address.
+    # A server that listens on every address, as in a container, is reached at the loopback address from here.
     address = (address or "").replace("//0.0.0.0:", f"//{_LOOPBACK}:").replace("//[::]:", "//[::1]:")
     database = mask_password(settings.database_url)
-    click.echo(f"\nServed at {address} until Ctrl-C.")
+    click.echo(f"\nServing at {address} until Ctrl-C.")
     if login is not None:
-        lost = f"shown when it was made. If it is lost: flowlet user password {ADMIN_USERNAME} --database {database}"
-        click.echo(
-            f"Log in as {ADMIN_USERNAME}, with the password {PUBLIC_PASSWORD if login.is_password_public else lost}"
+        reset = (
+            f"shown when it was created. To set a new one: flowlet user password {ADMIN_USERNAME} --database {database}"
         )
-        click.echo(
-            f"An API key for a day: {login.api_key}\n  curl -H 'X-API-Key: {login.api_key}' {address}/api/definitions"
-        )
-        click.echo("Postman: import the files of postman/, and set host and key in the environment to these two.")
+        password = PUBLIC_PASSWORD if login.is_password_public else reset
+        click.echo(f"Log in as {ADMIN_USERNAME} with the password {password}")
+        click.echo(f"API key, valid for a day: {login.api_key}")
+        click.echo(f"  curl -H 'X-API-Key: {login.api_key}' {address}/api/definitions")
+        click.echo("Postman: import the files of postman/, then set host and key in the environment to these two.")
     click.echo(f"  flowlet list --database {database}")

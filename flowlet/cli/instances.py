@@ -14,6 +14,7 @@ import orjson
 
 from flowlet.cli.options import (
     database_option,
+    expected_version_option,
     get_username,
     load_optional_registry,
     load_registry,
@@ -23,7 +24,6 @@ from flowlet.cli.options import (
 from flowlet.cli.output import (
     build_table,
     create_console,
-    escape_control_characters,
     format_action,
     format_json,
     format_time,
@@ -41,18 +41,18 @@ from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
 from flowlet.store.search.query import SearchQuery, SearchResult, VariableFilter
+from flowlet.text import escape_control_characters
 
 __all__ = ["cancel", "list_", "retry", "show", "start"]
 
-OperationCall: TypeAlias = Callable[[Operations, int], Awaitable[object]]
+OperationCall: TypeAlias = Callable[[Operations, int], Awaitable[Instance]]
 
 _SEARCH_FIELDS = {
     "type": "workflow_type",
     "key": "business_key",
     "group": "executor_group",
-    "created_after": "created_from",
 }
-"""What the options of ``list`` are called in a search, where it is not the same."""
+"""The fields of a search whose names differ from the options of ``list``."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 instance_argument = click.argument("instance", metavar="ID|EXTERNAL_ID")
@@ -64,9 +64,9 @@ def _parse_vars(_: click.Context, __: click.Parameter, text: str | None) -> dict
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise click.BadParameter(f"not JSON: {error}. Write an object, as '{{\"amount\": 3}}'.") from None
+        raise click.BadParameter(f"not JSON: {error}. Write an object, e.g. '{{\"amount\": 3}}'.") from None
     if not isinstance(value, dict):
-        raise click.BadParameter("expected a JSON object, as '{\"amount\": 3}'.")
+        raise click.BadParameter("expected a JSON object, e.g. '{\"amount\": 3}'.")
     return value
 
 
@@ -80,37 +80,35 @@ def _parse_time(_: click.Context, __: click.Parameter, text: str | None) -> int 
     try:
         given = datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not a time. Write it as 2026-11-22 or 2026-11-22T08:30Z.") from None
+        raise click.BadParameter(f"{text!r} is not a time. Write 2026-11-22 or 2026-11-22T08:30Z.") from None
     return to_microseconds(given if given.tzinfo else given.replace(tzinfo=UTC))
 
 
 def _parse_variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[VariableFilter, ...]:
     for text in texts:
         if "=" not in text:
-            raise click.BadParameter(f"{text!r} has no '='. Write NAME=VALUE, as 'amount=3'.")
+            raise click.BadParameter(f"{text!r} has no '='. Write NAME=VALUE, e.g. 'amount=3'.")
     return tuple(VariableFilter(name, value) for name, _, value in (text.partition("=") for text in texts))
 
 
 @click.command()
 @click.argument("name")
 @click.option("--key", help="The business key.")
-@click.option("--external-id", help="Unique; where it is known already, that instance's id is printed.")
+@click.option("--external-id", help="Must be unique; reusing one prints the existing instance's id.")
 @click.option("--vars", metavar="JSON", callback=_parse_vars, help="The variables, as a JSON object.")
-@click.option("--group", help="Instead of the workflow's executor group.")
-@click.option("--priority", type=click.IntRange(0, 9), help="Instead of the workflow's; 9 runs first.")
+@click.option("--group", help="The executor group, instead of the workflow's.")
+@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, instead of the workflow's; 9 is highest.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit with 0 only if it is FINISHED.")
-@click.option(
-    "--timeout", metavar="DURATION", callback=_parse_timeout, help="How long --wait waits, as in '5 minutes'."
-)
+@click.option("--timeout", metavar="DURATION", callback=_parse_timeout, help="How long --wait waits, e.g. '5 minutes'.")
 @modules_option
 @database_option
 def start(name: str, wait: bool, timeout: float | None, modules: tuple[str, ...], **values: Any) -> None:
-    """Start an instance of the workflow called NAME, and print its id.
+    """Create an instance of the workflow called NAME and print its id.
 
-    An executor has to run it: see 'flowlet serve'.
+    An executor runs it: see 'flowlet serve'.
     """
     if timeout is not None and not wait:
-        raise click.UsageError("--timeout says how long --wait waits: add --wait.")
+        raise click.UsageError("--timeout limits --wait: add --wait.")
     settings = load_settings()
     registry = load_registry(modules, settings)
     ended = asyncio.run(_start_instance(settings, registry, name, values, wait=wait, timeout_seconds=timeout))
@@ -126,7 +124,7 @@ async def _start_instance(
     wait: bool,
     timeout_seconds: float | None,
 ) -> Instance | None:
-    # Refused before the store is opened: a wrong name must not make a database file.
+    # Validated before the store is opened: a wrong name must not create a database file.
     definition = registry.get_definition(name)
     definition.build_instance(now=0, **values)
     async with open_store(settings.database_url) as store:
@@ -141,7 +139,7 @@ async def _start_instance(
 
 
 async def _wait_for_end(store: Store, id: int, *, timeout_seconds: float | None) -> Instance:
-    """Wait for an instance's end, however long; one wait lasts an hour at most."""
+    """Wait until an instance has ended, for any length of time: one wait of ``Waiters`` lasts an hour at most."""
     arrivals = Waiters(store, store.clock)
     left = math.inf if timeout_seconds is None else timeout_seconds
     while True:
@@ -155,25 +153,30 @@ async def _wait_for_end(store: Store, id: int, *, timeout_seconds: float | None)
 
 def _format_wait_timeout(id: int, instance: Instance | None) -> str:
     if instance is None:
-        return f"{id} was not seen to end before the timeout: the database does not answer."
-    cure = " No executor took it: is 'flowlet serve' running?" if instance.status == Status.NEW else ""
-    return f"{id} is still {instance.status} in state {instance.state!r} at the timeout.{cure}"
+        return f"{id} did not end before the timeout, as far as is known: the database does not respond."
+    cure = " No executor has claimed it: is 'flowlet serve' running?" if instance.status == Status.NEW else ""
+    return f"{id} is still {instance.status} in state {instance.state!r} after the timeout.{cure}"
 
 
 @click.command("list")
-@click.option("--type", help="Only of the workflow with this name.")
+@click.option("--type", help="Only instances of this workflow.")
 @click.option("--status", type=click.Choice([status.value for status in Status], case_sensitive=False))
 @click.option("--state", help="Only in this state.")
 @click.option("--key", help="Only with this business key.")
-@click.option("--group", help="Only of this executor group.")
+@click.option("--group", help="Only in this executor group.")
 @click.option(
-    "--created-after", metavar="TIME", callback=_parse_time, help="Only from then on; UTC where no zone is said."
+    "--created-from", metavar="TIME", callback=_parse_time, help="Only created at this time or later; UTC by default."
 )
 @click.option(
-    "--variable", "variables", metavar="NAME=VALUE", multiple=True, callback=_parse_variables, help="May be repeated."
+    "--variable",
+    "variables",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_parse_variables,
+    help="Only with this variable; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--cursor", help="Go on where the page before ended, which printed it.")
+@click.option("--cursor", help="Continue after the page that printed this cursor.")
 @json_option
 @database_option
 def list_(as_json: bool, **filters: Any) -> None:
@@ -185,10 +188,10 @@ def list_(as_json: bool, **filters: Any) -> None:
         columns = ("Id", "Workflow", "Status", "State", "Key", "External id", "Modified")
         create_console().print(build_table(columns, [_build_row(instance) for instance in result.instances]))
     else:
-        click.echo("No instance fits.", err=True)
+        click.echo("No instance matches.", err=True)
     if result.next_cursor:
         number = f"{result.total:,} or more" if result.total_is_at_least else f"{result.total:,}"
-        click.echo(f"{number} fit. The next page: --cursor {result.next_cursor}", err=True)
+        click.echo(f"{number} match. Next page: --cursor {result.next_cursor}", err=True)
 
 
 def _build_query(**filters: Any) -> SearchQuery:
@@ -197,8 +200,8 @@ def _build_query(**filters: Any) -> SearchQuery:
     except SearchError as error:
         names = {field: name for name, field in _SEARCH_FIELDS.items()} | {"variables": "variable"}
         faults = [(field.partition(".")[0], fault) for field, fault in error.faults.items()]
-        told = [f"--{names.get(field, field).replace('_', '-')} {fault}." for field, fault in faults]
-        raise click.UsageError(" ".join(told)) from None
+        messages = [f"--{names.get(field, field).replace('_', '-')} {fault}." for field, fault in faults]
+        raise click.UsageError(" ".join(messages)) from None
 
 
 async def _search_instances(settings: Settings, query: SearchQuery) -> SearchResult:
@@ -223,7 +226,7 @@ def _build_row(instance: Instance) -> tuple[object, ...]:
 @json_option
 @database_option
 def show(instance: str, as_json: bool) -> None:
-    """Show one instance: where it stands, its variables and its history."""
+    """Show one instance, with its variables and its history."""
     found, history = asyncio.run(_find_instance(load_settings(), instance))
     if as_json:
         click.echo(
@@ -255,34 +258,41 @@ def _format_value(value: object) -> str:
 
 @click.command()
 @instance_argument
+@expected_version_option
 @modules_option
 @database_option
-def retry(instance: str, modules: tuple[str, ...]) -> None:
-    """Let a FAILED instance go on in the state where it failed."""
-    settings = load_settings()
-    registry = load_optional_registry(modules, settings)
-    asyncio.run(_run_operation(settings, registry, instance, lambda by, id: by.retry(id, username=get_username())))
+def retry(instance: str, modules: tuple[str, ...], expected_version: int | None) -> None:
+    """Retry a FAILED instance in the state where it failed."""
+    _run_operation(
+        instance, modules, lambda by, id: by.retry(id, username=get_username(), expected_version=expected_version)
+    )
 
 
 @click.command()
 @instance_argument
-@click.option("--reason", help="Why; goes into the history.")
+@click.option("--reason", help="Why; recorded in the history.")
+@expected_version_option
 @modules_option
 @database_option
-def cancel(instance: str, reason: str | None, modules: tuple[str, ...]) -> None:
-    """End an instance at once, as CANCELLED."""
+def cancel(instance: str, reason: str | None, modules: tuple[str, ...], expected_version: int | None) -> None:
+    """Cancel an instance: it ends at once and cannot be resumed."""
+
+    async def cancel_instance(operations: Operations, id: int) -> Instance:
+        return await operations.cancel(id, username=get_username(), reason=reason, expected_version=expected_version)
+
+    _run_operation(instance, modules, cancel_instance)
+
+
+def _run_operation(reference: str, modules: tuple[str, ...], operation: OperationCall) -> None:
+    """Run an operation on an instance and print the instance's status."""
     settings = load_settings()
-    registry = load_optional_registry(modules, settings)
-    asyncio.run(
-        _run_operation(
-            settings, registry, instance, lambda by, id: by.cancel(id, username=get_username(), reason=reason)
-        )
-    )
+    after = asyncio.run(_apply_operation(settings, load_optional_registry(modules, settings), reference, operation))
+    click.echo(f"{after.id} is {after.status} in state {after.state}")
 
 
-async def _run_operation(settings: Settings, registry: Registry, reference: str, operation: OperationCall) -> None:
+async def _apply_operation(
+    settings: Settings, registry: Registry, reference: str, operation: OperationCall
+) -> Instance:
     async with open_existing_store(settings) as store:
         found = await store.queries.find(reference)
-        await operation(Operations(store, registry), found.id)
-        after = await store.queries.get(found.id)
-    click.echo(f"{after.id} is {after.status} in state {after.state}")
+        return await operation(Operations(store, registry), found.id)

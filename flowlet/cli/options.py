@@ -1,4 +1,4 @@
-"""What the commands share: the options for the database and the modules, and what is read from these."""
+"""The options that commands share, and the settings and registry that are loaded from them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from flowlet.definition.loader import add_to_import_path, is_path
 from flowlet.definition.registry import Registry
 from flowlet.errors import DefinitionError, SettingsError
 from flowlet.settings import Settings, normalize_database_url
+from flowlet.text import MAX_INTEGER
 
 __all__ = [
     "database_option",
+    "expected_version_option",
     "get_username",
     "load_optional_registry",
     "load_registry",
@@ -31,7 +33,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def database_option(command: Command) -> Command:
-    """Give a command ``--database``; it may stand before the command's name or after, and the later one rules."""
+    """Add ``--database`` to a command. It may precede or follow the command's name; the last one wins."""
     return click.option(
         "--database",
         metavar="URL",
@@ -42,15 +44,25 @@ def database_option(command: Command) -> Command:
 
 
 def modules_option(command: Command) -> Command:
-    """Give a command ``--module``, which may be repeated."""
+    """Add ``--module`` to a command; it may be repeated."""
     return click.option(
         "-m", "--module", "modules", metavar="MODULE", multiple=True, help="A workflow module; may be repeated."
     )(command)
 
 
 def modules_argument(command: Command) -> Command:
-    """Give a command the argument ``MODULE...``."""
+    """Add the argument ``MODULE...`` to a command."""
     return click.argument("modules", metavar="MODULE...", nargs=-1)(command)
+
+
+def expected_version_option(command: Command) -> Command:
+    """Add ``--expected-version`` to a command that changes something."""
+    return click.option(
+        "--expected-version",
+        metavar="NUMBER",
+        type=click.IntRange(0, MAX_INTEGER),
+        help="Change nothing unless it has this version, as shown by --json.",
+    )(command)
 
 
 def _store_database_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -63,7 +75,7 @@ def _store_database_url(ctx: click.Context, _: click.Parameter, value: str | Non
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings: what is given and not None, then ``--database``, then the environment.
+    """Return the settings: the overrides that are not None take precedence, then ``--database``, then the environment.
 
     Raises:
         SettingsError: If a value cannot be used.
@@ -74,19 +86,21 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def load_registry(modules: Sequence[str], settings: Settings) -> Registry:
-    """Return a registry of the modules named, or else of those in FLOWLET_MODULES.
+    """Return a registry of the given modules, or of those in FLOWLET_MODULES if none is given.
 
     Raises:
-        click.UsageError: If none is named, or one cannot be found.
+        click.UsageError: If no module is given, or one cannot be found.
         DefinitionError: If a module has faults.
     """
     if not modules and not settings.modules:
-        raise click.UsageError("No module is named. Name one (shop.orders or shop/orders.py), or set FLOWLET_MODULES.")
+        raise click.UsageError(
+            "No workflow module is given. Name one (shop.orders or shop/orders.py), or set FLOWLET_MODULES."
+        )
     return load_optional_registry(modules, settings)
 
 
 def load_optional_registry(modules: Sequence[str], settings: Settings) -> Registry:
-    """Return a registry as ``load_registry`` does, which is empty where no module is named.
+    """Return a registry as ``load_registry`` does; it is empty if no module is given.
 
     Raises:
         click.UsageError: If a module cannot be found.
@@ -108,7 +122,7 @@ def load_optional_registry(modules: Sequence[str], settings: Settings) -> Regist
 
 
 def _is_module_missing(spec: str) -> bool:
-    """Return whether there is no such module; nothing is imported to find out."""
+    """Return whether a module does not exist, without importing anything."""
     if is_path(spec):
         return not Path(spec).expanduser().is_file()
     package, *names = spec.split(".")
@@ -120,7 +134,7 @@ def _is_module_missing(spec: str) -> bool:
 
 
 def get_username() -> str:
-    """Return who is at the keyboard, for the history; "cli" where the system does not know."""
+    """Return the system's username, which the history records; "cli" if the system does not know it."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -128,15 +142,15 @@ def get_username() -> str:
 
 
 def _load_application(spec: str) -> Any:
-    """Return the ``Flowlet`` application that a spec as ``shop.main:app`` names, or None if it names a module.
+    """Return the ``Flowlet`` application that a spec such as ``shop.main:app`` names; None if it names a module.
 
     Raises:
-        click.UsageError: If there is no such module or object, or it is no ``Flowlet``.
+        click.UsageError: If there is no such module or object, or it is not a ``Flowlet``.
     """
     module, colon, name = spec.partition(":")
     if not colon or is_path(spec):
         return None
-    from flowlet.app import Flowlet  # with a database layer: only where an application is named
+    from flowlet.app import Flowlet  # imports a database layer: only needed for an application
 
     add_to_import_path(Path.cwd())
     try:

@@ -1,4 +1,4 @@
-"""How instances and histories look in the terminal, and as JSON."""
+"""Instances and histories as tables for the terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rich.text import Text
 from flowlet.accounts.models import ApiKey, User
 from flowlet.clock import to_datetime
 from flowlet.instance.instance import Action, Instance
+from flowlet.text import escape_control_characters
 
 __all__ = [
     "build_table",
     "create_console",
-    "escape_control_characters",
     "format_action",
     "format_json",
     "format_time",
@@ -34,27 +34,22 @@ _TIME_FIELDS = frozenset(
         *("expires", "last_login", "last_used", "revoked"),
     }
 )
-_HIDDEN_FIELDS = frozenset({"held_status", "token", "version", "streak", "waits_for_children", "pause_requested"})
+_HIDDEN_FIELDS = frozenset({"held_status", "token", "streak", "waits_for_children", "pause_requested"})
 
 
 def create_console() -> Console:
-    """Return a console on stdout; where that is no terminal, one that never wraps or shortens."""
+    """Return a console on stdout. If stdout is not a terminal, it never wraps or shortens."""
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=10_000, highlight=False)
 
 
-def escape_control_characters(value: object) -> str:
-    """Return a text on one line, in which control characters can do no harm to a terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
-
-
 def format_time(value: int | None) -> str:
-    """Return a moment in microseconds since 1970 as RFC 3339 in UTC, to the second; empty for None."""
+    """Return a time in microseconds since 1970 as RFC 3339 in UTC, to the second; empty for None."""
     return "" if value is None else to_datetime(value).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table of plain texts."""
+    """Return a table of plain texts, with control characters escaped."""
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         drawn.add_column(column, overflow="fold")
@@ -64,11 +59,11 @@ def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Tab
 
 
 def format_action(action: Action) -> str:
-    """Return a line of history for people: what happened, from where to where, and why."""
-    way = " -> ".join(state for state in (action.from_state, action.to_state) if state)
-    who = f"by {action.username}" if action.username else ""
+    """Return a line of history for people: the kind, the states, the text and the user."""
+    states = " -> ".join(state for state in (action.from_state, action.to_state) if state)
+    actor = f"by {action.username}" if action.username else ""
     return escape_control_characters(
-        "  ".join(part for part in (action.kind.value, way, action.text or "", who) if part)
+        "  ".join(part for part in (action.kind.value, states, action.text or "", actor) if part)
     )
 
 
@@ -96,10 +91,8 @@ def format_json(value: object) -> str:
 
 
 def _use_public_names(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return stored fields under the names that the API gives them, without those that hold JSON as text."""
-    names = {"key": "business_key", "group": "executor_group"}
-    shown = {name: value for name, value in fields.items() if not name.endswith("_json")}
-    return {names.get(name, name.removesuffix("_us")): value for name, value in shown.items()}
+    """Return stored fields under the names of Python's properties, without those that hold JSON as text."""
+    return {name.removesuffix("_us"): value for name, value in fields.items() if not name.endswith("_json")}
 
 
 def _serialize_fields(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Further executors of ``flowlet serve --processes``: each a process of its own, kept running until all are to stop."""
+"""The additional executors of ``flowlet serve --processes``, each in its own process, which is restarted if it ends."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from flowlet.shutdown import Shutdown
 __all__ = ["ExecutorProcesses"]
 
 MAX_RESTART_DELAY_SECONDS = 30.0
-"""Seconds between the end of a process and the start of the one in its place, at most."""
+"""The longest delay between the end of a process and the start of its replacement, in seconds."""
 STABLE_AFTER_SECONDS = 60.0
-"""After how many seconds a process counts as one that runs well."""
+"""How many seconds a process has to run to count as stable: it is then replaced without a growing delay."""
 
 logger = logging.getLogger(__name__)
 
 
 class ExecutorProcesses:
-    """Executors beside the first one, for more cores.
+    """Executors in addition to the first one, to use more cores.
 
-    Each is ``flowlet serve --no-web`` for the same modules and settings. One that ends by itself is replaced, at once
-    and then ever more slowly: a process that cannot start is not to keep a machine busy.
+    Each is ``flowlet serve --no-web`` for the same modules and settings. A process that ends by itself is replaced, at
+    first at once and then with growing delays, so that a process that cannot start does not keep the machine busy.
 
     Args:
-        modules: As on the command line.
-        settings: Handed on by the environment: the database's URL has a password, and everybody sees arguments.
-        number: How many.
+        modules: The modules, as on the command line.
+        settings: Passed through the environment: the database URL contains a password, and all users of the machine can
+            see a process's arguments.
+        count: How many executors to start.
+        clock: Measures how long a process has run; None for the real clock.
     """
 
     def __init__(self, modules: Sequence[str], settings: Settings, count: int, *, clock: Clock | None = None) -> None:
@@ -48,14 +50,14 @@ class ExecutorProcesses:
         self._clock = clock or StoreClock()
 
     async def __call__(self, stop: Shutdown) -> None:
-        """Keep them running; when told to stop, tell them, and return when the last one has ended."""
+        """Keep the executors running until a stop is requested, pass it on, and return when the last one has ended."""
         await asyncio.gather(*(self._keep_running(stop) for _ in range(self._count)))
 
     async def _keep_running(self, stop: Shutdown) -> None:
         pause = 0.5
         while not stop.requested.is_set():
             began = self._clock.monotonic()
-            # In a session of its own: Ctrl-C at a terminal goes to all of its session, and would be a second signal.
+            # In a session of its own: Ctrl-C at a terminal goes to its whole session, and would be a second signal.
             process = await asyncio.create_subprocess_exec(
                 *self._command, env=self._environment, start_new_session=True, stdin=asyncio.subprocess.DEVNULL
             )
@@ -70,12 +72,14 @@ class ExecutorProcesses:
                 if self._clock.monotonic() - began > STABLE_AFTER_SECONDS
                 else min(2 * pause, MAX_RESTART_DELAY_SECONDS)
             )
-            logger.error("executor process %d ended with %d; another one starts in %s s", process.pid, code, pause)
+            logger.error(
+                "executor process %d ended with exit code %d; a new one starts in %s s", process.pid, code, pause
+            )
             await _wait_for_first(stop.requested.wait(), self._clock.sleep(pause))
 
 
 async def _wait_for_exit(process: asyncio.subprocess.Process, stop: Shutdown) -> int:
-    """Wait for the end of a process, handing on what it is told."""
+    """Wait until a process ends; a requested stop is passed on to it as SIGTERM."""
     ending = asyncio.create_task(process.wait())
     for event in (stop.requested, stop.forced):
         await _wait_for_first(asyncio.shield(ending), event.wait())
@@ -86,7 +90,7 @@ async def _wait_for_exit(process: asyncio.subprocess.Process, stop: Shutdown) ->
 
 
 async def _wait_for_first(*waits: Awaitable[Any]) -> None:
-    """Return when one of them is done; the others are cancelled."""
+    """Return when the first of them is done; the others are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in waits]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:

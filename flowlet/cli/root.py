@@ -1,7 +1,7 @@
-"""The root of the commands, and what an error looks like: one message on stderr, and an exit code.
+"""The root command, and how it reports errors: one message on stderr and an exit code.
 
-0: done. 1: what was asked for did not come about. 2: the command line or a setting cannot be used. Anything else that
-is raised is a bug, and keeps its traceback.
+0: done. 1: the command failed. 2: the command line or a setting cannot be used. Any other exception is a bug and
+keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 
 from flowlet.cli.options import database_option
 from flowlet.errors import DurationError, FlowletError, SettingsError
+from flowlet.text import find_text_fault
 
 __all__ = ["CommandGroup", "main"]
 
@@ -22,10 +23,10 @@ _USAGE_ERRORS = (SettingsError, DurationError)
 _COMMAND_MODULES = {
     "cancel": "flowlet.cli.instances",
     "check": "flowlet.cli.definitions",
-    "db": "flowlet.cli.serve",
+    "db": "flowlet.cli.database",
     "demo": "flowlet.cli.demo",
     "diagram": "flowlet.cli.definitions",
-    "doctor": "flowlet.cli.serve",
+    "doctor": "flowlet.cli.doctor",
     "key": "flowlet.cli.users",
     "list": "flowlet.cli.instances",
     "retry": "flowlet.cli.instances",
@@ -34,26 +35,26 @@ _COMMAND_MODULES = {
     "start": "flowlet.cli.instances",
     "user": "flowlet.cli.users",
 }
-"""Where each command is. A module is imported when one of its commands is asked for: drivers are slow to import."""
+"""The module of each command. It is imported when one of its commands runs: drivers are slow to import."""
 
 
 class _CommandError(click.ClickException):
-    """A FlowletError as the command line shows it."""
+    """A FlowletError as the command line reports it."""
 
     def __init__(self, error: FlowletError) -> None:
         super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, _USAGE_ERRORS) else 1  # type: ignore[misc]  # click's own way to set it
+        self.exit_code = 2 if isinstance(error, _USAGE_ERRORS) else 1  # type: ignore[misc]  # click sets it the same way
 
 
 class CommandGroup(click.Group):
-    """The group of all commands; where one raises a FlowletError it ends with a message."""
+    """The group of all commands. A FlowletError ends the process with a message and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names, sorted."""
         return sorted(_COMMAND_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of this name, or None."""
+        """Return the command with this name, or None."""
         if cmd_name not in _COMMAND_MODULES:
             return None
         module = import_module(_COMMAND_MODULES[cmd_name])
@@ -61,20 +62,20 @@ class CommandGroup(click.Group):
         return found if isinstance(found, click.Command) else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse arguments that no database can hold, and read the rest as click does."""
+        """Reject arguments that databases cannot store, and parse the others as click does."""
         for arg in args:
-            if any("\ud800" <= letter <= "\udfff" for letter in arg):
+            if find_text_fault(arg):
                 raise click.UsageError(f"The argument {arg!a} is not text in UTF-8.", ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for.
+        """Run the command.
 
-        The first process of a container gets SIGTERM only where it has a handler: no default ends it. So it has one
-        from here on, until and after ``serve`` has its own.
+        The first process of a container receives SIGTERM only if it has a handler: it has no default one. So it gets
+        one here, which applies before and after ``serve`` installs its own.
 
         Raises:
-            click.ClickException: Where the command raises a FlowletError; it carries the exit code.
+            click.ClickException: If the command raises a FlowletError; it has the exit code.
         """
         if os.getpid() == 1:
             signal.signal(signal.SIGTERM, _exit_on_signal)

@@ -1,4 +1,4 @@
-"""How commands open a store that has to be there already."""
+"""How commands open an existing database."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["open_existing_store"]
 
 @asynccontextmanager
 async def open_existing_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open a store that has to be there already, without changing its tables.
+    """Open the store of a database that has to exist, without changing its tables.
 
     Raises:
         StoreUnavailableError: If the database cannot be reached; for SQLite, if the file does not exist.
-        SchemaError: If its tables are not those of this Flowlet.
+        SchemaError: If its tables are not those of this version of Flowlet.
     """
     url = settings.database_url
     if url.startswith("sqlite:") and not get_sqlite_path(url).exists():
         raise StoreUnavailableError(
             f"There is no database file {str(get_sqlite_path(url))!r}. Name the right one with --database or "
-            "FLOWLET_DATABASE_URL, or make it with 'flowlet db upgrade'."
+            "FLOWLET_DATABASE_URL, or create it with 'flowlet db upgrade'."
         )
     async with open_store(url, migrate=False) as store:
         yield store

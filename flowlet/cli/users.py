@@ -1,4 +1,4 @@
-"""The commands about who may get in: ``user`` and ``key``."""
+"""The commands about users and API keys: ``user`` and ``key``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from flowlet.accounts.models import ApiKey
 from flowlet.accounts.passwords import normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.auth.users import Users
-from flowlet.cli.options import database_option, get_username, load_settings
+from flowlet.cli.options import database_option, expected_version_option, get_username, load_settings
 from flowlet.cli.output import (
     build_table,
     create_console,
-    escape_control_characters,
     format_json,
     format_time,
     serialize_record,
@@ -26,6 +25,7 @@ from flowlet.cli.output import (
 from flowlet.cli.store import open_existing_store
 from flowlet.durations import parse_duration
 from flowlet.settings import Settings
+from flowlet.text import escape_control_characters
 
 __all__ = ["key", "user"]
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 name_argument = click.argument("name", metavar="USERNAME")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 password_option = click.option(
-    "--password-stdin", "from_stdin", is_flag=True, help="Read the password from standard input instead of asking."
+    "--password-stdin", "from_stdin", is_flag=True, help="Read the password from standard input, without a prompt."
 )
 
 
@@ -53,15 +53,15 @@ role_option = click.option(
     default=Role.VIEWER.value,
     show_default=True,
     callback=_parse_role,
-    help="What may be done with it.",
+    help="The role.",
 )
 
 
 @click.group()
 def user() -> None:
-    """Say who may log in, and as what.
+    """Manage users.
 
-    A viewer looks, an operator operates workflows, an admin does everything.
+    A viewer reads, an operator also operates workflows, an admin also manages users.
     """
 
 
@@ -71,61 +71,72 @@ def user() -> None:
 @password_option
 @database_option
 def add(name: str, role: Role, from_stdin: bool) -> None:
-    """Make a user.
+    """Create a user.
 
-    The password is asked for, and is never part of the command line.
+    The command prompts for the password; it is never part of the command line.
     """
     password = _read_password(from_stdin=from_stdin)
     made = _run_with_users(lambda users: users.create(name, password, role, actor=get_username()))
-    click.echo(f"{made.username} is {made.role}")
+    click.echo(f"Created user {made.username} with the role {made.role}.")
 
 
 @user.command("password")
 @name_argument
 @password_option
+@expected_version_option
 @database_option
-def password_(name: str, from_stdin: bool) -> None:
-    """Change a user's password, and end the user's sessions."""
+def password_(name: str, from_stdin: bool, expected_version: int | None) -> None:
+    """Change a user's password and end the user's sessions."""
     password = _read_password(from_stdin=from_stdin)
-    changed = _run_with_users(lambda users: users.set_password(name, password, actor=get_username()))
-    click.echo(f"{changed.username} has a new password")
+    changed = _run_with_users(
+        lambda users: users.set_password(name, password, actor=get_username(), expected_version=expected_version)
+    )
+    click.echo(f"Changed the password of {changed.username}.")
 
 
 @user.command("role")
 @name_argument
 @click.argument("new", metavar="ROLE", type=role_choice, callback=_parse_role)
+@expected_version_option
 @database_option
-def role_(name: str, new: Role) -> None:
-    """Change what a user may do: viewer, operator or admin."""
-    changed = _run_with_users(lambda users: users.set_role(name, new, actor=get_username()))
-    click.echo(f"{changed.username} is {changed.role}")
+def role_(name: str, new: Role, expected_version: int | None) -> None:
+    """Change a user's role: viewer, operator or admin."""
+    changed = _run_with_users(
+        lambda users: users.set_role(name, new, actor=get_username(), expected_version=expected_version)
+    )
+    click.echo(f"{changed.username} has the role {changed.role} now.")
 
 
 @user.command()
 @name_argument
+@expected_version_option
 @database_option
-def disable(name: str) -> None:
-    """Let a user in no longer: not by password, session or API key."""
-    changed = _run_with_users(lambda users: users.disable(name, actor=get_username()))
-    click.echo(f"{changed.username} is disabled")
+def disable(name: str, expected_version: int | None) -> None:
+    """Disable a user: password, sessions and API keys stop working."""
+    changed = _run_with_users(
+        lambda users: users.disable(name, actor=get_username(), expected_version=expected_version)
+    )
+    click.echo(f"Disabled user {changed.username}.")
 
 
 @user.command()
 @name_argument
+@expected_version_option
 @database_option
-def enable(name: str) -> None:
-    """Let a user in again, with password and API keys as before."""
-    changed = _run_with_users(lambda users: users.enable(name, actor=get_username()))
-    click.echo(f"{changed.username} is enabled")
+def enable(name: str, expected_version: int | None) -> None:
+    """Enable a user again, with the same password and API keys."""
+    changed = _run_with_users(lambda users: users.enable(name, actor=get_username(), expected_version=expected_version))
+    click.echo(f"Enabled user {changed.username}.")
 
 
 @user.command()
 @name_argument
+@expected_version_option
 @database_option
-def delete(name: str) -> None:
-    """Delete a user, with sessions and API keys."""
-    _run_with_users(lambda users: users.delete(name, actor=get_username()))
-    click.echo(f"{escape_control_characters(name)} is deleted")
+def delete(name: str, expected_version: int | None) -> None:
+    """Delete a user, with sessions and API keys. Histories keep the username."""
+    _run_with_users(lambda users: users.delete(name, actor=get_username(), expected_version=expected_version))
+    click.echo(f"Deleted user {escape_control_characters(name)}.")
 
 
 @user.command("list")
@@ -141,49 +152,52 @@ def users_(as_json: bool) -> None:
         (one.id, one.username, one.role, "disabled" if one.is_disabled else "enabled", format_time(one.last_login))
         for one in found
     ]
-    create_console().print(build_table(("Id", "User", "Role", "Standing", "Last login"), rows))
+    create_console().print(build_table(("Id", "User", "Role", "Status", "Last login"), rows))
 
 
 @click.group()
 def key() -> None:
-    """Make and revoke API keys."""
+    """Manage API keys."""
 
 
 @key.command("add")
 @click.argument("name")
-@click.option("--user", "owner", metavar="USERNAME", required=True, help="Whose name stands in the histories.")
+@click.option("--user", "owner", metavar="USERNAME", required=True, help="The owner, who is shown in histories.")
 @role_option
 @click.option(
-    "--expires", metavar="DURATION", callback=_parse_expiry, help="After how long, as in '90 days'; else never."
+    "--expires", metavar="DURATION", callback=_parse_expiry, help="When it expires, e.g. '90 days'; default: never."
 )
 @database_option
 def add_key(name: str, owner: str, role: Role, expires: timedelta | None) -> None:
-    """Make an API key called NAME, and print it: this once.
+    """Create an API key called NAME and print it once.
 
-    Its role is at most the owner's.
+    A key never has more permissions than its owner.
     """
     made = _run_with_users(
         lambda users: users.keys.create(name, username=owner, role=role, actor=get_username(), lifetime=expires)
     )
-    until = f"until {format_time(made.key.expires)}" if made.key.expires else "with no end"
+    expiry = f"expires {format_time(made.key.expires)}" if made.key.expires else "never expires"
     click.echo(made.text)
-    click.echo(f"The key {made.key.id} is {made.key.role}, {until}. Keep it now: it cannot be shown again.", err=True)
+    click.echo(f"Key {made.key.id}: role {made.key.role}, {expiry}. Save it now: it cannot be shown again.", err=True)
 
 
 @key.command()
 @click.argument("id", metavar="ID")
+@expected_version_option
 @database_option
-def revoke(id: str) -> None:
-    """Revoke an API key for good.
+def revoke(id: str, expected_version: int | None) -> None:
+    """Revoke an API key permanently.
 
     ID is the part between flk_ and the next underscore.
     """
-    revoked = _run_with_users(lambda users: users.keys.revoke(id, actor=get_username()))
-    click.echo(f"{revoked.id} is revoked")
+    revoked = _run_with_users(
+        lambda users: users.keys.revoke(id, actor=get_username(), expected_version=expected_version)
+    )
+    click.echo(f"Revoked API key {revoked.id}.")
 
 
 @key.command("list")
-@click.option("--user", "owner", metavar="USERNAME", help="Only of this user.")
+@click.option("--user", "owner", metavar="USERNAME", help="Only the keys of this user.")
 @json_option
 @database_option
 def keys_(owner: str | None, as_json: bool) -> None:
@@ -192,12 +206,12 @@ def keys_(owner: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(format_json([serialize_record(one) for one in found]))
         return
-    columns = ("Id", "Name", "User", "Role", "Standing", "Expires", "Last used")
+    columns = ("Id", "Name", "User", "Role", "Status", "Expires", "Last used")
     create_console().print(build_table(columns, [_build_key_row(one, now) for one in found]))
 
 
 def _run_with_users(use_users: Callable[[Users], Awaitable[T]]) -> T:
-    """Do something with the users of the database that the command names."""
+    """Open the database and run something with its users."""
 
     async def open_and_run(settings: Settings) -> T:
         async with open_existing_store(settings) as store:
@@ -219,12 +233,12 @@ def _read_password(*, from_stdin: bool) -> str:
 
 
 def _build_key_row(api_key: ApiKey, now: int) -> tuple[object, ...]:
-    standing = "valid"
+    status = "valid"
     if api_key.revoked is not None:
-        standing = "revoked"
+        status = "revoked"
     elif api_key.expires is not None and api_key.expires <= now:
-        standing = "expired"
+        status = "expired"
     elif api_key.is_owner_disabled:
-        standing = "owner disabled"
+        status = "owner disabled"
     times = (format_time(api_key.expires), format_time(api_key.last_used))
-    return (api_key.id, api_key.name, api_key.username, api_key.role, standing, *times)
+    return (api_key.id, api_key.name, api_key.username, api_key.role, status, *times)

@@ -1,4 +1,4 @@
-"""The client of Flowlet's REST API, for programs that run on asyncio and for all others."""
+"""The client of Flowlet's REST API: ``AsyncClient`` for asyncio, ``Client`` for all other programs."""
 
 from flowlet.client.asynchronous.client import AsyncClient
 from flowlet.client.asynchronous.events import AsyncEvents
@@ -26,7 +26,7 @@ from flowlet.client.models import (
     BulkPreview,
     BulkResult,
     Child,
-    CreateResult,
+    Created,
     Event,
     Instance,
     PermittedOperations,
@@ -59,7 +59,7 @@ __all__ = [
     "Child",
     "Client",
     "ClientError",
-    "CreateResult",
+    "Created",
     "CurrentUser",
     "Definition",
     "DefinitionState",

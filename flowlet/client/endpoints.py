@@ -1,16 +1,16 @@
-"""What is sent to each endpoint of the API."""
+"""The request of each endpoint of the API."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
 from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
-from flowlet.client.models import BulkPreview, BulkResult, CreateResult, Instance, ResponseModel, SearchResult
+from flowlet.client.models import Action, BulkPreview, BulkResult, Created, Instance, ResponseModel, SearchResult
 from flowlet.client.request import ApiRequest, ApiResponse, build_json_reader, quote_segment, read_nothing, read_text
 from flowlet.durations import Duration, parse_duration
 
@@ -28,6 +28,7 @@ __all__ = [
     "build_diagram_request",
     "build_events_request",
     "build_get_request",
+    "build_history_request",
     "build_move_and_wait_request",
     "build_operation_request",
     "build_post_request",
@@ -39,16 +40,16 @@ __all__ = [
 ]
 
 Id: TypeAlias = int | str
-"""Which workflow: a number is its id, a text its external id, also where it is made of digits."""
+"""An instance: an int is its id, a text its external id, even one of digits."""
 Variables: TypeAlias = Mapping[str, Any] | BaseModel
-"""Variables by name, or as the model that the workflow's module has for them."""
+"""Variables by name, or as the workflow's model."""
 When: TypeAlias = datetime | Duration
-"""A moment, or a length of time from now."""
+"""An aware datetime, or a duration from now."""
 BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
-"""What can be done with many workflows at once."""
+"""An operation on many instances."""
 
 BULK_TIMEOUT_SECONDS = 600.0
-"""How long an operation on 10,000 workflows may take."""
+"""How long an operation on 10,000 instances may take."""
 
 Result = TypeVar("Result")
 
@@ -58,83 +59,83 @@ class _OperationResponse(ResponseModel):
 
 
 _read_operation_response = build_json_reader(_OperationResponse)
-_read_created = build_json_reader(CreateResult)
+_read_created = build_json_reader(Created)
+_read_history = build_json_reader(list[Action])
 
 
 def is_addressable(external_id: str) -> bool:
-    """Return whether an external id may stand in an address where an id may: not if it reads as one, or as folders."""
+    """Return whether a path may name an instance by its external id: not if it looks like an id or has a slash."""
     return "/" not in external_id and is_unambiguous_external_id(external_id)
 
 
 def is_unambiguous_external_id(external_id: str) -> bool:
-    """Return whether an address that ends with an external id names that one: not if an id may be meant as well."""
+    """Return whether the server reads an external id at the end of a path as one: not if it looks like an id."""
     return not re.fullmatch(r"(?:[0-9]*|/.*)", external_id, re.DOTALL)
 
 
 def build_get_request(path: str, result_type: type[Result], **params: Any) -> ApiRequest[Result]:
-    """Return a request that only looks."""
+    """Return a request that reads."""
     return ApiRequest("GET", path, build_json_reader(result_type), params=_build_params(params), may_repeat=True)
 
 
 def build_post_request(path: str, result_type: type[Result], **body: Any) -> ApiRequest[Result]:
-    """Return a request that changes something, and is answered with this type."""
+    """Return a request that changes something, and whose response has this type."""
     return ApiRequest("POST", path, build_json_reader(result_type), body=encode_fields(body))
 
 
-def build_delete_request(path: str) -> ApiRequest[None]:
-    """Return a request that removes something."""
-    return ApiRequest("DELETE", path, read_nothing)
+def build_delete_request(path: str, *, expected_version: int | None) -> ApiRequest[None]:
+    """Return a request that deletes something, if it still has the expected version."""
+    return ApiRequest("DELETE", path, read_nothing, params=_build_params({"expected_version": expected_version}))
 
 
 def build_operation_request(
     workflow_segment: str, operation: str, body: Mapping[str, Any] | None = None
 ) -> ApiRequest[Instance]:
-    """Return the request of an operation on one workflow; ``workflow_segment`` is what stands for it in the address."""
+    """Return the request of an operation on one instance, which ``workflow_segment`` names in the path."""
     path = f"/api/workflows/{workflow_segment}/{operation}"
     return ApiRequest(
-        "POST", path, lambda answer: _read_operation_response(answer).workflow, body=encode_fields(body or {})
+        "POST", path, lambda response: _read_operation_response(response).workflow, body=encode_fields(body or {})
     )
 
 
-def build_create_body(
-    workflow_type: str, external_id: str, *, state_vars: Variables | None, next_activation: When | None, **more: Any
-) -> dict[str, Any]:
-    """Return the description of a workflow to be created.
+def build_create_body(type: str, external_id: str, *, when: When | None, **more: Any) -> dict[str, Any]:
+    """Return the body that describes a new instance.
 
     Raises:
-        DurationError: If ``next_activation`` is a text that is not a length of time.
-        ValueError: If it is a moment without a time zone.
+        DurationError: If ``when`` is a text that is not a duration.
+        ValueError: If ``when`` is a datetime without a time zone.
     """
-    values = {"workflow_type": workflow_type, "external_id": external_id, "state_vars": state_vars, **more}
-    if next_activation is None or isinstance(next_activation, datetime):
-        values["next_activation"] = next_activation
+    values = {"type": type, "external_id": external_id, **more}
+    if when is None or isinstance(when, datetime):
+        values["when"] = when
     else:
-        values["next_activation_offset"] = format_api_duration(next_activation)
+        values["next_activation_offset"] = format_api_duration(when)
     return encode_fields(values)
 
 
 def build_state_body(
     state: str,
     *,
-    next_activation: datetime | None = None,
+    when: datetime | None = None,
     force: bool = False,
     reason: str | None = None,
     form: Variables | None = None,
+    expected_version: int | None = None,
 ) -> dict[str, Any]:
-    """Return where a workflow is to go."""
-    values = {"state": state, "next_activation": next_activation, "force": force, "reason": reason, "form": form}
-    return encode_fields(values)
+    """Return the body that describes a move or an answer."""
+    values = {"when": when, "force": force, "reason": reason, "form": form, "expected_version": expected_version}
+    return encode_fields({"state": state, **values})
 
 
-def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: bool) -> ApiRequest[CreateResult]:
-    """Return the request of a create, which may be repeated because it names its external id.
+def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: bool) -> ApiRequest[Created]:
+    """Return the request of a create, which is safe to repeat because it carries an external id.
 
     Args:
-        create_body: As ``new_workflow`` gives it.
-        is_generated_id: Whether the external id is one that nobody else can have sent.
+        create_body: The body from ``build_create_body``.
+        is_generated_id: Whether the client generated the external id, so that no other program can have sent it.
     """
 
-    def read_created(response: ApiResponse) -> CreateResult:
+    def read_created(response: ApiResponse) -> Created:
         is_new = is_generated_id or response.status == 201
         return _read_created(response).model_copy(update={"is_new": is_new})
 
@@ -142,46 +143,79 @@ def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: boo
 
 
 def build_create_and_wait_request(
-    create_body: Mapping[str, Any], *, wait_seconds: float, **more: Any
+    create_body: Mapping[str, Any], *, states: str | Collection[str] | None, timeout: Duration
 ) -> ApiRequest[Instance]:
-    """Return the request of a create that is waited for, which may be repeated as a create may."""
-    body = {"createWorkflowRequest": create_body, **encode_fields(more)}
-    path = "/api/createAndWait"
-    return ApiRequest("POST", path, build_json_reader(Instance), body=body, may_repeat=True, wait_seconds=wait_seconds)
+    """Return the request of a create and a wait, which is safe to repeat as a create is.
+
+    Raises:
+        DurationError: If ``timeout`` is not a duration.
+    """
+    return ApiRequest(
+        "POST",
+        "/api/createAndWait",
+        build_json_reader(Instance),
+        body={"createWorkflowRequest": create_body, **encode_fields({"wait_for_states": _list_states(states)})},
+        may_repeat=True,
+        wait_seconds=_to_seconds(timeout),
+    )
 
 
 def build_move_and_wait_request(
-    external_id: str, state_body: Mapping[str, Any], *, state_vars: Variables | None, wait_seconds: float, **more: Any
+    external_id: str,
+    state_body: Mapping[str, Any],
+    *,
+    vars: Variables | None,
+    states: str | Collection[str] | None,
+    timeout: Duration,
+    from_states: str | Collection[str] | None,
 ) -> ApiRequest[Instance]:
-    """Return the request of a move that is waited for."""
-    changes = None if state_vars is None else {"values": state_vars}
-    body = {"updateWorkflowStateRequest": state_body, **encode_fields({**more, "update_state_var_request": changes})}
-    path = f"/api/workflows/{quote_segment(external_id)}/stateAndWait"
-    return ApiRequest("POST", path, build_json_reader(Instance), body=body, wait_seconds=wait_seconds)
+    """Return the request of a move and a wait.
+
+    Raises:
+        DurationError: If ``timeout`` is not a duration.
+    """
+    fields = {
+        "update_state_var_request": None if vars is None else {"values": vars},
+        "wait_for_states": _list_states(states),
+        "from_states": _list_states(from_states),
+    }
+    return ApiRequest(
+        "POST",
+        f"/api/workflows/{quote_segment(external_id)}/stateAndWait",
+        build_json_reader(Instance),
+        body={"updateWorkflowStateRequest": state_body, **encode_fields(fields)},
+        wait_seconds=_to_seconds(timeout),
+    )
+
+
+def build_history_request(workflow_segment: str) -> ApiRequest[list[Action]]:
+    """Return the request of a history, in the order of Python's doors: the API sends the newest action first."""
+    path = f"/api/actions/byWorkflowId/{workflow_segment}"
+    return ApiRequest("GET", path, lambda response: _read_history(response)[::-1], may_repeat=True)
 
 
 def build_search_request(filters: Filter, **page: Any) -> ApiRequest[SearchResult]:
-    """Return the request of a page of a search."""
+    """Return the request of one page of a search."""
     body = encode_fields({**reject_empty_filters(filters), **page})
     return ApiRequest("POST", "/api/workflows/search", build_json_reader(SearchResult), body=body, may_repeat=True)
 
 
 def build_bulk_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkResult]:
-    """Return the request of an operation on many."""
+    """Return the request of a bulk operation."""
     return _build_bulk_request(
         operation, filters, build_json_reader(BulkResult), more, extra_work_seconds=BULK_TIMEOUT_SECONDS
     )
 
 
 def build_bulk_preview_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkPreview]:
-    """Return the request to say on how many an operation would be done."""
+    """Return the request that counts what a bulk operation would change."""
     return _build_bulk_request(
         operation, filters, build_json_reader(BulkPreview), {**more, "preview": True}, may_repeat=True
     )
 
 
 def build_events_request(filters: EventFilter, *, after: int | None) -> ApiRequest[None]:
-    """Return the request of a stream of events; ``after`` is the last one that is known."""
+    """Return the request of an event stream that begins after the event with this id."""
     return ApiRequest(
         "GET",
         "/api/events",
@@ -192,17 +226,25 @@ def build_events_request(filters: EventFilter, *, after: int | None) -> ApiReque
 
 
 def build_diagram_request(name: str, extension: str) -> ApiRequest[str]:
-    """Return the request of a definition as a text of this kind."""
+    """Return the request of a definition as text in the format of this file extension."""
     return ApiRequest("GET", f"/api/definitions/{quote_segment(name)}.{extension}", read_text, may_repeat=True)
 
 
 def format_api_duration(value: Duration) -> str:
-    """Return a length of time as the API reads it.
+    """Return a duration as the API reads it.
 
     Raises:
-        DurationError: If it is a text that is not a length of time.
+        DurationError: If it is a text that is not a duration.
     """
-    return f"{parse_duration(value) / timedelta(seconds=1):.6f}s"
+    return f"{_to_seconds(value):.6f}s"
+
+
+def _to_seconds(value: Duration) -> float:
+    return parse_duration(value) / timedelta(seconds=1)
+
+
+def _list_states(states: str | Collection[str] | None) -> Collection[str] | None:
+    return [states] if isinstance(states, str) else states
 
 
 def _build_bulk_request(

@@ -1,18 +1,18 @@
 """The errors that the client raises, in one tree.
 
-ClientError                    a FlowletError
-├── UnreachableError           nothing answered, or not in time (also a ConnectionError)
-├── AnswerError                what answered is no Flowlet, or one that this client does not understand
-└── ApiError                   the server answered with a problem
-    ├── FaultyError            400, 413, 415: the request has faults; lists them by field
-    ├── UnauthenticatedError   401: there is no key, or none that is known
-    ├── ForbiddenError         403: the role does not suffice
-    ├── NotFoundError          404: there is no such thing (also flowlet.errors.NotFoundError)
-    ├── RefusedError           409: it may not be done now; lists what may (also flowlet.errors.RefusedError)
-    ├── TooManyRequestsError   429: somebody asks too often
-    ├── UnexpectedError        500: a fault of the server; its log tells more under the problem's id
-    ├── UnavailableError       503, and a proxy's 502 and 504: the database or the server is away
-    └── WaitTimeoutError       504: it has not come so far in time (also flowlet.errors.WaitTimeoutError)
+ClientError                       a FlowletError
+├── UnreachableError              there was no response, or none in time (also a ConnectionError)
+├── UnexpectedResponseError       the response is not one of this API, or of another version of it
+└── ApiError                      the server responded with a problem
+    ├── BadRequestError           400, 413, 415: the request has faults; lists them by field
+    ├── UnauthenticatedError      401: no valid API key
+    ├── ForbiddenError            403: the role is too low
+    ├── NotFoundError             404: there is no such object (also flowlet.errors.NotFoundError)
+    ├── RefusedError              409: not permitted now; lists what is (also flowlet.errors.RefusedError)
+    ├── TooManyRequestsError      429: rate limit exceeded
+    ├── ServerError               500: a bug in the server; its log has the details under the problem's id
+    ├── UnavailableError          503, and a proxy's 502 and 504: the database or the server is unavailable
+    └── WaitTimeoutError          504: the wait timed out (also flowlet.errors.WaitTimeoutError)
 
 Where ``flowlet.errors`` has an error of the same name and meaning, the client's derives from it: code that catches
 ``flowlet.errors.RefusedError`` works with the application and with its API alike.
@@ -51,18 +51,18 @@ __all__ = [
 ]
 
 MAX_SHOWN_BYTES = 200
-"""How much is shown of an answer that is no problem."""
+"""How much an error message quotes of a response that is not a problem document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as the server tells it, in the members of RFC 9457.
+    """A problem document of the server, in the members of RFC 9457.
 
     Attributes:
-        type: As "/problems/refused"; "about:blank" where the status says it all. Branch on this one.
-        errors: What is wrong with each field, by its path as in ``stateVars.items.0.sku``.
-        permitted: The states or operations that may be taken instead.
-        retry_after_seconds: When to ask again, in seconds; None where the answer says nothing of it.
+        type: The kind of problem, such as "/problems/refused"; "about:blank" if the status says it all. Branch on it.
+        errors: The fault of each field, by its path such as ``stateVars.items.0.sku``.
+        permitted: The states or operations that are permitted instead.
+        retry_after_seconds: When to retry, in seconds from now; None if the server does not say.
         more: Further members.
     """
 
@@ -77,19 +77,19 @@ class Problem:
 
     @property
     def name(self) -> str:
-        """The end of its type, as "refused"; empty for about:blank."""
+        """The last segment of its type, such as "refused"; empty for about:blank."""
         return self.type.rpartition("/problems/")[2] if "/problems/" in self.type else ""
 
 
 class ClientError(errors.FlowletError):
-    """The root of what the client raises on purpose."""
+    """The base of all errors that the client raises deliberately."""
 
 
 class UnreachableError(ClientError, ConnectionError):
-    """Nothing answered, or not in time.
+    """There was no response, or none in time.
 
-    ``was_sent`` is False if the server cannot have seen the request. Otherwise what changes something may have been
-    done: look before you do it again.
+    ``was_sent`` is False if the server cannot have received the request. Otherwise the server may have carried out a
+    request that changes something: check before you repeat it.
     """
 
     def __init__(self, message: str, *, was_sent: bool) -> None:
@@ -98,14 +98,14 @@ class UnreachableError(ClientError, ConnectionError):
 
 
 class UnexpectedResponseError(ClientError):
-    """What answered is no Flowlet, or one that this client does not understand; the message says what came."""
+    """The response is not one of this API, or of another version of it; the message describes it."""
 
 
 class ApiError(ClientError):
-    """The server answered with a problem, and this is none of the kinds below.
+    """The server responded with a problem; raised itself only if none of the classes below fits.
 
     Attributes:
-        problem: All that the server told.
+        problem: The problem document.
         status: The HTTP status.
     """
 
@@ -119,7 +119,7 @@ class ApiError(ClientError):
 
 
 class BadRequestError(ApiError):
-    """The request has faults; ``errors`` maps each field's path to what is wrong. Nothing has been changed."""
+    """The request has faults; ``errors`` maps each field's path to its fault. Nothing has been changed."""
 
     def __init__(self, problem: Problem, *, request_line: str = "") -> None:
         super().__init__(problem, request_line=request_line)
@@ -127,19 +127,19 @@ class BadRequestError(ApiError):
 
 
 class UnauthenticatedError(ApiError):
-    """There is no key, or none that is known: it has expired, or was revoked."""
+    """There is no API key, or it is unknown, has expired, or was revoked."""
 
 
 class ForbiddenError(ApiError):
-    """The key is known, and its role does not suffice."""
+    """The API key is valid, but its role is too low."""
 
 
 class NotFoundError(ApiError, errors.NotFoundError):
-    """There is no such workflow, definition, user or key."""
+    """There is no such instance, definition, user, or API key."""
 
 
 class RefusedError(ApiError, errors.RefusedError):
-    """It may not be done now; ``permitted`` lists the states or operations that may be taken instead."""
+    """The operation is not permitted now; ``permitted`` lists the states or operations that are."""
 
     def __init__(self, problem: Problem, *, request_line: str = "") -> None:
         super().__init__(problem, request_line=request_line)
@@ -147,7 +147,7 @@ class RefusedError(ApiError, errors.RefusedError):
 
 
 class TooManyRequestsError(ApiError):
-    """Somebody asks too often; ``retry_after`` is when to ask again, in seconds, or None."""
+    """The rate limit is exceeded; ``retry_after_seconds`` is when to retry, in seconds from now, or None."""
 
     def __init__(self, problem: Problem, *, request_line: str = "") -> None:
         super().__init__(problem, request_line=request_line)
@@ -155,13 +155,13 @@ class TooManyRequestsError(ApiError):
 
 
 class ServerError(ApiError):
-    """A fault of the server. Its log tells more under ``problem.more["id"]``."""
+    """A bug in the server. Its log has the details under ``problem.more["id"]``."""
 
 
 class UnavailableError(ApiError):
-    """The database or the server is away; ``retry_after`` is when to ask again, in seconds, or None.
+    """The database or the server is unavailable; ``retry_after_seconds`` is when to retry, in seconds, or None.
 
-    What changes something may have been done: look before you do it again.
+    The server may have carried out a request that changes something: check before you repeat it.
     """
 
     def __init__(self, problem: Problem, *, request_line: str = "") -> None:
@@ -170,15 +170,16 @@ class UnavailableError(ApiError):
 
 
 class WaitTimeoutError(ApiError, errors.WaitTimeoutError):
-    """A workflow has not come as far as it was waited for, in the time given. It goes on.
+    """An instance did not reach any of the states in time. It keeps running.
 
-    ``workflow`` is how it stood then, or None where the server could not tell; ``workflow_id`` names it in any case.
+    ``instance`` is the instance when the time was over, or None if the server could not read it; ``workflow_id`` is its
+    id in any case.
     """
 
     def __init__(self, problem: Problem, *, request_line: str = "") -> None:
         super().__init__(problem, request_line=request_line)
         self.workflow_id: int | None = problem.more.get("workflowId")
-        self.workflow = self.instance = _parse_instance(problem.more.get("workflow"))
+        self.instance: Instance | None = _parse_instance(problem.more.get("workflow"))
 
 
 _ERRORS_BY_NAME: Mapping[str, type[ApiError]] = {
@@ -209,17 +210,17 @@ _ERRORS_BY_STATUS: Mapping[int, type[ApiError]] = {
     503: UnavailableError,
     504: UnavailableError,
 }
-"""What an answer means that names no type: a proxy's, or that of another server."""
+"""The error of a response without a problem type: that of a proxy, or of another server."""
 
 
 def build_error(status: int, headers: Mapping[str, str], content: bytes, *, request_line: str) -> ApiError:
-    """Return the error that an answer tells, of whatever it is made.
+    """Return the error of a response, whatever its body.
 
     Args:
         status: 400 or above.
-        headers: By their names, in any case.
+        headers: The headers, by names of any case.
         content: The body.
-        request_line: What was asked, as "GET /api/me".
+        request_line: The request, such as "GET /api/me".
     """
     problem = _parse_problem(status, headers, content)
     kind = _ERRORS_BY_NAME.get(problem.name) or _ERRORS_BY_STATUS.get(status, ApiError)
@@ -227,23 +228,23 @@ def build_error(status: int, headers: Mapping[str, str], content: bytes, *, requ
 
 
 def build_not_found_error(detail: str) -> NotFoundError:
-    """Return the error that the server answers where there is no such thing, for what a search has not found."""
+    """Return the server's error for a missing object, for a search that found nothing."""
     return NotFoundError(Problem("/problems/not-found", 404, HTTPStatus.NOT_FOUND.phrase, detail))
 
 
 def _parse_problem(status: int, headers: Mapping[str, str], content: bytes) -> Problem:
-    told = _parse_members(headers.get("content-type", ""), content)
+    members = _parse_members(headers.get("content-type", ""), content)
     known = {"type", "title", "status", "detail", "errors", "permitted"}
     shown = content[:MAX_SHOWN_BYTES].decode(errors="replace")
     return Problem(
-        type=str(told.get("type") or "about:blank"),
+        type=str(members.get("type") or "about:blank"),
         status=status,
-        title=str(told.get("title") or _get_phrase(status)),
-        detail=str(told.get("detail") or f"{status} {_get_phrase(status)}, with no problem of Flowlet's: {shown!r}"),
-        errors=_parse_faults(told.get("errors")),
-        permitted=tuple(map(str, _get_list(told.get("permitted")))),
+        title=str(members.get("title") or _get_phrase(status)),
+        detail=str(members.get("detail") or f"{status} {_get_phrase(status)}, without a problem document: {shown!r}"),
+        errors=_parse_faults(members.get("errors")),
+        permitted=tuple(map(str, _get_list(members.get("permitted")))),
         retry_after_seconds=_parse_retry_after(headers.get("retry-after", "")),
-        more={name: value for name, value in told.items() if name not in known},
+        more={name: value for name, value in members.items() if name not in known},
     )
 
 
@@ -251,10 +252,10 @@ def _parse_members(content_type: str, content: bytes) -> Mapping[str, Any]:
     if content_type.partition(";")[0].strip().lower() != "application/problem+json":
         return {}
     try:
-        told = json.loads(content)
+        members = json.loads(content)
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return members if isinstance(members, dict) else {}
 
 
 def _get_list(value: Any) -> list[Any]:
@@ -271,7 +272,7 @@ def _parse_faults(value: Any) -> dict[str, str]:
 
 
 def _parse_retry_after(text: str) -> float | None:
-    """Return the seconds of a Retry-After; a date, which Flowlet never sends, counts as nothing said."""
+    """Return the seconds of a Retry-After header; None for a date, which Flowlet never sends."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 

@@ -1,4 +1,4 @@
-"""Which workflows are meant: the filters of a search, of an operation on many, and of a stream of events."""
+"""Filters of searches, bulk operations and event streams, and the API's names of request fields."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from flowlet.instance.instance import ActionKind, Status
 __all__ = ["EventFilter", "Filter", "SortKey", "encode_fields", "format_timestamp", "reject_empty_filters"]
 
 SortKey: TypeAlias = Literal["id", "created", "modified", "next_activation"]
-"""What workflows are sorted by; those without a next activation come last in either direction."""
+"""The sort key of a search; instances without a next activation come last in either direction."""
 
 
 class Filter(TypedDict, total=False):
-    """Which workflows: ``id``, ``external_id``, ``business_key`` and ``prefix`` are joined by OR, the rest by AND.
+    """Which instances: ``id``, ``external_id``, ``key`` and ``prefix`` are joined by OR, the rest by AND.
 
-    Times are aware, from the first one inclusive to the second one exclusive. What is left out, or None, is no
-    condition; an empty value is refused.
+    Times are aware datetimes; ``..._from`` is inclusive, ``..._to`` exclusive. A filter that is left out, or None, sets
+    no condition; an empty one is refused.
 
     Keys:
-        prefix: What the external id or the business key begins with; capital and small letters differ.
+        prefix: The beginning of the external id or the business key; case-sensitive.
         status: One status or several.
-        is_retrying: Whether an attempt has failed and another one is to come.
-        fingerprint: Whose last attempt failed so: that of a workflow which is FAILED or tries again.
-        reason_contains: A part of the reason, in capital or small letters.
-        state_vars: Which values variables have to have, at most 5; a text finds also the number, true, false or null
-            that it spells.
+        is_retrying: Whether an attempt has failed and another one follows.
+        fingerprint: The fingerprint of the last failure; an instance has one while it is FAILED or retries.
+        reason_contains: A part of the reason, regardless of case.
+        vars: The values of at most 5 variables; a text also matches the number, true, false or null that it spells.
     """
 
     id: int | None
     external_id: str | None
-    business_key: str | None
+    key: str | None
     prefix: str | None
-    workflow_type: str | None
+    type: str | None
     state: str | None
     status: Status | str | Collection[Status | str] | None
-    executor_group: str | None
+    group: str | None
     parent_id: int | None
     created_from: datetime | None
     created_to: datetime | None
@@ -50,43 +49,55 @@ class Filter(TypedDict, total=False):
     is_retrying: bool | None
     fingerprint: str | None
     reason_contains: str | None
-    state_vars: Mapping[str, Any] | None
+    vars: Mapping[str, Any] | None
 
 
 class EventFilter(TypedDict, total=False):
-    """Which events, all joined by AND. What is left out, or None, is no condition.
+    """Which events, all joined by AND. A filter that is left out, or None, sets no condition.
 
     Keys:
-        type: One kind of line or several.
+        kind: One kind of action or several.
     """
 
     workflow_id: int | None
     external_id: str | None
-    business_key: str | None
-    workflow_type: str | None
-    executor_group: str | None
-    type: ActionKind | str | Collection[ActionKind | str] | None
+    key: str | None
+    type: str | None
+    group: str | None
+    kind: ActionKind | str | Collection[ActionKind | str] | None
+
+
+_API_NAMES = {
+    "group": "executorGroup",
+    "key": "businessKey",
+    "kind": "type",
+    "type": "workflowType",
+    "vars": "stateVars",
+    "when": "nextActivation",
+}
+"""The fields that the API calls otherwise than Python: it keeps GopherFlow's names."""
 
 
 def reject_empty_filters(filters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return filters that say something: the server takes an empty value as left out, and then means every workflow.
+    """Return filters without an empty value, which the server would ignore, and so match every instance.
 
     Raises:
         ValueError: If a value is an empty text, an empty collection, or 0.
     """
     for name, value in filters.items():
         if value is not None and value is not False and not value:
-            raise ValueError(f"{name}={value!r} chooses nothing. Leave it out, or pass None, to choose whatever it is.")
+            raise ValueError(f"the filter {name}={value!r} is empty. Leave it out, or pass None, to match any value.")
     return filters
 
 
 def encode_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the API names and writes them, without those that are None."""
-    return {to_camel(name): _encode_value(value) for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    return {_API_NAMES.get(name, to_camel(name)): _encode_value(value) for name, value in given.items()}
 
 
 def format_timestamp(moment: datetime) -> str:
-    """Return a moment as RFC 3339 writes it.
+    """Return a datetime in RFC 3339.
 
     Raises:
         ValueError: If it has no time zone.

@@ -1,4 +1,4 @@
-"""Workflows, their history and their events as the API tells them."""
+"""Instances, their actions and their events, as the API returns them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
     "BulkPreview",
     "BulkResult",
     "Child",
-    "CreateResult",
+    "Created",
     "Event",
     "Instance",
     "PermittedOperations",
@@ -30,22 +30,31 @@ __all__ = [
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """An aware datetime in UTC."""
 AnyActionKind = Annotated[ActionKind | str, Field(union_mode="left_to_right")]
-"""What a line of history tells; a plain text where a newer server tells what this client does not know."""
+"""The kind of an action; a plain text if a newer server sends a kind that this client does not know."""
 
 
 class ResponseModel(BaseModel):
-    """What the API gives: frozen, fields in snake_case. A field that a newer server adds is passed over."""
+    """A frozen model that is read from the API's JSON. Fields that a newer server adds are ignored.
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    Fields have the names of ``flowlet``'s own types; an alias gives the API's name where that is another one.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
 
 
 class Child(ResponseModel):
-    """A workflow in short, as in the list of a parent's children."""
+    """The summary of an instance, as in the list of a parent's children.
+
+    Attributes:
+        key: The business key.
+        type: The workflow's name.
+        reason: The latest error, or what the instance waits for.
+    """
 
     id: int
     external_id: str
-    business_key: str
-    workflow_type: str
+    key: str = Field(alias="businessKey")
+    type: str = Field(alias="workflowType")
     status: Status
     state: str
     reason: str | None
@@ -60,12 +69,12 @@ class Child(ResponseModel):
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended in an end state."""
+        """Whether it is FINISHED: ended in an end state."""
         return self.status == Status.FINISHED
 
 
 class Answer(ResponseModel):
-    """What somebody answered in a manual state."""
+    """The answer that an instance got in its manual state."""
 
     choice: str
     form: dict[str, Any] = Field(default_factory=dict)
@@ -73,30 +82,32 @@ class Answer(ResponseModel):
 
 
 class Instance(Child):
-    """One run of a workflow as it was when the server answered.
+    """One run of a workflow, as it was when the server responded.
 
     Attributes:
-        execution_count: How many states it has entered, the start state included.
-        retry_count: How many attempts of this visit of its state have failed.
+        visit: How many states it has entered after the first; the API's ``executionCount`` minus 1.
+        attempt: How many attempts of the current visit have failed.
         next_activation: When it runs again; for WAITING, the deadline of the answer; None for never.
-        open_children: How many of its ``children`` have not ended.
-        pause_requested: Whether it is PAUSED as soon as the activation in flight has ended.
-        held_status: For PAUSED, the status that resuming gives back.
-        answer: None unless it stands in a manual state that has been answered.
-        reason: Why it is where it is: the latest error, or what it waits for.
+        group: The executor group.
+        vars: The variables.
+        children: How many children it has created.
+        open_children: How many of its children have not ended.
+        pause_requested: Whether it becomes PAUSED when the running activation ends.
+        held_status: For PAUSED, the status that resuming restores.
+        answer: The answer while it is in a manual state that has been answered; else None.
         fingerprint: Equal for failures of one kind; None unless it is FAILED or its last attempt failed.
-        version: Raised by each transition and each operation; what ``expected_version`` is compared with.
+        version: Raised by each transition and each operation; ``expected_version`` is compared with it.
     """
 
-    execution_count: int
-    retry_count: int
+    visit: Annotated[int, AfterValidator(lambda count: count - 1)] = Field(alias="executionCount")
+    attempt: int = Field(alias="retryCount")
     next_activation: UtcDatetime | None
     started: UtcDatetime | None
     executor_id: str | None
-    executor_group: str
+    group: str = Field(alias="executorGroup")
     definition_version: int
     priority: int
-    state_vars: dict[str, Any]
+    vars: dict[str, Any] = Field(alias="stateVars")
     parent_id: int | None
     children: int
     open_children: int
@@ -109,12 +120,12 @@ class Instance(Child):
     version: int
 
 
-class CreateResult(ResponseModel):
-    """What a create gives.
+class Created(ResponseModel):
+    """The result of a create.
 
     Attributes:
-        is_new: Whether this call made it; False where the external id was known. A create that had to be sent again
-            cannot tell the two apart, unless the client made the external id up.
+        is_new: Whether this call created the instance; False if the external id existed. If you passed the external id
+            and the client had to retry, False may also mean that an earlier attempt created the instance.
     """
 
     id: int
@@ -126,12 +137,12 @@ class SearchResult(ResponseModel):
     """A page of a search.
 
     Attributes:
-        total: How many fit on all pages together, counted up to 10,000.
-        total_is_at_least: Whether there are more than that.
-        next_cursor: What gives the next page; None on the last one.
+        total: How many instances match in all, counted up to 10,000.
+        total_is_at_least: Whether more instances match than ``total``.
+        next_cursor: The ``cursor`` of the next page; None on the last page.
     """
 
-    workflows: tuple[Instance, ...]
+    instances: tuple[Instance, ...] = Field(alias="workflows")
     offset: int
     total: int
     total_is_at_least: bool
@@ -139,21 +150,23 @@ class SearchResult(ResponseModel):
 
 
 class PermittedOperations(ResponseModel):
-    """What may be done with a workflow now, and where it may be moved without force."""
+    """The operations that an instance permits now, and the states to which it may be moved without force."""
 
     operations: tuple[str, ...]
     states: tuple[str, ...]
 
 
 class Action(ResponseModel):
-    """A line of a workflow's history.
+    """A line of an instance's history.
 
     Attributes:
-        name: The state that it is about: the one that was entered, else the one that it was in.
-        execution_count: Which state's visit it belongs to, counted from 1.
+        at: When it was written.
+        version: The version of the definition; None where that does not matter.
+        name: The state that the action is about: the one that was entered, else the one that the instance was in.
+        execution_count: The number of the visit that the action belongs to, counted from 1.
         retry_count: How many attempts of that visit had failed before.
         detail: A traceback.
-        changes: Which variables it changed, as ``{"set": {name: value}, "unset": [name]}``.
+        changes: The changed variables, ``{"set": {name: value}, "unset": [name]}``; None if none changed.
     """
 
     id: int
@@ -161,36 +174,38 @@ class Action(ResponseModel):
     executor_id: str | None
     execution_count: int
     retry_count: int
-    type: AnyActionKind
+    kind: AnyActionKind = Field(alias="type")
     name: str | None
     text: str | None
-    date_time: UtcDatetime
+    at: UtcDatetime = Field(alias="dateTime")
     from_state: str | None
     to_state: str | None
     username: str | None
     duration_ms: int | None
     detail: str | None
     changes: dict[str, Any] | None
-    definition_version: int | None
+    version: int | None = Field(alias="definitionVersion")
 
 
 class Event(ResponseModel):
-    """A line of some workflow's history, told as it is committed.
+    """An action and its instance, sent when the action is committed.
 
     Attributes:
-        id: The line's; what ``after`` takes.
-        attempt: Which attempt of this visit of the state, counted from 1.
-        status: The workflow's when the event was sent, and no longer that of the line's own moment.
-        state: The same of its state.
+        id: The action's id, which ``after`` takes.
+        workflow_id: The instance's id.
+        type: The workflow's name.
+        attempt: The number of the attempt within the visit, counted from 1.
+        status: The instance's status when the server sent the event, which may be later than the action.
+        state: The instance's state at the same moment.
     """
 
     id: int
     workflow_id: int
-    workflow_type: str
+    type: str = Field(alias="workflowType")
     external_id: str
-    business_key: str
-    executor_group: str
-    type: AnyActionKind
+    key: str = Field(alias="businessKey")
+    group: str = Field(alias="executorGroup")
+    kind: AnyActionKind = Field(alias="type")
     from_state: str | None = None
     to_state: str | None = None
     text: str | None = None
@@ -198,20 +213,20 @@ class Event(ResponseModel):
     duration_ms: int | None = None
     executor_id: str | None = None
     username: str | None = None
-    date_time: UtcDatetime
+    at: UtcDatetime = Field(alias="dateTime")
     status: Status
     state: str
 
 
 class Refusal(ResponseModel):
-    """Why nothing was done with one workflow, as the problem that it alone would have been answered with."""
+    """One instance that a bulk operation did not change, and the problem that explains why."""
 
     id: int
     problem: dict[str, Any]
 
 
 class BulkPreview(ResponseModel):
-    """How many workflows fit, counted up to 10,000, and the ids of the first ones."""
+    """How many instances match, counted up to 10,000, and the ids of the first ten."""
 
     matched: int
     matched_is_at_least: bool
@@ -219,13 +234,14 @@ class BulkPreview(ResponseModel):
 
 
 class BulkResult(ResponseModel):
-    """What has been done.
+    """The result of a bulk operation.
 
     Attributes:
-        matched: How many workflows it has come to.
-        refused: The first 100 of those that refused.
-        refused_total: How many refused in all.
-        limit_reached: Whether there may be more that fit.
+        matched: How many instances it was applied to.
+        done: How many of them it changed.
+        refused: The first 100 instances that refused it.
+        refused_total: How many refused it in all.
+        limit_reached: Whether it stopped at its limit, so that more instances may match.
     """
 
     matched: int

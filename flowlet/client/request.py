@@ -1,4 +1,4 @@
-"""A request as a value: what is sent, how its answer is read, and whether it may be sent again."""
+"""A request as a value: its content, the reader of its response, and whether it is safe to repeat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """An answer that is no error."""
+    """A successful response."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,12 +31,12 @@ class ApiRequest(Generic[Result]):
     """One request.
 
     Attributes:
-        read: Makes the result of an answer.
-        body: What is sent as JSON; None for nothing.
-        params: What stands behind the path.
-        may_repeat: Whether sending it twice comes to the same as sending it once.
-        wait_seconds: How long the server is told to wait; None where it does not.
-        extra_work_seconds: How much longer than others it may take in any case.
+        read: Reads the result from a response.
+        body: The JSON body; None for none.
+        params: The query parameters.
+        may_repeat: Whether sending it twice has the same effect as sending it once.
+        wait_seconds: How long the server is asked to wait; None if it does not wait.
+        extra_work_seconds: How much longer than other requests it may take.
     """
 
     method: str
@@ -50,68 +50,72 @@ class ApiRequest(Generic[Result]):
 
     @property
     def request_line(self) -> str:
-        """What it asks, as "GET /api/me"."""
+        """Its method and path, such as "GET /api/me"."""
         return f"{self.method} {self.path}"
 
     @property
     def extra_read_seconds(self) -> float:
-        """How much longer than others its answer may take to come."""
+        """How much longer than for other requests to wait for the response."""
         return self.extra_work_seconds + (self.wait_seconds or 0.0)
 
     def encode_body(self, elapsed_seconds: float) -> bytes | None:
-        """Return the body as it is sent so many seconds after the first attempt; the server waits so much less.
+        """Return the body of an attempt; the server waits only for the rest of the time.
+
+        Args:
+            elapsed_seconds: How long ago the first attempt began.
 
         Raises:
-            TypeError: If a value has no form in JSON.
+            TypeError: If a value cannot be written as JSON.
         """
         if self.body is None:
             return None
         wait = {} if self.wait_seconds is None else {"waitSeconds": max(0.0, self.wait_seconds - elapsed_seconds)}
         try:
-            # By default NaN would become null without a word; sent as it is, it is refused.
+            # By default NaN would silently become null; sent as NaN, the server refuses it.
             return to_json({**self.body, **wait}, inf_nan_mode="constants")
         except PydanticSerializationError as error:
             raise TypeError(f"{self.request_line}: the body cannot be written as JSON: {error}") from None
 
     def read_result(self, response: ApiResponse) -> Result:
-        """Return what an answer comes to.
+        """Return the result of a response.
 
         Raises:
-            AnswerError: If it is not what this endpoint answers. The message names fields, never values.
+            UnexpectedResponseError: If the response is not what this endpoint returns. The message names fields, never
+                values.
         """
         try:
             return self.read(response)
         except (ValidationError, UnicodeDecodeError) as error:
             kind = response.headers.get("content-type") or "no content type"
             raise UnexpectedResponseError(
-                f"{self.request_line} was answered with {response.status} and {kind}, which says something else than expected: "
-                f"{_format_errors(error)}. Is this the address of a Flowlet, and as old or new as this client?"
+                f"{self.request_line}: the response ({response.status}, {kind}) is not what this endpoint returns: "
+                f"{_format_errors(error)}. Is this the address of a Flowlet server, and of this client's version?"
             ) from None
 
 
 def build_json_reader(result_type: type[Result]) -> Callable[[ApiResponse], Result]:
-    """Return what reads an answer in JSON as this type."""
+    """Return a function that reads a JSON response as this type."""
     adapter = TypeAdapter(result_type)
-    return lambda answer: adapter.validate_json(answer.content)
+    return lambda response: adapter.validate_json(response.content)
 
 
 def read_text(response: ApiResponse) -> str:
-    """Return an answer that is a text."""
+    """Return a response as text."""
     return response.content.decode()
 
 
 def read_nothing(_: ApiResponse) -> None:
-    """Return nothing, of an answer that has nothing to say."""
+    """Return None, for a response without a result."""
 
 
 def quote_segment(name: str | int) -> str:
-    """Return a name as it stands in an address: percent-encoded, and dots too where they would mean a folder."""
+    """Return a name as a path segment: percent-encoded, and so are the dots of "." and "..", which mean folders."""
     quoted = quote(str(name), safe="")
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
 def _format_errors(error: ValidationError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is not text in UTF-8"
+        return "it is not UTF-8 text"
     found = error.errors(include_url=False, include_input=False)
     return "; ".join(": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in found[:3])

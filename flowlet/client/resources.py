@@ -1,4 +1,4 @@
-"""Definitions, executors, users and keys as the API tells them: what workflows run by, where, and for whom."""
+"""Definitions, executors, users and API keys, as the API returns them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class DefinitionState(ResponseModel):
 
     Attributes:
         kind: "start", "normal", "manual", "end" or "error".
-        timeout_seconds: After how long an attempt is stopped; None for never.
-        deadline_seconds: How long a manual state waits for an answer; None for ever.
-        form: The JSON schema of what a person answers.
+        timeout_seconds: How long an activation may take; None for no limit.
+        on_error: The next state when all attempts have failed; None for none.
+        deadline_seconds: How long a manual state waits for an answer; None for no limit.
+        on_deadline: The next state when the deadline passes; None for none.
+        form: The JSON schema of a manual state's form; None for none.
     """
 
     name: str
@@ -42,7 +44,7 @@ class DefinitionState(ResponseModel):
 
 
 class DefinitionTransition(ResponseModel):
-    """An edge of a definition's graph."""
+    """An edge of the graph."""
 
     source: str = Field(alias="from")
     target: str = Field(alias="to")
@@ -50,13 +52,14 @@ class DefinitionTransition(ResponseModel):
 
 
 class Definition(ResponseModel):
-    """The shape of a workflow.
+    """The definition of a workflow.
 
     Attributes:
-        start: The state in which it begins.
-        created: When an executor first served it; None for not yet.
-        updated: When an executor first served it in its newest shape.
-        flow_chart: Mermaid text.
+        start: The name of the start state.
+        group: The executor group of its instances by default.
+        created: When an executor first served the workflow; None if none has yet.
+        updated: When an executor first served this version; None if none has yet.
+        flow_chart: The diagram as Mermaid text.
         variables: The JSON schema of its variables.
     """
 
@@ -64,7 +67,7 @@ class Definition(ResponseModel):
     description: str
     version: int
     start: str
-    executor_group: str
+    group: str = Field(alias="executorGroup")
     priority: int
     created: UtcDatetime | None
     updated: UtcDatetime | None
@@ -75,12 +78,15 @@ class Definition(ResponseModel):
 
 
 class Executor(ResponseModel):
-    """A process that runs workflows.
+    """A process that runs instances.
 
     Attributes:
-        status: "RUNNING", "DRAINING", "STOPPED" (it left in order) or "LOST" (it was given up).
+        status: "RUNNING", "DRAINING", "STOPPED" (it shut down in order) or "LOST" (its lease ran out).
+        groups: The executor groups that it serves.
+        types: The names of the workflows that it has loaded.
         slots: How many activations it runs at once.
-        lease_until: When it is given up if it is not heard of.
+        last_active: When it last extended its lease.
+        lease_until: When its lease ends unless it extends it.
     """
 
     id: str
@@ -88,8 +94,8 @@ class Executor(ResponseModel):
     host: str
     pid: int
     status: str
-    executor_groups: tuple[str, ...]
-    workflow_types: tuple[str, ...]
+    groups: tuple[str, ...] = Field(alias="executorGroups")
+    types: tuple[str, ...] = Field(alias="workflowTypes")
     slots: int
     started: UtcDatetime
     last_active: UtcDatetime
@@ -97,10 +103,10 @@ class Executor(ResponseModel):
 
 
 class CurrentUser(ResponseModel):
-    """Who asks.
+    """The user of the request.
 
     Attributes:
-        role: What may be done now; of an API key never more than its owner may.
+        role: The role in effect: the API key's, limited by its owner's current role.
         key_id: The API key's id; None for a session.
     """
 
@@ -111,12 +117,13 @@ class CurrentUser(ResponseModel):
 
 
 class User(ResponseModel):
-    """Somebody who may log in, without any secret."""
+    """A user, without any secret."""
 
     id: int
     username: str
     role: Role
     is_disabled: bool
+    version: int
     created: UtcDatetime
     created_by: str
     modified: UtcDatetime
@@ -125,12 +132,12 @@ class User(ResponseModel):
 
 
 class ApiKey(ResponseModel):
-    """An API key, without what lets a program in.
+    """An API key, without its secret.
 
     Attributes:
-        role: What it may do at most: its owner's role bounds it too.
-        expires: None for never.
-        last_used: To the minute; None for never.
+        role: The key's role, which its owner's current role limits.
+        expires: When it expires; None for never.
+        last_used: When it was last used, to the minute; None for never.
     """
 
     id: str
@@ -138,6 +145,7 @@ class ApiKey(ResponseModel):
     role: Role
     user_id: int
     username: str
+    version: int
     created: UtcDatetime
     created_by: str
     expires: UtcDatetime | None
@@ -149,7 +157,7 @@ class IssuedApiKey(ApiKey):
     """A new API key.
 
     Attributes:
-        key: Its text, which nothing shows again; not in the ``repr`` either.
+        key: The key's text, which the server never shows again. It is left out of the ``repr``.
     """
 
     key: str = Field(repr=False)

@@ -1,4 +1,4 @@
-"""Whether a request is sent again, and after how long: the same for both clients."""
+"""The policies for retries and reconnects, shared by both clients."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ DEFAULT_RECONNECT_MILLISECONDS, MAX_RECONNECT_DELAY = 2_000, timedelta(seconds=3
 
 
 def is_transient(error: ClientError) -> bool:
-    """Return whether the same request may fare better a little later."""
+    """Return whether the same request may succeed a little later."""
     return isinstance(error, UnreachableError | TooManyRequestsError | UnavailableError)
 
 
 def get_retry_after(error: ClientError) -> float:
-    """Return how many seconds the server wants to be left alone; 0 where it says nothing."""
+    """Return the server's Retry-After in seconds; 0 if it sent none."""
     return error.retry_after_seconds or 0.0 if isinstance(error, TooManyRequestsError | UnavailableError) else 0.0
 
 
 class RetryPolicy:
-    """How often and for how long a request is sent again that may be.
+    """How often and for how long a request that is safe to repeat is retried.
 
     Args:
-        retries: How many attempts follow the first one at most, 0 to 100.
-        within: No attempt begins later than that after the first one; a time that the server is told to wait comes on
-            top.
-        random: Where the delays are drawn from: evenly from zero to a bound that doubles each time, 5 seconds at most.
+        retries: How many attempts may follow the first one, 0 to 100.
+        max_elapsed: No attempt begins later than this after the first one. The time that the server is asked to wait is
+            added to it.
+        random: The source of the delays, which are drawn evenly from zero to a bound that doubles with each attempt, up
+            to 5 seconds.
 
     Raises:
         SettingsError: If ``retries`` is out of range.
-        DurationError: If ``within`` is not a length of time.
+        DurationError: If ``max_elapsed`` is not a duration.
     """
 
     def __init__(self, retries: int, max_elapsed: Duration, random: Random) -> None:
@@ -52,12 +53,12 @@ class RetryPolicy:
     def compute_delay(
         self, api_request: ApiRequest[object], error: ClientError, *, attempt: int, elapsed_seconds: float
     ) -> float | None:
-        """Return how many seconds to wait before a request is sent again; None if it is not.
+        """Return how many seconds to wait before the next attempt; None if there is none.
 
         Args:
             api_request: The request.
-            error: What it came to.
-            attempt: Which attempt that was, counted from 1.
+            error: The error of the last attempt.
+            attempt: The number of the last attempt, counted from 1.
             elapsed_seconds: How many seconds ago the first attempt began.
         """
         if not (api_request.may_repeat and is_transient(error) and self._retry.may_retry(attempt, error)):
@@ -68,22 +69,22 @@ class RetryPolicy:
 
 
 class ReconnectPolicy:
-    """How long a stream of events waits before it connects again: as the server says, and longer each time."""
+    """How long an event stream waits before it reconnects: the server's ``retry:``, and longer after each failure."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._failures = 0
 
     def reset(self) -> None:
-        """Begin anew: something has come."""
+        """Forget past failures, after data has arrived."""
         self._failures = 0
 
     def compute_delay(self, *, retry_milliseconds: int | None, error: ClientError | None) -> float:
-        """Return how many seconds to wait after one more connection has ended.
+        """Return how many seconds to wait before reconnecting, and count one more failure.
 
         Args:
-            retry_milliseconds: What the server has said last; None for nothing.
-            error: Why it ended; None if the server ended it in good order.
+            retry_milliseconds: The server's last ``retry:``; None if it sent none.
+            error: Why the connection ended; None if the server closed it in order.
         """
         self._failures += 1
         first = timedelta(

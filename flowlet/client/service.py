@@ -1,4 +1,4 @@
-"""The server as the client knows it: where it is, how it is asked, and what its silence or its answer means."""
+"""The server as the client sees it: its address, its requests, and the errors of its responses."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ApiServer:
     """A server.
 
     Args:
-        url: Its address, as "http://127.0.0.1:8080"; with a path, where a proxy has it under one.
-        key: An API key; None where the HTTP client brings its own authentication.
-        timeout: How long it may take to answer.
+        url: Its address, such as "http://127.0.0.1:8080"; with a path if a proxy serves it under one.
+        key: An API key; None if the HTTP client authenticates by itself.
+        timeout: How long to wait for a response.
 
     Raises:
-        SettingsError: If the address or the key cannot be used; the key is not shown.
-        DurationError: If ``timeout`` is not a length of time.
+        SettingsError: If the address or the key cannot be used; the message does not show the key.
+        DurationError: If ``timeout`` is not a duration.
     """
 
     def __init__(self, url: str, *, key: str | None, timeout: Duration) -> None:
@@ -43,10 +43,10 @@ class ApiServer:
             self._headers["X-API-Key"] = _validate_key(key)
 
     def build_request(self, api_request: ApiRequest[Any], *, elapsed_seconds: float = 0.0) -> dict[str, Any]:
-        """Return what httpx builds a request from.
+        """Return the arguments from which httpx builds a request.
 
         Raises:
-            TypeError: If a value of the body has no form in JSON.
+            TypeError: If a value of the body cannot be written as JSON.
         """
         content = api_request.encode_body(elapsed_seconds)
         body = {} if content is None else {"Content-Type": "application/json"}
@@ -62,7 +62,7 @@ class ApiServer:
     def build_stream_request(
         self, api_request: ApiRequest[Any], *, last_id: str, heartbeat_timeout_seconds: float
     ) -> dict[str, Any]:
-        """Return what httpx builds the request of a stream from, which goes on behind ``last_id``."""
+        """Return the arguments from which httpx builds the request of an event stream after ``last_id``."""
         resumed = {"Last-Event-ID": last_id} if last_id else {}
         return {
             **self.build_request(api_request),
@@ -71,22 +71,22 @@ class ApiServer:
         }
 
     def read_result(self, api_request: ApiRequest[Result], response: httpx.Response) -> Result:
-        """Return what an answer comes to that has been read.
+        """Return the result of a response that has been read.
 
         Raises:
-            ApiError: If it is an error; by its type one of the errors below that.
-            AnswerError: If it is not what this endpoint answers, or leads elsewhere.
+            ApiError: If the response is an error; the subclass depends on its type.
+            UnexpectedResponseError: If it is not what this endpoint returns, or is a redirect.
         """
         _raise_for_status(api_request, response)
         return api_request.read_result(ApiResponse(response.status_code, response.headers, response.content))
 
 
 def _raise_for_status(api_request: ApiRequest[Any], response: httpx.Response) -> None:
-    """Raise what an answer means that is no success.
+    """Raise an error unless the response is a success.
 
     Raises:
-        ApiError: If it is an error; by its type one of the errors below that.
-        AnswerError: If it leads elsewhere.
+        ApiError: If the response is an error; the subclass depends on its type.
+        UnexpectedResponseError: If it is a redirect.
     """
     if response.status_code >= 400:
         raise build_error(
@@ -95,59 +95,65 @@ def _raise_for_status(api_request: ApiRequest[Any], response: httpx.Response) ->
     if not response.is_success:
         target = response.headers.get("location", "nowhere")
         raise UnexpectedResponseError(
-            f"{api_request.request_line} was answered with {response.status_code}, which leads to {target!r}. Keys are sent to no "
-            "other place than the one that is named: name the address that answers itself."
+            f"{api_request.request_line}: the server redirects ({response.status_code}) to {target!r}. The client does "
+            "not follow, because it sends its API key to no other address. Use the final address as url."
         )
 
 
 def check_event_stream(api_request: ApiRequest[Any], response: httpx.Response) -> None:
-    """Raise what an answer means that is no stream of events.
+    """Raise an error unless the response is an event stream.
 
     Raises:
-        ApiError: If it is an error; by its type one of the errors below that.
-        AnswerError: If it is something else.
+        ApiError: If the response is an error; the subclass depends on its type.
+        UnexpectedResponseError: If it is anything else.
     """
     _raise_for_status(api_request, response)
     kind = response.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "text/event-stream":
         raise UnexpectedResponseError(
-            f"{api_request.request_line} was answered with {kind or 'no content type'}, and not with a stream of events."
+            f"{api_request.request_line}: the response has {kind or 'no content type'}, not text/event-stream."
         )
 
 
 def build_unreachable_error(api_request: ApiRequest[Any], error: httpx.RequestError) -> UnreachableError:
-    """Return what it means that no answer came."""
+    """Return the error of a request that got no response."""
     was_sent = not isinstance(error, _NEVER_SENT)
-    silence = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "gave no answer"
+    silence = "did not respond in time" if isinstance(error, httpx.TimeoutException) else "did not respond"
     cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    advice = " What it asks for may have been done." if was_sent and not api_request.may_repeat else ""
+    advice = " The server may have carried out the request." if was_sent and not api_request.may_repeat else ""
     return UnreachableError(f"{api_request.request_line}: the server {silence} ({cause}).{advice}", was_sent=was_sent)
 
 
 def shut_down_connection(response: httpx.Response) -> None:
-    """Let whoever reads an answer see its end at once, in whatever task or thread."""
+    """End a response at once for the task or thread that reads it."""
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream is not None else None
     if connection is None:
         return
-    # By a second descriptor, because uvloop's sockets refuse to be shut down. One that has ended by itself is no error.
+    # Through a second descriptor, because uvloop's sockets refuse shutdown(). The connection may have ended already.
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.shutdown(socket.SHUT_RDWR)
 
 
 def _validate_url(url: str) -> str:
+    if not _is_server_url(url):
+        shown = url.rpartition("@")[2]  # the part before it is a login
+        raise SettingsError(f"{shown!r} is not the address of a server. Write it as 'http://127.0.0.1:8080'.")
+    return url.rstrip("/")
+
+
+def _is_server_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        has_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_usable = False
-    if not is_usable or parts.query or parts.fragment:
-        shown = url.rpartition("@")[2]  # what stands before is a login
-        raise SettingsError(f"{shown!r} is no address of a server. Write it as 'http://127.0.0.1:8080'.")
-    return url.rstrip("/")
+        return False
+    return has_server and not (parts.query or parts.fragment)
 
 
 def _validate_key(key: str) -> str:
     if not key.strip() or not key.isascii() or not key.isprintable():
-        raise SettingsError("the API key is empty, or has characters that no key has. One is made by: flowlet key add")
+        raise SettingsError(
+            "the API key is empty, or has characters that no API key has. Create one with: flowlet key add"
+        )
     return key.strip()

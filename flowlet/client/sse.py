@@ -1,4 +1,6 @@
-"""Server-sent events read from the bytes of an answer, in whatever pieces these come.
+"""A parser of server-sent events, fed with the chunks of a response.
+
+It is our own because httpx-sse has no bound for a line that never ends; DECISIONS.md has the comparison.
 
 Source: "Server-sent events", section 9.2.6 of the HTML standard.
 """
@@ -17,7 +19,7 @@ from flowlet.client.models import Event
 __all__ = ["MAX_LINE_BYTES", "EventStreamParser", "ServerSentEvent", "parse_events"]
 
 MAX_LINE_BYTES = 16_000_000
-"""How many bytes a line may have: what never ends is no event."""
+"""The largest line, in bytes: a bound for a stream without line breaks."""
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -25,7 +27,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event: its kind ("message" where the server names none), its data, and the last id given until then."""
+    """One event: its kind ("message" by default), its data, and the last id up to it."""
 
     kind: str
     data: str
@@ -33,11 +35,11 @@ class ServerSentEvent:
 
 
 class EventStreamParser:
-    """What has come of one answer.
+    """The parser of one response.
 
     Attributes:
-        last_id: The id that was given last, with data or without; empty for none.
-        retry_ms: How long to wait before the next connection, in milliseconds; None where the server has not said.
+        last_id: The last id, of an event with or without data; empty for none.
+        retry_ms: The server's last ``retry:``, how long to wait before reconnecting; None if it sent none.
     """
 
     def __init__(self, *, last_id: str = "", retry_milliseconds: int | None = None) -> None:
@@ -51,20 +53,20 @@ class EventStreamParser:
         self._data: list[str] = []
 
     def parse_chunk(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes and return the events that are whole with them.
+        """Return the events that the next chunk completes.
 
         Raises:
-            AnswerError: If a line does not end within 16 MB.
+            UnexpectedResponseError: If a line does not end within 16 MB.
         """
-        found = []
+        events = []
         for line in self._split_lines(chunk):
-            message = self._parse_line(line)
-            if message is not None:
-                found.append(message)
-        return found
+            event = self._parse_line(line)
+            if event is not None:
+                events.append(event)
+        return events
 
     def _split_lines(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the lines that end in a chunk. One ends at its CR already: its LF, if any, is skipped when it comes."""
+        """Yield the lines that end in a chunk. A CR ends a line at once; an LF that follows it is skipped."""
         if self._is_after_carriage_return and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._is_after_carriage_return = False
@@ -97,22 +99,22 @@ class EventStreamParser:
         return None
 
     def _finish_event(self) -> ServerSentEvent | None:
-        """End an event, and return it if it has data; its id counts in any case."""
+        """Finish an event, and return it if it has data; its id counts in any case."""
         kind, data, self.last_id = self._kind, self._data, self._id
         self._kind, self._data = "", []
         return ServerSentEvent(kind or "message", "\n".join(data), self.last_id) if data else None
 
 
 def parse_events(messages: list[ServerSentEvent]) -> list[Event]:
-    """Return the events that messages tell; other kinds of messages are passed over.
+    """Return the events of messages; other kinds of messages are ignored.
 
     Raises:
-        AnswerError: If one is not understood.
+        UnexpectedResponseError: If the data of a message is not an event.
     """
     try:
         return [Event.model_validate_json(message.data) for message in messages if message.kind == "message"]
     except ValidationError as error:
         places = ", ".join(".".join(map(str, one["loc"])) or one["type"] for one in error.errors()[:3])
         raise UnexpectedResponseError(
-            f"an event of GET /api/events is not understood: {places}. Is the server newer?"
+            f"GET /api/events sent an event that this client cannot read: {places}. Is the server newer?"
         ) from None

@@ -1,4 +1,4 @@
-"""A definition: the shape of a workflow, read from its module once and immutable from then on."""
+"""A definition: the immutable shape of a workflow, read once from its module."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from flowlet.clock import to_microseconds
 from flowlet.durations import Duration
 from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instance.instance import PRIORITIES, NewInstance, Status
+from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
 
 __all__ = ["Definition", "Parameter", "ParameterRole", "StateDefinition", "TransitionDefinition", "validate_model"]
 
-MAX_IDENTIFIER_LENGTH = 255
-
 
 class ParameterRole(StrEnum):
-    """What a handler's parameter is filled with."""
+    """The value that a handler's parameter receives."""
 
     VARS = "vars"
     FORM = "form"
@@ -37,7 +36,7 @@ class ParameterRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A handler's parameter; ``type`` is its annotation, the key under which a resource is provided."""
+    """A handler's parameter. ``type`` is its annotation, by which a resource is found."""
 
     name: str
     role: ParameterRole
@@ -46,7 +45,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class TransitionDefinition:
-    """An edge of the graph; ``label`` is what a button or the diagram says, empty for none."""
+    """A transition of the graph. ``label`` is the text on its button and in the diagram; empty for none."""
 
     target: str
     label: str = ""
@@ -54,7 +53,7 @@ class TransitionDefinition:
 
 @dataclass(frozen=True, slots=True)
 class StateDefinition:
-    """A state as its definition knows it.
+    """A state of a definition.
 
     ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1.
     """
@@ -82,36 +81,39 @@ class StateDefinition:
 
     @property
     def is_manual(self) -> bool:
-        """Whether it waits for an answer."""
+        """Whether an instance waits for an answer here."""
         return self.kind == StateKind.MANUAL
 
     def has_transition_to(self, target: str) -> bool:
-        """Return whether an edge leads to the named state."""
+        """Return whether a transition leads to the named state."""
         return any(transition.target == target for transition in self.transitions)
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The names of the states it may go to, in the order of the source."""
+        """The names of the next states, in the order of the source."""
         return tuple(transition.target for transition in self.transitions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Definition:
-    """The shape of a workflow: its states, its variables' model, its policies. Equal only to itself, and hashable.
+    """The shape of a workflow: its states, its model, its policies. Hashable, and equal only to itself.
 
     Attributes:
-        description: The workflow's, or its module's docstring.
-        module: How it was loaded: an import name or an absolute path.
-        file: As messages show it: relative where it is below the working directory.
-        line: Where the ``Workflow`` is made; counted from 1.
-        start: The name of the state in which instances begin.
-        states: By name, in the order of the source, imported ones last; read only.
+        name: The workflow's name.
+        description: The description of the workflow, or the docstring of its module.
+        version: The workflow's version.
+        module: The import name or the absolute path by which it was loaded.
+        file: The file as messages show it: relative if it is below the working directory.
+        line: The line of ``Workflow(...)``, counted from 1.
+        start: The name of the start state.
+        states: The states by name, in the order of the source, imported ones last; read only.
+        retry: The workflow's retry policy.
         group: The executor group of its instances.
-        priority: Of its instances, 0 to 9.
-        loop_limit: After how many transitions without any wait an instance is taken to run in circles.
-        vars: The model of the variables, or None where they are a free JSON object.
+        priority: The priority of its instances, 0 to 9.
+        loop_limit: The most transitions in a row without any wait.
+        vars: The model of the variables, or None if they are a free JSON object.
         names_by_id: The name of each state object, by its ``id()``; read only.
-        state_objects: The state objects, held so that no ``id()`` in ``names_by_id`` is given to another object.
+        state_objects: The state objects. Holding them keeps each ``id()`` in ``names_by_id`` from being reused.
     """
 
     name: str
@@ -138,7 +140,7 @@ class Definition:
         """Return the named state.
 
         Raises:
-            UnknownStateError: If there is none.
+            UnknownStateError: If the definition has no such state.
         """
         try:
             return self.states[name]
@@ -148,11 +150,11 @@ class Definition:
             ) from None
 
     def get_state_name(self, state_object: State[..., Any]) -> str | None:
-        """Return the name that a state object has here, or None where it belongs to another module."""
+        """Return the name of a state object in this definition, or None if it belongs to another one."""
         return self.names_by_id.get(id(state_object))
 
     def read_vars(self, text: str) -> BaseModel | dict[str, Any]:
-        """Return the variables from their JSON text: a new model object, or a dict where there is no model.
+        """Return the variables from their JSON text: a new model object, or a dict if there is no model.
 
         Raises:
             VariablesError: If they do not fit the model.
@@ -173,7 +175,7 @@ class Definition:
         """
         try:
             if isinstance(value, BaseModel):
-                # Pydantic's warnings show values; what does not fit is told by reading the text again.
+                # Pydantic's warnings show values. Reading the text again finds what does not fit.
                 return value.model_dump_json(by_alias=True, warnings=False)
             return orjson.dumps(dict(value)).decode()
         except (TypeError, PydanticSerializationError) as error:
@@ -191,20 +193,20 @@ class Definition:
         parent_id: int | None = None,
         username: str | None = None,
     ) -> NewInstance:
-        """Return a new instance, checked: ready for the store.
+        """Return a validated new instance, ready for the store.
 
         Args:
             vars: The variables; None means an empty object.
             now: The store's time, in microseconds since 1970 UTC.
-            key: The business key; empty if None.
+            key: The business key; the external id if None.
             external_id: Unique over all instances; a random one if None.
-            group: Instead of the workflow's executor group.
-            priority: Instead of the workflow's, 0 to 9.
-            parent_id: Whose child it is.
-            username: Who creates it.
+            group: The executor group; the workflow's if None.
+            priority: 0 to 9; the workflow's if None.
+            parent_id: The id of its parent, if it is a child.
+            username: The user who creates it; None for code.
 
         Raises:
-            VariablesError: If the variables do not fit the model, or another value cannot be stored; fields are named.
+            VariablesError: If the variables do not fit the model, or another value cannot be stored. Names the fields.
         """
         start = self.states[self.start]
         faults = _check_texts(externalId=external_id, businessKey=key, executorGroup=group)
@@ -214,11 +216,12 @@ class Definition:
         if faults:
             raise VariablesError(f"a new {self.name}", faults)
         deadline = now + to_microseconds(start.deadline) if start.deadline else None
+        external_id = external_id or str(uuid.uuid4())
         return NewInstance(
             type=self.name,
             definition_version=self.version,
-            external_id=external_id or str(uuid.uuid4()),
-            key=key or "",
+            external_id=external_id,
+            key=key or external_id,
             group=group or self.group,
             priority=level,
             state=self.start,
@@ -230,7 +233,7 @@ class Definition:
         )
 
     def validate_vars(self, vars: BaseModel | Mapping[str, Any]) -> str:
-        """Return variables given from outside as JSON text, checked against the model and with its defaults.
+        """Return the JSON text of variables from outside, validated against the model and with its defaults.
 
         Raises:
             VariablesError: If they do not fit.
@@ -245,7 +248,7 @@ class Definition:
         return self.write_vars(validate_model(self.vars, plain, f"the variables of {self.name}"))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the definition as plain JSON values, in camelCase: what the store keeps and the API shows."""
+        """Return the definition as plain JSON values with names in camelCase, as the store and the API use it."""
         return {
             "name": self.name,
             "description": self.description,
@@ -261,10 +264,10 @@ class Definition:
 
 
 def validate_model(model: type[BaseModel], values: Mapping[str, Any], subject: str) -> BaseModel:
-    """Return a model object made from plain JSON values.
+    """Return a model object built from plain JSON values.
 
     Raises:
-        VariablesError: If they do not fit; each field's path is named, its value is not.
+        VariablesError: If they do not fit. It names the path of each field, never its value.
     """
     try:
         return model.model_validate_json(orjson.dumps(dict(values)))
@@ -288,8 +291,8 @@ def _check_texts(**texts: str | None) -> dict[str, str]:
             faults[name] = f"has to be a text of 1 to {MAX_IDENTIFIER_LENGTH} characters"
         elif text != text.strip():
             faults[name] = "begins or ends with white space"
-        elif "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-            faults[name] = "has a character that no database can hold (NUL, or half of a surrogate pair)"
+        elif fault := find_text_fault(text):
+            faults[name] = fault
     return faults
 
 

@@ -1,4 +1,4 @@
-"""The resources that an application provides to its handlers, by their type."""
+"""Dependency injection: the resources that an application provides to its handlers, by their type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _ITERATOR_TYPES = frozenset({AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator})
 _CONTEXT_MANAGER_TYPES = frozenset({AbstractAsyncContextManager, AbstractContextManager})
-# To enter one of these takes it: a resource that is a lock would be held from start to stop.
+# Entering one of these acquires it: a resource that is a lock would be held from start to stop.
 _LOCK_TYPES = (
     asyncio.Lock,
     asyncio.Semaphore,
@@ -38,16 +38,17 @@ _LOCK_TYPES = (
 
 
 class Dependencies:
-    """What handlers may ask for by annotation: opened at start, closed at stop in reverse order.
+    """The resources of handlers, by type. They are opened at the start and closed in reverse order at the stop.
 
-        provided = Provided()
+        dependencies = Dependencies()
 
-        @provided.provide
+        @dependencies.provide
         async def http() -> AsyncIterator[httpx.AsyncClient]:
             async with httpx.AsyncClient(base_url="https://shop.example") as client:
                 yield client
 
-    Types are compared for equality, not by inheritance. Use ``typing.NewType`` to tell two of one class apart.
+    A handler receives a resource in a parameter annotated with exactly its type; inheritance does not count. Use
+    ``typing.NewType`` for a second resource of the same class.
     """
 
     def __init__(self) -> None:
@@ -57,26 +58,27 @@ class Dependencies:
         self._stack = AsyncExitStack()
 
     def provide(self, factory: F) -> F:
-        """Provide what a factory makes, under the type it is annotated with; return the factory.
+        """Provide what a factory returns, under its annotated type; return the factory.
 
         Args:
-            factory: Called without arguments at start. One of: a generator function, async or plain, which yields
+            factory: Called without arguments at the start. One of: a generator function, async or plain, which yields
                 once (``-> AsyncIterator[T]``), with ``@asynccontextmanager`` or without; a function that returns
                 a context manager of T (``-> AbstractAsyncContextManager[T]``); a function, async or plain, that
                 returns a T (``-> T``), or the class T itself. A T that is a context manager is entered and left.
 
         Raises:
-            DefinitionError: If it says no type, needs arguments, or the type is provided already.
+            DefinitionError: If the factory has no usable return type or requires arguments, or if the type is provided
+                already.
             RuntimeError: If the resources are open.
         """
         if self._opened is not None:
             raise RuntimeError(
-                f"{_format_factory(factory)} comes too late: the resources are open. Provide it before the start."
+                f"{_format_factory(factory)} is provided too late: the resources are open. Provide it before the start."
             )
         if needed := _find_required_arguments(factory):
             cure = "Give them defaults, or provide a function without parameters that calls it."
             raise _build_error(
-                factory, f"the factory {_format_factory(factory)} needs arguments: {', '.join(needed)}.\n{cure}"
+                factory, f"the factory {_format_factory(factory)} requires arguments: {', '.join(needed)}.\n{cure}"
             )
         provided = _read_provided_type(factory)
         if self.has_type(provided):
@@ -85,32 +87,32 @@ class Dependencies:
         return factory
 
     def provide_value(self, type: type[T], instance: T) -> None:
-        """Provide an object that exists already; it is neither opened nor closed.
+        """Provide an existing object, which is neither opened nor closed.
 
         Raises:
             DefinitionError: If the type is provided already.
         """
         if self.has_type(type):
-            raise DefinitionError([Fault("value()", 0, self._describe_duplicate(type))])
+            raise DefinitionError([Fault("provide_value()", 0, self._describe_duplicate(type))])
         self._values[type] = instance
 
     @property
     def types(self) -> frozenset[Any]:
-        """Every type that is provided."""
+        """All provided types."""
         return frozenset(self._factories) | frozenset(self._values)
 
     def has_type(self, type: Any) -> bool:
-        """Return whether a parameter of this annotation can be filled."""
+        """Return whether the annotated type is provided."""
         try:
             return type in self._factories or type in self._values
-        except TypeError:  # an annotation need not be hashable, as in Literal[[]]
+        except TypeError:  # an annotation may be unhashable, as Literal[[]]
             return False
 
     async def open(self) -> None:
-        """Open every resource, in the order it was provided. Where one cannot be, those before it are closed again.
+        """Open all resources, in the order in which they were provided. If one fails, close those before it.
 
         Raises:
-            RuntimeError: If they are open.
+            RuntimeError: If they are open already.
             Exception: Whatever a factory raises.
         """
         if self._opened is not None:
@@ -121,36 +123,36 @@ class Dependencies:
         self._opened = opened
 
     async def close(self) -> None:
-        """Close what is open, the latest first; without effect where nothing is.
+        """Close all open resources, the last one first. Without open resources this does nothing.
 
         Raises:
-            Exception: Whatever a factory raises while it closes; the others are closed all the same.
+            Exception: Whatever a factory raises while it closes; the other resources are closed all the same.
         """
         self._opened = None
         await self._stack.aclose()
 
     async def __aenter__(self) -> Self:
-        """Open every resource."""
+        """Open all resources."""
         await self.open()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        """Close every resource."""
+        """Close all resources."""
         await self.close()
 
     def __getitem__(self, type: Any) -> Any:
         """Return the open resource of a type.
 
         Raises:
-            KeyError: If nothing provides the type.
-            RuntimeError: If it is not open.
+            KeyError: If the type is not provided.
+            RuntimeError: If the resources are not open.
         """
         if type in self._values:
             return self._values[type]
         if type not in self._factories:
             raise KeyError(f"nothing provides {format_type(type)}; provided: {self._list_types()}")
         if self._opened is None:
-            raise RuntimeError(f"{format_type(type)} is not open: await open() first")
+            raise RuntimeError(f"{format_type(type)} is not open: call 'await dependencies.open()' first")
         return self._opened[type]
 
     def _list_types(self) -> str:
@@ -165,7 +167,7 @@ class Dependencies:
 
 
 def format_type(annotation: Any) -> str:
-    """Return how a message names an annotation: a class by its name, anything else as it is written."""
+    """Return the text of an annotation in messages: the name of a class, or the source of anything else."""
     if isinstance(annotation, str):
         return annotation
     if get_origin(annotation) is None and hasattr(annotation, "__name__"):
@@ -202,19 +204,21 @@ def _read_provided_type(factory: Callable[..., Any]) -> Any:
     made = _unwrap_annotation(factory, annotation)
     if made is None or made is type(None) or isinstance(made, TypeVar):
         cure = f"Annotate it, as in: def {_format_factory(factory)}() -> AsyncIterator[Client]"
-        given = f"{format_type(annotation)} does not say" if annotation is not None else "it does not say"
+        given = "it has no annotation" if annotation is None else f"{format_type(annotation)} names no type"
         raise _build_error(
-            factory, f"the factory {_format_factory(factory)} has no usable return type: {given} what.\n{cure}"
+            factory, f"the factory {_format_factory(factory)} has no usable return type: {given}.\n{cure}"
         )
     try:
         hash(made)
     except TypeError:
-        raise _build_error(factory, f"{format_type(made)} cannot be a resource's type: it is not hashable.") from None
+        raise _build_error(
+            factory, f"{format_type(made)} cannot be the type of a resource: it is not hashable."
+        ) from None
     return made
 
 
 def _unwrap_annotation(factory: Callable[..., Any], annotation: Any) -> Any:
-    """Return the T of a factory's annotation, or None where it says none."""
+    """Return the T of a factory's return annotation, or None if it has none."""
     origin = get_origin(annotation) or annotation
     yields = origin in _ITERATOR_TYPES and (_is_generator(factory) or hasattr(factory, "__wrapped__"))
     if not yields and origin not in _CONTEXT_MANAGER_TYPES:
@@ -238,10 +242,10 @@ def _is_generator(factory: Callable[..., Any]) -> bool:
 def _read_return_annotation(factory: Callable[..., Any]) -> Any:
     try:
         return get_type_hints(inspect.unwrap(factory)).get("return")
-    except TypeError:  # a callable that can carry no annotation, as a functools.partial
+    except TypeError:  # a callable without annotations, as functools.partial
         return None
     except NameError as error:
-        cure = "Import it outside `if TYPE_CHECKING:`, and at the module's top."
+        cure = "Import it at the top of the module, outside `if TYPE_CHECKING:`."
         message = f"the annotations of the factory {_format_factory(factory)} cannot be read: {error}.\n{cure}"
         raise _build_error(factory, message) from None
 

@@ -1,4 +1,4 @@
-"""What entering a state makes of an instance, worked out once per state."""
+"""The effect of entering a state on an instance, computed once per state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ __all__ = ["StateEntry", "build_state_entry"]
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """What entering a state at once makes of an instance.
+    """The effect of entering a state without a wait.
 
     Attributes:
-        status: EXECUTING, or WAITING for a manual state, or the end's own.
-        deadline: How long a manual state waits for its answer, in microseconds; None means for ever.
-        description: The state's; the reason of an instance that an error state ended.
+        name: The state's name.
+        kind: Its kind.
+        status: EXECUTING; WAITING for a manual state; FINISHED for an end state; FAILED for an error state.
+        deadline: How long a manual state waits for an answer, in microseconds; None means without limit.
+        description: Its description, which is the reason of an instance that ends in an error state.
     """
 
     name: str
@@ -39,7 +41,7 @@ _STATUSES = {
 
 
 def build_state_entry(state: StateDefinition) -> StateEntry:
-    """Return what entering a state makes of an instance."""
+    """Return the effect of entering a state."""
     return StateEntry(
         name=state.name,
         kind=state.kind,

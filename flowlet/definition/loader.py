@@ -1,8 +1,7 @@
-"""Workflow modules, imported by name or by path, with the fault to show where that fails."""
+"""The import of workflow modules by name or by path. A failed import becomes a fault with a likely cure."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -13,26 +12,28 @@ from traceback import walk_tb
 from types import ModuleType
 
 from flowlet.errors import DefinitionError, Fault
+from flowlet.text import format_suggestion
 
 __all__ = ["PATH_PREFIX", "add_to_import_path", "format_path", "import_workflow", "is_path"]
 
 PATH_PREFIX = "flowlet_modules"
-"""The package under whose name a file loaded by its path stands in ``sys.modules``."""
+"""The package name in ``sys.modules`` of files that are loaded by their path."""
 
 _PACKAGE_DIRECTORY = str(Path(__file__).resolve().parents[1])
 _INSTALLED_DIRECTORIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
 
 def import_workflow(spec: str) -> ModuleType:
-    """Return the module that a spec names.
+    """Return the module of an import name or a path.
 
-    A path is run anew at each call, under a module name of its own; an import name is imported as by ``import``.
+    A file is run again at each call, under a module name of its own. An import name is imported as by ``import``.
 
     Args:
-        spec: An import name as "shop.orders", or the path of a .py file: whatever ends in ".py" or has a separator.
+        spec: An import name as "shop.orders", or the path of a .py file. A text that ends in ".py" or has a path
+            separator is a path.
 
     Raises:
-        DefinitionError: If it cannot be found, or raises while it is imported.
+        DefinitionError: If the module cannot be found, or raises while it is imported.
     """
     try:
         return _import_path(spec) if is_path(spec) else _import_name(spec)
@@ -43,20 +44,20 @@ def import_workflow(spec: str) -> ModuleType:
 
 
 def is_path(spec: str) -> bool:
-    """Return whether a spec is the path of a file, rather than an import name."""
+    """Return whether a spec is the path of a file and not an import name."""
     return spec.endswith(".py") or "/" in spec or os.sep in spec
 
 
 def add_to_import_path(folder: str | Path) -> None:
-    """Put a folder first on ``sys.path``, unless it is on it."""
+    """Insert a folder at the start of ``sys.path``, unless it is in it."""
     wanted = Path(folder).resolve()
     if all(Path(entry).resolve() != wanted for entry in sys.path):
         sys.path.insert(0, str(wanted))
 
 
 def format_path(file: str) -> str:
-    """Return how a message names a file: relative where it is below the working directory, else absolute."""
-    if file.startswith("<"):  # code that was made from a text, as "<string>"
+    """Return a file's path for messages: relative if it is below the working directory, else absolute."""
+    if file.startswith("<"):  # code without a file, as "<string>"
         return file
     path, folder = Path(file).resolve(), Path.cwd()
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
@@ -65,7 +66,7 @@ def format_path(file: str) -> str:
 def _import_name(spec: str) -> ModuleType:
     if not all(spec.split(".")):
         cure = "Give an import name as 'shop.orders', or the path of a .py file."
-        raise DefinitionError([Fault(repr(spec), 0, f"this names no module.\n{cure}")])
+        raise DefinitionError([Fault(repr(spec), 0, f"this is not a module name.\n{cure}")])
     importlib.invalidate_caches()
     return importlib.import_module(spec)
 
@@ -80,7 +81,7 @@ def _import_path(spec: str) -> ModuleType:
         raise DefinitionError([_build_path_fault(spec, path)])
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
-    sys.modules.setdefault(PATH_PREFIX, _create_package())  # pickle imports a class's module through its package
+    sys.modules.setdefault(PATH_PREFIX, _create_package())  # pickle imports the module of a class through its package
     try:
         module_spec.loader.exec_module(module)
     except BaseException:
@@ -110,8 +111,8 @@ def _build_path_fault(spec: str, path: Path) -> Fault:
     if path.is_file():
         return Fault(spec, 0, "this is not a .py file.\nA workflow module's name ends in '.py'.")
     siblings = [str(file) for file in Path(spec).expanduser().parent.glob("*.py")]
-    near = difflib.get_close_matches(str(Path(spec).expanduser()), siblings, n=1, cutoff=0.75)
-    guess = f"Did you mean {near[0]!r}?" if near else "Is the working directory the right one?"
+    guess = format_suggestion(str(Path(spec).expanduser()), siblings, cutoff=0.75).strip()
+    guess = guess or "Is the working directory the right one?"
     return Fault(spec, 0, f"there is no such file, seen from {Path.cwd()}.\n{guess}")
 
 
@@ -128,25 +129,27 @@ def _build_import_fault(spec: str, error: BaseException) -> Fault:
         )
     file, line = place or (spec, 0)
     cure = _suggest_import_fix(error)
-    said = error.msg if isinstance(error, SyntaxError) else error
-    message = f"{spec!r} cannot be imported: {type(error).__name__}: {said}"
+    text = error.msg if isinstance(error, SyntaxError) else error
+    message = f"{spec!r} cannot be imported: {type(error).__name__}: {text}"
     return Fault(format_path(file) if place else file, line, f"{message}\n{cure}" if cure else message)
 
 
 def _suggest_import_fix(error: BaseException) -> str:
     if isinstance(error, ImportError) and (PATH_PREFIX in str(error) or "relative import" in str(error)):
-        return "A file loaded by its path belongs to no package: give its import name instead, as 'shop.orders'."
+        return (
+            "A file that is loaded by its path belongs to no package. Give its import name instead, as 'shop.orders'."
+        )
     if isinstance(error, ModuleNotFoundError):
         return f"Is {error.name!r} installed for {sys.executable}, or its folder on PYTHONPATH?"
     if isinstance(error, TypeError) and str(error).startswith(("state() takes 0", "manual() takes 0")):
-        return "The decorator is called: write @state(next=[...]) or @manual(next=[...])."
+        return "Call the decorator: write @state(next=[...]) or @manual(next=[...])."
     if isinstance(error, SystemExit):
-        return "Put what ends the program under: if __name__ == '__main__'."
+        return "Move the code that exits below: if __name__ == '__main__'."
     return ""
 
 
 def _find_error_location(error: BaseException) -> tuple[str, int] | None:
-    """Return where in the user's own code an exception arose; else where in installed code; else None."""
+    """Return where an exception was raised: in the user's code, else in installed code, else None."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]

@@ -1,11 +1,10 @@
-"""What a workflow module holds, before it is checked: its states by name, its ``Workflow``."""
+"""The contents of a workflow module before validation: its states by name, its ``Workflow``."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,23 +12,26 @@ from typing import Any
 
 from flowlet.definition.loader import PATH_PREFIX, format_path
 from flowlet.errors import Fault
+from flowlet.text import find_nearest_name, format_suggestion
 from flowlet.workflow.states import State, Workflow
 
-__all__ = ["ModuleSource", "find_nearest_name"]
+__all__ = ["ModuleSource"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
-    """A module as it is written.
+    """A workflow module before validation.
 
     Attributes:
-        module: How it was loaded: an import name or an absolute path.
+        module: The import name or the absolute path by which it was loaded.
         name: The workflow's name.
         file: The module's file as messages show it.
-        states: By name, in the order of the source, imported ones last; an object under two names has the first.
+        docstring: The module's docstring.
+        states: The states by name, in the order of the source, imported ones last. A state with two names is listed
+            under the first.
         names_by_id: The name of each state object, by its ``id()``.
-        workflows: Every ``Workflow(...)`` made in the module; more than one is a fault.
-        namespace: The module's own.
+        workflows: The ``Workflow`` objects of the module; more than one is a fault.
+        namespace: The module's namespace.
     """
 
     module: str
@@ -43,10 +45,10 @@ class ModuleSource:
 
     @classmethod
     def of(cls, module: ModuleType) -> ModuleSource:
-        """Return the draft of an imported module.
+        """Return the contents of an imported module.
 
-        A ``Workflow`` that was imported from another file is that file's, and does not count. A state that was
-        imported does.
+        A ``Workflow`` that the module imports from another file belongs to that file and is ignored. An imported state
+        belongs to this module too.
         """
         file = getattr(module, "__file__", None)
         namespace = dict(vars(module))
@@ -74,47 +76,39 @@ class ModuleSource:
 
     @property
     def line(self) -> int:
-        """Where the ``Workflow`` is made, or 1."""
+        """The line of ``Workflow(...)``, or 1."""
         return self.workflow.line if self.workflow else 1
 
     @property
     def description(self) -> str:
-        """The workflow's description, or else the module's docstring."""
+        """The workflow's description; without one, the module's docstring."""
         given = self.workflow.description if self.workflow else None
         return self.docstring if given is None else inspect.cleandoc(given)
 
     def resolve_target(self, target: object) -> str | None:
-        """Return the name of the state that a name or a state object means here, or None where it means none."""
+        """Return the name of a state, given its name or its object; None if this module has no such state."""
         value = self.namespace.get(target) if isinstance(target, str) else target
         return self.names_by_id.get(id(value)) if isinstance(value, State) else None
 
     def guess_target(self, target: object) -> str | None:
-        """Return what the target means or, for a name misspelt, what was probably meant."""
+        """Return the name of a state, or for a misspelt name the nearest one; None if there is none."""
         return self.resolve_target(target) or (
             find_nearest_name(target, self.states) if isinstance(target, str) else None
         )
 
     def suggest_fix(self, target: str) -> str:
-        """Return what to do about a name that no state has."""
+        """Return the likely cure for a name that no state has."""
         if inspect.isroutine(self.namespace.get(target)):
             return f"{target!r} is a plain function here: put @state(next=[...]) above it."
-        near = find_nearest_name(target, self.states)
-        defined = f"Defined: {', '.join(sorted(self.states))}."
-        return f"Did you mean {near!r}? {defined}" if near else defined
+        suggestion = format_suggestion(target, self.states)
+        return f"{suggestion} Defined: {', '.join(sorted(self.states))}.".lstrip()
 
     def build_fault(self, name: str, message: str, *, line: int | None = None) -> Fault:
-        """Return a fault of the named state, at its own place or at another line of its file."""
+        """Return a fault of the named state, at its own line or at another line of its file."""
         state = self.states[name]
         return Fault(
             format_path(state.file) if state.file else self.file, state.line if line is None else line, message
         )
-
-
-def find_nearest_name(name: str, options: Iterable[str]) -> str | None:
-    """Return the option most like a name, whatever the case of its letters, or None where none is like it."""
-    by_lower = {option.lower(): option for option in sorted(options, reverse=True)}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return by_lower[near[0]] if near else None
 
 
 def _find_workflows(namespace: Mapping[str, Any], file: str | None) -> tuple[Workflow, ...]:

@@ -1,4 +1,4 @@
-"""What each parameter of a handler is filled with, found by its annotation."""
+"""The parameters of handlers, matched to their values by annotation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VARIADIC_KINDS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_
 
 @dataclass(frozen=True, slots=True)
 class HandlerParameters:
-    """A handler's parameters that are filled, and what is wrong with the others."""
+    """The parameters of a handler that receive a value, and the faults of the others."""
 
     found: tuple[Parameter, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -32,14 +32,14 @@ class HandlerParameters:
 def read_parameters(source: ModuleSource, name: str, dependencies: Dependencies) -> HandlerParameters:
     """Return the parameters of the named state's handler.
 
-    A parameter with a default that nothing fills is left alone.
+    A parameter that matches nothing and has a default is ignored.
     """
     state = source.states[name]
     if state.handler is None:
         return HandlerParameters()
     try:
         signature = inspect.signature(state.handler)
-    except NameError as error:  # annotations that are read late, from Python 3.14 on
+    except NameError as error:  # from Python 3.14 on, annotations are evaluated here
         return HandlerParameters(
             faults=(source.build_fault(name, _describe_unreadable(name, "its annotations", error)),)
         )
@@ -53,7 +53,7 @@ def read_parameters(source: ModuleSource, name: str, dependencies: Dependencies)
 def _read_parameter(
     source: ModuleSource, name: str, parameter: inspect.Parameter, dependencies: Dependencies
 ) -> Parameter | str | None:
-    """Return what fills a parameter, or None to leave it alone, or what is wrong with it."""
+    """Return the matched parameter, None to ignore it, or the message of its fault."""
     has_default = parameter.default is not parameter.empty
     state = source.states[name]
     if parameter.kind in _VARIADIC_KINDS:
@@ -63,13 +63,13 @@ def _read_parameter(
             "Name each one; a decorator between @state and the function needs functools.wraps."
         )
     if parameter.kind is parameter.POSITIONAL_ONLY:
-        cure = "Remove the '/' behind it: parameters are passed by name."
+        cure = "Remove the '/' after it: parameters are passed by name."
         return None if has_default else f"state {name!r} has the positional-only parameter {parameter.name!r}.\n{cure}"
     if parameter.annotation is parameter.empty:
         return None if has_default else _describe_unannotated(source, state, name, parameter.name, dependencies)
     try:
         annotation = _resolve_annotation(state.handler, parameter.annotation)
-    except Exception as error:  # noqa: BLE001 - an annotation in a text may raise anything when it is evaluated
+    except Exception as error:  # noqa: BLE001 - evaluating an annotation in quotes may raise anything
         return None if has_default else _describe_unreadable(name, f"the parameter {parameter.name!r}", error)
     role = _find_role(source, state, annotation, dependencies)
     if role is not None:
@@ -96,14 +96,14 @@ def _resolve_annotation(handler: Callable[..., Any] | None, annotation: Any) -> 
 
 
 class _AnnotationHolder:
-    """Carries one annotation to ``get_type_hints``, so that one unreadable annotation spoils no other."""
+    """Holds one annotation for ``get_type_hints``, so that an unreadable one does not affect the others."""
 
     def __init__(self, annotations: dict[str, Any]) -> None:
         self.__annotations__ = annotations
 
 
 def _describe_unreadable(name: str, subject: str, error: Exception) -> str:
-    cure = "Import what it names at the module's top, outside `if TYPE_CHECKING:`."
+    cure = "Import the name at the top of the module, outside `if TYPE_CHECKING:`."
     return f"state {name!r}: {subject} cannot be read: {type(error).__name__}: {error}.\n{cure}"
 
 
@@ -128,10 +128,10 @@ def _suggest_fix(source: ModuleSource, annotation: Any) -> str:
         return f"It is the form of another state: make this one @manual(form={shown}, ...), or remove the parameter."
     has_vars = source.workflow is not None and source.workflow.vars is not None
     if not has_vars and (annotation is dict or get_origin(annotation) is dict):
-        return "Variables without a model are at ctx.vars, where ctx: Context."
+        return "Without a model, the variables are at ctx.vars: add the parameter ctx: Context."
     if not has_vars and inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return f"If these are the variables, say Workflow({source.name!r}, vars={shown})."
-    return f"Provide it with app.provide(factory), the factory annotated with {shown}, or give it a default."
+        return f"If these are the variables, write Workflow({source.name!r}, vars={shown})."
+    return f"Provide it with app.provide(factory), where the factory returns {shown}, or give it a default."
 
 
 def _list_available(source: ModuleSource, state: State[..., Any], dependencies: Dependencies) -> str:

@@ -1,4 +1,4 @@
-"""The registry: every definition that an application runs, read from its modules."""
+"""The registry: the definitions that an application runs, read from its modules."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 from flowlet.definition.definition import Definition, Parameter, StateDefinition, TransitionDefinition
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.loader import format_path, import_workflow, is_path
-from flowlet.definition.module_source import ModuleSource, find_nearest_name
+from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.parameters import read_parameters
 from flowlet.definition.validation import find_faults, list_targets
 from flowlet.errors import DefinitionError, Fault, UnknownWorkflowError
+from flowlet.text import format_suggestion
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State
 
@@ -22,11 +23,11 @@ __all__ = ["Registry"]
 
 
 class Registry:
-    """The definitions by name.
+    """The loaded definitions by name.
 
     Args:
-        provided: The resources that handlers may ask for; none by default. Provide before loading: a handler that
-            asks for anything else is refused at load.
+        dependencies: The resources for handlers; none by default. Provide them before loading a module: a handler
+            with a parameter of any other type is refused.
     """
 
     def __init__(self, dependencies: Dependencies | None = None) -> None:
@@ -35,21 +36,21 @@ class Registry:
         self._loaded: dict[object, Definition] = {}
 
     def load(self, spec: str) -> Definition:
-        """Import a module and add its workflow; a module that was loaded before is not read again.
+        """Import a module and add its workflow. A module that was loaded before is not read again.
 
         Args:
-            spec: An import name as "shop.orders", or a path: whatever ends in ".py" or has a separator. ``sys.path``
-                is left as it is; see ``flowlet.definition.loader.importable``.
+            spec: An import name as "shop.orders", or the path of a .py file. ``sys.path`` is not changed; see
+                ``flowlet.definition.loader.add_to_import_path``.
 
         Raises:
-            DefinitionError: If the module cannot be imported, has faults, or names its workflow as another does.
+            DefinitionError: If the module cannot be imported or has faults, or another workflow has the same name.
         """
         if is_path(spec) and (known := self._loaded.get(str(Path(spec).expanduser().resolve()))):
             return known
         return self.add(import_workflow(spec))
 
     def load_all(self, specs: Iterable[str]) -> None:
-        """Load several modules; those without faults are loaded even if others have some.
+        """Load several modules. Those without faults are loaded even if others have faults.
 
         Raises:
             DefinitionError: With the faults of all modules, in the order of the specs.
@@ -64,43 +65,43 @@ class Registry:
             raise DefinitionError(faults)
 
     def add(self, module: ModuleType) -> Definition:
-        """Add the workflow of an imported module; one that was added before is not read again.
+        """Add the workflow of an imported module. A module that was added before is not read again.
 
         Raises:
-            DefinitionError: With every fault of the module, by file and line.
+            DefinitionError: If the module has faults, or another workflow has the same name. It lists all faults.
         """
         key = _make_module_key(module)
         if known := self._loaded.get(key):
             return known
         definition = self._read_definition(ModuleSource.of(module))
         if namesake := self._definitions.get(definition.name):
-            message = f"the workflow {definition.name!r} is defined in {namesake.file}:{namesake.line} too."
-            cure = "Give one of them another name: workflow = Workflow('...')."
+            message = f"the workflow {definition.name!r} is also defined in {namesake.file}:{namesake.line}."
+            cure = "Rename one of them: workflow = Workflow('...')."
             raise DefinitionError([Fault(definition.file, definition.line, f"{message}\n{cure}")])
         self._definitions[definition.name] = self._loaded[key] = definition
         return definition
 
     def get_definition(self, name: str) -> Definition:
-        """Return the definition of a name.
+        """Return the definition of the named workflow.
 
         Raises:
-            UnknownWorkflowError: If there is none; the nearest name is suggested.
+            UnknownWorkflowError: If there is none. The message suggests the nearest name.
         """
         if found := self._definitions.get(name):
             return found
-        near = find_nearest_name(name, self._definitions)
-        guess = f" Did you mean {near!r}?" if near else ""
         known = ", ".join(self.names) or "none"
-        raise UnknownWorkflowError(f"no workflow is called {name!r}.{guess} Loaded: {known}.")
+        raise UnknownWorkflowError(
+            f"no workflow is called {name!r}.{format_suggestion(name, self._definitions)} Loaded: {known}."
+        )
 
     @property
     def definitions(self) -> tuple[Definition, ...]:
-        """Every definition, by name."""
+        """All definitions, sorted by name."""
         return tuple(self._definitions[name] for name in self.names)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of every definition, sorted."""
+        """The names of all definitions, sorted."""
         return tuple(sorted(self._definitions))
 
     def _read_definition(self, source: ModuleSource) -> Definition:
@@ -172,7 +173,7 @@ def _build_state_definition(
 
 
 def _is_async(state: State[..., Any]) -> bool:
-    """Return whether calling the handler, or what a plain decorator wraps, gives a coroutine."""
+    """Return whether calling the handler, or the function that a plain decorator wraps, returns a coroutine."""
     handler = state.handler
     return inspect.iscoroutinefunction(handler) or (
         handler is not None and inspect.iscoroutinefunction(inspect.unwrap(handler))

@@ -1,4 +1,4 @@
-"""The states that a handler's ``return`` statements name, as far as its source shows them."""
+"""Static analysis of a handler's ``return`` statements: the states that they name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from flowlet.workflow.outcome import Next
+from flowlet.workflow.outcome import Destination
 from flowlet.workflow.states import State
 
 __all__ = ["ReturnedState", "find_returned_states"]
 
-_NEXT_METHODS = frozenset(name for name in vars(Next) if not name.startswith("_"))
+_OUTCOME_METHODS = frozenset(name for name in vars(Destination) if not name.startswith("_"))
 _NESTED_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnedState:
-    """A state in a ``return``: the object, or the name as the source writes it; ``line`` is counted from 1."""
+    """A state in a ``return`` statement: the object, or the name as a text. ``line`` is counted from 1."""
 
     target: State[..., Any] | str
     line: int
@@ -31,9 +31,9 @@ class ReturnedState:
 def find_returned_states(handler: Callable[..., Any]) -> tuple[ReturnedState, ...]:
     """Return the states that a handler's ``return`` statements name, in the order of the source.
 
-    Seen are ``return ship``, ``return ship.after(...).log(...)``, ``return "ship"``, and these inside ``x if y else z``
-    and ``x or y``. Names are looked up in the handler's module; a local variable or parameter of the same name hides
-    them. What functions inside the handler return is not looked at. Nothing is returned where there is no source.
+    It recognises ``return ship``, ``return ship.after(...).log(...)``, ``return "ship"``, and these inside
+    ``x if y else z`` and ``x or y``. Names are looked up in the handler's module, unless a local variable or parameter
+    has the same name. Functions inside the handler are ignored. Without source code the result is empty.
     """
     function = inspect.unwrap(handler)
     code = getattr(function, "__code__", None)
@@ -86,7 +86,7 @@ def _walk_returned_names(expression: ast.expr | None) -> Iterator[ast.Name | ast
     match expression:
         case ast.Name() | ast.Constant(value=str()):
             yield expression
-        case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _NEXT_METHODS:
+        case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _OUTCOME_METHODS:
             if not isinstance(inner, ast.Constant):
                 yield from _walk_returned_names(inner)
         case ast.IfExp(body=yes, orelse=no):

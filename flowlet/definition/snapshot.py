@@ -1,4 +1,4 @@
-"""A definition as the database remembers it: enough to draw and to describe it, where its module is not loaded."""
+"""A definition restored from the database: enough to draw and describe it when its module is not loaded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["restore_definition"]
 
 
 def restore_definition(document: Mapping[str, Any]) -> Definition:
-    """Return the definition that ``Definition.as_json`` has told.
+    """Return the definition of a document from ``Definition.to_json``.
 
-    It has no handlers, no models and no source: nothing can be run by it, and nothing checked.
+    It has no handlers, models or source: it can neither run instances nor validate variables.
 
     Args:
-        document: As it was read from JSON.
+        document: The parsed JSON document.
     """
     return Definition(
         name=document["name"],
@@ -65,7 +65,7 @@ def _restore_retry(document: Mapping[str, Any]) -> Retry:
 
 
 def _parse_delay(text: str) -> Duration:
-    """Return a bound, which stands there as its module wrote it, or in seconds as Python writes any number of them."""
+    """Return the delay of a text: a timedelta for seconds, as ``90s`` or ``1e+06s``; any other text unchanged."""
     try:
         return timedelta(seconds=float(text.removesuffix("s")))
     except (ValueError, OverflowError):

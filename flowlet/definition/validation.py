@@ -1,4 +1,4 @@
-"""What a workflow module is refused for, each with its place and the likely cure."""
+"""The validation of a workflow module: each fault with its file, its line and the likely cure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from flowlet.definition.dependencies import format_type
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.return_analysis import find_returned_states
 from flowlet.errors import Fault
+from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.states import State, StateKind
 
 __all__ = ["find_faults", "list_targets"]
 
-MAX_STATE_NAME_LENGTH = 120
 _FINAL_KINDS = (StateKind.END, StateKind.ERROR)
 
 
 def find_faults(source: ModuleSource) -> list[Fault]:
-    """Return every fault of a module but those of its handlers' parameters."""
+    """Return all faults of a module, except those of its handlers' parameters."""
     if not source.states:
         cure = "Decorate functions with @state(next=[...], start=True), and name the ends: done = end()."
         return [*_check_workflow(source), Fault(source.file, 0, f"no state is defined here.\n{cure}")]
@@ -38,7 +38,7 @@ def find_faults(source: ModuleSource) -> list[Fault]:
 
 
 def list_targets(state: State[..., Any]) -> list[tuple[object, object]]:
-    """Return what a state lists as next, as pairs of target and label; nothing where that is no list or dict."""
+    """Return the ``next`` of a state as pairs of target and label; empty if it is neither a list nor a dict."""
     if isinstance(state.next, Mapping):
         return list(state.next.items())
     if isinstance(state.next, Sequence) and not isinstance(state.next, str):
@@ -49,12 +49,14 @@ def list_targets(state: State[..., Any]) -> list[tuple[object, object]]:
 def _check_workflow(source: ModuleSource) -> Iterator[Fault]:
     for extra in source.workflows[1:]:
         first = source.workflows[0]
-        message = f"a second Workflow, {extra.name!r}: a module has one, and {first.name!r} is at line {first.line}."
+        message = (
+            f"a second Workflow, {extra.name!r}: a module has at most one, and {first.name!r} is at line {first.line}."
+        )
         yield Fault(source.file, extra.line, f"{message}\nMove its states to a module of their own.")
-    if not source.workflow and len(source.name) > MAX_STATE_NAME_LENGTH:
-        yield Fault(source.file, 0, f"the module's name has more than {MAX_STATE_NAME_LENGTH} characters.\nShorten it.")
+    if not source.workflow and len(source.name) > MAX_NAME_LENGTH:
+        yield Fault(source.file, 0, f"the module's name has more than {MAX_NAME_LENGTH} characters.\nShorten it.")
     if not source.workflow and source.name in (".", ".."):
-        message = f"the module's name is {source.name!r}, which browsers take out of every address."
+        message = f"the module's name is {source.name!r}, which browsers remove from every URL."
         yield Fault(source.file, 0, f"{message}\nGive the workflow a name: workflow = Workflow('...').")
     if source.workflow and source.workflow.vars is not None:
         for message in _check_model(source.workflow.vars, "vars", f"Workflow({source.name!r})"):
@@ -65,10 +67,12 @@ def _check_names(source: ModuleSource) -> Iterator[Fault]:
     for name, value in source.namespace.items():
         if isinstance(value, State) and source.names_by_id[id(value)] != name:
             first = source.names_by_id[id(value)]
-            yield source.build_fault(first, f"one state has two names here, {first!r} and {name!r}.\nKeep one of them.")
+            yield source.build_fault(
+                first, f"one state has two names here, {first!r} and {name!r}.\nRemove one of them."
+            )
     for name in source.states:
-        if len(name) > MAX_STATE_NAME_LENGTH:
-            cure = f"A state's name has at most {MAX_STATE_NAME_LENGTH} characters: shorten it."
+        if len(name) > MAX_NAME_LENGTH:
+            cure = f"A state's name has at most {MAX_NAME_LENGTH} characters: shorten it."
             yield source.build_fault(name, f"the state's name has {len(name)} characters: {name[:20]!r}...\n{cure}")
 
 
@@ -81,7 +85,7 @@ def _check_start(source: ModuleSource) -> Iterator[Fault]:
     for name in starts[1:]:
         first = source.states[starts[0]]
         message = f"state {name!r} has start=True, and so has {starts[0]!r} at line {first.line}."
-        yield source.build_fault(name, f"{message}\nInstances begin in one state: take it off the other.")
+        yield source.build_fault(name, f"{message}\nInstances begin in one state: remove start=True from the other.")
 
 
 def _check_form(source: ModuleSource, name: str, state: State[..., Any]) -> Iterator[Fault]:
@@ -90,36 +94,37 @@ def _check_form(source: ModuleSource, name: str, state: State[..., Any]) -> Iter
     for message in _check_model(state.form, "form", f"state {name!r}"):
         yield source.build_fault(name, message)
     if source.workflow and source.workflow.vars is state.form:
-        message = f"state {name!r} has the variables' model {format_type(state.form)} as its form."
+        message = f"state {name!r} has {format_type(state.form)}, the model of the variables, as its form."
         yield source.build_fault(
-            name, f"{message}\nParameters are told apart by annotation: make the form a class of its own."
+            name, f"{message}\nParameters are matched by annotation: use another class for the form."
         )
 
 
 def _check_model(model: object, option_name: str, owner: str) -> Iterator[str]:
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         given = model.__name__ if inspect.isclass(model) else f"an object of {type(model).__name__}"
-        yield f"{option_name} of {owner} is {given}, not a class derived from pydantic.BaseModel.\nGive the model's class."
+        message = f"{option_name} of {owner} is {given}, not a subclass of pydantic.BaseModel."
+        yield f"{message}\nGive the class of the model."
         return
     try:
         model.model_json_schema()
     except (PydanticUserError, NameError) as error:
-        cure = "Give each field a type that JSON can hold, known when the module has been imported."
+        cure = "Give each field a type that JSON can represent and that is defined when the module has been imported."
         yield f"{option_name} of {owner}: {model.__name__} has no JSON schema: {str(error).splitlines()[0]}\n{cure}"
         return
     if name := _find_masked_field(model):
-        message = f"{option_name} of {owner}: {model.__name__}.{name} is a secret, and would be stored as asterisks"
-        yield f"{message}.\nLeave secrets to a resource, and store the name of one."
+        message = f"{option_name} of {owner}: {model.__name__}.{name} is a secret, which would be stored as asterisks."
+        yield f"{message}\nKeep secrets in a resource, and store the name of the secret."
 
 
 def _find_masked_field(model: type[BaseModel]) -> str | None:
-    """Return the first field that would be stored as asterisks: a secret without a serializer that tells it."""
+    """Return the first field that would be stored as asterisks: a secret without a serializer that reveals it."""
     for name, field in model.model_fields.items():
         for secret in (SecretStr("probe"), SecretBytes(b"probe")):
             if type(secret) in (field.annotation, *get_args(field.annotation)):
                 made = model.model_construct(None, **{name: secret})
-                told = made.model_dump(mode="json", include={name}, warnings=False)
-                if told.get(name) == str(secret):
+                dumped = made.model_dump(mode="json", include={name}, warnings=False)
+                if dumped.get(name) == str(secret):
                     return name
     return None
 
@@ -134,7 +139,9 @@ def _check_next(source: ModuleSource, name: str, state: State[..., Any]) -> Iter
         if known is None:
             yield source.build_fault(name, _describe_unknown_target(source, name, target, "as a next state"))
         elif known in seen:
-            yield source.build_fault(name, f"state {name!r} lists {known!r} twice as a next state.\nKeep one of them.")
+            yield source.build_fault(
+                name, f"state {name!r} lists {known!r} twice as a next state.\nRemove one of them."
+            )
         else:
             seen.add(known)
         if not isinstance(label, str):
@@ -148,7 +155,7 @@ def _describe_missing_next(name: str, state: State[..., Any]) -> str:
     if isinstance(state.next, str):
         return f"state {name!r} has the text {state.next!r} as next.\nWrite a list: next=[{state.next!r}]."
     if isinstance(state.next, Mapping | Sequence):
-        cure = f"List where it may go, or make it an end state: {name} = end()."
+        cure = f"List its next states, or make it an end state: {name} = end()."
         return f"state {name!r} lists no next state, so an instance could never leave it.\n{cure}"
     given = type(state.next).__name__
     return f"state {name!r} has a {given} as next.\nWrite a list of states, or a dict of state to label."
@@ -160,10 +167,10 @@ def _describe_unknown_target(source: ModuleSource, name: str, target: object, ro
             f"state {name!r} lists {target!r} {role}, but no such state is defined here.\n{source.suggest_fix(target)}"
         )
     if isinstance(target, State):
-        cure = "Import it into this module under the name it is to have."
+        cure = "Import it into this module, under the name that it should have."
         return f"state {name!r} lists {target!r} {role}, which has no name in this module.\n{cure}"
     given = type(target).__name__
-    return f"state {name!r} lists an object of {given} {role}.\nGive a state, or a state's name as a text."
+    return f"state {name!r} lists an object of type {given} {role}.\nGive a state or the name of a state."
 
 
 def _check_fallback_targets(source: ModuleSource, name: str, state: State[..., Any]) -> Iterator[Fault]:
@@ -177,8 +184,8 @@ def _check_fallback_targets(source: ModuleSource, name: str, state: State[..., A
             message = f"state {name!r} has {option}={known!r}, which its next does not list."
             yield source.build_fault(name, f"{message}\nAdd {known!r} to next.")
     if state.deadline is not None and state.on_deadline is None:
-        cure = "Add on_deadline=..., one of its next states, or remove the deadline."
-        yield source.build_fault(name, f"state {name!r} has a deadline, but no on_deadline to go to then.\n{cure}")
+        cure = "Add on_deadline with one of its next states, or remove the deadline."
+        yield source.build_fault(name, f"state {name!r} has a deadline, but no on_deadline.\n{cure}")
     if state.deadline is None and state.on_deadline is not None:
         cure = "Add deadline='3 days' or the like, or remove on_deadline."
         yield source.build_fault(name, f"state {name!r} has on_deadline, but no deadline.\n{cure}")
@@ -192,7 +199,7 @@ def _check_handler(source: ModuleSource, name: str, state: State[..., Any]) -> I
         return
     function = inspect.unwrap(state.handler)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        cure = "A handler returns where to go: write return, not yield."
+        cure = "A handler returns the next state: write return, not yield."
         yield source.build_fault(name, f"state {name!r} is a generator: its function has a yield.\n{cure}")
     permitted = _guess_targets(source, state)
     for returned in find_returned_states(state.handler):
@@ -215,7 +222,7 @@ def _check_reachability(source: ModuleSource) -> Iterator[Fault]:
     )
     for name in source.states:
         if name not in reached:
-            cure = f"List it as a next state of another, or delete it. Reached: {', '.join(sorted(reached))}."
+            cure = f"List it as a next state of another state, or delete it. Reached: {', '.join(sorted(reached))}."
             yield source.build_fault(name, f"state {name!r} cannot be reached from {starts[0]!r}.\n{cure}")
 
 
@@ -224,7 +231,7 @@ def _check_termination(source: ModuleSource) -> Iterator[Fault]:
     if not final:
         cure = "Define one and list it as a next state: done = end()."
         yield Fault(
-            source.file, source.line, f"no instance could ever end: there is no end() or error() state.\n{cure}"
+            source.file, source.line, f"there is no end() or error() state, so no instance could ever end.\n{cure}"
         )
         return
     sources: dict[str, list[str]] = {name: [] for name in source.states}
@@ -234,12 +241,12 @@ def _check_termination(source: ModuleSource) -> Iterator[Fault]:
     ending = _find_reachable_states([*final, *_find_states_with_faulty_next(source)], sources)
     for name in source.states:
         if name not in ending:
-            cure = f"Let it or a state behind it lead to one of: {', '.join(sorted(final))}."
+            cure = f"Let it, or a state after it, lead to one of: {', '.join(sorted(final))}."
             yield source.build_fault(name, f"no end can be reached from state {name!r}.\n{cure}")
 
 
 def _find_states_with_faulty_next(source: ModuleSource) -> list[str]:
-    """Return the states whose next has a fault of its own: where they lead is not known, so nothing is concluded."""
+    """Return the states whose ``next`` is faulty. Where they lead is unknown, so they count as leading to an end."""
     return [
         name
         for name, state in source.states.items()
@@ -253,7 +260,7 @@ def _find_start_states(source: ModuleSource) -> list[str]:
 
 
 def _guess_targets(source: ModuleSource, state: State[..., Any]) -> list[str]:
-    """Return the names a state lists; what has a fault counts as what was probably meant, so that it is told once."""
+    """Return the names in a state's ``next``. A faulty target counts as the nearest name, so that it has one fault."""
     meant: list[object] = [target for target, _ in list_targets(state)]
     if isinstance(state.next, str):
         meant = [state.next]

@@ -1,4 +1,4 @@
-"""Variables after a handler has run: what it changed, and whether the next state can read it."""
+"""The variables after a handler has run: the changes, and the check that the next state can read them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from flowlet.errors import VariablesError
 __all__ = ["UNCHANGED", "SavedVariables", "diff_variables"]
 
 SavedVariables = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
-"""The variables' JSON text, the action's ``changes``, the variables read anew; all None where nothing has changed."""
+"""The variables' JSON text, the action's ``changes_json``, the variables as an object; all None if unchanged."""
 
 _PLAIN = (str, int, type(None))
-"""Types whose values are the same JSON if they are equal and of one type; a float is not: 0.0 equals -0.0."""
+"""Types whose equal values have equal JSON. Not float: 0.0 equals -0.0."""
 
 UNCHANGED: SavedVariables = (None, None, None)
 
 
 def diff_variables(definition: Definition, previous_text: str, value: BaseModel | dict[str, Any]) -> SavedVariables:
-    """Return what to store of a handler's variables.
+    """Return the variables to store after a handler has run.
 
-    A model object takes any assignment, so what it was turned into is read once more against the model: an instance
+    A model object accepts any assignment. Therefore its JSON text is validated against the model again: an instance
     never stores variables that its next state could not read.
 
     Args:
-        definition: Whose variables they are.
-        previous_text: The JSON text that the handler's variables were read from.
-        value: The model object, or the dict, as the handler left it.
+        definition: The definition of the instance.
+        previous_text: The JSON text from which the handler's variables were read.
+        value: The model object or the dict after the handler has run.
 
     Raises:
         VariablesError: If the variables cannot be written as a JSON object, or no longer fit the model.
@@ -66,7 +66,7 @@ def _parse_document(definition: Definition, text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        fault = f"they are not JSON as everybody reads it: {error.msg}"
+        fault = f"they are not standard JSON: {error.msg}"
         raise VariablesError(f"the variables of {definition.name}", {"": fault}) from None
     if not isinstance(value, dict):
         raise _build_type_error(definition, value)

@@ -1,8 +1,8 @@
-"""Where the boxes and edges of a diagram stand from left to right: straight lines first, then short ones.
+"""The horizontal positions of a diagram's boxes and edges: straight lines first, then short ones.
 
-Lines that can run straight are chosen first and tie their ends together (as in U. Brandes, B. Koepf, "Fast and Simple
-Horizontal Coordinate Assignment", 2001). What is tied is then placed so that all other lines together are as short as
-possible: the dual of a minimum-cost flow, solved by successive shortest paths (R. Ahuja, T. Magnanti, J. Orlin,
+Lines that can be straight are chosen first and align their ends (as in U. Brandes, B. Koepf, "Fast and Simple
+Horizontal Coordinate Assignment", 2001). The aligned blocks are then placed so that the total length of all other
+lines is minimal: the dual of a minimum-cost flow, solved by successive shortest paths (R. Ahuja, T. Magnanti, J. Orlin,
 "Network Flows", 1993, chapter 9).
 """
 
@@ -19,7 +19,7 @@ __all__ = ["LOOP_WIDTH", "Placement", "place_vertices"]
 
 PORT_GAP = 18
 LOOP_WIDTH = 26
-"""How far an edge from a box to itself stands out."""
+"""How far an edge from a box to itself extends beyond the box."""
 BOX_GAP, PASSING_GAP = 32, 16
 
 EdgeSegment = tuple[int, int, int]
@@ -28,17 +28,17 @@ EdgeSegment = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The middle of each vertex, and where the edges meet it: by (vertex, chain), above and below."""
+    """The centre of each vertex, and where the edges meet it at its top and bottom, by (vertex, chain)."""
 
     middles: list[int]
     tops: dict[tuple[int, int], int]
     bottoms: dict[tuple[int, int], int]
     cost: tuple[int, int]
-    """How many bends there are, and how wide they are together."""
+    """The number of bends, and their total width."""
 
 
 def place_vertices(layers: Layers) -> Placement:
-    """Return where everything stands from left to right; the numbers are whole, in pixels, from 0."""
+    """Return the horizontal positions, in whole pixels from 0."""
     place = {vertex: index for row in layers.rows for index, vertex in enumerate(row)}
     pieces = [(*pair, index) for index, chain in enumerate(layers.chains) for pair in chain.pairs]
     straight = set(_choose_straight_segments(layers, pieces, place))
@@ -69,7 +69,7 @@ def place_vertices(layers: Layers) -> Placement:
 def _choose_straight_segments(
     layers: Layers, pieces: Sequence[EdgeSegment], place: dict[int, int]
 ) -> Iterator[EdgeSegment]:
-    """Yield the pieces that run straight: the longest way first, then the passing edges, none crossing another."""
+    """Yield the segments to draw straight: the longest path first, then the long edges. None crosses another."""
     trunk = _find_longest_path(layers)
 
     def rank(piece: EdgeSegment) -> tuple[bool, int, int, int]:
@@ -98,7 +98,7 @@ def _get_depths(layers: Layers, chain: int) -> tuple[int, int]:
 
 
 def _find_longest_path(layers: Layers) -> set[int]:
-    """Return the edges of the longest way from the start; of equal ones the first in the source."""
+    """Return the edges of the longest path from the start; of equally long ones, the first in the source."""
     trunk: set[int] = set()
     box, longest = 0, layers.depths[0]
     downward = [(chain.vertices, index) for index, chain in enumerate(layers.chains) if not chain.is_reversed]
@@ -118,7 +118,7 @@ def _find_longest_path(layers: Layers) -> set[int]:
 def _assign_ports(
     layers: Layers, pieces: Iterable[EdgeSegment], straight: set[EdgeSegment], place: dict[int, int]
 ) -> dict[tuple[int, int], int]:
-    """Return how far from its vertex's middle each piece meets it: a straight one in the middle, the others beside."""
+    """Return how far from its vertex's centre each segment meets it: a straight one at 0, the others beside it."""
     meeting: dict[int, list[tuple[int, int, int]]] = {}
     for vertex, other, chain in pieces:
         meeting.setdefault(vertex, []).append((place[other], chain, other))
@@ -141,7 +141,7 @@ def _assign_ports(
 
 
 def _build_blocks(count: int, straight: Iterable[EdgeSegment]) -> list[int]:
-    """Return the number of the block that each vertex belongs to: the vertices of a straight line are one."""
+    """Return the number of the block of each vertex: the vertices of one straight line are one block."""
     below = {upper: lower for upper, lower, _ in straight}
     block = list(range(count))
     for top in set(range(count)) - set(below.values()):
@@ -153,7 +153,7 @@ def _build_blocks(count: int, straight: Iterable[EdgeSegment]) -> list[int]:
 
 
 def _compute_distance(layers: Layers, left: int, right: int) -> int:
-    """Return how far apart the middles of two neighbours have to be."""
+    """Return the least distance between the centres of two neighbours."""
     sizes = layers.get_size(left), layers.get_size(right)
     room = (sizes[0].width + sizes[1].width) // 2
     loop = layers.graph.loops.get(left)
@@ -166,7 +166,7 @@ def _compute_distance(layers: Layers, left: int, right: int) -> int:
 def _minimize_length(
     count: int, ties: Sequence[tuple[int, int, int, int]], gaps: Sequence[tuple[int, int, int]]
 ) -> list[int]:
-    """Return positions x that keep ``x[b] >= x[a] + gap`` for each gap (a, b, gap); these have no cycle.
+    """Return positions x that satisfy ``x[b] >= x[a] + gap`` for each gap (a, b, gap); the gaps have no cycle.
 
     They minimise the sum of ``weight * |x[b] - x[a] - offset|`` over the ties (a, b, offset, weight).
     """
@@ -193,7 +193,7 @@ def _minimize_length(
 
 @dataclass(slots=True, eq=False)
 class _FlowArc:
-    """An arc of the flow; ``limit`` is its capacity, None for no limit. What flows may flow back."""
+    """An arc of the flow network. ``limit`` is its capacity; None means no limit. Flow can be sent back."""
 
     tail: int
     head: int
@@ -203,7 +203,7 @@ class _FlowArc:
 
 
 def _compute_residual(arc: _FlowArc, tail: int) -> int:
-    """Return how much more may flow through an arc, seen from one of its ends."""
+    """Return the residual capacity of an arc, starting at ``tail``."""
     if tail == arc.head:
         return arc.flow
     return 1 << 30 if arc.limit is None else arc.limit - arc.flow
@@ -212,7 +212,7 @@ def _compute_residual(arc: _FlowArc, tail: int) -> int:
 def _find_augmenting_path(
     positions: list[int], excess: Sequence[int], touching: Sequence[Sequence[_FlowArc]]
 ) -> list[tuple[int, int, _FlowArc]]:
-    """Return the shortest way from an excess to a deficit, and move the positions so that its arcs have length 0."""
+    """Return the shortest path from an excess to a deficit, and move the positions so that its arcs have length 0."""
     distances = {vertex: 0 for vertex, amount in enumerate(excess) if amount > 0}
     queue = [(0, vertex) for vertex in distances]
     came: dict[int, tuple[int, int, _FlowArc]] = {}
@@ -248,7 +248,7 @@ def _trace_path(came: dict[int, tuple[int, int, _FlowArc]], vertex: int) -> list
 
 
 def _find_leftmost_positions(count: int, gaps: Sequence[tuple[int, int, int]]) -> list[int]:
-    """Return the smallest positions that keep the gaps."""
+    """Return the smallest positions that satisfy the gaps."""
     positions = [0] * count
     is_moving = True
     while is_moving:

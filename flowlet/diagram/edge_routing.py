@@ -1,4 +1,4 @@
-"""How the edges of a diagram run: down and across, each on a line of its own, from port to port."""
+"""The routes of a diagram's edges: vertical and horizontal lines from port to port, no two on one line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Point", "Rectangle", "Route", "route_edges"]
 
 TRACK_GAP = 9
 CLEARANCE = 8
-"""Lines closer than this look like one."""
+"""The least distance of two lines, in pixels: closer ones look like one."""
 BOX_EXIT_GAP, BOX_ENTRY_GAP, LABEL_GAP = 14, 20, 8
-"""The least free line below a box, above a box, and beside a label, before the first bend."""
+"""The least length of an edge, in pixels, before its first bend: below a box, above a box, beside a label."""
 MIN_BOX_ROW_GAP, MIN_LABEL_ROW_GAP = 46, 20
 
 Point = tuple[int, int]
@@ -23,7 +23,7 @@ Point = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """A rectangle, in pixels: its left upper corner and its size."""
+    """A rectangle, in pixels: its upper left corner and its size."""
 
     x: int
     y: int
@@ -32,7 +32,7 @@ class Rectangle:
 
     @property
     def middle(self) -> Point:
-        """The point in its middle."""
+        """Its centre."""
         return self.x + self.width // 2, self.y + self.height // 2
 
     def is_overlapping(self, other: Rectangle) -> bool:
@@ -47,7 +47,7 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How an edge runs, corner by corner in the direction of its arrow, and the room for its label, if it has one."""
+    """An edge's corners, in the direction of its arrow, and the space for its label, if it has one."""
 
     points: tuple[Point, ...]
     label: Rectangle | None = None
@@ -55,13 +55,13 @@ class Route:
 
     @property
     def lines(self) -> list[tuple[Point, Point]]:
-        """Its straight parts, each with its two ends."""
+        """Its straight lines, each as its two ends."""
         return list(pairwise(self.points))
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A piece of an edge between two rows: where it starts above and ends below."""
+    """A part of an edge between two rows: where it starts at the top and ends at the bottom."""
 
     top: int
     bottom: int
@@ -76,7 +76,7 @@ class _Segment:
 
 
 def route_edges(layers: Layers, placement: Placement) -> tuple[list[Rectangle], list[Route]]:
-    """Return the boxes' frames and the edges' routes, in the order of the graph."""
+    """Return the boxes' rectangles and the edges' routes, in the order of the graph."""
     row_of = {vertex: index for index, row in enumerate(layers.rows) for vertex in row}
     runs: list[list[_Segment]] = [[] for _ in layers.rows]
     for index, chain in enumerate(layers.chains):
@@ -119,14 +119,14 @@ def _place_rectangles(layers: Layers, placement: Placement, tops: Sequence[int])
 
 
 def _compute_row_bottoms(layers: Layers, tops: Sequence[int]) -> list[int]:
-    """Return where each row ends, given where it begins."""
+    """Return the bottom of each row, given its top."""
     return [
         top + max(layers.get_size(vertex).height for vertex in row) for row, top in zip(layers.rows, tops, strict=True)
     ]
 
 
 def _assign_tracks(runs: Sequence[_Segment]) -> dict[_Segment, int]:
-    """Return the line of each piece, counted from the upper one: few crossings, none on top of another."""
+    """Return the track of each segment, counted from the top: with few crossings, and no segment on another."""
     order: list[_Segment] = []
     for run in sorted(set(runs), key=lambda run: (run.span[0] - run.span[1], run.top)):
         costs = [sum(_compute_cost(other, run) for other in order)]
@@ -141,7 +141,7 @@ def _assign_tracks(runs: Sequence[_Segment]) -> dict[_Segment, int]:
 
 
 def _compute_cost(upper: _Segment, lower: _Segment) -> int:
-    """Return what drawing one piece above another costs: its crossings, and far more where both share a line."""
+    """Return the cost of drawing one segment above another: its crossings, and far more if both share a line."""
     if not upper.is_touching(lower):
         return 0
     crossings = (upper.span[0] < lower.top < upper.span[1]) + (lower.span[0] < upper.bottom < lower.span[1])
@@ -150,7 +150,7 @@ def _compute_cost(upper: _Segment, lower: _Segment) -> int:
 
 
 def _compute_row_tops(layers: Layers, lines: Sequence[int]) -> list[int]:
-    """Return where each row begins, given how many lines run below it."""
+    """Return the top of each row, given the number of tracks below it."""
     tops = [0]
     for index, (row, below) in enumerate(pairwise(layers.rows)):
         height = max(layers.get_size(vertex).height for vertex in row)
@@ -162,12 +162,12 @@ def _compute_row_tops(layers: Layers, lines: Sequence[int]) -> list[int]:
 
 
 def _get_track_offset(layers: Layers, row: int) -> int:
-    """Return how far below a row the first line across may run."""
+    """Return the distance between a row and the first track below it."""
     return BOX_EXIT_GAP if layers.is_box(min(layers.rows[row])) else LABEL_GAP
 
 
 def _find_corners(points: Sequence[Point]) -> list[Point]:
-    """Return the points without those where the line goes straight on."""
+    """Return the points at which the line changes direction, and its ends."""
     corners: list[Point] = []
     for point in points:
         while len(corners) >= 2 and (
@@ -180,7 +180,7 @@ def _find_corners(points: Sequence[Point]) -> list[Point]:
 
 
 def _route_loop(box: Rectangle, text: Size) -> Route:
-    """Return the route from a box to itself, at its right side."""
+    """Return the route from a box to itself, on its right side."""
     right, middle = box.x + box.width, box.middle[1]
     points = (
         (right, middle - 8),

@@ -1,4 +1,4 @@
-"""The rows of a diagram: which box stands in which row, and in which order from left to right.
+"""The rows of a diagram: the row of each box, and the order of each row from left to right.
 
 Source: K. Sugiyama, S. Tagawa, M. Toda, "Methods for Visual Understanding of Hierarchical System Structures", 1981.
 """
@@ -17,12 +17,12 @@ __all__ = ["Chain", "Layers", "LayoutGraph", "Link", "Size", "assign_layers"]
 START_ORDERS, SWEEPS_PER_START, MAX_SWAP_ROUNDS = 8, 8, 6
 MAX_CANDIDATES = 6
 LARGE_GRAPH_VERTICES = 400
-"""From so many vertices on, fewer starts: 150 boxes with 300 edges else take more than a second."""
+"""Graphs with more vertices get fewer starts: with all of them, 150 boxes with 300 edges take over a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A width and a height, in whole pixels; a width is even, so that its middle is whole too."""
+    """A width and a height, in whole pixels. Widths are even, so that their half is whole too."""
 
     width: int = 0
     height: int = 0
@@ -30,7 +30,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An edge between two boxes, by their indexes; ``label`` is the room that its text needs, if it has one."""
+    """An edge between two boxes, by their indexes. ``label`` is the size of its text, if it has one."""
 
     source: int
     target: int
@@ -39,7 +39,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class LayoutGraph:
-    """What is laid out: the boxes' sizes, the first is the start, and the edges, at most one from a box to another."""
+    """The input of the layout: the boxes' sizes, the start first, and the edges, at most one from a box to another."""
 
     boxes: tuple[Size, ...]
     links: tuple[Link, ...]
@@ -52,7 +52,7 @@ class LayoutGraph:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An edge as it runs down the rows, one vertex in each; ``is_reversed`` if its arrow points up."""
+    """An edge as a downward path with one vertex in each row; ``is_reversed`` if its arrow points up."""
 
     link: int
     vertices: tuple[int, ...]
@@ -60,33 +60,33 @@ class Chain:
 
     @property
     def pairs(self) -> Iterator[tuple[int, int]]:
-        """Its parts between one row and the next."""
+        """Its segments between one row and the next."""
         return pairwise(self.vertices)
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """A graph in rows. The first vertices are its boxes, the others are where a longer edge passes a row."""
+    """A graph in rows. The first vertices are its boxes, the others are points where a long edge passes a row."""
 
     graph: LayoutGraph
     rows: list[list[int]]
     chains: list[Chain]
     labels: dict[int, Size]
-    """The size of the label at a vertex that carries one."""
+    """The size of the label of each vertex that has one."""
     depths: list[int]
-    """How many boxes the longest way from the start through each box to an end has."""
+    """The number of boxes on the longest path from the start through each box to an end."""
 
     def is_box(self, vertex: int) -> bool:
         """Return whether the vertex is a box."""
         return vertex < len(self.graph.boxes)
 
     def get_size(self, vertex: int) -> Size:
-        """Return the size of a box or label; zero where a bare edge passes."""
+        """Return the size of a box or a label; zero for a vertex that is neither."""
         return self.graph.boxes[vertex] if self.is_box(vertex) else self.labels.get(vertex, Size())
 
 
 class Arc(NamedTuple):
-    """An edge between two boxes, turned to run downwards; ``link`` is its index in the graph."""
+    """An edge between two boxes, turned downwards; ``link`` is its index in the graph."""
 
     upper: int
     lower: int
@@ -95,10 +95,10 @@ class Arc(NamedTuple):
 
 
 def assign_layers(graph: LayoutGraph) -> list[Layers]:
-    """Return the graph in rows: at least once, and in each order found in which the fewest edges cross.
+    """Return the graph in rows, once for each order found that has the fewest crossings; at least one.
 
-    Edges that close a cycle, seen from the start, run upwards; every other edge runs downwards. A box stands one row
-    below the lowest of those that lead to it. Labels stand in rows of their own between two rows of boxes.
+    Edges that close a cycle, as seen from the start, point upwards; all others point downwards. A box is one row below
+    the lowest box that leads to it. Labels have rows of their own, between two rows of boxes.
     """
     arcs = list(_build_arcs(graph))
     above, below = _measure_heights(len(graph.boxes), arcs)
@@ -125,7 +125,7 @@ def assign_layers(graph: LayoutGraph) -> list[Layers]:
 
 
 def _build_arcs(graph: LayoutGraph) -> Iterator[Arc]:
-    """Yield each edge between two boxes, turned so that all run downwards and there is no cycle."""
+    """Yield each edge between two boxes, turned so that all point downwards and there is no cycle."""
     upward = _find_back_edges(graph)
     for index, link in enumerate(graph.links):
         if index in upward:
@@ -135,7 +135,7 @@ def _build_arcs(graph: LayoutGraph) -> Iterator[Arc]:
 
 
 def _find_back_edges(graph: LayoutGraph) -> set[int]:
-    """Return the edges that lead back to a box on the way from the start, depth first in the order of the links."""
+    """Return the edges that lead back to a box on the path from the start, depth first in the order of the links."""
     outgoing: list[list[int]] = [[] for _ in graph.boxes]
     for index, link in enumerate(graph.links):
         if link.source != link.target:
@@ -163,7 +163,7 @@ def _find_back_edges(graph: LayoutGraph) -> set[int]:
 
 
 def _measure_heights(count: int, arcs: Sequence[Arc]) -> tuple[list[int], list[int]]:
-    """Return how many edges the longest way from the top has to each box, and from each box to the bottom."""
+    """Return the number of edges on the longest path from the top to each box, and from each box to the bottom."""
     above, below = [0] * count, [0] * count
     missing = [0] * count
     lower_ones: list[list[int]] = [[] for _ in range(count)]
@@ -183,12 +183,12 @@ def _measure_heights(count: int, arcs: Sequence[Arc]) -> tuple[list[int], list[i
 
 
 def _compute_label_row(above: Sequence[int], arc: Arc) -> int:
-    """Return where an edge's label stands, in half rows: beside the box that the edge leaves."""
+    """Return the row of an edge's label, in half rows: beside the box that the edge leaves."""
     return 2 * above[arc.lower] - 1 if arc.is_reversed else 2 * above[arc.upper] + 1
 
 
 def _walk_preorder(graph: LayoutGraph, chains: Sequence[Chain], ends: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield each vertex with its row, depth first: a tree is drawn without crossings by this order alone."""
+    """Yield each vertex with its row, depth first. This order alone draws a tree without crossings."""
     outgoing: list[list[Chain]] = [[] for _ in graph.boxes]
     for chain in chains:
         outgoing[chain.vertices[0]].append(chain)
@@ -230,10 +230,10 @@ def _find_best_orders(rows: list[list[int]], chains: Sequence[Chain], count: int
 
 
 def _shuffle_rows(rows: Sequence[Sequence[int]], start: int) -> list[list[int]]:
-    """Return the rows in the order to start from: as they are, mirrored, and then in ever the same random orders."""
+    """Return the rows in an initial order: unchanged, mirrored, or random with ``start`` as the seed."""
     if start < 2:
         return [list(row[:: 1 - 2 * start]) for row in rows]
-    random = Random(start)  # noqa: S311 - nothing secret: the same picture each time
+    random = Random(start)  # noqa: S311 - not a secret; the seed makes the picture reproducible
     return [random.sample(row, len(row)) for row in rows]
 
 
@@ -251,7 +251,7 @@ def _sort_rows_by_neighbours(rows: list[list[int]], fixed: Sequence[Sequence[int
 
 
 def _swap_neighbours(rows: list[list[int]], upper: Sequence[Sequence[int]], lower: Sequence[Sequence[int]]) -> None:
-    """Swap two that stand side by side for as long as that removes a crossing."""
+    """Swap adjacent vertices while that removes a crossing."""
     place = {vertex: index for row in rows for index, vertex in enumerate(row)}
     for _ in range(MAX_SWAP_ROUNDS):
         is_better = False
@@ -270,7 +270,7 @@ def _swap_neighbours(rows: list[list[int]], upper: Sequence[Sequence[int]], lowe
 
 
 def _count_removed_crossings(left: Sequence[int], right: Sequence[int], place: dict[int, int]) -> int:
-    """Return how many crossings go away if two neighbours with these ends change places."""
+    """Return how many crossings swapping two adjacent vertices with these neighbours removes."""
     gain = 0
     for one in left:
         for other in right:

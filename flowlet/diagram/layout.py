@@ -1,4 +1,4 @@
-"""A drawing's layout: boxes in rows, edges that run between them. It is computed once per graph and kept."""
+"""The layout of a diagram: boxes in rows, and the edges between them. Computed once per graph and cached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARGIN = 16
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything stands, in pixels from the left upper corner, in the order of the graph."""
+    """The positions of boxes and edges, in pixels from the upper left corner, in the order of the graph."""
 
     width: int
     height: int
@@ -25,13 +25,13 @@ class Layout:
     routes: tuple[Route, ...]
 
     def find_free_rectangle(self, index: int, width: int, height: int, occupied: Sequence[Rectangle] = ()) -> Rectangle:
-        """Return the best place on an edge for something small: where it covers no box, label or other edge.
+        """Return the best place for a small rectangle on an edge: where it covers the fewest boxes, labels and edges.
 
         Args:
-            index: Which edge.
-            width: Of what is to be placed, in pixels.
-            height: Likewise.
-            occupied: What has been placed already.
+            index: The index of the edge.
+            width: The rectangle's width, in pixels.
+            height: The rectangle's height, in pixels.
+            occupied: Rectangles that have been placed already.
         """
         obstacles = [*self.boxes, *occupied, *(route.label for route in self.routes if route.label)]
         for other, route in enumerate(self.routes):
@@ -48,7 +48,7 @@ class Layout:
 
 @lru_cache(maxsize=256)
 def compute_layout(graph: LayoutGraph) -> Layout:
-    """Return the layout of a graph with at least one box: always the same one for the same graph."""
+    """Return the layout of a graph, which has at least one box. Equal graphs have equal layouts."""
     candidates = [(layers, place_vertices(layers)) for layers in assign_layers(graph)]
     boxes, routes = route_edges(*min(candidates, key=lambda candidate: _compute_cost(candidate[1])))
     frames = [*boxes, *(route.label for route in routes if route.label)]
@@ -73,7 +73,7 @@ def compute_layout(graph: LayoutGraph) -> Layout:
 
 
 def _compute_cost(placement: Placement) -> int:
-    """Return how unpleasant a placement is to follow: a bend weighs as much as 60 pixels across."""
+    """Return the cost of a placement: a bend costs as much as 60 horizontal pixels."""
     bends, width = placement.cost
     return 60 * bends + width
 
@@ -88,7 +88,7 @@ def _measure_line(line: tuple[Point, Point]) -> int:
 
 
 def _sample_line(start: Point, stop: Point) -> list[Point]:
-    """Return points on a line, the middle one first."""
+    """Return points on a line, its centre first."""
     return [
         (round(start[0] + (stop[0] - start[0]) * part), round(start[1] + (stop[1] - start[1]) * part))
         for part in (0.5, 0.4, 0.6, 0.3, 0.7)
@@ -96,6 +96,6 @@ def _sample_line(start: Point, stop: Point) -> list[Point]:
 
 
 def _cover_line(start: Point, stop: Point) -> Rectangle:
-    """Return a narrow frame that covers a line."""
+    """Return a narrow rectangle that covers a line."""
     (x1, y1), (x2, y2) = start, stop
     return Rectangle(min(x1, x2) - 1, min(y1, y2) - 1, abs(x1 - x2) + 2, abs(y1 - y2) + 2)

@@ -1,4 +1,4 @@
-"""A definition as Mermaid text: for a README, an issue, or wherever Mermaid is drawn."""
+"""A definition as Mermaid text: for a README, an issue, or any page that renders Mermaid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHAPES = {
     StateKind.END: ("([", "])"),
     StateKind.ERROR: ("{{", "}}"),
 }
-# Fill, border and text together: the text stays readable on Mermaid's light and on its dark theme.
+# Fill, border and text are set together, so that the text is readable in Mermaid's light and dark themes.
 _CLASSES = {
     StateKind.START: "fill:#eaedf3,stroke:#5a6478,color:#131a2b",
     StateKind.NORMAL: "fill:#ffffff,stroke:#8791a8,color:#131a2b",
@@ -31,8 +31,8 @@ _SPECIAL_CHARACTERS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^\w ,?]",
 def render_mermaid(definition: Definition) -> str:
     """Return a definition as a Mermaid flowchart: one line per state, per transition, and per kind that occurs.
 
-    The order is that of the source, so that a change of one state changes a line or two. Where a state goes when its
-    attempts are used up or nobody answers in time, the line is dotted.
+    The lines are in the order of the source, so that a change to one state changes a line or two. Transitions that are
+    taken when no attempt is left, or when the deadline passes without an answer, are dotted.
     """
     ids = {name: f"s{number}" for number, name in enumerate(definition.states)}
     lines = ["flowchart TD"]
@@ -56,7 +56,7 @@ def _choose_arrow(state: StateDefinition, target: str) -> str:
 
 
 def _escape_text(text: str) -> str:
-    """Return a text in which nothing is Mermaid, Markdown or HTML: what might be becomes a numbered entity."""
+    """Return a text without Mermaid, Markdown and HTML syntax: special characters become numeric entities."""
     return _SPECIAL_CHARACTERS.sub(lambda match: _encode_letter(match[0]), clean_line(text))
 
 

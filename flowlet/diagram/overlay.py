@@ -1,4 +1,4 @@
-"""What is drawn over a diagram: the way one instance took, or the numbers of all of them."""
+"""Data drawn over a diagram: the path of one instance, or the statistics of all instances."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ StatePair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class InstanceOverlay:
-    """The way of one instance. States and transitions that the drawn definition does not have are left out.
+    """The path of one instance. States and transitions that are not in the drawn definition are ignored.
 
     Attributes:
         transition_counts: How often each transition (from, to) was taken.
         visit_counts: How often each state was entered.
         current_state: The state it is in; None to mark none.
-        status: How it stands there: it gives the current state its colour.
+        status: Its status, which sets the colour of the current state.
     """
 
     transition_counts: Mapping[StatePair, int] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class InstanceOverlay:
         """Return the overlay of an instance that began in ``start`` and took these transitions, in any order.
 
         Args:
-            path: A pair (from, to) for each transition, or how often each was taken; moves by hand
-                count like any other.
+            path: A pair (from, to) for each transition, or the number of times each was taken. Moves by an operator
+                count too.
             start: The state it was created in, which counts as one visit.
             current_state: The state it is in.
-            status: How it stands there.
+            status: Its status.
         """
         taken = Counter(path)
         visits = Counter({start: 1})
@@ -57,12 +57,12 @@ class InstanceOverlay:
 
 @dataclass(frozen=True, slots=True)
 class DefinitionOverlay:
-    """The numbers of all instances of a definition.
+    """The statistics of all instances of a definition.
 
     Attributes:
         instance_counts: How many instances are in each state.
-        shares: Which part of those that left ``from`` took the transition (from, to), from 0 to 1.
-        median_seconds: How long they were in ``from`` before they took it, in seconds.
+        shares: The share of the instances that left ``from`` by the transition (from, to), from 0 to 1.
+        median_seconds: The median time in ``from`` before the transition, in seconds.
     """
 
     instance_counts: Mapping[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The colours and signs of diagrams: rules for a page's stylesheet, and what is seen without one."""
+"""The colours and icons of diagrams: rules for a page's stylesheet, and the colours without one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOX_COLORS: dict[StateKind, tuple[str, str]] = {
     StateKind.END: ("#dcf6ea", "#0a7d55"),
     StateKind.ERROR: ("#fde5e7", "#c02636"),
 }
-"""What a box is filled with, and its border."""
+"""The fill and the border of a box, by the kind of its state."""
 
 ICON_PATHS = {
     StateKind.START: "M4 2.5L10 6L4 9.5Z",
@@ -33,7 +33,7 @@ ICON_PATHS = {
     StateKind.END: "M2 6.5L4.8 9.2L10 3.2",
     StateKind.ERROR: "M2.8 2.8L9.2 9.2M9.2 2.8L2.8 9.2",
 }
-"""The sign beside a name, 12 by 12 pixels: colour alone does not tell the kinds apart."""
+"""The icon beside a name, 12 by 12 pixels, so that the kinds differ by more than colour."""
 
 STYLESHEET = """\
 .fl-diagram { max-width: 100%; height: auto; font: 550 13px Inter, system-ui, -apple-system, "Segoe UI", sans-serif }
@@ -97,4 +97,4 @@ _DARK = """--surface: #141925; --text: #e8ecf6; --muted: #97a3ba; --accent: #8b8
 STANDALONE_STYLESHEET = f"""{STYLESHEET}.fl-diagram {{ {_LIGHT} }}
 @media (prefers-color-scheme: dark) {{ .fl-diagram {{ {_DARK} }} }}
 """
-"""The rules for a file of its own, which follows the reader's light or dark setting."""
+"""The rules for a standalone file. It follows the reader's light or dark setting."""

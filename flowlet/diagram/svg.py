@@ -1,4 +1,4 @@
-"""The picture of a definition: an SVG without script or inline style, themed by the page or by itself."""
+"""A definition as an SVG without scripts or inline styles, themed by the page or by itself."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def render_svg(
     href: Callable[[str], str] | None = None,
     standalone: bool = False,
 ) -> str:
-    """Return the picture of a definition as an SVG element.
+    """Return a definition as an SVG element.
 
-    A strict Content-Security-Policy shows it as it is: colours are attributes, and ``STYLE`` in the page's stylesheet
-    themes them. The same definition is always drawn in the same place; an overlay of numbers needs more room.
+    It works under a strict Content-Security-Policy: colours are attributes, and ``STYLESHEET`` in the page's stylesheet
+    themes them. The layout of a definition is always the same, but an overlay with statistics needs more space.
 
     Args:
-        definition: What to draw.
-        overlay: The way of an instance, or the numbers of all.
-        href: The address that a state's name leads to; without it nothing is a link.
-        standalone: Whether it is a file of its own: it then carries its theme, light and dark, and a background.
+        definition: The definition to draw.
+        overlay: The path of an instance, or the statistics of all instances.
+        href: Returns the URL for a state's name; None draws no links.
+        standalone: Whether the SVG is a file of its own, which then includes its light and dark theme and a background.
     """
     return "".join(_SvgRenderer(definition, overlay, href).render_parts(standalone=standalone))
 
 
 class _SvgRenderer:
-    """One drawing: the definition, its layout, and what lies over it."""
+    """One drawing: the definition, its layout and its overlay."""
 
     def __init__(self, definition: Definition, overlay: Overlay | None, href: Callable[[str], str] | None) -> None:
         self.definition = definition
@@ -81,7 +81,7 @@ class _SvgRenderer:
         return isinstance(self.overlay, DefinitionOverlay)
 
     def render_parts(self, *, standalone: bool) -> Iterator[str]:
-        """Yield the text of the picture."""
+        """Yield the parts of the SVG."""
         width, height = self.layout.width, self.layout.height
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="fl-diagram" role="{"group" if self.href else "img"}" '
@@ -92,8 +92,8 @@ class _SvgRenderer:
             f"<desc>{_escape_text(_summarize_definition(self.definition))}</desc>"
         )
         if standalone:
-            yield f'<style>{STANDALONE_STYLESHEET}</style><rect class="fl-background" width="{width}" height="{height}" '
-            yield f'rx="12" fill="{SURFACE_COLOR}"/>'
+            yield f"<style>{STANDALONE_STYLESHEET}</style>"
+            yield f'<rect class="fl-background" width="{width}" height="{height}" rx="12" fill="{SURFACE_COLOR}"/>'
         yield from self._render_edges()
         for name, frame in self.frames.items():
             yield self._render_state(self.definition.states[name], frame)
@@ -104,7 +104,7 @@ class _SvgRenderer:
         return self.overlay.transition_counts.get(pair, 0) if isinstance(self.overlay, InstanceOverlay) else 0
 
     def _render_edges(self) -> Iterator[str]:
-        """Yield the lines, those taken on top, and then the labels, which no line may cross out."""
+        """Yield the lines, those that were taken last, and then the labels, so that no line is drawn over a label."""
         edges = list(zip(self.labels, self.layout.routes, strict=True))
         for pair, route in sorted(edges, key=lambda edge: self._count_taken(edge[0]) > 0):
             classes = self._format_edge_classes(pair)
@@ -135,9 +135,9 @@ class _SvgRenderer:
         if self.labels[pair]:
             title += f": {self.labels[pair]}"
         if pair[1] == state.on_error:
-            title += ", when the attempts are used up"
+            title += ", when no attempt is left"
         if pair[1] == state.on_deadline:
-            title += ", when nobody answers in time"
+            title += ", when the deadline passes without an answer"
         if self._count_taken(pair):
             title += f", taken {_format_times(self._count_taken(pair))}"
         if numbers := self._format_edge_numbers(pair):
@@ -161,8 +161,8 @@ class _SvgRenderer:
         anchor, x = (' text-anchor="start"', frame.x + 4) if is_loop else ("", x)
         top = middle - 13 * (len(lines) - 1) / 2 + 3.8
         texts = "".join(
-            f'<text class="{name}" x="{x}" y="{top + 13 * index:.1f}" fill="{MUTED_COLOR}" font-size="{_LABEL_FONT}"{anchor}>'
-            f"{_escape_text(text)}</text>"
+            f'<text class="{name}" x="{x}" y="{top + 13 * index:.1f}" fill="{MUTED_COLOR}" '
+            f'font-size="{_LABEL_FONT}"{anchor}>{_escape_text(text)}</text>'
             for index, (text, name) in enumerate(lines)
         )
         classes = (" loop" if is_loop else "") + (" done" if self._count_taken(pair) else "")
@@ -212,7 +212,7 @@ class _SvgRenderer:
         return "\n".join(lines)
 
     def _render_badges(self) -> Iterator[str]:
-        """Yield the numbers at the boxes' corners, and how often an edge was taken if more than once."""
+        """Yield the numbers at the boxes' corners, and the counts of edges that were taken more than once."""
         placed = []
         for name, frame in self.frames.items():
             text = self._format_state_number(name)
@@ -239,18 +239,18 @@ class _SvgRenderer:
 
 
 def _describe_policies(state: StateDefinition) -> Iterator[str]:
-    """Yield what becomes of failed attempts, of long ones, and of a missing answer."""
+    """Yield the state's policies: deadline, retries and timeout."""
     if state.is_final:
         return
     if state.is_manual and state.deadline is not None:
-        yield f"an answer is due within {format_duration(state.deadline)}"
+        yield f"must be answered within {format_duration(state.deadline)}"
     if state.handler is not None:
         retry = state.retry
         first, ceiling = format_duration(parse_duration(retry.min)), format_duration(parse_duration(retry.max))
         delays = f"after {first}" if first == ceiling else f"after {first} to {ceiling}, {retry.backoff}"
         yield f"retried {_format_times(retry.limit)}, {delays}" if retry.limit else "not retried"
     if state.timeout is not None:
-        yield f"an attempt may take {format_duration(state.timeout)}"
+        yield f"attempts time out after {format_duration(state.timeout)}"
 
 
 def _build_graph(definition: Definition, labels: dict[StatePair, str], *, has_numbers: bool) -> LayoutGraph:
@@ -287,11 +287,11 @@ def _format_times(count: int) -> str:
 
 
 def _summarize_definition(definition: Definition) -> str:
-    sentences = [f"It starts in {definition.start}."]
+    sentences = [f"The start state is {definition.start}."]
     for state in definition.states.values():
         targets = [f"{edge.target} ({edge.label})" if edge.label else edge.target for edge in state.transitions]
         sentences.append(
-            f"{state.name}, {state.kind.value}, " + (f"leads to {', '.join(targets)}." if targets else "ends it.")
+            f"{state.name}, {state.kind.value}, " + (f"leads to {', '.join(targets)}." if targets else "is final.")
         )
     return " ".join(sentences)
 
@@ -312,7 +312,7 @@ def _render_badge(frame: Rectangle, text: str, classes: str, fill: str, colour: 
 
 
 def _render_line(points: tuple[Point, ...]) -> str:
-    """Return the path through the points, its corners rounded, ending inside the arrow's head."""
+    """Return the path through the points, with rounded corners, that ends inside the arrowhead."""
     parts = [f"M{points[0][0]} {points[0][1]}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         radius = min(_CORNER_RADIUS, _measure_distance(before, corner) / 2, _measure_distance(corner, after) / 2)
@@ -323,7 +323,7 @@ def _render_line(points: tuple[Point, ...]) -> str:
 
 
 def _render_arrow(before: Point, tip: Point) -> str:
-    """Return the path of an arrow's head whose tip is at the end of the line."""
+    """Return the path of an arrowhead with its tip at the end of the line."""
     x, y = _move_toward(tip, before, 8)
     dx, dy = (tip[1] - y) / 2, (tip[0] - x) / 2
     return f"M{tip[0]} {tip[1]}L{x + dx:g} {y - dy:g}L{x - dx:g} {y + dy:g}Z"

@@ -1,4 +1,4 @@
-"""Words and numbers on a diagram: cleaned, measured, and short enough to stand beside a line."""
+"""Texts and numbers on a diagram: cleaning, measuring and shortening them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\
 
 
 def clean_lines(text: str) -> str:
-    """Return a text that an XML file may hold: control characters, surrogates and direction marks become spaces."""
-    if text.isascii() and text.isprintable():  # nearly always: a third of what drawing a large picture cost
+    """Return a text that is valid in XML: control characters, surrogates and direction marks become spaces."""
+    if text.isascii() and text.isprintable():  # nearly always: saves a third of the time of a large diagram
         return text
     return "".join(letter if letter == "\n" or _is_plain(letter) else " " for letter in text)
 
 
 def clean_line(text: str) -> str:
-    """Return a text on one line, with single spaces, that an XML file may hold."""
+    """Return a text that is valid in XML, on one line and with single spaces."""
     return " ".join(clean_lines(text).split())
 
 
@@ -43,7 +43,7 @@ def _is_plain(letter: str) -> bool:
 
 
 def measure_text(text: str, size: float) -> float:
-    """Return about how wide a text is, in pixels, set in a sans-serif face of the given size; rather too wide."""
+    """Return the approximate width of a text in a sans-serif font of this size, in pixels; rather too wide."""
     return size * sum(_measure_letter(letter) for letter in text)
 
 
@@ -58,7 +58,7 @@ def _measure_letter(letter: str) -> float:
 
 
 def shorten_text(text: str, limit: int) -> str:
-    """Return a text of at most ``limit`` characters; an ellipsis stands for what is missing in its middle."""
+    """Return a text of at most ``limit`` characters; an ellipsis replaces the middle of a longer one."""
     if len(text) <= limit:
         return text
     first = limit // 2
@@ -66,7 +66,7 @@ def shorten_text(text: str, limit: int) -> str:
 
 
 def format_count(count: int) -> str:
-    """Return a number of at most five characters: 5,310 or 12.4k or 3.1M."""
+    """Return a number in at most five characters: 5,310 or 12.4k or 3.1M."""
     if count < 10_000:
         return f"{count:,}"
     for size, unit in ((1_000, "k"), (1_000_000, "M"), (1_000_000_000, "G")):
@@ -76,14 +76,14 @@ def format_count(count: int) -> str:
 
 
 def format_share(share: float) -> str:
-    """Return a share from 0 to 1 in percent."""
+    """Return a share from 0 to 1 as a percentage."""
     if 0 < share < 0.01:
         return "<1 %"
     return ">99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a length of time in its largest unit: 840 ms, 12.4 s, 3.2 min, 5 h, 3.4 d."""
+    """Return a duration in its largest unit: 840 ms, 12.4 s, 3.2 min, 5 h, 3.4 d."""
     if seconds < 0.9995:
         return f"{1000 * seconds:.0f} ms"
     for size, ceiling, unit in ((1, 60, "s"), (60, 3_600, "min"), (3_600, 86_400, "h")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -15,7 +15,6 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
-from flowlet.instance.transition import Transition
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
@@ -45,7 +44,6 @@ def build_worker_parts(
     random: Random,
     wakeup: Wakeup | None = None,
     observer: ExecutorObserver | None = None,
-    on_committed: Callable[[Transition], None] | None = None,
 ) -> WorkerParts:
     """Return the parts that run the instances of one executor. Close ``committer`` and ``activations`` at the end.
 
@@ -57,7 +55,6 @@ def build_worker_parts(
         random: The source of the delays between attempts.
         wakeup: Is set to the times at which instances become due; a new one if None.
         observer: Is notified of each claim, batch and transition.
-        on_committed: Called with each transition that has become durable.
     """
     wakeup = wakeup or Wakeup(store.clock)
     activations = ActivationRunner(
@@ -74,7 +71,6 @@ def build_worker_parts(
         max_batch_size=settings.batch,
         writer_count=store.connections.dialect.writes.writer_count,
         observer=observer,
-        on_committed=on_committed,
     )
     worker = Worker(
         store,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
-from flowlet.definition.definition import MAX_IDENTIFIER_LENGTH, Definition
+from flowlet.definition.definition import Definition
 from flowlet.errors import OutcomeError
 from flowlet.instance.instance import Instance, NewInstance
+from flowlet.text import MAX_IDENTIFIER_LENGTH
 from flowlet.workflow.outcome import ChildRequest
 
 __all__ = ["build_children"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -41,7 +41,6 @@ class Committer:
         max_batch_size: How many transitions a batch has at most.
         writer_count: How many batches may be under way at once; an instance never has two transitions waiting.
         observer: Is notified of each batch.
-        on_committed: Called with each transition that has become durable, before its activation continues.
     """
 
     def __init__(
@@ -52,12 +51,10 @@ class Committer:
         max_batch_size: int,
         writer_count: int = 1,
         observer: ExecutorObserver | None = None,
-        on_committed: Callable[[Transition], None] | None = None,
     ) -> None:
         self._store = store
         self._executor_id = executor_id
         self._observer = observer
-        self._on_committed = on_committed
         self._batcher = Batcher(
             self._write_batch,
             max_batch_size=max_batch_size,
@@ -91,11 +88,6 @@ class Committer:
                 return transition if result is CommitResult.COMMITTED else None
             transition = toggle_pause(transition)
 
-    def announce(self, transition: Transition) -> None:
-        """Notify of a transition that has become durable, here or in a handler's own transaction."""
-        if self._on_committed is not None:
-            self._on_committed(transition)
-
     async def close(self) -> None:
         """Commit the transitions that wait, then stop."""
         await self._batcher.close()
@@ -126,12 +118,7 @@ class Committer:
         result_by_id = await self._store.instances.commit(self._executor_id, transitions, now=clock.now())
         if self._observer:
             self._observer.on_batch(len(transitions), clock.monotonic() - began)
-        results = [result_by_id[transition.instance.id] for transition in transitions]
-        if self._on_committed is not None:
-            for transition, result in zip(transitions, results, strict=True):
-                if result is CommitResult.COMMITTED:
-                    self._on_committed(transition)
-        return results
+        return [result_by_id[transition.instance.id] for transition in transitions]
 
 
 def _count_characters(transition: Transition) -> int:

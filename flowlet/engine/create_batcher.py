@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from flowlet.engine.batcher import Batcher, BatcherClosedError
-from flowlet.instance.instance import NewInstance
-from flowlet.store.instances import CreatedInstance
+from flowlet.instance.instance import Created, NewInstance
 from flowlet.store.opening import Store
 
 __all__ = ["CreateBatcher"]
@@ -28,7 +27,7 @@ class CreateBatcher:
         self._store = store
         self._batcher = Batcher(self._create_batch, max_batch_size=max_batch_size)
 
-    async def create(self, new: NewInstance) -> CreatedInstance:
+    async def create(self, new: NewInstance) -> Created:
         """Return when the instance is durable; a known external id gives the known instance.
 
         A caller that is cancelled before its batch has begun creates nothing.
@@ -52,5 +51,5 @@ class CreateBatcher:
                 await self._batcher.close()
         await self._batcher.abandon()
 
-    async def _create_batch(self, batch: Sequence[NewInstance]) -> Sequence[CreatedInstance]:
+    async def _create_batch(self, batch: Sequence[NewInstance]) -> Sequence[Created]:
         return await self._store.instances.create(batch, now=self._store.clock.now())

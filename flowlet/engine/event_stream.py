@@ -1,9 +1,11 @@
-"""Following what happens to all instances: one loop reads the histories for all who follow, while somebody does.
+"""The events of all instances as a stream: one loop reads the histories for all subscribers, while there are any.
 
-Ids of lines are given out in order, and become visible in the order of commits: a line may appear below others that
-were read before. So an id that is skipped is looked for until it comes, or is given up after a while; an insert that
-was rolled back leaves such a gap too. What a follower is told as its position is the end of what has no gap, so that
-whoever resumes from it misses nothing, and at most gets some events again.
+Ids of lines are assigned in order, and become visible in the order of commits: a line may appear below others that
+were read before. So the loop looks for a skipped id until it appears, or gives it up after a while; an insert that
+was rolled back leaves such a gap too. A subscriber's position is the last line below which there is no gap: a
+subscriber that resumes there misses nothing, and at most gets some events again.
+
+The loop reads when there was a commit, and oftener while it looks for a skipped id.
 """
 
 from __future__ import annotations
@@ -17,23 +19,29 @@ from dataclasses import dataclass
 from itertools import islice
 
 from flowlet.errors import RefusedError, StoreUnavailableError
+from flowlet.store.commits import Commit
 from flowlet.store.history import HistoryEvent
 from flowlet.store.opening import Store
 
-__all__ = ["GAP_SECONDS", "MAX_SUBSCRIBERS", "EventBatch", "EventBroadcaster", "EventDelivery", "Gaps"]
+__all__ = ["GAP_SECONDS", "MAX_SUBSCRIBERS", "EventBatch", "EventBroadcaster", "EventDelivery", "Gaps", "StreamEnd"]
 
 MAX_SUBSCRIBERS = 1_000
-"""How many may follow at once."""
+"""How many subscribers there may be at once."""
 GAP_SECONDS = 10.0
 """For how long a skipped id is looked for: a commit takes milliseconds, a caller's own transaction may take seconds."""
 MAX_GAPS = 5_000
 """How many skipped ids are looked for at most: the latest ones."""
 TICK_SECONDS = 0.1
+"""Between two looks, at least; at most as long as skipped ids are looked for."""
+FALLBACK_SECONDS = 5.0
+"""How often the loop looks without a signal: a process that dies may not have sent its last one."""
+UNSIGNALLED_SECONDS = 1.0
+"""How often it looks while signals cannot be heard, and how often a database is polled."""
 KEEPALIVE_SECONDS = 5.0
-"""After how long a follower for whom there is no event is told how far the feed has come."""
+"""After how long a subscriber without an event gets its new position."""
 PAGE_SIZE = 1_000
 MAX_BUFFERED_EVENTS = 10_000
-"""Events that are kept for followers; whoever is further behind reads the database itself."""
+"""Events that are kept for subscribers; a stream that is further behind reads the database itself."""
 BEFORE_BUFFER = -1
 
 logger = logging.getLogger(__name__)
@@ -49,14 +57,27 @@ class EventDelivery:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """What a follower gets: deliveries in order, or none, and the position after all of them."""
+    """What a subscriber gets: deliveries in order, or none, and the position after all of them."""
 
     position: int
     deliveries: Sequence[EventDelivery] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """The end of the stream at one moment: a subscription that begins here gets what is committed later, and no more.
+
+    Attributes:
+        position: The line up to which nothing is missing.
+        place: How many of the loop's events come before.
+    """
+
+    position: int
+    place: int
+
+
 class Gaps:
-    """Ids that have been skipped, in order, each until it comes or is given up."""
+    """The skipped ids, in order, each until it appears or is given up."""
 
     def __init__(self) -> None:
         self._expiry_by_id: dict[int, float] = {}
@@ -70,7 +91,7 @@ class Gaps:
         return list(self._expiry_by_id)
 
     def add_missing(self, ids: Iterable[int], *, after: int, expires: float) -> None:
-        """Take note of what is missing between these ids, which are in order and beyond ``after``."""
+        """Add the ids that are missing between these, which are in order and beyond ``after``."""
         for id in ids:
             # A sequence that was set forward by a billion leaves no room for a look at each.
             self._expiry_by_id.update(dict.fromkeys(range(max(after + 1, id - MAX_GAPS), id), expires))
@@ -79,21 +100,21 @@ class Gaps:
             del self._expiry_by_id[forgotten]
 
     def remove_ids(self, ids: Iterable[int]) -> None:
-        """Look for these no longer: they have come."""
+        """Remove ids that have appeared."""
         for id in ids:
             self._expiry_by_id.pop(id, None)
 
     def remove_expired(self, now: float) -> None:
-        """Look no longer for what has been missing for too long."""
+        """Give up the ids that have been missing for too long."""
         self.remove_ids([id for id, until in self._expiry_by_id.items() if until <= now])
 
     def compute_horizon(self, last_read_id: int) -> int:
-        """Return up to which id nothing is missing, if ``last_read_id`` is the last one that was read."""
+        """Return the last id below which none is missing, if ``last_read_id`` is the last one that was read."""
         return next(iter(self._expiry_by_id), last_read_id + 1) - 1
 
 
 class EventBroadcaster:
-    """Those who follow the events of one database, in one process.
+    """The subscribers to the events of one database, in one process.
 
     Args:
         store: The database.
@@ -102,6 +123,7 @@ class EventBroadcaster:
     def __init__(self, store: Store) -> None:
         self._history = store.history
         self._clock = store.clock
+        self._commit_signal = store.commit_signal
         self._subscriber_count = 0
         self._start_lock = asyncio.Lock()
         self._read_task: asyncio.Task[None] | None = None
@@ -111,22 +133,37 @@ class EventBroadcaster:
         self._buffer: deque[EventDelivery] = deque(maxlen=MAX_BUFFERED_EVENTS)
         self._buffer_end = 0
         self._new_events = asyncio.Event()
+        self._has_unread_commit = asyncio.Event()
         self._is_closed = False
 
     @property
     def subscriber_count(self) -> int:
-        """How many follow now."""
+        """How many subscribers there are now."""
         return self._subscriber_count
 
-    async def start(self) -> None:
-        """See that the histories are being read on, and is known where they end.
+    @property
+    def _is_reading(self) -> bool:
+        return self._read_task is not None and not self._read_task.done()
+
+    async def read_position(self) -> int:
+        """Return a position after which every event comes that is not visible yet: the loop's, where it runs.
+
+        A subscriber that has read the database after this call, and resumes here, misses nothing.
+
+        Raises:
+            StoreUnavailableError: If the loop does not run and the database is away.
+        """
+        return self._horizon if self._is_reading else await self._history.read_horizon()
+
+    async def start(self) -> StreamEnd:
+        """Start the loop unless it runs, and return the end of the stream.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
         async with self._start_lock:
-            if self._is_closed or (self._read_task is not None and not self._read_task.done()):
-                return
+            if self._is_closed or self._is_reading:
+                return StreamEnd(self._horizon, self._buffer_end)
             self._last_read_id = await self._history.read_last_id()
             # What was written just now may have left gaps that are about to be filled.
             first = max(0, self._last_read_id - MAX_GAPS)
@@ -137,67 +174,101 @@ class EventBroadcaster:
             self._gaps.add_missing(recent, after=first, expires=self._clock.monotonic() + GAP_SECONDS)
             self._horizon = self._gaps.compute_horizon(self._last_read_id)
             self._buffer.clear()
-            self._read_task = asyncio.create_task(self._read_until_unused(), name="flowlet-feed")
+            self._buffer_end += 1  # an end from before reads in the database what no loop has read since
+            self._read_task = asyncio.create_task(self._read_until_unused(), name="flowlet-event-stream")
+            return StreamEnd(self._horizon, self._buffer_end)
 
     async def subscribe(
-        self, is_wanted: Callable[[HistoryEvent], bool], *, after: int | None = None, workflow_id: int | None = None
+        self,
+        is_wanted: Callable[[HistoryEvent], bool],
+        *,
+        after: int | StreamEnd | None = None,
+        workflow_id: int | None = None,
     ) -> AsyncGenerator[EventBatch, None]:
-        """Yield what happens from now on, or after a position, until the feed is closed.
+        """Yield the events from now on, or after a position, until ``close``.
 
-        Every event comes at least once, those of one instance in their order; after a position that is beyond the
-        last event, as from another database, what happens from now on. While the database is away nothing comes.
-        News without deliveries come first of all, and after five seconds without an event.
+        Every event comes at least once, those of one instance in their order; after a position beyond the last event,
+        such as one of another database, the events from now on. While the database is away nothing comes.
+        A batch without deliveries comes first, and after five seconds without an event.
 
         Args:
-            is_wanted: Which events.
-            after: Where to resume, as a position that has been told; 0 for the first event of all; None for now.
-            workflow_id: The only instance whose events are wanted, where that is known: its past is then read alone.
+            is_wanted: Returns whether the subscriber wants an event.
+            after: The position to resume at; 0 for the first event of all; None for the end of the stream.
+            workflow_id: The only instance whose events are wanted, if there is one: its past is then read alone.
 
         Raises:
-            RefusedError: If 1,000 follow already.
+            RefusedError: If there are 1,000 subscribers already.
             StoreUnavailableError: If the database is away at the beginning.
         """
         if self._subscriber_count >= MAX_SUBSCRIBERS:
-            raise RefusedError(
-                f"{MAX_SUBSCRIBERS:,} follow the events already: ask again later, or search now and then"
-            )
+            raise RefusedError(f"{MAX_SUBSCRIBERS:,} event streams are open already: try again later, or poll")
         self._subscriber_count += 1
         try:
-            await self.start()
-            follower = _Subscriber(is_wanted, workflow_id, self._horizon, self._buffer_end)
-            if after is not None and after < self._last_read_id:
-                follower.position, follower.place = after, BEFORE_BUFFER
-            async for news in self._stream_batches(follower):
-                yield news
+            end = await self.start()
+            if isinstance(after, StreamEnd):
+                end = after
+            elif after is not None and after < self._last_read_id:
+                end = StreamEnd(after, BEFORE_BUFFER)
+            subscriber = _Subscriber(is_wanted, workflow_id, end)
+            async for batch in self._stream_batches(subscriber):
+                yield batch
         finally:
             self._subscriber_count -= 1
 
     def close(self) -> None:
-        """End every stream of news, and begin none any more."""
+        """End every stream, and start none any more."""
         self._is_closed = True
         if self._read_task is not None:
             self._read_task.cancel()
         self._new_events.set()
 
     async def _read_until_unused(self) -> None:
-        """Read on as long as somebody follows."""
-        while True:
-            began = self._clock.monotonic()
-            read = 0
-            try:
-                read = await self._read_new_events()
-            except StoreUnavailableError as error:
-                logger.debug("%d streams of events wait, the store is away: %s", self._subscriber_count, error)
-            except Exception:
-                logger.exception("%d streams of events wait, a look broke off", self._subscriber_count)
-            took = self._clock.monotonic() - began
-            # At most half of the time goes into reading, however much there is to read.
+        """Read at each signal, as long as there are subscribers."""
+        unsubscribe = self._commit_signal.subscribe(self._on_commit, get_poll_seconds=lambda: UNSIGNALLED_SECONDS)
+        try:
+            while True:
+                await self._read_and_rest()
+                await self._wait_for_commit()
+                if not self._subscriber_count:
+                    return
+        finally:
+            unsubscribe()
+
+    def _on_commit(self, commit: Commit) -> None:
+        self._has_unread_commit.set()
+
+    async def _wait_for_commit(self) -> None:
+        """Wait for a signal, as long as one can be relied on; not at all while skipped ids are looked for."""
+        seconds = FALLBACK_SECONDS if self._commit_signal.is_listening else UNSIGNALLED_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._gaps else seconds):
+                await self._has_unread_commit.wait()
+
+    async def _read_and_rest(self) -> None:
+        """Read once, and rest at least as long as that took: at most half of the time goes into reading."""
+        self._has_unread_commit.clear()
+        began = self._clock.monotonic()
+        read = await self._try_to_read()
+        took = self._clock.monotonic() - began
+        if read is None or read == PAGE_SIZE:
+            self._has_unread_commit.set()
+        if read is None:
+            await self._clock.sleep(UNSIGNALLED_SECONDS)
+        else:
             await self._clock.sleep(took if read == PAGE_SIZE else max(took, TICK_SECONDS - took))
-            if not self._subscriber_count:
-                return
+
+    async def _try_to_read(self) -> int | None:
+        """Return how many new lines were read; None if the database did not let them be read."""
+        try:
+            return await self._read_new_events()
+        except StoreUnavailableError as error:
+            logger.debug("%d event streams wait, the store is away: %s", self._subscriber_count, error)
+        except Exception:
+            logger.exception("%d event streams wait after an unexpected error", self._subscriber_count)
+        return None
 
     async def _read_new_events(self) -> int:
-        """Read what is new, and what has been skipped; return how many new lines there were."""
+        """Read the new lines, and the skipped ones that have appeared; return how many new ones there were."""
         late = await self._history.read_events(self._gaps.ids) if self._gaps else []
         new = await self._history.read_events_after(self._last_read_id, limit=PAGE_SIZE)
         now = self._clock.monotonic()
@@ -218,28 +289,28 @@ class EventBroadcaster:
         self._new_events = asyncio.Event()
 
     async def _stream_batches(self, subscriber: _Subscriber) -> AsyncIterator[EventBatch]:
-        """Yield what a follower wants: its past from the database, then what the loop reads."""
+        """Yield a subscriber's events: its past from the database, then what the loop reads."""
         yield EventBatch(subscriber.position)
-        told = self._clock.monotonic()
+        yielded_at = self._clock.monotonic()
         while not self._is_closed:
             first = self._buffer_end - len(self._buffer)
             if subscriber.place < first:
-                async for news in self._stream_past(subscriber):
-                    yield news
+                async for batch in self._stream_past(subscriber):
+                    yield batch
                 continue
             deliveries = subscriber.select_deliveries(islice(self._buffer, subscriber.place - first, None))
             subscriber.position, subscriber.place = self._horizon, self._buffer_end
-            if deliveries or self._clock.monotonic() - told >= KEEPALIVE_SECONDS:
+            if deliveries or self._clock.monotonic() - yielded_at >= KEEPALIVE_SECONDS:
                 yield EventBatch(subscriber.position, deliveries)
-                told = self._clock.monotonic()
+                yielded_at = self._clock.monotonic()
             else:
                 await self._wait_for_events()
 
     async def _stream_past(self, subscriber: _Subscriber) -> AsyncIterator[EventBatch]:
-        """Yield what the database has beyond a follower's position, up to its end.
+        """Yield the events that the database has beyond a subscriber's position, up to its end.
 
-        Beyond the horizon something may still be missing. What is read from there on is remembered, because the loop
-        may tell of it again, beside what was missing.
+        Beyond the horizon some may still be missing. The ids that are read from there on are remembered, because the
+        loop may deliver them again, beside those that were missing.
         """
         place, horizon = self._buffer_end, self._horizon
         subscriber.sent.clear()
@@ -269,7 +340,7 @@ class EventBroadcaster:
                     cursor, limit=PAGE_SIZE, workflow_id=subscriber.workflow_id
                 )
             except StoreUnavailableError as error:
-                logger.debug("a stream of events waits, the store is away: %s", error)
+                logger.debug("an event stream waits, the store is away: %s", error)
                 await self._clock.sleep(TICK_SECONDS)
 
     async def _wait_for_events(self) -> None:
@@ -279,25 +350,25 @@ class EventBroadcaster:
 
 
 class _Subscriber:
-    """What one who follows wants, and how far it has come.
+    """The events that a subscriber wants, and its progress.
 
     Attributes:
-        position: Up to which line everything has been sent.
-        place: How many of the loop's events lie behind it.
-        sent: What has been sent beyond the position.
+        wanted: Returns whether it wants an event.
+        workflow_id: The only instance whose events it wants, if there is one.
+        position: The line up to which every event has been sent.
+        place: How many of the loop's events come before its next one.
+        sent: The ids that have been sent beyond the position.
     """
 
     __slots__ = ("place", "position", "sent", "wanted", "workflow_id")
 
-    def __init__(
-        self, wanted: Callable[[HistoryEvent], bool], workflow_id: int | None, position: int, place: int
-    ) -> None:
+    def __init__(self, wanted: Callable[[HistoryEvent], bool], workflow_id: int | None, begin: StreamEnd) -> None:
         self.wanted = wanted
         self.workflow_id = workflow_id
-        self.position = position
-        self.place = place
+        self.position = begin.position
+        self.place = begin.place
         self.sent: set[int] = set()
 
     def select_deliveries(self, deliveries: Iterable[EventDelivery]) -> list[EventDelivery]:
-        """Return those that are wanted and have not been sent yet."""
+        """Return the deliveries that are wanted and have not been sent yet."""
         return [one for one in deliveries if one.event.id not in self.sent and self.wanted(one.event)]

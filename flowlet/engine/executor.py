@@ -14,11 +14,11 @@ from flowlet.engine.builder import build_executor_record, build_worker_parts
 from flowlet.engine.incarnation import Incarnation
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import Backoff
-from flowlet.engine.waiters import Waiters
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import ClaimResult
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import run_to_end, wait_for_first
+from flowlet.store.commits import Commit
 from flowlet.store.opening import Store
 
 __all__ = ["Executor"]
@@ -36,7 +36,6 @@ class Executor:
         settings: Slots, lease and the rest.
         random: The source of jitter.
         observer: Is notified of every claim, batch and transition.
-        waiters: The waiters of this process, which are notified of every transition.
 
     Attributes:
         is_ready: Set when it has registered for the first time.
@@ -53,7 +52,6 @@ class Executor:
         *,
         random: Random | None = None,
         observer: ExecutorObserver | None = None,
-        waiters: Waiters | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -65,7 +63,7 @@ class Executor:
         self._stopping_now = asyncio.Event()
         self._incarnation: Incarnation | None = None
         self._observer = observer
-        self._on_committed = waiters.notify_committed if waiters else None
+        self._executor_id = ""
         self._claimed_at_elapsed: float | None = None
         self._claimed_at_store_time: int | None = None
         self.is_ready = asyncio.Event()
@@ -92,7 +90,7 @@ class Executor:
         return self.free_slots == 0 or self._store.clock.monotonic() - self._claimed_at_elapsed <= limit
 
     def wake(self) -> None:
-        """Claim at once, and check the leases at once: an instance was changed in the store."""
+        """Claim at once, and check the leases at once: instances may have changed in the store."""
         self._due_time_cache.is_stale = True
         self._wakeup.wake()
         if self._incarnation is not None:
@@ -116,14 +114,17 @@ class Executor:
             StoreUnavailableError: If the store is away at the start.
         """
         await run_to_end(self._save_definitions())
-        dialect = self._store.connections.dialect
-        heard = self._wakeup.wake if dialect.signals.has_polling_watch else self.wake
         async with self._registry.provided:
-            watch = await dialect.signals.watch(self._store.url, self._settings.groups, heard)
+            unsubscribe = self._store.commit_signal.subscribe(self._on_commit)
             try:
                 await run_to_end(self._run_until_stopped(), on_cancel=self._stop_now)
             finally:
-                await run_to_end(watch())
+                unsubscribe()
+
+    def _on_commit(self, commit: Commit) -> None:
+        """Wake up if instances may be due. After the executor's own commits the worker knows what is due."""
+        if commit.executor_id != self._executor_id and commit.may_concern(self._settings.groups):
+            self.wake()
 
     def _stop_now(self) -> None:
         self.stop()
@@ -161,7 +162,7 @@ class Executor:
 
     def _build_incarnation(self) -> Incarnation:
         store, settings = self._store, self._settings
-        id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
+        self._executor_id = id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
         parts = build_worker_parts(
             store,
             self._registry,
@@ -170,7 +171,6 @@ class Executor:
             random=self._random,
             wakeup=self._wakeup,
             observer=self._observer,
-            on_committed=self._on_committed,
         )
         record = build_executor_record(settings, id=id, types=self._registry.names, now=store.clock.now())
         return Incarnation(

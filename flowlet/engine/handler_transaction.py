@@ -17,7 +17,8 @@ from flowlet.engine.release import build_release
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import ActionKind
 from flowlet.instance.transition import Transition
-from flowlet.store.connection import DatabaseSession, track_transaction
+from flowlet.store.connection import track_transaction
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
@@ -47,11 +48,6 @@ class HandlerTransaction:
         self._open_lock: asyncio.Lock | None = None
         self._has_failed_to_open = False
         self._has_ended = False
-
-    @property
-    def is_used(self) -> bool:
-        """Whether the handler has used it: its transition does not go through the committer then."""
-        return self._open_lock is not None
 
     async def __aenter__(self) -> HandlerTransaction:
         track_transaction()
@@ -147,6 +143,7 @@ class HandlerTransaction:
             f"reading whether a transition of workflow {transition.instance.id} was committed",
         )
         if verdict is CommitResult.COMMITTED:
+            self._store.instances.report_committed(self._executor_id, [transition])
             return transition
         if verdict is CommitResult.LOST:
             return None

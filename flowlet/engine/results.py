@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from flowlet.clock import to_microseconds
 from flowlet.definition.entry import StateEntry
-from flowlet.definition.module_source import find_nearest_name
 from flowlet.definition.variables import SavedVariables
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Plan
@@ -14,7 +13,7 @@ from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Action, ActionKind, NewInstance, Status
 from flowlet.instance.transition import Transition
-from flowlet.text import MAX_REASON_LENGTH, clean_text
+from flowlet.text import MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
 from flowlet.workflow.outcome import Outcome
 from flowlet.workflow.states import State
 
@@ -81,7 +80,7 @@ def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[
         raise _build_error(plan, f"a value of type {type(result).__name__}, not a state.")
     entry = plan.entries.get(name)
     if entry is None:
-        raise _build_error(plan, f"{clean_text(name, 120)!r}, {_explain_unlisted(plan, name)}")
+        raise _build_error(plan, f"{clean_text(name, MAX_NAME_LENGTH)!r}, {_explain_unlisted(plan, name)}")
     return entry, outcome
 
 
@@ -113,7 +112,7 @@ def build_effects(
             if variables[0] is None
             else TransitionEffects(vars=variables[0], changes=variables[1], read_vars=variables[2])
         )
-    due = outcome.at_time if outcome.delay is None else ended_at + to_microseconds(outcome.delay)
+    due = outcome.enter_at_us if outcome.enter_after is None else ended_at + to_microseconds(outcome.enter_after)
     if entry.status is not Status.EXECUTING and (due is not None or outcome.waits_for_children):
         waits = "a person" if entry.status is Status.WAITING else "nothing"
         raise OutcomeError(
@@ -274,8 +273,7 @@ def _raise_missing_result(plan: Plan) -> str:
 def _explain_unlisted(plan: Plan, name: str) -> str:
     if name in plan.definition.states:
         return "which its next states do not list."
-    near = find_nearest_name(name, plan.entries)
-    return "which is no state here." + (f" Did you mean {near!r}?" if near else "")
+    return "which is no state here." + format_suggestion(name, plan.entries)
 
 
 def _describe_location(plan: Plan) -> str:

@@ -1,8 +1,7 @@
-"""Waiting until instances reach a state: one loop looks for all who wait, and runs only while somebody does.
+"""Waiting until instances reach a state: one loop reads for all waits, and runs only while there are any.
 
-What is committed in this process is announced, and looked at at once. What other processes commit is looked for when
-they tell of it, and ten times a second (oftener on a database where they cannot): in one statement for every thousand
-instances, however many wait for them.
+After a commit of this process the loop reads the instances that it changed, at once. After a commit of another process
+it reads all that are waited for: in one statement for every thousand instances, however many waits there are.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from flowlet.clock import Clock
-from flowlet.engine.commit_signal import CommitSignal
 from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
-from flowlet.instance.instance import ENDED_STATUSES, MAX_ID, Instance, Status
-from flowlet.instance.transition import Transition
+from flowlet.instance.instance import ENDED_STATUSES, Instance
+from flowlet.store.commits import Commit
 from flowlet.store.opening import Store
 from flowlet.store.queries import InstancePosition
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["MAX_WAITERS", "MAX_WAIT_SECONDS", "WaitFunction", "Waiters"]
 
@@ -30,17 +29,20 @@ MAX_WAIT_SECONDS = 3600.0
 MAX_WAITERS = 10_000
 """How many may wait at once."""
 
+FALLBACK_SECONDS = 1.0
+"""How often the loop looks without a signal: a process that dies may not have sent its last one."""
 TICK_SECONDS = 0.1
+"""How often it looks while signals cannot be heard, and how often a database is polled, at least."""
 MIN_TICK_SECONDS = 0.01
 MAX_DELAY_SHARE = 0.1
-"""Where nobody can tell: how late an answer may be for having been looked for, as a share of how long it took."""
+"""On a database that is polled: how late an answer may be, as a share of how long the latest wait has taken."""
 REST_FACTOR = 2
-"""The loop rests this many times as long as a look took, at least: looking takes a third of the time at most."""
+"""The loop rests at least this many times as long as a look took: looking takes a third of the time at most."""
 ROUNDING_SECONDS = 1e-4
 """By how much a pause may end early: clocks count in microseconds, and floats of them are not exact."""
 CHUNK_SIZE = 1_000
 STORE_GRACE_SECONDS = 2.0
-"""Real seconds after its end that a wait holds out for a database that does not answer."""
+"""Real seconds after its timeout that a wait still gives a database that does not answer."""
 
 WaitFunction = Callable[..., Awaitable[Instance]]
 """Waits for an instance."""
@@ -50,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """One who waits. ``since`` is the last line of history that was looked at; None before the first look."""
+    """One wait. ``since`` is the last line of history that was read; None before the first look."""
 
     id: int
     states: frozenset[str]
@@ -61,15 +63,15 @@ class _Waiter:
     has_arrived: bool = False
 
     def has_reached(self, state: str, *, has_ended: bool) -> bool:
-        """Return whether an instance that stands so is what is waited for."""
+        """Return whether an instance in this state ends the wait."""
         return has_ended or state in self.states
 
     def is_behind(self, position: InstancePosition | None) -> bool:
-        """Return whether the history may by now hold a state that is waited for."""
+        """Return whether the history may hold a state that is waited for, and has not been read."""
         return position is not None and bool(self.states) and self.version != position.version
 
     def add_entries(self, entered_states: Iterable[tuple[int, str]], *, version: int) -> None:
-        """Take in which states were entered, each with its line of history."""
+        """Add the states that were entered, each with its line of history."""
         since = self.since or 0
         new = [(line, state) for line, state in entered_states if line > since]
         self.has_arrived = self.has_arrived or any(state in self.states for _, state in new)
@@ -78,30 +80,29 @@ class _Waiter:
 
 
 class Waiters:
-    """Those who wait for instances of one database, in one process.
+    """The waits for instances of one database, in one process.
 
     Args:
         store: The database.
-        clock: By which waits end.
-        herald: Tells other processes of commits, and hears of theirs; None for looking now and then.
+        clock: The clock by which waits time out.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, commit_signal: CommitSignal | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._reads = store.queries
         self._clock = clock
-        self._commit_signal = commit_signal
+        self._commit_signal = store.commit_signal
         self._waiters: dict[int, set[_Waiter]] = {}
         self._reserved_count = 0
         self._announced_ids: set[int] = set()
         self._last_look = self._rest_until = self._last_arrival = -math.inf
-        self._has_remote_commit = False
+        self._has_unseen_commit = False
         self._is_closed = False
         self._watch_task: asyncio.Task[None] | None = None
         self._sleep_task: asyncio.Task[None] | None = None
 
     @property
     def waiter_count(self) -> int:
-        """How many wait now."""
+        """How many waits there are now."""
         return self._reserved_count
 
     async def wait(
@@ -109,39 +110,39 @@ class Waiters:
     ) -> Instance:
         """Return an instance as soon as it has reached one of these states, or has ended.
 
-        A state that it has entered and left again between two looks counts: the history tells. So what comes back may
-        have gone further, and one that has ended without ever reaching a state comes back too: look at it. While the
-        database is away the wait goes on.
+        A state that it has entered and left again between two looks counts: the history shows it. So the instance may
+        have gone further, and one that has ended without reaching any of the states is returned too: check its state.
+        The wait continues while the database is away.
 
         Args:
             id: The instance.
-            states: The states that are waited for; None, or none of them, for its end only.
-            timeout: For how many seconds at most; 0 to 3,600.
-            since: The line of history, by its id, after which a state counts; 0 for its whole history. None means
-                from now on; the state that it is in counts in any case.
+            states: The states to wait for; None, or an empty collection, for its end only.
+            timeout: In seconds; 0 to 3,600.
+            since: The id of the line of history after which a state counts; 0 for its whole history. None means
+                from now on; its present state counts in any case.
 
         Raises:
-            WaitTimeoutError: If it has not come so far in this time; carries the instance as it is. Also if the
+            WaitTimeoutError: If it has not reached a state in time; carries the instance as it is. Also if the
                 application stops meanwhile.
-            UnknownInstanceError: If there is none of this id.
-            RefusedError: If the time is out of its bounds, or 10,000 wait already.
+            UnknownInstanceError: If no instance has this id.
+            RefusedError: If the timeout is out of its bounds, or there are 10,000 waits already.
         """
         with self.reserve_wait(timeout) as wait:
             return await wait(id, states, since=since)
 
     @contextlib.contextmanager
     def reserve_wait(self, timeout: float) -> Iterator[WaitFunction]:
-        """Hold a place among those who wait, for the length of the block: before something is done that is waited for.
+        """Reserve a wait for the length of the block, before the change whose result is waited for.
 
-        What it yields is ``wait``, with this timeout.
+        Yields ``wait``, with this timeout.
 
         Raises:
-            RefusedError: If the time is out of its bounds, or 10,000 wait already.
+            RefusedError: If the timeout is out of its bounds, or there are 10,000 waits already.
         """
         if not 0 <= timeout <= MAX_WAIT_SECONDS:
-            raise RefusedError(f"a wait of {timeout} seconds: it has to be from 0 to {MAX_WAIT_SECONDS:.0f}")
+            raise RefusedError(f"a timeout of {timeout} seconds: it has to be from 0 to {MAX_WAIT_SECONDS:.0f}")
         if self._reserved_count >= MAX_WAITERS:
-            raise RefusedError(f"{MAX_WAITERS:,} wait already: ask again later, or look from time to time")
+            raise RefusedError(f"there are {MAX_WAITERS:,} waits already: try again later, or poll the workflow")
         self._reserved_count += 1
         try:
             yield partial(self._wait_for_instance, timeout=timeout)
@@ -151,7 +152,7 @@ class Waiters:
     async def _wait_for_instance(
         self, id: int, states: str | Collection[str] | None = None, *, timeout: float, since: int | None = None
     ) -> Instance:
-        if not 0 < id <= MAX_ID:
+        if not 0 < id <= MAX_INTEGER:
             raise _build_unknown_error(id)
         if self._is_closed:
             raise WaitTimeoutError(f"the wait for workflow {id} was cut short: the application stops")
@@ -167,20 +168,6 @@ class Waiters:
             except TimeoutError:
                 raise _build_timeout_error(waiter, None) from None
 
-    def notify_committed(self, transition: Transition) -> None:
-        """Tell those who wait for its instance of a transition that has become durable."""
-        if transition.instance.id in self._waiters:
-            self._mark_arrived(transition.instance.id, transition.state, transition.status)
-        if self._commit_signal is not None:
-            self._commit_signal.send()
-
-    def notify_changed(self, instance: Instance) -> None:
-        """Tell those who wait for it of an instance that somebody has changed."""
-        if instance.id in self._waiters:
-            self._mark_arrived(instance.id, instance.state, instance.status)
-        if self._commit_signal is not None:
-            self._commit_signal.send()
-
     async def close(self) -> None:
         """End every wait, and stop."""
         self._is_closed = True
@@ -191,22 +178,21 @@ class Waiters:
             self._watch_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch_task
-        if self._commit_signal is not None:
-            await self._commit_signal.close()
 
     @contextlib.contextmanager
     def _register_waiter(self, waiter: _Waiter) -> Iterator[None]:
-        """Hold a waiter on the list, and the loop alive, for the length of the block."""
+        """Keep a wait registered, and the loop running, for the length of the block."""
         self._waiters.setdefault(waiter.id, set()).add(waiter)
         self._last_arrival = self._clock.monotonic()
         self._request_look(waiter.id)
+        self._commit_signal.refresh_poll()
         if self._watch_task is None or self._watch_task.done():
             self._watch_task = asyncio.create_task(self._watch_instances())
         try:
             yield
         finally:
             if waiter.future.done() and not waiter.future.cancelled():
-                waiter.future.exception()  # looked at: who was cancelled at this very moment will not
+                waiter.future.exception()  # retrieved: a caller that was cancelled at this very moment will not do it
             beside = self._waiters[waiter.id]
             beside.remove(waiter)
             if not beside:
@@ -215,14 +201,23 @@ class Waiters:
             if not self._waiters and self._sleep_task is not None:
                 self._sleep_task.cancel()
 
-    def _mark_arrived(self, id: int, state: str, status: Status) -> None:
-        for waiter in self._waiters[id]:
-            if waiter.has_reached(state, has_ended=status in ENDED_STATUSES):
-                waiter.has_arrived = True
-                self._request_look(id)
+    def _on_commit(self, commit: Commit) -> None:
+        """Look at the changed instances at once; at all, as soon as the loop has rested, where these are unknown."""
+        if commit.instances is None:
+            self._has_unseen_commit = True
+            self._wake_loop()
+            return
+        for id, state, status in commit.instances:
+            for waiter in self._waiters.get(id, ()):
+                if waiter.has_reached(state, has_ended=status in ENDED_STATUSES):
+                    waiter.has_arrived = True
+                    self._request_look(id)
 
     def _request_look(self, id: int) -> None:
         self._announced_ids.add(id)
+        self._wake_loop()
+
+    def _wake_loop(self) -> None:
         if self._sleep_task is not None:
             self._sleep_task.cancel()
 
@@ -230,43 +225,43 @@ class Waiters:
         return (waiter for waiters in self._waiters.values() for waiter in waiters)
 
     async def _watch_instances(self) -> None:
-        """Look, let go whose time is over, and rest, as long as somebody waits."""
-        if self._commit_signal is not None:
-            await self._commit_signal.listen(self._on_remote_commit)
-        while self._waiters:
-            began = self._clock.monotonic()
-            looks_at_all = began >= self._compute_next_look() - ROUNDING_SECONDS
-            late = [
-                waiter for waiter in self._iterate_waiters() if waiter.deadline <= began and not waiter.future.done()
-            ]
-            ids = {*(self._waiters if looks_at_all else self._announced_ids), *(waiter.id for waiter in late)}
-            self._announced_ids.clear()
-            self._has_remote_commit = self._has_remote_commit and not looks_at_all
-            found = await self._check_instances(sorted(ids), late)
-            for waiter in late:
-                _fail_waiter(waiter, _build_timeout_error(waiter, found.get(waiter.id)))
-            if looks_at_all:
-                self._last_look = self._clock.monotonic()
-                self._rest_until = self._last_look + REST_FACTOR * (self._last_look - began)
-            await self._sleep_until_next_look()
+        """Look, fail the waits that have timed out, and rest, as long as there are waits."""
+        unsubscribe = self._commit_signal.subscribe(self._on_commit, get_poll_seconds=self._compute_poll_seconds)
+        try:
+            while self._waiters:
+                await self._look_once()
+                await self._sleep_until_next_look()
+        finally:
+            unsubscribe()
 
-    def _on_remote_commit(self) -> None:
-        """Look at all as soon as the last look at all is long enough ago: another process has committed something."""
-        self._has_remote_commit = True
-        if self._sleep_task is not None:
-            self._sleep_task.cancel()
+    async def _look_once(self) -> None:
+        began = self._clock.monotonic()
+        looks_at_all = began >= self._compute_next_look() - ROUNDING_SECONDS
+        late = [waiter for waiter in self._iterate_waiters() if waiter.deadline <= began and not waiter.future.done()]
+        ids = {*(self._waiters if looks_at_all else self._announced_ids), *(waiter.id for waiter in late)}
+        self._announced_ids.clear()
+        self._has_unseen_commit = self._has_unseen_commit and not looks_at_all
+        found = await self._check_instances(sorted(ids), late)
+        for waiter in late:
+            _fail_waiter(waiter, _build_timeout_error(waiter, found.get(waiter.id)))
+        if looks_at_all:
+            self._last_look = self._clock.monotonic()
+            self._rest_until = self._last_look + REST_FACTOR * (self._last_look - began)
 
     def _compute_next_look(self) -> float:
-        """Return when to look at all: as soon as it has rested where another process has told of something."""
-        if self._has_remote_commit:
+        """Return when to look at all instances: after a commit of another process, as soon as the loop has rested."""
+        if self._has_unseen_commit:
             return self._rest_until
-        tick = TICK_SECONDS
-        if self._commit_signal is None or not self._commit_signal.has_listener:
-            tick = min(tick, max(MIN_TICK_SECONDS, MAX_DELAY_SHARE * (self._last_look - self._last_arrival)))
+        tick = FALLBACK_SECONDS if self._commit_signal.is_listening else TICK_SECONDS
         return max(self._rest_until, self._last_look + tick)
 
+    def _compute_poll_seconds(self) -> float:
+        """Return how often to poll a database that has to be polled: the oftener, the younger the latest wait is."""
+        age = self._clock.monotonic() - self._last_arrival
+        return min(TICK_SECONDS, max(MIN_TICK_SECONDS, MAX_DELAY_SHARE * age))
+
     async def _sleep_until_next_look(self) -> None:
-        """Sleep until the next look or the end of a wait, or until somebody tells of something."""
+        """Sleep until the next look or the next timeout, or until a commit asks for a look."""
         if self._announced_ids:
             return
         ends = (waiter.deadline for waiter in self._iterate_waiters() if not waiter.future.done())
@@ -279,7 +274,7 @@ class Waiters:
             self._sleep_task = None
 
     async def _check_instances(self, ids: Sequence[int], expired: Iterable[_Waiter]) -> dict[int, Instance]:
-        """Look at instances, tell those who wait for one that has arrived, and return what was read of the others."""
+        """Read instances, end the waits for those that have arrived, and return the instances that were read whole."""
         found: dict[int, Instance] = {}
         overdue = {waiter.id for waiter in expired}
         try:
@@ -287,23 +282,23 @@ class Waiters:
                 for first in range(0, len(ids), CHUNK_SIZE):
                     found |= await self._check_chunk(ids[first : first + CHUNK_SIZE], overdue)
         except (StoreUnavailableError, TimeoutError) as error:
-            logger.debug("%d waits go on, the store is away: %s", self._reserved_count, error)
+            logger.debug("%d waits continue, the store is away: %s", self._reserved_count, error)
         except Exception:
-            logger.exception("%d waits go on, a look broke off", self._reserved_count)
+            logger.exception("%d waits continue after an unexpected error", self._reserved_count)
         return found
 
     async def _check_chunk(self, ids: Sequence[int], overdue: Collection[int]) -> dict[int, Instance]:
         waiters = [waiter for id in ids for waiter in self._waiters.get(id, ()) if not waiter.future.done()]
-        standings = await self._read_positions(waiters)
-        await self._read_new_entries(waiters, standings)
+        positions = await self._read_positions(waiters)
+        await self._read_new_entries(waiters, positions)
         arrived = []
         for waiter in waiters:
-            standing = standings.get(waiter.id)
-            if standing is None:
+            position = positions.get(waiter.id)
+            if position is None:
                 _fail_waiter(waiter, _build_unknown_error(waiter.id))
-            elif waiter.has_arrived or waiter.has_reached(standing.state, has_ended=standing.has_ended):
+            elif waiter.has_arrived or waiter.has_reached(position.state, has_ended=position.has_ended):
                 arrived.append(waiter)
-        wanted = sorted({*(waiter.id for waiter in arrived), *(id for id in overdue if id in standings)})
+        wanted = sorted({*(waiter.id for waiter in arrived), *(id for id in overdue if id in positions)})
         instances = await self._reads.get_many(wanted) if wanted else {}
         for waiter in arrived:
             if not waiter.future.done() and waiter.id in instances:
@@ -311,20 +306,20 @@ class Waiters:
         return instances
 
     async def _read_positions(self, waiters: Sequence[_Waiter]) -> dict[int, InstancePosition]:
-        """Return where their instances stand; for those who have just come, mark where its history ends."""
+        """Return the positions of their instances; for new waits, note where the history ends."""
         fresh = {waiter.id for waiter in waiters if waiter.since is None}
         known = {waiter.id for waiter in waiters} - fresh
         found = await self._reads.read_positions_with_last_action(sorted(fresh)) if fresh else []
         found += await self._reads.read_positions(sorted(known)) if known else []
-        standings = {standing.id: standing for standing in found}
+        positions = {position.id: position for position in found}
         for waiter in waiters:
-            if waiter.since is None and waiter.id in standings:
-                waiter.since = standings[waiter.id].last_action_id or 0
-                waiter.version = standings[waiter.id].version
-        return standings
+            if waiter.since is None and waiter.id in positions:
+                waiter.since = positions[waiter.id].last_action_id or 0
+                waiter.version = positions[waiter.id].version
+        return positions
 
     async def _read_new_entries(self, waiters: Sequence[_Waiter], positions: Mapping[int, InstancePosition]) -> None:
-        """Read what has been added to the histories since the last look, for those who wait for a state."""
+        """Read what has been added to the histories since the last look, for the waits that name a state."""
         behind = [waiter for waiter in waiters if waiter.is_behind(positions.get(waiter.id))]
         if not behind:
             return
@@ -351,5 +346,5 @@ def _build_timeout_error(waiter: _Waiter, instance: Instance | None) -> WaitTime
     aim = f"reached {', '.join(sorted(waiter.states))}" if waiter.states else "ended"
     if instance is None:
         return WaitTimeoutError(f"workflow {waiter.id} has not {aim} in time, and the store does not answer")
-    stands = f"it is {instance.status} in state {instance.state!r}"
-    return WaitTimeoutError(f"workflow {waiter.id} has not {aim} in time: {stands}", instance)
+    present = f"it is {instance.status} in state {instance.state!r}"
+    return WaitTimeoutError(f"workflow {waiter.id} has not {aim} in time: {present}", instance)

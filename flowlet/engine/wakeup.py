@@ -1,4 +1,4 @@
-"""What lets an executor sleep: until something is due, or somebody says that there is work."""
+"""The sleep of an executor: until an instance is due, or a commit wakes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Wakeup"]
 
 
 class Wakeup:
-    """One sleeper, many who may wake it. Wakes that come while it is awake are kept for its next sleep."""
+    """The sleep of one task, which any other may end. A wake-up that comes while it is awake ends its next sleep."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -20,11 +20,11 @@ class Wakeup:
         self._sleeps_until = 0
 
     def wake(self) -> None:
-        """Wake the sleeper now, or keep it from falling asleep."""
+        """End the sleep now, or the next one at once."""
         self._event.set()
 
     def wake_at(self, due: int | None) -> None:
-        """Wake the sleeper at this time at the latest, in microseconds since 1970 UTC; None says nothing."""
+        """End the sleep at this time at the latest, in microseconds since 1970 UTC; None changes nothing."""
         if due is None or (self._due is not None and self._due <= due):
             return
         self._due = due
@@ -32,7 +32,7 @@ class Wakeup:
             self._event.set()
 
     async def sleep(self, seconds: float) -> None:
-        """Return after at most the given time, or when woken, or when something noted is due."""
+        """Return after the given time at the latest, or when woken, or at the time given to ``wake_at``."""
         self._sleeps_until = self._clock.now() + round(seconds * MICROSECONDS_PER_SECOND)
         if self._due is not None:
             self._sleeps_until = min(self._sleeps_until, self._due)

@@ -210,10 +210,7 @@ class Worker:
             if transition.status is Status.EXECUTING and (self.is_draining or not may_continue):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
             try:
-                committed = await own.commit(transition, self._committer.commit)
-                if committed is not None and own.is_used:
-                    self._committer.announce(committed)
-                return committed
+                return await own.commit(transition, self._committer.commit)
             except RejectedError as error:
                 refused = self._activations.build_rejection(instance, error.cause, refused=transition)
                 return await self._committer.commit(refused)

@@ -1,4 +1,4 @@
-"""A change of an instance outside of an activation: by an operator, a repair, or an executor that stops."""
+"""A change of an instance outside an activation: by an operator, by a repair, or by an executor that stops."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ __all__ = ["Change"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An instance before and after, and the lines of history that tell it. ``version`` is set by the store.
+    """An instance before and after a change, and the lines of history that record it.
 
     Attributes:
-        keeps_version: Whether the commit of the activation in flight is still to match: a pause that is asked for, or
-            taken back. Every other change raises the version.
+        before: The instance before the change.
+        after: The instance after it; the store sets its ``version``.
+        actions: The lines of history.
+        keeps_version: Whether the version stays the same, so that the running activation can still commit: True when a
+            pause is requested or withdrawn. Every other change increments the version.
     """
 
     before: Instance
@@ -25,5 +28,5 @@ class Change:
 
     @property
     def stored_instance(self) -> Instance:
-        """The instance as the store holds it afterwards."""
+        """The instance as it is stored after the change."""
         return replace(self.after, version=self.before.version + (not self.keeps_version))

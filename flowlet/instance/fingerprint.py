@@ -1,4 +1,4 @@
-"""What makes two failures the same one: the workflow, the state, and the message without what differs by instance."""
+"""The fingerprint of a failure: equal for failures of the same workflow, state and kind of message."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ __all__ = ["FINGERPRINT_LENGTH", "compute_fingerprint", "extract_message", "form
 FINGERPRINT_LENGTH = 16
 """Characters of a fingerprint: 64 bits, as hexadecimal digits."""
 MAX_NORMALIZED_LENGTH = 1_000
-"""How much is kept of a reduced message: of two that differ further on, one is enough to know both."""
+"""The most characters of a normalized message: messages that differ only beyond it count as equal."""
 
 _DIGIT = re.compile(r"\d")
 _ATTEMPT_SUFFIX = re.compile(r" \(attempt \d+(?: of \d+, again at [^()]*|, no other follows)\)\Z")
 
 
 def compute_fingerprint(workflow_type: str, state: str, message: str) -> str:
-    """Return what is equal for failures of one kind, in every process and on every database.
+    """Return the fingerprint of a failure: the same in every process and on every database.
 
     Args:
         workflow_type: The definition's name.
-        state: The state in which it failed, or the error state that it ended in.
-        message: The error, ``TypeName: message``, or the reason of an end that no error made.
+        state: The state in which it failed, or the error state in which it ended.
+        message: The error as ``TypeName: message``, or the reason of an end without an error.
     """
     parts = "\x00".join((workflow_type, state, normalize_message(message)))
     return hashlib.blake2b(parts.encode(errors="replace"), digest_size=FINGERPRINT_LENGTH // 2).hexdigest()
 
 
 def normalize_message(message: str) -> str:
-    """Return a message without what differs from instance to instance.
+    """Return a message without the parts that differ between instances.
 
-    Each word that has a digit becomes ``*``, several in a row become one: numbers, ids in hexadecimal digits, times,
-    addresses. The name of the exception's class is kept, whatever it has. White space is folded.
+    Each word with a digit becomes ``*``, and several in a row become one ``*``: numbers, hexadecimal ids, times,
+    addresses. The name of the exception's class is kept even if it has digits. White space is collapsed.
     """
     name, colon, rest = message.strip().partition(": ")
     if not (name.isidentifier() and name[0].isupper()):
@@ -46,15 +46,15 @@ def normalize_message(message: str) -> str:
 
 
 def format_reason(message: str, attempts: str) -> str:
-    """Return the reason of an instance whose attempt failed: the error, and which attempt it was.
+    """Return the reason of an instance after a failed attempt: the error and the attempt.
 
     Args:
-        message: The error, cut to what has room beside the count.
+        message: The error, short enough to leave space for ``attempts``.
         attempts: ``attempt 1 of 3, again at ...`` or ``attempt 3, no other follows``.
     """
     return f"{message} ({attempts})"
 
 
 def extract_message(reason: str | None) -> str:
-    """Return the error that a reason tells, without which attempt it was; "" for no reason."""
+    """Return the error of a reason without the attempt; "" for None."""
     return _ATTEMPT_SUFFIX.sub("", reason or "")

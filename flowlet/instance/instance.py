@@ -1,4 +1,4 @@
-"""An instance: one run of a workflow, and the lines of its history."""
+"""An instance, which is one run of a workflow, and the lines of its history."""
 
 from __future__ import annotations
 
@@ -14,43 +14,40 @@ from flowlet.clock import to_datetime
 __all__ = [
     "ENDED_STATUSES",
     "ENTRY_KINDS",
-    "MAX_ID",
     "MICROSECONDS_PER_DAY",
     "PRIORITIES",
     "Action",
     "ActionKind",
+    "Created",
     "Instance",
     "NewInstance",
     "Status",
 ]
 
 MICROSECONDS_PER_DAY = 86_400_000_000
-"""Microseconds of a day."""
+"""Microseconds in a day."""
 
 PRIORITIES = range(10)
-"""The priorities an instance may have; 9 is served first, 0 is the default."""
-
-MAX_ID = 2**63 - 1
-"""The largest id that every database can hold."""
+"""The priorities of an instance: 9 runs first, 0 is the default."""
 
 
 class Status(StrEnum):
-    """Where an instance stands."""
+    """The status of an instance."""
 
     NEW = "NEW"
-    """Created, no activation yet."""
+    """Created; no activation has begun."""
     EXECUTING = "EXECUTING"
     """Leased by an executor."""
     IN_PROGRESS = "IN_PROGRESS"
     """Between two activations: due, or waiting for a timer, a retry or its children."""
     WAITING = "WAITING"
-    """In a manual state, until a person or the API answers."""
+    """In a manual state, waiting for an answer."""
     PAUSED = "PAUSED"
-    """Held by an operator."""
+    """Held by an operator until it is resumed."""
     FINISHED = "FINISHED"
     """Ended in an end state."""
     FAILED = "FAILED"
-    """Ended in an error state, or out of attempts in any other."""
+    """Ended in an error state, or in any other state after its last attempt failed."""
     CANCELLED = "CANCELLED"
     """Ended by an operator."""
 
@@ -59,39 +56,39 @@ ENDED_STATUSES = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
 
 
 class ActionKind(StrEnum):
-    """What a line of an instance's history tells."""
+    """The kind of a line of history."""
 
     CREATED = "CREATED"
     TRANSITION = "TRANSITION"
-    """Moved along an edge of the graph."""
+    """An activation led to a next state."""
     LOG = "LOG"
-    """A handler's own line."""
+    """A handler called ``ctx.log``."""
     ERROR = "ERROR"
-    """An attempt failed; ``text`` is the error, ``detail`` its traceback."""
+    """An attempt failed; ``text`` is the error, ``detail`` the traceback."""
     FAILED = "FAILED"
-    """Ended as FAILED in the state it was in; ``text`` says why."""
+    """The instance ended as FAILED in the state it was in; ``text`` is the reason."""
     ANSWERED = "ANSWERED"
-    """A person or the API chose in a manual state."""
+    """A user answered a manual state."""
     MOVED = "MOVED"
-    """An operator moved it along an edge of the graph."""
+    """An operator moved the instance along a transition of the graph."""
     FORCED = "FORCED"
-    """An operator moved it to a state that the graph does not allow from there."""
+    """An operator moved the instance to a state to which no transition leads from there."""
     PAUSED = "PAUSED"
     RESUMED = "RESUMED"
     CANCELLED = "CANCELLED"
     RETRIED = "RETRIED"
     WOKEN = "WOKEN"
-    """An operator made it due at once."""
+    """An operator made the instance due now."""
     EDITED = "EDITED"
     """An operator changed variables."""
     REPAIRED = "REPAIRED"
-    """Taken from an executor whose lease had run out."""
+    """An executor released the instance from another one whose lease had expired."""
     RELEASED = "RELEASED"
-    """Handed back unfinished by an executor that was stopping."""
+    """An executor that was stopping handed the instance back."""
 
 
 ENTRY_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
-"""Which lines of history tell that a state was entered."""
+"""The kinds of the lines that record the entry of a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +96,20 @@ class Action:
     """One line of an instance's history.
 
     Attributes:
-        at_us: When it was written, in microseconds since 1970 UTC; ``at`` is the same as a datetime.
-        changes_json: JSON text of the variables that this line changed: ``{"set": {name: value}, "unset": [name]}``.
+        kind: What happened.
+        at_us: When it happened, in microseconds since 1970 UTC; ``at`` is the same as a datetime.
+        from_state: The state the instance was in; None for its creation.
+        to_state: The state that was entered or chosen; None if there was none.
+        text: What happened, in words; None where ``kind`` says it all.
+        attempt: The attempt of this visit of the state, counted from 1.
+        duration_ms: How long the attempt took, in milliseconds; None where no handler ran.
+        executor_id: The executor that wrote the line; None for an operation.
+        username: The user who did it; None for code.
         detail: A traceback.
-        attempt: Which attempt of this visit of the state, counted from 1.
-        version: The definition's version it happened under.
+        changes_json: JSON text of the changed variables, ``{"set": {name: value}, "unset": [name]}``.
+        version: The version of the definition.
+        id: The id of the line, unique over all histories.
+        workflow_id: The id of the instance.
     """
 
     kind: ActionKind
@@ -128,7 +134,7 @@ class Action:
 
     @property
     def changes(self) -> dict[str, Any] | None:
-        """The changed variables, ``{"set": {name: value}, "unset": [name]}``; None where none changed."""
+        """The changed variables, ``{"set": {name: value}, "unset": [name]}``; None if none changed."""
         changes: dict[str, Any] | None = None if self.changes_json is None else orjson.loads(self.changes_json)
         return changes
 
@@ -137,30 +143,39 @@ class Action:
 class Instance:
     """One run of a workflow.
 
-    The fields are the stored columns: times in microseconds since 1970 UTC (``..._us``, None means never), JSON as text
-    (``..._json``). The properties give the same as datetimes in UTC and as Python values.
+    The fields are the stored columns: times in microseconds since 1970 UTC (``..._us``; None means never), JSON as
+    text (``..._json``). The properties return the same values as datetimes in UTC and as Python objects.
 
     Attributes:
-        type: The definition's name.
-        definition_version: Which version of the definition it runs under.
+        id: Its id.
+        type: The name of its workflow.
+        definition_version: The version of the definition that it runs under.
+        external_id: Unique over all instances; given by the caller, or generated.
+        key: The business key, by which people find it; not unique.
+        parent_id: The id of the instance that spawned it, or None.
+        group: The executor group: which executors may run it.
+        priority: 0 to 9; of those that are due, the highest runs first.
+        status: Its status.
+        state: The name of the state it is in.
         vars_json: The variables, as JSON text of an object.
-        next_activation_us: When it runs again; for WAITING, the deadline of the answer.
+        next_activation_us: When it runs next; for WAITING, the deadline of the answer.
         attempt: How many attempts of this visit of the state have failed.
         visit: How many states it has entered after the first; part of the idempotency key.
-        streak: Transitions since it last had to wait for anything; the loop guard's count.
-        crashes: Executors that died in a row while they held it.
+        streak: How many transitions it has made without any wait; the loop guard's counter.
+        crashes: How many executors in a row died while they held it.
+        executor_id: The executor that holds it, or None.
         token: The fencing token of its latest lease.
-        version: Raised by each transition and each operation: a write names the version it expects.
-        children: How many it has spawned.
-        open_children: How many of these have not ended.
-        waits_for_children: Whether the last open child's end makes it due.
-        pause_requested: Whether the commit of the activation in flight has to leave it PAUSED.
-        held_status: For PAUSED, the status that resuming gives back.
-        answer_json: For a manual state, JSON text ``{"choice", "form", "username"}`` of the answer; None until answered.
-        reason: Why it is where it is: the latest error, or what it waits for. Plain text, at most 2,000 characters.
-        created_by: Who created it: a user, an API key, or None for code.
-        fingerprint: What is equal for failures of one kind; None unless it is FAILED or its last attempt failed.
-        failed_us: When it failed last, while there is a fingerprint.
+        version: Incremented by each transition and each operation; ``expected_version`` is compared with it.
+        children: How many children it has spawned.
+        open_children: How many of them have not ended.
+        waits_for_children: Whether it becomes due when its last open child ends.
+        pause_requested: Whether it becomes PAUSED when the running activation commits.
+        held_status: For PAUSED, the status that resuming restores.
+        answer_json: The answer in a manual state, as JSON text ``{"choice", "form", "username"}``; None until answered.
+        reason: The latest error, or what it waits for. Plain text, at most 2,000 characters.
+        created_by: The user who created it; None for code.
+        fingerprint: Equal for failures of the same kind; None unless it is FAILED or its last attempt failed.
+        failed_us: When its last attempt failed; None without a fingerprint.
     """
 
     id: int
@@ -204,12 +219,12 @@ class Instance:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended in an end state."""
+        """Whether it is FINISHED: it ended in an end state."""
         return self.status == Status.FINISHED
 
     @property
     def next_activation(self) -> datetime | None:
-        """When it runs again; for WAITING, the deadline of the answer."""
+        """When it runs next; for WAITING, the deadline of the answer; None for never."""
         return _to_optional_datetime(self.next_activation_us)
 
     @property
@@ -219,36 +234,58 @@ class Instance:
 
     @property
     def modified(self) -> datetime:
-        """When it was changed last, by a transition or an operation."""
+        """When a transition or an operation last changed it."""
         return to_datetime(self.modified_us)
 
     @property
     def started(self) -> datetime | None:
-        """When its first activation began."""
+        """When its first activation began; None before."""
         return _to_optional_datetime(self.started_us)
 
     @property
     def ended(self) -> datetime | None:
-        """When it became FINISHED, FAILED or CANCELLED."""
+        """When it became FINISHED, FAILED or CANCELLED; None before."""
         return _to_optional_datetime(self.ended_us)
 
     @property
     def failed(self) -> datetime | None:
-        """When it failed last, while it has a fingerprint."""
+        """When its last attempt failed; None without a fingerprint."""
         return _to_optional_datetime(self.failed_us)
 
     @property
     def vars(self) -> dict[str, Any]:
-        """The variables, read from their JSON text: a new dict each time."""
+        """The variables: a new dict at each access."""
         value: dict[str, Any] = orjson.loads(self.vars_json)
+        return value
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """The answer in a manual state, ``{"choice": ..., "form": {...}, "username": ...}``; None until answered."""
+        value: dict[str, Any] | None = None if self.answer_json is None else orjson.loads(self.answer_json)
         return value
 
 
 @dataclass(frozen=True, slots=True)
-class NewInstance:
-    """An instance to be created, checked against its definition. Times in microseconds since 1970 UTC.
+class Created:
+    """The result of a create.
 
-    ``status`` is NEW, or WAITING where the start state is a manual one; then ``next_activation_us`` is its deadline.
+    Attributes:
+        id: The id of the instance.
+        external_id: Its external id: the given one, or a generated one.
+        is_new: Whether this call created the instance; False if the external id already existed.
+    """
+
+    id: int
+    external_id: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """An instance to create, validated against its definition.
+
+    ``status`` is NEW, or WAITING if the start state is a manual state; then ``next_activation_us`` is the deadline.
+    Times are microseconds since 1970 UTC.
     """
 
     type: str

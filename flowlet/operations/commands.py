@@ -1,4 +1,4 @@
-"""What each operation makes of an instance: the change that is written, and the line of history. No I/O here."""
+"""The change that each operation makes to an instance, and its line of history. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import orjson
 from flowlet.clock import to_microseconds
 from flowlet.definition.definition import Definition, StateDefinition, validate_model
 from flowlet.definition.entry import build_state_entry
-from flowlet.definition.module_source import find_nearest_name
 from flowlet.errors import RefusedError, UnknownStateError, VariablesError
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import ENDED_STATUSES, Action, ActionKind, Instance, Status
 from flowlet.operations.permitted import Operation, build_refusal, describe_instance, require_permitted
-from flowlet.text import MAX_REASON_LENGTH, clean_text
+from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
 
 __all__ = [
     "Answer",
@@ -33,18 +32,16 @@ __all__ = [
     "build_action",
 ]
 
-USERNAME_LIMIT = 255
-
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Who operates, and when: the store's time in microseconds since 1970 UTC. The name is cleaned here."""
+    """Who runs an operation, and when: the store's time in microseconds since 1970 UTC. The name is cleaned here."""
 
     username: str
     at: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "username", clean_text(self.username, USERNAME_LIMIT))
+        object.__setattr__(self, "username", clean_text(self.username, MAX_IDENTIFIER_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where an operator moves an instance. ``run_at`` is None for at once; a move with force needs a reason."""
+    """Where an operator moves an instance. ``run_at`` is None for at once; a forced move needs a reason."""
 
     state: str
     run_at: int | None
@@ -66,22 +63,22 @@ class Move:
 
     def __post_init__(self) -> None:
         if self.is_forced and not (self.reason and self.reason.strip()):
-            raise RefusedError("a forced move needs a reason, which goes into the history: give one")
+            raise RefusedError("a forced move needs a reason: it is recorded in the history")
 
 
-def apply_answer(instance: Instance, definition: Definition, answer: Answer, attribution: Attribution) -> Change:
-    """Return what an answer makes of an instance in a manual state: due at once, to run the state's handler.
+def apply_answer(instance: Instance, definition: Definition, attribution: Attribution, *, answer: Answer) -> Change:
+    """Return the change of an answer to an instance in a manual state: due at once, to run the handler.
 
     Raises:
-        RefusedError: If it does not wait for an answer, or the choice is none of its state's.
-        VariablesError: If the form's values do not fit, or the state has no form.
+        RefusedError: If the instance does not wait for an answer, or its state does not have this choice.
+        VariablesError: If the form's values do not fit the model, or the state has no form.
     """
     require_permitted(Operation.ANSWER, instance, definition, now=attribution.at)
     state = definition.states[instance.state]
     if not state.has_transition_to(answer.choice):
-        raise build_refusal(
-            Operation.ANSWER, instance, _describe_unknown_choice(state, answer.choice), list(state.targets)
-        )
+        why = f"{clean_text(answer.choice, MAX_NAME_LENGTH)!r} is not a choice of {state.name!r}"
+        suggestion = format_suggestion(answer.choice, state.targets)
+        raise build_refusal(Operation.ANSWER, instance, why, list(state.targets), suggestion=suggestion)
     document = {"choice": answer.choice, "form": _validate_form(state, answer.form), "username": attribution.username}
     label = next(edge.label for edge in state.transitions if edge.target == answer.choice)
     action = build_action(
@@ -106,12 +103,12 @@ def apply_answer(instance: Instance, definition: Definition, answer: Answer, att
     return Change(instance, after, (action,))
 
 
-def apply_move(instance: Instance, definition: Definition, move: Move, attribution: Attribution) -> Change:
-    """Return what an operator's move makes of an instance; one that is paused stays so, unless it ends.
+def apply_move(instance: Instance, definition: Definition, attribution: Attribution, *, move: Move) -> Change:
+    """Return the change of a move by an operator; a paused instance stays paused, unless it ends.
 
     Raises:
         UnknownStateError: If the definition has no such state; the nearest name is suggested.
-        RefusedError: If it may not be moved there without force, or is to enter a state later that is not run.
+        RefusedError: If the move is not permitted without force, or has a time but the state has no handler to run.
     """
     target = _find_state(definition, move.state)
     origin = definition.states.get(instance.state)
@@ -120,7 +117,8 @@ def apply_move(instance: Instance, definition: Definition, move: Move, attributi
         require_permitted(Operation.MOVE, instance, definition, now=attribution.at)
         if not is_edge:
             states = list(origin.targets) if origin else []
-            why = f"no transition leads from {instance.state!r} to {target.name!r}: choose another state, or force it"
+            edge = f"from {instance.state!r} to {target.name!r}"
+            why = f"no transition leads {edge}: choose another state, or force the move"
             raise build_refusal(Operation.MOVE, instance, why, states)
     action = build_action(
         ActionKind.MOVED if is_edge else ActionKind.FORCED,
@@ -136,10 +134,10 @@ def apply_move(instance: Instance, definition: Definition, move: Move, attributi
 def apply_pause(
     instance: Instance, definition: Definition | None, attribution: Attribution, *, reason: str | None
 ) -> Change:
-    """Return what a pause makes of an instance: PAUSED, or a request to its running activation, which ends first.
+    """Return the change of a pause: PAUSED, or a request for it while an activation runs, which finishes first.
 
     Raises:
-        RefusedError: If it has ended, is paused, or is asked to pause already.
+        RefusedError: If the instance has ended, is paused, or has a pause requested.
     """
     require_permitted(Operation.PAUSE, instance, definition, now=attribution.at)
     action = build_action(ActionKind.PAUSED, instance, attribution, text=_clean_reason(reason))
@@ -151,10 +149,10 @@ def apply_pause(
 
 
 def apply_resume(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
-    """Return what resuming makes of an instance: the status it was held in, or no request to pause any more.
+    """Return the change of a resume: the status before the pause, or the end of a requested pause.
 
     Raises:
-        RefusedError: If it is neither paused nor asked to pause.
+        RefusedError: If the instance is not paused and has no pause requested.
     """
     require_permitted(Operation.RESUME, instance, definition, now=attribution.at)
     action = build_action(ActionKind.RESUMED, instance, attribution)
@@ -168,10 +166,10 @@ def apply_resume(instance: Instance, definition: Definition | None, attribution:
 def apply_cancel(
     instance: Instance, definition: Definition | None, attribution: Attribution, *, reason: str | None
 ) -> Change:
-    """Return what a cancel makes of an instance: ended at once, whoever holds it.
+    """Return the change of a cancel: the instance ends at once, even while an executor holds it.
 
     Raises:
-        RefusedError: If it has ended already.
+        RefusedError: If the instance has already ended.
     """
     require_permitted(Operation.CANCEL, instance, definition, now=attribution.at)
     action = build_action(ActionKind.CANCELLED, instance, attribution, text=_clean_reason(reason))
@@ -190,13 +188,13 @@ def apply_cancel(
 
 
 def apply_retry(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
-    """Return what a retry makes of an instance: due at once in the state it is in.
+    """Return the change of a retry: the instance is due at once in its current state.
 
-    One that is FAILED begins to count its attempts anew. A manual state that failed without an answer waits for one
-    again, with a new deadline, where the definition is loaded here.
+    The attempts of a FAILED instance are counted from zero again. A manual state that failed without an answer waits
+    for one again, with a new deadline, if the definition is loaded.
 
     Raises:
-        RefusedError: If no attempt has failed, or it ended in an error state.
+        RefusedError: If no attempt has failed, or the instance ended in an error state.
     """
     require_permitted(Operation.RETRY, instance, definition, now=attribution.at)
     action = build_action(ActionKind.RETRIED, instance, attribution)
@@ -217,10 +215,10 @@ def apply_retry(instance: Instance, definition: Definition | None, attribution: 
 
 
 def apply_wake(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
-    """Return what "run now" makes of an instance: due at once, without waiting for its timer or its children.
+    """Return the change of "run now": the instance is due at once and waits neither for its timer nor its children.
 
     Raises:
-        RefusedError: If it waits for neither.
+        RefusedError: If the instance waits for neither.
     """
     require_permitted(Operation.WAKE, instance, definition, now=attribution.at)
     after = replace(instance, next_activation_us=attribution.at, waits_for_children=False, modified_us=attribution.at)
@@ -237,7 +235,7 @@ def build_action(
     changes: str | None = None,
     version: int | None = None,
 ) -> Action:
-    """Return the line of history that tells what was done with an instance, and by whom."""
+    """Return the line of history that records an operation and who ran it."""
     return Action(
         kind,
         attribution.at,
@@ -251,13 +249,13 @@ def build_action(
 
 
 def _enter_state(instance: Instance, target: StateDefinition, move: Move, attribution: Attribution) -> Instance:
-    """Return the instance as it stands in the state it was moved to."""
+    """Return the instance in the state to which it was moved."""
     entry = build_state_entry(target)
     if move.run_at is not None and entry.status is not Status.EXECUTING:
-        waits = "waits for a person" if entry.status is Status.WAITING else "ends it"
+        effect = "waits for a person" if entry.status is Status.WAITING else "ends it"
         raise RefusedError(
-            f"{describe_instance(instance)} cannot be moved to {target.name!r} at a later time: this {entry.kind} state {waits}. "
-            "Leave out when."
+            f"{describe_instance(instance)} cannot be moved to {target.name!r} at a later time: "
+            f"this {entry.kind} state {effect}. Leave out the time."
         )
     status = Status.IN_PROGRESS if entry.status is Status.EXECUTING else entry.status
     is_held = status not in ENDED_STATUSES and (instance.status is Status.PAUSED or instance.pause_requested)
@@ -290,36 +288,30 @@ def _compute_deadline(state: StateDefinition, attribution: Attribution) -> int |
 
 
 def _revoke_lease(instance: Instance) -> Instance:
-    """Return an instance that nobody holds any more: the token is moved, so that who held it writes nothing."""
+    """Return an instance that no executor holds: with a new token, so that the former holder writes nothing."""
     return replace(instance, executor_id=None, token=instance.token + 1, pause_requested=False, held_status=None)
 
 
 def _find_state(definition: Definition, name: str) -> StateDefinition:
     if found := definition.states.get(name):
         return found
-    near = find_nearest_name(name, definition.states)
-    guess = f" Did you mean {near!r}?" if near else ""
     raise UnknownStateError(
-        f"{definition.name} version {definition.version} has no state {clean_text(name, 120)!r}.{guess} "
-        f"It has: {', '.join(definition.states)}."
+        f"{definition.name} version {definition.version} has no state {clean_text(name, MAX_NAME_LENGTH)!r}."
+        f"{format_suggestion(name, definition.states)} It has: {', '.join(definition.states)}."
     )
 
 
-def _describe_unknown_choice(state: StateDefinition, choice: str) -> str:
-    near = find_nearest_name(choice, state.targets)
-    guess = f", did you mean {near!r}?" if near else ""
-    return f"{clean_text(choice, 120)!r} is no choice of {state.name!r}{guess}"
-
-
 def _validate_form(state: StateDefinition, form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a form's values as they were given, once they have been read against the model."""
+    """Return a form's values as they were given, after validating them against the model."""
     subject = f"the form of {state.name!r}"
     if not isinstance(form, Mapping):
         raise VariablesError(subject, {"": f"has to be an object, not {type(form).__name__}"})
     if state.form is not None:
         validate_model(state.form, form, subject)
     elif form:
-        raise VariablesError(subject, {clean_text(name, 120): "this state has no form: leave it out" for name in form})
+        raise VariablesError(
+            subject, {clean_text(name, MAX_NAME_LENGTH): "this state has no form: leave it out" for name in form}
+        )
     return dict(form)
 
 

@@ -1,8 +1,8 @@
-"""The doctor: looks on a live database for what must never be, and changes nothing.
+"""The doctor: checks a live database for violations of the guarantees, and changes nothing.
 
 Every history is a path of its graph, nothing is stuck, and parents know their children: rules 4, 5 and 6 of
-docs/explanation/guarantees.md. An instance is judged only if it stood still between two looks, so that work under way
-raises no false alarm.
+docs/explanation/guarantees.md. An instance is judged only if it did not change between two reads, so that work in
+progress raises no false alarm.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ from flowlet.store.opening import Store
 __all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine_store"]
 
 PATH = "path"
-"""A history is no path of its definition's graph, or does not end where the instance is."""
+"""A history is not a path of its definition's graph, or does not end in the state of the instance."""
 STUCK = "stuck"
-"""Nothing will ever run the instance again."""
+"""Nothing will run the instance again."""
 LEASE = "lease"
-"""An instance is held by an executor that does not live, or is not held although it is executing."""
+"""An instance is held by a dead executor, or is executing although no executor holds it."""
 CHILDREN = "children"
-"""A parent's count of open children is wrong, or it waits for none."""
+"""A parent's count of open children is wrong, or the parent waits for children although none is open."""
 UNSERVED = "unserved"
-"""A warning: instances are due, and no live executor serves them."""
+"""A warning: instances are due, and no live executor claims them."""
 
 PAGE_SIZE = 500
-"""How many instances are looked at together; it bounds the memory that an examination takes."""
+"""How many instances are checked together; it bounds the memory of an examination."""
 MAX_ROUNDS = 5
-"""How often an instance is looked at that moves between the looks: one that always does is not stuck."""
+"""How often an instance is read that changes between the reads: one that changes every time is not stuck."""
 TOLERANCE_MICROSECONDS = 60 * MICROSECONDS_PER_SECOND
-"""How long after the end of a lease, or after a due time, something is amiss: repair and claims take a while."""
+"""How long after the end of a lease, or after a due time, there is a finding: repair and claims take a while."""
 
 _RESUMABLE_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be, or for the rule "unserved" that should not: about one instance, or the first of many.
+    """A violation, or for the rule "unserved" a warning, about one instance or about the first of many.
 
     Attributes:
+        instance_id: The instance.
         rule: One of "path", "stuck", "lease", "children" and "unserved".
         message: What is wrong, and the cure where there is one.
     """
@@ -60,17 +61,17 @@ class Finding:
 
 
 async def examine_store(store: Store) -> list[Finding]:
-    """Return what is wrong with a database, by instance; it may be in use.
+    """Return what is wrong with a database, by instance. The database may be in use.
 
     Raises:
-        StoreUnavailableError: If the database is away.
+        StoreUnavailableError: If the database cannot be reached.
     """
     return await _Examination(store).run()
 
 
 @dataclass(slots=True)
 class _HistoryPath:
-    """Where a history leads, and the first thing that is wrong with it."""
+    """The state in which a history ends, and the first fault in it."""
 
     state: str | None = None
     fault: str | None = None
@@ -100,9 +101,9 @@ class _Examination:
         return sorted(findings, key=lambda finding: finding.instance_id)
 
     async def _examine_page(self, page: Sequence[InspectedInstance]) -> list[Finding]:
-        """Return the findings about instances that stand still; the others are looked at again."""
+        """Return the findings about instances that do not change; the others are read again."""
         findings: list[Finding] = []
-        moving = {standing.id: standing for standing in page}
+        moving = {instance.id: instance for instance in page}
         for _ in range(MAX_ROUNDS):
             if not moving:
                 break
@@ -110,11 +111,11 @@ class _Examination:
             executors = {record.id: record for record in await self._store.executors.list_all(limit=10_000)}
             now = await self._store.read_clock()
             again = await inspect_instances(self._store.connections, list(moving))
-            for standing in again.values():
-                if _is_unchanged(moving[standing.id], standing):
-                    findings += _check_instance(standing, found[standing.id], executors, now)
-                    self._record_unserved(standing, executors, now)
-            moving = {id: standing for id, standing in again.items() if not _is_unchanged(moving[id], standing)}
+            for instance in again.values():
+                if _is_unchanged(moving[instance.id], instance):
+                    findings += _check_instance(instance, found[instance.id], executors, now)
+                    self._record_unserved(instance, executors, now)
+            moving = {id: instance for id, instance in again.items() if not _is_unchanged(moving[id], instance)}
         return findings
 
     async def _read_paths(self, instances: Mapping[int, InspectedInstance]) -> dict[int, _HistoryPath]:
@@ -129,22 +130,22 @@ class _Examination:
         return found
 
     async def _check_path_line(self, instance: InspectedInstance, path: _HistoryPath, line: PathEntry) -> str | None:
-        """Return what is wrong with a line of history that follows the path so far."""
-        said = f"line {line.id} of its history, {line.kind},"
+        """Return the fault of a line of history that follows the path so far; None if it has none."""
+        subject = f"line {line.id} of its history, {line.kind},"
         if path.state is None:
-            return None if line.kind == ActionKind.CREATED else f"{said} comes before the one of its creation"
+            return None if line.kind == ActionKind.CREATED else f"{subject} comes before the one of its creation"
         if line.kind == ActionKind.CREATED:
-            return f"{said} creates it a second time"
+            return f"{subject} creates it a second time"
         if line.from_state != path.state:
-            return f"{said} leaves state {line.from_state!r}, but it was in {path.state!r} then"
+            return f"{subject} leaves state {line.from_state!r}, but the instance was in {path.state!r}"
         version = line.version or instance.definition_version
         if line.kind == ActionKind.FORCED or await self._is_transition(instance.type, version, line):
             return None
         edge = f"from {line.from_state!r} to {line.to_state!r}"
-        return f"{said} goes {edge}, which is no transition of {instance.type} version {version}"
+        return f"{subject} goes {edge}, which is not a transition of {instance.type} version {version}"
 
     async def _is_transition(self, type: str, version: int, line: PathEntry) -> bool:
-        """Return whether a line is an edge in some stored shape of its version; one that is not stored permits all.
+        """Return whether a line is an edge in a stored shape of its version. A version that is not stored permits any.
 
         An executor stores its definitions before it runs them: shapes read after a line know its edge.
         """
@@ -170,16 +171,16 @@ class _Examination:
         self._unserved.setdefault(key, [instance.id, 0])[1] += 1
 
     async def _find_unserved(self) -> list[Finding]:
-        """Return one finding for each workflow that no executor serves now either."""
+        """Return one finding for each workflow that no executor claims now either."""
         now = await self._store.read_clock()
         executors = await self._store.executors.list_all(limit=10_000)
         return [
             Finding(
                 first,
                 UNSERVED,
-                f"{count:,} of {type!r} in the executor group {group!r} {'is' if count == 1 else 'are'} due for more "
-                f"than {TOLERANCE_MICROSECONDS // MICROSECONDS_PER_SECOND} s, and no live executor of this group knows this workflow; {first} is the "
-                "first. Start one: flowlet serve.",
+                f"{count:,} of {type!r} in the executor group {group!r} {'has' if count == 1 else 'have'} been due for "
+                f"more than {_format_seconds(TOLERANCE_MICROSECONDS)}, and no live executor of this group has loaded "
+                f"this workflow; {first} is the first. Start one: flowlet serve.",
             )
             for (type, group), (first, count) in self._unserved.items()
             if not _is_served(type, group, executors, now)
@@ -187,7 +188,7 @@ class _Examination:
 
 
 def _is_unchanged(before: InspectedInstance, after: InspectedInstance) -> bool:
-    """Return whether an instance has neither moved nor been claimed, freed or changed between two looks."""
+    """Return whether an instance was neither moved, claimed, freed nor changed between two reads."""
     return (before.version, before.token, before.status) == (after.version, after.token, after.status)
 
 
@@ -210,25 +211,25 @@ def _check_path(instance: InspectedInstance, path: _HistoryPath) -> str | None:
     if path.fault is not None:
         return path.fault
     if path.state is None:
-        return "its history does not tell of its creation"
+        return "its history does not record its creation"
     return None if path.state == instance.state else f"its history ends in state {path.state!r}"
 
 
 def _check_lease(instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> str | None:
     holder = instance.executor_id
     if instance.status != Status.EXECUTING:
-        return None if holder is None else f"the executor {holder!r} is said to hold it, although it is not executing"
+        return None if holder is None else f"the executor {holder!r} holds it, although it is not executing"
     if holder is None:
         return "no executor holds it, although it is executing"
     record = executors.get(holder)
     cure = "Any running executor frees it: flowlet serve"
     if record is None:
-        return f"the executor {holder!r} holds it, which is not on the list of executors. {cure}"
+        return f"it is held by the executor {holder!r}, which is not on the list of executors. {cure}"
     if record.status == "STOPPED":
-        return f"the executor {holder!r} holds it, which has stopped. {cure}"
+        return f"it is held by the executor {holder!r}, which has stopped. {cure}"
     overdue = now - record.lease_until
     if overdue > TOLERANCE_MICROSECONDS:
-        return f"the executor {holder!r} holds it, whose lease ran out {overdue // MICROSECONDS_PER_SECOND:,} s ago. {cure}"
+        return f"it is held by the executor {holder!r}, whose lease ran out {_format_seconds(overdue)} ago. {cure}"
     return None
 
 
@@ -240,21 +241,25 @@ def _check_progress(instance: InspectedInstance) -> str | None:
         status = instance.held_status
     waits = instance.waits_for_children and instance.open_children > 0
     if status in (Status.NEW, Status.IN_PROGRESS) and instance.next_activation is None and not waits:
-        return "it has no next activation, and waits for no child: nothing will run it. Wake it"
+        return "it has no next activation and waits for no child: nothing will run it. Wake it"
     return None
 
 
 def _check_children(instance: InspectedInstance) -> str | None:
     counted = instance.counted_open_children
     if instance.open_children != counted:
-        return f"it counts {instance.open_children} open children, but {counted} of its children have not ended"
+        return f"it counts {instance.open_children} open children, but {counted} of its children are open"
     if instance.waits_for_children and not counted:
         return "it waits for its children, but none of them is open. Wake it"
     return None
 
 
+def _format_seconds(microseconds: int) -> str:
+    return f"{microseconds // MICROSECONDS_PER_SECOND:,} s"
+
+
 def _is_served(type: str, group: str, executors: Iterable[ExecutorRecord], now: int) -> bool:
-    """Return whether some executor claims instances of this workflow in this group."""
+    """Return whether a live executor claims instances of this workflow in this group."""
     return any(
         record.status == "RUNNING"
         and record.lease_until >= now - TOLERANCE_MICROSECONDS

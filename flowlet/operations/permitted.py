@@ -1,4 +1,4 @@
-"""What may be done with an instance now, and the refusal of what may not."""
+"""The operations that are permitted on an instance now, and the refusal of the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class Operation(StrEnum):
-    """What people do with an instance."""
+    """An operation that a person or a program runs on an instance."""
 
     ANSWER = "answer"
     MOVE = "move"
@@ -44,20 +44,23 @@ _PARTICIPLES = {
     Operation.EDIT: "edited",
 }
 _NOT_PAUSED = "it is not paused"
-_NOT_FAILED = "no attempt of it has failed"
-_NO_QUESTION = "it does not wait for an answer"
-_FOR_A_PERSON = "it waits for a person: answer it, or move it on"
+_NOT_FAILED = "none of its attempts has failed"
+_NOT_ASKING = "it does not wait for an answer"
+_FOR_A_PERSON = "it waits for a person: answer it or move it"
 _HELD = "it is paused: resume it first"
-_DUE = "it is due already, and waits for an executor"
-_RUNNING = "its activation is running: wait for its end, or cancel it"
+_DUE = "it is already due and waits for an executor"
+_RUNNING = "its activation is running: wait until it ends, or cancel it"
 _REFUSAL_REASONS = {
-    (Operation.ANSWER, Status.NEW): _NO_QUESTION,
-    (Operation.ANSWER, Status.IN_PROGRESS): _NO_QUESTION,
-    (Operation.ANSWER, Status.EXECUTING): _NO_QUESTION,
+    (Operation.ANSWER, Status.NEW): _NOT_ASKING,
+    (Operation.ANSWER, Status.IN_PROGRESS): _NOT_ASKING,
+    (Operation.ANSWER, Status.EXECUTING): _NOT_ASKING,
     (Operation.ANSWER, Status.PAUSED): _HELD,
-    (Operation.MOVE, Status.EXECUTING): "its activation is running: wait for its end, or force the move",
-    (Operation.PAUSE, Status.PAUSED): "it is paused already",
-    (Operation.PAUSE, Status.EXECUTING): "a pause is asked for already: it holds when the running activation has ended",
+    (Operation.MOVE, Status.EXECUTING): "its activation is running: wait until it ends, or force the move",
+    (Operation.PAUSE, Status.PAUSED): "it is already paused",
+    (
+        Operation.PAUSE,
+        Status.EXECUTING,
+    ): "a pause is already requested: it takes effect when the running activation ends",
     (Operation.RESUME, Status.NEW): _NOT_PAUSED,
     (Operation.RESUME, Status.EXECUTING): _NOT_PAUSED,
     (Operation.RESUME, Status.IN_PROGRESS): _NOT_PAUSED,
@@ -71,17 +74,18 @@ _REFUSAL_REASONS = {
     (Operation.WAKE, Status.IN_PROGRESS): _DUE,
     (Operation.WAKE, Status.WAITING): _FOR_A_PERSON,
     (Operation.WAKE, Status.PAUSED): _HELD,
-    (Operation.EDIT, Status.EXECUTING): "its activation is running, and would not see the change: wait for its end",
+    (Operation.EDIT, Status.EXECUTING): "its activation is running and would not see the change: wait until it ends",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PermittedOperations:
-    """What may be done with an instance now.
+    """The operations that are permitted on an instance now.
 
     Attributes:
         operations: In the order in which a person would look for them.
-        states: Where it may be moved without force, in the order of the source; the choices of a manual state.
+        states: The states to which it may be moved without force, in the order of the source; the choices of a manual
+            state.
     """
 
     operations: tuple[Operation, ...]
@@ -89,11 +93,11 @@ class PermittedOperations:
 
 
 def compute_permitted_operations(instance: Instance, definition: Definition | None, *, now: int) -> PermittedOperations:
-    """Return what may be done with an instance.
+    """Return the operations that are permitted on an instance.
 
     Args:
         instance: The instance.
-        definition: Its definition; None where it is not loaded here: then it is neither answered, moved nor edited.
+        definition: Its definition; None if it is not loaded: then it can be neither answered, moved nor edited.
         now: The store's time, in microseconds since 1970 UTC.
     """
     state = definition.states.get(instance.state) if definition else None
@@ -113,21 +117,21 @@ def compute_permitted_operations(instance: Instance, definition: Definition | No
 
 
 def may_be_retried(state: str, definition: Definition | None) -> bool:
-    """Return whether an instance that is FAILED in a state may be retried there: in an error state it has ended.
+    """Return whether an instance that is FAILED in a state may be retried there; in an error state it has ended.
 
     Args:
-        state: The state's name; one that is not known may be.
-        definition: Its definition; None where it is not loaded here.
+        state: The state's name; an unknown state may be retried.
+        definition: The instance's definition; None if it is not loaded.
     """
     known = definition.states.get(state) if definition else None
     return not (known and known.is_final)
 
 
 def require_permitted(operation: Operation, instance: Instance, definition: Definition | None, *, now: int) -> None:
-    """Refuse an operation that is not permitted now; a move only for the instance's status, not for its target.
+    """Refuse an operation that is not permitted now. A move is checked by the instance's status, not by its target.
 
     Raises:
-        RefusedError: If it is not; the message says why, and lists what is.
+        RefusedError: If it is not permitted; the message says why, and lists the operations that are.
     """
     allowed = compute_permitted_operations(instance, definition, now=now)
     if operation in allowed.operations or (operation == Operation.MOVE and _may_move(instance)):
@@ -137,25 +141,35 @@ def require_permitted(operation: Operation, instance: Instance, definition: Defi
     )
 
 
-def build_refusal(operation: Operation, instance: Instance, reason: str, alternatives: list[str]) -> RefusedError:
-    """Return the error that says what cannot be done, why, and what can be done instead."""
+def build_refusal(
+    operation: Operation, instance: Instance, reason: str, alternatives: list[str], *, suggestion: str = ""
+) -> RefusedError:
+    """Return the error that says which operation is refused, why, and what is permitted instead.
+
+    Args:
+        operation: The refused operation.
+        instance: The instance.
+        reason: Why, without a full stop; refusals of many instances are grouped by it.
+        alternatives: The operations or states that are permitted.
+        suggestion: A sentence of ``format_suggestion``.
+    """
     listed = f"Permitted: {', '.join(alternatives)}." if alternatives else "Nothing is permitted."
-    message = f"{describe_instance(instance)} cannot be {_PARTICIPLES[operation]}: {reason}. {listed}"
+    message = f"{describe_instance(instance)} cannot be {_PARTICIPLES[operation]}: {reason}.{suggestion} {listed}"
     return RefusedError(message, alternatives, reason=reason)
 
 
 def describe_instance(instance: Instance) -> str:
-    """Return how messages name an instance."""
+    """Return the name of an instance in messages."""
     return f"workflow {instance.id} ({instance.type}, {instance.status} in state {instance.state!r})"
 
 
 def _explain_refusal(operation: Operation, instance: Instance) -> str:
     if operation == Operation.RETRY and instance.status == Status.FAILED:
-        return "it ended in an error state, from which no transition leads: only a forced move goes on from there"
+        return "it ended in an error state, which has no transitions: only a forced move leads on from there"
     if operation == Operation.RETRY and instance.status == Status.IN_PROGRESS:
         return _DUE if instance.attempt else _NOT_FAILED
     if operation == Operation.ANSWER and instance.status == Status.WAITING:
-        return "its state is no manual one in the definition that is loaded: move it on"
+        return "its state is not a manual state of the loaded definition: move it"
     return f"it has ended as {instance.status}" if instance.has_ended else _REFUSAL_REASONS[operation, instance.status]
 
 

@@ -1,100 +1,70 @@
-"""What API, console and command line do with workflows: each operation is one transaction, recorded with who did it.
+"""The operations on workflows that the API, the console and the command line share.
 
-The rules are in ``permitted`` and ``moves``; here they are applied to the instance as the store holds it, under the
-lock of its row.
+Each operation is one transaction, and the history records who did it. The rules are in ``permitted`` and ``commands``;
+this module applies them to the stored instance while it holds the lock of its row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from copy import copy
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
-from flowlet.clock import to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
-from flowlet.durations import Duration, parse_duration
+from flowlet.durations import Duration
 from flowlet.engine.create_batcher import CreateBatcher
-from flowlet.errors import RefusedError, UnknownWorkflowError, VariablesError
+from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Instance, NewInstance, Status
-from flowlet.operations.commands import (
-    USERNAME_LIMIT,
-    Answer,
-    Attribution,
-    Move,
-    apply_answer,
-    apply_cancel,
-    apply_move,
-    apply_pause,
-    apply_resume,
-    apply_retry,
-    apply_wake,
-)
+from flowlet.instance.instance import Created, Instance
+from flowlet.operations import commands
+from flowlet.operations.commands import Answer, Attribution, Move
+from flowlet.operations.descendants import change_descendants
 from flowlet.operations.permitted import PermittedOperations, compute_permitted_operations, describe_instance
+from flowlet.operations.schedule import resolve_time, schedule_first_run
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
-from flowlet.store.changes import change_instance, change_instances
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.changes import change_instance
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
-from flowlet.store.instances import CreatedInstance
 from flowlet.store.opening import Store
-from flowlet.text import clean_text
+from flowlet.store.optimistic_lock import check_version
+from flowlet.text import MAX_IDENTIFIER_LENGTH, clean_text
 from flowlet.workflow.context import Transaction
 
 __all__ = ["Operations"]
 
-CANCEL_BATCH_SIZE = 100
-"""How many children one transaction cancels at most."""
-
 
 class Operations:
-    """Creates instances, answers, moves, pauses, resumes, cancels, retries, wakes and edits them.
+    """Creates, answers, moves, pauses, resumes, cancels, retries and wakes instances, and edits their variables.
 
-    Every operation on an instance returns it as it is then, and raises ``UnknownInstanceError`` if there is none of
-    this id, ``RefusedError`` if it may not be done now, and ``StoreUnavailableError`` if the database is away; what
-    raises has changed nothing. Texts are stored without characters that no database can hold, and bounded.
+    Every operation on an instance returns the instance as it is afterwards. It takes these arguments:
+
+    - ``username``: Who runs the operation; recorded in the history.
+    - ``expected_version``: The version of the instance that the caller has read; None for any version.
+
+    It raises ``UnknownInstanceError`` if there is no such instance, ``RefusedError`` if the operation is not permitted
+    now, ``StaleError`` if the instance has another version than expected, and ``StoreUnavailableError`` if the
+    database cannot be reached. An operation that raises has changed nothing. Texts are cut to their limit, and
+    characters that databases cannot store are replaced.
 
     Args:
         store: The database.
-        registry: The workflows that are known here. An instance of another one can still be paused, resumed,
-            cancelled, retried and woken.
-        wake: What tells the executor of this process that something may be due; other processes hear it by the store.
-        on_changed: Told of each instance that an operation has changed, as it is then.
+        registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
+            cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        *,
-        wake: Callable[[], None] | None = None,
-        on_changed: Callable[[Instance], None] | None = None,
-    ) -> None:
+    def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
-        self._wake = wake
-        self._on_changed = on_changed
         self._batcher = CreateBatcher(store)
-        self._expected_version: int | None = None
 
     async def close(self) -> None:
         """Refuse to create instances any more, and return when those under way are durable or have failed."""
         await self._batcher.close()
-
-    def with_expected_version(self, version: int) -> Operations:
-        """Return these operations for somebody who has looked at an instance of this version.
-
-        They raise ``RefusedError`` where it has another one by now, and do nothing. The children that a cancel ends too
-        may be of any version.
-        """
-        expecting = copy(self)
-        expecting._expected_version = version
-        return expecting
 
     async def create(
         self,
@@ -108,29 +78,29 @@ class Operations:
         when: datetime | Duration | None = None,
         username: str | None = None,
         connection: Transaction | None = None,
-    ) -> CreatedInstance:
-        """Create an instance of a workflow; a known external id gives the known instance, unchanged.
+    ) -> Created:
+        """Create an instance of a workflow. If the external id exists, return the existing instance unchanged.
 
-        Creates of one process that come at about the same time are one transaction.
+        Creates of one process that arrive at about the same time share one transaction.
 
         Args:
             type: The workflow's name.
-            vars: The variables; None means an empty object.
-            key: The business key.
-            external_id: Unique over all instances; a random one if None.
-            group: Instead of the workflow's executor group.
-            priority: Instead of the workflow's, 0 to 9.
-            when: When it runs first, as a moment or a length of time from now; None, or a past one, means at once.
+            vars: The variables; None for an empty object.
+            key: The business key; None for the external id.
+            external_id: Unique over all instances; None for a random one.
+            group: The executor group; None for the workflow's own.
+            priority: 0 to 9; None for the workflow's own.
+            when: When the instance first runs: a time, or a duration from now. None or a past time means at once.
             username: Who creates it; None for code.
             connection: A connection of the same database inside the caller's own transaction: the instance is
-                created when that commits, or not at all.
+                created when that transaction commits, or not at all.
 
         Raises:
-            UnknownWorkflowError: If no workflow has this name here.
-            VariablesError: If the variables do not fit the model, or another value cannot be stored; if ``when`` is
-                given and the workflow begins by waiting for a person.
-            DurationError: If ``when`` is a text that is not a length of time.
-            StoreUnavailableError: If the database is away.
+            UnknownWorkflowError: If no loaded workflow has this name.
+            VariablesError: If the variables do not fit the model, another value cannot be stored, or ``when`` is given
+                and the workflow starts in a manual state.
+            DurationError: If ``when`` is a text that is not a duration.
+            StoreUnavailableError: If the database cannot be reached.
         """
         now = self._store.clock.now()
         new = self._registry.get_definition(type).build_instance(
@@ -140,32 +110,40 @@ class Operations:
             external_id=external_id,
             group=group,
             priority=priority,
-            username=None if username is None else clean_text(username, USERNAME_LIMIT),
+            username=None if username is None else clean_text(username, MAX_IDENTIFIER_LENGTH),
         )
-        new = _schedule_first_run(new, _resolve_time(when, now))
+        new = schedule_first_run(new, resolve_time(when, now))
         if connection is not None:
-            statement = connection.guard_statement() if isinstance(connection, HandlerConnection) else nullcontext()
             session = DatabaseSession(connection, self._store.connections.dialect)
-            with statement:
-                (created,) = await self._store.instances.create_in_transaction(session, [new], now=now)
-            return created
-        created = await self._batcher.create(new)
-        self._notify()
-        return created
+            with connection.guard_statement() if isinstance(connection, HandlerConnection) else nullcontext():
+                return (await self._store.instances.create_in_transaction(session, [new], now=now))[0]
+        return await self._batcher.create(new)
 
-    async def answer(self, id: int, choice: str, *, form: Mapping[str, Any] | None = None, username: str) -> Instance:
-        """Choose where an instance goes that waits in a manual state; the state's handler runs then.
+    async def answer(
+        self,
+        id: int,
+        choice: str,
+        *,
+        form: BaseModel | Mapping[str, Any] | None = None,
+        username: str,
+        expected_version: int | None = None,
+    ) -> Instance:
+        """Answer an instance that waits in a manual state: the state's handler runs next.
+
+        Args:
+            id: The instance.
+            choice: The next state, one of the state's choices.
+            form: The values of the state's form, as its model or by name.
+            username: Who answers.
+            expected_version: The version that the caller has read; None for any.
 
         Raises:
-            RefusedError: If it does not wait for an answer, or the choice is none of its state's; these are listed.
+            RefusedError: If the instance does not wait for an answer, or the choice is not one of those that it lists.
             VariablesError: If the form's values do not fit its model, or values are given and the state has no form.
-            UnknownWorkflowError: If its workflow is not known here.
         """
-        answer = Answer(choice, {} if form is None else form)
-        by = self._attribute_to(username)
-        return await self._apply_change(
-            id, lambda instance: apply_answer(instance, self._get_definition(instance), answer, by), by
-        )
+        values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
+        decide = partial(commands.apply_answer, answer=Answer(choice, {} if values is None else values))
+        return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
 
     async def move(
         self,
@@ -176,203 +154,176 @@ class Operations:
         when: datetime | Duration | None = None,
         force: bool = False,
         reason: str | None = None,
+        expected_version: int | None = None,
     ) -> Instance:
         """Move an instance along a transition of its state, or by force to any state.
 
-        It enters the state as if its handler had chosen it: attempts begin anew, a manual state waits, an end ends it.
-        One that is paused stays paused there. One that has run out of attempts goes on.
+        The instance enters the state as if its handler had returned it: attempts start from zero, a manual state
+        waits, an end state ends the instance. A paused instance stays paused there. One that has run out of attempts
+        runs again.
 
         Args:
-            id: Which instance.
-            state: Where to.
+            id: The instance.
+            state: The state to move to.
             username: Who moves it.
-            when: From when on the state is run, as a moment or a length of time from now; None means at once.
-            force: Whether it may leave the graph, and take an instance from its running activation, which then writes
-                nothing, or from an end.
-            reason: Why; needed for force.
+            when: When the state runs: a time, or a duration from now; None for at once.
+            force: Also move to a state that no transition leads to, and an instance that is executing, whose activation
+                then writes nothing, or that has ended.
+            reason: Why; required with ``force``.
+            expected_version: The version that the caller has read; None for any.
 
         Raises:
             UnknownStateError: If the definition has no such state.
-            RefusedError: If no transition leads there, or it is executing or has ended, without force; if force has
-                no reason; if ``when`` is given for a state that is not run.
-            UnknownWorkflowError: If its workflow is not known here.
-            DurationError: If ``when`` is a text that is not a length of time.
-            ValueError: If ``when`` is a moment without a time zone.
+            RefusedError: Without ``force``, if no transition leads there, or the instance is executing or has ended;
+                if ``force`` has no reason; if ``when`` is given for a state that has no handler to run.
+            DurationError: If ``when`` is a text that is not a duration.
+            ValueError: If ``when`` is a time without a time zone.
         """
         by = self._attribute_to(username)
-        move = Move(state, _resolve_time(when, by.at), force, reason)
-        return await self._apply_change(
-            id, lambda instance: apply_move(instance, self._get_definition(instance), move, by), by
-        )
+        decide = partial(commands.apply_move, move=Move(state, resolve_time(when, by.at), force, reason))
+        return await self._apply_loaded(id, decide, by, expected_version)
 
-    async def pause(self, id: int, *, username: str, reason: str | None = None) -> Instance:
-        """Hold an instance until it is resumed. A running activation ends and commits first.
+    async def pause(
+        self, id: int, *, username: str, reason: str | None = None, expected_version: int | None = None
+    ) -> Instance:
+        """Pause an instance until it is resumed. A running activation finishes and commits first.
 
-        Deadlines and timers go on: what became due meanwhile is due when it is resumed.
+        Deadlines and timers keep running: what became due during the pause is due when the instance is resumed.
 
         Raises:
-            RefusedError: If it has ended, or is paused or asked to pause already.
+            RefusedError: If the instance has ended, is paused, or has a pause requested.
         """
-        by = self._attribute_to(username)
-        return await self._apply_change(
-            id, lambda instance: apply_pause(instance, self._find_definition(instance), by, reason=reason), by
-        )
+        decide = partial(commands.apply_pause, reason=reason)
+        return await self._apply_change(id, decide, self._attribute_to(username), expected_version)
 
-    async def resume(self, id: int, *, username: str) -> Instance:
-        """Let a paused instance go on where it was held, or take back a pause that has not come into effect.
+    async def resume(self, id: int, *, username: str, expected_version: int | None = None) -> Instance:
+        """Resume a paused instance where it was paused, or withdraw a requested pause.
 
         Raises:
-            RefusedError: If it is neither paused nor asked to pause.
+            RefusedError: If the instance is not paused and has no pause requested.
         """
-        by = self._attribute_to(username)
-        return await self._apply_change(
-            id, lambda instance: apply_resume(instance, self._find_definition(instance), by), by
-        )
+        return await self._apply_change(id, commands.apply_resume, self._attribute_to(username), expected_version)
 
     async def cancel(
-        self, id: int, *, username: str, reason: str | None = None, with_children: bool = False
+        self,
+        id: int,
+        *,
+        username: str,
+        reason: str | None = None,
+        with_children: bool = False,
+        expected_version: int | None = None,
     ) -> Instance:
-        """End an instance at once; a running activation writes nothing any more.
+        """End an instance at once; a running activation writes nothing more.
 
         Args:
-            id: Which instance.
+            id: The instance.
             username: Who cancels it.
             reason: Why.
-            with_children: Whether its open children end too, and theirs: after it, in transactions of their own. Of an
-                instance that has ended already only the open children are cancelled.
+            with_children: Also cancel its open descendants, in further transactions; an ended instance stays as it is.
+            expected_version: The version that the caller has read; None for any.
 
         Raises:
-            RefusedError: If it has ended already, and has no open child that is to be cancelled.
+            RefusedError: If the instance has already ended, and no open child is to be cancelled.
         """
         by = self._attribute_to(username)
 
-        def decide(instance: Instance) -> Change | None:
+        def decide(instance: Instance, definition: Definition | None, by: Attribution) -> Change | None:
             if instance.has_ended and with_children and instance.open_children:
                 return None
-            return apply_cancel(instance, self._find_definition(instance), by, reason=reason)
+            return commands.apply_cancel(instance, definition, by, reason=reason)
 
-        instance = await self._apply_change(id, decide, by)
+        instance = await self._apply_change(id, decide, by, expected_version)
         if with_children:
             await self._cancel_descendants(id, by, reason)
         return instance
 
-    async def retry(self, id: int, *, username: str) -> Instance:
-        """Let a FAILED instance go on in the state where it failed, or one that waits for its next attempt begin it.
+    async def retry(self, id: int, *, username: str, expected_version: int | None = None) -> Instance:
+        """Retry a FAILED instance in the state where it failed, or start the next attempt of one that waits for it.
 
         Raises:
-            RefusedError: If no attempt of it has failed, or it ended in an error state.
+            RefusedError: If no attempt has failed, or the instance ended in an error state.
         """
-        by = self._attribute_to(username)
-        return await self._apply_change(
-            id, lambda instance: apply_retry(instance, self._find_definition(instance), by), by
-        )
+        return await self._apply_change(id, commands.apply_retry, self._attribute_to(username), expected_version)
 
-    async def wake(self, id: int, *, username: str) -> Instance:
+    async def wake(self, id: int, *, username: str, expected_version: int | None = None) -> Instance:
         """Run an instance now that waits for a timer, for its next attempt, or for its children.
 
         Raises:
-            RefusedError: If it waits for none of these.
+            RefusedError: If the instance waits for none of these.
         """
-        by = self._attribute_to(username)
-        return await self._apply_change(
-            id, lambda instance: apply_wake(instance, self._find_definition(instance), by), by
-        )
+        return await self._apply_change(id, commands.apply_wake, self._attribute_to(username), expected_version)
 
     async def edit_variables(
         self,
         id: int,
-        values: Mapping[str, Any],
+        vars: Mapping[str, Any],
         *,
         username: str,
         unset: Sequence[str] = (),
         expected_version: int | None = None,
     ) -> Instance:
-        """Set and remove variables by name; the others stay. An edit that changes nothing leaves no trace.
+        """Set and remove variables by name; the others stay. An edit that changes nothing is not recorded.
 
         Args:
-            id: Which instance.
-            values: The new values by name.
+            id: The instance.
+            vars: The new values by name.
             username: Who edits them.
-            unset: Names to remove; a model's default takes the place of its field.
-            expected_version: The instance's version that was looked at; None for whichever it has.
+            unset: Names to remove; a field with a default gets its default.
+            expected_version: The version that the caller has read; None for any.
 
         Raises:
-            RefusedError: If it is executing or has ended, or is not of the expected version any more.
+            RefusedError: If the instance is executing or has ended.
             VariablesError: If a name is unknown, or the variables would not fit the model.
-            UnknownWorkflowError: If its workflow is not known here.
         """
-        by = self._attribute_to(username)
-        edit = VariableEdit(values, tuple(unset), expected_version)
-        return await self._apply_change(
-            id, lambda instance: apply_edit(instance, self._get_definition(instance), edit, by), by
-        )
+        decide = partial(apply_edit, edit=VariableEdit(vars, tuple(unset)))
+        return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
 
     def get_permitted_operations(self, instance: Instance) -> PermittedOperations:
-        """Return what may be done with an instance now, as it was read."""
+        """Return which operations are permitted on an instance in the state in which the caller has read it."""
         return compute_permitted_operations(instance, self._find_definition(instance), now=self._store.clock.now())
 
-    async def _apply_change(
-        self, id: int, decide: Callable[[Instance], Change | None], attribution: Attribution
+    async def _apply_loaded(
+        self,
+        id: int,
+        decide: Callable[[Instance, Definition, Attribution], Change | None],
+        attribution: Attribution,
+        expected_version: int | None,
     ) -> Instance:
-        def decide_if_expected(instance: Instance) -> Change | None:
-            if self._expected_version not in (None, instance.version):
-                why = f"has moved on since it was looked at (version {instance.version}, not {self._expected_version})"
-                raise RefusedError(f"{describe_instance(instance)} {why}, and nothing was done. Look again.")
-            return decide(instance)
+        """Apply a change that needs the definition, as ``_apply_change`` does."""
 
-        changed = await change_instance(self._store.connections, id, decide_if_expected, now=attribution.at)
-        self._notify(changed)
-        return changed
+        def decide_loaded(instance: Instance, definition: Definition | None, by: Attribution) -> Change | None:
+            return decide(instance, definition or self._registry.get_definition(instance.type), by)
+
+        return await self._apply_change(id, decide_loaded, attribution, expected_version)
+
+    async def _apply_change(
+        self,
+        id: int,
+        decide: Callable[[Instance, Definition | None, Attribution], Change | None],
+        attribution: Attribution,
+        expected_version: int | None,
+    ) -> Instance:
+        """Lock an instance, check its version, decide and write; return it as it is afterwards."""
+
+        def check_and_decide(instance: Instance) -> Change | None:
+            check_version(describe_instance(instance), instance.version, expected_version)
+            return decide(instance, self._find_definition(instance), attribution)
+
+        return await change_instance(self._store.connections, id, check_and_decide, now=attribution.at)
 
     async def _cancel_descendants(self, id: int, attribution: Attribution, reason: str | None) -> None:
-        """Cancel all that descends from an instance, level by level: who is cancelled has no more children."""
-
         def decide(instance: Instance) -> Change | None:
-            return (
-                None
-                if instance.has_ended
-                else apply_cancel(instance, self._find_definition(instance), attribution, reason=reason)
-            )
+            if instance.has_ended:
+                return None
+            return commands.apply_cancel(instance, self._find_definition(instance), attribution, reason=reason)
 
-        level = [id]
-        while level:
-            below = [child.id for parent in level for child in await self._store.queries.list_children(parent)]
-            for first in range(0, len(below), CANCEL_BATCH_SIZE):
-                ids = below[first : first + CANCEL_BATCH_SIZE]
-                self._notify(*await change_instances(self._store.connections, ids, decide, now=attribution.at))
-            level = below
+        await change_descendants(self._store, id, decide, now=attribution.at)
 
     def _attribute_to(self, username: str) -> Attribution:
         return Attribution(username, self._store.clock.now())
-
-    def _get_definition(self, instance: Instance) -> Definition:
-        return self._registry.get_definition(instance.type)
 
     def _find_definition(self, instance: Instance) -> Definition | None:
         try:
             return self._registry.get_definition(instance.type)
         except UnknownWorkflowError:
             return None
-
-    def _notify(self, *changed: Instance) -> None:
-        if self._wake is not None:
-            self._wake()
-        if self._on_changed is not None:
-            for instance in changed:
-                self._on_changed(instance)
-
-
-def _schedule_first_run(new: NewInstance, run_at: int | None) -> NewInstance:
-    """Return a new instance that runs first when it is due."""
-    if run_at is None:
-        return new
-    if new.status is Status.WAITING:
-        fault = "its start state waits for a person, and is not run: leave it out"
-        raise VariablesError(f"a new {new.type}", {"nextActivation": fault})
-    return replace(new, next_activation_us=max(run_at, new.next_activation_us or run_at))
-
-
-def _resolve_time(when: datetime | Duration | None, now: int) -> int | None:
-    if when is None:
-        return None
-    return to_microseconds(when) if isinstance(when, datetime) else now + to_microseconds(parse_duration(when))

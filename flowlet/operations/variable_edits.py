@@ -1,4 +1,4 @@
-"""What editing variables makes of an instance: checked against the model, told in the history. No I/O here."""
+"""The change that an edit of variables makes: checked against the model, recorded in the history. No I/O here."""
 
 from __future__ import annotations
 
@@ -9,48 +9,35 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowlet.definition.definition import Definition, validate_model
-from flowlet.definition.module_source import find_nearest_name
 from flowlet.definition.variables import diff_variables
 from flowlet.errors import VariablesError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import ActionKind, Instance
 from flowlet.operations.commands import Attribution, build_action
-from flowlet.operations.permitted import Operation, build_refusal, compute_permitted_operations, require_permitted
-from flowlet.text import clean_text
+from flowlet.operations.permitted import Operation, require_permitted
+from flowlet.text import MAX_NAME_LENGTH, clean_text, format_suggestion
 
 __all__ = ["VariableEdit", "apply_edit"]
 
 
 @dataclass(frozen=True, slots=True)
 class VariableEdit:
-    """Variables to set and to remove, by name; nothing inside them is merged.
-
-    Attributes:
-        expected_version: The instance's version that the person looked at; None for whichever it has.
-    """
+    """Variables to set and to remove, by name. A value replaces the old one as a whole."""
 
     values: Mapping[str, Any]
     unset: Sequence[str] = ()
-    expected_version: int | None = None
 
 
 def apply_edit(
-    instance: Instance, definition: Definition, edit: VariableEdit, attribution: Attribution
+    instance: Instance, definition: Definition, attribution: Attribution, *, edit: VariableEdit
 ) -> Change | None:
-    """Return what an edit makes of an instance; None if it changes no variable.
+    """Return the change of an edit; None if it changes no variable.
 
     Raises:
-        RefusedError: If it is executing or has ended, or is not of the expected version any more.
+        RefusedError: If the instance is executing or has ended.
         VariablesError: If a name is unknown, or the variables would not fit the model.
     """
     require_permitted(Operation.EDIT, instance, definition, now=attribution.at)
-    if edit.expected_version not in (None, instance.version):
-        allowed = compute_permitted_operations(instance, definition, now=attribution.at)
-        why = (
-            f"it has moved on since it was looked at (version {instance.version}, not {edit.expected_version}): "
-            "look again"
-        )
-        raise build_refusal(Operation.EDIT, instance, why, [one.value for one in allowed.operations])
     text, changes, _ = diff_variables(definition, instance.vars_json, _merge_variables(instance, definition, edit))
     if text is None:
         return None
@@ -67,30 +54,29 @@ def _merge_variables(instance: Instance, definition: Definition, edit: VariableE
     variables = instance.vars
     unset = [names.get(name, name) for name in edit.unset]
     missing = [name for name in unset if name not in variables]
-    _raise_if_faulty(subject, {name: "is to be both set and removed: decide" for name in unset if name in values})
-    _raise_if_faulty(subject, {name: f"there is no such variable{_suggest_name(name, variables)}" for name in missing})
+    _raise_if_faulty(subject, {name: "cannot be both set and removed" for name in unset if name in values})
+    _raise_if_faulty(
+        subject, {name: f"this variable does not exist.{format_suggestion(name, variables)}" for name in missing}
+    )
     merged = {name: value for name, value in (variables | values).items() if name not in unset}
     if definition.vars is None:
         return merged
     model = validate_model(definition.vars, merged, subject)
-    # A model may ignore a name that it does not know: a slip of the pen would then change nothing, and tell nobody.
+    # A model may ignore a name that it does not know: a typing error would then change nothing, without an error.
     kept = model.model_dump(by_alias=True, warnings=False)
     unknown = [name for name in values if name not in kept]
-    _raise_if_faulty(subject, {name: f"the model has no such variable{_suggest_name(name, kept)}" for name in unknown})
+    _raise_if_faulty(
+        subject, {name: f"the model has no such variable.{format_suggestion(name, kept)}" for name in unknown}
+    )
     return model
 
 
 def _map_stored_names(definition: Definition) -> dict[str, str]:
-    """Return under which name each field of the model is stored."""
+    """Return the stored name of each field of the model."""
     fields = definition.vars.model_fields if definition.vars else {}
     return {name: field.serialization_alias or field.alias or name for name, field in fields.items()}
 
 
-def _suggest_name(name: str, options: Mapping[str, Any]) -> str:
-    near = find_nearest_name(name, options)
-    return f"; did you mean {near!r}?" if near else ""
-
-
 def _raise_if_faulty(subject: str, faults: dict[str, str]) -> None:
     if faults:
-        raise VariablesError(subject, {clean_text(name, 120): fault for name, fault in faults.items()})
+        raise VariablesError(subject, {clean_text(name, MAX_NAME_LENGTH): fault for name, fault in faults.items()})

@@ -7,9 +7,11 @@ from typing import Any
 
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
-from flowlet.errors import OwnerError, StaleError, UnknownKeyError
+from flowlet.errors import OwnerError, UnknownKeyError
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
+from flowlet.store.optimistic_lock import check_version
 from flowlet.store.tables import API_KEY, FLAG_CODEC, USER
 from flowlet.store.users import lock_user
 
@@ -20,7 +22,7 @@ _READER = RowReader(
     {"k": API_KEY, "u": USER},
     expressions={"is_owner_disabled": Expression("u.disabled", FLAG_CODEC)},
 )
-_INSERT_COLUMNS = API_KEY.omit_columns("last_used", "revoked", "revoked_by")
+_INSERT_COLUMNS = API_KEY.omit_columns("version", "last_used", "revoked", "revoked_by")
 _SELECT = f"""
 SELECT {_READER.select_list}
 FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
@@ -38,8 +40,7 @@ class NewApiKey:
 
     Attributes:
         expires: In microseconds since 1970 UTC; None for never.
-        expected_newest_id: The id of the latest key of the user who creates this one, "" for none; if it is another, no
-            key is created. None for no such check.
+        expected_version: How many API keys its creator has to have created before; None for any number.
     """
 
     id: str
@@ -49,7 +50,7 @@ class NewApiKey:
     user_id: int
     expires: int | None
     created_by: str
-    expected_newest_id: str | None = None
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ApiKeyStore:
 
         Raises:
             OwnerError: If the owner is disabled or deleted, or has a lesser role than the key.
-            StaleError: If the user has created another key since ``expected_newest_id``.
+            StaleError: If the user who creates it has created another number of keys than expected.
         """
 
         async def insert_key(session: DatabaseSession) -> bool:
@@ -87,16 +88,11 @@ class ApiKeyStore:
                 )
             if await session.fetch_rows(f"SELECT id FROM {API_KEY} WHERE id = :id", {"id": new.id}):
                 return False
-            created = now
-            if new.expected_newest_id is not None:
+            if new.expected_version is not None:
                 # Under the lock of the owner's row: a form that is sent twice waits for its first submission.
-                newest, made = await _find_newest(session, new.created_by)
-                if newest != new.expected_newest_id:
-                    raise StaleError(
-                        f"{new.created_by} has created another key since, so none was created. Check the list of keys."
-                    )
-                created = max(now, made + 1)  # the newest, even if a clock was set back
-            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, created, new.created_by, new.expires)
+                count = await _count_keys(session, new.created_by)
+                check_version(f"the list of API keys created by {new.created_by!r}", count, new.expected_version)
+            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, now, new.created_by, new.expires)
             await session.insert_many(API_KEY, _INSERT_COLUMNS, [row])
             return True
 
@@ -126,7 +122,7 @@ class ApiKeyStore:
         """
         found = await self._read_keys("WHERE k.id = :id", {"id": id})
         if not found:
-            raise UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")
+            raise _build_unknown_key_error(id)
         return found[0]
 
     async def list_all(self) -> list[ApiKey]:
@@ -137,22 +133,41 @@ class ApiKeyStore:
         """Return the keys of a user, the newest first."""
         return await self._read_keys("WHERE k.user_id = :user_id ORDER BY k.created DESC, k.id", {"user_id": user_id})
 
-    async def find_newest_id(self, created_by: str) -> str:
-        """Return the id of the latest key that a user has created, "" for none."""
-        return (await self._connections.read(lambda session: _find_newest(session, created_by)))[0]
+    async def count_created_by(self, created_by: str) -> int:
+        """Return how many API keys a user has created, for any owner."""
+        return await self._connections.read(lambda session: _count_keys(session, created_by))
 
-    async def revoke(self, id: str, *, revoked_by: str, now: int) -> None:
-        """Revoke a key, if there is one and it is not revoked already."""
-        sql = f"UPDATE {API_KEY} SET revoked = :now, revoked_by = :by WHERE id = :id AND revoked IS NULL"
-        await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now, "by": revoked_by}))
+    async def revoke(self, id: str, *, revoked_by: str, now: int, expected_version: int | None = None) -> None:
+        """Revoke a key. A key that is already revoked stays as it is.
+
+        Raises:
+            UnknownKeyError: If there is no such key.
+            StaleError: If the key has another version than expected.
+        """
+
+        async def revoke_key(session: DatabaseSession) -> None:
+            sql = f"SELECT version FROM {API_KEY} WHERE id = :id {session.dialect.expressions.for_update_sql}"
+            versions = [version for (version,) in await session.fetch_rows(sql, {"id": id})]
+            if not versions:
+                raise _build_unknown_key_error(id)
+            check_version(f"the API key {id!r}", versions[0], expected_version)
+            await session.execute(
+                f"UPDATE {API_KEY} SET revoked = :now, revoked_by = :by, version = version + 1 "
+                "WHERE id = :id AND revoked IS NULL",
+                {"id": id, "now": now, "by": revoked_by},
+            )
+
+        await self._connections.write(revoke_key)
 
     async def _read_keys(self, tail: str, values: dict[str, Any]) -> list[ApiKey]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{_SELECT} {tail}", values))
         return _READER.parse_all(rows)
 
 
-async def _find_newest(session: DatabaseSession, created_by: str) -> tuple[str, int]:
-    sql = f"SELECT id, created FROM {API_KEY} WHERE created_by = :by ORDER BY created DESC, id LIMIT 1"
-    for id, created in await session.fetch_rows(sql, {"by": created_by}):
-        return id, created
-    return "", 0
+async def _count_keys(session: DatabaseSession, created_by: str) -> int:
+    ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM {API_KEY} WHERE created_by = :by", {"by": created_by})
+    return int(count)
+
+
+def _build_unknown_key_error(id: str) -> UnknownKeyError:
+    return UnknownKeyError(f"there is no API key {id!r}. Run: flowlet key list")

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import MAX_ID, Instance
+from flowlet.instance.instance import Instance
 from flowlet.store.columns import RowEncoder
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.commits import Commit, CommittedInstance
+from flowlet.store.connection import Connections
 from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count_end, sum_buckets
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
 from flowlet.store.tables import ACTION, WORKFLOW
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
@@ -48,7 +51,7 @@ async def change_instance(
         RefusedError: Or any other error that ``decide`` raises; nothing is written then.
         StoreUnavailableError: If the database is unavailable.
     """
-    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_ID else []
+    found = await change_instances(connections, [id], decide, now=now) if 0 < id <= MAX_INTEGER else []
     if not found:
         raise UnknownInstanceError(f"no workflow has the id {id}")
     return found[0]
@@ -92,8 +95,8 @@ async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, 
         groups.add(made.after.group)
     await _add_end_counts(session, changes)
     groups |= await _update_parents(session, changes, now)
-    for group in sorted(groups):
-        await session.dialect.signals.notify(session.raw, group)
+    instances = tuple(CommittedInstance(made.after.id, made.after.state, made.after.status) for made in changes)
+    session.pending_commit = Commit(frozenset(groups), instances) if changes else None
 
 
 async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change]) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,10 +20,11 @@ import databases
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import mask_password
 from flowlet.shutdown import run_to_end
-from flowlet.store.columns import Column, Table
+from flowlet.store.commits import Commit
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.base import Dialect
 
-__all__ = ["Connections", "DatabaseSession", "build_in_list", "track_transaction"]
+__all__ = ["Connections", "track_transaction"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
@@ -51,55 +53,15 @@ def track_transaction() -> None:
     _handler_transaction.set(_HandlerTransactionState())
 
 
-class DatabaseSession:
-    """One connection of the database. Statements are portable text with ``:named`` values.
-
-    ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
-    """
-
-    def __init__(self, connection: Any, dialect: Dialect) -> None:
-        self.connection = connection
-        self.dialect = dialect
-
-    @property
-    def raw(self) -> Any:
-        """The driver's connection."""
-        return self.connection.raw_connection
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the connection has been closed, by either side."""
-        return self.dialect.connections.is_closed(self.raw)
-
-    async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Return every row as a tuple."""
-        records = await self.connection.fetch_all(sql, values)
-        return [tuple(record._mapping.values()) for record in records]
-
-    async def execute(self, sql: str, values: dict[str, Any] | None = None) -> None:
-        """Run one statement; its result is ignored, because the drivers disagree about it."""
-        await self.connection.execute(sql, values)
-
-    async def insert_many(self, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows that have the values of these columns, one statement each."""
-        names = [column.name for column in columns]
-        sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
-        for row in rows:
-            await self.execute(sql, dict(zip(names, row, strict=True)))
-
-
-def build_in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """Return a list of binds for ``IN (...)`` and their values; an empty list matches nothing."""
-    binds = {f"{name}_{index}": value for index, value in enumerate(values)}
-    return ", ".join(f":{bind}" for bind in binds) or "NULL", binds
-
-
 class Connections:
     """The connections of one process to one database.
 
     PostgreSQL and MySQL have two pools: a small one for claims and commits, set up for them, and a general one.
     SQLite has one connection that writes, behind a lock, and one that reads. Without ``for_engine`` there is only
     the general one.
+
+    Attributes:
+        on_commit: Called with what each transaction of this process has committed, right after it has.
     """
 
     def __init__(
@@ -107,6 +69,7 @@ class Connections:
     ) -> None:
         self.url = url
         self.dialect = dialect
+        self.on_commit: Callable[[Commit], None] | None = None
         self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._general = self._build_database(for_engine=False)
@@ -236,6 +199,11 @@ class Connections:
             await _wait_until_done(holder)
             await holder
 
+    def report_commit(self, commit: Commit) -> None:
+        """Report what a transaction of this process has committed."""
+        if self.on_commit is not None:
+            self.on_commit(commit)
+
     def refuse_nesting(self) -> None:
         """Refuse to wait for the write lock of SQLite inside a handler's own transaction, which holds it.
 
@@ -273,8 +241,18 @@ class Connections:
     async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
         await session.execute(self.dialect.connections.begin_sql)
         result = await work(session)
-        await session.execute("COMMIT")
+        await self._commit(session)
         return result
+
+    async def _commit(self, session: DatabaseSession) -> None:
+        """Commit, and report it; where instances became due, the transaction itself notifies the other processes."""
+        pending = session.pending_commit
+        if pending is not None and pending.due_groups:
+            await self.dialect.signals.notify(session.raw, sorted(pending.due_groups))
+            pending = replace(pending, is_notified=True)
+        await session.execute("COMMIT")
+        if pending is not None:
+            self.report_commit(pending)
 
     async def _hold_transaction(
         self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
@@ -286,7 +264,7 @@ class Connections:
             held.is_open = True
             try:
                 opened.set_result(session)
-                await session.execute("COMMIT" if await may_commit else "ROLLBACK")
+                await (self._commit(session) if await may_commit else session.execute("ROLLBACK"))
             except BaseException:
                 await self._roll_back(session)
                 raise

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.connection import Connections, build_in_list
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import build_in_list
 from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = ["PATH_KINDS", "InspectedInstance", "PathEntry", "inspect_instances", "inspect_instances_after", "read_paths"]

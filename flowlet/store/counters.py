@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flowlet.instance.instance import MICROSECONDS_PER_DAY
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
 from flowlet.store.counter_buckets import (
     ALL_TIME,
     COUNTER_COLUMNS,
@@ -18,6 +18,7 @@ from flowlet.store.counter_buckets import (
     CounterBucket,
     sum_buckets,
 )
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import COUNTER
 
 __all__ = ["MAX_ROLLUP_ROWS", "CounterStore"]

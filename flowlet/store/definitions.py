@@ -11,7 +11,8 @@ import orjson
 
 from flowlet.definition.definition import Definition
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import DEFINITION
 
 __all__ = ["DefinitionStore", "StoredDefinition"]

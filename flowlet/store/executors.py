@@ -10,7 +10,8 @@ from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.store.changes import apply_changes, build_select
 from flowlet.store.columns import Expression, RowEncoder, RowReader
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import EXECUTOR, WORKFLOW
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 
 __all__ = ["HandlerConnection"]
 

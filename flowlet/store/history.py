@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from flowlet.instance.instance import ActionKind, Status
@@ -54,6 +55,10 @@ ORDER BY a.id
 """
 
 
+RECENT_LINES = 500
+"""How many of the latest ids are checked for a missing one."""
+
+
 class HistoryStore:
     """Reads lines of all histories by their ids. Ids are assigned in order, but become visible in another order."""
 
@@ -65,6 +70,15 @@ class HistoryStore:
         # ORDER BY and LIMIT read the end of the primary key on every database, also during writes.
         rows = await self._fetch_rows(f"SELECT id FROM {ACTION} ORDER BY id DESC LIMIT 1")
         return next((int(id) for (id,) in rows), 0)
+
+    async def read_horizon(self) -> int:
+        """Return the last id below which none of the latest 500 ids is missing; 0 for no line.
+
+        A missing one may belong to a transaction that has not committed yet.
+        """
+        sql = f"SELECT id FROM {ACTION} ORDER BY id DESC LIMIT :limit"
+        ids = [int(id) for (id,) in await self._fetch_rows(sql, {"limit": RECENT_LINES})][::-1]
+        return next((id for id, following in pairwise(ids) if following != id + 1), ids[-1] if ids else 0)
 
     async def read_ids_after(self, *, after: int, limit: int) -> list[int]:
         """Return the ids of the lines after one, in order."""

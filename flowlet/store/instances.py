@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 
-from flowlet.instance.instance import Instance, NewInstance
+from flowlet.instance.instance import Created, Instance, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.commits import Commit, build_batch_commit
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import IS_READY, WORKFLOW
 
-__all__ = ["CommitResult", "CreatedInstance", "InstanceStore"]
+__all__ = ["CommitResult", "InstanceStore"]
 
 
 class CommitResult(Enum):
@@ -26,15 +28,6 @@ class CommitResult(Enum):
     """Another executor holds the instance now; nothing was written."""
     PAUSE_CHANGED = "pausing"
     """Nothing was written yet: an operator requested a pause meanwhile, or withdrew the request."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedInstance:
-    """The result of a create: the id, and whether the instance is new or the external id was known."""
-
-    id: int
-    external_id: str
-    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +56,25 @@ class InstanceStore:
         self._connections = connections
         self._dialect = connections.dialect
 
-    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[Created]:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
-        created = await self._connections.run_on_engine(
-            lambda session: self._dialect.writes.create(session.raw, new_instances, now)
-        )
-        return _build_created_instances(new_instances, created)
+
+        # Reported inside of the unit of work, which is finished even if its caller is cancelled.
+        async def create_and_report(session: DatabaseSession) -> list[tuple[int, bool]]:
+            created = await self._dialect.writes.create(session.raw, new_instances, now)
+            due_groups = frozenset(new.group for new in new_instances)
+            self._connections.report_commit(Commit(due_groups, (), is_notified=True))
+            return created
+
+        return _build_created_instances(new_instances, await self._connections.run_on_engine(create_and_report))
 
     async def create_in_transaction(
         self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
-    ) -> list[CreatedInstance]:
+    ) -> list[Created]:
         """Create instances as ``create`` does, inside the caller's transaction."""
         return _build_created_instances(
             new_instances, await self._dialect.writes.create(session.raw, new_instances, now, in_transaction=True)
@@ -115,19 +113,37 @@ class InstanceStore:
             Exception: The driver's error if the database refuses a value; nothing of the batch was written.
         """
         batch = Batch(executor_id, sorted(transitions, key=lambda transition: transition.instance.id), now)
-        applied = await self._connections.run_on_engine(lambda session: self._dialect.writes.commit(session.raw, batch))
-        verdicts = dict.fromkeys(applied, CommitResult.COMMITTED)
-        missing = [transition for transition in transitions if transition.instance.id not in applied]
+
+        async def commit_and_report(session: DatabaseSession) -> set[int]:
+            applied, due_groups = await self._dialect.writes.commit(session.raw, batch)
+            written = [transition for transition in transitions if transition.instance.id in applied]
+            self.report_committed(executor_id, written, due_groups)
+            return applied
+
+        verdicts = dict.fromkeys(await self._connections.run_on_engine(commit_and_report), CommitResult.COMMITTED)
+        missing = [transition for transition in transitions if transition.instance.id not in verdicts]
         if missing:
-            verdicts |= await self._read_commit_results(executor_id, missing)
+            found = await self._read_commit_results(executor_id, missing)
+            self.report_committed(executor_id, [t for t in missing if found[t.instance.id] is CommitResult.COMMITTED])
+            verdicts |= found
         return verdicts
+
+    def report_committed(
+        self, executor_id: str, transitions: Sequence[Transition], due_groups: Iterable[str] = ()
+    ) -> None:
+        """Report transitions as committed: if the answer to their commit was lost, as soon as that is known."""
+        if transitions:
+            self._connections.report_commit(build_batch_commit(executor_id, transitions, due_groups))
 
     async def commit_in_transaction(
         self, session: DatabaseSession, executor_id: str, transition: Transition, *, now: int
     ) -> bool:
         """Commit one transition inside the caller's transaction; return whether its fence held."""
         batch = Batch(executor_id, [transition], now)
-        return bool(await self._dialect.writes.commit(session.raw, batch, in_transaction=True))
+        applied, due_groups = await self._dialect.writes.commit(session.raw, batch, in_transaction=True)
+        if applied:
+            session.pending_commit = build_batch_commit(executor_id, [transition], due_groups)
+        return bool(applied)
 
     async def read_commit_result(self, executor_id: str, transition: Transition) -> CommitResult:
         """Return the result of a commit that got no answer; PAUSE_CHANGED if it was not committed.
@@ -161,10 +177,8 @@ class InstanceStore:
 
 def _build_created_instances(
     new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]
-) -> list[CreatedInstance]:
-    return [
-        CreatedInstance(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)
-    ]
+) -> list[Created]:
+    return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)]
 
 
 def _infer_commit_result(executor_id: str, transition: Transition, fence: _Fence | None) -> CommitResult:

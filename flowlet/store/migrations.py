@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from flowlet.errors import SchemaError, StoreUnavailableError
 from flowlet.store.columns import Table
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.schema import SchemaDialect
 from flowlet.store.tables import SCHEMA_VERSION, TABLES
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.settings import normalize_database_url
+from flowlet.shutdown import run_to_end
 from flowlet.store import migrations
 from flowlet.store.api_keys import ApiKeyStore
+from flowlet.store.commit_signal import CommitSignal
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
 from flowlet.store.definitions import DefinitionStore
@@ -26,7 +28,7 @@ __all__ = ["Store", "load_dialect", "open_store"]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One open database: its tables, and the clock that it sets."""
+    """One open database: its tables, the clock that it sets, and the signal of its commits."""
 
     connections: Connections
     clock: StoreClock | VirtualClock
@@ -39,6 +41,7 @@ class Store:
     sessions: SessionStore
     api_keys: ApiKeyStore
     counters: CounterStore
+    commit_signal: CommitSignal
 
     @property
     def url(self) -> str:
@@ -102,8 +105,12 @@ async def open_store(
             SessionStore(connections),
             ApiKeyStore(connections),
             CounterStore(connections),
+            CommitSignal(connections),
         )
-        await store.read_clock()
-        yield store
+        try:
+            await store.read_clock()
+            yield store
+        finally:
+            await run_to_end(store.commit_signal.close())
     finally:
         await connections.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.errors import UnknownInstanceError
-from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, MAX_ID, Action, ActionKind, Instance
+from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, Action, ActionKind, Instance
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
@@ -15,6 +15,7 @@ from flowlet.store.rows import ACTION_READER, INSTANCE_READER
 from flowlet.store.search.page import search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["InstancePosition", "InstanceQueries", "TransitionCount"]
 
@@ -68,7 +69,7 @@ class InstanceQueries:
         Raises:
             UnknownInstanceError: If there is none.
         """
-        found = await self._read_instances("id = :id", {"id": id}) if 0 < id <= MAX_ID else []
+        found = await self._read_instances("id = :id", {"id": id}) if 0 < id <= MAX_INTEGER else []
         if not found:
             raise UnknownInstanceError(f"no workflow has the id {id}")
         return found[0]
@@ -91,7 +92,7 @@ class InstanceQueries:
             UnknownInstanceError: If there is none.
         """
         if text.isascii() and text.isdigit():
-            if len(text.lstrip("0")) > len(str(MAX_ID)):  # Python refuses to read a number of thousands of digits
+            if len(text.lstrip("0")) > len(str(MAX_INTEGER)):  # Python refuses to read a number of thousands of digits
                 raise UnknownInstanceError(f"no workflow has the id {text[:MAX_SHOWN_DIGITS]}")
             return await self.get(int(text))
         return await self.get_by_external_id(text)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from flowlet.accounts.models import Session as UserSession
 from flowlet.accounts.roles import Principal, Role
-from flowlet.instance.instance import MAX_ID
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession, build_in_list
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.tables import SESSION, USER
 from flowlet.store.users import lock_user
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["NewSession", "SessionStore"]
 
@@ -82,7 +83,7 @@ class SessionStore:
 
     async def close_by_id(self, id: int, user_id: int) -> bool:
         """End a session by its id; return False, and end none, if there is none or it is another user's."""
-        if not 0 < id <= MAX_ID:
+        if not 0 < id <= MAX_INTEGER:
             return False
         where, values = f"FROM {SESSION} WHERE id = :id AND user_id = :user_id", {"id": id, "user_id": user_id}
 

@@ -10,20 +10,21 @@ from flowlet.accounts.models import User, make_username_key
 from flowlet.accounts.roles import Role
 from flowlet.errors import UnknownUserError, UserExistsError
 from flowlet.store.columns import RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import API_KEY, SESSION, USER
+from flowlet.text import MAX_INTEGER, MAX_NAME_LENGTH
 
 __all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
 
 _READER = RowReader(User, {"": USER})
 _SELECT = f"SELECT {_READER.select_list} FROM {USER}"
-_INSERT_COLUMNS = USER.omit_columns("id", "disabled", "last_login")
+_INSERT_COLUMNS = USER.omit_columns("id", "disabled", "version", "last_login")
 _UPDATE = f"""
 UPDATE {USER} SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
-    modified = :modified, modified_by = :modified_by
+    version = :version, modified = :modified, modified_by = :modified_by
 WHERE id = :id
 """
-_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class UserStore:
         Raises:
             UnknownUserError: If there is none.
         """
-        found = await self._read_users("WHERE id = :id", {"id": id}) if 0 < id <= _MAX_ID else []
+        found = await self._read_users("WHERE id = :id", {"id": id}) if 0 < id <= MAX_INTEGER else []
         if not found:
             raise UnknownUserError(f"no user has the id {id}")
         return found[0]
@@ -159,6 +160,7 @@ class UserStore:
                     "role": user.role.value,
                     "disabled": int(user.is_disabled),
                     "password_hash": made.password_hash,
+                    "version": user.version,
                     "modified": user.modified,
                     "modified_by": user.modified_by,
                     "id": user.id,
@@ -178,7 +180,8 @@ class UserStore:
             if await session.fetch_rows(sql, {"id": known.user.id}) != [(known.password_hash,)]:
                 return False
             await session.execute(
-                f"UPDATE {USER} SET password_hash = :hash, modified = :now, modified_by = :by WHERE id = :id",
+                f"UPDATE {USER} SET password_hash = :hash, version = version + 1, modified = :now, modified_by = :by "
+                "WHERE id = :id",
                 {"hash": password_hash, "now": now, "by": modified_by, "id": known.user.id},
             )
             await _end_sessions(session, known.user.id, kept_hash=None)
@@ -268,7 +271,7 @@ async def _find_users(session: DatabaseSession, username: str) -> list[User]:
 
 def _require_user(found: list[User], username: str) -> User:
     if not found:
-        raise UnknownUserError(f"there is no user {username[:120]!a}")
+        raise UnknownUserError(f"there is no user {username[:MAX_NAME_LENGTH]!a}")
     return found[0]
 
 

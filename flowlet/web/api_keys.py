@@ -1,4 +1,4 @@
-"""What somebody may do with API keys, over the API and in the console alike: one's own, and everybody's for admins."""
+"""The rules for API keys that the API and the console share: users manage their own keys, admins all keys."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ __all__ = ["add_key", "list_visible_keys", "revoke_visible_key"]
 
 
 async def list_visible_keys() -> Sequence[ApiKey]:
-    """Return one's own keys, to an admin all of them, the newest first; revoked and expired ones too."""
+    """Return the caller's keys, or all keys for an admin, the newest first; with revoked and expired ones."""
     me = get_principal()
     return await get_services().users.keys.list_keys(None if me.role is Role.ADMIN else me.username)
 
 
 async def add_key(
-    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_newest: str | None = None
+    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_version: int | None = None
 ) -> IssuedApiKey:
-    """Make a key; where ``expected_newest`` is given, only if that is the one that who asks has made last.
+    """Create a key. ``expected_version`` is the version of the list of keys that the caller has created.
 
-    Whoever is logged in makes keys of their own, with at most their own role; an admin makes anybody's. An API key
-    makes further ones only with the role admin: else one that leaked could outlive its being revoked.
+    A user who is logged in creates keys of their own, with at most their own role; an admin creates keys for any user.
+    An API key creates further keys only with the role admin: otherwise a leaked key could create another one before it
+    is revoked.
 
     Raises:
-        ProblemError: 403 if who asks may not.
+        ProblemError: 403 if the caller may not create this key.
         FlowletError: As ``ApiKeys.add``.
     """
     me = get_principal()
@@ -39,39 +40,37 @@ async def add_key(
         _check_key_creation(me, owner, role)
     keys = get_services().users.keys
     return await keys.create(
-        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_newest_id=expected_newest
+        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_version=expected_version
     )
 
 
-async def revoke_visible_key(id: str) -> ApiKey:
-    """Revoke a key for good: one's own with at most one's own role, as an admin any.
+async def revoke_visible_key(id: str, *, expected_version: int | None = None) -> ApiKey:
+    """Revoke a key permanently: one of the caller's, with at most the caller's role, or for an admin any key.
 
     Raises:
-        UnknownKeyError: If there is none that who asks can see.
-        ProblemError: 403 if it may do more than who asks.
+        UnknownKeyError: If the caller can see no such key.
+        ProblemError: 403 if the key's role is above the caller's.
     """
     me = get_principal()
     keys = get_services().users.keys
     if me.role is not Role.ADMIN:
         own = [key for key in await keys.list_keys(me.username) if key.id == id]
         if not own:
-            raise UnknownKeyError(
-                f"{me.username} has no API key with this id. GET /api/keys tells those that there are."
-            )
+            raise UnknownKeyError(f"{me.username} has no API key with this id. GET /api/keys lists them.")
         if own[0].role > me.role:
-            raise build_forbidden_error(f"The key has the role {own[0].role}, and you ask with the role {me.role}.")
-    return await keys.revoke(id, actor=me.username)
+            raise build_forbidden_error(f"The API key has the role {own[0].role}, which is above your role {me.role}.")
+    return await keys.revoke(id, actor=me.username, expected_version=expected_version)
 
 
 def _check_key_creation(caller: Principal, owner: str, role: Role) -> None:
-    """Refuse a key that would let somebody who is no admin do more than now, or for longer."""
+    """Refuse a key that would give a caller who is not an admin a higher role, or access for longer."""
     if caller.key_id is not None:
         raise build_forbidden_error(
-            "An API key makes further ones only with the role admin. Use the command flowlet key add."
+            "An API key creates further keys only with the role admin. Use the command flowlet key add."
         )
     if owner != caller.username:
         raise build_forbidden_error(
-            f"Only an admin makes keys of others, and {caller.username} has the role {caller.role}."
+            f"Only an admin creates keys for other users; {caller.username} has the role {caller.role}."
         )
     if role > caller.role:
         raise build_forbidden_error(f"A key of {caller.username} can have the role {caller.role} at most, not {role}.")

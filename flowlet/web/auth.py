@@ -1,7 +1,7 @@
-"""Who asks, and whether they may: an API key or the console's session, and the role that each endpoint declares.
+"""Authentication by API key or session, and authorization by the role that each view declares.
 
-A view says what it needs, ``@needs(Role.OPERATOR)`` or ``@public``. One that says nothing is for admins only, so that
-what is forgotten is closed; a test finds it.
+A view declares its access with ``@require_role(Role.OPERATOR)`` or ``@allow_anonymous``. A view without a declaration
+is for admins only, so that a forgotten one is closed; a test finds it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from quart import Quart, current_app, g, request
 
 from flowlet.accounts.roles import Principal, Role
 from flowlet.auth.users import Users
+from flowlet.text import find_text_fault
 from flowlet.web.problems import Problem, ProblemError, UnauthenticatedError, build_forbidden_error
 from flowlet.web.services import get_services
 
@@ -39,7 +40,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def require_role(role: Role) -> Callable[[View], View]:
-    """Let only those in who have the role, or a higher one. Above or below the route's decorator alike."""
+    """Restrict a view to users with the role, or a higher one. It works above and below the route's decorator."""
 
     def mark(view: View) -> View:
         setattr(view, _REQUIRED_ROLE, role)
@@ -49,27 +50,27 @@ def require_role(role: Role) -> Callable[[View], View]:
 
 
 def allow_anonymous(view: View) -> View:
-    """Let everybody in, with or without a key."""
+    """Open a view to all, with or without a key."""
     setattr(view, _REQUIRED_ROLE, None)
     return view
 
 
 def has_declared_access(view: Callable[..., Any]) -> bool:
-    """Return whether a view says who may call it."""
+    """Return whether a view declares its access."""
     return hasattr(view, _REQUIRED_ROLE)
 
 
 def get_required_role(view: Callable[..., Any]) -> Role | None:
-    """Return the least role that may call a view; None if everybody may."""
+    """Return the lowest role that may call a view; None if it is open to all."""
     role: Role | None = getattr(view, _REQUIRED_ROLE, Role.ADMIN)
     return role
 
 
 def get_principal() -> Principal:
-    """Return who asks.
+    """Return the user of the current request.
 
     Raises:
-        UnauthenticatedError: If nobody has been found out to ask, as in a public view.
+        UnauthenticatedError: If the request was not authenticated, as in a view that is open to all.
     """
     found: Principal | None = g.get("principal")
     if found is None:
@@ -78,25 +79,25 @@ def get_principal() -> Principal:
 
 
 def install_auth(app: Quart) -> None:
-    """Let an application check every request before its view is called."""
+    """Make an application authenticate and authorize every request before it calls the view."""
     app.before_request(_authorize_request)
 
 
 async def _authorize_request() -> None:
     _check_request_text()
     if request.url_rule is None or request.url_rule.endpoint not in current_app.view_functions:
-        return  # there is nothing, or not for this method: the answer says so
+        return  # no such path or method: the error handler responds
     role = _get_route_role()
     if role is None:
         return
     found = await _authenticate_request()
     if not found.role.is_at_least(role):
-        raise build_forbidden_error(f"This needs the role {role}, and {found.username} has the role {found.role}.")
+        raise build_forbidden_error(f"This requires the role {role}; {found.username} has the role {found.role}.")
     g.principal = found
 
 
 def make_access_check() -> Callable[[], Awaitable[bool]]:
-    """Return what tells whether who makes the request at hand would still be let in: for an answer that goes on."""
+    """Return a function that re-checks the current request's authorization, for a response that keeps streaming."""
     users, key, token = get_services().users, read_api_key(), request.cookies.get(SESSION_COOKIE)
     role = _get_route_role()
 
@@ -108,59 +109,57 @@ def make_access_check() -> Callable[[], Awaitable[bool]]:
 
 
 def require_same_origin() -> None:
-    """Refuse what no page of our own sends: for sessions, on methods that change something.
+    """Refuse a request that no page of our own sent: for sessions, on methods that change something.
 
     Raises:
-        ProblemError: 403, if the browser says that another site asks, or nothing says who does.
+        ProblemError: 403 if the browser names another site as the origin, or the request names no origin.
     """
     refuse_cross_site()
     if request.headers.get("Sec-Fetch-Site") is None and not request.headers.get("Origin"):
         raise build_forbidden_error(
-            f"Nothing says that a page of {request.host} sends this. Programs use an API key instead."
+            f"The request does not prove that a page of {request.host} sent it. Programs use an API key instead."
         )
 
 
 def refuse_cross_site() -> None:
-    """Refuse what another site's page lets a browser send. Programs, which say nothing of sites, may go on.
+    """Refuse a request that a page of another site sent. Programs, which send neither header, are let through.
 
     Raises:
-        ProblemError: 403, if the browser says that another site asks.
+        ProblemError: 403 if the browser names another site as the origin.
     """
     fetched_from = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin", "")
     if fetched_from is not None:
         is_ours = fetched_from == "same-origin"
     else:
-        # The host only: behind a proxy that ends TLS the scheme that we see is not the browser's.
-        # The host of a request is empty where its header makes no sense.
+        # Compare the host only: behind a proxy that terminates TLS, our scheme is not the browser's.
+        # The host of a request is empty if its header is malformed.
         is_ours = not origin or (bool(request.host) and origin.partition("://")[2] == request.host)
     if not is_ours:
-        raise build_forbidden_error(
-            "The request comes from a page of another site. Open the console itself, and repeat it."
-        )
+        raise build_forbidden_error("A page of another site sent the request. Open the console itself, and try again.")
 
 
 def _check_request_text() -> None:
-    """Refuse what no database can hold, before it comes to a view."""
-    if any("\x00" in text for text in (request.path, *request.args, *request.args.values())):
-        detail = "The address has a NUL character, which nothing here can hold."
-        raise ProblemError(Problem(400, "unreadable", detail))
+    """Refuse an address that no database can store, before the request reaches a view."""
+    for text in (request.path, *request.args, *request.args.values()):
+        if fault := find_text_fault(text):
+            raise ProblemError(Problem(400, "unreadable", f"The address {fault}."))
 
 
 def _get_route_role() -> Role | None:
-    """Return the least role that may make the request at hand."""
+    """Return the lowest role that may make the current request."""
     return get_required_role(current_app.view_functions[request.url_rule.endpoint]) if request.url_rule else None
 
 
 async def _authenticate_request() -> Principal:
-    """Return who asks."""
+    """Return the user of the current request."""
     key, token = read_api_key(), request.cookies.get(SESSION_COOKIE)
     found = await _find_principal(get_services().users, key, token)
     if found is None and key is not None:
-        raise UnauthenticatedError("The API key is not known, has expired, or was revoked.")
+        raise UnauthenticatedError("The API key is unknown, has expired, or was revoked.")
     if found is None:
         raise UnauthenticatedError(
-            f"The session is not known, or has ended. {_HOW_TO_AUTHENTICATE}" if token else _HOW_TO_AUTHENTICATE
+            f"The session is unknown, or has ended. {_HOW_TO_AUTHENTICATE}" if token else _HOW_TO_AUTHENTICATE
         )
     if key is None and request.method not in SAFE_METHODS:
         require_same_origin()
@@ -168,14 +167,14 @@ async def _authenticate_request() -> Principal:
 
 
 async def _find_principal(users: Users, key: str | None, token: str | None) -> Principal | None:
-    """Return whose key or session it is. A key goes before a session: who sends one means it."""
+    """Return the user of a key or a session. A key takes precedence: a client that sends one means it."""
     if key is not None:
         return await users.keys.authenticate_key(key)
     return await users.sessions.authenticate_session(token) if token else None
 
 
 def read_api_key() -> str | None:
-    """Return the key that was sent; an empty header counts as none."""
+    """Return the API key of the current request; an empty header counts as none."""
     if key := request.headers.get("X-API-Key", "").strip():
         return key
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")

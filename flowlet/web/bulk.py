@@ -1,7 +1,7 @@
-"""One operation on many workflows, as the API and the console carry it out.
+"""Bulk operations, shared by the API and the console.
 
-Each instance is a transaction of its own, so that one that refuses holds up no other; what was done stays done if the
-client goes away or the database does.
+Each instance is a transaction of its own, so that a refusal does not affect the others. Finished operations stay if the
+client disconnects or the database becomes unavailable.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 MAX_INSTANCES = 10_000
 PAGE_SIZE = 500
 MAX_CONCURRENT_OPERATIONS = 8
-"""How many operations run at once: more only wait for each other's connections."""
+"""How many operations run at once; more would only wait for a database connection."""
 
 BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
 InstanceOperation: TypeAlias = Callable[[int], Awaitable[Instance]]
@@ -49,12 +49,12 @@ def bind_operation(
     """Return an operation as a function of the instance's id.
 
     Args:
-        operations: What carries it out.
-        name: Which one.
-        username: Who does it.
+        operations: The operations of this process.
+        name: The name of the operation.
+        username: The user who performs it.
         reason: For pause, cancel and move.
         with_children: For cancel.
-        state: Where to, for a move; along transitions only.
+        state: The target state of a move; along transitions only.
     """
     match name:
         case "pause":
@@ -74,12 +74,12 @@ def bind_operation(
 async def search_pages(
     store: Store, query: SearchQuery, *, limit: int = MAX_INSTANCES
 ) -> AsyncIterator[tuple[Instance, ...]]:
-    """Yield the instances that fit, page by page, and at most ``limit`` of them.
+    """Yield the instances that match, in pages, and at most ``limit`` of them.
 
     Args:
-        store: Where they are.
-        query: What is looked for. In the order of ids no instance is missed or found twice, whatever changes meanwhile.
-        limit: How many at most.
+        store: The database.
+        query: The query. In the order of ids no instance is missed or found twice, whatever changes meanwhile.
+        limit: The largest number of instances.
     """
     left, cursor = limit, query.cursor
     while left:
@@ -93,16 +93,16 @@ async def search_pages(
 async def run_operation(
     operate: InstanceOperation, ids: AsyncIterable[Sequence[int]]
 ) -> AsyncIterator[tuple[int, RefusalError | None]]:
-    """Do an operation with each instance, a few at a time; yield each id, with its refusal where it refused.
+    """Apply an operation to each instance, a few at a time; yield each id, with the refusal if there is one.
 
     Raises:
-        Exception: Whatever else an operation raises; those before it stay done.
+        Exception: Any other error of an operation; the operations before it stay done.
     """
     async for page in ids:
         for first in range(0, len(page), MAX_CONCURRENT_OPERATIONS):
-            some = page[first : first + MAX_CONCURRENT_OPERATIONS]
-            outcomes = await asyncio.gather(*(operate(id) for id in some), return_exceptions=True)
-            for id, outcome in zip(some, outcomes, strict=True):
+            batch = page[first : first + MAX_CONCURRENT_OPERATIONS]
+            outcomes = await asyncio.gather(*(operate(id) for id in batch), return_exceptions=True)
+            for id, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, BaseException) and not isinstance(outcome, RefusedError | NotFoundError):
                     raise outcome
                 yield id, outcome if isinstance(outcome, RefusedError | NotFoundError) else None

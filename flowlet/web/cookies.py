@@ -1,4 +1,4 @@
-"""Setting cookies, which no script reads, and which no other site's request carries."""
+"""Cookies that scripts cannot read, and that browsers do not send from other sites."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["set_cookie"]
 
 
 def set_cookie(response: Response, name: str, value: str, *, max_age: int) -> None:
-    """Let the browser keep a cookie; or forget it, if its age is zero.
+    """Set a cookie on a response, or delete it if ``max_age`` is zero.
 
     Args:
-        response: What carries it.
-        name: Its name.
-        value: What scripts and other sites do not see.
-        max_age: For how many seconds.
+        response: The response.
+        name: The cookie's name.
+        value: The cookie's value.
+        max_age: How long the browser keeps it, in seconds.
     """
-    # The browser's own word for its scheme goes before ours: behind a proxy that ends TLS we see plain HTTP, and no
-    # header of a proxy has to be believed.
+    # The browser's Origin also tells the scheme: behind a proxy that terminates TLS we see plain HTTP, and this way we
+    # need not trust a proxy's header.
     is_secure = request.is_secure or request.headers.get("Origin", "").startswith("https://")
     response.set_cookie(name, value, max_age=max_age, path="/", secure=is_secure, httponly=True, samesite="Strict")

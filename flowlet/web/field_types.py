@@ -1,7 +1,7 @@
-"""The kinds of values that bodies take: how each is checked, and what its JSON schema says of that.
+"""The types of body fields: how each is validated, and its JSON schema.
 
-An empty text and a zero count as left out where a field may be left out, because Go's clients send them. What no
-schema can say has a ``format`` of its own: a client that does not know it takes any text.
+In an optional field an empty text or a zero counts as left out, because Go clients send them. A rule that JSON Schema
+cannot express has a ``format`` of its own; a client that does not know the format accepts any text.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from flowlet.accounts.models import MAX_ACCOUNT_NAME_LENGTH, normalize_name
+from flowlet.accounts.models import normalize_name
 from flowlet.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.auth.api_keys import validate_lifetime
-from flowlet.definition.definition import MAX_IDENTIFIER_LENGTH
 from flowlet.durations import parse_duration
 from flowlet.errors import UserError
 from flowlet.instance.instance import PRIORITIES, Status
-from flowlet.store.search.cursor import MAX_INTEGER
-from flowlet.store.search.query import MAX_NAME_LENGTH, MAX_OFFSET, MAX_ROWS, MAX_TEXT_LENGTH, MAX_VARIABLES
+from flowlet.store.search.query import MAX_OFFSET, MAX_ROWS, MAX_SEARCHED_TEXT_LENGTH, MAX_VARIABLES
+from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, MAX_NAME_LENGTH
 
 __all__ = [
     "NOT_BLANK_PATTERN",
@@ -53,10 +52,10 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_STATUSES = 100
-"""More than there are: who sends one twice is not turned away."""
+"""More than there are statuses: a request that repeats one is not refused."""
 
 NOT_BLANK_PATTERN = r"\S"
-"""The pattern of a text that is not white space alone."""
+"""The pattern of a text that is not only white space."""
 
 
 def _convert_empty_to_none(value: T) -> T | None:
@@ -70,7 +69,7 @@ def _check_trimmed(text: str | None) -> str | None:
 
 
 def _convert_user_error(check: Callable[[T], T]) -> Callable[[T], T]:
-    """Return a check whose refusals are faults of the field."""
+    """Return a check whose ``UserError`` becomes a fault of the field."""
 
     def run_check(value: T) -> T:
         try:
@@ -97,18 +96,20 @@ def _parse_duration(value: Any) -> Any:
 
 
 def _convert_whole_float(value: Any) -> Any:
-    """Return 10 for 10.0: to JSON they are the same number, and some clients write it so."""
+    """Return 10 for 10.0: they are the same number in JSON, and some clients send it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _parse_statuses(value: Any) -> tuple[Status, ...]:
-    """Return one status or several as a tuple; an empty one means any."""
+    """Return one status or several as a tuple; an empty value means any status."""
     given = value if isinstance(value, list) else [value] if value not in (None, "") else []
     if len(given) > MAX_STATUSES:
-        raise ValueError(f"names {len(given):,} statuses, and there are {len(Status)}")
+        raise ValueError(f"has {len(given):,} statuses, and there are only {len(Status)}")
     if unknown := [one for one in given if not isinstance(one, str) or one not in list(Status)]:
-        shown = repr(unknown[0][:MAX_IDENTIFIER_LENGTH]) if isinstance(unknown[0], str) else "what is no text"
-        raise ValueError(f"{shown} is none of {', '.join(Status)}")
+        shown = (
+            repr(unknown[0][:MAX_IDENTIFIER_LENGTH]) if isinstance(unknown[0], str) else "a value that is not a text"
+        )
+        raise ValueError(f"{shown} is not a status; known: {', '.join(Status)}")
     return tuple(Status(one) for one in given)
 
 
@@ -124,10 +125,12 @@ OptionalName = Annotated[
     AfterValidator(_check_trimmed),
     _build_schema("string", maxLength=MAX_IDENTIFIER_LENGTH, format="trimmed"),
 ]
-"""A name that is stored: no white space at either end."""
+"""A stored name, without white space at either end."""
 
-SearchText = Annotated[str | None, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_convert_empty_to_none)]
-SearchedSubstring = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH), AfterValidator(_convert_empty_to_none)]
+SearchText = Annotated[str | None, Field(max_length=MAX_IDENTIFIER_LENGTH), AfterValidator(_convert_empty_to_none)]
+SearchedSubstring = Annotated[
+    str | None, Field(max_length=MAX_SEARCHED_TEXT_LENGTH), AfterValidator(_convert_empty_to_none)
+]
 
 WholeNumber = Annotated[int, BeforeValidator(_convert_whole_float)]
 
@@ -177,10 +180,10 @@ SearchedVariables = Annotated[
     _build_schema(
         "object",
         maxProperties=MAX_VARIABLES,
-        propertyNames={"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
+        propertyNames={"minLength": 1, "maxLength": MAX_IDENTIFIER_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
         additionalProperties={
             "anyOf": [
-                {"type": "string", "maxLength": MAX_TEXT_LENGTH},
+                {"type": "string", "maxLength": MAX_SEARCHED_TEXT_LENGTH},
                 {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
                 {"type": ["number", "boolean", "null"]},
             ]
@@ -193,7 +196,7 @@ StateName = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_LENGTH)
 WaitSeconds = Annotated[float, Field(ge=0, le=3600)]
 WaitStates = Annotated[list[str], Field(max_length=100)]
 
-_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_ACCOUNT_NAME_LENGTH, format="name")
+_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_NAME_LENGTH, format="name")
 Username = Annotated[str, AfterValidator(_convert_user_error(normalize_name)), _NAME_SCHEMA]
 KeyName = Annotated[
     str, AfterValidator(_convert_user_error(partial(normalize_name, subject="an API key's name"))), _NAME_SCHEMA

@@ -1,4 +1,4 @@
-"""What browsers send from a form: bounded, each field once, and for a session only with the token of its pages."""
+"""HTML forms: bounded, each field once, and for a session only with its CSRF token."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 from quart import g, request
 
+from flowlet.text import escape_control_characters, find_text_fault
 from flowlet.web.auth import SESSION_COOKIE
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_forbidden_error
 
 __all__ = [
     "CSRF_FIELD",
     "MAX_FIELDS",
-    "MAX_HIDDEN_NUMBER",
     "Form",
     "compute_csrf_token",
     "parse_form",
@@ -24,29 +24,27 @@ __all__ = [
 ]
 
 CSRF_FIELD = "token"
-"""The hidden field of every form that a session sends."""
+"""The hidden field with the CSRF token."""
 MAX_FIELDS = 1_000
-MAX_HIDDEN_NUMBER = 10**18 - 1
-"""The largest number that our own pages have in their hidden fields: an id, a version, a time."""
 _FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
-_STALE_PAGE_MESSAGE = "The page that sent this is of another login. Open it again, and repeat what you did."
+_STALE_PAGE_MESSAGE = "The page is from an earlier login. Reload it, and try again."
 
 
 class Form:
-    """The fields of a form that was sent.
+    """The fields of a submitted form.
 
     Args:
-        fields: Every value of each field, by its name.
+        fields: All values of each field, by name.
     """
 
     def __init__(self, fields: Mapping[str, list[str]]) -> None:
         self._fields = fields
 
     def get_text(self, name: str) -> str:
-        """Return a field's value; "" if it was not sent.
+        """Return a field's value; "" if the form does not have it.
 
         Raises:
-            ProblemError: 400 if it was sent more than once.
+            ProblemError: 400 if the form has it more than once.
         """
         values = self._fields.get(name, [""])
         if len(values) > 1:
@@ -55,62 +53,60 @@ class Form:
 
 
 def compute_csrf_token(session_token: str) -> str:
-    """Return the token of the forms of a session.
+    """Return the CSRF token of a session's forms.
 
-    Only who knows the session's own token can make it, and nobody can make that one of it: nothing has to be stored.
+    It is an HMAC of the session token: only the session's owner can compute it, it does not reveal the session token,
+    and it need not be stored.
     """
     digest = hmac.digest(session_token.encode("utf-8", "replace"), b"flowlet: the forms of a session", hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 async def read_request_form(*, max_bytes: int | None = None) -> Form:
-    """Return the form that the request at hand sends. Where a session asks, the form has to carry its token.
+    """Return the form of the current request. With a session, the form must carry the session's CSRF token.
 
     Args:
-        max_bytes: How many bytes it may have; None for as many as any body.
+        max_bytes: The largest size of the form, in bytes; None for the limit of any body.
 
     Raises:
-        ProblemError: 415 if the body is said to be something else than a form, 413 if it is too long, 400 if it cannot
-            be read, and 403 if a session asks and its token is missing or another one's.
-        RequestEntityTooLarge: If it is longer than FLOWLET_MAX_BODY.
+        ProblemError: 415 if the content type is not that of a form, 413 if the form is too long, 400 if it cannot be
+            read, and 403 if the CSRF token is missing or that of another session.
+        RequestEntityTooLarge: If the body is longer than FLOWLET_MAX_BODY.
     """
     if request.mimetype != _FORM_CONTENT_TYPE:
-        detail = f"The body is said to be {request.mimetype or 'nothing'!r}. A form is sent as {_FORM_CONTENT_TYPE}."
+        detail = f"The Content-Type is {request.mimetype or 'missing'!r}. Send a form as {_FORM_CONTENT_TYPE}."
         raise ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": _FORM_CONTENT_TYPE}))
-    body = await request.get_data(False, False, False)  # the bytes, not kept, not read by the framework
+    body = await request.get_data(False, False, False)  # the bytes: not cached, not parsed by the framework
     if max_bytes is not None and len(body) > max_bytes:
-        raise ProblemError(
-            Problem(413, "too-large", f"The form has more than the {max_bytes:,} bytes that it may have.")
-        )
+        raise ProblemError(Problem(413, "too-large", f"The form is larger than {max_bytes:,} bytes."))
     found = parse_form(body)
     _check_csrf_token(found)
     return found
 
 
 def parse_form(body: bytes) -> Form:
-    """Return the fields of a form as a browser writes them.
+    """Return the fields of a form body.
 
     Raises:
-        ProblemError: 400 if they are no UTF-8, too many, or hold what cannot be stored.
+        ProblemError: 400 if it is not UTF-8, has too many fields, or a text that no database can store.
     """
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except ValueError:  # of which the errors of decoding are a kind
-        detail = f"The form is no UTF-8 text, or has more than {MAX_FIELDS:,} fields."
+    except ValueError:  # UnicodeDecodeError is one too
+        detail = f"The form is not UTF-8 text, or has more than {MAX_FIELDS:,} fields."
         raise ProblemError(Problem(400, "unreadable", detail)) from None
     fields: dict[str, list[str]] = {}
     for name, value in pairs:
-        if "\x00" in name or "\x00" in value:
-            shown = name[:80].replace("\x00", "\\x00")
-            raise ProblemError(build_faults_problem({shown: "has a NUL character, which no database can hold"}))
+        if fault := find_text_fault(name) or find_text_fault(value):
+            raise ProblemError(build_faults_problem({escape_control_characters(name[:80]): fault}))
         fields.setdefault(name, []).append(value)
     return Form(fields)
 
 
 def _check_csrf_token(form: Form) -> None:
-    asking = g.get("principal")
-    if asking is None or asking.key_id is not None:
-        return  # nobody is logged in here, or a program asks, whose key no other site can send
+    principal = g.get("principal")
+    if principal is None or principal.key_id is not None:
+        return  # no session, or a program, whose API key another site cannot send
     expected = compute_csrf_token(request.cookies.get(SESSION_COOKIE, ""))
     if not hmac.compare_digest(form.get_text(CSRF_FIELD).encode(), expected.encode()):
         raise build_forbidden_error(_STALE_PAGE_MESSAGE)

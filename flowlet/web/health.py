@@ -1,7 +1,7 @@
-"""What load balancers and monitors ask: is the process alive, is it of use, and how does it do.
+"""Endpoints for load balancers and monitors: liveness, readiness, and metrics.
 
-``/healthz`` and ``/readyz`` are open and say nothing that is worth hiding. ``/metrics`` names workflows and tells how
-much of each there is: it takes a viewer's key.
+``/healthz`` and ``/readyz`` are open and reveal nothing confidential. ``/metrics`` reveals the names and the numbers of
+workflows, and requires the role viewer.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from flowlet.web.services import Services, get_services
 __all__ = ["blueprint"]
 
 DATABASE_TIMEOUT_SECONDS = 5.0
-"""How long the database may take for its answer."""
+"""How long the readiness check waits for the database."""
 
 blueprint = Blueprint("health", __name__)
 
 
 class LivenessResponse(ApiModel):
-    """That the process answers.
+    """The process responds.
 
     Attributes:
-        status: Always the same.
+        status: Always "alive".
     """
 
     status: Literal["alive"]
 
 
 class ReadinessResponse(ApiModel):
-    """Whether the process is of use.
+    """Whether the process is ready to serve.
 
     Attributes:
-        status: Whether all checks are "ok".
-        checks: What was looked at, and what was found.
+        status: "ready" if all checks are "ok".
+        checks: The result of each check, by name.
     """
 
     status: Literal["ready", "not ready"]
@@ -54,7 +54,7 @@ class ReadinessResponse(ApiModel):
 @allow_anonymous
 @describe_route(answers={200: LivenessResponse})
 async def show_liveness() -> Response:
-    """Say that the process answers; whether it is of use is another question."""
+    """Return 200 while the process responds, whether or not it is ready."""
     return build_json_response({"status": "alive"})
 
 
@@ -62,11 +62,11 @@ async def show_liveness() -> Response:
 @allow_anonymous
 @describe_route(answers={200: ReadinessResponse, 503: ReadinessResponse})
 async def show_readiness() -> Response:
-    """Say 200 if the database answers, its tables fit, and this process's executor has claimed lately; else 503."""
+    """Return 200 if the database responds, its tables fit, and this process's executor claims work; else 503."""
     here = get_services()
     checks = {"database": await _check_database(here)}
     if here.executor is not None:
-        checks["executor"] = "ok" if here.executor.is_claiming else "has not claimed lately"
+        checks["executor"] = "ok" if here.executor.is_claiming else "has not claimed recently"
     is_ready = all(found == "ok" for found in checks.values())
     status = {"status": "ready" if is_ready else "not ready", "checks": checks}
     return build_json_response(
@@ -88,7 +88,7 @@ async def _check_database(app_services: Services) -> str:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
             await migrations.check_schema(app_services.store.connections)
     except (StoreUnavailableError, TimeoutError):
-        return "away"
+        return "unavailable"
     except SchemaError:
         return "its tables do not fit"
     return "ok"

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as hypercorn speaks it, but for two things that a server on the open net does better otherwise."""
+"""Hypercorn's HTTP/1.1 protocol with two corrections for a server on the open internet."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ __all__ = ["Http1Protocol"]
 
 
 class Http1Protocol(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1, and says so when it is about to end the connection.
+    """HTTP/1.1 without upgrades to HTTP/2, and with ``Connection: close`` where the server closes the connection.
 
-    An ``Upgrade: h2c`` is passed over, as RFC 9110 lets a server do. A client that changes to HTTP/2 behind a proxy
-    gets past whatever the proxy forbids; and hypercorn, which has no setting for it, logs a traceback for each
-    ``HTTP2-Settings`` that cannot be read.
+    It ignores ``Upgrade: h2c``, as RFC 9110 permits. A client that upgrades to HTTP/2 behind a proxy bypasses the
+    proxy's rules; and hypercorn, which has no setting for it, logs a traceback for each malformed ``HTTP2-Settings``.
 
-    A request that is answered before its body has come, as one without a key is, ends the connection. Hypercorn does
-    not tell: the client's next request would then find nobody.
+    If the server responds before the request's body has arrived, such as 401 without a key, it closes the connection.
+    Hypercorn does not announce that, so the client's next request would fail.
     """
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Send a part of an answer."""
+        """Send a part of a response."""
         if isinstance(event, Response) and self.connection.their_state is h11.SEND_BODY:
             event = replace(event, headers=[*event.headers, (b"connection", b"close")])
         await super().stream_send(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Go on with the request as it is."""
+        """Keep HTTP/1.1, whatever the request's ``Upgrade`` header says."""

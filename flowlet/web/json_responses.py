@@ -1,4 +1,4 @@
-"""Answers in JSON: models as the API gives them, in camelCase and with times in RFC 3339."""
+"""JSON responses: models in camelCase, with times in RFC 3339."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def build_json_response(
     """Return a response with a value as JSON.
 
     Args:
-        value: A model, several, or plain values with models in them.
+        value: A model, several models, or plain values that contain models.
         status: The HTTP status.
-        headers: Further ones, such as ``Location``.
+        headers: Further headers, such as ``Location``.
     """
     return Response(
         orjson.dumps(value, default=_encode_model), status, dict(headers or {}), content_type="application/json"
@@ -30,4 +30,4 @@ def build_json_response(
 def _encode_model(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
-    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

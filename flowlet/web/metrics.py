@@ -1,6 +1,6 @@
-"""Metrics for Prometheus: what the executor of this process measures, and how the database stands.
+"""Metrics for Prometheus: those of this process's executor, and numbers of the database.
 
-The numbers of the database are read at most every five seconds, however often somebody asks.
+The numbers of the database are read at most every five seconds, however often Prometheus scrapes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["Metrics"]
 
 DATABASE_METRICS_MAX_AGE_SECONDS = 5.0
-"""How old numbers of the database may be."""
+"""How old the numbers of the database may be."""
 BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class Metrics:
-    """A meter for one executor, with a registry of its own: several applications in one process do not mix.
+    """The metrics of one executor, with a registry of its own, so that several applications in one process do not mix.
 
-    Counting is on the path of every transition, so it adds to plain dicts; Prometheus' own types are only
-    used once for each batch and claim, and when somebody asks.
+    Every transition is counted, so counting adds to plain dicts; Prometheus' own types, which are slower, are used only
+    for each batch and claim, and for a scrape.
     """
 
     def __init__(self) -> None:
@@ -42,14 +42,12 @@ class Metrics:
         self._failures: Counter[str] = Counter()
         self._retries: Counter[str] = Counter()
         self._claim_seconds = self._create_histogram(
-            "flowlet_claim_seconds", "How long the store took for a claim.", DURATION_BUCKETS_SECONDS
+            "flowlet_claim_seconds", "Duration of a claim in the store.", DURATION_BUCKETS_SECONDS
         )
         self._commit_seconds = self._create_histogram(
-            "flowlet_commit_seconds", "How long the store took for a batch.", DURATION_BUCKETS_SECONDS
+            "flowlet_commit_seconds", "Duration of a batch commit in the store.", DURATION_BUCKETS_SECONDS
         )
-        self._batch_sizes = self._create_histogram(
-            "flowlet_batch_size", "How many transitions a batch had.", BATCH_SIZE_BUCKETS
-        )
+        self._batch_sizes = self._create_histogram("flowlet_batch_size", "Transitions in a batch.", BATCH_SIZE_BUCKETS)
         self._claimed_total = 0
         self._database_metrics: tuple[Metric, ...] = ()
         self._database_metrics_read_seconds: float | None = None
@@ -61,7 +59,7 @@ class Metrics:
         return Histogram(name, text, buckets=buckets, registry=self._registry)
 
     def on_claim(self, instance_count: int, seconds: float) -> None:
-        """Count a claim, and the instances that it gave."""
+        """Count a claim, and the instances that it returned."""
         self._claim_seconds.observe(seconds)
         self._claimed_total += instance_count
 
@@ -71,7 +69,7 @@ class Metrics:
         self._batch_sizes.observe(size)
 
     def on_transition(self, transition: Transition) -> None:
-        """Count a transition, and whether it was a failed attempt, and one that is tried again."""
+        """Count a transition, and whether it was a failed attempt, and whether it is retried."""
         name = transition.instance.type
         self._transitions[name] += 1
         if any(action.kind is ActionKind.ERROR for action in transition.actions):
@@ -80,10 +78,10 @@ class Metrics:
                 self._retries[name] += 1
 
     async def render_metrics(self, services: Services) -> bytes:
-        """Return everything in the format of Prometheus.
+        """Return all metrics in Prometheus' text format.
 
         Raises:
-            StoreUnavailableError: If the database is away.
+            StoreUnavailableError: If the database is unavailable.
         """
         async with self._database_metrics_lock:
             now = services.store.clock.monotonic()
@@ -97,11 +95,11 @@ class Metrics:
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is not kept in Prometheus' own types; its registry asks for it."""
+        """Yield the metrics that are not kept in Prometheus' own types; the registry calls this for a scrape."""
         for name, text, counts in (
-            ("flowlet_transitions", "Transitions made durable, those of failed attempts included.", self._transitions),
+            ("flowlet_transitions", "Committed transitions, including those of failed attempts.", self._transitions),
             ("flowlet_failed_attempts", "Attempts that failed.", self._failures),
-            ("flowlet_retries", "Failed attempts that are followed by another one.", self._retries),
+            ("flowlet_retries", "Failed attempts that are retried.", self._retries),
         ):
             family = CounterMetricFamily(name, text, labels=("workflow",))
             for workflow, count in sorted(counts.items()):
@@ -109,7 +107,7 @@ class Metrics:
             yield family
         yield CounterMetricFamily("flowlet_claimed_instances", "Instances claimed.", value=self._claimed_total)
         if self._executor is not None:
-            yield GaugeMetricFamily("flowlet_slots", "Activations that may run at once.", self._executor.slots)
+            yield GaugeMetricFamily("flowlet_slots", "Activations that can run at once.", self._executor.slots)
             yield GaugeMetricFamily("flowlet_slots_free", "Slots without an activation.", self._executor.free_slots)
         yield from self._database_metrics
 
@@ -122,5 +120,5 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
     for (workflow, status), count in sorted((await store.queries.count_by_type_and_status()).items()):
         instances.add_metric((workflow, status), count)
     late = compute_lag_seconds(await read_queues(store.connections, services.settings.groups), now=store.clock.now())
-    text = "For how long the oldest due instance of this process's groups has been due."
+    text = "How long the oldest due instance of this process's groups has been due."
     return instances, GaugeMetricFamily("flowlet_lag_seconds", text, late)

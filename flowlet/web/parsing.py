@@ -1,13 +1,11 @@
-"""Request bodies: bounded JSON that every database can hold, as the model that an endpoint takes.
+"""Request bodies and query parameters: bounded JSON that every database can store, validated by a model.
 
-Read by the standard library's parser rather than orjson: that one takes the last of two equal keys, and reads an
-integer beyond 64 bits as a float, without a word about either. A body of 300 bytes takes 14 microseconds instead
-of one.
+The standard library parses the JSON, not orjson: orjson silently keeps the last of two equal keys, and reads an integer
+beyond 64 bits as a float. A body of 300 bytes takes 14 microseconds instead of one.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Iterator
@@ -16,65 +14,71 @@ from typing import Any, NoReturn, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from quart import request
 
+from flowlet.text import MAX_INTEGER, find_text_fault, format_suggestion
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_unsupported_media_type_error
 from flowlet.web.schemas import fold_name
 
-__all__ = ["MAX_DEPTH", "parse_json", "read_body", "read_query", "validate_model"]
+__all__ = ["MAX_DEPTH", "parse_json", "read_body", "read_optional_body", "read_query", "validate_model"]
 
 MAX_DEPTH = 64
-"""How deep arrays and objects of a body may stand in each other."""
+"""How deeply a body may nest arrays and objects."""
 MAX_FAULTS_SHOWN = 20
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+MIN_INTEGER = -MAX_INTEGER - 1
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read_body(model: type[Model]) -> Model:
-    """Return the body of the request at hand.
+    """Return the body of the current request.
 
     Raises:
-        ProblemError: 415 if it is said to be something else than JSON, 400 if it is not JSON, or has faults: all of
-            them are listed, each by its field's path.
+        ProblemError: 415 if its content type is not JSON, 400 if it is not JSON, or has faults: all of them are listed,
+            each with its field's path.
         RequestEntityTooLarge: If it is longer than FLOWLET_MAX_BODY.
     """
     kind = request.mimetype
     if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise build_unsupported_media_type_error(
-            f"The body is said to be {kind!r}. Send JSON, with Content-Type: application/json."
+            f"The Content-Type is {kind!r}. Send JSON, with Content-Type: application/json."
         )
     if coding := request.headers.get("Content-Encoding", "").strip():
-        raise build_unsupported_media_type_error(f"The body is said to be coded as {coding!r}. Send it as it is.")
-    text = await request.get_data(False, False, False)  # the bytes, not kept, not as a form
+        raise build_unsupported_media_type_error(f"The Content-Encoding is {coding!r}. Send the body without one.")
+    text = await request.get_data(False, False, False)  # the bytes: not cached, not parsed as a form
     return validate_model(model, parse_json(text))
 
 
+async def read_optional_body(model: type[Model]) -> Model:
+    """Return the body of the current request as ``read_body`` does; a missing body counts as an empty object."""
+    return await read_body(model) if await request.get_data() else model()
+
+
 def read_query(model: type[Model]) -> Model:
-    """Return the parameters in the address of the request at hand; one that comes more than once is a list.
+    """Return the query parameters of the current request; a parameter that is repeated is a list.
 
     Raises:
-        ProblemError: 400 if one has a fault; all of them are listed.
+        ProblemError: 400 if one has a fault; all faults are listed.
     """
     given = {key: values[0] if len(values) == 1 else values for key, values in request.args.lists()}
     return validate_model(model, given, is_text=True)
 
 
 def parse_json(text: bytes, *, subject: str = "The body") -> Any:
-    """Return what a text in JSON says.
+    """Return the value of a JSON text.
 
     Args:
-        text: In UTF-8.
-        subject: How the message calls it.
+        text: The JSON text in UTF-8.
+        subject: The subject of the error message.
 
     Raises:
-        ProblemError: 400 if it is not JSON in UTF-8, stands too deep in itself, has a key twice in one object, or
-            a value that no database holds.
+        ProblemError: 400 if it is not JSON in UTF-8, is nested too deeply, has a key twice in one object, or a value
+            that no database can store.
     """
     try:
         value = _DECODER.decode(text.decode())
     except UnicodeDecodeError as error:
-        _raise_unreadable(f"{subject} is not text in UTF-8: byte {error.start} does not belong there.")
+        _raise_unreadable(f"{subject} is not UTF-8 text: byte {error.start} is wrong.")
     except json.JSONDecodeError as error:
-        _raise_unreadable(f"{subject} is not JSON: {error.msg}, in line {error.lineno}, column {error.colno}.")
+        _raise_unreadable(f"{subject} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.")
     except RecursionError:
         raise ProblemError(build_faults_problem({"": _TOO_DEEP})) from None
     faults: dict[str, str] = {}
@@ -88,7 +92,7 @@ def parse_json(text: bytes, *, subject: str = "The body") -> Any:
 
 
 def validate_model(model: type[Model], value: Any, *, is_text: bool = False) -> Model:
-    """Return JSON values as a model; with ``is_text`` those of an address, where numbers are texts.
+    """Return JSON values as a model; with ``is_text`` query parameters, where numbers are texts.
 
     Raises:
         ProblemError: 400 if they do not fit; the message names fields and rules, never a value.
@@ -104,7 +108,7 @@ def validate_model(model: type[Model], value: Any, *, is_text: bool = False) -> 
 
 
 class _UnusableValue:
-    """Stands where the parser has met what cannot be used, until its path is known."""
+    """The parser's placeholder for a value that cannot be used, until its path is known."""
 
     __slots__ = ("fault",)
 
@@ -112,7 +116,7 @@ class _UnusableValue:
         self.fault = fault
 
 
-_TOO_DEEP = f"stands deeper than {MAX_DEPTH} arrays and objects in each other"
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} arrays and objects"
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,7 +131,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse_integer(text: str) -> int | _UnusableValue:
-    # The longest that may fit has 20 characters; Python refuses to read one of thousands.
+    # A 64-bit integer has at most 20 characters; Python refuses to parse thousands of digits.
     if len(text) <= 20 and MIN_INTEGER <= (value := int(text)) <= MAX_INTEGER:
         return value
     return _UnusableValue("is an integer beyond 64 bits; send it as a text")
@@ -135,21 +139,21 @@ def _parse_integer(text: str) -> int | _UnusableValue:
 
 def _parse_float(text: str) -> float | _UnusableValue:
     value = float(text)
-    return value if math.isfinite(value) else _UnusableValue("is a number beyond what a double can hold")
+    return value if math.isfinite(value) else _UnusableValue("is a number beyond the range of a double")
 
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_build_object,
     parse_int=_parse_integer,
     parse_float=_parse_float,
-    parse_constant=lambda name: _UnusableValue(f"{name} is no JSON"),
+    parse_constant=lambda name: _UnusableValue(f"{name} is not JSON"),
 )
 
 
 def _find_faults(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the path and the fault of whatever cannot be stored."""
+    """Yield the path and the fault of each value that cannot be stored."""
     if isinstance(value, str):
-        if fault := _find_text_fault(value):
+        if fault := find_text_fault(value):
             yield _format_path(path), fault
     elif isinstance(value, _UnusableValue):
         yield _format_path(path), value.fault
@@ -158,22 +162,14 @@ def _find_faults(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple
             yield _format_path(path), _TOO_DEEP
             return
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(key, str) and (fault := _find_text_fault(key)):
+            if isinstance(key, str) and (fault := find_text_fault(key)):
                 yield _format_path((*path, key)), f"its name {fault}"
             else:
                 yield from _find_faults(inner, (*path, key))
 
 
-def _find_text_fault(text: str) -> str | None:
-    if "\x00" in text:
-        return "has a NUL character, which no database can hold"
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        return "has half of a surrogate pair, which is no character"
-    return None
-
-
 def _format_path(path: tuple[str | int, ...]) -> str:
-    """Return a path: each key short, and as text that JSON can tell."""
+    """Return a path: each key shortened, and as text that JSON can contain."""
     keys = (str(key)[:80].encode("utf-8", "backslashreplace").decode() for key in path)
     return ".".join(keys).replace("\x00", "\\x00")
 
@@ -183,7 +179,7 @@ def _raise_unreadable(detail: str) -> NoReturn:
 
 
 def _describe_kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "an array", str: "a text", bool: "a truth value", type(None): "null"}
+    kinds = {dict: "an object", list: "an array", str: "a text", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")
 
 
@@ -202,14 +198,12 @@ def _format_fault(model: type[BaseModel], fault: Any) -> str:
 def _describe_unknown_field(model: type[BaseModel], name: str) -> str:
     known = {fold_name(field.alias or key): field.alias or key for key, field in model.model_fields.items()}
     if fold_name(name) in known:
-        return f"is given twice, as {known[fold_name(name)]!r} too"
-    near = difflib.get_close_matches(fold_name(name), known, n=1)
-    guess = f" Did you mean {known[near[0]]!r}?" if near else ""
-    return f"is not known here.{guess} Known: {', '.join(sorted(known.values()))}."
+        return f"is given twice, also as {known[fold_name(name)]!r}"
+    return f"is unknown.{format_suggestion(name, known.values())} Known: {', '.join(sorted(known.values()))}."
 
 
 def _find_model(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel]:
-    """Return the model that stands at a path within another one."""
+    """Return the model at a path within another model."""
     for part in path:
         fields = [field for key, field in model.model_fields.items() if part in (key, field.alias)]
         inner = [one for field in fields for one in _find_models(field.annotation)]

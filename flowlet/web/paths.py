@@ -1,4 +1,4 @@
-"""Which paths are the API's, for programs, and which are pages, for people in a browser."""
+"""Paths: those of the API, those of pages, and safe redirect targets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from werkzeug.routing import IntegerConverter
 __all__ = ["HOME_PATH", "IdConverter", "get_request_target", "is_api", "is_browser_request", "sanitize_redirect_target"]
 
 HOME_PATH = "/"
-"""Where a login leads that says nothing else."""
+"""The page after a login without another target."""
 MAX_REDIRECT_LENGTH = 2_000
 _API_PATHS = frozenset({"/metrics", "/openapi.json", "/healthz", "/readyz"})
 _UNSAFE_CHARACTER = re.compile(r"[^\x21-\x7e]|\\")
 
 
 class IdConverter(IntegerConverter):
-    """A number in a path, in the digits of ASCII: the framework's own takes those of every script."""
+    """A number in a path, in ASCII digits; the framework's converter accepts the digits of every script."""
 
     regex = "[0-9]+"
 
@@ -29,25 +29,25 @@ def is_api(path: str) -> bool:
 
 
 def is_browser_request() -> bool:
-    """Return whether the request at hand is for a page, by somebody who would rather read HTML than JSON.
+    """Return whether the current request is for a page, from a client that prefers HTML to JSON.
 
-    ``Accept: */*``, as programs send it, asks for no page.
+    ``Accept: */*``, which programs send, does not prefer HTML.
     """
     kinds = ["application/problem+json", "application/json", "text/html"]
     return not is_api(request.path) and request.accept_mimetypes.best_match(kinds) == "text/html"
 
 
 def get_request_target() -> str:
-    """Return the path and query of the request at hand, as a browser asked for it."""
+    """Return the path and query of the current request, as the browser sent them."""
     query = request.query_string.decode("ascii", "replace")
     return quote(request.path) + (f"?{query}" if query else "")
 
 
 def sanitize_redirect_target(target: str) -> str:
-    """Return an address if it stays on this host, and ``HOME`` otherwise: a login must not lead elsewhere.
+    """Return a redirect target if it stays on this host, and ``HOME_PATH`` otherwise.
 
-    Browsers take a backslash for a slash, and read over tabs and line ends: behind "/", each may lead to another host.
-    What has to be percent-encoded, and is not, is none of our own addresses.
+    Browsers read a backslash as a slash, and skip tabs and line breaks: after "/", each may lead to another host. Our
+    own addresses are percent-encoded, so they have none of these characters.
     """
     is_local = target.startswith("/") and not target.startswith("//") and not _UNSAFE_CHARACTER.search(target)
     is_login = target.partition("?")[0] in ("/login", "/logout")

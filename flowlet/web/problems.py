@@ -1,7 +1,7 @@
-"""Errors as answers: the one place that turns what is raised into a status and ``application/problem+json`` (RFC 9457).
+"""Error responses: the one place that turns errors into a status and ``application/problem+json`` (RFC 9457).
 
-Each ``type`` is a relative URI that stays the same over releases: programs may branch on it, and on nothing in
-``title`` or ``detail``. ``KINDS`` are all that there are; the how-to page on the API lists them too.
+Each ``type`` is a relative URI that stays the same in all releases: programs may branch on it, but not on ``title`` or
+``detail``. ``PROBLEM_TYPES`` has all of them; the how-to page on the API lists them too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from flowlet.errors import (
     RefusedError,
     SchemaError,
     SearchError,
-    StaleError,
     StoreUnavailableError,
     UserError,
     UserExistsError,
@@ -60,20 +59,20 @@ _NAMES_BY_STATUS = {
     HTTPStatus.REQUEST_TIMEOUT: "body-timeout",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too-large",
 }
-"""What becomes of the errors of the web framework; any other is about:blank, as the RFC says."""
+"""The problem types of the web framework's errors; any other is about:blank, as the RFC says."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """What may be wrong.
+    """A kind of problem.
 
     Attributes:
-        status: With which status it is answered.
-        description: When it is.
-        members: What the answer always has beside the members of every problem.
-        headers: What each header of it says.
+        status: Its HTTP status.
+        description: When the server responds with it.
+        members: The members that it always has in addition to those of every problem.
+        headers: The meaning of each of its headers.
     """
 
     status: int
@@ -82,41 +81,45 @@ class ProblemType:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_RETRY_AFTER_HEADER = {"Retry-After": "After how many seconds to ask again."}
+_RETRY_AFTER_HEADER = {"Retry-After": "When to retry, in seconds from now."}
 PROBLEM_TYPES: Mapping[str, ProblemType] = {
-    "faulty": ProblemType(400, "Values cannot be used; `errors` lists each fault by its field.", ("errors",)),
-    "unreadable": ProblemType(400, "The body is not JSON, or the address has a NUL."),
+    "faulty": ProblemType(400, "The request has faults; `errors` lists each with its field.", ("errors",)),
+    "unreadable": ProblemType(400, "The body is not JSON, or the address has a NUL character."),
     "unauthenticated": ProblemType(
-        401, "There is no key and no session, or none that is known.", headers={"WWW-Authenticate": "How to get in."}
+        401,
+        "There is no valid API key or session.",
+        headers={"WWW-Authenticate": "The authentication scheme."},
     ),
-    "forbidden": ProblemType(403, "The role does not suffice, or another site's page asks."),
-    "not-found": ProblemType(404, "There is no such path, workflow, definition, user or key."),
-    "method-not-allowed": ProblemType(405, "The path takes other methods.", headers={"Allow": "Which ones."}),
-    "body-timeout": ProblemType(408, "The body did not come within a minute."),
-    "refused": ProblemType(409, "It may not be done now; `permitted` lists what may."),
+    "forbidden": ProblemType(403, "The role is too low, or a page of another site sent the request."),
+    "not-found": ProblemType(404, "There is no such path, workflow, definition, user or API key."),
+    "method-not-allowed": ProblemType(
+        405, "The path does not support the method.", headers={"Allow": "The supported methods."}
+    ),
+    "body-timeout": ProblemType(408, "The body did not arrive within a minute."),
+    "refused": ProblemType(409, "The operation is not permitted now; `permitted` lists what is."),
     "too-large": ProblemType(413, "The body is too long."),
     "unsupported-media-type": ProblemType(
-        415, "The body is said to be something else than JSON.", headers={"Accept-Post": "What it may be."}
+        415, "The Content-Type is not JSON.", headers={"Accept-Post": "The supported content type."}
     ),
-    "too-many-requests": ProblemType(429, "Somebody asks too often.", headers=_RETRY_AFTER_HEADER),
-    "unexpected": ProblemType(500, "A fault of the server; the log tells more of it under `id`.", ("id",)),
-    "unavailable": ProblemType(503, "The database is away, or its tables do not fit.", headers=_RETRY_AFTER_HEADER),
-    "wait-timeout": ProblemType(
-        504, "What was waited for did not come in time; `workflow` is how it stands.", ("workflowId",)
+    "too-many-requests": ProblemType(429, "Rate limit exceeded.", headers=_RETRY_AFTER_HEADER),
+    "unexpected": ProblemType(500, "A bug in the server; its log has the details under `id`.", ("id",)),
+    "unavailable": ProblemType(
+        503, "The database is unavailable, or its tables do not fit.", headers=_RETRY_AFTER_HEADER
     ),
+    "wait-timeout": ProblemType(504, "The wait timed out; `workflow` is the workflow at that moment.", ("workflowId",)),
 }
-"""Every kind of problem by its name, which is the end of its ``type``."""
+"""Every kind of problem by its name, the last segment of its ``type``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as it is answered.
+    """The problem document of an error response.
 
     Attributes:
-        name: The end of its ``type``, as in "refused"; None for about:blank.
-        detail: What a stranger can act on.
+        name: The last segment of its ``type``, such as "refused"; None for about:blank.
+        detail: What happened and what to do, in words.
         extensions: Further members, such as ``errors`` or ``permitted``.
-        headers: Such as ``Retry-After``.
+        headers: Further headers, such as ``Retry-After``.
     """
 
     status: int
@@ -126,7 +129,7 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json_object(self) -> dict[str, Any]:
-        """Return the JSON object that tells it."""
+        """Return the problem as a JSON object."""
         return {
             "type": f"/problems/{self.name}" if self.name else "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -137,7 +140,7 @@ class Problem:
 
 
 class ProblemError(FlowletError):
-    """Raised by a view, or on its way there: the problem is the answer."""
+    """An error with its problem, raised by a view or by a check before it."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -145,7 +148,7 @@ class ProblemError(FlowletError):
 
 
 class UnauthenticatedError(ProblemError):
-    """Nobody knows who asks. A page may catch it, and ask for a login instead."""
+    """The request is not authenticated. Pages redirect to the login instead."""
 
     def __init__(self, detail: str) -> None:
         headers = {"WWW-Authenticate": 'Bearer realm="flowlet"'}
@@ -153,41 +156,41 @@ class UnauthenticatedError(ProblemError):
 
 
 def build_faults_problem(
-    faults: Mapping[str, str], detail: str = "The request has faults; each is listed by its field."
+    faults: Mapping[str, str], detail: str = "The request has faults; each is listed with its field."
 ) -> Problem:
-    """Return the problem of values that cannot be used: 400.
+    """Return the problem of a request with faults: 400.
 
     Args:
-        faults: What is wrong with each field, by its path as in ``stateVars.items.0.sku``; "" is the whole.
-        detail: What they are the faults of.
+        faults: The fault of each field, by its path such as ``stateVars.items.0.sku``; "" is the whole body.
+        detail: The detail of the problem.
     """
     errors = [{"field": path, "message": fault} for path, fault in faults.items()]
     return Problem(400, "faulty", detail, {"errors": errors})
 
 
 def build_forbidden_error(detail: str) -> ProblemError:
-    """Return the error of somebody who is known, and may not do that: 403."""
+    """Return the error of an authenticated user who lacks the permission: 403."""
     return ProblemError(Problem(403, "forbidden", detail))
 
 
 def build_unsupported_media_type_error(detail: str) -> ProblemError:
-    """Return the error of a body of another kind than JSON: 415."""
+    """Return the error of a body that is not JSON: 415."""
     return ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": "application/json"}))
 
 
 def build_rate_limit_error(detail: str, *, retry_after_seconds: int) -> ProblemError:
-    """Return the error of somebody who asks too often: 429, to come back after so many seconds."""
+    """Return the error of an exceeded rate limit: 429, with ``Retry-After``."""
     return ProblemError(Problem(429, "too-many-requests", detail, headers={"Retry-After": str(retry_after_seconds)}))
 
 
 def build_problem(error: Exception) -> Problem | None:
-    """Return the problem that an error is answered with, or None if it is a bug of ours."""
+    """Return the problem of an error; None if the error is a bug."""
     match error:
         case ProblemError():
             return error.problem
         case VariablesError():
             return build_faults_problem(
-                error.faults, f"There are faults in {error.subject}; each is listed by its field."
+                error.faults, f"There are faults in {error.subject}; each is listed with its field."
             )
         case SearchError():
             return build_faults_problem(error.faults)
@@ -202,24 +205,25 @@ def build_problem(error: Exception) -> Problem | None:
 
 
 def build_problem_response(problem: Problem) -> Response:
-    """Return a problem as the response that tells it."""
+    """Return the response of a problem."""
     body = orjson.dumps(problem.to_json_object())
     return Response(body, problem.status, dict(problem.headers), content_type="application/problem+json")
 
 
 def install_error_handler(app: Quart, render_problem: Callable[[Problem], Awaitable[Any]]) -> None:
-    """Let an application answer every error as a problem.
+    """Make an application respond to every error with a problem.
 
     Args:
         app: The application.
-        render_problem: What makes a problem the response to the request at hand: ``answer`` for a program, a page for a browser.
+        render_problem: Renders a problem as the response to the current request: JSON for a program, a page for a
+            browser.
     """
 
     async def render_error(error: Exception) -> Any:
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
-            return error  # such as a redirection
+            return error  # such as a redirect
         if not has_request_context():
-            return build_problem_response(Problem(404, "not-found", "There is no WebSocket here."))
+            return build_problem_response(Problem(404, "not-found", "This server has no WebSockets."))
         return await render_problem(build_problem(error) or _report_unexpected_error(error))
 
     app.register_error_handler(Exception, render_error)
@@ -227,8 +231,8 @@ def install_error_handler(app: Quart, render_problem: Callable[[Problem], Awaita
 
 def _report_unexpected_error(error: Exception) -> Problem:
     id = uuid.uuid4().hex
-    logger.error("a request broke off: %s %s, problem %s", request.method, request.path, id, exc_info=error)
-    detail = f"This is a fault of the server. Its log tells more about the problem {id}."
+    logger.error("a request failed: %s %s, problem %s", request.method, request.path, id, exc_info=error)
+    detail = f"This is a bug in the server. Its log has the details under the id {id}."
     return Problem(500, "unexpected", detail, {"id": id})
 
 
@@ -236,17 +240,17 @@ def _build_unavailable_problem(detail: str) -> Problem:
     return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-_DATABASE_UNAVAILABLE = "The database is away. Nothing that was answered is lost; ask again."
-_SCHEMA_MISMATCH = "The database's tables are not those of this Flowlet. Its operator runs: flowlet db upgrade"
+_DATABASE_UNAVAILABLE = "The database is unavailable. Everything that was confirmed is stored; try again."
+_SCHEMA_MISMATCH = "The database's tables are not those of this version of Flowlet. Run: flowlet db upgrade"
 _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
-    ((UserExistsError, OwnerError, LastAdminError, StaleError), lambda error: Problem(409, "refused", str(error))),
+    ((UserExistsError, OwnerError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
     ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
     ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_DATABASE_UNAVAILABLE)),
     ((SchemaError,), lambda _: _build_unavailable_problem(_SCHEMA_MISMATCH)),
 )
-"""How errors are answered that carry nothing but their message; the first that fits."""
+"""The problems of errors that carry only a message; the first match applies."""
 
 
 def _convert_http_exception(error: HTTPException) -> Problem | None:
@@ -259,14 +263,12 @@ def _convert_http_exception(error: HTTPException) -> Problem | None:
 
 def _describe_http_exception(error: HTTPException) -> str:
     if isinstance(error, MethodNotAllowed):
-        return (
-            f"{request.path!r} does not take {request.method}, but {', '.join(sorted(_list_allowed_methods(error)))}."
-        )
+        return f"{request.path!r} does not support {request.method}, only {', '.join(_list_allowed_methods(error))}."
     match error.code:
         case HTTPStatus.NOT_FOUND:
             return f"There is nothing at {request.path!r}."
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return f"The body has more than the {current_app.config['MAX_CONTENT_LENGTH']:,} bytes that it may have."
+            return f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']:,} bytes."
         case _:
             return error.description or HTTPStatus(error.code or 500).phrase
 

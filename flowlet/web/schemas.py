@@ -1,6 +1,6 @@
-"""The base of what the API takes and gives: models with camelCase names, and times as RFC 3339 tells them.
+"""The base of the API's models: camelCase names, and times in RFC 3339.
 
-What a field means stands in the docstring of its model, under "Attributes:". The JSON schema has it from there.
+The docstring of a model describes its fields under "Attributes:", and the JSON schema copies the descriptions.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def format_rfc3339(value: int) -> str:
 
 def _parse_time(value: Any) -> Any:
     if not isinstance(value, str):
-        return value  # our own, in Python; what comes as JSON is checked by _from_text
+        return value  # from our own code; _parse_json_time checks what comes as JSON
     return _parse_rfc3339(value)
 
 
 def _parse_rfc3339(value: str) -> int:
-    expected = "has to be a moment with its time zone, as 2026-11-22T13:52:07Z"
+    expected = "has to be a time with its time zone, such as 2026-11-22T13:52:07Z"
     if not _RFC3339.fullmatch(value):
         raise ValueError(expected)
     text = re.sub(r"\.(\d{6})\d+", r".\1", value.upper())  # Go sends nanoseconds
     try:
         found = to_microseconds(datetime.fromisoformat(text))
-        to_datetime(found)  # in UTC it may lie outside of the years that there are
+        to_datetime(found)  # in UTC it may be outside the years 1 to 9999
     except (ValueError, OverflowError):
         raise ValueError(expected) from None
     return found
@@ -57,7 +57,7 @@ def _parse_rfc3339(value: str) -> int:
 
 def _parse_json_time(value: Any, info: ValidationInfo) -> Any:
     if info.context == "json" and not isinstance(value, str):
-        raise ValueError("has to be a text, as 2026-11-22T13:52:07Z")
+        raise ValueError("has to be a text, such as 2026-11-22T13:52:07Z")
     return _parse_time(value)
 
 
@@ -67,38 +67,38 @@ Timestamp = Annotated[
     PlainSerializer(format_rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""Microseconds since 1970 UTC in Python; in JSON a moment in RFC 3339, given in UTC and taken in any zone."""
+"""Microseconds since 1970 UTC in Python; in JSON a time in RFC 3339, returned in UTC and accepted in any zone."""
 
 
 def fold_name(name: str) -> str:
-    """Return a key as keys are compared: GopherFlow takes them in upper and lower case, and so do its clients."""
+    """Return a key in the form in which keys are compared: regardless of case, as in GopherFlow."""
     return name.replace("_", "").lower()
 
 
 class ApiModel(BaseModel):
-    """What the API gives. In Python by the fields' names, in JSON in camelCase."""
+    """A model of the API: snake_case in Python, camelCase in JSON."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return the schema, with what the docstrings say of each field."""
+        """Return the schema, with the description of each field from the docstrings."""
         schema = handler(core_schema)
         own = handler.resolve_ref_schema(schema)
         own["description"] = split_attributes(inspect.getdoc(cls) or "")[0]
-        meanings = _collect_field_descriptions(cls)
+        descriptions = _collect_field_descriptions(cls)
         for name, field in cls.model_fields.items():
-            told = own["properties"][field.alias or name]
-            told.pop("title", None)  # it only spells the name once more
-            if name in meanings:
-                told["description"] = meanings[name]
+            schema_of_field = own["properties"][field.alias or name]
+            schema_of_field.pop("title", None)  # it only repeats the name
+            if name in descriptions:
+                schema_of_field["description"] = descriptions[name]
         return schema
 
 
 class RequestModel(ApiModel):
-    """What the API takes: nothing that it does not know, and each key as ``nextActivation`` or ``NextActivation``.
+    """A request model: it refuses unknown keys, and accepts ``nextActivation`` and ``NextActivation`` alike.
 
-    Values are taken as what they are: the text "5" is no number, and ``false`` is not 0.
+    It does not convert values: the text "5" is not a number, and ``false`` is not 0.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -106,7 +106,7 @@ class RequestModel(ApiModel):
     @model_validator(mode="before")
     @classmethod
     def _normalize_keys(cls, values: Any) -> Any:
-        """Return the values by the fields' aliases. Of two spellings of one key the second stays, to be refused."""
+        """Return the values by the fields' aliases. The second of two spellings of one key is kept, to be refused."""
         if not isinstance(values, dict):
             return values
         aliases: dict[str, str] = {
@@ -125,7 +125,7 @@ class RequestModel(ApiModel):
 
 
 def _collect_field_descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """Return what the docstrings of a model, and of those that it extends, say of each field."""
+    """Return the description of each field from the docstrings of a model and its base classes."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
         found |= split_attributes(inspect.cleandoc(base.__doc__ or ""))[1]

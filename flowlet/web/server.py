@@ -1,4 +1,4 @@
-"""Serving the web application by hypercorn: its socket, its services, and its orderly end."""
+"""The web server: its socket, its services, and hypercorn until shutdown."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from flowlet.web.services import EXTENSION_NAME, Services
 __all__ = ["build_services", "create_listener", "ensure_admin", "format_address", "serve_web"]
 
 CANCEL_AFTER_SECONDS = 5.0
-"""How much longer than its own grace hypercorn may take before it is cancelled."""
+"""How long after its grace period hypercorn is cancelled."""
 FORCED_SHUTDOWN_SECONDS = 0.5
-"""How long hypercorn may take to end where no request is given time to finish."""
+"""How long hypercorn may take to end if requests get no time to finish."""
 BACKLOG = 1024
-"""How many connections may wait to be accepted; beyond, clients try again after a second. Hypercorn: 100."""
+"""How many connections may wait to be accepted; a client beyond that retries after a second. Hypercorn: 100."""
 KEEP_ALIVE_SECONDS = 75.0
-"""How long a connection is kept on which nothing is asked: longer than clients and proxies keep theirs (5 to 60 s),
-because one that is closed while a request is on its way fails it."""
+"""How long an idle connection stays open: longer than clients and proxies keep theirs (5 to 60 s), because a request
+that is sent while the server closes the connection fails."""
 
 logger = logging.getLogger(__name__)
 
 
 def create_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; 0 takes any free port.
+    """Return a socket that listens on a host and port; port 0 means any free port.
 
     Raises:
-        SettingsError: If the host is not one of this machine, or the port is taken or not allowed.
+        SettingsError: If the host is not an address of this machine, or the port is in use or not permitted.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -72,18 +72,18 @@ def _describe_cause(error: Exception) -> str:
     match getattr(error, "errno", None):
         case errno.EADDRINUSE:
             return (
-                "another process has this port. Name another one with FLOWLET_PORT or --port, or serve with --no-web."
+                "another process uses this port. Choose another one by FLOWLET_PORT or --port, or serve with --no-web."
             )
         case errno.EACCES:
-            return "this port needs rights that the process does not have. Take one above 1023."
+            return "the process may not use this port. Choose one above 1023."
         case errno.EADDRNOTAVAIL:
-            return "this machine does not have this address. 0.0.0.0 is every address that it has."
+            return "this machine does not have this address. 0.0.0.0 listens on all its addresses."
         case _:
             return f"{error}."
 
 
 def format_address(listener: socket.socket) -> str:
-    """Return the address for a browser."""
+    """Return the listener's address as a URL."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -99,11 +99,11 @@ async def build_services(
     waiters: Waiters,
     event_broadcaster: EventBroadcaster,
 ) -> Services:
-    """Return the services of the web application, whose admin is made or made safe by ``ensure_admin``.
+    """Return the services of the web application, after ``ensure_admin``.
 
     Raises:
-        StoreUnavailableError: If the database is away.
-        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+        StoreUnavailableError: If the database is unavailable.
+        UserError: If FLOWLET_ADMIN_PASSWORD breaks the rules for passwords.
     """
     users = Users(store, session_idle=settings.session_idle, session_lifetime=settings.session_lifetime)
     try:
@@ -127,30 +127,30 @@ async def build_services(
 
 
 async def ensure_admin(users: Users, settings: Settings) -> None:
-    """Make the first admin where there is no user, and let none keep the demo's password, unless that is the setting.
+    """Create the first admin if there is no user, and replace the demo's password unless it is the setting.
 
-    The password is FLOWLET_ADMIN_PASSWORD, or a random one, which goes to stdout, once, and never into the log. The
-    setting is the demo's password only in the demo on the loopback address: it is shorter than others may be.
+    The password is FLOWLET_ADMIN_PASSWORD, or a random one, which is printed once to stdout and never logged. The
+    setting can be the demo's password only in the demo on the loopback address: it is shorter than the minimum.
 
     Raises:
-        StoreUnavailableError: If the database is away.
-        UserError: If FLOWLET_ADMIN_PASSWORD cannot be a password.
+        StoreUnavailableError: If the database is unavailable.
+        UserError: If FLOWLET_ADMIN_PASSWORD breaks the rules for passwords.
     """
     given = settings.admin_password.get_secret_value() if settings.admin_password else None
     password = await users.ensure_admin(given)
-    said = "The first start made the user 'admin'."
+    notice = "Created the user 'admin'."
     if password is None and given != PUBLIC_PASSWORD:
         password = await users.replace_public_password(given)
-        said = "The user 'admin' had the demo's password, which everybody knows, and has another one now."
+        notice = "Replaced the password of the user 'admin', which was the demo's public password."
     if password is not None and given is None:
-        sys.stdout.write(f"{said} Its password, shown only now: {password}\n")
+        sys.stdout.write(f"{notice} Its password, which is not shown again: {password}\n")
         sys.stdout.flush()
 
 
 async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
     """Serve until the shutdown is requested; then accept no connection, and give open requests the grace period.
 
-    Streams of events never end by themselves: they are ended at once.
+    Event streams, which never end by themselves, are closed at once.
     """
     feed: EventBroadcaster = app.extensions[EXTENSION_NAME].event_broadcaster
 
@@ -166,7 +166,7 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
     config.graceful_timeout = grace_seconds
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    # Its lines about starting say nothing that ours does not.
+    # Its startup messages repeat ours.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     serving = asyncio.create_task(serve(_skip_lifespan(app), config, shutdown_trigger=wait_for_shutdown))
     ending = asyncio.create_task(_wait_for_deadline(stop, grace_seconds + CANCEL_AFTER_SECONDS))
@@ -180,7 +180,7 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
 
 
 async def _end_serving(serving: asyncio.Task[None], config: Config, stop: Shutdown) -> None:
-    """End hypercorn now: by its own shutdown, because one that is cancelled while it starts leaves a task behind."""
+    """End hypercorn now, by its own shutdown: a hypercorn that is cancelled while it starts leaves a task behind."""
     config.graceful_timeout = 0.0
     stop.requested.set()
     await asyncio.wait([serving], timeout=FORCED_SHUTDOWN_SECONDS)
@@ -188,7 +188,7 @@ async def _end_serving(serving: asyncio.Task[None], config: Config, stop: Shutdo
 
 
 def _skip_lifespan(app: Quart) -> Callable[[Any, Any, Any], Awaitable[None]]:
-    """Return the application without its lifespan, which the caller has begun: hypercorn leaves its task behind."""
+    """Return the application without its lifespan, which the caller runs: hypercorn would leave its task behind."""
 
     async def serve_request(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -201,7 +201,7 @@ def _skip_lifespan(app: Quart) -> Callable[[Any, Any, Any], Awaitable[None]]:
 
 
 async def _wait_for_deadline(stop: Shutdown, deadline_seconds: float) -> None:
-    """Return when it is to end now: told so, or because the grace period is long over."""
+    """Return when the server has to end now: by a forced shutdown, or after the deadline."""
     await stop.requested.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(deadline_seconds):

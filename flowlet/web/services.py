@@ -1,4 +1,4 @@
-"""What the views of one application work with."""
+"""The services of a web application, which its views use."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from flowlet.web.metrics import Metrics
 __all__ = ["EXTENSION_NAME", "Services", "get_services"]
 
 EXTENSION_NAME = "flowlet"
-"""Under which name an application keeps its services, in ``app.extensions``."""
+"""The key of the services in ``app.extensions``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a view may ask.
+    """Everything that a view may use.
 
     Attributes:
-        store: For reading. What changes a workflow goes through ``operations``.
-        login_limiter: Counts who tries to log in.
-        executor: The one of this process; None where it runs none.
-        started: When the process began to serve, in microseconds since 1970 UTC.
-        metrics: What the executor of this process measures into.
+        store: For reading; changes of workflows go through ``operations``.
+        login_limiter: Counts failed logins.
+        executor: This process's executor; None if it runs none.
+        started: When the process started to serve, in microseconds since 1970 UTC.
+        metrics: The metrics of this process's executor.
     """
 
     store: Store
@@ -49,6 +49,6 @@ class Services:
 
 
 def get_services() -> Services:
-    """Return the services of the application that answers the request at hand."""
+    """Return the services of the application that handles the current request."""
     found: Services = current_app.extensions[EXTENSION_NAME]
     return found

@@ -1,4 +1,4 @@
-"""Static files: each under an address that changes with its content, so that a browser may keep it for good."""
+"""Static files, each at a URL that changes with its content, so that a browser may cache it forever."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CONTENT_TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
 }
-"""By their ends; what the machine's own tables say of these differs from machine to machine."""
+"""By file extension; the tables of operating systems differ."""
 
 blueprint = Blueprint("files", __name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file as it is served: read once."""
+    """A file in memory, read once."""
 
     content: bytes
     version: str
@@ -41,12 +41,12 @@ class StaticFile:
 
 
 class StaticFiles:
-    """The files of one folder. Which there are is found out once: what is asked for is never joined to a path.
+    """The files of one folder. The folder is listed once; a requested name is never joined to a path.
 
     Args:
-        folder: Where they lie.
-        address: What their addresses begin with, as "/static/".
-        made: Texts that are served as files, though none lie there.
+        folder: The folder.
+        url_prefix: The beginning of their URLs, such as "/static/".
+        generated: Texts that are served as files of the folder, by name.
     """
 
     def __init__(self, folder: Path, *, url_prefix: str, generated: Mapping[str, str] | None = None) -> None:
@@ -55,7 +55,7 @@ class StaticFiles:
         self._loaded = {name: _build_file(name, text.encode()) for name, text in (generated or {}).items()}
 
     def build_url(self, name: str) -> str:
-        """Return the address of a file with the content that it has.
+        """Return the URL of a file with its current content.
 
         Raises:
             NotFound: If there is no such file.
@@ -63,7 +63,7 @@ class StaticFiles:
         return f"{self._url_prefix}{quote(name)}?v={self._load_file(name).version}"
 
     async def serve_file(self, name: str) -> Response:
-        """Return a file as the response to the request at hand: to be kept for good if it is asked for by its content.
+        """Return the response with a file; it may be cached forever if the URL has the version of the content.
 
         Raises:
             NotFound: If there is no such file.
@@ -92,12 +92,12 @@ def _build_file(name: str, content: bytes) -> StaticFile:
 
 @cache
 def get_static_files() -> StaticFiles:
-    """Return the files of the folder ``static``, and the rules for diagrams, whose one place is ``flowlet.diagram.style``."""
+    """Return the files of the folder ``static``, and the stylesheet of ``flowlet.diagram.style``."""
     return StaticFiles(find_folder("static"), url_prefix="/static/", generated={"diagram.css": STYLESHEET})
 
 
 @blueprint.get("/static/<path:name>")
 @allow_anonymous
 async def serve_static_file(name: str) -> Response:
-    """Return a file of the pages."""
+    """Return a static file."""
     return await get_static_files().serve_file(name)

@@ -1,4 +1,4 @@
-"""What a handler is told about the activation it runs in."""
+"""The context of an activation, as a handler receives it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Context", "Transaction"]
 
 
 class Transaction(Protocol):
-    """A connection inside an open transaction, as the ``databases`` library gives it; values are ``:named``."""
+    """A connection with an open transaction, as in the ``databases`` library. Parameters are written ``:name``."""
 
     async def execute(self, query: Any, values: dict[str, Any] | None = None) -> Any:
         """Run one statement."""
         ...
 
     async def execute_many(self, query: Any, values: list[dict[str, Any]]) -> None:
-        """Run one statement for each of the values."""
+        """Run one statement once for each item of ``values``."""
         ...
 
     async def fetch_all(self, query: Any, values: dict[str, Any] | None = None) -> list[Any]:
@@ -34,27 +34,27 @@ class Transaction(Protocol):
 
 
 class TransactionSource(Protocol):
-    """Where ``Context.transaction`` gets its connection from."""
+    """A function that opens the transaction of ``Context.transaction``."""
 
     def __call__(self) -> AbstractAsyncContextManager[Transaction]:
-        """Return the activation's own transaction, opened on first use."""
+        """Return the activation's transaction, which is opened on first use."""
         ...
 
 
 @dataclass(slots=True)
 class Context:
-    """One activation: which instance, which attempt, and what the handler may do besides returning.
+    """One activation: its instance, its attempt, and what the handler can do besides returning a state.
 
     Attributes:
         workflow: The instance as it was when the activation began; read only.
-        vars: The variables as a dict, where the workflow has no ``vars`` model. Saved only if the attempt succeeds.
-        attempt: Which attempt of this visit of the state, counted from 1.
-        idempotency_key: The same over all attempts of this visit of this state, and no other: pass it to services
-            that can recognise a repeated request.
-        children: The instances it has spawned, oldest first, as they were when the activation began.
-        parent: The instance that spawned it, or None.
-        choice: In a manual state, the name of the chosen state, else None.
-        username: In a manual state, who chose, else None.
+        vars: The variables as a dict, if the workflow has no ``vars`` model. Saved only if the attempt succeeds.
+        attempt: The attempt of this visit of the state, counted from 1.
+        idempotency_key: Equal for all attempts of this visit of this state, and unique to it. Pass it to services that
+            recognise a repeated request.
+        children: The instances that this one has spawned, oldest first, as they were when the activation began.
+        parent: The instance that spawned this one, or None.
+        choice: In a manual state, the name of the chosen state; else None.
+        username: In a manual state, the user who answered; else None.
     """
 
     workflow: Instance
@@ -70,7 +70,7 @@ class Context:
     _log_lines: list[tuple[int, str]] = field(default_factory=list)
 
     def log(self, text: str) -> None:
-        """Write a line of the history. It is kept if the attempt fails."""
+        """Add a line to the instance's history. It is kept if the attempt fails."""
         self._log_lines.append((self._clock.now(), str(text)))
 
     def now(self) -> datetime:
@@ -80,8 +80,8 @@ class Context:
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Return a connection whose writes are committed together with the transition, or not at all.
 
-        ``async with ctx.transaction() as connection: await connection.execute(...)``. The transaction ends after the
-        handler has: keep what follows short. On SQLite it holds the only write lock of the database.
+        ``async with ctx.transaction() as connection: await connection.execute(...)``. The transaction stays open until
+        the handler has ended: keep the rest of the handler short. On SQLite it holds the database's only write lock.
 
         Raises:
             RuntimeError: In a plain ``def`` handler, which runs in a thread.

@@ -1,4 +1,4 @@
-"""What a workflow module is written with: ``Workflow``, ``state``, ``manual``, ``end``, ``error``."""
+"""The declarations of a workflow module: ``Workflow``, ``state``, ``manual``, ``end``, ``error``."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from flowlet.durations import Duration, parse_duration
 from flowlet.instance.instance import PRIORITIES
-from flowlet.workflow.outcome import ChildRequest, Next, Outcome
+from flowlet.text import MAX_NAME_LENGTH
+from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
 from flowlet.workflow.retry import Retry
 
-__all__ = ["State", "StateKind", "VarsModel", "Workflow", "end", "error", "manual", "state"]
+__all__ = ["Next", "State", "StateKind", "VarsModel", "Workflow", "end", "error", "manual", "state"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 VarsModel = TypeVarWithDefault("VarsModel", bound=BaseModel, default=Any)
-"""The model of a workflow's variables; Any where it has none."""
-Targets = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
+"""The model of a workflow's variables; Any if it has none."""
+Targets: TypeAlias = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
+"""The values of ``next``: a list of states or names, or a dict of either to label."""
 
 
 class StateKind(StrEnum):
@@ -35,12 +37,12 @@ class StateKind(StrEnum):
     ERROR = "error"
 
 
-class State(Next, Generic[P, R]):
-    """A state of a workflow: what the decorators return.
+class State(Destination, Generic[P, R]):
+    """A state of a workflow. The decorators, ``end`` and ``error`` return one; its name is its name in the module.
 
-    Calling it calls the plain function, so that a handler is tested like any function. Returned from a handler it
-    says where to go; its methods (``after``, ``at``, ``log``, ``spawn``, ``when_children_end``, ``wake_parent``) say
-    how. Its name is the name it has in the module. ``file`` and ``line`` say where it is defined.
+    Calling it calls the plain function, so a handler can be tested like any function. A handler returns a state to
+    choose where the instance goes next; the methods ``after``, ``at``, ``log``, ``spawn``, ``when_children_end`` and
+    ``wake_parent`` add how. ``file`` and ``line`` are where it is defined.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class State(Next, Generic[P, R]):
         """Call the plain function.
 
         Raises:
-            TypeError: If the state has none: it is an end or an error state.
+            TypeError: If the state has no function: end and error states have none.
         """
         if self.handler is None:
             raise TypeError(f"the {self.kind} state at {self.file}:{self.line} has no function to call")
@@ -95,6 +97,14 @@ class State(Next, Generic[P, R]):
         return Outcome(self)
 
 
+Next: TypeAlias = State[..., Any] | Outcome | str
+"""What a handler may return: a state, a state with instructions, or a state's name.
+
+A handler that may also return nothing is annotated ``-> Next | None``: in a manual state None follows the choice, in
+any other state it goes to the only state in ``next``.
+"""
+
+
 def state(
     *,
     next: Targets,
@@ -106,17 +116,17 @@ def state(
     """Make a function the handler of a state.
 
     Args:
-        next: The states it may go to: a list of states or names (names for those defined further down), or a dict
-            of name to label. A state may list itself.
-        start: Whether instances begin here; exactly one state of a module says so.
-        retry: Instead of the workflow's policy.
-        timeout: After how long an attempt is stopped and counts as failed. A plain ``def`` runs in a thread, which
-            cannot be stopped: its result is thrown away.
-        on_error: The state to go to when the attempts are used up, one of ``next``. Without it the instance is
-            FAILED and stays here, so that a retry goes on exactly here.
+        next: The states it may go to: a list of states or names (names for states that are defined further down), or
+            a dict of either to label. A state may list itself.
+        start: Whether instances begin here. Exactly one state of a module is the start state.
+        retry: The retry policy; None means the workflow's.
+        timeout: The time limit of one attempt, which then counts as failed. A plain ``def`` runs in a thread, which
+            cannot be stopped: its result is discarded.
+        on_error: The state to go to when no attempt is left; one of ``next``. Without it the instance is FAILED and
+            stays in this state, where a retry continues.
 
     Raises:
-        DurationError: If ``timeout`` is not a length of time.
+        DurationError: If ``timeout`` is not a duration.
     """
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:
@@ -146,23 +156,24 @@ def manual(
     timeout: Duration | None = None,
     on_error: str | State[..., Any] | None = None,
 ) -> Callable[[Callable[P, R]], State[P, R]]:
-    """Make a function the handler of a manual state: it runs when a person or the API has chosen.
+    """Make a function the handler of a manual state. It runs when a person, or a program, has answered.
 
-    In the handler ``ctx.choice`` is the chosen state's name and ``ctx.username`` who chose. Returning nothing follows
-    the choice; returning a state overrides it.
+    In the handler ``ctx.choice`` is the name of the chosen state and ``ctx.username`` the user who chose it. Returning
+    None follows the choice; returning a state overrides it.
 
     Args:
-        next: The choices, as for ``state``; labels are what the buttons say.
-        form: A model whose values come with the answer; they are validated before anything moves.
-        deadline: How long to wait for an answer; needs ``on_deadline``.
-        on_deadline: Where it goes without an answer, one of ``next``; the handler does not run then.
-        start: As for ``state``; instances then begin by waiting.
+        next: The choices, as for ``state``; the labels are the texts of the buttons.
+        form: The model of the values that come with the answer. They are validated before the answer is accepted.
+        deadline: How long to wait for an answer; requires ``on_deadline``.
+        on_deadline: The state to go to when the deadline passes without an answer; one of ``next``. The handler does
+            not run then.
+        start: As for ``state``; instances then begin by waiting for an answer.
         retry: As for ``state``.
-        timeout: As for ``state``; of the handler, not of the wait.
+        timeout: As for ``state``: the time limit of the handler, not of the wait.
         on_error: As for ``state``.
 
     Raises:
-        DurationError: If ``deadline`` or ``timeout`` is not a length of time.
+        DurationError: If ``deadline`` or ``timeout`` is not a duration.
     """
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:
@@ -185,30 +196,31 @@ def manual(
 
 
 def end(description: str = "") -> State[[], None]:
-    """Return an end state: an instance that reaches it is FINISHED. Its name is the name it is assigned to."""
+    """Return an end state: an instance that enters it is FINISHED. Its name is the name it is assigned to."""
     return State(StateKind.END, None, description=description, location=_locate_caller())
 
 
 def error(description: str = "") -> State[[], None]:
-    """Return an error state: an instance that reaches it is FAILED. Its name is the name it is assigned to."""
+    """Return an error state: an instance that enters it is FAILED. Its name is the name it is assigned to."""
     return State(StateKind.ERROR, None, description=description, location=_locate_caller())
 
 
 class Workflow(Generic[VarsModel]):
-    """What is true of a whole workflow. A module has at most one.
+    """The settings of a whole workflow. A module has at most one.
 
     Args:
-        name: Its name everywhere: in the database, the API and the console.
-        vars: The model of its variables; without one they are a free JSON object at ``ctx.vars``.
-        version: Raise it when states or variables change; each line of history tells its version.
-        retry: What states do that have no policy of their own.
-        description: Instead of the module's docstring.
+        name: The workflow's name in the database, the API and the console.
+        vars: The model of its variables; without one the variables are a free JSON object at ``ctx.vars``.
+        version: Raise it when states or variables change; each line of history records its version.
+        retry: The policy of states without one of their own; None means ``Retry()``.
+        description: A description; None means the module's docstring.
         group: The executor group of its instances.
-        priority: Of its instances, 0 to 9; the higher runs first among those that are due.
-        loop_limit: After how many transitions without any wait an instance is taken to run in circles, and fails.
+        priority: The priority of its instances, 0 to 9; of those that are due, the highest runs first.
+        loop_limit: The most transitions in a row without any wait; an instance that exceeds it is FAILED.
 
     Raises:
-        ValueError: If the name is empty, longer than 120 characters, "." or "..", or a number is out of range.
+        ValueError: If the name is empty, is longer than 120 characters, has space around it, or is "." or ".."; or if
+            a number is out of range.
     """
 
     def __init__(
@@ -223,12 +235,14 @@ class Workflow(Generic[VarsModel]):
         priority: int = 0,
         loop_limit: int = 10_000,
     ) -> None:
-        if not name or len(name) > 120 or name != name.strip():
-            raise ValueError(f"a workflow's name has 1 to 120 characters and no space around it, not {name!r}")
+        if not name or len(name) > MAX_NAME_LENGTH or name != name.strip():
+            raise ValueError(
+                f"a workflow's name must have 1 to {MAX_NAME_LENGTH} characters and no space around it, not {name!r}"
+            )
         if name in (".", ".."):
-            raise ValueError(f"a workflow cannot be called {name!r}: browsers take it out of every address")
+            raise ValueError(f"a workflow cannot be called {name!r}: browsers remove it from every URL")
         if version < 1 or loop_limit < 1 or priority not in PRIORITIES:
-            raise ValueError(f"Workflow({name!r}): version and loop_limit are at least 1, priority is 0 to 9")
+            raise ValueError(f"Workflow({name!r}): version and loop_limit must be at least 1, and priority 0 to 9")
         self.name = name
         self.vars = vars
         self.version = version
@@ -240,7 +254,10 @@ class Workflow(Generic[VarsModel]):
         self.file, self.line = _locate_caller()
 
     def child(self, vars: BaseModel | Mapping[str, Any] | None = None, /, **variables: Any) -> ChildRequest:
-        """Return a request for a child of this workflow, for ``Next.spawn``; variables as an object or by keyword."""
+        """Return a request for a child of this workflow, for ``spawn``.
+
+        The variables are passed as one object or as keyword arguments.
+        """
         return ChildRequest(self.name, vars if vars is not None else variables)
 
     def __repr__(self) -> str:

@@ -90,25 +90,39 @@ async def test_the_id_of_a_key_with_another_secret_is_nobodys(auth_harness: Auth
 async def test_of_many_who_make_a_key_after_the_same_one_one_does(two_auth_harnesses: list[AuthHarness]) -> None:
     here = two_auth_harnesses[0]
     await here.add_user("ada")
-    first = await create_key(here)
-    assert await here.users.keys.get_newest_id("root") == first.key.id
-    assert await here.users.keys.get_newest_id("ada") == ""
+    await create_key(here)
+    assert await here.users.keys.get_list_version("root") == 1
+    assert await here.users.keys.get_list_version("ada") == 0
 
     for _ in range(2):
-        newest = await here.users.keys.get_newest_id("root")
+        version = await here.users.keys.get_list_version("root")
         ends = await asyncio.gather(
             *(
-                house.users.keys.create("ci", username="ada", role=Role.VIEWER, actor="root", expected_newest_id=newest)
+                house.users.keys.create("ci", username="ada", role=Role.VIEWER, actor="root", expected_version=version)
                 for house in two_auth_harnesses * 3
             ),
             return_exceptions=True,
         )
 
-        (made,) = [end for end in ends if isinstance(end, IssuedApiKey)]
+        assert sum(isinstance(end, IssuedApiKey) for end in ends) == 1, ends
         assert sum(isinstance(end, StaleError) for end in ends) == 5, ends
-        assert await here.users.keys.get_newest_id("root") == made.key.id
-    times = [key.created for key in await here.users.keys.list_keys()]
-    assert times == [first.key.created + later for later in (2, 1, 0)]  # though the clock stands still
+        assert await here.users.keys.get_list_version("root") == version + 1
+    assert len(await here.users.keys.list_keys()) == 3
+
+
+async def test_a_key_is_revoked_only_in_the_expected_version(auth_harness: AuthHarness) -> None:
+    await auth_harness.add_user("ada")
+    key = (await create_key(auth_harness)).key
+    keys = auth_harness.users.keys
+
+    with pytest.raises(StaleError, match=f"^the API key '{key.id}' was changed in the meantime: it has version 1 now"):
+        await keys.revoke(key.id, actor="root", expected_version=2)
+    assert (await keys.list_keys())[0].revoked is None
+
+    revoked = await keys.revoke(key.id, actor="root", expected_version=key.version)
+    assert (revoked.revoked, revoked.version) == (auth_harness.clock.now(), key.version + 1)
+    with pytest.raises(StaleError):
+        await keys.revoke(key.id, actor="root", expected_version=key.version)
 
 
 async def test_a_key_expires(auth_harness: AuthHarness) -> None:
@@ -236,7 +250,7 @@ async def test_a_key_of_a_disabled_user_is_not_made(auth_harness: AuthHarness) -
     await auth_harness.add_user("ada")
     await auth_harness.users.disable("ada", actor="root")
 
-    with pytest.raises(UserError, match="disabled or gone"):
+    with pytest.raises(UserError, match="disabled or deleted"):
         await create_key(auth_harness)
 
 
@@ -257,7 +271,7 @@ async def test_a_key_needs_a_usable_name(sqlite_auth_harness: AuthHarness, name:
 async def test_a_key_needs_a_usable_end(sqlite_auth_harness: AuthHarness, expires: timedelta) -> None:
     await sqlite_auth_harness.add_user("ada")
 
-    with pytest.raises(UserError, match="at most 3660 days"):
+    with pytest.raises(UserError, match="at most 3,660 days"):
         await create_key(sqlite_auth_harness, expires=expires)
 
 

@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 
 from flowlet.accounts.roles import Principal, Role
-from flowlet.auth.users import MAX_CONCURRENT_HASHES, Users
+from flowlet.auth.password_worker import MAX_CONCURRENT_HASHES
+from flowlet.auth.users import Users
 from tests.accounts.password_hashes import BlockingHashes, CheapHashes
 from tests.auth.conftest import PASSWORD, AuthHarness
 

@@ -74,10 +74,10 @@ async def test_every_change_is_logged_with_who_made_it(
     await auth_harness.users.delete("ada", actor="carol")
 
     assert caplog.messages[1:] == [
-        "carol made the user ada as viewer",
-        f"carol made the API key {made.key.id} (ci) of ada as viewer",
+        "carol created the user ada with the role viewer",
+        f"carol created the API key {made.key.id} (ci) of ada with the role viewer",
         f"carol revoked the API key {made.key.id}",
-        "carol made ada operator",
+        "carol gave ada the role operator",
         "carol changed the password of ada",
         "carol disabled ada",
         "carol enabled ada",

@@ -21,12 +21,12 @@ ADMIN_LOSSES: dict[str, Callable[[Users, str], Coroutine[Any, Any, object]]] = {
 }
 USER_CHANGES: dict[str, Callable[[Users, str, int], Coroutine[Any, Any, object]]] = {
     "given a password": lambda users, name, seen: users.set_password(
-        name, generate_password(), actor="root", expected_modified=seen
+        name, generate_password(), actor="root", expected_version=seen
     ),
-    "demoted": lambda users, name, seen: users.set_role(name, Role.VIEWER, actor="root", expected_modified=seen),
-    "disabled": lambda users, name, seen: users.disable(name, actor="root", expected_modified=seen),
-    "enabled": lambda users, name, seen: users.enable(name, actor="root", expected_modified=seen),
-    "deleted": lambda users, name, seen: users.delete(name, actor="root", expected_modified=seen),
+    "demoted": lambda users, name, seen: users.set_role(name, Role.VIEWER, actor="root", expected_version=seen),
+    "disabled": lambda users, name, seen: users.disable(name, actor="root", expected_version=seen),
+    "enabled": lambda users, name, seen: users.enable(name, actor="root", expected_version=seen),
+    "deleted": lambda users, name, seen: users.delete(name, actor="root", expected_version=seen),
 }
 
 
@@ -151,7 +151,7 @@ async def test_the_last_admin_stays(auth_harness: AuthHarness, loss: str) -> Non
     await auth_harness.add_user("carol", Role.ADMIN)
     await auth_harness.users.disable("carol", actor="root")
 
-    with pytest.raises(LastAdminError, match="'ada' is the last admin"):
+    with pytest.raises(LastAdminError, match="'ada' is the last enabled admin"):
         await ADMIN_LOSSES[loss](auth_harness.users, "ada")
 
     assert await list_acting_admins(auth_harness) == ["ada"]
@@ -213,7 +213,7 @@ async def test_of_many_who_change_what_they_have_seen_one_does(
     seen = await two_auth_harnesses[0].add_user("ada", Role.ADMIN)
 
     ends = await asyncio.gather(
-        *(USER_CHANGES[change](house.users, "ada", seen.modified) for house in two_auth_harnesses * 3),
+        *(USER_CHANGES[change](house.users, "ada", seen.version) for house in two_auth_harnesses * 3),
         return_exceptions=True,
     )
 
@@ -229,8 +229,10 @@ async def test_a_user_who_has_changed_since_is_left_alone(auth_harness: AuthHarn
     token = await auth_harness.log_in()
     changed = await auth_harness.users.set_role("ada", Role.OPERATOR, actor="bob")
 
-    with pytest.raises(StaleError, match="^bob has changed ada since you looked"):
-        await USER_CHANGES[change](auth_harness.users, "ada", seen.modified)
+    with pytest.raises(
+        StaleError, match="^the user 'ada' was changed by 'bob' in the meantime: it has version 2 now, but version 1"
+    ):
+        await USER_CHANGES[change](auth_harness.users, "ada", seen.version)
 
     assert await auth_harness.users.get("ada") == changed
     assert await auth_harness.users.authenticate_session(token) is not None

@@ -66,6 +66,6 @@ async def test_what_is_answered_elsewhere_goes_but_not_from_under_who_types(brow
     await expect(locate_question(browser_tab, typed).get_by_label("Approved")).to_have_value("true")
     await locate_question(browser_tab, typed).get_by_role("button", name="Approve").click()
 
-    await expect(browser_tab.page.get_by_role("alert")).to_contain_text("has moved on since it was looked at")
+    await expect(browser_tab.page.get_by_role("alert")).to_contain_text("was changed in the meantime")
     await expect(locate_question(browser_tab, typed)).to_have_count(0)
     await expect(locate_question(browser_tab, third)).to_be_visible()

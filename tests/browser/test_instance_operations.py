@@ -16,8 +16,7 @@ from flowlet.definition.registry import Registry
 from flowlet.errors import Fail
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import Workflow, end, error, state
+from flowlet.workflow.states import Next, Workflow, end, error, state
 from tests.browser.browser_tab import ADMIN_PASSWORD, BROWSER_MARKS, BrowserTab, ServedSite
 from tests.web.http_server import serve_app
 

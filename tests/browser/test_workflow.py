@@ -118,7 +118,7 @@ async def test_of_two_windows_the_second_is_told_that_it_has_moved_and_a_double_
     await expect(first.get_by_text("Moved to done.")).to_be_visible()
     await second.get_by_role("button", name="Move it by force").click()
 
-    await expect(second.get_by_role("alert")).to_contain_text("has moved on since it was looked at")
+    await expect(second.get_by_role("alert")).to_contain_text("was changed in the meantime")
     moves = second.locator(".timeline > li").filter(has_text="Moved")
     await expect(moves).to_have_count(1)
     await expect(moves).to_contain_text("Moved by hand: decide → done by admin")

@@ -172,7 +172,11 @@ def test_a_root_that_may_become_nobody_else_is_told_the_cure_and_runs_nothing(ru
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        ("doctor", 127, "There is no command 'doctor' here. Flowlet's own are written as: flowlet doctor\n"),
+        (
+            "doctor",
+            127,
+            "There is no command 'doctor' in this container. Write Flowlet's commands like this: flowlet doctor\n",
+        ),
         ("/", 126, "'/' cannot be run: Permission denied.\n"),
     ],
 )

@@ -21,7 +21,8 @@ from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.workflow.outcome import Next, Outcome
+from flowlet.workflow.outcome import Outcome
+from flowlet.workflow.states import Next
 from tests.cli.conftest import StartProcess
 
 
@@ -116,15 +117,15 @@ def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
     running = start_process("demo", FLOWLET_DEMO_IP_URL=address_url, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
     assert running.stdout is not None
 
-    url = next(line for line in running.stdout if line.startswith("Served at ")).split()[2]
+    url = next(line for line in running.stdout if line.startswith("Serving at ")).split()[2]
     login = next(line for line in running.stdout if line.startswith("Log in as "))
-    key = next(line for line in running.stdout if line.startswith("An API key for a day: ")).split()[-1]
+    key = next(line for line in running.stdout if line.startswith("API key, valid for a day: ")).split()[-1]
     with httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.get("/metrics", headers={"X-API-Key": key})
         me = client.get("/api/me", headers={"X-API-Key": key}).json()
 
     assert url.startswith("http://127.0.0.1:")
-    assert login == "Log in as admin, with the password admin\n"
+    assert login == "Log in as admin with the password admin\n"
     assert answer.status_code == 200
     assert 'flowlet_instances{status="FINISHED",workflow="DemoWorkflow"} 1.0' in answer.text
     assert 'flowlet_instances{status="WAITING",workflow="ApprovalWorkflow"} 1.0' in answer.text
@@ -138,13 +139,13 @@ def test_on_another_address_the_password_is_random_and_the_key_is_real_for_a_day
 ) -> None:
     shown = serve_demo(start_process, address_url, "--host", "0.0.0.0")
 
-    (password,) = [line.split()[-1] for line in shown if "Its password, shown only now: " in line]
-    (key,) = [line.split()[-1] for line in shown if line.startswith("An API key for a day: ")]
+    (password,) = [line.split()[-1] for line in shown if "Its password, which is not shown again: " in line]
+    (key,) = [line.split()[-1] for line in shown if line.startswith("API key, valid for a day: ")]
     (made,) = asyncio.run(list_api_keys(working_folder))
     assert (can_log_in(working_folder, password), can_log_in(working_folder, "admin")) == (True, False)
     assert (made.username, f"flk_{made.id}_") == ("admin", key[:13])
     assert (made.expires or 0) - made.created == to_microseconds(timedelta(days=1))
-    assert any(line.startswith("Served at http://127.0.0.1:") for line in shown)
+    assert any(line.startswith("Serving at http://127.0.0.1:") for line in shown)
 
 
 def test_on_another_address_the_password_may_be_given_and_stays(
@@ -155,8 +156,8 @@ def test_on_another_address_the_password_may_be_given_and_stays(
     )
     private = serve_demo(start_process, address_url)
 
-    assert not [line for line in foreign + private if "given word" in line or "shown only now" in line]
-    assert "Log in as admin, with the password admin" not in private
+    assert not [line for line in foreign + private if "given word" in line or "not shown again" in line]
+    assert "Log in as admin with the password admin" not in private
     assert (can_log_in(working_folder, "given word"), can_log_in(working_folder, "admin")) == (True, False)
 
 
@@ -168,7 +169,7 @@ def test_a_database_of_the_loopback_address_loses_its_password_on_another_one(
 
     shown = serve_demo(start_process, address_url, "--host", "0.0.0.0", last_line="CREATED")
 
-    (line,) = [line for line in shown if "had the demo's password" in line]
+    (line,) = [line for line in shown if "which was the demo's public password" in line]
     assert (can_log_in(working_folder, line.split()[-1]), can_log_in(working_folder, "admin")) == (True, False)
 
 
@@ -177,7 +178,7 @@ def test_a_database_that_is_named_gets_no_password_that_everybody_knows(
 ) -> None:
     shown = serve_demo(start_process, address_url, "--database", "sqlite:///flowlet-demo.db", last_line="CREATED")
 
-    (line,) = [line for line in shown if "Its password, shown only now: " in line]
+    (line,) = [line for line in shown if "Its password, which is not shown again: " in line]
     assert (can_log_in(working_folder, line.split()[-1]), can_log_in(working_folder, "admin")) == (True, False)
 
 
@@ -198,7 +199,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_written(
         shown, errors = running.communicate(timeout=20)
 
     assert (running.returncode, shown) == (2, "")
-    assert "another process has this port" in errors
+    assert "another process uses this port" in errors
     assert not list(working_folder.glob("*.db*"))
 
 

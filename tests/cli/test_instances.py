@@ -35,7 +35,7 @@ def test_what_was_started_is_shown_with_its_values_and_who_started_it(
     found = show_instance(id)
 
     assert (found["type"], found["status"], found["state"]) == ("OrderWorkflow", "NEW", "check")
-    assert (found["businessKey"], found["externalId"], found["executorGroup"], found["priority"]) == (
+    assert (found["key"], found["externalId"], found["group"], found["priority"]) == (
         "K1",
         "X1",
         "mail",
@@ -82,7 +82,7 @@ def test_the_commands_work_on_every_database(run_flowlet: RunCommand, empty_data
         (("start", "OrderWorkflow", "-m", "orders.py", "--external-id", "x" * 256), 1, "externalId"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--key", "\udcff"), 2, "not text in UTF-8"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--priority", "10"), 2, "0<=x<=9"),
-        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a length of time"),
+        (("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "soon"), 2, "not a duration"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--timeout", "5s"), 2, "--wait"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--colour", "red"), 2, "--colour"),
         (("start", "OrderWorkflow", "-m", "orders.py", "--database", "sqlite://x.db"), 2, "--database is"),
@@ -176,8 +176,8 @@ def test_a_list_holds_what_has_a_variable_and_was_created_since(run_flowlet: Run
 
     assert list_ids("--variable", "amount=3") == [2, 1]
     assert list_ids("--variable", "amount=3", "--variable", "note=glass") == [2]
-    assert list_ids("--created-after", "2020-01-01", "--variable", "amount=4") == [3]
-    assert list_ids("--created-after", "2999-12-31T08:30+01:00") == []
+    assert list_ids("--created-from", "2020-01-01", "--variable", "amount=4") == [3]
+    assert list_ids("--created-from", "2999-12-31T08:30+01:00") == []
 
 
 def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -> None:
@@ -188,7 +188,7 @@ def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -
     cursor = first.stderr.split("--cursor ")[1].strip()
     second = run_flowlet("list", "--json", "--limit", "2", "--cursor", cursor)
 
-    assert first.stderr.startswith("3 fit.")
+    assert first.stderr.startswith("3 match.")
     assert [one["id"] for one in json.loads(first.stdout)] == [3, 2]
     assert [one["id"] for one in json.loads(second.stdout)] == [1]
     assert second.stderr == ""
@@ -199,7 +199,7 @@ def test_a_list_goes_on_at_the_cursor_that_it_printed(run_flowlet: RunCommand) -
     [
         (("--variable", "amount"), "Write NAME=VALUE"),
         (("--variable", 'a"b=3'), "--variable has a quote"),
-        (("--created-after", "yesterday"), "'yesterday' is not a time"),
+        (("--created-from", "yesterday"), "'yesterday' is not a time"),
         (("--cursor", "nosuch"), "--cursor is not a cursor that a search gave"),
         (("--key", "x" * 256), "--key has to be a text of 1 to 255 characters"),
         (("--type", ""), "--type has to be a text"),
@@ -258,6 +258,21 @@ def test_what_has_ended_cannot_be_cancelled_again(run_flowlet: RunCommand) -> No
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "CANCELLED" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["cancel", "retry"])
+def test_an_instance_with_another_version_than_expected_is_not_changed(
+    run_flowlet: RunCommand, show_instance: ShowInstance, command: str
+) -> None:
+    id = start_order(run_flowlet)
+    before = show_instance(id)
+
+    result = run_flowlet(command, id, "--expected-version", "7")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "has version 0 now, but version 7 was expected" in result.stderr
+    assert show_instance(id) == before
+    assert run_flowlet("cancel", id, "--expected-version", str(before["version"])).exit_code == 0
 
 
 def test_what_has_not_failed_cannot_be_retried(run_flowlet: RunCommand) -> None:

@@ -50,7 +50,11 @@ def list_entries(flowlet: RunCommand, group: str = "user") -> list[dict[str, obj
 def test_a_user_is_made_with_a_password_from_standard_input(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
     result = add_user("Ada Müller", "--role", "operator")
 
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "Ada Müller is operator\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0,
+        "Created user Ada Müller with the role operator.\n",
+        "",
+    )
     (user,) = list_entries(run_flowlet)
     assert (user["username"], user["role"], user["isDisabled"], user["lastLogin"]) == (
         "Ada Müller",
@@ -63,13 +67,13 @@ def test_a_user_is_made_with_a_password_from_standard_input(add_user: RunWithInp
 
 
 def test_a_user_is_a_viewer_if_nothing_else_is_said(add_user: RunWithInput) -> None:
-    assert add_user("ada").stdout == "ada is viewer\n"
+    assert add_user("ada").stdout == "Created user ada with the role viewer.\n"
 
 
 def test_a_password_is_asked_for_twice_and_not_shown(run_with_input: RunWithInput, migrated_database: None) -> None:
     result = run_with_input("user", "add", "ada", input_text=f"{PASSWORD}\n{PASSWORD}\n")
 
-    assert (result.exit_code, result.stdout) == (0, "ada is viewer\n")
+    assert (result.exit_code, result.stdout) == (0, "Created user ada with the role viewer.\n")
     assert "Password:" in result.stderr
     assert PASSWORD not in result.output
 
@@ -77,7 +81,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(run_with_input: RunWithInpu
 def test_two_passwords_that_differ_are_asked_for_again(run_with_input: RunWithInput, migrated_database: None) -> None:
     result = run_with_input("user", "add", "ada", input_text=f"{PASSWORD}\nanother\n{PASSWORD}\n{PASSWORD}\n")
 
-    assert (result.exit_code, result.stdout) == (0, "ada is viewer\n")
+    assert (result.exit_code, result.stdout) == (0, "Created user ada with the role viewer.\n")
 
 
 @pytest.mark.parametrize("command", ["add", "password"])
@@ -119,7 +123,7 @@ def test_a_password_can_be_changed(add_user: RunWithInput, run_with_input: RunWi
 
     result = run_with_input("user", "password", "ADA", "--password-stdin", input_text="another horse\r\n")
 
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "ada has a new password\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "Changed the password of ada.\n", "")
 
 
 def test_a_role_can_be_changed(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
@@ -127,7 +131,7 @@ def test_a_role_can_be_changed(add_user: RunWithInput, run_flowlet: RunCommand) 
 
     result = run_flowlet("user", "role", "ada", "OPERATOR")
 
-    assert (result.exit_code, result.stdout) == (0, "ada is operator\n")
+    assert (result.exit_code, result.stdout) == (0, "ada has the role operator now.\n")
     assert list_entries(run_flowlet)[0]["role"] == "operator"
 
 
@@ -140,8 +144,47 @@ def test_a_user_can_be_disabled_enabled_and_deleted(add_user: RunWithInput, run_
         said.append(run_flowlet("user", command, "ada").stdout)
         standings.append([user["isDisabled"] for user in list_entries(run_flowlet)])
 
-    assert said == ["ada is disabled\n", "ada is enabled\n", "ada is deleted\n"]
+    assert said == ["Disabled user ada.\n", "Enabled user ada.\n", "Deleted user ada.\n"]
     assert standings == [[True], [False], []]
+
+
+@pytest.mark.parametrize(
+    "command", [("role", "ada", "operator"), ("disable", "ada"), ("enable", "ada"), ("delete", "ada")]
+)
+def test_a_user_with_another_version_than_expected_is_not_changed(
+    add_user: RunWithInput, run_flowlet: RunCommand, command: tuple[str, ...]
+) -> None:
+    add_user("ada")
+    before = list_entries(run_flowlet)
+
+    stale = run_flowlet("user", *command, "--expected-version", "7")
+    after_stale = list_entries(run_flowlet)
+    current = run_flowlet("user", *command, "--expected-version", str(before[0]["version"]))
+
+    assert (stale.exit_code, stale.stdout) == (1, "")
+    assert "has version 1 now, but version 7 was expected. Nothing was changed." in stale.stderr
+    assert after_stale == before
+    assert current.exit_code == 0
+
+
+def test_a_password_is_changed_only_in_the_expected_version(
+    add_user: RunWithInput, run_with_input: RunWithInput
+) -> None:
+    add_user("ada")
+    command = ("user", "password", "ada", "--password-stdin", "--expected-version")
+
+    ends = [run_with_input(*command, version, input_text="another horse\n").exit_code for version in ("1", "1", "2")]
+
+    assert ends == [0, 1, 0]
+
+
+def test_a_key_is_revoked_only_in_the_expected_version(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
+    add_user("ada")
+    id = run_flowlet("key", "add", "ci", "--user", "ada").stdout.split("_")[1]
+
+    ends = [run_flowlet("key", "revoke", id, "--expected-version", version).exit_code for version in ("2", "1")]
+
+    assert ends == [1, 0]
 
 
 @pytest.mark.parametrize("command", [("disable", "ada"), ("delete", "ada"), ("role", "ada", "viewer")])
@@ -151,7 +194,7 @@ def test_the_last_admin_stays(add_user: RunWithInput, run_flowlet: RunCommand, c
     result = run_flowlet("user", *command)
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "'ada' is the last admin" in result.stderr
+    assert "'ada' is the last enabled admin" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -190,14 +233,14 @@ def test_a_key_is_printed_once_and_alone_on_stdout(add_user: RunWithInput, run_f
     assert (key["name"], key["username"], key["role"], key["revoked"]) == ("nightly build", "ada", "operator", None)
     assert key["expires"] is not None
     assert text not in result.stderr
-    assert f"The key {key['id']} is operator, until " in result.stderr
+    assert f"Key {key['id']}: role operator, expires " in result.stderr
     assert text[13:] not in run_flowlet("key", "list").stdout + json.dumps(key)
 
 
 def test_a_key_that_does_not_expire_says_so(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
     add_user("ada")
 
-    assert "is viewer, with no end." in run_flowlet("key", "add", "ci", "--user", "ada").stderr
+    assert "role viewer, never expires." in run_flowlet("key", "add", "ci", "--user", "ada").stderr
 
 
 def test_a_key_is_at_most_its_owner(add_user: RunWithInput, run_flowlet: RunCommand) -> None:
@@ -225,7 +268,7 @@ def test_a_key_can_be_revoked(add_user: RunWithInput, run_flowlet: RunCommand) -
 
     result = run_flowlet("key", "revoke", id)
 
-    assert (result.exit_code, result.stdout) == (0, f"{id} is revoked\n")
+    assert (result.exit_code, result.stdout) == (0, f"Revoked API key {id}.\n")
     assert list_entries(run_flowlet, "key")[0]["revoked"] is not None
     assert " revoked " in run_flowlet("key", "list").stdout
 

@@ -1,4 +1,4 @@
-"""What the tests of the client share: a served application, and both clients."""
+"""Fixtures of the client's tests: a served application, and both clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.client.served_api import CLIENT_KINDS, ServedApi, open_served_api
 
 @pytest.fixture(params=CLIENT_KINDS)
 def client_kind(request: pytest.FixtureRequest) -> str:
-    """Which client; a test that takes it runs with both."""
+    """The kind of client; a test that requests it runs with both."""
     name: str = request.param
     return name
 

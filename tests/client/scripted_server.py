@@ -1,4 +1,4 @@
-"""A server that answers by a script, one request after another: what a real one does only when it is in trouble."""
+"""A server with scripted replies, for behaviour that a real server shows only in trouble."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it came; the headers' names in small letters."""
+    """A received request, with lower-case header names."""
 
     request_line: str
     headers: Mapping[str, str]
@@ -39,12 +39,12 @@ class RecordedRequest:
 
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Answers a request; the connection is closed when it returns."""
+"""A function that replies to a request; the server closes the connection when it returns."""
 
 
 @dataclass(slots=True)
 class ScriptedServer:
-    """A server, what it has still to answer, and what it has been asked."""
+    """A server, its remaining replies, and the requests that it received."""
 
     url: str
     replies: list[Reply]
@@ -54,10 +54,15 @@ class ScriptedServer:
 def build_reply(
     status: int, body: Any = None, *, content_type: str = "application/json", headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """Return an answer: of a text, or of what JSON says."""
+    """Return a reply with a text, or with a value as JSON."""
     content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    told = {"Content-Type": content_type, "Content-Length": str(len(content)), "Connection": "close", **(headers or {})}
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" + "".join(f"{key}: {told[key]}\r\n" for key in told)
+    fields = {
+        "Content-Type": content_type,
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+        **(headers or {}),
+    }
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" + "".join(f"{key}: {fields[key]}\r\n" for key in fields)
 
     async def write_reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(head.encode() + b"\r\n" + content)
@@ -66,23 +71,27 @@ def build_reply(
 
 
 def build_problem_reply(name: str, status: int, *, headers: Mapping[str, str] | None = None, **more: Any) -> Reply:
-    """Return an error as Flowlet tells one."""
-    told = {"type": f"/problems/{name}", "title": "", "status": status, "detail": "It is told so.", **more}
-    return build_reply(status, told, content_type="application/problem+json", headers=headers)
+    """Return a reply with a problem document."""
+    problem = {"type": f"/problems/{name}", "title": "", "status": status, "detail": "A scripted problem.", **more}
+    return build_reply(status, problem, content_type="application/problem+json", headers=headers)
 
 
 async def drop_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close the connection without a word."""
+    """Close the connection without a reply."""
 
 
 async def never_reply(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Say nothing until the client has left."""
+    """Send nothing until the client disconnects."""
     await reader.read()
 
 
-def build_stream_reply(*chunks: bytes, drops_connection: bool = True) -> Reply:
-    """Return a stream of events that sends chunks and then ends, or stays silent unless it ``drops_connection``."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+def build_stream_reply(*chunks: bytes, drops_connection: bool = True, position: int | None = None) -> Reply:
+    """Return a stream of events that sends chunks and then ends, or stays silent unless it ``drops_connection``.
+
+    With a position its head says where it begins.
+    """
+    begins = b"" if position is None else b"Last-Event-ID: %d\r\n" % position
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%bTransfer-Encoding: chunked\r\n\r\n" % begins
 
     async def write_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -97,7 +106,7 @@ def build_stream_reply(*chunks: bytes, drops_connection: bool = True) -> Reply:
 
 @asynccontextmanager
 async def open_scripted_server(*replies: Reply) -> AsyncIterator[ScriptedServer]:
-    """Serve a script on this machine, a connection for each request."""
+    """Serve scripted replies on this machine, one connection for each request."""
     script = ScriptedServer("", list(replies))
     answers: set[asyncio.Task[None]] = set()
 
@@ -126,7 +135,7 @@ async def open_scripted_server(*replies: Reply) -> AsyncIterator[ScriptedServer]
 async def open_scripted_client(
     client_kind: str, *replies: Reply, **options: Any
 ) -> AsyncIterator[tuple[ScriptedServer, AsyncClient]]:
-    """Serve a script, and give a client of it too; ``options`` are the client's."""
+    """Serve scripted replies, and open a client with these options."""
     async with open_scripted_server(*replies) as script, connect_client(client_kind, script.url, **options) as client:
         yield script, client
 

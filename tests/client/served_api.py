@@ -1,4 +1,4 @@
-"""An application on a real socket, and each of the two clients that speak to it."""
+"""An application on a real socket, and both clients of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 import httpx
@@ -13,18 +14,19 @@ from quart import request
 
 from flowlet.client import AsyncClient, Client
 from flowlet.web.openapi.document import format_path_template
-from tests.web.api.api_harness import ApiHarness, open_api_harness
+from tests.web.api.api_harness import WAIT_SECONDS, ApiHarness, open_api_harness
 from tests.web.http_server import serve_app
 
-__all__ = ["CLIENT_KINDS", "ServedApi", "connect_client", "open_served_api"]
+__all__ = ["CLIENT_KINDS", "WAIT_TIMEOUT", "ServedApi", "connect_client", "open_served_api"]
 
 CLIENT_KINDS = ("asynchronous", "synchronous")
+WAIT_TIMEOUT = timedelta(seconds=WAIT_SECONDS)
 _END_OF_ITERATION = object()
 
 
 @dataclass(frozen=True, slots=True)
 class ServedApi:
-    """An application that is served, and what has been asked of it, as "GET /api/users/{id}"."""
+    """A served application, and the endpoints that clients have called, such as "GET /api/users/{id}"."""
 
     api: ApiHarness
     url: str
@@ -60,7 +62,7 @@ class ThreadedClient:
 
 
 class ThreadedIterator:
-    """What a synchronous client iterates over, as if it were asynchronous."""
+    """An iterator of a synchronous client, as if it were asynchronous."""
 
     def __init__(self, iterator: Any) -> None:
         self._iterator = iterator
@@ -81,6 +83,7 @@ class ThreadedIterator:
         await asyncio.to_thread(self._iterator.close)
 
     async def __aenter__(self) -> ThreadedIterator:
+        await asyncio.to_thread(self._iterator.__enter__)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -88,8 +91,8 @@ class ThreadedIterator:
 
 
 def connect_client(client_kind: str, url: str, **options: Any) -> AsyncClient:
-    """Return a client of a server; of the synchronous one each call runs in a thread, so that both are tested alike."""
-    # A transport of its own: a proxy of the environment is not asked for an address of this machine.
+    """Return a client. Each call of a synchronous client runs in a thread, so that both are tested alike."""
+    # A transport of its own, because a proxy from the environment cannot reach an address of this machine.
     if client_kind == "asynchronous":
         return AsyncClient(url, **{"http": httpx.AsyncHTTPTransport(), **options})
     return cast("AsyncClient", ThreadedClient(Client(url, **{"http": httpx.HTTPTransport(), **options})))
@@ -97,18 +100,18 @@ def connect_client(client_kind: str, url: str, **options: Any) -> AsyncClient:
 
 @asynccontextmanager
 async def open_served_api(database_url: str, *, executes: bool) -> AsyncIterator[ServedApi]:
-    """Serve an application with Orders and Families, whose executor runs or does not."""
-    async with open_api_harness(database_url, has_executor=executes) as office:
-        app = office.app_harness.app
-        asked: set[str] = set()
+    """Serve an application with Orders and Families, with or without its executor."""
+    async with open_api_harness(database_url, has_executor=executes) as api:
+        app = api.app_harness.app
+        requested: set[str] = set()
 
         @app.before_request
         async def record_endpoint() -> None:
             if request.url_rule is not None:
-                asked.add(f"{request.method} {format_path_template(request.url_rule.rule)}")
+                requested.add(f"{request.method} {format_path_template(request.url_rule.rule)}")
 
         async with serve_app(app) as http:
-            yield ServedApi(office, str(http.base_url), asked)
+            yield ServedApi(api, str(http.base_url), requested)
 
 
 def _wrap_in_thread(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Everything that the clients can do, on each of the three databases, and that they can do all that the API can."""
+"""Every method of both clients, on each of the three databases, and that they cover every endpoint."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 from flowlet.accounts.roles import Role
 from flowlet.client import AsyncClient, Instance, NotFoundError, UnauthenticatedError
 from flowlet.instance.instance import ActionKind, Status
-from tests.client.served_api import ServedApi
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi
 from tests.docs.pages import read_table_rows
 from tests.engine.executor_harness import wait_for
-from tests.web.api.api_harness import WAIT_SECONDS
 from tests.web.api.test_permissions import list_endpoints
 
 CLIENT_PAGE = "docs/reference/client.md"
@@ -44,7 +43,7 @@ async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_
 
 
 async def read_definitions_and_instances(client: AsyncClient) -> None:
-    """Look at what runs here."""
+    """Read the definitions, the executors and the current user."""
     (families, orders) = await client.list_definitions()
     assert (families.name, orders) == ("Families", await client.get_definition("Orders"))
     assert {state.name: state.kind for state in orders.states}["review"] == "manual"
@@ -52,20 +51,20 @@ async def read_definitions_and_instances(client: AsyncClient) -> None:
     assert await client.get_mermaid("Orders") == orders.flow_chart
     assert (await client.get_svg("Orders")).startswith("<svg")
     (executor,) = await client.list_executors(limit=5)
-    assert (executor.status, executor.workflow_types) == ("RUNNING", ("Families", "Orders"))
+    assert (executor.status, executor.types) == ("RUNNING", ("Families", "Orders"))
     me = await client.get_current_user()
     assert (me.username, me.role) == ("ada", Role.ADMIN)
 
 
 async def create_and_find(client: AsyncClient) -> None:
-    """Create workflows, wait for them, and find them again."""
-    created = await client.create("Orders", external_id="order-1", state_vars={"amount": 7}, priority=9)
+    """Create instances, wait for them, and find them again."""
+    created = await client.create("Orders", external_id="order-1", vars={"amount": 7}, priority=9)
     again = await client.create("Orders", external_id="order-1")
     assert (created.is_new, again.is_new, again.id) == (True, False, created.id)
 
-    ended = await client.create_and_wait("Orders", external_id="order-1", wait_seconds=WAIT_SECONDS)
+    ended = await client.create_and_wait("Orders", external_id="order-1", timeout=WAIT_TIMEOUT)
     assert (ended.id, ended.status, ended.has_ended, ended.succeeded) == (created.id, Status.FINISHED, True, True)
-    assert (ended.state_vars, ended.priority, ended.created.tzinfo) == ({"way": "charge", "amount": 7}, 9, UTC)
+    assert (ended.vars, ended.priority, ended.created.tzinfo) == ({"way": "charge", "amount": 7}, 9, UTC)
     assert [ended] * 3 == [
         await client.get(created.id),
         await client.get("order-1"),
@@ -73,45 +72,43 @@ async def create_and_find(client: AsyncClient) -> None:
     ]
     assert await client.get_by_external_id("order-1") == ended
     history = await client.get_history("order-1")
-    assert [line.type for line in history] == [*[ActionKind.TRANSITION] * 2, ActionKind.CREATED]
+    assert [action.kind for action in history] == [ActionKind.CREATED, *[ActionKind.TRANSITION] * 2]
     assert (await client.get_permitted_operations(created.id)).states == ()
 
-    family = await client.create_and_wait(
-        "Families", state_vars={"children": ["Orders", "Orders"]}, wait_seconds=WAIT_SECONDS
-    )
+    family = await client.create_and_wait("Families", vars={"children": ["Orders", "Orders"]}, timeout=WAIT_TIMEOUT)
     children = await client.list_children(family.id)
-    assert [child.workflow_type for child in children if child.succeeded] == ["Orders", "Orders"]
+    assert [child.type for child in children if child.succeeded] == ["Orders", "Orders"]
 
 
 async def search_by_many_filters(client: AsyncClient) -> Instance:
-    """Return the one that a search by many filters finds."""
+    """Return the only instance that a search by many filters finds."""
     page = await client.search(
-        workflow_type="Orders",
+        type="Orders",
         status=[Status.FINISHED, Status.FAILED],
-        state_vars={"amount": 7},
+        vars={"amount": 7},
         created_from=FAR_FUTURE - timedelta(days=99_999),
         created_to=FAR_FUTURE,
         is_retrying=False,
         order_by="created",
     )
-    (found,) = page.workflows
+    (found,) = page.instances
     assert (page.total, page.total_is_at_least, page.next_cursor) == (1, False, None)
     return found
 
 
 async def create_waiting_workflow(client: AsyncClient, external_id: str | None = None) -> Instance:
-    """Return a workflow that waits for an answer."""
+    """Return an instance that waits for an answer."""
     return await client.create_and_wait(
         "Orders",
         external_id=external_id,
-        state_vars={"way": "review"},
-        wait_seconds=WAIT_SECONDS,
-        wait_for_states=["review"],
+        vars={"way": "review"},
+        timeout=WAIT_TIMEOUT,
+        states=["review"],
     )
 
 
 async def answer_and_move(client: AsyncClient) -> None:
-    """Answer what waits for an answer, alone and together with a wait."""
+    """Answer instances, without and with a wait."""
     waiting = await create_waiting_workflow(client)
     answered = await client.answer(waiting.id, "rejected", form={"comment": "too dear"})
     assert (waiting.status, waiting.answer) == (Status.WAITING, None)
@@ -121,25 +118,25 @@ async def answer_and_move(client: AsyncClient) -> None:
     moved = await client.move_and_wait(
         "order-2",
         "charge",
-        wait_seconds=WAIT_SECONDS,
-        wait_for_states=["delivered"],
+        timeout=WAIT_TIMEOUT,
+        states=["delivered"],
         from_states=["review"],
-        state_vars={"amount": 3},
+        vars={"amount": 3},
         form={"score": 5},
     )
-    assert (moved.external_id, moved.state, moved.state_vars["amount"]) == ("order-2", "delivered", 3)
+    assert (moved.external_id, moved.state, moved.vars["amount"]) == ("order-2", "delivered", 3)
 
 
 async def hold_and_resume(client: AsyncClient) -> None:
-    """Do each of an operator's operations with one workflow."""
-    id = (await client.create("Orders", next_activation=timedelta(hours=1))).id
+    """Call each operation on one instance."""
+    id = (await client.create("Orders", when=timedelta(hours=1))).id
     assert (await client.pause(id, reason="stocktaking")).status == Status.PAUSED
-    edited = await client.set_variables(id, {"way": "fail"}, unset=["amount"])
-    assert edited.state_vars == {"way": "fail", "amount": 1}
+    edited = await client.edit_variables(id, {"way": "fail"}, unset=["amount"])
+    assert edited.vars == {"way": "fail", "amount": 1}
     assert (await client.resume(id)).next_activation is not None
-    assert (await client.move(id, "charge", next_activation=FAR_FUTURE)).next_activation == FAR_FUTURE
+    assert (await client.move(id, "charge", when=FAR_FUTURE)).next_activation == FAR_FUTURE
     assert (await client.wake(id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
-    failed = await client.create_and_wait("Orders", state_vars={"way": "fail"}, wait_seconds=WAIT_SECONDS)
+    failed = await client.create_and_wait("Orders", vars={"way": "fail"}, timeout=WAIT_TIMEOUT)
     assert failed.status == Status.FAILED
     assert (await client.retry(failed.id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
     forced = await client.move(failed.id, "sign", force=True, reason="paid in cash")
@@ -148,40 +145,38 @@ async def hold_and_resume(client: AsyncClient) -> None:
 
 
 async def operate_on_many(client: AsyncClient) -> None:
-    """Do one operation with many workflows."""
-    many = [(await client.create("Orders", business_key="many", next_activation="1 day")).id for _ in range(5)]
-    preview = await client.preview_bulk("cancel", {"business_key": "many"})
-    done = await client.run_bulk("cancel", {"business_key": "many"}, reason="test", limit=3)
-    rest = await client.run_bulk("cancel", {"business_key": "many"})
+    """Apply one operation to many instances."""
+    many = [(await client.create("Orders", key="many", when="1 day")).id for _ in range(5)]
+    preview = await client.preview_bulk("cancel", {"key": "many"})
+    done = await client.run_bulk("cancel", {"key": "many"}, reason="test", limit=3)
+    rest = await client.run_bulk("cancel", {"key": "many"})
 
     assert (preview.matched, preview.ids) == (5, tuple(many))
     assert (done.done, done.limit_reached, rest.done, rest.refused_total) == (3, True, 2, 3)
     assert [refusal.problem["type"] for refusal in rest.refused] == ["/problems/refused"] * 3
-    walked = [workflow.id async for workflow in client.search_all(business_key="many", page_size=2)]
+    walked = [workflow.id async for workflow in client.search_all(key="many", page_size=2)]
     assert walked == many[::-1]
 
 
 async def follow_events(client: AsyncClient) -> None:
-    """Follow what happens, from the beginning, from there on, and from now on."""
-    async with client.follow_events(workflow_type="Orders", type=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
+    """Follow events from the beginning, from a position, and from now on."""
+    async with client.follow_events(type="Orders", kind=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
         first = await wait_for(anext(events))
         second = await wait_for(anext(events))
-    assert (first.external_id, first.type, first.status) == ("order-1", ActionKind.CREATED, Status.FINISHED)
-    async with client.follow_events(
-        workflow_type="Orders", type=["CREATED", "CANCELLED"], after=events.last_id
-    ) as events:
+    assert (first.external_id, first.kind, first.status) == ("order-1", ActionKind.CREATED, Status.FINISHED)
+    async with client.follow_events(type="Orders", kind=["CREATED", "CANCELLED"], after=events.last_id) as events:
         assert (await wait_for(anext(events))).id > second.id
 
-    async with client.follow_events(business_key="news", type="CREATED") as events:
+    async with client.follow_events(key="news", kind="CREATED") as events:
         waiting = asyncio.create_task(anext(events))
         while not waiting.done():  # it may begin to follow after the first of them
-            made = await client.create("Orders", business_key="news", next_activation="1 day")
+            made = await client.create("Orders", key="news", when="1 day")
         event = await waiting
     assert (event.workflow_id <= made.id, event.username) == (True, "ada")
 
 
 async def administer_users_and_keys(client: AsyncClient, served_api: ServedApi, client_kind: str) -> None:
-    """Make users and keys, change them, and take them away."""
+    """Create, change and delete users and API keys."""
     made = await client.users.create("grace", "a very good password")
     assert made.role == Role.VIEWER
     assert (await client.users.set_role(made.id, Role.OPERATOR)).role == Role.OPERATOR
@@ -190,19 +185,19 @@ async def administer_users_and_keys(client: AsyncClient, served_api: ServedApi, 
         True,
         False,
     ]
-    assert [user.username for user in await client.users.all()] == ["ada", "grace"]
+    assert [user.username for user in await client.users.list_all()] == ["ada", "grace"]
 
     key = await client.keys.create("till", role="operator", username="grace", expires_in="90 days")
     assert key.key not in repr(key)
     assert key.expires
-    assert (await client.keys.all())[0].id == key.id
+    assert (await client.keys.list_all())[0].id == key.id
     async with served_api.build_client(client_kind, key=key.key) as grace:
         assert (await grace.get_current_user()).key_id == key.id
         await client.keys.revoke(key.id)
         with pytest.raises(UnauthenticatedError):
             await grace.get_current_user()
 
-    assert await client.users.get(made.id) == (await client.users.all())[1]
+    assert await client.users.get(made.id) == (await client.users.list_all())[1]
     await client.users.delete(made.id)
     with pytest.raises(NotFoundError):
         await client.users.get(made.id)

@@ -1,4 +1,4 @@
-"""What the client raises: one tree, with all that the server told."""
+"""The errors that the client raises: one tree, with everything that the server sent."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from flowlet.client import (
 from flowlet.errors import FlowletError, SettingsError
 from flowlet.web import problems
 from tests.client.scripted_server import build_problem_reply, build_reply, open_scripted_client
-from tests.client.served_api import ServedApi, connect_client
-from tests.web.api.api_harness import WAIT_SECONDS
+from tests.client.served_api import WAIT_TIMEOUT, ServedApi, connect_client
 
 ERROR_CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 HTML_BODY = "<html>" + "gateway " * 100
@@ -53,11 +52,11 @@ def test_an_error_of_the_same_name_is_the_same_error() -> None:
 
 
 def test_every_type_of_problem_that_means_more_than_its_status_has_an_error() -> None:
-    told = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
+    given = set(re.findall(r'Problem\((?:\d+), "([a-z-]+)"', _read_source(problems))) | set(
         problems._NAMES_BY_STATUS.values()
     )
 
-    assert told - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
+    assert given - set(errors._ERRORS_BY_NAME) == {"method-not-allowed", "body-timeout"}
 
 
 async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client: AsyncClient) -> None:
@@ -67,21 +66,21 @@ async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client:
     ):
         with pytest.raises(UnauthenticatedError, match="GET /api/me: Send an API key"):
             await stranger.get_current_user()
-        with pytest.raises(ForbiddenError, match="This needs the role operator, and ada has the role viewer"):
+        with pytest.raises(ForbiddenError, match="This requires the role operator; ada has the role viewer"):
             await viewer.pause(1)
     with pytest.raises(NotFoundError, match="no workflow has the id 4711") as missing:
         await client.get(4711)
     with pytest.raises(NotFoundError, match="Did you mean 'Orders'?"):
         await client.get_definition("Order")
     with pytest.raises(BadRequestError, match="stateVars.amount: ") as faulty:
-        await client.create("Orders", state_vars={"amount": "many"})
+        await client.create("Orders", vars={"amount": "many"})
 
     assert (missing.value.status, missing.value.problem.type) == (404, "/problems/not-found")
     assert set(faulty.value.errors) == {"stateVars.amount"}
 
 
 async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
-    ended = await client.create_and_wait("Orders", wait_seconds=WAIT_SECONDS)
+    ended = await client.create_and_wait("Orders", timeout=WAIT_TIMEOUT)
 
     with pytest.raises(domain.RefusedError) as caught:
         await client.answer(ended.id, "charge")
@@ -95,12 +94,12 @@ async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_t
 ) -> None:
     async with served_api.build_client(client_kind, timeout="200ms", retries=0) as client:
         with pytest.raises(TimeoutError) as caught:
-            await client.create_and_wait("Orders", state_vars={"way": "review"}, wait_seconds=0.5)
+            await client.create_and_wait("Orders", vars={"way": "review"}, timeout="500ms")
 
     error = caught.value
     assert isinstance(error, WaitTimeoutError)
-    assert error.workflow is not None
-    assert (error.workflow.id, error.workflow.state, error.instance) == (error.workflow_id, "review", error.workflow)
+    assert error.instance is not None
+    assert (error.instance.id, error.instance.state) == (error.workflow_id, "review")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: 
     async with open_scripted_client(
         "asynchronous", build_reply(status, HTML_BODY, content_type="text/html"), retries=0
     ) as (_, client):
-        with pytest.raises(ApiError, match="with no problem of Flowlet's: '<html>gateway") as caught:
+        with pytest.raises(ApiError, match="without a problem document: '<html>gateway") as caught:
             await client.get_current_user()
 
     assert (type(caught.value), caught.value.problem.type) == (kind_of_error, "about:blank")
@@ -129,16 +128,16 @@ async def test_a_proxys_error_is_told_by_its_status(status: int, kind_of_error: 
 
 
 @pytest.mark.parametrize(
-    ("told", "errors", "permitted"),
+    ("given", "errors", "permitted"),
     [
         ({"errors": [1, {}, {"field": "a"}, {"field": "a", "message": "x"}]}, {"": "", "a": "; x"}, ()),
         ({"errors": "x", "permitted": [1, None], "type": None, "detail": None, "title": 1}, {}, ("1", "None")),
     ],
 )
 async def test_a_problem_that_makes_no_sense_is_still_an_error(
-    told: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
+    given: dict[str, Any], errors: dict[str, str], permitted: tuple[str, ...]
 ) -> None:
-    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **told)) as (_, client):
+    async with open_scripted_client("asynchronous", build_problem_reply("refused", 409, **given)) as (_, client):
         with pytest.raises(RefusedError) as caught:
             await client.get_current_user()
 
@@ -157,7 +156,8 @@ async def test_a_fault_of_the_server_names_its_problem() -> None:
 async def test_what_is_no_flowlet_is_told(client_kind: str, body: str) -> None:
     async with open_scripted_client(client_kind, build_reply(200, body)) as (_, client):
         with pytest.raises(
-            UnexpectedResponseError, match="GET /api/me was answered with 200 and application/json"
+            UnexpectedResponseError,
+            match=r"GET /api/me: the response \(200, application/json\) is not what this endpoint returns",
         ) as caught:
             await client.get_current_user()
 
@@ -167,7 +167,7 @@ async def test_what_is_no_flowlet_is_told(client_kind: str, body: str) -> None:
 async def test_a_redirection_is_not_followed_with_the_key(client_kind: str) -> None:
     elsewhere = build_reply(307, "", headers={"Location": "http://elsewhere.invalid/api/me"})
     async with open_scripted_client(client_kind, elsewhere, key="secret") as (_, client):
-        with pytest.raises(UnexpectedResponseError, match="leads to 'http://elsewhere.invalid/api/me'"):
+        with pytest.raises(UnexpectedResponseError, match="redirects \\(307\\) to 'http://elsewhere.invalid/api/me'"):
             await client.get_current_user()
 
 
@@ -175,7 +175,7 @@ async def test_a_redirection_is_not_followed_with_the_key(client_kind: str) -> N
     "url", ["", "127.0.0.1:8080", "ftp://a", "http://", "http://a:x", "http://a/?b", "http://[", "http://a#b"]
 )
 def test_an_address_that_is_none_is_told(url: str) -> None:
-    with pytest.raises(SettingsError, match="is no address of a server"):
+    with pytest.raises(SettingsError, match="is not the address of a server"):
         AsyncClient(url)
 
 
@@ -205,11 +205,11 @@ async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(
     served_api.requested_endpoints.clear()
 
     with pytest.raises(TypeError, match="POST /api/workflows: the body cannot be written as JSON"):
-        await client.create("Orders", state_vars={"amount": object()})
+        await client.create("Orders", vars={"amount": object()})
     with pytest.raises(ValueError, match="has no time zone"):
         await client.search(created_from=datetime(2030, 1, 1))
-    with pytest.raises(FlowletError, match="is not a length of time"):
-        await client.create("Orders", next_activation="soon")
+    with pytest.raises(FlowletError, match="is not a duration"):
+        await client.create("Orders", when="soon")
 
     assert served_api.requested_endpoints == set()
 
@@ -217,7 +217,7 @@ async def test_what_has_no_form_in_json_is_told_before_anything_is_sent(
 async def test_a_number_that_is_none_never_becomes_null() -> None:
     async with open_scripted_client("asynchronous", build_problem_reply("faulty", 400)) as (server, client):
         with pytest.raises(BadRequestError):
-            await client.create("Orders", state_vars={"amount": float("nan")})
+            await client.create("Orders", vars={"amount": float("nan")})
 
     assert math.isnan(server.requests[0].body["stateVars"]["amount"])
 

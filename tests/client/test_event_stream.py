@@ -76,8 +76,8 @@ async def test_an_event_says_what_has_happened_to_which_workflow(client_kind: st
         (event,) = await take_events(events, 1)
 
     assert (event.id, event.workflow_id, event.external_id) == (41, 7, "order-7")
-    assert (event.type, event.from_state, event.to_state) == (ActionKind.TRANSITION, "check", "charge")
-    assert (event.date_time, event.status, event.state) == (
+    assert (event.kind, event.from_state, event.to_state) == (ActionKind.TRANSITION, "check", "charge")
+    assert (event.at, event.status, event.state) == (
         datetime(2030, 1, 1, tzinfo=UTC),
         Status.IN_PROGRESS,
         "charge",
@@ -91,7 +91,7 @@ async def test_the_filter_and_where_to_go_on_are_asked_for(client_kind: str) -> 
             client_kind, build_stream_reply(encode_event(42), drops_connection=False), key="secret"
         ) as (server, client),
         client.follow_events(
-            after=41, workflow_id=7, workflow_type="a b", type=[ActionKind.ERROR, "FAILED"], business_key=None
+            after=41, workflow_id=7, type="a b", kind=[ActionKind.ERROR, "FAILED"], key=None
         ) as events,
     ):
         await take_events(events, 1)
@@ -128,6 +128,39 @@ async def test_an_id_without_an_event_is_where_to_go_on_too(client_kind: str) ->
         await take_events(events, 1)
 
     assert server.requests[1].headers["last-event-id"] == "40"
+
+
+async def test_a_stream_that_breaks_off_before_its_first_event_goes_on_where_it_began(client_kind: str) -> None:
+    plays = [
+        build_stream_reply(position=39),
+        drop_connection,
+        build_stream_reply(encode_event(40), position=39, drops_connection=False),
+    ]
+    async with (
+        open_scripted_client(client_kind, *plays, clock=VirtualClock()) as (server, client),
+        client.follow_events() as events,
+    ):
+        await take_events(events, 1)
+
+    assert [asked.headers.get("last-event-id") for asked in server.requests] == [None, "39", "39"]
+
+
+async def test_a_stream_begins_when_its_block_is_entered(served_api: ServedApi, client_kind: str) -> None:
+    orders = served_api.build_client(client_kind)
+    async with orders, orders.follow_events(type="CREATED") as events:
+        made = [(await orders.create("Orders", when="1 day")).id for _ in range(2)]
+
+        assert [event.workflow_id for event in await take_events(events, 2)] == made
+
+
+async def test_a_block_that_cannot_be_entered_raises_what_the_first_event_would(client_kind: str) -> None:
+    async with open_scripted_client(client_kind, build_problem_reply("forbidden", 403)) as (_, client):
+        events = client.follow_events()
+        with pytest.raises(ForbiddenError):
+            async with events:
+                raise AssertionError("unreachable")
+
+        assert await anext(events, None) is None
 
 
 async def test_a_connection_on_which_nothing_comes_is_made_anew(client_kind: str) -> None:
@@ -231,7 +264,7 @@ async def test_what_a_newer_server_tells_more_is_passed_over(client_kind: str) -
     ):
         (event,) = await take_events(events, 1)
 
-    assert (event.id, event.type) == (5, "TELEPORTED")
+    assert (event.id, event.kind) == (5, "TELEPORTED")
 
 
 async def test_closing_the_stream_ends_a_wait_for_an_event(client_kind: str) -> None:
@@ -331,13 +364,13 @@ async def test_no_event_of_the_application_is_missed_behind_a_firewall_that_drop
     async with open_proxy(served_api.url) as (proxy, url), orders:
         key = served_api.api.app_harness.keys["viewer"]
         follower = connect_client(client_kind, url, key=key, clock=VirtualClock())
-        async with follower, follower.follow_events(after=0, type="CREATED", heartbeat_timeout="300ms") as events:
-            made = [(await orders.create("Orders", next_activation="1 day")).id]
+        async with follower, follower.follow_events(after=0, kind="CREATED", heartbeat_timeout="300ms") as events:
+            made = [(await orders.create("Orders", when="1 day")).id]
             found = {(await wait_for(anext(events))).workflow_id}
 
             for _ in range(3):
                 proxy.silence_connections()
-                made += [(await orders.create("Orders", next_activation="1 day")).id for _ in range(2)]
+                made += [(await orders.create("Orders", when="1 day")).id for _ in range(2)]
                 while found != set(made):
                     found.add((await wait_for(anext(events))).workflow_id)
 

@@ -1,4 +1,4 @@
-"""What is sent again and what never is, after how long, and what it comes to in the end."""
+"""Which requests the client retries, after which delays, and how it gives up."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_a_create_that_is_repeated_names_the_same_external_id(client_kind:
     first, second = (asked.body["externalId"] for asked in server.requests)
     assert first == second
     assert len(first) == 36
-    assert created.is_new, "what the client has named itself nobody else can have made"
+    assert created.is_new, "no other program can have sent an external id that the client generated"
 
 
 async def test_a_create_that_is_repeated_cannot_tell_who_made_it(client_kind: str) -> None:
@@ -119,10 +119,10 @@ async def test_a_wait_that_is_repeated_is_shorter_by_what_has_passed(client_kind
         client_kind, build_problem_reply("unavailable", 503, headers={"Retry-After": "40"}), late, clock=VirtualClock()
     ) as (server, client):
         with pytest.raises(WaitTimeoutError) as caught:
-            await client.create_and_wait("Orders", wait_seconds=60)
+            await client.create_and_wait("Orders", timeout="60s")
 
     assert [asked.body["waitSeconds"] for asked in server.requests] == [60, 20]
-    assert (caught.value.workflow_id, caught.value.workflow) == (7, None)
+    assert (caught.value.workflow_id, caught.value.instance) == (7, None)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ async def test_what_changes_something_is_never_repeated(client_kind: str, play: 
         for change in (
             client.answer(1, "charge"),
             client.move(1, "charge"),
-            client.move_and_wait("a", "charge", wait_seconds=0),
-            client.set_variables(1, {"a": 1}),
+            client.move_and_wait("a", "charge", timeout="0s"),
+            client.edit_variables(1, {"a": 1}),
             client.pause(1),
             client.resume(1),
             client.cancel(1),
@@ -165,12 +165,12 @@ async def test_an_error_that_stays_is_not_repeated(client_kind: str) -> None:
 async def test_a_request_that_was_never_sent_is_told_from_one_that_may_have_been_done(client_kind: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-        async with connect_client(client_kind, nobody) as client:
+        unused_url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        async with connect_client(client_kind, unused_url) as client:
             with pytest.raises(UnreachableError, match="ConnectError") as unsent:
                 await client.pause(1)
     async with open_scripted_client(client_kind, drop_connection) as (_, client):
-        with pytest.raises(UnreachableError, match="What it asks for may have been done") as sent:
+        with pytest.raises(UnreachableError, match="The server may have carried out the request") as sent:
             await client.pause(1)
 
     assert (unsent.value.was_sent, sent.value.was_sent) == (False, True)
@@ -178,5 +178,5 @@ async def test_a_request_that_was_never_sent_is_told_from_one_that_may_have_been
 
 async def test_a_server_that_stays_silent_is_left_after_the_timeout(client_kind: str) -> None:
     async with open_scripted_client(client_kind, never_reply, timeout="50ms") as (_, client):
-        with pytest.raises(UnreachableError, match="did not answer in time"):
+        with pytest.raises(UnreachableError, match="did not respond in time"):
             await client.pause(1)

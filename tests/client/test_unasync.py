@@ -1,4 +1,4 @@
-"""The synchronous client is made of the asynchronous one, and neither loads what a program elsewhere does not need."""
+"""The synchronous client is generated from the asynchronous one, and neither loads drivers or web frameworks."""
 
 from __future__ import annotations
 
@@ -35,14 +35,12 @@ def test_the_synchronous_client_is_what_is_made_of_the_asynchronous_one(tmp_path
 def test_a_made_file_says_so_in_its_first_line() -> None:
     firsts = {path.read_text(encoding="utf-8").splitlines()[0] for path in PACKAGE.glob("client/synchronous/*.py")}
 
-    assert all(line.startswith("# Made of flowlet/client/asynchronous/") for line in firsts)
+    assert all(line.startswith("# Generated from flowlet/client/asynchronous/") for line in firsts)
 
 
 def test_a_word_of_asyncio_without_a_counterpart_is_an_error(tmp_path: Path) -> None:
-    script = (
-        f"import runpy; made = runpy.run_path({str(UNASYNC_SCRIPT)!r}); "
-        "made['convert_source']('async_ = asyncio.Event()')"
-    )
+    load = f"import runpy; made = runpy.run_path({str(UNASYNC_SCRIPT)!r})"
+    script = f"{load}; made['convert_source']('async_ = asyncio.Event()')"
 
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 

@@ -71,6 +71,13 @@ def test_a_new_instance_may_be_routed_and_gets_an_external_id_of_its_own() -> No
     assert one.external_id != other.external_id
 
 
+def test_the_business_key_is_the_external_id_by_default() -> None:
+    named = TYPED_DEFINITION.build_instance({}, now=NOW, external_id="web-1")
+    generated = TYPED_DEFINITION.build_instance({}, now=NOW)
+
+    assert (named.key, generated.key) == ("web-1", generated.external_id)
+
+
 def test_a_manual_start_begins_by_waiting_for_its_deadline() -> None:
     waiting = build_with_start(kind=StateKind.MANUAL, deadline=timedelta(seconds=2), on_deadline="done")
     unbounded = build_with_start(kind=StateKind.MANUAL)
@@ -89,7 +96,7 @@ def test_every_fault_of_a_new_instance_is_named() -> None:
 
     assert caught.value.faults == {
         "externalId": "has to be a text of 1 to 255 characters",
-        "businessKey": "has a character that no database can hold (NUL, or half of a surrogate pair)",
+        "businessKey": "contains a NUL character, which databases cannot store",
         "executorGroup": "begins or ends with white space",
         "priority": "10 is not a whole number from 0 to 9",
     }

@@ -223,7 +223,7 @@ async def test_opening_twice_is_refused() -> None:
 
 async def test_providing_after_the_start_is_refused() -> None:
     async with Dependencies() as provided:
-        with pytest.raises(RuntimeError, match="returned comes too late"):
+        with pytest.raises(RuntimeError, match="returned is provided too late"):
             provided.provide(returned)
 
 
@@ -304,7 +304,7 @@ def test_an_annotation_that_cannot_be_read_is_refused() -> None:
     assert read_refusal(Dependencies(), for_the_type_checker_only) == (
         f"{describe_location(for_the_type_checker_only)}: "
         "the annotations of the factory for_the_type_checker_only cannot be read: "
-        "name 'Decimal' is not defined.\nImport it outside `if TYPE_CHECKING:`, and at the module's top."
+        "name 'Decimal' is not defined.\nImport it at the top of the module, outside `if TYPE_CHECKING:`."
     )
 
 
@@ -313,7 +313,9 @@ def of_a_url(url: str, retries: int = 3) -> Client:
 
 
 def test_a_factory_that_needs_arguments_is_refused() -> None:
-    assert "the factory of_a_url needs arguments: url.\nGive them defaults, " in read_refusal(Dependencies(), of_a_url)
+    assert "the factory of_a_url requires arguments: url.\nGive them defaults, " in read_refusal(
+        Dependencies(), of_a_url
+    )
 
 
 def read_refusal(provided: Dependencies, factory: Callable[..., Any]) -> str:

@@ -86,7 +86,7 @@ PARAMETER_FAULTS = [
         """,
         """
         state 'first' has the parameter 'path: partial', which nothing provides.
-        Provide it with app.provide(factory), the factory annotated with partial, or give it a default. \
+        Provide it with app.provide(factory), where the factory returns partial, or give it a default. \
 Available here: Context, Order (the variables), Form (the form).
         """,
     ),
@@ -125,7 +125,7 @@ Available here: Context, Order (the variables), Form (the form).
         """,
         """
         state 'first' has the parameter 'order: dict[str, Any]', which nothing provides.
-        Variables without a model are at ctx.vars, where ctx: Context.
+        Without a model, the variables are at ctx.vars: add the parameter ctx: Context.
         """,
     ),
     build_fault_case(
@@ -137,7 +137,7 @@ Available here: Context, Order (the variables), Form (the form).
         done = end()
         """,
         """
-        If these are the variables, say Workflow('Orders', vars=Order).
+        If these are the variables, write Workflow('Orders', vars=Order).
         """,
     ),
     build_fault_case(
@@ -151,7 +151,7 @@ Available here: Context, Order (the variables), Form (the form).
         """,
         """
         state 'first': the parameter 'amount' cannot be read: NameError: name 'Decimal' is not defined.
-        Import what it names at the module's top, outside `if TYPE_CHECKING:`.
+        Import the name at the top of the module, outside `if TYPE_CHECKING:`.
         """,
     ),
     build_fault_case(
@@ -175,7 +175,7 @@ Available here: Context, Order (the variables), Form (the form).
         """,
         """
         state 'first' has the positional-only parameter 'ctx'.
-        Remove the '/' behind it: parameters are passed by name.
+        Remove the '/' after it: parameters are passed by name.
         """,
     ),
     build_fault_case(
@@ -188,7 +188,7 @@ Available here: Context, Order (the variables), Form (the form).
         """,
         """
         state 'first' is a generator: its function has a yield.
-        A handler returns where to go: write return, not yield.
+        A handler returns the next state: write return, not yield.
         """,
     ),
 ]
@@ -203,7 +203,7 @@ NAME_AND_MODEL_FAULTS = [
         """,
         """
         one state has two names here, 'done' and 'finished'.
-        Keep one of them.
+        Remove one of them.
         """,
     ),
     build_fault_case(
@@ -227,7 +227,7 @@ NAME_AND_MODEL_FAULTS = [
         done = end()
         """,
         """
-        a second Workflow, 'Two': a module has one, and 'One' is at line 10.
+        a second Workflow, 'Two': a module has at most one, and 'One' is at line 10.
         Move its states to a module of their own.
         """,
     ),
@@ -240,8 +240,8 @@ NAME_AND_MODEL_FAULTS = [
         done = end()
         """,
         """
-        vars of Workflow('Orders') is dict, not a class derived from pydantic.BaseModel.
-        Give the model's class.
+        vars of Workflow('Orders') is dict, not a subclass of pydantic.BaseModel.
+        Give the class of the model.
         """,
     ),
     build_fault_case(
@@ -255,7 +255,7 @@ NAME_AND_MODEL_FAULTS = [
         done = end()
         """,
         """
-        Give each field a type that JSON can hold, known when the module has been imported.
+        Give each field a type that JSON can represent and that is defined when the module has been imported.
         """,
     ),
     build_fault_case(
@@ -270,8 +270,8 @@ NAME_AND_MODEL_FAULTS = [
         done = end()
         """,
         """
-        vars of Workflow('Orders'): Login.token is a secret, and would be stored as asterisks.
-        Leave secrets to a resource, and store the name of one.
+        vars of Workflow('Orders'): Login.token is a secret, which would be stored as asterisks.
+        Keep secrets in a resource, and store the name of the secret.
         """,
     ),
     build_fault_case(
@@ -282,8 +282,8 @@ NAME_AND_MODEL_FAULTS = [
         done = end()
         """,
         """
-        form of state 'first' is an object of Form, not a class derived from pydantic.BaseModel.
-        Give the model's class.
+        form of state 'first' is an object of Form, not a subclass of pydantic.BaseModel.
+        Give the class of the model.
         """,
     ),
     build_fault_case(
@@ -295,8 +295,8 @@ NAME_AND_MODEL_FAULTS = [
         done = end()
         """,
         """
-        state 'first' has the variables' model Order as its form.
-        Parameters are told apart by annotation: make the form a class of its own.
+        state 'first' has Order, the model of the variables, as its form.
+        Parameters are matched by annotation: use another class for the form.
         """,
     ),
 ]

@@ -86,7 +86,7 @@ def test_a_path_of_something_else_is_refused(
 @pytest.mark.parametrize("spec", ["", ".orders", "shop..orders"])
 def test_what_is_no_name_is_refused(spec: str) -> None:
     assert import_error(spec) == (
-        f"{spec!r}: this names no module.\nGive an import name as 'shop.orders', or the path of a .py file."
+        f"{spec!r}: this is not a module name.\nGive an import name as 'shop.orders', or the path of a .py file."
     )
 
 
@@ -97,14 +97,14 @@ def test_what_is_no_name_is_refused(spec: str) -> None:
         ("x = 1\nif x\n", 2, "SyntaxError: expected ':'"),
         ("import json\n\njson.loads('{')\n", 3, "JSONDecodeError: "),
         ("import no_such_library\n", 1, "No module named 'no_such_library'\nIs 'no_such_library' installed for "),
-        ("from . import other\n", 1, "give its import name instead, as 'shop.orders'."),
-        ("from flowlet import state\n@state\ndef a(): ...\n", 2, "The decorator is called: write @state(next=[...])"),
+        ("from . import other\n", 1, "Give its import name instead, as 'shop.orders'."),
+        ("from flowlet import state\n@state\ndef a(): ...\n", 2, "Call the decorator: write @state(next=[...])"),
         (
             "import flowlet\nx = flowlet.state(next=[], timeout='1 dya')\n@x\ndef a(): ...\n",
             3,
-            "'1 dya' is not a length",
+            "'1 dya' is not a duration",
         ),
-        ("raise SystemExit(3)\n", 1, "Put what ends the program under: if __name__ == '__main__'."),
+        ("raise SystemExit(3)\n", 1, "Move the code that exits below: if __name__ == '__main__'."),
         ("def f():\n    raise ValueError('no')\nf()\n", 2, "ValueError: no"),
     ],
 )

@@ -249,8 +249,8 @@ def test_two_modules_with_one_workflow_name_are_refused_and_both_named(tmp_path:
         registry.load(f"{other}/orders.py")
 
     assert str(caught.value) == (
-        f"{other}/orders.py:1: the workflow 'Orders' is defined in {one}/orders.py:1 too.\n"
-        "Give one of them another name: workflow = Workflow('...')."
+        f"{other}/orders.py:1: the workflow 'Orders' is also defined in {one}/orders.py:1.\n"
+        "Rename one of them: workflow = Workflow('...')."
     )
 
 

@@ -32,7 +32,7 @@ START_AND_NEXT_FAULTS = [
         """,
         """
         state 'second' has start=True, and so has 'first' at line 10.
-        Instances begin in one state: take it off the other.
+        Instances begin in one state: remove start=True from the other.
         """,
     ),
     build_fault_case(
@@ -83,7 +83,7 @@ START_AND_NEXT_FAULTS = [
         """,
         """
         which has no name in this module.
-        Import it into this module under the name it is to have.
+        Import it into this module, under the name that it should have.
         """,
     ),
     build_fault_case(
@@ -94,8 +94,8 @@ START_AND_NEXT_FAULTS = [
         done = end()
         """,
         """
-        state 'first' lists an object of int as a next state.
-        Give a state, or a state's name as a text.
+        state 'first' lists an object of type int as a next state.
+        Give a state or the name of a state.
         """,
     ),
     build_fault_case(
@@ -107,7 +107,7 @@ START_AND_NEXT_FAULTS = [
         """,
         """
         state 'first' lists 'done' twice as a next state.
-        Keep one of them.
+        Remove one of them.
         """,
     ),
     build_fault_case(
@@ -145,7 +145,7 @@ START_AND_NEXT_FAULTS = [
         """,
         """
         state 'stuck' lists no next state, so an instance could never leave it.
-        List where it may go, or make it an end state: stuck = end().
+        List its next states, or make it an end state: stuck = end().
         """,
     ),
     build_fault_case(
@@ -174,7 +174,7 @@ GRAPH_FAULTS = [
         """,
         """
         state 'lost' cannot be reached from 'first'.
-        List it as a next state of another, or delete it. Reached: done, first.
+        List it as a next state of another state, or delete it. Reached: done, first.
         """,
     ),
     build_fault_case(
@@ -188,7 +188,7 @@ GRAPH_FAULTS = [
         """,
         """
         no end can be reached from state 'circle'.
-        Let it or a state behind it lead to one of: done.
+        Let it, or a state after it, lead to one of: done.
         """,
     ),
     build_fault_case(
@@ -199,7 +199,7 @@ GRAPH_FAULTS = [
         def first(): ...
         """,
         """
-        no instance could ever end: there is no end() or error() state.
+        there is no end() or error() state, so no instance could ever end.
         Define one and list it as a next state: done = end().
         """,
     ),
@@ -257,8 +257,8 @@ ON_ERROR_FAULTS = [
         done = end()
         """,
         """
-        state 'first' has a deadline, but no on_deadline to go to then.
-        Add on_deadline=..., one of its next states, or remove the deadline.
+        state 'first' has a deadline, but no on_deadline.
+        Add on_deadline with one of its next states, or remove the deadline.
         """,
     ),
     build_fault_case(
@@ -316,7 +316,7 @@ def test_a_module_whose_name_browsers_take_out_of_an_address_is_refused(tmp_path
 
     (fault,) = load_faults(path)
 
-    assert fault.message.startswith("the module's name is '.', which browsers take out of every address.")
+    assert fault.message.startswith("the module's name is '.', which browsers remove from every URL.")
 
 
 def test_all_faults_of_a_module_are_told_at_once_in_the_order_of_the_source(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ async def test_a_number_that_is_not_json_is_a_failed_attempt() -> None:
     definition = bench.add_definition(workflow=Workflow("Orders", vars=Measure), check=check, done=end())
     transition = await bench.run_first_activation(definition)
 
-    assert "they are not JSON as everybody reads it" in str(get_only_action(transition, ActionKind.ERROR).text)
+    assert "they are not standard JSON" in str(get_only_action(transition, ActionKind.ERROR).text)
 
 
 async def test_writing_to_the_contexts_variables_beside_a_model_is_a_failed_attempt() -> None:

@@ -112,9 +112,9 @@ def test_a_state_tells_what_becomes_of_failed_attempts_long_ones_and_missing_ans
     tips = {name: read_title(find_state_group(picture, name)).splitlines() for name in ("go", "ask", "once", "done")}
     assert tips["go"][1:3] == [
         "retried 3 times, after 1 second to 1 hour, exponential",
-        "an attempt may take 2 minutes",
+        "attempts time out after 2 minutes",
     ]
-    assert tips["ask"][1:3] == ["an answer is due within 3 days", "retried once, after 5 seconds"]
+    assert tips["ask"][1:3] == ["must be answered within 3 days", "retried once, after 5 seconds"]
     assert "not retried" in tips["once"]
     assert not any("retried" in line for line in tips["done"])
 
@@ -125,7 +125,7 @@ def test_it_has_a_name_and_a_description_for_those_who_cannot_see_it() -> None:
     assert root.get("role") == "img"
     assert read_title(root) == root.get("aria-label") == "State diagram of DemoWorkflow"
     description = root.findtext(f"{SVG_NAMESPACE}desc") or ""
-    assert description.startswith("It starts in Init. Init, start, leads to Review.")
+    assert description.startswith("The start state is Init. Init, start, leads to Review.")
     assert "Review, manual, leads to Approve (Approve), ApproveError (Refuse)." in description
 
 
@@ -259,8 +259,8 @@ def test_the_way_of_errors_and_deadlines_is_told_apart() -> None:
 
     assert "otherwise" in read_classes(find_edge_line(picture, "go → broken"))
     assert "otherwise" not in read_classes(find_edge_line(picture, "go → done"))
-    assert find_edge_title(picture, "go → broken") == "go → broken, when the attempts are used up"
-    assert find_edge_title(picture, "ask → late") == "ask → late, when nobody answers in time"
+    assert find_edge_title(picture, "go → broken") == "go → broken, when no attempt is left"
+    assert find_edge_title(picture, "ask → late") == "ask → late, when the deadline passes without an answer"
 
 
 def test_a_long_name_is_shortened_and_told_in_full() -> None:

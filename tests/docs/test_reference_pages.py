@@ -21,7 +21,7 @@ from flowlet.instance.instance import ActionKind, Status
 from flowlet.settings import Settings
 from flowlet.store.tables import SCHEMA_VERSION, TABLES
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next
+from flowlet.workflow.outcome import Destination
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Workflow, manual, state
 from tests.docs.pages import ROOT, read_table_rows
@@ -150,7 +150,7 @@ def test_everything_that_can_be_said_of_a_next_state_is_documented() -> None:
         for names, _ in read_table_rows(STATES_PAGE, "What a handler returns")
     }
 
-    assert documented == {name for name in vars(Next) if not name.startswith("_")}
+    assert documented == {name for name in vars(Destination) if not name.startswith("_")}
 
 
 def test_everything_an_application_has_is_documented() -> None:

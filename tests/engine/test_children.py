@@ -17,8 +17,8 @@ from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import ChildRequest, Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import ChildRequest, child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 

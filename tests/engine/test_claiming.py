@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -22,8 +22,8 @@ from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
 from tests.engine.executor_harness import NEVER, ExecutorHarness, GatedHandler, run_executor, wait_for
 
@@ -64,7 +64,8 @@ async def test_a_timer_that_becomes_due_between_the_claim_and_the_look_for_the_n
             return claimed
 
         monkeypatch.setattr(run.store.instances, "claim", claim_slowly)
-        monkeypatch.setattr(type(run.store.connections.dialect.signals), "watch", watch_nothing)
+        monkeypatch.setattr(type(run.store.connections.dialect.signals), "listen_for_commits", hear_nothing)
+        monkeypatch.setattr(run.store.connections, "on_commit", None)
         now = clock.now()
         new = run.registry.get_definition("Orders").build_instance(None, now=now)
         await run.store.instances.create([replace(new, next_activation_us=now + 10 * SECOND_MICROSECONDS)], now=now)
@@ -73,12 +74,9 @@ async def test_a_timer_that_becomes_due_between_the_claim_and_the_look_for_the_n
         await wait_for(gate.started.wait())
 
 
-async def watch_nothing(*_values: object) -> Callable[[], Awaitable[None]]:
-    """Watch nothing: the executor is not woken by the create."""
-
-    async def stop_watching() -> None: ...
-
-    return stop_watching
+async def hear_nothing(*_: object) -> None:
+    """Hear of no commit: the executor is not woken by the create."""
+    await asyncio.Event().wait()
 
 
 async def test_however_often_claiming_has_failed_the_executor_tries_on(

@@ -280,7 +280,7 @@ async def test_a_position_beyond_the_last_event_is_now(event_harness: EventStrea
 
 async def test_nothing_is_read_while_nobody_follows(event_harness: EventStreamHarness) -> None:
     async with event_harness.open_reader():
-        (loop,) = [task for task in asyncio.all_tasks() if task.get_name() == "flowlet-feed"]
+        loop = find_loop()
     await wait_for(loop)
 
     async with event_harness.open_reader() as reader:
@@ -289,13 +289,95 @@ async def test_nothing_is_read_while_nobody_follows(event_harness: EventStreamHa
     assert reader.workflow_ids == {made}
 
 
+async def test_the_history_is_read_after_a_commit_and_hardly_ever_without_one(
+    event_harness: EventStreamHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = event_harness.store.history.read_events_after, 0
+
+    async def count_read(*given: Any, **named: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(*given, **named)
+
+    async with event_harness.open_reader() as reader:
+        await event_harness.create_instances()
+        await reader.read_until(lambda: bool(reader.deliveries))
+        while not event_harness.store.commit_signal.is_listening:
+            await event_harness.store.clock.sleep(0.01)
+        await event_harness.store.commit_signal.close()  # MariaDB is polled on for a while after a commit
+        await event_harness.store.clock.sleep(0.3)
+        monkeypatch.setattr(event_harness.store.history, "read_events_after", count_read)
+
+        await event_harness.store.clock.sleep(2.5)
+
+    assert reads <= 3
+
+
+async def test_many_commits_are_read_together(event_harness: EventStreamHarness) -> None:
+    async with event_harness.open_reader() as reader:
+        made = await event_harness.create_instances(30)
+        batches = 0
+        while len(reader.deliveries) < len(made):
+            await reader.read_batch()
+            batches += 1
+
+    assert batches <= 15
+
+
+@pytest.mark.parametrize("has_loop", [False, True])
+async def test_a_page_that_resumes_at_its_position_misses_no_late_commit(
+    concurrent_event_harness: EventStreamHarness, has_loop: bool
+) -> None:
+    archive, writes = concurrent_event_harness, concurrent_event_harness.store.connections.dialect.writes
+    before = await archive.create_instances()
+    if has_loop:
+        await archive.feed.start()
+    async with archive.store.connections.transaction() as slow:
+        ((late, _),) = await writes.create(
+            slow.raw, [archive.build_new_instance()], archive.store.clock.now(), in_transaction=True
+        )
+        others = await archive.create_instances(2)
+        position = await archive.feed.read_position()
+
+    async with archive.open_reader(after=position) as reader:
+        await reader.read_until(lambda: {late, *others} <= reader.workflow_ids)
+    assert not set(before) & reader.workflow_ids
+
+
+async def test_the_position_of_a_running_stream_costs_no_statement(
+    event_harness: EventStreamHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await event_harness.create_instances(3)
+    last = await event_harness.store.history.read_last_id()
+    assert await event_harness.feed.read_position() == last
+
+    async with event_harness.open_reader():
+        monkeypatch.delattr(type(event_harness.store.history), "read_horizon")
+
+        assert await event_harness.feed.read_position() == last
+
+
+async def test_a_subscription_may_begin_at_an_end_from_before_the_loop_has_stopped(
+    event_harness: EventStreamHarness,
+) -> None:
+    await event_harness.create_instances()
+    end = await event_harness.feed.start()
+    await wait_for(find_loop())
+    made = await event_harness.create_instances(2)
+
+    async with event_harness.open_reader(after=end) as reader:
+        await reader.read_until(lambda: len(reader.deliveries) == 2)
+
+    assert [one.event.workflow_id for one in reader.deliveries] == made
+
+
 async def test_too_many_are_refused_and_one_who_leaves_makes_room(
     event_harness: EventStreamHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "MAX_SUBSCRIBERS", 1)
 
     async with event_harness.open_reader():
-        with pytest.raises(RefusedError, match="1 follow the events already"):
+        with pytest.raises(RefusedError, match="1 event streams are open already"):
             await anext(event_harness.feed.subscribe(accept_event))
 
     async with event_harness.open_reader():
@@ -376,6 +458,12 @@ def test_in_whatever_order_ids_appear_nothing_up_to_the_position_is_missing(orde
         assert set(range(1, gaps.compute_horizon(last) + 1)) <= visible
 
     assert gaps.compute_horizon(last) == 12
+
+
+def find_loop() -> asyncio.Task[Any]:
+    """Return the task that reads the histories."""
+    (loop,) = [task for task in asyncio.all_tasks() if task.get_name() == "flowlet-event-stream"]
+    return loop
 
 
 def build_registry() -> Registry:

@@ -17,9 +17,9 @@ from flowlet.errors import Fail, StoreUnavailableError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context, Transaction
-from flowlet.workflow.outcome import Next, child
+from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 Handler = Callable[[Context], Awaitable[object]]

@@ -14,7 +14,7 @@ import pytest
 
 from flowlet.clock import StoreClock
 from flowlet.engine.heartbeat import Heartbeat
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.executors import ExecutorRecord, ExecutorStore
 from flowlet.store.opening import Store, open_store
 from tests.engine.executor_harness import wait_for

@@ -22,8 +22,8 @@ from flowlet.instance.instance import ActionKind, Status
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.instances import CommitResult
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.accounts.password_hashes import CheapHashes
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import LEASE, EngineHarness, ManualExecutor, open_engine

@@ -17,8 +17,8 @@ from flowlet.settings import ExecutorSettings, Settings
 from flowlet.shutdown import Shutdown
 from flowlet.store.opening import Store, open_store
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.executor_harness import NEVER
 from tests.engine.lifetime_harness import CLOCK, LifetimeHarness, choose_moments

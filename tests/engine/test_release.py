@@ -9,8 +9,8 @@ import pytest
 from flowlet.definition.definition import Definition
 from flowlet.engine.release import apply_transition, build_release
 from flowlet.instance.instance import ActionKind, Status
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import State, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, State, end, state
 from tests.engine.activation.activation_harness import (
     EXECUTOR_ID,
     SECOND_MICROSECONDS,

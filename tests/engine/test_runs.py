@@ -12,9 +12,8 @@ from flowlet.errors import NotEndedError
 from flowlet.instance.instance import Action, ActionKind, Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, Workflow, end, error, manual, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import run_executor, wait_for
 

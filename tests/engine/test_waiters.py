@@ -1,4 +1,4 @@
-"""Waiting for instances: told at once in the same process, found by one look for all of them otherwise."""
+"""Waiting for instances: a commit of any process ends the waits for it; without a signal one look for all does."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from flowlet.clock import VirtualClock
+from flowlet.clock import VirtualClock, to_datetime
 from flowlet.engine.waiters import MAX_WAITERS, Waiters
 from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
 from flowlet.instance.instance import Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.store.opening import open_store
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import end, state
+from flowlet.workflow.context import Context
+from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.clocks import SteppedClock, StillClock
-from tests.engine.executor_harness import wait_for
+from tests.engine.executor_harness import run_executor, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine
 
 
@@ -61,11 +62,20 @@ class CountingReads:
 
 @asynccontextmanager
 async def open_waiters(engine: EngineHarness, clock: VirtualClock) -> AsyncIterator[Waiters]:
+    """Let the test wait as the application does."""
     arrivals = Waiters(engine.store, clock)
     try:
         yield arrivals
     finally:
         await arrivals.close()
+
+
+@asynccontextmanager
+async def open_deaf_waiters(engine: EngineHarness, clock: VirtualClock) -> AsyncIterator[Waiters]:
+    """Let the test wait where no commit is heard of: what is found is found by looking."""
+    await engine.store.commit_signal.close()
+    async with open_waiters(engine, clock) as waiters:
+        yield waiters
 
 
 def count_reads(arrivals: Waiters) -> CountingReads:
@@ -83,8 +93,7 @@ async def test_a_wait_ends_at_the_commit_in_the_same_process_without_a_tick(data
         wait = asyncio.create_task(arrivals.wait(id, "ship", timeout=60))
         await wait_for(clock.is_sleeping.wait())
 
-        transition = await hand.run_due_instance(id)
-        arrivals.notify_committed(transition)
+        await hand.run_due_instance(id)
         instance: Instance = await wait_for(wait)
 
     assert (instance.id, instance.state) == (id, "ship")
@@ -98,7 +107,7 @@ async def test_a_committer_tells_those_who_wait(sqlite_url: str) -> None:
         wait = asyncio.create_task(arrivals.wait(id, ["nosuch", "ship"], timeout=60))
         await wait_for(clock.is_sleeping.wait())
 
-        async with hand.open_committer(on_committed=arrivals.notify_committed) as committer:
+        async with hand.open_committer() as committer:
             await committer.commit(await hand.run_instance(await hand.claim_instance(id)))
         instance: Instance = await wait_for(wait)
 
@@ -108,7 +117,7 @@ async def test_a_committer_tells_those_who_wait(sqlite_url: str) -> None:
 async def test_an_operation_tells_those_who_wait(sqlite_url: str) -> None:
     clock = StillClock()
     async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
-        operations = Operations(hands.store, hands.registry, on_changed=arrivals.notify_changed)
+        operations = Operations(hands.store, hands.registry)
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, timeout=60))
         await wait_for(clock.is_sleeping.wait())
@@ -127,6 +136,7 @@ async def test_what_another_process_commits_is_seen_at_the_next_look(database_ur
     ):
         hand = await hands.add_executor()
         id = await hands.create_instance()
+        await other.commit_signal.close()
         arrivals = Waiters(other, clock)
         wait = asyncio.create_task(arrivals.wait(id, "ship", timeout=60))
         await wait_for(clock.is_sleeping.wait())
@@ -141,7 +151,7 @@ async def test_what_another_process_commits_is_seen_at_the_next_look(database_ur
 
 async def test_a_state_that_is_left_between_two_looks_counts(database_url: str) -> None:
     clock = SteppedClock()
-    async with open_engine(database_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(database_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         hand = await hands.add_executor()
         id = await hands.create_instance()
         await hand.claim_due()
@@ -214,7 +224,7 @@ async def test_a_wait_for_the_end_does_not_stop_at_a_state(sqlite_url: str) -> N
         hand = await hands.add_executor()
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, timeout=60))
-        arrivals.notify_committed(await hand.run_due_instance(id))
+        await hand.run_due_instance(id)
         for _ in range(2):
             await clock.tick()
         await wait_for(clock.is_sleeping.wait())
@@ -254,7 +264,7 @@ async def test_a_time_out_of_its_bounds_is_refused(sqlite_url: str, timeout: flo
 
 async def test_one_who_does_not_wait_any_more_is_forgotten_at_once(sqlite_url: str) -> None:
     clock = SteppedClock()
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         reads = count_reads(arrivals)
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, timeout=60))
@@ -282,32 +292,32 @@ async def test_who_comes_after_the_last_has_gone_is_served_too(sqlite_url: str) 
 
 async def test_a_thousand_who_wait_cost_one_statement_at_each_look(database_url: str) -> None:
     clock = SteppedClock()
-    async with open_engine(database_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(database_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         reads = count_reads(arrivals)
         definition = hands.registry.get_definition("Orders")
         news = [definition.build_instance(None, now=hands.clock.now()) for _ in range(1_000)]
         ids = [created.id for created in await hands.store.instances.create(news, now=hands.clock.now())]
         waits = [asyncio.create_task(arrivals.wait(id, "ship", timeout=600)) for id in ids]
         await wait_for(clock.is_sleeping.wait())
-        assert reads.calls == ["marked_standings"]
+        assert reads.calls == ["read_positions_with_last_action"]
 
         for _ in range(5):
             await clock.tick()
             await wait_for(clock.is_sleeping.wait())
-        assert reads.calls == ["marked_standings"] + ["standings"] * 5
+        assert reads.calls == ["read_positions_with_last_action"] + ["read_positions"] * 5
 
         await hands.execute_sql("UPDATE flowlet_workflow SET state = 'ship', version = version + 1")
         await clock.tick()
         instances = await wait_for(asyncio.gather(*waits))
 
-    assert reads.calls[6:] == ["standings", "entries", "several"]
+    assert reads.calls[6:] == ["read_positions", "read_entered_states", "get_many"]
     assert [instance.id for instance in instances] == ids
     assert arrivals.waiter_count == 0
 
 
 async def test_a_history_is_read_only_where_the_instance_has_moved(sqlite_url: str) -> None:
     clock = SteppedClock()
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         hand = await hands.add_executor()
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, "done", timeout=60))
@@ -320,12 +330,12 @@ async def test_a_history_is_read_only_where_the_instance_has_moved(sqlite_url: s
             await wait_for(clock.is_sleeping.wait())
         wait.cancel()
 
-    assert reads.calls == ["standings", "entries", "standings", "standings"]
+    assert reads.calls == ["read_positions", "read_entered_states", "read_positions", "read_positions"]
 
 
 async def test_ten_thousand_may_wait_and_take_little_memory(sqlite_url: str) -> None:
     clock = StillClock()
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         id = await hands.create_instance(vars={"note": "x" * 100_000})
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()
@@ -334,7 +344,7 @@ async def test_ten_thousand_may_wait_and_take_little_memory(sqlite_url: str) -> 
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-        with pytest.raises(RefusedError, match="10,000 wait already"):
+        with pytest.raises(RefusedError, match="there are 10,000 waits already"):
             await arrivals.wait(id, timeout=1)
         for wait in waits:
             wait.cancel()
@@ -346,7 +356,7 @@ async def test_ten_thousand_may_wait_and_take_little_memory(sqlite_url: str) -> 
 
 async def test_waits_go_on_while_the_store_is_away(sqlite_url: str) -> None:
     clock = SteppedClock()
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         reads = count_reads(arrivals)
         hand = await hands.add_executor()
         id = await hands.create_instance()
@@ -365,7 +375,7 @@ async def test_waits_go_on_while_the_store_is_away(sqlite_url: str) -> None:
 
 async def test_a_line_of_history_is_not_lost_where_the_store_goes_away_in_the_middle_of_a_look(sqlite_url: str) -> None:
     clock = SteppedClock()
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         operations = Operations(hands.store, hands.registry)
         id = await hands.create_instance()
         wait = asyncio.create_task(arrivals.wait(id, "ship", timeout=60))
@@ -377,7 +387,7 @@ async def test_a_line_of_history_is_not_lost_where_the_store_goes_away_in_the_mi
         async def raise_unavailable(*_: Any, **__: Any) -> Any:
             raise StoreUnavailableError("the database is away")
 
-        reads.replacements["entries"] = raise_unavailable
+        reads.replacements["read_entered_states"] = raise_unavailable
         await clock.tick()
         await wait_for(clock.is_sleeping.wait())
         reads.replacements.clear()
@@ -388,7 +398,7 @@ async def test_a_line_of_history_is_not_lost_where_the_store_goes_away_in_the_mi
 
 async def test_a_wait_ends_in_time_while_the_store_is_away(sqlite_url: str) -> None:
     clock = VirtualClock()
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, clock) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, clock) as arrivals:
         count_reads(arrivals).is_away = True
 
         with pytest.raises(WaitTimeoutError, match="the store does not answer") as late:
@@ -399,13 +409,13 @@ async def test_a_wait_ends_in_time_while_the_store_is_away(sqlite_url: str) -> N
 
 async def test_a_wait_ends_although_the_store_never_answers(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowlet.engine.waiters.STORE_GRACE_SECONDS", 0.01)
-    async with open_engine(sqlite_url, ORDERS) as hands, open_waiters(hands, StillClock()) as arrivals:
+    async with open_engine(sqlite_url, ORDERS) as hands, open_deaf_waiters(hands, StillClock()) as arrivals:
         reads = count_reads(arrivals)
 
         async def never_return(*_: Any, **__: Any) -> Any:
             await asyncio.Event().wait()
 
-        reads.replacements["marked_standings"] = never_return
+        reads.replacements["read_positions_with_last_action"] = never_return
 
         with pytest.raises(WaitTimeoutError, match="the store does not answer"):
             await wait_for(arrivals.wait(1, timeout=0))
@@ -422,3 +432,96 @@ async def test_closing_ends_every_wait(sqlite_url: str) -> None:
 
         with pytest.raises(WaitTimeoutError, match="the application stops"):
             await wait
+
+
+async def test_a_wait_ends_at_the_commit_of_another_process_without_a_tick(database_url: str) -> None:
+    clock = StillClock()
+    async with open_engine(database_url, ORDERS) as engine, open_store(database_url, clock=clock) as other:
+        executor = await engine.add_executor()
+        id = await engine.create_instance()
+        waiters = Waiters(other, clock)
+        wait = asyncio.create_task(waiters.wait(id, "ship", timeout=60))
+        await wait_for(clock.is_sleeping.wait())
+
+        await executor.run_due_instance(id)
+        instance: Instance = await wait_for(wait)
+        await waiters.close()
+
+    assert instance.state == "ship"
+
+
+async def test_a_handlers_own_transaction_ends_a_wait_too(database_url: str) -> None:
+    @state(start=True, next=["done"])
+    async def check(ctx: Context) -> str:
+        async with ctx.transaction() as connection:
+            await connection.fetch_one("SELECT 1")
+        return "done"
+
+    clock, module = StillClock(), build_workflow_module(check=check, done=end())
+    async with run_executor(database_url, module) as run:
+        waiters = Waiters(run.store, clock)
+        later = to_datetime(run.store.clock.now()) + timedelta(hours=1)
+        operations = Operations(run.store, run.registry)
+        id = (await operations.create("Orders", when=later)).id
+        wait = asyncio.create_task(waiters.wait(id, "done", timeout=60))
+        await wait_for(clock.is_sleeping.wait())
+
+        await operations.wake(id, username="ada")
+        instance: Instance = await wait_for(wait)
+        await waiters.close()
+
+    assert instance.status == Status.FINISHED
+
+
+async def test_where_commits_are_signalled_the_loop_looks_once_a_second(sqlite_url: str) -> None:
+    clock = SteppedClock()
+    async with open_engine(sqlite_url, ORDERS) as engine, open_waiters(engine, clock) as waiters:
+        wait = asyncio.create_task(waiters.wait(await engine.create_instance(), timeout=60))
+        while not (engine.store.commit_signal.is_listening and clock.is_sleeping.is_set()):
+            await VirtualClock().sleep(0)
+        await clock.tick()
+        await wait_for(clock.is_sleeping.wait())
+        reads = count_reads(waiters)
+
+        for _ in range(20):
+            await clock.tick()
+            await wait_for(clock.is_sleeping.wait())
+        wait.cancel()
+
+    assert reads.calls == ["read_positions"] * 2
+
+
+async def test_a_database_is_polled_the_less_often_the_longer_the_latest_wait_takes(mariadb_url: str) -> None:
+    clock = StillClock()
+    async with open_engine(mariadb_url, ORDERS) as engine, open_waiters(engine, clock) as waiters:
+        wait = asyncio.create_task(waiters.wait(await engine.create_instance(), timeout=60))
+        await wait_for(clock.is_sleeping.wait())
+
+        paces = [engine.store.commit_signal.get_poll_seconds()]
+        for milliseconds in (400, 500, 9_000):
+            clock.advance(milliseconds * 1000)
+            paces.append(engine.store.commit_signal.get_poll_seconds())
+        wait.cancel()
+
+    assert [round(pace, 3) for pace in paces] == [0.01, 0.04, 0.09, 0.1]
+
+
+async def test_a_process_that_cannot_listen_looks_ten_times_a_second(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse_to_listen(*_: object) -> None:
+        raise OSError("too many open files")
+
+    clock = VirtualClock()
+    async with open_engine(sqlite_url, ORDERS) as engine, open_store(sqlite_url, clock=clock) as other:
+        monkeypatch.setattr(type(other.connections.dialect.signals), "listen_for_commits", refuse_to_listen)
+        executor = await engine.add_executor()
+        id = await engine.create_instance()
+        waiters = Waiters(other, clock)
+        wait = asyncio.create_task(waiters.wait(id, "ship", timeout=3_600))
+
+        await executor.run_due_instance(id)
+
+        assert (await wait_for(wait)).state == "ship"
+        assert not other.commit_signal.is_listening
+        await waiters.close()

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from tests.faults.fault_harness import REAL_CLOCK, open_fault_harness
 
 pytestmark = pytest.mark.faults

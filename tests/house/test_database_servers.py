@@ -67,7 +67,8 @@ async def test_a_migrated_database_has_no_rows_of_the_test_before_and_restarts_i
     shared.program.execute_statement(again, INSERT)
     async with open_store(again, migrate=False) as store:
         assert again == url
-        assert await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM flowlet_session")) == [(1,)]
+        ids = await store.connections.read(lambda session: session.fetch_rows("SELECT id FROM flowlet_session"))
+        assert ids == [(1,)]
 
 
 async def test_a_transaction_that_a_test_leaves_open_is_ended(shared: DatabaseServer) -> None:

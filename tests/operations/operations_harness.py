@@ -14,14 +14,22 @@ from flowlet.engine.release import apply_transition
 from flowlet.errors import Fail
 from flowlet.instance.instance import Action, Instance, Status
 from flowlet.operations.service import Operations
+from flowlet.store.commits import Commit
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
+from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, Workflow, end, error, manual, state
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
-__all__ = ["OPERATOR_NAME", "OperationsHarness", "build_families_module", "build_orders_module", "open_operations"]
+__all__ = [
+    "OPERATOR_NAME",
+    "Decision",
+    "OperationsHarness",
+    "build_families_module",
+    "build_orders_module",
+    "open_operations",
+]
 
 OPERATOR_NAME = "ada"
 
@@ -89,14 +97,12 @@ class OperationsHarness:
     def __init__(self, engine: EngineHarness, executor: ManualExecutor) -> None:
         self.hands = engine
         self.hand = executor
-        self.wake_count = 0
+        self.commits: list[Commit] = []
         self._order_count = 0
-        self.operations = Operations(engine.store, engine.registry, wake=self._count_wake)
+        self.operations = Operations(engine.store, engine.registry)
+        engine.store.commit_signal.subscribe(self.commits.append)
         self.operations_without_registry = Operations(engine.store, Registry())
         """Operations of a process that knows no workflow."""
-
-    def _count_wake(self) -> None:
-        self.wake_count += 1
 
     async def get_instance(self, id: int) -> Instance:
         return await self.hands.get_instance(id)

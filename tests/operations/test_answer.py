@@ -9,7 +9,7 @@ import pytest
 
 from flowlet.errors import RefusedError, VariablesError
 from flowlet.instance.instance import ActionKind, Status
-from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
+from tests.operations.operations_harness import OPERATOR_NAME, Decision, OperationsHarness
 
 
 async def test_an_answer_is_stored_and_makes_the_instance_due(harness: OperationsHarness) -> None:
@@ -31,6 +31,20 @@ async def test_an_answer_is_stored_and_makes_the_instance_due(harness: Operation
     )
     assert (after.visit, after.version) == (instance.visit, instance.version + 1)
     assert await harness.get_instance(instance.id) == after
+
+
+async def test_a_form_may_be_given_as_its_model(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.WAITING)
+
+    after = await harness.operations.answer(
+        instance.id, "charge", form=Decision(comment="fine"), username=OPERATOR_NAME
+    )
+
+    assert after.answer == {
+        "choice": "charge",
+        "form": {"comment": "fine", "score": 0},
+        "username": OPERATOR_NAME,
+    }
 
 
 async def test_the_history_tells_who_chose_what_by_its_label_and_keeps_the_form_to_itself(
@@ -72,7 +86,7 @@ async def test_a_choice_that_the_state_does_not_offer_is_refused_with_those_it_d
     instance = await sqlite_harness.create_in_status(Status.WAITING)
     before = await sqlite_harness.hands.read_tables()
 
-    with pytest.raises(RefusedError, match="is no choice of 'review'") as refused:
+    with pytest.raises(RefusedError, match="is not a choice of 'review'") as refused:
         await sqlite_harness.operations.answer(instance.id, choice, username=OPERATOR_NAME)
 
     assert refused.value.permitted == ("charge", "rejected")

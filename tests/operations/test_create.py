@@ -13,9 +13,9 @@ import pytest
 from flowlet.clock import to_datetime
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError, UnknownWorkflowError, VariablesError
-from flowlet.instance.instance import NewInstance, Status
+from flowlet.instance.instance import Created, NewInstance, Status
 from flowlet.operations.service import Operations
-from flowlet.store.instances import CreatedInstance, InstanceStore
+from flowlet.store.instances import InstanceStore
 from flowlet.store.opening import open_store
 from flowlet.workflow.states import Workflow, end, manual
 from tests.engine.activation.activation_harness import build_workflow_module
@@ -28,7 +28,7 @@ class DriverValueError(Exception):
     """What a driver might raise about a value."""
 
 
-async def test_an_instance_is_created_as_its_definition_says_and_the_executor_is_woken(
+async def test_an_instance_is_created_as_its_definition_says_and_the_commit_is_signalled(
     harness: OperationsHarness,
 ) -> None:
     created = await harness.operations.create(
@@ -40,7 +40,7 @@ async def test_an_instance_is_created_as_its_definition_says_and_the_executor_is
     assert (instance.status, instance.state, instance.key) == (Status.NEW, "check", "k-1")
     assert (instance.priority, instance.created_by, instance.vars) == (4, OPERATOR_NAME, {"way": "charge", "amount": 3})
     assert (await harness.read_last_action(created.id)).username == OPERATOR_NAME
-    assert harness.wake_count == 1
+    assert [commit.due_groups for commit in harness.commits if commit.instances == ()] == [frozenset({instance.group})]
 
 
 async def test_an_instance_may_run_first_at_a_later_time(harness: OperationsHarness) -> None:
@@ -137,7 +137,7 @@ async def test_a_row_that_the_database_refuses_fails_its_own_caller_and_no_other
 ) -> None:
     create = InstanceStore.create
 
-    async def refuse_create(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def refuse_create(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[Created]:
         if any(new.key == "bad" for new in news):
             raise DriverValueError
         return await create(self, news, now=now)
@@ -156,7 +156,7 @@ async def test_a_row_that_the_database_refuses_fails_its_own_caller_and_no_other
 async def test_a_store_that_is_away_is_told_to_every_caller_and_the_next_create_tries_anew(
     sqlite_harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def raise_unavailable(*_: object, **__: object) -> list[CreatedInstance]:
+    async def raise_unavailable(*_: object, **__: object) -> list[Created]:
         raise StoreUnavailableError("away")
 
     with monkeypatch.context() as patch:
@@ -181,7 +181,7 @@ async def test_a_caller_that_is_cancelled_before_its_batch_begins_creates_nothin
     creates[1].cancel()
     outcomes = await asyncio.gather(*creates, return_exceptions=True)
 
-    assert [isinstance(outcome, CreatedInstance) for outcome in outcomes] == [True, False, True]
+    assert [isinstance(outcome, Created) for outcome in outcomes] == [True, False, True]
     assert sizes == [1, 1]
 
 
@@ -191,7 +191,7 @@ async def test_a_batch_runs_outside_of_the_context_of_the_caller_who_came_first(
     seen: list[object] = []
     create = InstanceStore.create
 
-    async def record_caller(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def record_caller(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[Created]:
         seen.append(CALLER_NAME.get(None))
         return await create(self, news, now=now)
 
@@ -205,7 +205,7 @@ async def test_a_batch_runs_outside_of_the_context_of_the_caller_who_came_first(
 async def test_an_instance_is_part_of_the_callers_own_transaction(
     harness: OperationsHarness, database_url: str
 ) -> None:
-    kept: list[CreatedInstance] = []
+    kept: list[Created] = []
     async with databases.Database(database_url) as database, database.connection() as connection:
         for statement in ("ROLLBACK", "COMMIT"):
             await connection.execute("BEGIN")
@@ -236,7 +236,7 @@ def record_batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     create = InstanceStore.create
 
-    async def create_and_record(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[CreatedInstance]:
+    async def create_and_record(self: InstanceStore, news: Sequence[NewInstance], *, now: int) -> list[Created]:
         sizes.append(len(news))
         return await create(self, news, now=now)
 

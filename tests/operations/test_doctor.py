@@ -65,13 +65,16 @@ async def test_pages_and_reads_of_any_size_find_the_same(
     [
         ("DELETE FROM flowlet_action WHERE kind = 'CREATED'", "comes before the one of its creation"),
         ("UPDATE flowlet_action SET kind = 'CREATED' WHERE kind = 'TRANSITION'", "creates it a second time"),
-        ("UPDATE flowlet_action SET from_state = 'sign' WHERE to_state = 'delivered'", "but it was in 'charge' then"),
+        (
+            "UPDATE flowlet_action SET from_state = 'sign' WHERE to_state = 'delivered'",
+            "but the instance was in 'charge'",
+        ),
         (
             "UPDATE flowlet_action SET to_state = 'delivered', from_state = 'check' WHERE to_state = 'charge'",
-            "goes from 'check' to 'delivered', which is no transition of Orders version 1",
+            "goes from 'check' to 'delivered', which is not a transition of Orders version 1",
         ),
         ("DELETE FROM flowlet_action WHERE to_state = 'delivered'", "its history ends in state 'charge'"),
-        ("DELETE FROM flowlet_action", "its history does not tell of its creation"),
+        ("DELETE FROM flowlet_action", "its history does not record its creation"),
     ],
 )
 async def test_a_history_that_is_no_path_of_the_graph_is_found(

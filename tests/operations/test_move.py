@@ -155,7 +155,7 @@ async def test_a_state_that_is_not_run_cannot_be_entered_later(
 ) -> None:
     instance = await sqlite_harness.create_in_status(Status.NEW)
 
-    with pytest.raises(RefusedError, match=f"{waits}. Leave out when."):
+    with pytest.raises(RefusedError, match=f"{waits}. Leave out the time."):
         await sqlite_harness.operations.move(
             instance.id, state, username=OPERATOR_NAME, when="1 hour", force=True, reason="a try"
         )

@@ -72,12 +72,12 @@ async def test_a_second_pause_is_refused_before_and_after_it_holds(harness: Oper
     instance = await harness.create_in_status(Status.EXECUTING)
     await harness.operations.pause(instance.id, username=OPERATOR_NAME)
 
-    with pytest.raises(RefusedError, match="a pause is asked for already") as refused:
+    with pytest.raises(RefusedError, match="a pause is already requested") as refused:
         await harness.operations.pause(instance.id, username=OPERATOR_NAME)
 
     assert refused.value.permitted == ("resume", "cancel")
     paused = await harness.create_in_status(Status.PAUSED)
-    with pytest.raises(RefusedError, match="it is paused already"):
+    with pytest.raises(RefusedError, match="it is already paused"):
         await harness.operations.pause(paused.id, username=OPERATOR_NAME)
 
 

@@ -120,7 +120,7 @@ async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlit
     assert refused.value.permitted == ("answer", "move", "edit", "pause", "cancel")
     assert str(refused.value) == (
         f"workflow {instance.id} (Orders, WAITING in state 'review') cannot be woken: it waits for a person: "
-        "answer it, or move it on. Permitted: answer, move, edit, pause, cancel."
+        "answer it or move it. Permitted: answer, move, edit, pause, cancel."
     )
 
 
@@ -162,13 +162,15 @@ async def test_a_process_that_does_not_know_the_workflow_cannot_answer_move_or_e
     assert operation not in sqlite_harness.operations_without_registry.get_permitted_operations(instance).operations
 
 
-async def test_the_executor_of_the_same_process_is_woken(sqlite_harness: OperationsHarness) -> None:
+async def test_an_operation_is_signalled_in_the_same_process(sqlite_harness: OperationsHarness) -> None:
     instance = await sqlite_harness.create_in_status(Status.FAILED)
-    before = sqlite_harness.wake_count
+    sqlite_harness.commits.clear()
 
     await sqlite_harness.operations.retry(instance.id, username=OPERATOR_NAME)
 
-    assert sqlite_harness.wake_count == before + 1
+    (commit,) = [one for one in sqlite_harness.commits if one.instances is not None]
+    assert commit.may_concern([instance.group])
+    assert commit.instances == ((instance.id, "charge", Status.IN_PROGRESS),)
 
 
 async def test_a_name_that_no_database_can_hold_is_cleaned_and_bounded(harness: OperationsHarness) -> None:

@@ -50,9 +50,7 @@ async def test_an_instance_in_an_error_state_is_not_retried_but_moved_by_force(h
     instance = await harness.create_in_status(Status.IN_PROGRESS)
     await harness.operations.move(instance.id, "unpaid", username=OPERATOR_NAME)
 
-    with pytest.raises(
-        RefusedError, match="error state, from which no transition leads: only a forced move"
-    ) as refused:
+    with pytest.raises(RefusedError, match="error state, which has no transitions: only a forced move") as refused:
         await harness.operations.retry(instance.id, username=OPERATOR_NAME)
 
     assert refused.value.permitted == ()
@@ -116,5 +114,5 @@ async def test_what_is_due_already_is_not_woken_again(sqlite_harness: Operations
     instance = await sqlite_harness.create_in_status(Status.IN_PROGRESS)
     await sqlite_harness.operations.wake(instance.id, username=OPERATOR_NAME)
 
-    with pytest.raises(RefusedError, match="it is due already, and waits for an executor"):
+    with pytest.raises(RefusedError, match="it is already due and waits for an executor"):
         await sqlite_harness.operations.wake(instance.id, username=OPERATOR_NAME)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from pydantic import BaseModel, Field
 
-from flowlet.errors import RefusedError, VariablesError
+from flowlet.errors import StaleError, VariablesError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.operations.service import Operations
 from flowlet.workflow.states import Workflow, end, state
@@ -67,10 +67,10 @@ async def test_an_edit_that_changes_nothing_leaves_no_trace(harness: OperationsH
     ("values", "unset", "fault"),
     [
         ({"amount": "many"}, (), "amount: "),
-        ({"amuont": 3}, (), "amuont: the model has no such variable; did you mean 'amount'?"),
+        ({"amuont": 3}, (), "amuont: the model has no such variable. Did you mean 'amount'?"),
         ({"amount": object()}, (), "Type is not JSON serializable"),
-        ({"amount": 3}, ("amount",), "amount: is to be both set and removed"),
-        ({}, ("amuont",), "amuont: there is no such variable; did you mean 'amount'?"),
+        ({"amount": 3}, ("amount",), "amount: cannot be both set and removed"),
+        ({}, ("amuont",), "amuont: this variable does not exist. Did you mean 'amount'?"),
         ([("amount", 3)], (), "has to be an object, not list"),
     ],
 )
@@ -93,7 +93,7 @@ async def test_an_edit_of_what_has_moved_on_since_it_was_looked_at_is_refused(ha
         instance.id, {"amount": 5}, username=OPERATOR_NAME, expected_version=instance.version
     )
 
-    with pytest.raises(RefusedError, match="it has moved on since it was looked at"):
+    with pytest.raises(StaleError, match="was changed in the meantime"):
         await harness.operations.edit_variables(
             instance.id, {"amount": 6}, username="bob", expected_version=instance.version
         )

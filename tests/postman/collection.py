@@ -1,4 +1,4 @@
-"""The Postman collection as its tests read it: requests with their addresses, bodies, scripts and saved answers."""
+"""The Postman collection as its tests read it: requests with their paths, bodies, scripts and example responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"\{\{\$?\w+\}\}")
 
 @dataclass(frozen=True, slots=True)
 class SavedAnswer:
-    """An answer that is kept as an example."""
+    """An example response."""
 
     status: int
     content_type: str
@@ -29,7 +29,7 @@ class SavedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRequest:
-    """A request: ``path`` has each variable filled in, and ``source`` is all of it as the collection has it."""
+    """A request: ``path`` has all variables filled in, and ``source`` is the original JSON."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class CollectionRequest:
 
     @property
     def is_successful(self) -> bool:
-        """Whether its answer is no error, as far as one is saved."""
+        """Whether its example response, if any, is not an error."""
         return all(one.status < 400 for one in self.saved_answers)
 
 
@@ -55,7 +55,7 @@ def read_requests() -> list[CollectionRequest]:
 
 
 def fill_variables(text: str) -> str:
-    """Return a text with a value in the place of each variable."""
+    """Return a text with a value for each variable."""
     return _VARIABLE.sub("10000001", text)  # a number where one is wanted, and long enough for a password
 
 
@@ -68,23 +68,23 @@ def _walk_requests(items: list[dict[str, Any]], folder: str) -> Iterator[Collect
 
 
 def _parse_request(item: dict[str, Any], folder: str) -> CollectionRequest:
-    told = item["request"]
-    values = {variable["key"]: variable["value"] for variable in told["url"].get("variable", ())}
-    parts = [values[part[1:]] if part.startswith(":") else part for part in told["url"]["path"]]
+    request = item["request"]
+    values = {variable["key"]: variable["value"] for variable in request["url"].get("variable", ())}
+    parts = [values[part[1:]] if part.startswith(":") else part for part in request["url"]["path"]]
     return CollectionRequest(
         id=item["id"],
         name=item["name"],
         folder=folder,
-        method=told["method"],
+        method=request["method"],
         path=fill_variables("/" + "/".join(parts)),
-        query={each["key"]: each["value"] for each in told["url"].get("query", ())},
-        description=told.get("description", ""),
-        body=told.get("body", {}).get("raw"),
+        query={each["key"]: each["value"] for each in request["url"].get("query", ())},
+        description=request.get("description", ""),
+        body=request.get("body", {}).get("raw"),
         script="\n".join(
             line for event in item["event"] if event["listen"] == "test" for line in event["script"]["exec"]
         ),
         saved_answers=tuple(_parse_saved_answer(answer) for answer in item["response"]),
-        source=told,
+        source=request,
     )
 
 

@@ -1,4 +1,4 @@
-"""Newman, the runner of Postman collections, as a process: what it has asked, and what did not hold."""
+"""Newman, the runner of Postman collections, as a process: its requests, and its failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_TIMEOUT_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class NewmanReport:
-    """A run: the ids of the requests that were sent, each time of it by itself, and in words what failed."""
+    """A run: the id of each request that was sent, repeats included, and the texts of failures."""
 
     sent_requests: tuple[frozenset[str], ...]
     failures: tuple[str, ...]

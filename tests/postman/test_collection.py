@@ -1,4 +1,4 @@
-"""The Postman collection is complete, and fits the API's own description of itself."""
+"""The Postman collection is complete, and fits the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ POSTMAN_VARIABLES = {"$guid", "$randomPassword"}
 
 def parametrize_requests(requests_to_run: list[CollectionRequest]) -> pytest.MarkDecorator:
     """Run a test with each of these requests."""
-    return pytest.mark.parametrize("told", requests_to_run, ids=lambda request: request.id)
+    return pytest.mark.parametrize("shown_request", requests_to_run, ids=lambda request: request.id)
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedApi:
-    """The API as it describes itself, and its routes."""
+    """The OpenAPI document, and the routes of the API."""
 
     document: Any
     routes: Map
 
     @property
     def operations(self) -> set[tuple[str, str]]:
-        """Every operation, as ("get", "/api/users/{id}")."""
+        """Every operation, such as ("get", "/api/users/{id}")."""
         return {(method, path) for path, methods in self.document["paths"].items() for method in methods}
 
     def find_operation(self, request: CollectionRequest) -> tuple[str, str] | None:
-        """Return which operation answers a request; None if none does."""
+        """Return the operation of a request; None if there is none."""
         try:
             rule, _ = self.routes.bind("").match(request.path, method=request.method, return_rule=True)
         except HTTPException:
@@ -51,14 +51,14 @@ class DescribedApi:
         return request.method.lower(), format_path_template(rule.rule)
 
     def describe_operation(self, request: CollectionRequest) -> Any:
-        """Return what the description tells of the operation that answers a request."""
+        """Return the description of the operation of a request."""
         found = self.find_operation(request)
         assert found is not None, f"{request.method} {request.path} is no operation"
         method, path = found
         return self.document["paths"][path][method]
 
     def find_schema_faults(self, value: Any, content: dict[str, Any]) -> list[str]:
-        """Return where a JSON value does not fit the schema of a body or an answer, names that it lacks included."""
+        """Return the faults of a JSON value by the schema of a body or a response, including unknown names."""
         schema = {**content.get("schema", {}), "components": self.document["components"]}
         return [
             f"{error.json_path}: {error.message}" for error in OAS31Validator(close_schema(schema)).iter_errors(value)
@@ -125,19 +125,19 @@ async def test_every_saved_answer_is_what_its_operation_gives(described_api: Des
 
 
 @parametrize_requests(REQUESTS)
-def test_a_script_asks_for_the_status_of_the_saved_answer(told: CollectionRequest) -> None:
-    asked = {int(status) for status in re.findall(r"to\.have\.status\((\d+)\)", told.script)}
+def test_a_script_asks_for_the_status_of_the_saved_answer(shown_request: CollectionRequest) -> None:
+    asked = {int(status) for status in re.findall(r"to\.have\.status\((\d+)\)", shown_request.script)}
 
-    assert asked == {answer.status for answer in told.saved_answers}
-    assert "pm.test(" in told.script
+    assert asked == {answer.status for answer in shown_request.saved_answers}
+    assert "pm.test(" in shown_request.script
 
 
 @parametrize_requests(REQUESTS)
-def test_a_request_tells_what_it_does_and_where_it_goes(told: CollectionRequest) -> None:
-    url = told.source["url"]
-    query = "&".join(f"{name}={value}" for name, value in told.query.items())
+def test_a_request_tells_what_it_does_and_where_it_goes(shown_request: CollectionRequest) -> None:
+    url = shown_request.source["url"]
+    query = "&".join(f"{name}={value}" for name, value in shown_request.query.items())
 
-    assert " " in told.description
+    assert " " in shown_request.description
     assert url["host"] == ["{{host}}"]
     assert url["raw"] == "/".join(["{{host}}", *url["path"]]) + (f"?{query}" if query else "")
 
@@ -181,7 +181,7 @@ def test_no_file_holds_an_address_a_key_or_a_password() -> None:
 
 
 def close_schema(schema: Any) -> Any:
-    """Return a schema whose objects with named properties have no others: what an answer lost is then found."""
+    """Return a schema that forbids unknown properties, so that a removed field of a response is found."""
     if isinstance(schema, list):
         return [close_schema(each) for each in schema]
     if not isinstance(schema, dict):

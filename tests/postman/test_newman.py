@@ -1,4 +1,4 @@
-"""The whole collection, run by newman against processes: it passes again and again, and leaves nothing behind."""
+"""Newman runs the whole collection against processes: it passes repeatedly, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows
     tmp_path: Path, address_service: str
 ) -> None:
     async with run_flowlet(tmp_path, "demo", "--port", "0", DEMO_IP_URL=address_service) as demo:
-        host = await read_word_after(demo, "Served at ")
-        key = await read_word_after(demo, "An API key for a day: ")
+        host = await read_word_after(demo, "Serving at ")
+        key = await read_word_after(demo, "API key, valid for a day: ")
 
         report = await run_collection(tmp_path, host=host, key=key)
 
@@ -61,7 +61,7 @@ async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows
 
 @asynccontextmanager
 async def serve_demo(cwd: Path, url: str, address_service: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve the demo's modules on a database, and give a client with an admin's key."""
+    """Serve the demo's modules on a database, and return a client with an admin's key."""
     settings = {"DATABASE_URL": url, "DEMO_IP_URL": address_service, "ADMIN_PASSWORD": "correct horse"}
     modules = [str(bundled("demo") / name) for name in DEMO_MODULES]
     async with run_flowlet(cwd, "serve", *modules, "--port", "0", **settings) as server:
@@ -89,6 +89,6 @@ async def run_flowlet(cwd: Path, *arguments: str, **settings: str) -> AsyncItera
 
 
 async def read_word_after(process: ManagedProcess, text: str) -> str:
-    """Return the word that follows a text in what a process says."""
+    """Return the word after a text in the output of a process."""
     (line, *_) = await process.wait_for_lines(text)
     return line.partition(text)[2].split()[0]

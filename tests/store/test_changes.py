@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -16,8 +16,8 @@ from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.store.changes import change_instance, change_instances
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.manual_executor import EngineHarness, open_engine
 
 DAY_MICROSECONDS = 86_400_000_000
@@ -274,18 +274,18 @@ async def test_ended_instances_are_counted_by_kind_also_when_they_change_it_or_o
     assert counts == {("Orders", "FAILED"): 1, ("Orders", "IN_PROGRESS"): 1}
 
 
-async def test_the_executors_of_the_instance_and_of_its_parent_are_told(
+async def test_the_executors_of_the_instance_and_of_its_parent_are_notified(
     engine: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, (one,) = await create_parent(engine, 1)
-    told: list[str] = []
+    notified: list[str] = []
 
-    async def record_notification(_dialect: object, _raw: object, group: str) -> None:
-        told.append(group)
+    async def record_notification(_dialect: object, _raw: object, groups: Iterable[str]) -> None:
+        notified.extend(groups)
 
     monkeypatch.setattr(type(engine.store.connections.dialect.signals), "notify", record_notification)
     await change_instance(
         engine.store.connections, one, lambda instance: build_end(engine, instance), now=engine.clock.now()
     )
 
-    assert sorted(set(told)) == ["boxes", "default"]
+    assert notified == ["boxes", "default"]

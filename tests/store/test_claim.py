@@ -13,8 +13,7 @@ from flowlet.definition.registry import Registry
 from flowlet.instance.instance import ActionKind, Instance, Status
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, open_engine
 

@@ -12,8 +12,8 @@ from flowlet.engine.committer import Committer, RejectedError
 from flowlet.instance.instance import Action, ActionKind, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 

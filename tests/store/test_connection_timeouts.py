@@ -11,7 +11,8 @@ import pytest
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import normalize_database_url
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import load_dialect
 from tests.store.silent_proxy import SilentProxy, open_proxy
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.queries import InstanceQueries
 from flowlet.store.reports.throughput import read_throughput
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module

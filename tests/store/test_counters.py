@@ -14,9 +14,8 @@ from flowlet.store.changes import change_instance
 from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.instances import CommitResult
 from flowlet.store.reports.throughput import read_throughput
-from flowlet.workflow.outcome import Next
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, error, state
+from flowlet.workflow.states import Next, Workflow, end, error, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 from tests.store.counter_totals import MINUTE_MICROSECONDS, count_from_history, fetch_rows, read_counters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import open_store
 
 BACKEND_PID_SQL = "SELECT pg_backend_pid()"

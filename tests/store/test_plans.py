@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import Batch, ClaimRequest
 from flowlet.store.instances import CommitResult
 from flowlet.store.reports.errors import count_failed, read_error_groups, read_failing_types
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.query import SearchQuery
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import end, state
+from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, open_engine
 

@@ -23,8 +23,7 @@ from flowlet.errors import (
 )
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.testing import Harness, VirtualClock
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.testing import parcel, shop
 

@@ -13,10 +13,11 @@ from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import Field
 from quart import Blueprint, Quart, Response
 
+from flowlet.accounts.passwords import PasswordHashing
 from flowlet.accounts.roles import Role
 from flowlet.assembly import build_engine
 from flowlet.auth.login_limiter import LoginLimiter
-from flowlet.auth.users import PasswordHashing, Users
+from flowlet.auth.users import Users
 from flowlet.definition.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
@@ -103,7 +104,7 @@ class AppHarness:
 
 @dataclass(frozen=True, slots=True)
 class AppServices:
-    """What is behind an application: its services, and the keys by role and a session of an admin."""
+    """The services of an application, an API key for each role, and a session of an admin."""
 
     services: Services
     keys: dict[str, str]
@@ -144,7 +145,7 @@ async def open_app_services(
 async def open_app_harness(
     url: str, *, build_error: Callable[[], Exception] | None = None, max_body_bytes: int = 4096
 ) -> AsyncIterator[AppHarness]:
-    """Open a database and an application on it; ``/api/trouble`` raises what is given."""
+    """Open a database and an application on it; ``/api/trouble`` raises the given error."""
     async with open_app_services(url, max_body_bytes=max_body_bytes) as behind:
         app = create_tested_app(behind.services)
         app.register_blueprint(_build_blueprint(build_error))

@@ -1,4 +1,4 @@
-"""An application on a real socket, by a server that knows nothing of it but ASGI."""
+"""An application on a real socket, on a generic ASGI server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["serve_app"]
 
 @asynccontextmanager
 async def serve_app(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve an application for the length of the block; stop in good order at its end."""
+    """Serve an application for the length of the block, and shut down in order at its end."""
     listener = create_listener("127.0.0.1", 0)
     config = Config()
     base_url = format_address(listener)

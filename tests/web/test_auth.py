@@ -1,4 +1,4 @@
-"""Who gets in: by key or by session, with the role that the endpoint needs."""
+"""Authentication by key or session, and the role that an endpoint requires."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_refusal_says_which_role_is_needed_and_which_there_is(app_harnes
     answer = await app_harness.open_client("viewer").post("/api/operator")
 
     assert answer.json()["type"] == "/problems/forbidden"
-    assert answer.json()["detail"] == "This needs the role operator, and ada has the role viewer."
+    assert answer.json()["detail"] == "This requires the role operator; ada has the role viewer."
 
 
 async def test_a_key_may_come_as_a_bearer_token(app_harness: AppHarness) -> None:
@@ -154,7 +154,7 @@ async def test_a_mariadb_that_is_away_is_no_reason_to_refuse_a_key(
 
 
 async def check_outage(server: DatabaseServer, url: str) -> None:
-    """Ask with a key and with a session while the server is away, and when it is back."""
+    """Send requests with a key and with a session while the database server is away, and when it is back."""
     async with open_app_harness(url) as probe:
         forget_cached_keys(probe.services)
         server.stop_server()
@@ -168,10 +168,10 @@ async def check_outage(server: DatabaseServer, url: str) -> None:
 
         for answer in (by_key, by_session):
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
-        assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "away")
+        assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unavailable")
         assert alive.status_code == 200
 
 
 def forget_cached_keys(services: Services) -> None:
-    """Let no key be recognised from memory."""
+    """Empty the cache of recently used keys."""
     services.users.keys.clear_cache()

@@ -1,4 +1,4 @@
-"""What load balancers and monitors are told: alive, ready, and how it does."""
+"""Liveness, readiness and metrics, for load balancers and monitors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HealthHarness:
         return await self.probe.open_client().get("/readyz")
 
     async def fetch_metrics(self) -> dict[str, float]:
-        """Return the values, as read by a parser of Prometheus, by name and labels."""
+        """Return the values by name and labels, read by Prometheus' own parser."""
         answer = await self.probe.open_client("viewer").get("/metrics")
         assert answer.status_code == 200
         families = text_string_to_metric_families(answer.text)
@@ -45,7 +45,7 @@ class HealthHarness:
 
 @asynccontextmanager
 async def open_health_harness(url: str, module: Any, **settings: Any) -> AsyncIterator[HealthHarness]:
-    """Run an executor beside a probe; where the block has not stopped it, it is stopped at the end."""
+    """Run an executor beside a probe, and stop it at the end of the block."""
     async with open_app_harness(url) as probe:
         services = probe.services
         services.registry.add(module)
@@ -87,7 +87,7 @@ async def test_an_executor_is_ready_once_it_has_claimed_and_until_it_is_told_to_
         after = await here.fetch_readiness()
 
     assert (before.status_code, before.json()["checks"]["executor"]) == (200, "ok")
-    assert (after.status_code, after.json()["checks"]["executor"]) == (503, "has not claimed lately")
+    assert (after.status_code, after.json()["checks"]["executor"]) == (503, "has not claimed recently")
 
 
 async def test_an_executor_that_does_not_claim_is_not_ready(sqlite_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Whatever body, path or query comes: a 4xx that is a problem, and nothing written, on each of the three databases."""
+"""Malformed bodies, paths and queries give a 4xx with a problem, and change nothing, on each of the three databases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STORED_COLUMNS = {
     "flowlet_session": "id, token_hash",
     "flowlet_api_key": "id, key_hash, name, role, user_id, expires, revoked",
 }
-"""What a request may change; when somebody was last seen is not it."""
+"""The tables that a request may change; the times of last use do not count."""
 
 RAW_BODIES: dict[str, tuple[bytes, str]] = {
     "nothing but a brace": (b"{", JSON_CONTENT_TYPE),
@@ -69,38 +69,38 @@ HOSTILE_VALUES: list[Any] = [
     None, True, 0, -1, 1.5, 2**63, -(2**70), 1e308, "", " ", "a\x00b", "\ud800", "x" * 3_000, "9999-99-99T99:99:99Z",
     "0", [], [[]], [None] * 101, ["\x00"], {}, {"\x00": 1}, {"a": {"b": [2**64]}}, {"a" * 300: 1},
 ]  # fmt: skip
-"""What is sent in place of each field; the description says where it may be taken."""
+"""Values that replace each field; the OpenAPI document says which of them are valid where."""
 
 HOSTILE_PATHS = [
     "%00", "a%00b", "..", "%2e%2e", "..%2f..%2fetc", "%2F", "%5c", "%ff", "%ed%a0%80", "%0d%0aX-A:%20b", "%F0%9F%92%A9",
     "x" * 5_000, "-1", "1.0", "1e3", "0x10", "9" * 30, "9223372036854775808", "%D9%A3", "%20", "null", ";",
     "'%20OR%201=1--",
 ]  # fmt: skip
-"""What is sent in place of each parameter of a path; nothing has such a name or id."""
+"""Values that replace each path parameter; no object has such a name or id."""
 
 
 @pytest.fixture
 async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application in which nothing runs, with one instance, on each of the three databases."""
+    """An application without an executor, with one instance, on each of the three databases."""
     async with open_api_harness(database_url, has_executor=False) as office:
         yield office
 
 
 async def read_tables(api_harness: ApiHarness) -> dict[str, Any]:
-    """Return what is stored."""
+    """Return the stored rows."""
     read = api_harness.app_harness.services.store.connections.read
     queries = {table: f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in STORED_COLUMNS.items()}
     return {table: await read(lambda session, sql=sql: session.fetch_rows(sql)) for table, sql in queries.items()}  # type: ignore[misc]  # bound at once
 
 
 def is_sound_refusal(answer: httpx.Response) -> bool:
-    """Return whether an answer is the refusal of a request, told as a problem."""
+    """Return whether a response refuses a request with a problem."""
     is_problem = answer.headers.get("content-type") == "application/problem+json"
     return 400 <= answer.status_code < 500 and is_problem and answer.json()["status"] == answer.status_code
 
 
 async def list_bodies(api_harness: ApiHarness) -> list[tuple[str, str, Any, Any]]:
-    """Return each endpoint that takes a body: its name, an address of an instance, its schema, and a body that fits."""
+    """Return each endpoint with a body: its name, its path for an instance, its schema, and a valid body."""
     document = await fetch_openapi(api_harness.app_harness)
     id = str(await api_harness.create("later", externalId="mine"))
     found = []
@@ -115,7 +115,7 @@ async def list_bodies(api_harness: ApiHarness) -> list[tuple[str, str, Any, Any]
 
 
 def list_hostile_bodies(schema: Any, example: Any) -> Iterator[tuple[str, bytes, str]]:
-    """Yield bodies of an endpoint that are to be refused: what it is called, its bytes, its type."""
+    """Yield the name, the bytes and the content type of bodies that an endpoint has to refuse."""
     for name, (text, kind) in RAW_BODIES.items():
         yield name, text, kind
     model = schema["components"]["schemas"][schema["here"]["$ref"].rpartition("/")[2]]
@@ -134,7 +134,7 @@ def list_hostile_bodies(schema: Any, example: Any) -> Iterator[tuple[str, bytes,
 
 
 def is_storable(text: bytes) -> bool:
-    """Return whether a body can be read and kept, whatever it says."""
+    """Return whether a body can be parsed and stored."""
     try:
         parse_json(text)
     except ProblemError:
@@ -261,13 +261,13 @@ def test_any_json_is_a_body_or_a_problem_with_a_name(drawn: tuple[Any, dict[str,
         found = validate_model(model, parse_json(json.dumps(values).encode()))
     except ProblemError as error:
         problem = error.problem
-        told = json.dumps(problem.to_json_object(), ensure_ascii=False).encode()
-        assert (problem.status, len(told) < 50_000) == (400, True)
+        body = json.dumps(problem.to_json_object(), ensure_ascii=False).encode()
+        assert (problem.status, len(body) < 50_000) == (400, True)
     else:
         assert isinstance(found, model)
 
 
 def draw_like_model(model: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw objects with a model's keys and anything for values."""
+    """Draw objects with a model's keys and arbitrary values."""
     names = st.sampled_from([field.alias for field in model.model_fields.values()])
     return st.dictionaries(names | st.text(max_size=5), JSON_STRATEGY, max_size=6)

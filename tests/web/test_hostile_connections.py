@@ -1,4 +1,4 @@
-"""Whatever comes over a socket: the server answers the next request, is at no fault, and logs no traceback."""
+"""Malformed bytes on a socket: the server still serves the next request, has no error, and logs no traceback."""
 
 from __future__ import annotations
 
@@ -121,12 +121,12 @@ async def serve_connections(app_harness: AppHarness, caplog: pytest.LogCaptureFi
 
 
 async def is_answering(port: int) -> bool:
-    """Return whether the server answers a request in good order."""
+    """Return whether the server responds to a well-formed request."""
     return (await send_bytes(port, b"GET /healthz HTTP/1.1\r\n" + HOST_HEADERS + b"\r\n")).startswith(b"HTTP/1.1 200")
 
 
 async def send_bytes(port: int, text: bytes, *, closes_writing: bool = True) -> bytes:
-    """Send bytes, end the sending, and return what is answered until the server closes."""
+    """Send bytes, close the sending side, and return everything that the server sends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answer = b""
     try:

@@ -1,4 +1,4 @@
-"""The application on a real socket: by its own server, by any that knows ASGI, and its end in good order."""
+"""The application on a real socket: on its own server, on other ASGI servers, and its orderly shutdown."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_an_application_that_cannot_start_says_so_to_its_server() -> None:
 def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
     with (
         create_listener("127.0.0.1", 0) as taken,
-        pytest.raises(SettingsError, match="another process has this port.*--port"),
+        pytest.raises(SettingsError, match="another process uses this port.*--port"),
     ):
         create_listener("127.0.0.1", taken.getsockname()[1])
 
@@ -163,7 +163,7 @@ async def test_the_first_start_shows_a_password_once_and_never_logs_it(
     start_flowlet: StartFlowlet, empty_database_url: str
 ) -> None:
     first = await start_flowlet("serve", "slow.py", "--port", "0", database_url=empty_database_url, admin_password="")
-    (line,) = await first.wait_for_lines("Its password, shown only now: ")
+    (line,) = await first.wait_for_lines("Its password, which is not shown again: ")
     await first.wait_for_lines("the API answers at")
     first.send_signal(signal.SIGTERM)
     await first.wait_for_exit()
@@ -185,7 +185,7 @@ async def test_a_server_lets_nobody_in_with_the_demos_password(
     process = await start_flowlet("serve", "slow.py", "--port", "0", database_url=sqlite_url, admin_password=given)
     await process.wait_for_lines("the API answers at")
 
-    shown = process.find_lines("had the demo's password, which everybody knows, and has another one now.")
+    shown = process.find_lines("Replaced the password of the user 'admin', which was the demo's public password.")
     async with open_store(sqlite_url) as store:
         password = given or shown[0].rpartition(" ")[2]
         assert await Users(store).authenticate("admin", PUBLIC_PASSWORD) is None
@@ -238,7 +238,7 @@ async def test_a_process_that_dies_is_replaced(start_flowlet: StartFlowlet, empt
 
 @asynccontextmanager
 async def open_process_client(process: ManagedProcess) -> AsyncIterator[httpx.AsyncClient]:
-    """Wait until a process says where it answers, and give a client of it."""
+    """Wait until a process logs its address, and return a client of it."""
     (line,) = await process.wait_for_lines("the API answers at")
     url = line.partition("answers at ")[2].split()[0]
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -246,7 +246,7 @@ async def open_process_client(process: ManagedProcess) -> AsyncIterator[httpx.As
 
 
 async def create_key(url: str) -> str:
-    """Return an API key of the admin whom the first start has made."""
+    """Return an API key of the admin that the first start created."""
     async with open_store(url) as store:
         return (await Users(store).keys.create("test", username="admin", role=Role.VIEWER, actor="test")).text
 

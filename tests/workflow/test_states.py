@@ -59,14 +59,14 @@ def test_an_end_state_cannot_be_called() -> None:
 def test_a_length_of_time_that_is_none_is_refused_where_it_is_written() -> None:
     decorate = state(next=[done], timeout="2 moons")
 
-    with pytest.raises(DurationError, match="'2 moons' is not a length of time"):
+    with pytest.raises(DurationError, match="'2 moons' is not a duration"):
         decorate(lambda: None)
 
 
 def test_what_is_said_of_a_state_leaves_the_state_unchanged() -> None:
     later = done.after("10 minutes")
 
-    assert later == Outcome(done, delay=timedelta(minutes=10))
+    assert later == Outcome(done, enter_after=timedelta(minutes=10))
     assert done.log("x") == Outcome(done, text="x")
 
 
@@ -75,7 +75,7 @@ def test_sayings_may_be_chained() -> None:
 
     outcome = done.after("1h").log("one").log("two").spawn(box).spawn([box, box]).wake_parent()
 
-    assert (outcome.delay, outcome.text, outcome.wakes_parent) == (timedelta(hours=1), "one\ntwo", True)
+    assert (outcome.enter_after, outcome.text, outcome.wakes_parent) == (timedelta(hours=1), "one\ntwo", True)
     assert outcome.children == (box, box, box)
 
 
@@ -84,8 +84,8 @@ def test_the_last_said_time_counts() -> None:
 
     at, after = done.after("1h").at(moment), done.at(moment).after("1h")
 
-    assert (at.at_time, at.delay) == (to_microseconds(datetime(2029, 12, 31, 22, tzinfo=UTC)), None)
-    assert (after.at_time, after.delay) == (None, timedelta(hours=1))
+    assert (at.enter_at_us, at.enter_after) == (to_microseconds(datetime(2029, 12, 31, 22, tzinfo=UTC)), None)
+    assert (after.enter_at_us, after.enter_after) == (None, timedelta(hours=1))
 
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:
@@ -96,8 +96,8 @@ def test_a_moment_without_a_time_zone_is_refused() -> None:
 def test_waiting_for_children_may_have_an_end() -> None:
     bounded, unbounded = done.when_children_end(within="14 days"), done.when_children_end()
 
-    assert (bounded.waits_for_children, bounded.delay) == (True, timedelta(days=14))
-    assert (unbounded.waits_for_children, unbounded.delay) == (True, None)
+    assert (bounded.waits_for_children, bounded.enter_after) == (True, timedelta(days=14))
+    assert (unbounded.waits_for_children, unbounded.enter_after) == (True, None)
 
 
 def test_a_child_is_asked_for_by_its_workflow_or_by_name() -> None:
@@ -118,7 +118,7 @@ def test_a_workflows_name_has_1_to_120_characters_and_no_space_around(name: str)
 
 @pytest.mark.parametrize("name", [".", ".."])
 def test_a_workflows_name_is_not_what_browsers_take_out_of_an_address(name: str) -> None:
-    with pytest.raises(ValueError, match=r"^a workflow cannot be called '\.+': browsers take it out of every address"):
+    with pytest.raises(ValueError, match=r"^a workflow cannot be called '\.+': browsers remove it from every URL"):
         Workflow(name)
 
     assert Workflow("...").name == "..."
@@ -128,7 +128,7 @@ def test_a_workflows_name_is_not_what_browsers_take_out_of_an_address(name: str)
 def test_a_number_out_of_range_is_refused(option: dict[str, int]) -> None:
     options: dict[str, Any] = {**option}
 
-    with pytest.raises(ValueError, match=r"version and loop_limit are at least 1, priority is 0 to 9"):
+    with pytest.raises(ValueError, match=r"version and loop_limit must be at least 1, and priority 0 to 9"):
         Workflow("Orders", **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -11,132 +12,15 @@ from pathlib import Path
 
 import pytest
 
+import flowlet
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.loader import import_workflow
 from flowlet.definition.registry import Registry
 
 pytestmark = pytest.mark.xdist_group("typing")
 
-ORDERS_MODULE = '''
-"""Take an order from stock check to delivery."""
-
-from collections.abc import AsyncIterator, Iterator
-
-import httpx
-from pydantic import BaseModel
-
-from flowlet import ChildRequest, Context, Next, Retry, Workflow, child, end, error, manual, state
-
-
-class Order(BaseModel):
-    sku: str
-    amount: int
-    charge_id: str | None = None
-
-
-class Decision(BaseModel):
-    comment: str = ""
-
-
-workflow = Workflow("OrderWorkflow", vars=Order, version=1, retry=Retry(limit=10, min="10s", max="1h"))
-
-
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url="https://shop.example") as client:
-        yield client
-
-
-def boxes(order: Order) -> Iterator[ChildRequest]:
-    yield from (child("ShipmentWorkflow", box=number) for number in range(order.amount))
-
-
-@state(start=True, next=["review", "charge"])
-async def check_stock(order: Order, http: httpx.AsyncClient, ctx: Context) -> Next:
-    ctx.log("checking stock")
-    return review if order.amount > 1000 else charge
-
-
-@manual(next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
-async def review(order: Order, decision: Decision, ctx: Context) -> None:
-    ctx.log(f"{ctx.username}: {decision.comment}")
-
-
-@state(next=["ship", "payment_failed"], timeout="2 minutes", on_error="payment_failed")
-async def charge(order: Order, http: httpx.AsyncClient, ctx: Context) -> Next:
-    response = await http.post("/charges", headers={"Idempotency-Key": ctx.idempotency_key})
-    order.charge_id = response.json()["id"]
-    return ship.after("10 minutes")
-
-
-@state(next=["delivered"])
-def ship(order: Order, ctx: Context) -> Next:
-    ctx.log("packing")
-    return delivered.spawn(boxes(order)).when_children_end(within="14 days").log("packed")
-
-
-done = end("The order has arrived.")
-rejected = end("Turned down by a person.")
-payment_failed = error("The customer could not be charged.")
-
-
-@manual(next={done: "Close"})
-def complaint(order: Order) -> None: ...
-
-
-@state(next=[done, complaint, "payment_failed"], on_error=payment_failed)
-async def delivered(order: Order, ctx: Context) -> Next | str | None:
-    if order.charge_id is None:
-        return "payment_failed"
-    return done if all(child.succeeded for child in ctx.children) else complaint
-'''
-
-CALLS_MODULE = """
-import httpx
-from orders import Decision, Order, check_stock, review, ship
-from flowlet import Context, Next
-
-
-async def call_the_handlers(order: Order, ctx: Context) -> None:
-    packed: Next = ship(order, ctx)
-    taken: Next = await check_stock(order, httpx.AsyncClient(), ctx=ctx)
-    await review(order, decision=Decision(), ctx=ctx)
-    print(packed, taken)
-"""
-
-CLIENTS_MODULE = """
-from datetime import timedelta
-
-import httpx
-from orders import Decision, Order
-from flowlet import Status
-from flowlet.client import AsyncClient, Client, Created, Event, Filter, RefusedError, WaitTimeoutError, Workflow
-
-
-def order(http: httpx.Client) -> Workflow | None:
-    with Client("http://127.0.0.1:8080", key="...", http=http, timeout=timedelta(seconds=5)) as client:
-        created: Created = client.create("OrderWorkflow", state_vars=Order(sku="a", amount=2), next_activation="1h")
-        try:
-            client.answer(created.id, "charge", form=Decision(comment="yes"))
-            return client.create_and_wait("OrderWorkflow", external_id="order-7", wait_seconds=20)
-        except WaitTimeoutError as error:
-            return error.workflow
-        except RefusedError as error:
-            print(", ".join(error.permitted))
-    failed: Filter = {"status": [Status.FAILED, "CANCELLED"], "state_vars": {"sku": "a"}}
-    client.bulk("retry", failed, limit=10)
-    return next(client.search_all(**failed, page_size=10), None)
-
-
-async def follow() -> list[Event]:
-    found: list[Event] = []
-    async with AsyncClient("http://127.0.0.1:8080", http=httpx.AsyncHTTPTransport()) as client:
-        async for workflow in client.search_all(workflow_type="OrderWorkflow", is_retrying=True):
-            found_state: str = workflow.state
-            print(found_state, workflow.next_activation or workflow.created + timedelta(days=1))
-        async with client.events(after=0, type="TRANSITION") as events:
-            found += [event async for event in events]
-    return found
-"""
+USER_MODULES = Path(__file__).parent / "user_modules"
+"""Modules as users write them. ``make lint`` checks them too, by mypy and pyright in strict mode."""
 
 WRONG_MODULE = """
 from orders import Order, done, ship, workflow
@@ -146,9 +30,10 @@ from flowlet.client import AsyncClient, Client
 def call_wrongly(order: Order, ctx: Context) -> None:
     ship(1, ctx)  # arg-type
     ship(order)  # call-arg
-    ship(order, ctx).undone()  # attr-defined
+    ship.after("1h").undone()  # attr-defined
     done(order)  # call-arg
     ship.after(10)  # arg-type
+    ship.spawn(ship)  # arg-type
     workflow.child(1)  # arg-type
     state(start=True)  # call-arg
     Retry(backoff="square")  # arg-type
@@ -156,8 +41,8 @@ def call_wrongly(order: Order, ctx: Context) -> None:
     Client("http://a", key=1)  # arg-type
     Client("http://a").search(colour="red")  # call-arg
     Client("http://a").search(status=1)  # arg-type
-    Client("http://a").bulk("explode", {})  # arg-type
-    AsyncClient("http://a").events().id  # attr-defined
+    Client("http://a").run_bulk("explode", {})  # arg-type
+    AsyncClient("http://a").follow_events().id  # attr-defined
 """
 
 
@@ -169,29 +54,40 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def module_folder(tmp_path: Path) -> Path:
-    (tmp_path / "orders.py").write_text(ORDERS_MODULE)
+    for module in USER_MODULES.glob("*.py"):
+        source = module.read_text(encoding="utf-8").replace("from tests.workflow.user_modules.", "from ")
+        (tmp_path / module.name).write_text(source, encoding="utf-8")
     return tmp_path
 
 
 @pytest.mark.timeout(300)
 def test_a_users_module_passes_mypy_in_strict_mode(module_folder: Path, cache: Path) -> None:
-    (module_folder / "calls.py").write_text(CALLS_MODULE)
-    (module_folder / "clients.py").write_text(CLIENTS_MODULE)
-
-    checked = run_mypy(module_folder, cache, "orders.py", "calls.py", "clients.py")
+    checked = run_mypy(module_folder, cache, "orders.py", "calls.py", "application.py", "clients.py")
 
     assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.timeout(300)
 def test_a_users_module_passes_pyright_in_strict_mode(module_folder: Path) -> None:
-    (module_folder / "calls.py").write_text(CALLS_MODULE)
-    (module_folder / "clients.py").write_text(CLIENTS_MODULE)
     (module_folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
 
     checked = run_pyright(module_folder)
 
     assert checked.returncode == 0, checked.stdout
+
+
+def test_the_users_modules_use_all_that_flowlet_exports() -> None:
+    trees = [ast.parse(module.read_text(encoding="utf-8")) for module in USER_MODULES.glob("*.py")]
+
+    imported = {
+        alias.name
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "flowlet"
+        for alias in node.names
+    }
+
+    assert imported == set(flowlet.__all__)
 
 
 @pytest.mark.timeout(300)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from random import Random
 from types import TracebackType
@@ -16,7 +16,7 @@ from flowlet.client.asynchronous.operator import AsyncOperator
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import CreateResult, Instance
+from flowlet.client.models import Created, Instance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.clock import Clock, StoreClock
@@ -26,27 +26,28 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient(AsyncOperator):
-    """A server of Flowlet's API.
+    """A client of one Flowlet server.
 
         async with AsyncClient("http://127.0.0.1:8080", key="...") as client:
-            created = await client.create("OrderWorkflow", state_vars={"item": "a pen"}, external_id="order-7")
-            workflow = await client.get(created.id)
+            created = await client.create("OrderWorkflow", {"item": "a pen"}, external_id="order-7")
+            instance = await client.get(created.id)
 
-    What may safely be sent twice is sent again, after a growing delay and as the server's ``Retry-After`` says, where
-    the server is away, cannot be reached, or is asked too often: all that looks, and creates, which always name an
-    external id. Nothing else is: after an ``UnreachableError`` or ``UnavailableError`` look whether it was done.
+    The client retries requests that are safe to repeat when the server is unavailable, unreachable, or over its rate
+    limit: all reads, and creates, which always carry an external id. The delay grows with each attempt and is at least
+    the server's ``Retry-After``. No other request is retried: after an ``UnreachableError`` or ``UnavailableError``
+    check whether the server carried it out.
 
     Every method may raise ``UnauthenticatedError``, ``ForbiddenError``, ``UnavailableError``, ``UnreachableError`` and
-    ``AnswerError``; what else one raises is said there.
+    ``UnexpectedResponseError``; each method lists its other errors.
 
     Args:
         url: The server's address.
-        key: An API key; None where ``http`` brings its own authentication.
-        http: A client of httpx, which is left open, or a transport; by default one is made.
-        timeout: How long the server may take to answer; a wait, and an operation on many, may take longer.
-        retries: How often a request is sent again at most, 0 to 100.
-        retry_within: Since its first attempt, up to when one may be sent again.
-        clock: What waits between two attempts.
+        key: An API key; None where ``http`` authenticates by itself.
+        http: An httpx client, which this client does not close, or an httpx transport; by default one is created.
+        timeout: How long to wait for a response. Waits and bulk operations add their own time.
+        retries: How often a request is retried at most, 0 to 100.
+        retry_within: How long after its first attempt a request may be retried.
+        clock: The clock that sleeps between two attempts.
 
     Attributes:
         users: The users, for admins.
@@ -54,7 +55,7 @@ class AsyncClient(AsyncOperator):
 
     Raises:
         SettingsError: If an argument cannot be used.
-        DurationError: If ``timeout`` or ``retry_within`` is not a length of time.
+        DurationError: If ``timeout`` or ``retry_within`` is not a duration.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class AsyncClient(AsyncOperator):
         retry_within: Duration = "30s",
         clock: Clock | None = None,
     ) -> None:
-        service = ApiServer(url, key=key, timeout=timeout)
-        patience = RetryPolicy(retries, retry_within, Random())  # noqa: S311 - jitter
-        super().__init__(AsyncTransport(service, http, patience, clock or StoreClock()))
+        server = ApiServer(url, key=key, timeout=timeout)
+        retry_policy = RetryPolicy(retries, retry_within, Random())  # noqa: S311 - jitter
+        super().__init__(AsyncTransport(server, http, retry_policy, clock or StoreClock()))
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
 
@@ -83,99 +84,85 @@ class AsyncClient(AsyncOperator):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End all streams of events, and close the connections."""
+        """End all event streams, and close the connections."""
         await self._transport.aclose()
 
     async def create(
         self,
-        workflow_type: str,
+        type: str,
+        vars: Variables | None = None,
         *,
+        key: str | None = None,
         external_id: str | None = None,
-        state_vars: Variables | None = None,
-        business_key: str | None = None,
-        executor_group: str | None = None,
+        group: str | None = None,
         priority: int | None = None,
-        next_activation: When | None = None,
-    ) -> CreateResult:
-        """Create a workflow; where the external id is known, that one stays as it is and is returned.
+        when: When | None = None,
+    ) -> Created:
+        """Create an instance. If the external id exists, return that instance unchanged.
 
         Args:
-            workflow_type: The definition's name.
-            external_id: Unique over all workflows. One is made up if it is left out, so that sending the request again
-                never makes two.
-            state_vars: Its variables, by name or as their model.
-            business_key: The external id if left out.
-            executor_group: The definition's if left out.
-            priority: The definition's if left out; 0 to 9.
-            next_activation: When it runs first, as a moment or as a length of time from now; at once if left out.
+            type: The workflow's name.
+            vars: The variables, by name or as their model.
+            key: The business key; the external id if None.
+            external_id: Unique over all instances. The client generates one if None, so that a retry never creates a
+                second instance.
+            group: The executor group; the workflow's if None.
+            priority: 0 to 9; the workflow's if None.
+            when: When it runs first, as a datetime or as a duration from now; at once if None.
 
         Raises:
-            FaultyError: If there is no such workflow, or a variable does not fit; each is listed by its field.
-            DurationError: If ``next_activation`` is a text that is not a length of time.
-            ValueError: If it is a moment without a time zone.
-            TypeError: If a variable has no form in JSON.
+            BadRequestError: If there is no such workflow, or a variable does not fit; each fault names its field.
+            DurationError: If ``when`` is a text that is not a duration.
+            ValueError: If ``when`` is a datetime without a time zone.
+            TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            workflow_type,
-            external_id or str(uuid4()),
-            state_vars=state_vars,
-            next_activation=next_activation,
-            business_key=business_key,
-            executor_group=executor_group,
-            priority=priority,
+            type, external_id or str(uuid4()), vars=vars, key=key, group=group, priority=priority, when=when
         )
         return await self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
     async def create_and_wait(
         self,
-        workflow_type: str,
+        type: str,
+        vars: Variables | None = None,
         *,
-        wait_seconds: float,
-        wait_for_states: Sequence[str] | None = None,
+        states: str | Collection[str] | None = None,
+        timeout: Duration = "30s",
+        key: str | None = None,
         external_id: str | None = None,
-        state_vars: Variables | None = None,
-        business_key: str | None = None,
-        executor_group: str | None = None,
+        group: str | None = None,
         priority: int | None = None,
-        next_activation: When | None = None,
+        when: When | None = None,
     ) -> Instance:
-        """Create a workflow, and return it as soon as it has come so far.
+        """Create an instance, and return it as soon as it has reached one of the states, or has ended.
 
-        With the same external id it may be asked again, and answers at once if it has come so far meanwhile. A
-        connection that breaks is made anew for the time that is left.
+        Calling this again with the same external id creates nothing and waits for the same instance; it returns at
+        once if the instance has reached a state meanwhile. If the connection breaks, the client reconnects and waits
+        for the rest of the time.
 
         Args:
-            workflow_type: The definition's name.
-            wait_seconds: For how long to wait, 0 to 3,600.
-            wait_for_states: Until one of these has been reached, also if it was left again, or the end; the end only if
-                left out.
-            external_id: As for ``create``, and so are the others.
-            state_vars: Its variables.
-            business_key: The external id if left out.
-            executor_group: The definition's if left out.
-            priority: The definition's if left out.
-            next_activation: When it runs first.
+            type: The workflow's name.
+            vars: As for ``create``, like all arguments after ``timeout``.
+            states: The states to wait for; a state counts even if the instance has left it. Only the end if None.
+            timeout: How long to wait, up to an hour.
+            key: The business key.
+            external_id: Unique over all instances.
+            group: The executor group.
+            priority: 0 to 9.
+            when: When it runs first.
 
         Raises:
-            WaitTimeoutError: If it has not come so far in time; it goes on, and ``workflow`` is how it stands.
-            TooManyRequestsError: If too many wait already.
-            FaultyError: If there is no such workflow or state, or a variable does not fit.
-            DurationError: If ``next_activation`` is a text that is not a length of time.
-            ValueError: If it is a moment without a time zone.
-            TypeError: If a variable has no form in JSON.
+            WaitTimeoutError: If the time is over; the instance keeps running, and the error carries it as ``instance``.
+            TooManyRequestsError: If too many requests wait already.
+            BadRequestError: If there is no such workflow or state, or a variable does not fit.
+            DurationError: If ``timeout``, or ``when`` as a text, is not a duration.
+            ValueError: If ``when`` is a datetime without a time zone.
+            TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            workflow_type,
-            external_id or str(uuid4()),
-            state_vars=state_vars,
-            next_activation=next_activation,
-            business_key=business_key,
-            executor_group=executor_group,
-            priority=priority,
+            type, external_id or str(uuid4()), vars=vars, key=key, group=group, priority=priority, when=when
         )
-        api_request = endpoints.build_create_and_wait_request(
-            create_body, wait_seconds=wait_seconds, wait_for_states=wait_for_states
-        )
+        api_request = endpoints.build_create_and_wait_request(create_body, states=states, timeout=timeout)
         return await self._transport.send(api_request)
 
     async def move_and_wait(
@@ -183,50 +170,58 @@ class AsyncClient(AsyncOperator):
         id: Id,
         state: str,
         *,
-        wait_seconds: float,
-        wait_for_states: Sequence[str] | None = None,
-        from_states: Sequence[str] | None = None,
-        state_vars: Variables | None = None,
+        states: str | Collection[str] | None = None,
+        timeout: Duration = "30s",
+        from_states: str | Collection[str] | None = None,
+        vars: Variables | None = None,
         form: Variables | None = None,
-        next_activation: datetime | None = None,
+        when: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
+        expected_version: int | None = None,
     ) -> Instance:
-        """Bring a workflow to a state, and return it as soon as it has come so far. It is never sent twice.
+        """Move an instance to a state, and return it as soon as it has reached one of the states, or has ended.
+
+        The client never retries this request.
 
         Args:
-            id: Which workflow, by its id or its external id.
-            state: Where to; where it waits in a manual state, the answer's choice.
-            wait_seconds: For how long to wait, 0 to 3,600.
-            wait_for_states: Until one of these has been reached after the move, also if it was left again, or the end;
-                the end only if left out.
-            from_states: It has to be in one of these; in any if left out.
-            state_vars: Variables to set before.
+            id: The instance's id or external id.
+            state: The target state; in a manual state, the choice of the answer.
+            states: The states to wait for after the move; a state counts even if the instance has left it. Only the
+                end if None.
+            timeout: How long to wait, up to an hour.
+            from_states: The move is refused unless the instance is in one of these states; any state if None.
+            vars: Variables to set before the move.
             form: The values of a manual state's form.
-            next_activation: When the state is run, as for ``move``, and so are the others.
-            force: Whether it may leave the graph.
-            reason: Why; needed for force.
+            when: When the state runs, as for ``move``, like all further arguments.
+            force: Whether the move may leave the graph.
+            reason: Why; required with ``force``.
+            expected_version: See ``AsyncOperator``.
 
         Raises:
-            WaitTimeoutError: If it has not come so far in time; it goes on, and ``workflow`` is how it stands.
-            TooManyRequestsError: If too many wait already; nothing has been changed.
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it may not go there now, or is in none of ``from_states``; where it may is listed.
-            FaultyError: If its definition has no such state, or a value does not fit.
-            ValueError: If ``next_activation`` has no time zone.
+            WaitTimeoutError: If the time is over; the instance keeps running, and the error carries it as ``instance``.
+            TooManyRequestsError: If too many requests wait already; nothing has been changed.
+            NotFoundError: If there is no such instance.
+            RefusedError: If the instance may not go there now, is in none of ``from_states``, or has another version;
+                ``permitted`` lists where it may go.
+            BadRequestError: If its definition has no such state, or a value does not fit.
+            DurationError: If ``timeout`` is not a duration.
+            ValueError: If ``when`` has no time zone.
         """
         api_request = endpoints.build_move_and_wait_request(
             await self._resolve_external_id(id),
-            endpoints.build_state_body(state, next_activation=next_activation, force=force, reason=reason, form=form),
-            state_vars=state_vars,
-            wait_seconds=wait_seconds,
-            wait_for_states=wait_for_states,
+            endpoints.build_state_body(
+                state, when=when, force=force, reason=reason, form=form, expected_version=expected_version
+            ),
+            vars=vars,
+            states=states,
+            timeout=timeout,
             from_states=from_states,
         )
         return await self._transport.send(api_request)
 
     async def _resolve_external_id(self, id: Id) -> str:
-        """Return what stands for a workflow in an address where an external id comes before an id."""
+        """Return an instance's name in a path where the server tries an external id before an id."""
         if isinstance(id, str) and endpoints.is_addressable(id):
             return id
         return (await self.get(id)).external_id

@@ -21,23 +21,25 @@ from flowlet.client.sse import EventStreamParser, parse_events
 __all__ = ["AsyncEvents"]
 
 CLOSE_CHECK_SECONDS = 0.5
-"""How long a rest may go on after the stream has been closed."""
+"""How long a pause may last after the stream has been closed."""
 
 
 class AsyncEvents:
-    """The events that ``AsyncClient.events`` finds, one after another, until it is closed.
+    """The events of ``AsyncClient.follow_events``, one after another, until the stream is closed.
 
-    A connection that breaks, or on which nothing comes for too long, is made anew behind the last event; events may
-    then come a second time. One at a time may wait for the next one; a wait that is broken off may be begun again.
+    The stream begins when its block is entered, or else with the first wait for an event: every event that is committed
+    later comes. A connection that breaks, or on which nothing comes for too long, is made anew behind the last
+    event, or where the stream began; events may then come a second time. One task at a time may wait for the next
+    event; a wait that is cancelled may be begun again.
 
     Attributes:
-        last_id: The id of the last event that came, which ``after`` takes to go on from there; None for none yet.
+        last_id: The id of the last event, with which ``after`` resumes the stream; None before the first one.
 
     Raises:
-        ApiError: From the iteration, if the server refuses to tell events. It has ended then.
-        AnswerError: If it tells something else.
-        UnreachableError: If it could not be reached at the beginning; once there was a connection, this goes on until
-            there is another one.
+        ApiError: From the block or the iteration, if the server refuses the request. The stream has ended then.
+        UnexpectedResponseError: If the answer is no stream of events.
+        UnreachableError: If the server could not be reached at the beginning; after the first connection, the stream
+            connects again until it succeeds.
     """
 
     def __init__(
@@ -82,6 +84,17 @@ class AsyncEvents:
         return event
 
     async def __aenter__(self) -> Self:
+        self._is_reading = True
+        try:
+            if not self._has_connected:
+                await self._connect()
+        except ClientError:
+            self._is_closed = True
+            raise
+        finally:
+            self._is_reading = False
+            if self._is_closed:
+                await self._close_connection()
         return self
 
     async def __aexit__(
@@ -90,7 +103,7 @@ class AsyncEvents:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the iteration, also one that waits for an event elsewhere."""
+        """End the iteration, also in another task that waits for an event."""
         self._is_closed = True
         if self._response is not None:
             shut_down_connection(self._response)
@@ -98,7 +111,7 @@ class AsyncEvents:
             await self._close_connection()
 
     async def _read_chunk(self) -> None:
-        """Take what comes next, on a new connection if there is none, or rest where one has ended."""
+        """Read the next bytes, on a new connection if there is none, or pause after one has ended."""
         error: ClientError | None = None
         try:
             chunks = self._chunks or await self._connect()
@@ -121,7 +134,7 @@ class AsyncEvents:
         )
 
     async def _connect(self) -> AsyncGenerator[bytes, None]:
-        """Return what comes on a new connection."""
+        """Return the bytes of a new connection."""
         last_id, opened = (
             self._parser.last_id,
             self._transport.open_stream_once if self._has_connected else self._transport.open_stream,
@@ -131,8 +144,10 @@ class AsyncEvents:
         )
         self._has_connected = True
         self._response = response
+        # Where the stream begins, if this connection breaks before the first event has come.
+        last_id = last_id or response.headers.get("Last-Event-ID", "")
         self._parser = EventStreamParser(last_id=last_id, retry_milliseconds=self._parser.retry_ms)
-        # Typed as an iterator, and a generator, which has to be closed.
+        # It is typed as an iterator, but is a generator, which has to be closed.
         self._chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
         return self._chunks
 

@@ -1,4 +1,4 @@
-"""What only looks: workflows, their histories and events, definitions and executors."""
+"""Reads: instances, their histories and events, definitions, and executors."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ __all__ = ["AsyncReader"]
 
 
 class AsyncReader:
-    """The part of ``AsyncClient`` that a key with the role viewer suffices for."""
+    """The part of ``AsyncClient`` that reads. A key with the role viewer is enough."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
     async def get(self, id: Id) -> Instance:
-        """Return a workflow.
+        """Return an instance.
 
         Args:
-            id: A number is its id, a text its external id, also where it is made of digits.
+            id: The instance's id if it is an int, its external id if it is a text, even one of digits.
 
         Raises:
-            NotFoundError: If there is none.
+            NotFoundError: If there is no such instance.
         """
         if isinstance(id, str):
             return await self.get_by_external_id(id)
         return await self._transport.send(build_get_request(f"/api/workflows/{id}", Instance))
 
     async def get_by_external_id(self, external_id: str) -> Instance:
-        """Return the workflow of an external id.
+        """Return the instance with an external id.
 
         Raises:
-            NotFoundError: If there is none.
+            NotFoundError: If there is no such instance.
         """
         if endpoints.is_unambiguous_external_id(external_id):
             return await self._transport.send(
                 build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance)
             )
-        # In an address it would be taken for an id, or for a path. An empty one would be taken for any.
+        # In a path the server would read it as an id, or as further segments; in a filter an empty one matches any.
         page = await self.search(external_id=external_id, limit=1) if external_id else None
-        if page is None or not page.workflows:
+        if page is None or not page.instances:
             raise build_not_found_error(f"no workflow has the external id {external_id!r}")
-        return page.workflows[0]
+        return page.instances[0]
 
     async def search(
         self,
@@ -66,19 +66,19 @@ class AsyncReader:
         cursor: str | None = None,
         **filters: Unpack[Filter],
     ) -> SearchResult:
-        """Return a page of the workflows that fit.
+        """Return a page of the instances that match.
 
         Args:
-            order_by: What they are sorted by.
+            order_by: The sort key.
             descending: Whether the highest comes first.
-            limit: How many at most, 1 to 1,000.
-            offset: How many to leave out, at most 10,000; ``cursor`` goes further.
-            cursor: The ``next_cursor`` of the page before, for the same filters and order.
-            filters: Which workflows, as ``workflow_type="OrderWorkflow", status=Status.FAILED``; all without it.
+            limit: The page size, 1 to 1,000.
+            offset: How many instances to skip, at most 10,000; ``cursor`` has no such bound.
+            cursor: The ``next_cursor`` of the previous page, with the same filters and order.
+            filters: Which instances, such as ``type="OrderWorkflow", status=Status.FAILED``; all without a filter.
 
         Raises:
-            FaultyError: If something cannot be looked for; each is listed by its field.
-            ValueError: If a moment has no time zone, or a filter is empty.
+            BadRequestError: If a filter cannot be searched for; each fault names its field.
+            ValueError: If a datetime has no time zone, or a filter is empty.
         """
         page = {"order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "cursor": cursor}
         return await self._transport.send(endpoints.build_search_request(filters, **page))
@@ -91,78 +91,76 @@ class AsyncReader:
         page_size: int = 500,
         **filters: Unpack[Filter],
     ) -> AsyncIterator[Instance]:
-        """Yield every workflow that fits, page by page as they are wanted.
+        """Yield every instance that matches; the client fetches each page when the iteration reaches it.
 
-        Those that are there from the beginning to the end, and fit all the time, come exactly once.
+        An instance that exists and matches during the whole iteration is yielded exactly once.
 
         Args:
-            order_by: What they are sorted by; neither ever changes.
-            descending: Whether the newest comes first; what is created meanwhile is then left out.
-            page_size: How many are fetched at once, 1 to 1,000.
-            filters: Which workflows, as for ``search``.
+            order_by: The sort key; neither of the two ever changes.
+            descending: Whether the newest comes first; instances created meanwhile are then left out.
+            page_size: How many instances to fetch at once, 1 to 1,000.
+            filters: Which instances, as for ``search``.
 
         Raises:
-            FaultyError: If something cannot be looked for; each is listed by its field.
-            ValueError: If a moment has no time zone, or a filter is empty.
+            BadRequestError: If a filter cannot be searched for; each fault names its field.
+            ValueError: If a datetime has no time zone, or a filter is empty.
         """
         cursor: str | None = None
         while True:
             page = await self.search(
                 order_by=order_by, descending=descending, limit=page_size, cursor=cursor, **filters
             )
-            for workflow in page.workflows:
-                yield workflow
+            for instance in page.instances:
+                yield instance
             cursor = page.next_cursor
             if cursor is None:
                 return
 
     async def list_children(self, id: Id) -> list[Child]:
-        """Return the children of a workflow in short, the oldest first.
+        """Return summaries of an instance's children, the oldest first.
 
         Raises:
-            NotFoundError: If there is no such workflow.
+            NotFoundError: If there is no such instance.
         """
         return await self._transport.send(
             build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/children", list[Child])
         )
 
     async def get_permitted_operations(self, id: Id) -> PermittedOperations:
-        """Return what may be done with a workflow now.
+        """Return the operations that an instance permits now.
 
         Raises:
-            NotFoundError: If there is no such workflow.
+            NotFoundError: If there is no such instance.
         """
         return await self._transport.send(
             build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/permitted", PermittedOperations)
         )
 
     async def get_history(self, id: Id) -> list[Action]:
-        """Return the history of a workflow, the newest line first.
+        """Return the history of an instance, the oldest action first.
 
         Raises:
-            NotFoundError: If there is no such workflow.
+            NotFoundError: If there is no such instance.
         """
-        return await self._transport.send(
-            build_get_request(f"/api/actions/byWorkflowId/{await self._resolve_segment(id)}", list[Action])
-        )
+        return await self._transport.send(endpoints.build_history_request(await self._resolve_segment(id)))
 
     def follow_events(
         self, *, after: int | None = None, heartbeat_timeout: Duration = "30s", **filters: Unpack[EventFilter]
     ) -> AsyncEvents:
-        """Return the events that fit, to be iterated over: from now on, until it or the client is closed.
+        """Return an iterator over the events that match. It ends when it or the client is closed.
 
-            async with client.events(workflow_type="OrderWorkflow") as events:
+            async with client.follow_events(type="OrderWorkflow") as events:
                 async for event in events:
-                    print(event.id, event.type, event.to_state)
+                    print(event.id, event.kind, event.to_state)
 
         Args:
-            after: Go on behind this one, an ``Event.id``; 0 for all that there ever were; None for from now on.
-            heartbeat_timeout: After how long without so much as a heartbeat, which comes every few seconds, the connection
-                counts as dead and is made anew.
-            filters: Which events, as ``workflow_id=7, type=ActionKind.TRANSITION``; all without it.
+            after: The ``Event.id`` after which to begin; 0 for the first event of all; None for now.
+            heartbeat_timeout: How long the connection may be silent before the client reconnects. The server sends a
+                heartbeat every few seconds.
+            filters: Which events, such as ``workflow_id=7, kind=ActionKind.TRANSITION``; all without a filter.
 
         Raises:
-            DurationError: If ``heartbeat_timeout`` is not a length of time.
+            DurationError: If ``heartbeat_timeout`` is not a duration.
             ValueError: If a filter is empty.
         """
         api_request = endpoints.build_events_request(filters, after=after)
@@ -177,7 +175,7 @@ class AsyncReader:
         """Return a definition that the server has loaded.
 
         Raises:
-            NotFoundError: If it has none of this name; the nearest is suggested.
+            NotFoundError: If the server has no definition of this name; the message suggests the nearest name.
         """
         return await self._transport.send(build_get_request(f"/api/definitions/{quote_segment(name)}", Definition))
 
@@ -185,32 +183,32 @@ class AsyncReader:
         """Return a definition as Mermaid text.
 
         Raises:
-            NotFoundError: If the server has none of this name; the nearest is suggested.
+            NotFoundError: If the server has no definition of this name; the message suggests the nearest name.
         """
         return await self._transport.send(endpoints.build_diagram_request(name, "mmd"))
 
     async def get_svg(self, name: str) -> str:
-        """Return the picture of a definition, as the text of an SVG file.
+        """Return the diagram of a definition as the text of an SVG file.
 
         Raises:
-            NotFoundError: If the server has none of this name; the nearest is suggested.
+            NotFoundError: If the server has no definition of this name; the message suggests the nearest name.
         """
         return await self._transport.send(endpoints.build_diagram_request(name, "svg"))
 
     async def list_executors(self, *, limit: int = 100) -> list[Executor]:
-        """Return the executors, the live ones first, then those that were last heard of.
+        """Return the executors, the live ones first, then by their last heartbeat.
 
         Args:
-            limit: How many at most, 1 to 1,000.
+            limit: The largest number of executors, 1 to 1,000.
         """
         return await self._transport.send(build_get_request("/api/executors", list[Executor], limit=limit))
 
     async def get_current_user(self) -> CurrentUser:
-        """Return whose key this is, and with which role."""
+        """Return the user that the API key belongs to, and the role in effect."""
         return await self._transport.send(build_get_request("/api/me", CurrentUser))
 
     async def _resolve_segment(self, id: Id) -> str:
-        """Return what stands for a workflow in an address: its id, or its external id where that is as good."""
+        """Return an instance's name in a path: its id, or its external id if the server cannot misread it."""
         if isinstance(id, int) or endpoints.is_addressable(id):
             return quote_segment(id)
         return quote_segment((await self.get_by_external_id(id)).id)

@@ -1,4 +1,4 @@
-"""Sending requests and reading answers, once or, where that is safe, until one comes."""
+"""The HTTP transport: it sends requests, and retries those that are safe to repeat."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Result = TypeVar("Result")
 
 
 class Closeable(Protocol):
-    """What has to be closed before the client is."""
+    """An object that the client closes before itself."""
 
     async def aclose(self) -> None:
-        """End it."""
+        """Close it."""
         ...
 
 
 class AsyncTransport:
-    """One server, and the HTTP client that speaks to it.
+    """The connection to one server.
 
     Args:
-        service: The server.
-        http: A client, which stays open when this is closed; a transport, of which a client is made; None for one that
-            httpx makes by itself.
-        patience: How often and for how long a request is sent again.
-        clock: What waits in between.
+        server: The server.
+        http: An httpx client, which stays open when this is closed; or an httpx transport for a client of its own; None
+            for a client with httpx's default transport.
+        retry_policy: How often and for how long a request is retried.
+        clock: The clock that sleeps between two attempts.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class AsyncTransport:
         self.streams: WeakSet[Closeable] = WeakSet()
 
     async def send(self, api_request: ApiRequest[Result]) -> Result:
-        """Send a request, again where that is safe and may help, and return what its answer comes to.
+        """Send a request, retry it where that is safe and may help, and return its result.
 
         Raises:
-            ApiError: If the server answers with an error.
-            AnswerError: If the answer is not understood.
-            UnreachableError: If none comes.
-            TypeError: If a value has no form in JSON.
+            ApiError: If the server responds with an error.
+            UnexpectedResponseError: If the response is not what the endpoint returns.
+            UnreachableError: If there is no response.
+            TypeError: If a value cannot be written as JSON.
         """
 
         async def send_once(elapsed_seconds: float) -> Result:
@@ -77,17 +77,17 @@ class AsyncTransport:
     async def open_stream(
         self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float
     ) -> httpx.Response:
-        """Return the answer of a stream, again where that may help; close it.
+        """Open an event stream, with retries, and return its response. The caller closes it.
 
         Args:
             api_request: The request.
-            last_id: The last event that is known; empty for none.
-            heartbeat_timeout_seconds: For how long nothing at all may come before the connection counts as dead.
+            last_id: The id after which the stream resumes; empty for none.
+            heartbeat_timeout_seconds: How long the connection may be silent before it counts as dead.
 
         Raises:
-            ApiError: If the server answers with an error.
-            AnswerError: If the answer is no stream of events.
-            UnreachableError: If none comes.
+            ApiError: If the server responds with an error.
+            UnexpectedResponseError: If the response is not an event stream.
+            UnreachableError: If there is no response.
         """
 
         async def open_once(_: float) -> httpx.Response:
@@ -100,7 +100,7 @@ class AsyncTransport:
     async def open_stream_once(
         self, api_request: ApiRequest[None], *, last_id: str, heartbeat_timeout_seconds: float
     ) -> httpx.Response:
-        """Return the answer of a stream as ``open`` does, in one attempt."""
+        """Open an event stream as ``open_stream`` does, in one attempt."""
         options = self._server.build_stream_request(
             api_request, last_id=last_id, heartbeat_timeout_seconds=heartbeat_timeout_seconds
         )
@@ -118,7 +118,7 @@ class AsyncTransport:
         return response
 
     async def aclose(self) -> None:
-        """End all streams, and close the HTTP client unless it is the user's."""
+        """End all event streams, and close the HTTP client unless the user supplied it."""
         for stream in list(self.streams):
             await stream.aclose()
         if self._is_own:
@@ -127,15 +127,15 @@ class AsyncTransport:
     async def _attempt_with_retries(
         self, api_request: ApiRequest[Any], send_attempt: Callable[[float], Awaitable[Result]]
     ) -> Result:
-        """Make an attempt, given the seconds since the first one, until it succeeds or no other one may follow."""
-        begun, count = self.clock.monotonic(), 0
+        """Call ``send_attempt`` with the seconds since the first attempt until it succeeds or the policy gives up."""
+        started, attempt = self.clock.monotonic(), 0
         while True:
             try:
-                return await send_attempt(self.clock.monotonic() - begun)
+                return await send_attempt(self.clock.monotonic() - started)
             except ClientError as error:
-                count += 1
+                attempt += 1
                 delay = self._retry_policy.compute_delay(
-                    api_request, error, attempt=count, elapsed_seconds=self.clock.monotonic() - begun
+                    api_request, error, attempt=attempt, elapsed_seconds=self.clock.monotonic() - started
                 )
                 if delay is None:
                     raise

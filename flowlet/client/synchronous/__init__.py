@@ -1,1 +1,1 @@
-# Made of flowlet/client/asynchronous/__init__.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/__init__.py by `make client`. Edit that file, not this one.

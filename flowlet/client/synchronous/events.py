@@ -1,4 +1,4 @@
-# Made of flowlet/client/asynchronous/events.py by `make client`. Change that one, not this one.
+# Generated from flowlet/client/asynchronous/events.py by `make client`. Edit that file, not this one.
 """Events as they happen, over as many connections as it takes."""
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ from flowlet.client.synchronous.transport import Transport
 __all__ = ["Events"]
 
 CLOSE_CHECK_SECONDS = 0.5
-"""How long a rest may go on after the stream has been closed."""
+"""How long a pause may last after the stream has been closed."""
 
 
 class Events:
-    """The events that ``Client.events`` finds, one after another, until it is closed.
+    """The events of ``Client.follow_events``, one after another, until the stream is closed.
 
-    A connection that breaks, or on which nothing comes for too long, is made anew behind the last event; events may
-    then come a second time. One at a time may wait for the next one; a wait that is broken off may be begun again.
+    The stream begins when its block is entered, or else with the first wait for an event: every event that is committed
+    later comes. A connection that breaks, or on which nothing comes for too long, is made anew behind the last
+    event, or where the stream began; events may then come a second time. One task at a time may wait for the next
+    event; a wait that is cancelled may be begun again.
 
     Attributes:
-        last_id: The id of the last event that came, which ``after`` takes to go on from there; None for none yet.
+        last_id: The id of the last event, with which ``after`` resumes the stream; None before the first one.
 
     Raises:
-        ApiError: From the iteration, if the server refuses to tell events. It has ended then.
-        AnswerError: If it tells something else.
-        UnreachableError: If it could not be reached at the beginning; once there was a connection, this goes on until
-            there is another one.
+        ApiError: From the block or the iteration, if the server refuses the request. The stream has ended then.
+        UnexpectedResponseError: If the answer is no stream of events.
+        UnreachableError: If the server could not be reached at the beginning; after the first connection, the stream
+            connects again until it succeeds.
     """
 
     def __init__(
@@ -83,6 +85,17 @@ class Events:
         return event
 
     def __enter__(self) -> Self:
+        self._is_reading = True
+        try:
+            if not self._has_connected:
+                self._connect()
+        except ClientError:
+            self._is_closed = True
+            raise
+        finally:
+            self._is_reading = False
+            if self._is_closed:
+                self._close_connection()
         return self
 
     def __exit__(
@@ -91,7 +104,7 @@ class Events:
         self.close()
 
     def close(self) -> None:
-        """End the iteration, also one that waits for an event elsewhere."""
+        """End the iteration, also in another task that waits for an event."""
         self._is_closed = True
         if self._response is not None:
             shut_down_connection(self._response)
@@ -99,7 +112,7 @@ class Events:
             self._close_connection()
 
     def _read_chunk(self) -> None:
-        """Take what comes next, on a new connection if there is none, or rest where one has ended."""
+        """Read the next bytes, on a new connection if there is none, or pause after one has ended."""
         error: ClientError | None = None
         try:
             chunks = self._chunks or self._connect()
@@ -122,7 +135,7 @@ class Events:
         )
 
     def _connect(self) -> Generator[bytes, None, None]:
-        """Return what comes on a new connection."""
+        """Return the bytes of a new connection."""
         last_id, opened = (
             self._parser.last_id,
             self._transport.open_stream_once if self._has_connected else self._transport.open_stream,
@@ -130,8 +143,10 @@ class Events:
         response = opened(self._api_request, last_id=last_id, heartbeat_timeout_seconds=self._heartbeat_timeout_seconds)
         self._has_connected = True
         self._response = response
+        # Where the stream begins, if this connection breaks before the first event has come.
+        last_id = last_id or response.headers.get("Last-Event-ID", "")
         self._parser = EventStreamParser(last_id=last_id, retry_milliseconds=self._parser.retry_ms)
-        # Typed as an iterator, and a generator, which has to be closed.
+        # It is typed as an iterator, but is a generator, which has to be closed.
         self._chunks = cast("Generator[bytes, None, None]", response.iter_bytes())
         return self._chunks
 

@@ -1,5 +1,5 @@
-# Made of flowlet/client/asynchronous/operator.py by `make client`. Change that one, not this one.
-"""What changes workflows that are there: their states, their variables, and whether they go on."""
+# Generated from flowlet/client/asynchronous/operator.py by `make client`. Edit that file, not this one.
+"""Operations on instances: answers, moves, variables, pauses, and operations on many instances."""
 
 from __future__ import annotations
 
@@ -16,27 +16,32 @@ __all__ = ["Operator"]
 
 
 class Operator(Reader):
-    """The part of ``Client`` that changes workflows. It needs a key with the role operator.
+    """The part of ``Client`` that changes instances. It requires a key with the role operator.
 
-    Each method but those for many returns the workflow as it was right after. None of these requests is ever sent
-    twice.
+    Each method but those for many instances returns the instance as it was right after the change, and takes
+    ``expected_version``: the server refuses the operation unless the instance still has this ``version``; None accepts
+    any version. The client never retries any of these requests.
     """
 
-    def answer(self, id: Id, state: str, *, form: Variables | None = None) -> Instance:
-        """Choose where a workflow goes that waits in a manual state.
+    def answer(
+        self, id: Id, choice: str, *, form: Variables | None = None, expected_version: int | None = None
+    ) -> Instance:
+        """Answer an instance that waits in a manual state.
 
         Args:
-            id: Which workflow, by its id or its external id.
-            state: The choice.
+            id: The instance's id or external id.
+            choice: The name of the state that the answer chooses.
             form: The values of the state's form, by name or as their model.
+            expected_version: See ``Operator``.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it does not wait for an answer, or this is none of its choices; these are listed.
-            FaultyError: If the form's values do not fit; each is listed by its field.
+            NotFoundError: If there is no such instance.
+            RefusedError: If it does not wait for an answer, this is none of its choices (``permitted`` lists them), or
+                it has another version.
+            BadRequestError: If the form's values do not fit; each fault names its field.
         """
-        # With a form, be it an empty one, it is an answer and never a move.
-        body = build_state_body(state, form={} if form is None else form)
+        # A body with a form, even an empty one, is an answer and never a move.
+        body = build_state_body(choice, form={} if form is None else form, expected_version=expected_version)
         return self._transport.send(build_operation_request(self._resolve_segment(id), "state", body))
 
     def move(
@@ -44,100 +49,116 @@ class Operator(Reader):
         id: Id,
         state: str,
         *,
-        next_activation: datetime | None = None,
+        when: datetime | None = None,
         force: bool = False,
         reason: str | None = None,
+        expected_version: int | None = None,
     ) -> Instance:
-        """Move a workflow along a transition, or by force to any state.
+        """Move an instance along a transition, or by force to any state.
 
-        Where it waits in a manual state, and this is one of its choices, it is the answer.
+        If the instance waits in a manual state and the target is one of its choices, the move is the answer.
 
         Args:
-            id: Which workflow, by its id or its external id.
-            state: Where to.
-            next_activation: When the state is run; at once if left out.
-            force: Whether it may leave the graph, or take the workflow from its activation or its end: for admins.
-            reason: Why; needed for force.
+            id: The instance's id or external id.
+            state: The target state.
+            when: When the state runs; at once if None.
+            force: Whether the move may leave the graph, interrupt a running activation, or reopen an instance that has
+                ended; for admins.
+            reason: Why; required with ``force``.
+            expected_version: See ``Operator``.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it may not go there now; where it may is listed.
-            FaultyError: If its definition has no such state, or a force has no reason.
-            ValueError: If ``next_activation`` has no time zone.
+            NotFoundError: If there is no such instance.
+            RefusedError: If the instance may not go there now, or has another version; ``permitted`` lists where it may
+                go.
+            BadRequestError: If its definition has no such state, or ``force`` is given without a reason.
+            ValueError: If ``when`` has no time zone.
         """
-        body = build_state_body(state, next_activation=next_activation, force=force, reason=reason)
+        body = build_state_body(state, when=when, force=force, reason=reason, expected_version=expected_version)
         return self._transport.send(build_operation_request(self._resolve_segment(id), "state", body))
 
-    def set_variables(
+    def edit_variables(
         self,
         id: Id,
-        state_vars: Variables | None = None,
+        vars: Variables | None = None,
         *,
         unset: Collection[str] = (),
         expected_version: int | None = None,
     ) -> Instance:
-        """Set and remove variables by name; the others stay.
+        """Set and remove variables by name; the others keep their values.
 
         Args:
-            id: Which workflow, by its id or its external id.
-            state_vars: The new values.
-            unset: Which to remove.
-            expected_version: The ``version`` that it has to have still; None for any.
+            id: The instance's id or external id.
+            vars: The new values.
+            unset: The names of variables to remove.
+            expected_version: See ``Operator``.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it may not be changed now, or has another version.
-            FaultyError: If the variables would not fit; each is listed by its field.
-            TypeError: If a value has no form in JSON.
+            NotFoundError: If there is no such instance.
+            RefusedError: If the instance may not be changed now, or has another version.
+            BadRequestError: If the variables would not fit; each fault names its field.
+            TypeError: If a value cannot be written as JSON.
         """
-        body = {"values": state_vars, "unset": unset, "expected_version": expected_version}
+        body = {"values": vars, "unset": unset, "expected_version": expected_version}
         return self._transport.send(build_operation_request(self._resolve_segment(id), "statevars", body))
 
-    def pause(self, id: Id, *, reason: str | None = None) -> Instance:
-        """Hold a workflow until it is resumed; an activation in flight ends first.
+    def pause(self, id: Id, *, reason: str | None = None, expected_version: int | None = None) -> Instance:
+        """Hold an instance until it is resumed; a running activation finishes first.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it has ended, or is paused; what it may do is listed.
+            NotFoundError: If there is no such instance.
+            RefusedError: If it has ended, is paused, or has another version; ``permitted`` lists what is possible.
         """
-        return self._transport.send(build_operation_request(self._resolve_segment(id), "pause", {"reason": reason}))
+        body = {"reason": reason, "expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "pause", body))
 
-    def resume(self, id: Id) -> Instance:
-        """Let a paused workflow go on.
+    def resume(self, id: Id, *, expected_version: int | None = None) -> Instance:
+        """Resume a paused instance.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it is not paused; what it may do is listed.
+            NotFoundError: If there is no such instance.
+            RefusedError: If it is not paused, or has another version; ``permitted`` lists what is possible.
         """
-        return self._transport.send(build_operation_request(self._resolve_segment(id), "resume"))
+        body = {"expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "resume", body))
 
-    def cancel(self, id: Id, *, reason: str | None = None, with_children: bool = False) -> Instance:
-        """End a workflow, and if wanted all that descends from it; an activation in flight is stopped.
+    def cancel(
+        self,
+        id: Id,
+        *,
+        reason: str | None = None,
+        with_children: bool = False,
+        expected_version: int | None = None,
+    ) -> Instance:
+        """End an instance, and optionally all its descendants; a running activation is stopped.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it has ended; what it may do is listed.
+            NotFoundError: If there is no such instance.
+            RefusedError: If it has ended, or has another version; ``permitted`` lists what is possible.
         """
-        body = {"reason": reason, "with_children": with_children}
+        body = {"reason": reason, "with_children": with_children, "expected_version": expected_version}
         return self._transport.send(build_operation_request(self._resolve_segment(id), "cancel", body))
 
-    def retry(self, id: Id) -> Instance:
-        """Let a FAILED workflow go on, or one that waits for its next attempt begin it.
+    def retry(self, id: Id, *, expected_version: int | None = None) -> Instance:
+        """Retry a FAILED instance, or begin the next attempt now instead of later.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it is neither; what it may do is listed.
+            NotFoundError: If there is no such instance.
+            RefusedError: If it is neither FAILED nor waits for an attempt, or has another version; ``permitted`` lists
+                what is possible.
         """
-        return self._transport.send(build_operation_request(self._resolve_segment(id), "retry"))
+        body = {"expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "retry", body))
 
-    def wake(self, id: Id) -> Instance:
-        """Run a workflow now that waits for a timer, an attempt or its children.
+    def wake(self, id: Id, *, expected_version: int | None = None) -> Instance:
+        """Run an instance now that waits for a timer, an attempt, or its children.
 
         Raises:
-            NotFoundError: If there is no such workflow.
-            RefusedError: If it waits for none of these; what it may do is listed.
+            NotFoundError: If there is no such instance.
+            RefusedError: If it waits for none of these, or has another version; ``permitted`` lists what is possible.
         """
-        return self._transport.send(build_operation_request(self._resolve_segment(id), "wake"))
+        body = {"expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "wake", body))
 
     def run_bulk(
         self,
@@ -149,33 +170,33 @@ class Operator(Reader):
         with_children: bool = False,
         limit: int = 10_000,
     ) -> BulkResult:
-        """Do one operation with every workflow that fits. One that refuses holds up no other.
+        """Apply one operation to every instance that matches. A refusal of one does not affect the others.
 
         Args:
-            operation: What to do.
-            filters: With which workflows, as ``{"workflow_type": "OrderWorkflow"}``; an empty one is every one.
-            state: Where to, for "move"; along transitions only.
+            operation: The operation.
+            filters: Which instances, such as ``{"type": "OrderWorkflow"}``; an empty filter matches every instance.
+            state: The target state of "move"; along transitions only.
             reason: For "pause", "cancel" and "move".
-            with_children: For "cancel", whether all that descends from them ends too.
-            limit: With how many at most, in the order of their ids, 1 to 10,000.
+            with_children: For "cancel": whether to end all descendants too.
+            limit: The largest number of instances, in the order of their ids, 1 to 10,000.
 
         Raises:
-            FaultyError: If something cannot be looked for, or does not go with the operation.
-            ValueError: If a moment has no time zone, or a filter is empty.
+            BadRequestError: If a filter cannot be searched for, or an argument does not go with the operation.
+            ValueError: If a datetime has no time zone, or a filter is empty.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
         return self._transport.send(endpoints.build_bulk_request(operation, filters, more))
 
     def preview_bulk(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
-        """Say how many workflows ``bulk`` would come to, and do nothing.
+        """Return how many instances ``run_bulk`` would operate on, without changing any.
 
         Args:
-            operation: What would be done.
-            filters: As for ``bulk``.
-            state: Where to, for "move".
+            operation: The operation.
+            filters: As for ``run_bulk``.
+            state: The target state of "move".
 
         Raises:
-            FaultyError: If something cannot be looked for, or does not go with the operation.
-            ValueError: If a moment has no time zone, or a filter is empty.
+            BadRequestError: If a filter cannot be searched for, or an argument does not go with the operation.
+            ValueError: If a datetime has no time zone, or a filter is empty.
         """
         return self._transport.send(endpoints.build_bulk_preview_request(operation, filters, {"state": state}))

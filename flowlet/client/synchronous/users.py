@@ -1,5 +1,5 @@
-# Made of flowlet/client/asynchronous/users.py by `make client`. Change that one, not this one.
-"""Who may do what: users, for admins, and API keys."""
+# Generated from flowlet/client/asynchronous/users.py by `make client`. Edit that file, not this one.
+"""Users and API keys."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ __all__ = ["Keys", "Users"]
 
 
 class Users:
-    """The users. All of it needs the role admin."""
+    """The users. Every method requires the role admin.
+
+    Methods that change a user take ``expected_version``: the server refuses the change with ``RefusedError`` unless the
+    user still has this ``version``; None accepts any version.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def all(self) -> list[User]:
+    def list_all(self) -> list[User]:
         """Return every user, by name."""
         return self._transport.send(endpoints.build_get_request("/api/users", list[User]))
 
@@ -27,20 +31,20 @@ class Users:
         """Return a user.
 
         Raises:
-            NotFoundError: If there is none with this id.
+            NotFoundError: If there is no user with this id.
         """
         return self._transport.send(endpoints.build_get_request(f"/api/users/{id}", User))
 
     def create(self, username: str, password: str, *, role: Role | str = Role.VIEWER) -> User:
-        """Make a user.
+        """Create a user.
 
         Args:
-            username: 1 to 120 printable characters; upper and lower case make no difference.
+            username: 1 to 120 printable characters; unique regardless of case.
             password: 8 to 1,000 characters.
-            role: What they may do.
+            role: The user's role.
 
         Raises:
-            FaultyError: If the name or the password cannot be one.
+            BadRequestError: If the username or the password breaks these rules.
             RefusedError: If another user has this name.
         """
         api_request = endpoints.build_post_request(
@@ -48,59 +52,67 @@ class Users:
         )
         return self._transport.send(api_request)
 
-    def delete(self, id: int) -> None:
-        """Delete a user, with sessions and API keys; histories stay.
-
-        Raises:
-            NotFoundError: If there is none with this id.
-            RefusedError: If it is the last admin.
-        """
-        self._transport.send(endpoints.build_delete_request(f"/api/users/{id}"))
-
-    def set_password(self, id: int, password: str) -> User:
-        """Change a password. It ends the user's sessions; API keys go on.
-
-        Raises:
-            FaultyError: If it cannot be one.
-            NotFoundError: If there is no user with this id.
-        """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/password", User, password=password))
-
-    def set_role(self, id: int, role: Role | str) -> User:
-        """Change what a user may do, at once for open sessions and API keys too.
+    def delete(self, id: int, *, expected_version: int | None = None) -> None:
+        """Delete a user with all sessions and API keys; histories keep the name.
 
         Raises:
             NotFoundError: If there is no user with this id.
-            RefusedError: If it is the last admin.
+            RefusedError: If the user is the last admin.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/role", User, role=str(role)))
+        self._transport.send(endpoints.build_delete_request(f"/api/users/{id}", expected_version=expected_version))
 
-    def disable(self, id: int) -> User:
-        """Let a user in no longer: sessions end, API keys are refused.
+    def set_password(self, id: int, password: str, *, expected_version: int | None = None) -> User:
+        """Change a user's password. This ends the user's sessions; API keys keep working.
+
+        Raises:
+            BadRequestError: If the password breaks the rules.
+            NotFoundError: If there is no user with this id.
+        """
+        api_request = endpoints.build_post_request(
+            f"/api/users/{id}/password", User, password=password, expected_version=expected_version
+        )
+        return self._transport.send(api_request)
+
+    def set_role(self, id: int, role: Role | str, *, expected_version: int | None = None) -> User:
+        """Change a user's role, at once for open sessions and API keys too.
 
         Raises:
             NotFoundError: If there is no user with this id.
-            RefusedError: If it is the last admin.
+            RefusedError: If the user is the last admin.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/disable", User))
+        api_request = endpoints.build_post_request(
+            f"/api/users/{id}/role", User, role=str(role), expected_version=expected_version
+        )
+        return self._transport.send(api_request)
 
-    def enable(self, id: int) -> User:
-        """Let a user in again, with password and API keys as before.
+    def disable(self, id: int, *, expected_version: int | None = None) -> User:
+        """Disable a user: sessions end, and API keys are refused.
+
+        Raises:
+            NotFoundError: If there is no user with this id.
+            RefusedError: If the user is the last admin.
+        """
+        api_request = endpoints.build_post_request(f"/api/users/{id}/disable", User, expected_version=expected_version)
+        return self._transport.send(api_request)
+
+    def enable(self, id: int, *, expected_version: int | None = None) -> User:
+        """Enable a user again, with the same password and API keys.
 
         Raises:
             NotFoundError: If there is no user with this id.
         """
-        return self._transport.send(endpoints.build_post_request(f"/api/users/{id}/enable", User))
+        api_request = endpoints.build_post_request(f"/api/users/{id}/enable", User, expected_version=expected_version)
+        return self._transport.send(api_request)
 
 
 class Keys:
-    """The API keys: one's own, or as an admin everybody's."""
+    """The API keys: the caller's own, or for an admin those of all users."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def all(self) -> list[ApiKey]:
-        """Return the API keys, the newest first; revoked and expired ones too."""
+    def list_all(self) -> list[ApiKey]:
+        """Return the API keys, revoked and expired ones included, the newest first."""
         return self._transport.send(endpoints.build_get_request("/api/keys", list[ApiKey]))
 
     def create(
@@ -111,31 +123,34 @@ class Keys:
         username: str | None = None,
         expires_in: Duration | None = None,
     ) -> IssuedApiKey:
-        """Make an API key. Its text is in ``key``, and nothing shows it again.
+        """Create an API key. The result's ``key`` is its text, which the server never shows again.
 
         Args:
-            name: What it is for.
-            role: What it may do at most.
-            username: Its owner; None for who asks.
-            expires_in: After how long it ends; None for never.
+            name: What the key is for.
+            role: The key's role, which its owner's role limits.
+            username: The owner; the caller if None.
+            expires_in: When the key expires, from now; never if None.
 
         Raises:
-            DurationError: If ``expires_in`` is not a length of time.
-            FaultyError: If it cannot be as it was asked for.
-            ForbiddenError: If who asks may not make it: by an API key only admins make further ones.
+            DurationError: If ``expires_in`` is not a duration.
+            BadRequestError: If the name or the expiry breaks the rules.
+            ForbiddenError: If the caller may not create this key; only an admin's API key creates further keys.
             NotFoundError: If there is no such owner.
         """
-        lasts = None if expires_in is None else endpoints.format_api_duration(expires_in)
+        lifetime = None if expires_in is None else endpoints.format_api_duration(expires_in)
         api_request = endpoints.build_post_request(
-            "/api/keys", IssuedApiKey, name=name, role=str(role), username=username, expires_in=lasts
+            "/api/keys", IssuedApiKey, name=name, role=str(role), username=username, expires_in=lifetime
         )
         return self._transport.send(api_request)
 
-    def revoke(self, id: str) -> None:
-        """Revoke an API key for good.
+    def revoke(self, id: str, *, expected_version: int | None = None) -> None:
+        """Revoke an API key permanently.
 
         Raises:
-            ForbiddenError: If it may do more than who asks.
-            NotFoundError: If there is none with this id.
+            ForbiddenError: If the key's role is above the caller's.
+            NotFoundError: If the caller can see no key with this id.
+            RefusedError: If the key does not have ``expected_version``; None accepts any version.
         """
-        self._transport.send(endpoints.build_delete_request(f"/api/keys/{quote_segment(id)}"))
+        self._transport.send(
+            endpoints.build_delete_request(f"/api/keys/{quote_segment(id)}", expected_version=expected_version)
+        )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flowlet.instance.instance import ENDED_STATUSES, PRIORITIES, NewInstance
 from flowlet.instance.transition import Transition
 
-__all__ = ["PRIORITY_ORDER", "Batch", "ClaimRequest", "Followups", "collect_followups", "count_ended_children"]
+__all__ = [
+    "PRIORITY_ORDER",
+    "Batch",
+    "BatchResult",
+    "ClaimRequest",
+    "Followups",
+    "collect_followups",
+    "count_ended_children",
+]
 
 PRIORITY_ORDER = tuple(reversed(PRIORITIES))
 """The priorities in the order in which they are served."""
@@ -32,6 +41,19 @@ class Batch:
     executor_id: str
     transitions: Sequence[Transition]
     now: int
+
+
+class BatchResult(NamedTuple):
+    """The result of a batch.
+
+    Attributes:
+        applied_ids: The instances whose fence held: their transitions are written.
+        due_groups: The executor groups in which instances have become due, if other processes have to be notified of
+            that; empty on a database on which they find it by themselves.
+    """
+
+    applied_ids: set[int]
+    due_groups: set[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,45 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["SignalDialect", "cancel_task"]
+from flowlet.store.commits import Commit
+
+__all__ = ["ListenRequest", "SignalDialect"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenRequest:
+    """How one process listens to the commits of others.
+
+    Attributes:
+        url: The database's URL.
+        on_commit: Called for each commit, or for several at once.
+        read: Runs a statement on a connection of the pool, given the driver's own one.
+        get_poll_seconds: Returns how often to poll, on a database that has to be polled; infinity for not at all.
+        poll_changed: Set when the database is to be polled at once, and more often.
+    """
+
+    url: str
+    on_commit: Callable[[Commit], None]
+    read: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+    get_poll_seconds: Callable[[], float]
+    poll_changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait_for_poll(self) -> None:
+        """Return when it is time to poll again, in real time."""
+        self.poll_changed.clear()
+        seconds = self.get_poll_seconds()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                await self.poll_changed.wait()
 
 
 class SignalDialect(Protocol):
     """How a commit reaches other processes."""
 
-    has_polling_watch: bool
-    """Whether ``watch`` wakes at intervals, not knowing whether anything has happened."""
-    has_commit_signal: bool
-    """Whether other processes hear of a commit only if ``send_commit_signal`` is called."""
-    has_commit_listener: bool
-    """Whether ``listen_for_commits`` hears of other processes' commits."""
+    needs_notifications: bool
+    """Whether other processes hear of a commit only if this one notifies them."""
 
-    async def notify(self, raw: Any, channel: str) -> None:
-        """Notify the other processes, when the transaction commits, that there is something to do."""
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
+        """Let the caller's transaction notify the other processes, when it commits, of work that became due."""
         ...
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Call ``on_change`` when another process has written; return what ends the watch."""
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
+        """Notify the other processes at once of what has been committed; ``groups`` are those with work due, if any."""
         ...
 
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
-        """Notify the other processes that the one of this name, of letters and digits, has committed something."""
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Call ``on_commit`` at each commit of other processes until cancelled, and once when listening has begun.
+
+        Return, or raise the driver's error, when the connection is lost.
+        """
         ...
-
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Call ``on_commit`` when another process than the one of this name has committed; return what ends that."""
-        ...
-
-
-async def cancel_task(task: asyncio.Task[None]) -> None:
-    """Cancel a task that runs for ever, and wait until it has ended."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from flowlet.instance.instance import NewInstance
 from flowlet.store.counter_buckets import CounterBucket
-from flowlet.store.dialects.batch import Batch, ClaimRequest, Followups
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups
 
 __all__ = ["WriteDialect"]
 
@@ -34,8 +34,8 @@ class WriteDialect(Protocol):
         """
         ...
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
-        """Write the transitions whose fence holds and return their instances' ids. One transaction."""
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
+        """Write the transitions whose fence holds. One transaction."""
         ...
 
     async def create(
@@ -44,8 +44,12 @@ class WriteDialect(Protocol):
         """Create instances, all or none; return each one's id and whether it is new. One transaction."""
         ...
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
-        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction."""
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
+        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction.
+
+        Return the executor groups of the parents that became due, as in ``BatchResult.due_groups``. The statement that
+        creates children notifies other processes itself.
+        """
         ...
 
     def get_writer_id(self, raw: Any) -> int:

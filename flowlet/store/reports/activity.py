@@ -12,7 +12,8 @@ from typing import Any
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.instance.instance import Action, Status
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import PRIORITY_ORDER
 from flowlet.store.tables import ACTION, WORKFLOW
 
@@ -39,7 +40,7 @@ MAX_WALKED_GROUPS = 128
 """How many groups are walked through: those with scheduled instances, and on MySQL those with ended ones too."""
 GROUPS_PER_STATEMENT = 4
 """How many groups one statement reads: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
-MAX_TEXT_LENGTH = 300
+MAX_SHOWN_TEXT_LENGTH = 300
 """How many characters of a line of history are read."""
 
 
@@ -125,7 +126,7 @@ _RECENT_READER = RowReader(
     Action,
     {"a": ACTION},
     expressions={
-        "text": Expression(f"SUBSTR(a.text, 1, {MAX_TEXT_LENGTH})"),
+        "text": Expression(f"SUBSTR(a.text, 1, {MAX_SHOWN_TEXT_LENGTH})"),
         "detail": Expression("NULL"),
         "changes_json": Expression("NULL"),
     },
@@ -210,7 +211,7 @@ async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[
         for level in PRIORITY_ORDER
     )
     rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
-    return [DueQueue(groups[place], level, earliest) for place, level, earliest in rows if earliest is not None]
+    return [DueQueue(groups[int(place)], level, earliest) for place, level, earliest in rows if earliest is not None]
 
 
 def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.instance.fingerprint import extract_message
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import IS_FAILING, IS_NOT_DONE, WORKFLOW
 
 __all__ = ["MAX_COUNTED_FAILED", "ErrorGroup", "count_failed", "read_error_groups", "read_failing_types"]

@@ -13,7 +13,8 @@ from statistics import median
 from typing import Any
 
 from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, ActionKind, Status
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 
 __all__ = [

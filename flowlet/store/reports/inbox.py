@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
-from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor, encode_cursor
+from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["MAX_BADGE_COUNT", "Inbox", "InboxGroup", "WaitingInstance", "count_waiting", "read_inbox"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from flowlet.instance.instance import Status
-from flowlet.store.connection import DatabaseSession, build_in_list
+from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.search.prefix import build_prefix_search
 from flowlet.store.search.query import TIME_COLUMNS, SearchQuery, VariableFilter
 from flowlet.store.tables import HAS_BUSINESS_KEY, IS_CANCELLED, IS_NOT_DONE, IS_READY, IS_RETRYING

@@ -7,10 +7,9 @@ import binascii
 import re
 import zlib
 
-__all__ = ["MAX_INTEGER", "decode_cursor", "encode_cursor"]
+from flowlet.text import MAX_INTEGER
 
-MAX_INTEGER = 2**63 - 1
-"""The largest integer that the databases can store."""
+__all__ = ["decode_cursor", "encode_cursor"]
 
 _MAX_LENGTH = 200
 _POSITION = re.compile(r"(-?\d{1,19})\.(\d{1,19})", re.ASCII)

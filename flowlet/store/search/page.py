@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowlet.instance.instance import Instance, Status
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.conditions import UNINDEXED_STATUSES, build_conditions, build_name_condition
-from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor, encode_cursor
+from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery, SearchResult
 from flowlet.store.search.scan_limit import UNLIMITED, ScanRequest, compute_scan_window
 from flowlet.store.tables import WORKFLOW
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["search_instances"]
 

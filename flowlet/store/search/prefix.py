@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import HAS_BUSINESS_KEY, WORKFLOW
 
 __all__ = ["MAX_INDEXED_MATCHES", "build_prefix_search"]

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias, get_args
 
 from flowlet.errors import SearchError
 from flowlet.instance.instance import Instance, Status
-from flowlet.store.search.cursor import MAX_INTEGER, decode_cursor
+from flowlet.store.search.cursor import decode_cursor
+from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, find_text_fault
 
 __all__ = ["MAX_COUNTED", "TIME_COLUMNS", "SearchQuery", "SearchResult", "SortKey", "VariableFilter"]
 
@@ -20,7 +21,7 @@ MAX_COUNTED = 10_000
 """Up to how many matching instances are counted."""
 
 MAX_ROWS, MAX_OFFSET, MAX_VARIABLES = 1_000, 10_000, 5
-MAX_NAME_LENGTH, MAX_TEXT_LENGTH = 255, 2_000
+MAX_SEARCHED_TEXT_LENGTH = 2_000
 
 _IDS = ("id", "parent_id")
 _NAMES = ("external_id", "business_key", "prefix", "workflow_type", "state", "executor_group", "fingerprint")
@@ -138,12 +139,12 @@ def _find_faults(query: SearchQuery) -> Iterator[tuple[str, str]]:
     yield from _check_number("scan_limit", query.scan_limit, 1, MAX_INTEGER)
     yield from _check_number("offset", query.offset, 0, MAX_OFFSET)
     for name in _NAMES:
-        yield from _check_text(name, getattr(query, name), MAX_NAME_LENGTH)
-    yield from _check_text("reason_contains", query.reason_contains, MAX_TEXT_LENGTH)
+        yield from _check_text(name, getattr(query, name), MAX_IDENTIFIER_LENGTH)
+    yield from _check_text("reason_contains", query.reason_contains, MAX_SEARCHED_TEXT_LENGTH)
     if unknown := [one for one in query.statuses if one not in list(Status)]:
-        yield "status", f"{unknown[0][:MAX_NAME_LENGTH]!r} is none of {', '.join(Status)}"
+        yield "status", f"{unknown[0][:MAX_IDENTIFIER_LENGTH]!r} is none of {', '.join(Status)}"
     if query.order_by not in get_args(SortKey):
-        yield "order_by", f"{str(query.order_by)[:MAX_NAME_LENGTH]!r} is none of {', '.join(get_args(SortKey))}"
+        yield "order_by", f"{str(query.order_by)[:MAX_IDENTIFIER_LENGTH]!r} is none of {', '.join(get_args(SortKey))}"
     elif query.cursor is not None:
         yield from _check_cursor(query)
     yield from _check_variables(query.variables)
@@ -159,8 +160,8 @@ def _check_text(name: str, text: str | None, length: int) -> Iterator[tuple[str,
         return
     if not isinstance(text, str) or not 1 <= len(text) <= length:
         yield name, f"has to be a text of 1 to {length:,} characters; leave it out for any"
-    elif "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        yield name, "has a character that no database can hold (NUL, or half of a surrogate pair)"
+    elif fault := find_text_fault(text):
+        yield name, fault
 
 
 def _check_cursor(query: SearchQuery) -> Iterator[tuple[str, str]]:
@@ -176,12 +177,12 @@ def _check_variables(variables: Sequence[VariableFilter]) -> Iterator[tuple[str,
     if len(variables) > MAX_VARIABLES:
         yield "variables", f"has {len(variables)} conditions, and at most {MAX_VARIABLES} are allowed"
     for place, variable in enumerate(variables[:MAX_VARIABLES]):
-        yield from _check_text(f"variables.{place}.name", variable.name, MAX_NAME_LENGTH)
+        yield from _check_text(f"variables.{place}.name", variable.name, MAX_IDENTIFIER_LENGTH)
         if any(letter in '"\\' or letter < " " for letter in str(variable.name)):
             yield f"variables.{place}.name", "has a quote, a backslash or a control character: a search cannot find it"
         value = variable.value
         if isinstance(value, str) and value:
-            yield from _check_text(f"variables.{place}.value", value, MAX_TEXT_LENGTH)
+            yield from _check_text(f"variables.{place}.value", value, MAX_SEARCHED_TEXT_LENGTH)
         elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
             yield f"variables.{place}.value", "has to be a text, a number, true, false or null"
         elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:

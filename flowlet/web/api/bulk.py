@@ -1,4 +1,4 @@
-"""One operation on all workflows that a search finds: a count first, where that is asked for, then the work."""
+"""Bulk operations: one operation on every workflow that a filter matches, or a preview of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EMPTY_TEXT_SCHEMA = {"type": ["string", "null"], "maxLength": 0}
 def _build_condition(
     operations: Sequence[str], *, required_field: str | None = None, **else_properties: Any
 ) -> dict[str, Any]:
-    """Return the part of a schema that says which operations a field goes with, and how it has to be left otherwise."""
+    """Return the part of a schema that allows or requires a field for some operations only."""
     among = {"properties": {"operation": {"enum": list(operations)}}}
     given = (
         {"properties": {required_field: {"type": "string", "minLength": 1}}, "required": [required_field]}
@@ -55,16 +55,16 @@ def _build_condition(
 
 
 class BulkRequest(RequestModel):
-    """An operation, and on which instances.
+    """An operation, and the workflows to apply it to.
 
     Attributes:
-        filter: As for a search, without paging; an empty one is every instance. No field of it may be empty itself.
-        operation: What to do with each.
-        state: Where to, for a move; along transitions only.
+        filter: As for a search, without paging. An empty object matches every workflow. Its fields must not be empty.
+        operation: The operation.
+        state: The target state, for move; along transitions only.
         reason: For pause, cancel and move.
-        with_children: For cancel.
-        preview: Whether only to say how many there are.
-        limit: On how many at most, in the order of their ids.
+        with_children: Whether to end all descendants too, for cancel.
+        preview: Whether to count the matching workflows only.
+        limit: The largest number of workflows, in the order of their ids.
     """
 
     model_config = ConfigDict(
@@ -96,12 +96,12 @@ class BulkRequest(RequestModel):
 
 
 class BulkPreviewResponse(ApiModel):
-    """What a bulk operation would come to.
+    """The workflows that a bulk operation would be applied to.
 
     Attributes:
-        matched: How many instances fit, counted up to 10,000.
-        matched_is_at_least: Whether there are more than that.
-        ids: The first ten of them, by id.
+        matched: How many workflows match, counted up to 10,000.
+        matched_is_at_least: Whether more workflows match than that.
+        ids: The first ten ids.
     """
 
     matched: int
@@ -110,11 +110,11 @@ class BulkPreviewResponse(ApiModel):
 
 
 class RefusalResponse(ApiModel):
-    """Why nothing was done with one instance.
+    """One workflow that refused the operation.
 
     Attributes:
-        id: The instance.
-        problem: What the operation on it alone would have answered.
+        id: The workflow's id.
+        problem: The problem that the operation on this workflow alone would have returned.
     """
 
     id: int
@@ -122,14 +122,14 @@ class RefusalResponse(ApiModel):
 
 
 class BulkResponse(ApiModel):
-    """What has been done.
+    """The result of a bulk operation.
 
     Attributes:
-        matched: How many instances it has come to.
-        done: With how many of them it was done.
-        refused: The first 100 of those that refused.
-        refused_total: How many refused in all.
-        limit_reached: Whether there may be more that fit.
+        matched: How many workflows it was applied to.
+        done: How many of them it changed.
+        refused: The first 100 workflows that refused it.
+        refused_total: How many refused it in all.
+        limit_reached: Whether it stopped at its limit, so that more workflows may match.
     """
 
     matched: int
@@ -143,7 +143,7 @@ class BulkResponse(ApiModel):
 @require_role(Role.OPERATOR)
 @describe_route(body=BulkRequest, answers={200: BulkResponse | BulkPreviewResponse})
 async def operate_in_bulk() -> Response:
-    """Do one operation with every instance that a filter finds, or say how many these are."""
+    """Apply one operation to every workflow that a filter matches, or count these workflows."""
     bulk_request = await read_body(BulkRequest)
     if faults := _find_conflicts(bulk_request):
         raise ProblemError(build_faults_problem(faults))
@@ -151,19 +151,19 @@ async def operate_in_bulk() -> Response:
 
 
 def _find_conflicts(bulk_request: BulkRequest) -> dict[str, str]:
-    """Return each field that does not go with the operation, or leaves open what it is to be done to.
+    """Return the fault of each field that does not go with the operation, and of each empty filter field.
 
-    An empty text counts as left out elsewhere. Here that would make a filter by a name that is missing one by nothing.
+    Elsewhere an empty text counts as left out. Here a client whose variable was never set would change every workflow.
     """
     given = bulk_request.filter.model_fields_set
-    empty = "is empty, which would fit every workflow: name a value, or leave it out"
+    empty = "is empty, which would match every workflow: give a value, or leave it out"
     faults = {
         f"filter.{to_camel(name)}": empty
         for name, value in bulk_request.filter
         if name in given and not value and value is not False
     }
     if bulk_request.operation == "move" and bulk_request.state is None:
-        faults["state"] = "is missing: a move needs to know where to"
+        faults["state"] = "is missing: a move requires a target state"
     if bulk_request.operation != "move" and bulk_request.state is not None:
         faults["state"] = f"does not go with {bulk_request.operation}: leave it out"
     if bulk_request.reason is not None and bulk_request.operation not in ("pause", "cancel", "move"):
@@ -197,7 +197,7 @@ async def _run_bulk(bulk_request: BulkRequest) -> BulkResponse:
 
 
 async def _search_ids(bulk_request: BulkRequest) -> AsyncIterator[Sequence[int]]:
-    """Yield the ids of the instances that fit, page by page and in order: what is created meanwhile comes last."""
+    """Yield the ids of the matching workflows, in pages and in order; those created meanwhile come last."""
     query = build_search_query(bulk_request.filter, field_prefix="filter.", descending=False)
     async for found in search_pages(get_services().store, query, limit=bulk_request.limit):
         yield [instance.id for instance in found]
@@ -209,7 +209,7 @@ def _build_refusal(id: int, error: RefusalError) -> RefusalResponse:
 
 
 def _bind_requested_operation(bulk_request: BulkRequest) -> InstanceOperation:
-    """Return the operation, done by who makes the request."""
+    """Return the operation, in the name of the request's user."""
     return bind_operation(
         get_services().operations,
         bulk_request.operation,

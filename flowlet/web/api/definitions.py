@@ -1,4 +1,4 @@
-"""The definitions that this process runs: their states and transitions, as JSON, as Mermaid text and as a picture."""
+"""The workflow definitions that this process has loaded, as JSON, Mermaid text, and SVG."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ __all__ = ["DefinitionResponse", "blueprint"]
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STANDALONE_STYLESHEET.encode()).digest()).decode()
 SVG_CONTENT_SECURITY_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'; sandbox"
-"""The picture is a file of its own: it may have the style that it carries, and nothing else."""
+"""The SVG is a document of its own: it may apply its embedded style, and load nothing."""
 
 blueprint = Blueprint("definitions", __name__)
 
 
 class DefinitionStateResponse(ApiModel):
-    """A state. Where it names another one, for errors or deadlines, that is a transition too.
+    """A state. The states that ``onError`` and ``onDeadline`` name are transitions too.
 
     Attributes:
-        name: Unique in its workflow.
-        kind: Which of the five.
-        description: What the code says of it.
-        timeout_seconds: How long an activation may take; null for any length.
-        on_error: Where it goes when its attempts have failed; null for nowhere.
-        deadline_seconds: How long a manual state waits for its answer; null for any length.
-        on_deadline: Where it goes without an answer; null for nowhere.
-        form: The JSON schema of what a person answers; null where there is nothing to fill in.
+        name: Unique in its definition.
+        kind: One of the five kinds of states.
+        description: The docstring of its handler, or its own description.
+        timeout_seconds: How long an activation may take; null for no limit.
+        on_error: The next state when all attempts have failed; null for none.
+        deadline_seconds: How long a manual state waits for its answer; null for no limit.
+        on_deadline: The next state when the deadline passes; null for none.
+        form: The JSON schema of a manual state's form; null for none.
     """
 
     name: str
@@ -58,9 +58,9 @@ class DefinitionTransitionResponse(ApiModel):
     """An edge of the graph.
 
     Attributes:
-        source: The state that it leaves.
-        target: The state that it enters.
-        label: What a person sees; empty if there is none.
+        source: The state that the transition leaves.
+        target: The state that the transition enters.
+        label: Its text for people; empty for none.
     """
 
     source: str = Field(alias="from")
@@ -69,20 +69,20 @@ class DefinitionTransitionResponse(ApiModel):
 
 
 class DefinitionResponse(ApiModel):
-    """The shape of a workflow.
+    """The definition of a workflow.
 
     Attributes:
-        name: What instances are created by.
-        description: What its module says of it.
-        version: Which one of it is loaded.
-        start: The state in which an instance begins.
-        executor_group: Which executors run it, unless an instance says otherwise.
-        priority: 0 to 9, and 9 goes first, unless an instance says otherwise.
-        created: When an executor first served it; null for not yet.
-        updated: When an executor first served it in its newest shape; null for not yet.
-        flow_chart: Mermaid text.
-        states: In the order of the source.
-        transitions: In the order of the source.
+        name: The ``workflowType`` of a create.
+        description: The docstring of its module.
+        version: The version that is loaded.
+        start: The name of the start state.
+        executor_group: The group of the executors that run its workflows by default.
+        priority: The default priority of its workflows, 0 to 9; 9 runs first.
+        created: When an executor first served it; null if none has yet.
+        updated: When an executor first served this version; null if none has yet.
+        flow_chart: The diagram as Mermaid text.
+        states: In the order of the source code.
+        transitions: In the order of the source code.
         variables: The JSON schema of its variables.
     """
 
@@ -106,9 +106,9 @@ class DefinitionResponse(ApiModel):
 async def list_definitions() -> Response:
     """Return every definition that this process has loaded, by name."""
     here = get_services()
-    moments = await here.store.definitions.read_save_times()
+    save_times = await here.store.definitions.read_save_times()
     return build_json_response(
-        [_build_definition_response(definition, moments) for definition in here.registry.definitions]
+        [_build_definition_response(definition, save_times) for definition in here.registry.definitions]
     )
 
 
@@ -137,16 +137,14 @@ async def show_mermaid(name: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: "image/svg+xml"})
 async def show_svg(name: str) -> Response:
-    """Return the picture of a definition, which follows the reader's light or dark setting."""
-    picture = render_svg(get_services().registry.get_definition(name), standalone=True)
-    return Response(
-        picture, headers={"Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY}, content_type="image/svg+xml"
-    )
+    """Return the diagram of a definition as SVG, which follows the reader's light or dark setting."""
+    svg = render_svg(get_services().registry.get_definition(name), standalone=True)
+    return Response(svg, headers={"Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY}, content_type="image/svg+xml")
 
 
-def _build_definition_response(definition: Definition, served_times: dict[str, tuple[int, int]]) -> DefinitionResponse:
-    told = definition.to_json()
-    created, updated = served_times.get(definition.name, (None, None))
+def _build_definition_response(definition: Definition, save_times: dict[str, tuple[int, int]]) -> DefinitionResponse:
+    graph = definition.to_json()
+    created, updated = save_times.get(definition.name, (None, None))
     return DefinitionResponse(
         name=definition.name,
         description=definition.description,
@@ -157,13 +155,13 @@ def _build_definition_response(definition: Definition, served_times: dict[str, t
         created=created,
         updated=updated,
         flow_chart=render_mermaid(definition),
-        states=[DefinitionStateResponse.model_validate(state) for state in told["states"]],
+        states=[DefinitionStateResponse.model_validate(state) for state in graph["states"]],
         transitions=[
             DefinitionTransitionResponse.model_validate(
                 {"from": state["name"], "to": edge["target"], "label": edge["label"]}
             )
-            for state in told["states"]
+            for state in graph["states"]
             for edge in state["transitions"]
         ],
-        variables=told["variables"],
+        variables=graph["variables"],
     )

@@ -1,4 +1,4 @@
-"""What happens to workflows, as a stream of server-sent events that a client resumes where it was cut.
+"""The events of workflows as a stream of server-sent events, which a client resumes where it was cut.
 
 Source: "Server-sent events", WHATWG HTML Living Standard, section 9.2.
 """
@@ -17,9 +17,9 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import Clock
 from flowlet.engine.event_stream import MAX_SUBSCRIBERS, EventBatch, EventDelivery
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
-from flowlet.instance.instance import MAX_ID, ActionKind, Status
+from flowlet.instance.instance import ActionKind, Status
 from flowlet.store.history import HistoryEvent
-from flowlet.text import parse_number
+from flowlet.text import MAX_INTEGER, parse_number
 from flowlet.web.auth import make_access_check, require_role
 from flowlet.web.field_types import OptionalText
 from flowlet.web.openapi.document import describe_route
@@ -31,19 +31,21 @@ from flowlet.web.services import get_services
 __all__ = ["EventResponse", "blueprint"]
 
 RECONNECT_MILLISECONDS = 2_000
-"""After how long a browser connects again."""
+"""After how long a client connects again."""
 RETRY_AFTER_SECONDS = 10
-"""When to ask again where too many follow."""
+"""The Retry-After of a request that is refused because there are too many streams."""
 REAUTHORIZATION_SECONDS = 5.0
-"""How often is looked whether who follows may still do so."""
+"""How often a subscriber's authorization is checked again."""
+POSITION_HEADER = "Last-Event-ID"
+"""In an answer, the position at which the stream begins: a client may lose it before the first event has come."""
 
-EventId = Annotated[int | None, Field(ge=0, le=MAX_ID)]
+EventId = Annotated[int | None, Field(ge=0, le=MAX_INTEGER)]
 
 blueprint = Blueprint("events", __name__)
 
 
 class EventQuery(RequestModel):
-    """Which events: all that is named has to fit.
+    """The events that a client wants: those that match all of the given fields.
 
     Attributes:
         workflow_id: The instance's id.
@@ -52,11 +54,11 @@ class EventQuery(RequestModel):
         workflow_type: The workflow's name.
         executor_group: Which executors run the instance.
         type: The kinds of line, such as TRANSITION; may be given several times.
-        after: The id of the event after which to begin, 0 for the first one of all; now if left out.
-        limit: After how many events the stream ends; never if left out.
+        after: The id of the event after which to begin, 0 for the first one of all; omit it to begin now.
+        limit: The number of events after which the stream ends; omit it for a stream that does not end.
     """
 
-    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_ID)] = None
+    workflow_id: Annotated[int | None, Field(ge=1, le=MAX_INTEGER)] = None
     external_id: OptionalText = None
     business_key: OptionalText = None
     workflow_type: OptionalText = None
@@ -68,7 +70,7 @@ class EventQuery(RequestModel):
     limit: Annotated[int | None, Field(ge=1, le=1000)] = None
 
     def is_match(self, event: HistoryEvent) -> bool:
-        """Return whether an event is wanted."""
+        """Return whether an event matches all of the given fields."""
         wanted = (
             (self.workflow_id, event.workflow_id),
             (self.external_id, event.external_id),
@@ -80,14 +82,14 @@ class EventQuery(RequestModel):
 
 
 class EventResponse(ApiModel):
-    """A line of a workflow's history, and whose it is.
+    """A line of a workflow's history, and the workflow.
 
     Attributes:
         id: The line's id, as in the history.
         workflow_id: The instance's id.
         workflow_type: The workflow's name.
         external_id: The instance's external id.
-        business_key: By which people find the instance.
+        business_key: The instance's business key.
         executor_group: Which executors run the instance.
         type: What kind of line it is, such as TRANSITION.
         status: The workflow's status when the event was read, which may be later than the line.
@@ -114,48 +116,55 @@ class EventResponse(ApiModel):
 
     @classmethod
     def of(cls, event: HistoryEvent) -> Self:
-        """Return an event as it is told."""
-        told = {"type": event.kind, "workflow_type": event.type, "date_time": event.at}
-        same = {name: getattr(event, name) for name in cls.model_fields if name not in told}
-        return cls.model_validate({**told, **same})
+        """Return the representation of an event."""
+        renamed = {"type": event.kind, "workflow_type": event.type, "date_time": event.at}
+        same = {name: getattr(event, name) for name in cls.model_fields if name not in renamed}
+        return cls.model_validate({**renamed, **same})
 
 
 @blueprint.get("/api/events")
 @require_role(Role.VIEWER)
 @describe_route(
     query=EventQuery,
-    headers={"Last-Event-ID": "The id of the event after which to begin; goes before `after`."},
+    headers={"Last-Event-ID": "The id of the event after which to begin; takes precedence over `after`."},
     answers={200: "text/event-stream"},
     problems=(429,),
 )
 async def follow_events() -> Response:
-    """Follow what happens to workflows, as server-sent events, for as long as the client likes.
+    """Follow the events of workflows as server-sent events, for as long as the client stays connected.
 
     Each event's data is a line of history with its workflow. Its id is where ``Last-Event-ID``, or ``after``, resumes:
-    nothing is missed, some may come again. Without either the stream begins now.
+    nothing is missed, some events may come again. Without either the stream begins now. The answer's header
+    ``Last-Event-ID`` is where it begins.
     """
     event_query = read_query(EventQuery)
-    after = _read_last_event_id() if request.headers.get("Last-Event-ID") else event_query.after
-    if get_services().event_broadcaster.subscriber_count >= MAX_SUBSCRIBERS:
+    broadcaster, after = get_services().event_broadcaster, event_query.after
+    if request.headers.get(POSITION_HEADER):
+        after = _read_last_event_id()
+    if broadcaster.subscriber_count >= MAX_SUBSCRIBERS:
         raise build_rate_limit_error(
-            f"{MAX_SUBSCRIBERS:,} clients follow the events already.", retry_after_seconds=RETRY_AFTER_SECONDS
+            f"{MAX_SUBSCRIBERS:,} event streams are open already.", retry_after_seconds=RETRY_AFTER_SECONDS
         )
-    await get_services().event_broadcaster.start()
-    news = get_services().event_broadcaster.subscribe(
-        event_query.is_match, after=after, workflow_id=await _find_only_workflow_id(event_query)
+    # Fixed before the answer begins: what the client does when it has the answer's headers comes as an event.
+    end = await broadcaster.start()
+    batches = broadcaster.subscribe(
+        event_query.is_match,
+        after=end if after is None else after,
+        workflow_id=await _find_only_workflow_id(event_query),
     )
     body = (
         b""
         if request.method == "HEAD"
-        else _stream_events(news, make_access_check(), get_services().store.clock, event_query.limit)
+        else _stream_events(batches, make_access_check(), get_services().store.clock, event_query.limit)
     )
-    answer = Response(body, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    headers = {"X-Accel-Buffering": "no", POSITION_HEADER: str(end.position if after is None else after)}
+    answer = Response(body, content_type="text/event-stream", headers=headers)
     answer.timeout = None  # Quart would cut it after a minute
     return answer
 
 
 async def _find_only_workflow_id(event_query: EventQuery) -> int | None:
-    """Return the id of the only workflow whose events are wanted, if it exists already: its past is read alone."""
+    """Return the id of the only workflow whose events are wanted, if it exists already: only its past is read."""
     if event_query.workflow_id is not None or event_query.external_id is None:
         return event_query.workflow_id
     try:
@@ -165,41 +174,42 @@ async def _find_only_workflow_id(event_query: EventQuery) -> int | None:
 
 
 def _read_last_event_id() -> int:
-    """Return the position in the header by which a browser resumes."""
-    position = parse_number(request.headers["Last-Event-ID"].strip(), maximum=MAX_ID)
+    """Return the position in the header with which a browser resumes."""
+    position = parse_number(request.headers[POSITION_HEADER].strip())
     if position is None:
-        raise ProblemError(
-            build_faults_problem({"Last-Event-ID": "has to be the id of an event, as this endpoint has told it"})
-        )
+        raise ProblemError(build_faults_problem({POSITION_HEADER: "has to be the id of an event of this endpoint"}))
     return position
 
 
 async def _stream_events(
-    news: AsyncGenerator[EventBatch, None], has_access: Callable[[], Awaitable[bool]], clock: Clock, limit: int | None
+    batches: AsyncGenerator[EventBatch, None],
+    has_access: Callable[[], Awaitable[bool]],
+    clock: Clock,
+    limit: int | None,
 ) -> AsyncIterator[bytes]:
-    """Yield the text of the stream, until the feed is closed, or who follows may do so no longer or has had enough."""
-    checked, told = clock.monotonic(), 0
+    """Yield the text of the stream, until the stream or the subscriber's access ends, or the limit is reached."""
+    checked_at, sent = clock.monotonic(), 0
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
-    async with aclosing(news):
-        async for each in news:
-            deliveries = each.deliveries[: None if limit is None else limit - told]
-            yield _format_server_sent_events(each, deliveries)
-            told += len(deliveries)
-            if told == limit:
+    async with aclosing(batches):
+        async for batch in batches:
+            deliveries = batch.deliveries[: None if limit is None else limit - sent]
+            yield _format_server_sent_events(batch, deliveries)
+            sent += len(deliveries)
+            if sent == limit:
                 return
-            if clock.monotonic() - checked < REAUTHORIZATION_SECONDS:
+            if clock.monotonic() - checked_at < REAUTHORIZATION_SECONDS:
                 continue
-            checked = clock.monotonic()
-            with suppress(StoreUnavailableError):  # that says nothing about who follows
+            checked_at = clock.monotonic()
+            with suppress(StoreUnavailableError):  # which says nothing about the subscriber's access
                 if not await has_access():
                     return
 
 
-def _format_server_sent_events(news: EventBatch, deliveries: Sequence[EventDelivery]) -> bytes:
-    """Return deliveries as server-sent events. An id alone is no event: it says from where to resume."""
+def _format_server_sent_events(batch: EventBatch, deliveries: Sequence[EventDelivery]) -> bytes:
+    """Return deliveries as server-sent events. An id alone is no event: it is where to resume."""
     events = [
         b"id: %d\ndata: %s\n\n"
         % (one.position, orjson.dumps(EventResponse.of(one.event).model_dump(by_alias=True, mode="json")))
         for one in deliveries
     ]
-    return b"".join(events) or b": \nid: %d\n\n" % news.position
+    return b"".join(events) or b": \nid: %d\n\n" % batch.position

@@ -1,4 +1,4 @@
-"""The executors: which processes run workflows, and when each was last heard of."""
+"""The executors: the processes that run workflows, and their last heartbeats."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ blueprint = Blueprint("executors", __name__)
 
 
 class ExecutorQuery(RequestModel):
-    """How many are asked for.
+    """The bound of the list.
 
     Attributes:
-        limit: How many at most.
+        limit: The largest number of executors.
     """
 
     limit: int = Field(100, ge=1, le=1000)
@@ -35,17 +35,17 @@ class ExecutorResponse(ApiModel):
     """An executor.
 
     Attributes:
-        id: A fresh one at each start.
-        name: What its operator calls it.
-        host: On which machine it runs.
-        pid: As which process.
-        status: It left in order if STOPPED, and was given up if LOST.
-        executor_groups: Whose workflows it runs.
-        workflow_types: Which workflows it has loaded.
+        id: A new one at each start.
+        name: The name that its operator gave it.
+        host: The machine that it runs on.
+        pid: Its process id.
+        status: STOPPED if it shut down in order, LOST if its lease ran out.
+        executor_groups: The executor groups that it serves.
+        workflow_types: The definitions that it has loaded.
         slots: How many activations it runs at once.
-        started: When it began.
-        last_active: When it last prolonged its lease.
-        lease_until: When it is given up if it is not heard of.
+        started: When it started.
+        last_active: When it last extended its lease.
+        lease_until: When its lease ends unless it extends it.
     """
 
     id: str
@@ -65,7 +65,7 @@ class ExecutorResponse(ApiModel):
 @require_role(Role.VIEWER)
 @describe_route(query=ExecutorQuery, answers={200: list[ExecutorResponse]})
 async def list_executors() -> Response:
-    """Return the executors, the live ones first, then those that were last heard of."""
+    """Return the executors, the live ones first, then by their last heartbeat."""
     found = await get_services().store.executors.list_all(limit=read_query(ExecutorQuery).limit)
     return build_json_response([_build_executor_response(record) for record in found])
 

@@ -1,4 +1,4 @@
-"""What the endpoints of workflows take."""
+"""The request bodies of the workflow endpoints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from flowlet.web.schemas import RequestModel, Timestamp
 __all__ = [
     "CancelRequest",
     "CreateWorkflowRequest",
-    "EmptyRequest",
+    "OperationRequest",
     "PauseRequest",
     "SearchRequest",
     "StateRequest",
@@ -42,17 +42,17 @@ _EMPTY_TEXT_SCHEMA: Any = {"type": ["string", "null"], "maxLength": 0}
 
 
 class CreateWorkflowRequest(RequestModel):
-    """A new instance. An empty text counts as left out.
+    """A workflow to create. An empty text counts as left out.
 
     Attributes:
-        workflow_type: The workflow's name.
-        external_id: Unique over all instances; a random one if left out.
-        business_key: Need not be unique; the external id if left out.
-        executor_group: The workflow's if left out.
-        priority: The workflow's if left out; 0 to 9, and 9 goes first.
-        state_vars: The variables to begin with, as the workflow's model takes them.
+        workflow_type: The name of its definition.
+        external_id: Unique over all workflows; random if left out.
+        business_key: A key to find it by, which need not be unique; the external id if left out.
+        executor_group: The definition's if left out.
+        priority: 0 to 9, and 9 runs first; the definition's if left out.
+        state_vars: The initial variables, which have to fit the definition's model.
         next_activation: When it runs first; at once if left out or past.
-        next_activation_offset: The same as a length of time from now, such as "10 minutes".
+        next_activation_offset: The same as a duration from now, such as "10 minutes".
     """
 
     model_config = ConfigDict(
@@ -75,31 +75,30 @@ class CreateWorkflowRequest(RequestModel):
 
 
 class WorkflowFilter(RequestModel):
-    """Which instances: id, externalId, businessKey and prefix are joined by OR, everything else by AND.
+    """Which workflows: id, externalId, businessKey and prefix are joined by OR, everything else by AND.
 
-    Times are from the first one inclusive to the second one exclusive. What is left out, null, empty or 0 sets no
-    condition.
+    A field that is left out, null, empty or 0 sets no condition.
 
     Attributes:
-        id: The instance's id.
-        external_id: The whole of it.
-        business_key: The whole of it.
-        prefix: What the externalId or the businessKey begins with; capital and small letters differ.
-        workflow_type: The workflow's name.
-        state: In which state it stands.
+        id: The workflow's id.
+        external_id: The whole external id.
+        business_key: The whole business key.
+        prefix: The beginning of the external id or the business key; case-sensitive.
+        workflow_type: The name of its definition.
+        state: The current state.
         status: One status or several.
-        executor_group: Which executors run it.
-        parent_id: Whose child it is.
-        created_from: Created then or later.
-        created_to: Created before.
-        modified_from: Last changed then or later.
-        modified_to: Last changed before.
-        next_activation_from: Runs next then or later.
-        next_activation_to: Runs next before.
-        is_retrying: Whether an attempt has failed and another one is to come.
-        fingerprint: Whose last attempt failed so, as an instance that is FAILED or tries again shows it.
-        reason_contains: A part of the reason, in capital or small letters.
-        state_vars: Which values variables have to have; a text finds also the number, true, false or null it spells.
+        executor_group: The executor group.
+        parent_id: The id of its parent.
+        created_from: Created at this time or later.
+        created_to: Created before this time.
+        modified_from: Last changed at this time or later.
+        modified_to: Last changed before this time.
+        next_activation_from: Runs next at this time or later.
+        next_activation_to: Runs next before this time.
+        is_retrying: Whether an attempt has failed and another one follows.
+        fingerprint: The fingerprint of the last failure; a workflow has one while it is FAILED or retries.
+        reason_contains: A part of the reason, regardless of case.
+        state_vars: The values of variables; a text also matches the number, true, false or null that it spells.
     """
 
     model_config = ConfigDict(
@@ -128,14 +127,14 @@ class WorkflowFilter(RequestModel):
 
 
 class SearchRequest(WorkflowFilter):
-    """A page of the instances that fit.
+    """A filter, and the page of the result.
 
     Attributes:
-        order_by: What they are sorted by; what has no next activation comes last either way.
+        order_by: The sort key; workflows without a next activation come last in either direction.
         descending: Whether the largest, or the latest, comes first.
-        limit: How many at most; 50 if left out or 0.
-        offset: How many to leave out first; a cursor goes further, and costs the same on every page.
-        cursor: What the page before gave as nextCursor; the filters and the order have to be the same.
+        limit: The page size; 50 if left out or 0.
+        offset: How many workflows to skip. A cursor has no bound, and costs the same on every page.
+        cursor: The nextCursor of the previous page, with the same filter and order.
     """
 
     model_config = ConfigDict(
@@ -159,14 +158,16 @@ class SearchRequest(WorkflowFilter):
 
 
 class StateRequest(RequestModel):
-    """Where an instance is to go.
+    """A move or an answer.
 
     Attributes:
-        state: The state's name. Where a person is asked, it is the choice.
-        next_activation: When the state is run; at once if left out or past.
-        force: Whether it may leave the graph, or take the instance from its activation or its end. Admins only.
-        reason: Why; needed with force.
-        form: The values of a manual state's form: the state is then the answer's choice.
+        state: The name of the target state; for an answer, the choice.
+        next_activation: When the state runs; at once if left out or past.
+        force: Whether the move may leave the graph, interrupt an activation, or reopen a workflow that has ended. For
+            admins only.
+        reason: Why; required with force.
+        form: The values of a manual state's form. With a form, the request is an answer.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(
@@ -188,6 +189,7 @@ class StateRequest(RequestModel):
     force: bool = False
     reason: OptionalText = None
     form: dict[str, Any] | None = None
+    expected_version: ExpectedVersion = None
 
 
 class StateVarsRequest(RequestModel):
@@ -196,9 +198,9 @@ class StateVarsRequest(RequestModel):
     Attributes:
         key: The variable's name.
         value: Its new value; an empty text if left out.
-        values: New values by name; what is not named stays.
-        unset: Names of variables to remove; a model's default takes the place of its field.
-        expected_version: The instance's version that was looked at: 409 if it has moved on since.
+        values: New values by name; other variables stay.
+        unset: Names of variables to remove; a field of the model gets its default.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(
@@ -241,7 +243,7 @@ class StateVarsRequest(RequestModel):
         """The new values by name.
 
         Raises:
-            ProblemError: 400 if it names no variable, or names them in both ways.
+            ProblemError: 400 if it names no variable, or uses ``key`` together with ``values`` or ``unset``.
         """
         if self.is_empty:
             raise ProblemError(build_faults_problem({"key": "is missing: name a variable, or send values or unset"}))
@@ -252,15 +254,34 @@ class StateVarsRequest(RequestModel):
         return {self.key.strip(): self.value}
 
 
-class EmptyRequest(RequestModel):
-    """Nothing to say: no body, or an empty object."""
-
-
-class PauseRequest(RequestModel):
-    """Why an instance is held.
+class OperationRequest(RequestModel):
+    """An operation without other arguments.
 
     Attributes:
-        reason: For the history.
+        expected_version: The version that you read; 409 if there is another one by now.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"expectedVersion": 7}]})
+
+    expected_version: ExpectedVersion = None
+
+
+class VersionQuery(RequestModel):
+    """The version to delete.
+
+    Attributes:
+        expected_version: The version that you read; 409 if there is another one by now.
+    """
+
+    expected_version: ExpectedVersion = None
+
+
+class PauseRequest(OperationRequest):
+    """The reason for a pause.
+
+    Attributes:
+        reason: Why, for the history.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The warehouse is being counted."}]})
@@ -269,10 +290,12 @@ class PauseRequest(RequestModel):
 
 
 class CancelRequest(PauseRequest):
-    """Why an instance is ended, and whether all that descends from it ends too.
+    """The reason for a cancellation, and its extent.
 
     Attributes:
-        with_children: Whether its open children end too, and theirs.
+        with_children: Whether to end all open descendants too.
+        reason: Why, for the history.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""How instances and their history look in the API: GopherFlow's shapes in camelCase, and what Flowlet knows beside."""
+"""The responses of the workflow endpoints: GopherFlow's fields in camelCase, and Flowlet's own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STORED_NAMES = {
     "executor_group": "group",
     **{name: f"{name}_us" for name in ("next_activation", "created", "modified", "started", "ended", "failed")},
 }
-"""The fields of ``Instance`` that the API names otherwise."""
+"""The fields of ``Instance`` that have another name in the API."""
 
 
 EXAMPLE_WORKFLOW: dict[str, Any] = {
@@ -63,15 +63,15 @@ EXAMPLE_WORKFLOW: dict[str, Any] = {
     "createdBy": "warehouse",
     "version": 3,
 }
-"""An order that waits for somebody to approve it."""
+"""An order that waits for an approval."""
 
 
 class CreateResponse(ApiModel):
-    """What a create gives.
+    """The result of a create.
 
     Attributes:
-        id: The instance's id.
-        external_id: Its external id, made up where none was given.
+        id: The workflow's id.
+        external_id: Its external id; generated if the request had none.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": 4711, "externalId": "order-2026-1001"}]})
@@ -81,16 +81,16 @@ class CreateResponse(ApiModel):
 
 
 class ChildResponse(ApiModel):
-    """An instance in short, as in the list of a parent's children.
+    """The summary of a workflow, as in the list of a parent's children.
 
     Attributes:
-        id: The instance's id.
-        external_id: Unique over all instances.
-        business_key: By which people find it.
-        workflow_type: The workflow's name.
-        status: How it stands.
-        state: Where it stands.
-        reason: Why it stands so; null if there is nothing to say.
+        id: The workflow's id.
+        external_id: Unique over all workflows.
+        business_key: A key to find it by.
+        workflow_type: The name of its definition.
+        status: Its status.
+        state: The name of its current state.
+        reason: The latest error, or what it waits for; null for none.
         created: When it was created.
         modified: When it last changed.
         ended: When it ended; null if it has not.
@@ -109,44 +109,44 @@ class ChildResponse(ApiModel):
 
     @classmethod
     def of(cls, instance: Instance) -> Self:
-        """Return an instance as it is told in short."""
+        """Return the summary of an instance."""
         return cls(workflow_type=instance.type, **_read_fields(instance, cls.model_fields.keys() - {"workflow_type"}))
 
 
 class WorkflowResponse(ApiModel):
-    """An instance as a whole.
+    """A workflow.
 
     Attributes:
-        id: The instance's id.
-        status: How it stands.
-        execution_count: How many states it has entered, the start state included.
-        retry_count: How many attempts of this visit of its state have failed.
+        id: The workflow's id.
+        status: Its status.
+        execution_count: How many states it has entered, including the start state.
+        retry_count: How many attempts of the current visit of its state have failed.
         created: When it was created.
         modified: When it last changed.
-        next_activation: When it runs next, or its deadline; null if it has ended or waits for somebody else.
+        next_activation: When it runs next, or the deadline of its answer; null for never.
         started: When its first activation began; null before.
         ended: When it ended; null if it has not.
-        executor_id: Which executor runs it now; null for none.
-        executor_group: Which executors may run it.
-        workflow_type: The workflow's name.
+        executor_id: The executor that runs it now; null for none.
+        executor_group: The group of the executors that may run it.
+        workflow_type: The name of its definition.
         definition_version: The version of the definition under which it last ran.
-        external_id: Unique over all instances.
-        business_key: By which people find it.
-        priority: 0 to 9, and 9 goes first.
-        state: Where it stands.
+        external_id: Unique over all workflows.
+        business_key: A key to find it by.
+        priority: 0 to 9, and 9 runs first.
+        state: The name of its current state.
         state_vars: Its variables.
-        parent_id: Whose child it is; null for none.
+        parent_id: The id of its parent; null for none.
         children: How many children it has.
-        open_children: How many of them have not ended.
-        waits_for_children: Whether it goes on when all of them have.
-        pause_requested: Whether it is held as soon as the running activation has ended.
-        held_status: How it stood before it was paused; null if it is not.
-        reason: Why it stands so; null if there is nothing to say.
+        open_children: How many of its children have not ended.
+        waits_for_children: Whether it runs again when all its children have ended.
+        pause_requested: Whether it becomes PAUSED when the running activation ends.
+        held_status: For PAUSED, the status that resuming restores; else null.
+        reason: The latest error, or what it waits for; null for none.
         fingerprint: Equal for failures of one kind; null unless it is FAILED or its last attempt failed.
-        created_by: Who created it; null for code.
-        version: Raised by every change: what an edit may expect.
-        answer: The choice, the form's values and the name of who answered; None unless it stands in a manual state
-            that has been answered.
+        created_by: The user who created it; null for code.
+        version: Raised by every change; ``expectedVersion`` is compared with it.
+        answer: The choice, the form's values and the user of the answer, while the workflow is in a manual state that
+            has been answered; else null.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_WORKFLOW]})
@@ -183,16 +183,16 @@ class WorkflowResponse(ApiModel):
 
     @classmethod
     def of(cls, instance: Instance) -> Self:
-        """Return an instance as it is told."""
-        told: dict[str, Any] = {
+        """Return the response for an instance."""
+        renamed: dict[str, Any] = {
             "workflow_type": instance.type,
             "state_vars": instance.vars,
             "execution_count": instance.visit + 1,
             "retry_count": instance.attempt,
             "answer": _parse_json(instance.answer_json),
         }
-        same = _read_fields(instance, cls.model_fields.keys() - told.keys())
-        return cls(**told, **same)
+        same = _read_fields(instance, cls.model_fields.keys() - renamed.keys())
+        return cls(**renamed, **same)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -200,11 +200,11 @@ class WorkflowResponse(ApiModel):
 
 
 class OperationResponse(ApiModel):
-    """What an operation gives.
+    """The result of an operation.
 
     Attributes:
-        ok: That it was done: always true.
-        workflow: The instance as it was right after.
+        ok: Always true.
+        workflow: The workflow right after the operation.
     """
 
     ok: Literal[True]
@@ -212,7 +212,7 @@ class OperationResponse(ApiModel):
 
     @classmethod
     def of(cls, instance: Instance) -> Self:
-        """Return the answer of an operation that has left the instance so."""
+        """Return the response of an operation that produced this instance."""
         return cls(ok=True, workflow=WorkflowResponse.of(instance))
 
 
@@ -220,12 +220,12 @@ class SearchResponse(ApiModel):
     """A page of a search.
 
     Attributes:
-        results: How many there are on this page.
-        workflows: The instances, in the order asked for.
-        offset: How many were left out first.
-        total: How many fit on all pages together, counted up to 10,000.
-        total_is_at_least: Whether there are more than that.
-        next_cursor: What gives the next page; None on the last one.
+        results: How many workflows are on this page.
+        workflows: The workflows, in the requested order.
+        offset: How many workflows were skipped.
+        total: How many workflows match in all, counted up to 10,000.
+        total_is_at_least: Whether more workflows match than ``total``.
+        next_cursor: The ``cursor`` of the next page; null on the last page.
     """
 
     results: int
@@ -237,7 +237,7 @@ class SearchResponse(ApiModel):
 
     @classmethod
     def of(cls, query: SearchQuery, found: SearchResult) -> Self:
-        """Return what a search has found."""
+        """Return the response for the result of a search."""
         return cls(
             results=len(found.instances),
             workflows=[WorkflowResponse.of(instance) for instance in found.instances],
@@ -249,11 +249,11 @@ class SearchResponse(ApiModel):
 
 
 class PermittedOperationsResponse(ApiModel):
-    """What may be done with an instance now.
+    """The operations that a workflow permits now.
 
     Attributes:
-        operations: In the order in which a person would look for them.
-        states: Where it may be moved without force; the choices of a manual state.
+        operations: The permitted operations, the most useful first.
+        states: The states to which it may be moved without force; in a manual state, the choices.
     """
 
     operations: list[Operation]
@@ -261,30 +261,30 @@ class PermittedOperationsResponse(ApiModel):
 
     @classmethod
     def of(cls, found: PermittedOperations) -> Self:
-        """Return what is permitted."""
+        """Return the response for the permitted operations."""
         return cls(operations=list(found.operations), states=list(found.states))
 
 
 class ActionResponse(ApiModel):
-    """A line of an instance's history.
+    """An action: a line of a workflow's history.
 
     Attributes:
-        id: Its place among all lines of all histories.
-        workflow_id: The instance.
-        executor_id: Which executor wrote it; null for a person.
-        type: What kind of line it is.
-        text: What happened, in words; null where the kind says it all.
+        id: Its position among all actions of all workflows.
+        workflow_id: The workflow's id.
+        executor_id: The executor that wrote it; null for a user.
+        type: The kind of action.
+        text: What happened, in words; null if the kind says it all.
         date_time: When it happened.
-        from_state: The state that it was in; null before the first.
-        to_state: The state that was entered or chosen; null if none was.
-        username: Who did it; null for code.
-        duration_ms: How long the activation took, in milliseconds; null where none ran.
-        definition_version: The version of the definition that it ran under; null where it does not matter.
-        name: The state that it is about: the one that was entered, else the one that it was in.
-        execution_count: Which state's visit it belongs to, counted from 1.
+        from_state: The state that the workflow was in; null before the first.
+        to_state: The state that was entered or chosen; null for none.
+        username: The user who caused it; null for code.
+        duration_ms: How long the activation took, in milliseconds; null if none ran.
+        definition_version: The version of the definition; null where that does not matter.
+        name: The state that the action is about: the one that was entered, else the one that the workflow was in.
+        execution_count: The number of the visit that the action belongs to, counted from 1.
         retry_count: How many attempts of that visit had failed before.
-        detail: A traceback.
-        changes: Which variables it changed, as ``{"set": {name: value}, "unset": [name]}``.
+        detail: A traceback; null for none.
+        changes: The changed variables, ``{"set": {name: value}, "unset": [name]}``; null if none changed.
     """
 
     id: int
@@ -306,8 +306,8 @@ class ActionResponse(ApiModel):
 
     @classmethod
     def of(cls, action: Action, *, visit: int) -> Self:
-        """Return a line of history as it is told; ``visit`` is how many states had been entered with it."""
-        told: dict[str, Any] = {
+        """Return the response for an action; ``visit`` is how many states had been entered by then."""
+        renamed: dict[str, Any] = {
             "execution_count": visit,
             "retry_count": max(0, (action.attempt or 1) - 1),
             "type": action.kind,
@@ -316,21 +316,21 @@ class ActionResponse(ApiModel):
             "changes": _parse_json(action.changes_json),
             "definition_version": action.version,
         }
-        same = {name: getattr(action, name) for name in cls.model_fields if name not in told}
-        return cls(**told, **same)
+        same = {name: getattr(action, name) for name in cls.model_fields if name not in renamed}
+        return cls(**renamed, **same)
 
 
 def build_history_response(actions: Sequence[Action]) -> list[ActionResponse]:
-    """Return a whole history, given with the oldest line first, with the newest first."""
-    visit, shapes = 0, []
+    """Return the response for a history, whose oldest action is first, with the newest first as in GopherFlow."""
+    visit, responses = 0, []
     for action in actions:
         visit += action.kind in ENTRY_KINDS
-        shapes.append(ActionResponse.of(action, visit=visit))
-    return shapes[::-1]
+        responses.append(ActionResponse.of(action, visit=visit))
+    return responses[::-1]
 
 
 def _read_fields(instance: Instance, names: Iterable[str]) -> dict[str, Any]:
-    """Return an instance's stored values under the names that the API gives them."""
+    """Return fields of an instance under their names in the API."""
     return {name: getattr(instance, _STORED_NAMES.get(name, name)) for name in names}
 
 

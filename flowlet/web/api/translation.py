@@ -1,4 +1,4 @@
-"""Between the words of a request and those of the store and the operations: what is asked, and what was wrong."""
+"""Translation between the API's names and those of the store and the operations: queries, and faults."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["build_search_query", "rename_faults"]
 
 
 def build_search_query(request: WorkflowFilter, *, field_prefix: str = "", **overrides: Any) -> SearchQuery:
-    """Return what is looked for.
+    """Return the query of a request.
 
     Args:
-        request: The filters, and the page where it is a ``SearchRequest``.
-        field_prefix: In which field of the body the filters stand, with a dot behind it.
+        request: The filters; for a ``SearchRequest`` also the page.
+        field_prefix: The path of the filters in the body, with a dot at its end.
         overrides: Further fields of the query.
 
     Raises:
-        SearchError: If a value cannot be looked for; each is named as the request names it.
+        SearchError: If a value cannot be searched for; each fault has the request's name of its field.
     """
     known = {field.name for field in fields(SearchQuery)}
     given = {name: value for name, value in request if name in known and value is not None}
@@ -44,11 +44,11 @@ def build_search_query(request: WorkflowFilter, *, field_prefix: str = "", **ove
 
 @contextmanager
 def rename_faults(**field_names: str) -> Iterator[None]:
-    """Name faults by the request's fields, and what does not exist as a fault of the field that names it.
+    """Give faults the request's field names, and turn an unknown state or workflow into a fault of its field.
 
     Args:
-        field_names: The field of ``variables``, ``form``, ``workflow`` and ``state``. An unknown workflow that no field
-            names is the instance's own: that one is refused.
+        field_names: The request's field for ``variables``, ``form``, ``workflow`` and ``state``. Without a field for
+            ``workflow``, the unknown workflow is the instance's own, and the operation is refused.
     """
     try:
         yield
@@ -64,7 +64,9 @@ def rename_faults(**field_names: str) -> Iterator[None]:
         raise ProblemError(build_faults_problem({field_names["state"]: str(error)})) from None
     except UnknownWorkflowError as error:
         if "workflow" not in field_names:
-            raise RefusedError(f"{error} Here it can only be paused, resumed, cancelled, retried or woken.") from None
+            raise RefusedError(
+                f"{error} This process can only pause, resume, cancel, retry or wake this workflow."
+            ) from None
         raise ProblemError(build_faults_problem({field_names["workflow"]: str(error)})) from None
 
 
@@ -73,7 +75,7 @@ def _parse_order(name: str) -> SortKey:
 
 
 def _format_request_field(path: str, names: list[str]) -> str:
-    """Return a field of the query as the request names it."""
+    """Return the request's name of a field of the query."""
     head, _, rest = path.partition(".")
     if head != "variables":
         return to_camel(path)

@@ -1,4 +1,4 @@
-"""Users, for admins: who may log in, and as what. No answer holds a password or its hash."""
+"""Users, for admins. No response contains a password or its hash."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from quart import Blueprint, Response, request
 
 from flowlet.accounts.models import User
 from flowlet.accounts.roles import Role
+from flowlet.web.api.requests import OperationRequest, VersionQuery
 from flowlet.web.auth import SESSION_COOKIE, get_principal, require_role
-from flowlet.web.field_types import Password, RoleName, Username
+from flowlet.web.field_types import ExpectedVersion, Password, RoleName, Username
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
-from flowlet.web.parsing import read_body
+from flowlet.web.parsing import read_body, read_optional_body, read_query
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services
 
@@ -26,14 +27,15 @@ class UserResponse(ApiModel):
     """A user, without any secret.
 
     Attributes:
-        id: Never used twice.
-        username: Unique whatever its case.
-        role: What the user may do.
-        is_disabled: Whether neither password, sessions nor API keys let the user in.
-        created: When the user was made.
-        created_by: By whom.
-        modified: When password, role or standing last changed.
-        modified_by: By whom.
+        id: Never reused.
+        username: Unique regardless of case.
+        role: The user's role.
+        is_disabled: Whether the user's password, sessions and API keys are refused.
+        version: Raised when the password, the role, or isDisabled changes; ``expectedVersion`` is compared with it.
+        created: When the user was created.
+        created_by: The user who created this one.
+        modified: When the version was last raised.
+        modified_by: The user who changed it.
         last_login: When the user last logged in; null for never.
     """
 
@@ -41,6 +43,7 @@ class UserResponse(ApiModel):
     username: str
     role: Role
     is_disabled: bool
+    version: int
     created: Timestamp
     created_by: str
     modified: Timestamp
@@ -49,12 +52,12 @@ class UserResponse(ApiModel):
 
 
 class CurrentUserResponse(ApiModel):
-    """Who asks.
+    """The user of the request.
 
     Attributes:
         id: The user's id.
         username: The user's name.
-        role: What may be done now; of an API key never more than its owner may.
+        role: The role in effect: the API key's, limited by its owner's current role.
         key_id: The API key's id; null for a session.
     """
 
@@ -65,12 +68,12 @@ class CurrentUserResponse(ApiModel):
 
 
 class CreateUserRequest(RequestModel):
-    """A user that is to be made.
+    """A user to create.
 
     Attributes:
-        username: Unique whatever its case; printable characters, with no space at either end.
+        username: Unique regardless of case; printable characters, with no space at either end.
         password: 8 to 1,000 characters, none of them a control character.
-        role: What the user may do.
+        role: The user's role.
     """
 
     model_config = ConfigDict(
@@ -85,34 +88,38 @@ class CreateUserRequest(RequestModel):
 
 
 class SetPasswordRequest(RequestModel):
-    """A password that is to be.
+    """A new password.
 
     Attributes:
         password: 8 to 1,000 characters, none of them a control character.
+        expected_version: The user's version that you read; 409 if it is another one by now.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "four other words instead"}]})
 
     password: Password
+    expected_version: ExpectedVersion = None
 
 
 class SetRoleRequest(RequestModel):
-    """A role that is to be.
+    """A new role.
 
     Attributes:
-        role: What the user may do.
+        role: The user's role.
+        expected_version: The user's version that you read; 409 if it is another one by now.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "operator"}]})
 
     role: RoleName
+    expected_version: ExpectedVersion = None
 
 
 @blueprint.get("/api/me")
 @require_role(Role.VIEWER)
 @describe_route(answers={200: CurrentUserResponse})
 async def show_current_user() -> Response:
-    """Return who asks, and with which role."""
+    """Return the user of the request, and the role in effect."""
     me = get_principal()
     return build_json_response(CurrentUserResponse(id=me.user_id, username=me.username, role=me.role, key_id=me.key_id))
 
@@ -131,11 +138,13 @@ async def list_users() -> Response:
     body=CreateUserRequest, answers={201: UserResponse}, problems=(409,), leads_to="/api/users/{id}", is_located=True
 )
 async def create_user() -> Response:
-    """Make a user. A name that is taken, in whatever case, is refused."""
+    """Create a user. A username that exists, regardless of case, is refused."""
     new = await read_body(CreateUserRequest)
     password = new.password.get_secret_value()
-    made = await get_services().users.create(new.username, password, new.role, actor=get_principal().username)
-    return build_json_response(_build_user_response(made), status=201, headers={"Location": f"/api/users/{made.id}"})
+    created = await get_services().users.create(new.username, password, new.role, actor=get_principal().username)
+    return build_json_response(
+        _build_user_response(created), status=201, headers={"Location": f"/api/users/{created.id}"}
+    )
 
 
 @blueprint.get("/api/users/<int:id>")
@@ -148,24 +157,29 @@ async def show_user(id: int) -> Response:
 
 @blueprint.delete("/api/users/<int:id>")
 @require_role(Role.ADMIN)
-@describe_route(answers={204: None}, problems=(409,))
+@describe_route(query=VersionQuery, answers={204: None}, problems=(409,))
 async def delete_user(id: int) -> Response:
-    """Delete a user, with sessions and API keys; histories stay. The last admin is not deleted."""
+    """Delete a user with all sessions and API keys; histories keep the name. The last admin cannot be deleted."""
+    version = read_query(VersionQuery).expected_version
     user = await get_services().users.get_by_id(id)
-    await get_services().users.delete(user.username, actor=get_principal().username)
+    await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
     return Response(status=204)
 
 
 @blueprint.post("/api/users/<int:id>/password")
 @require_role(Role.ADMIN)
-@describe_route(body=SetPasswordRequest, answers={200: UserResponse})
+@describe_route(body=SetPasswordRequest, answers={200: UserResponse}, problems=(409,))
 async def set_password(id: int) -> Response:
-    """Change a password. It ends the user's sessions, but for the one that asks; API keys go on."""
-    password = (await read_body(SetPasswordRequest)).password.get_secret_value()
+    """Change a password. This ends the user's sessions, except that of the request; API keys keep working."""
+    password_request = await read_body(SetPasswordRequest)
     user = await get_services().users.get_by_id(id)
-    asking = request.cookies.get(SESSION_COOKIE) if get_principal().key_id is None else None
+    own_token = request.cookies.get(SESSION_COOKIE) if get_principal().key_id is None else None
     changed = await get_services().users.set_password(
-        user.username, password, actor=get_principal().username, except_token=asking
+        user.username,
+        password_request.password.get_secret_value(),
+        actor=get_principal().username,
+        except_token=own_token,
+        expected_version=password_request.expected_version,
     )
     return build_json_response(_build_user_response(changed))
 
@@ -174,34 +188,40 @@ async def set_password(id: int) -> Response:
 @require_role(Role.ADMIN)
 @describe_route(body=SetRoleRequest, answers={200: UserResponse}, problems=(409,))
 async def set_role(id: int) -> Response:
-    """Change what a user may do, at once for open sessions and API keys too. The last admin keeps the role."""
-    role = (await read_body(SetRoleRequest)).role
+    """Change a user's role, at once for open sessions and API keys too. The last admin keeps the role."""
+    role_request = await read_body(SetRoleRequest)
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.set_role(user.username, role, actor=get_principal().username))
+    changed = await get_services().users.set_role(
+        user.username,
+        role_request.role,
+        actor=get_principal().username,
+        expected_version=role_request.expected_version,
     )
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/disable")
 @require_role(Role.ADMIN)
-@describe_route(answers={200: UserResponse}, problems=(409,))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: UserResponse}, problems=(409,))
 async def disable_user(id: int) -> Response:
-    """Let a user in no longer: sessions end, API keys are refused. The last admin is not disabled."""
+    """Disable a user: sessions end, and API keys are refused. The last admin cannot be disabled."""
+    version = (await read_optional_body(OperationRequest)).expected_version
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.disable(user.username, actor=get_principal().username))
+    changed = await get_services().users.disable(
+        user.username, actor=get_principal().username, expected_version=version
     )
+    return build_json_response(_build_user_response(changed))
 
 
 @blueprint.post("/api/users/<int:id>/enable")
 @require_role(Role.ADMIN)
-@describe_route(answers={200: UserResponse})
+@describe_route(body=OperationRequest, is_optional=True, answers={200: UserResponse}, problems=(409,))
 async def enable_user(id: int) -> Response:
-    """Let a user in again, with password and API keys as before."""
+    """Enable a user again, with the same password and API keys."""
+    version = (await read_optional_body(OperationRequest)).expected_version
     user = await get_services().users.get_by_id(id)
-    return build_json_response(
-        _build_user_response(await get_services().users.enable(user.username, actor=get_principal().username))
-    )
+    changed = await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
+    return build_json_response(_build_user_response(changed))
 
 
 def _build_user_response(user: User) -> UserResponse:

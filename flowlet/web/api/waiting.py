@@ -1,6 +1,6 @@
-"""Starting or moving a workflow and waiting, in one request, until it has come as far as the client wants.
+"""Starting or moving a workflow and waiting, in one request, until it has reached a state.
 
-The answer goes out the moment the state is reached. A client that goes away ends its wait.
+The answer is sent at the moment the state is reached. A client that disconnects ends its wait.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
 from flowlet.errors import UnknownStateError, UnknownWorkflowError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation, build_refusal
+from flowlet.text import MAX_NAME_LENGTH
 from flowlet.web.api.requests import CreateWorkflowRequest, StateRequest, StateVarsRequest
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.api.translation import rename_faults
@@ -37,18 +38,18 @@ from flowlet.web.services import get_services
 __all__ = ["blueprint"]
 
 RETRY_AFTER_SECONDS = 10
-"""When to ask again where too many wait."""
+"""The Retry-After of a request that is refused because too many are waiting."""
 
 blueprint = Blueprint("waiting", __name__)
 
 
 class WaitRequest(RequestModel):
-    """For what to wait, and how long.
+    """What to wait for, and how long.
 
     Attributes:
         wait_seconds: 0 to 3,600.
-        check_seconds: Taken for GopherFlow's clients; nothing here looks from time to time.
-        wait_for_states: Until one of these has been reached, or the end; the end only if it is left out.
+        check_seconds: Accepted for GopherFlow's clients, and ignored: the wait ends at the commit.
+        wait_for_states: Wait until the workflow has reached one of these, or has ended; omit it to wait for the end.
     """
 
     wait_seconds: WaitSeconds
@@ -57,7 +58,7 @@ class WaitRequest(RequestModel):
 
 
 class CreateAndWaitRequest(WaitRequest):
-    """A new instance, and for what of it to wait.
+    """A new instance, and what to wait for.
 
     Attributes:
         create_workflow_request: The new instance.
@@ -67,12 +68,12 @@ class CreateAndWaitRequest(WaitRequest):
 
 
 class StateAndWaitRequest(WaitRequest):
-    """Where an instance is to go, and for what of it to wait.
+    """The state to move an instance to, and what to wait for.
 
     Attributes:
-        update_workflow_state_request: Where it is to go.
+        update_workflow_state_request: The state to move it to.
         update_state_var_request: Variables to set before.
-        from_states: It has to be in one of these; in any if left out.
+        from_states: It has to be in one of these; omit it for any state.
     """
 
     model_config = ConfigDict(
@@ -99,7 +100,7 @@ class StateAndWaitRequest(WaitRequest):
     body=CreateAndWaitRequest, answers={200: WorkflowResponse}, problems=(429, 504), leads_to="/api/workflows/{id}"
 )
 async def create_and_wait() -> Response:
-    """Create an instance, and answer with it as soon as it has come so far; 504 if it has not in time."""
+    """Create an instance, and answer with it as soon as it has reached the state; 504 if it has not in time."""
     wait_request = await read_body(CreateAndWaitRequest)
     with rename_faults(workflow="createWorkflowRequest.workflowType"):
         get_services().registry.get_definition(wait_request.create_workflow_request.workflow_type)
@@ -113,28 +114,35 @@ async def create_and_wait() -> Response:
 @require_role(Role.OPERATOR)
 @describe_route(body=StateAndWaitRequest, answers={200: WorkflowResponse}, problems=(404, 409, 429, 504))
 async def enter_state_and_wait(external_id: str) -> Response:
-    """Bring an instance to a state, and answer with it as soon as it has come so far; 504 if it has not in time."""
+    """Move an instance to a state, and answer with it once it has reached the state; 504 if it has not in time."""
     wait_request = await read_body(StateAndWaitRequest)
     instance = await find_by_external_id_first(external_id)
     _check_states(instance.type, wait_request.wait_for_states)
     _check_from_states(instance, wait_request)
     with _reserve_wait(wait_request) as wait:
-        # Read before the change: what it passes through between the change and the wait counts too.
-        (standing,) = await get_services().store.queries.read_positions_with_last_action([instance.id])
-        if wait_request.update_state_var_request and not wait_request.update_state_var_request.is_empty:
-            _check_target_state(instance, wait_request.update_workflow_state_request)
-            instance = await edit_instance_variables(instance, wait_request.update_state_var_request)
-        await enter_instance_state(instance, wait_request.update_workflow_state_request)
+        # Read before the change: a state that it enters between the change and the wait counts too.
+        (position,) = await get_services().store.queries.read_positions_with_last_action([instance.id])
+        state_request, edit_request = wait_request.update_workflow_state_request, wait_request.update_state_var_request
+        if edit_request and not edit_request.is_empty:
+            _check_target_state(instance, state_request)
+            # The client has read one version. The edit checks it, and raises it for the change of state.
+            if edit_request.expected_version is None:
+                edit_request = edit_request.model_copy(update={"expected_version": state_request.expected_version})
+            instance = await edit_instance_variables(instance, edit_request)
+            if edit_request.expected_version is not None:
+                state_request = state_request.model_copy(update={"expected_version": instance.version})
+        await enter_instance_state(instance, state_request)
         return await _respond_when_reached(
-            wait, instance.id, wait_request, after_action_id=standing.last_action_id or 0
+            wait, instance.id, wait_request, after_action_id=position.last_action_id or 0
         )
 
 
 def _reserve_wait(wait_request: WaitRequest) -> AbstractContextManager[WaitFunction]:
-    """Hold a place among those who wait, before anything is changed; refuse where there is none."""
+    """Reserve a wait before anything is changed; refuse if there are too many."""
     if get_services().waiters.waiter_count >= MAX_WAITERS:
         raise build_rate_limit_error(
-            f"{MAX_WAITERS:,} requests wait already. Look from time to time.", retry_after_seconds=RETRY_AFTER_SECONDS
+            f"{MAX_WAITERS:,} requests are waiting already. Poll the workflow instead.",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
         )
     return get_services().waiters.reserve_wait(wait_request.wait_seconds)
 
@@ -154,7 +162,7 @@ async def _respond_when_reached(
 
 
 def _check_states(workflow_type: str, names: list[str] | None) -> None:
-    """Refuse to wait for a state that the workflow does not have; of a workflow that is unknown here any may come."""
+    """Refuse to wait for a state that the workflow does not have; one that is unknown here may have any state."""
     try:
         definition = get_services().registry.get_definition(workflow_type)
     except UnknownWorkflowError:
@@ -178,10 +186,9 @@ def _check_from_states(instance: Instance, wait_request: StateAndWaitRequest) ->
 
 
 def _check_target_state(instance: Instance, state_request: StateRequest) -> None:
-    """Refuse what the state will be refused for, before variables are changed."""
+    """Refuse a move that is not permitted before variables are changed."""
     permitted = get_services().operations.get_permitted_operations(instance)
     if not state_request.force and state_request.state not in permitted.states:
-        why = (
-            f"it cannot go from {instance.state!r} to {state_request.state[:120]!r}, and its variables stay as they are"
-        )
+        target = state_request.state[:MAX_NAME_LENGTH]
+        why = f"it cannot go from {instance.state!r} to {target!r}, and its variables stay as they are"
         raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

@@ -1,26 +1,22 @@
-"""Workflows in the API: created, looked up, searched, and each of the things that an operator does with one."""
+"""The workflow endpoints: create, read, search, and the operations on one workflow."""
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime, timedelta
-from typing import TypeVar
 
-from pydantic import BaseModel
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
 from flowlet.errors import UnknownInstanceError
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Created, Instance
 from flowlet.operations.permitted import Operation
-from flowlet.store.instances import CreatedInstance
 from flowlet.web.api.requests import (
     CancelRequest,
     CreateWorkflowRequest,
-    EmptyRequest,
+    OperationRequest,
     PauseRequest,
     SearchRequest,
     StateRequest,
@@ -40,7 +36,7 @@ from flowlet.web.api.translation import build_search_query, rename_faults
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
-from flowlet.web.parsing import read_body
+from flowlet.web.parsing import read_body, read_optional_body
 from flowlet.web.problems import ProblemError, build_faults_problem, build_forbidden_error
 from flowlet.web.services import get_services
 
@@ -56,10 +52,10 @@ blueprint = Blueprint("workflows", __name__)
 
 
 class ReferenceConverter(BaseConverter):
-    """The id of an instance, or its external id, where it stands at the end of a path.
+    """An instance's id or external id as the last segment of a path.
 
-    Not what has a meaning of its own there: ``GET /api/workflows/search`` is a method that this path does not take. An
-    instance with such an external id is found by ``/api/workflowByExternalId/search``.
+    It does not match the names of other endpoints: ``GET /api/workflows/search`` is 405. An instance with such an
+    external id is found by ``/api/workflowByExternalId/search``.
     """
 
     regex = r"(?!(?:bulk|search)$)[^/]+"
@@ -68,9 +64,6 @@ class ReferenceConverter(BaseConverter):
 @blueprint.record_once
 def _add_converter(state: BlueprintSetupState) -> None:
     state.app.url_map.converters["reference"] = ReferenceConverter
-
-
-Request = TypeVar("Request", bound=BaseModel)
 
 
 @blueprint.post("/api/workflows")
@@ -82,18 +75,18 @@ Request = TypeVar("Request", bound=BaseModel)
     is_located=True,
 )
 async def create_workflow() -> Response:
-    """Create an instance: 201; 200 where the external id is known, whose instance stays as it is."""
+    """Create a workflow: 201. If the external id exists: 200 with that workflow, which stays unchanged."""
     created = await create_instance(await read_body(CreateWorkflowRequest))
-    shape = CreateResponse(id=created.id, external_id=created.external_id)
+    response = CreateResponse(id=created.id, external_id=created.external_id)
     headers = {"Location": f"/api/workflows/{created.id}"}
-    return build_json_response(shape, status=201 if created.is_new else 200, headers=headers)
+    return build_json_response(response, status=201 if created.is_new else 200, headers=headers)
 
 
 @blueprint.get("/api/workflows/<reference:id>")
 @require_role(Role.VIEWER)
 @describe_route(answers={200: WorkflowResponse})
 async def show_workflow(id: str) -> Response:
-    """Return the instance of an id, or of an external id that is no number."""
+    """Return the workflow with an id, or with an external id that is not a number."""
     return build_json_response(WorkflowResponse.of(await get_services().store.queries.find(id)))
 
 
@@ -101,7 +94,7 @@ async def show_workflow(id: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: WorkflowResponse})
 async def show_workflow_by_external_id(external_id: str) -> Response:
-    """Return the instance of an external id."""
+    """Return the workflow with an external id."""
     return build_json_response(WorkflowResponse.of(await find_by_external_id_first(external_id)))
 
 
@@ -109,7 +102,7 @@ async def show_workflow_by_external_id(external_id: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(body=SearchRequest, answers={200: SearchResponse})
 async def search_workflows() -> Response:
-    """Return a page of the instances that fit."""
+    """Return a page of the workflows that match."""
     query = build_search_query(await read_body(SearchRequest))
     return build_json_response(SearchResponse.of(query, await get_services().store.queries.search(query)))
 
@@ -118,7 +111,7 @@ async def search_workflows() -> Response:
 @require_role(Role.OPERATOR)
 @describe_route(body=StateRequest, answers={200: OperationResponse}, problems=(404, 409))
 async def enter_state(id: str) -> Response:
-    """Answer a manual state, or move an instance along a transition; by force, which admins may, to any state."""
+    """Answer a manual state, or move a workflow along a transition; admins may force a move to any state."""
     state_request = await read_body(StateRequest)
     return _build_operation_response(
         await enter_instance_state(await get_services().store.queries.find(id), state_request)
@@ -140,23 +133,30 @@ async def edit_variables(id: str) -> Response:
 @require_role(Role.OPERATOR)
 @describe_route(body=PauseRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def pause_workflow(id: str) -> Response:
-    """Hold an instance until it is resumed."""
-    pause_request = await _read_optional_body(PauseRequest)
+    """Hold a workflow until it is resumed."""
+    pause_request = await read_optional_body(PauseRequest)
     here, instance = get_services(), await get_services().store.queries.find(id)
     return _build_operation_response(
-        await here.operations.pause(instance.id, username=get_principal().username, reason=pause_request.reason),
+        await here.operations.pause(
+            instance.id,
+            username=get_principal().username,
+            reason=pause_request.reason,
+            expected_version=pause_request.expected_version,
+        )
     )
 
 
 @blueprint.post("/api/workflows/<id>/resume")
 @require_role(Role.OPERATOR)
-@describe_route(body=EmptyRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def resume_workflow(id: str) -> Response:
-    """Let a paused instance go on."""
-    await _read_optional_body(EmptyRequest)
+    """Resume a paused workflow."""
+    operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
-        await get_services().operations.resume(instance.id, username=get_principal().username)
+        await get_services().operations.resume(
+            instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
     )
 
 
@@ -164,39 +164,44 @@ async def resume_workflow(id: str) -> Response:
 @require_role(Role.OPERATOR)
 @describe_route(body=CancelRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def cancel_workflow(id: str) -> Response:
-    """End an instance, and with ``withChildren`` all that descends from it."""
-    cancel_request = await _read_optional_body(CancelRequest)
+    """End a workflow, and with ``withChildren`` all its descendants."""
+    cancel_request = await read_optional_body(CancelRequest)
     here, instance = get_services(), await get_services().store.queries.find(id)
     changed = await here.operations.cancel(
         instance.id,
         username=get_principal().username,
         reason=cancel_request.reason,
         with_children=cancel_request.with_children,
+        expected_version=cancel_request.expected_version,
     )
     return _build_operation_response(changed)
 
 
 @blueprint.post("/api/workflows/<id>/retry")
 @require_role(Role.OPERATOR)
-@describe_route(body=EmptyRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def retry_workflow(id: str) -> Response:
-    """Let a FAILED instance go on, or one that waits for its next attempt begin it."""
-    await _read_optional_body(EmptyRequest)
+    """Retry a FAILED workflow, or begin the next attempt now instead of later."""
+    operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
-        await get_services().operations.retry(instance.id, username=get_principal().username)
+        await get_services().operations.retry(
+            instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
     )
 
 
 @blueprint.post("/api/workflows/<id>/wake")
 @require_role(Role.OPERATOR)
-@describe_route(body=EmptyRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+@describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def wake_workflow(id: str) -> Response:
-    """Run an instance now that waits for a timer, an attempt or its children."""
-    await _read_optional_body(EmptyRequest)
+    """Run a workflow now that waits for a timer, an attempt, or its children."""
+    operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
-        await get_services().operations.wake(instance.id, username=get_principal().username)
+        await get_services().operations.wake(
+            instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
     )
 
 
@@ -204,7 +209,7 @@ async def wake_workflow(id: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: list[ChildResponse]})
 async def show_children(id: str) -> Response:
-    """Return the children of an instance in short, the oldest first."""
+    """Return summaries of a workflow's children, the oldest first."""
     reads = get_services().store.queries
     instance = await reads.find(id)
     return build_json_response([ChildResponse.of(child) for child in await reads.list_children(instance.id)])
@@ -214,7 +219,7 @@ async def show_children(id: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: PermittedOperationsResponse})
 async def show_permitted(id: str) -> Response:
-    """Return what may be done with an instance now."""
+    """Return the operations that a workflow permits now."""
     instance = await get_services().store.queries.find(id)
     return build_json_response(
         PermittedOperationsResponse.of(get_services().operations.get_permitted_operations(instance))
@@ -225,26 +230,25 @@ async def show_permitted(id: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: list[ActionResponse]})
 async def show_history(id: str) -> Response:
-    """Return the history of an instance, the newest line first."""
+    """Return the history of a workflow, the newest action first."""
     reads = get_services().store.queries
     instance = await reads.find(id)
     return build_json_response(build_history_response(await reads.read_history(instance.id)))
 
 
-async def create_instance(create_request: CreateWorkflowRequest) -> CreatedInstance:
-    """Create the instance that a request describes, as who makes the request.
+async def create_instance(create_request: CreateWorkflowRequest) -> Created:
+    """Create the instance that a request describes, in the name of the request's user.
 
     Raises:
-        ProblemError: 400 if no workflow has this name, or the first activation is not understood.
+        ProblemError: 400 if there is no such workflow, or the request gives both forms of the first activation.
         VariablesError: If a value does not fit.
     """
-    external_id = create_request.external_id or str(uuid.uuid4())
     with rename_faults(variables="stateVars", workflow="workflowType"):
         return await get_services().operations.create(
             create_request.workflow_type,
             vars=create_request.state_vars,
-            key=create_request.business_key or external_id,
-            external_id=external_id,
+            key=create_request.business_key,
+            external_id=create_request.external_id,
             group=create_request.executor_group,
             priority=create_request.priority,
             when=_compute_first_activation(create_request),
@@ -253,10 +257,10 @@ async def create_instance(create_request: CreateWorkflowRequest) -> CreatedInsta
 
 
 async def edit_instance_variables(instance: Instance, variables_request: StateVarsRequest) -> Instance:
-    """Set and remove the variables that a request names, as who makes it.
+    """Set and remove the variables that a request names, in the name of its user.
 
     Raises:
-        ProblemError: 400 if it names none.
+        ProblemError: 400 if it names no variable.
         RefusedError: If the instance may not be edited now.
         VariablesError: If the variables would not fit.
     """
@@ -271,18 +275,18 @@ async def edit_instance_variables(instance: Instance, variables_request: StateVa
 
 
 async def enter_instance_state(instance: Instance, state_request: StateRequest) -> Instance:
-    """Bring an instance where a request wants it: by an answer where it waits for one, else by a move.
+    """Answer an instance that waits for the requested choice; move any other one to the requested state.
 
     Raises:
-        ProblemError: 403 for force without the role of an admin; 400 if the workflow has no such state, or a field
-            does not go with the others.
-        RefusedError: If it may not go there now.
+        ProblemError: 403 for force without the role admin; 400 if the workflow has no such state, or a field does not
+            go with the others.
+        RefusedError: If the instance may not go there now.
         VariablesError: If the form's values do not fit.
     """
     here, by = get_services(), get_principal()
     if state_request.force and not by.role.is_at_least(Role.ADMIN):
         raise build_forbidden_error(
-            f"To force a move needs the role {Role.ADMIN}, and {by.username} has the role {by.role}."
+            f"A forced move requires the role {Role.ADMIN}; {by.username} has the role {by.role}."
         )
     permitted = here.operations.get_permitted_operations(instance)
     is_choice = Operation.ANSWER in permitted.operations and state_request.state in permitted.states
@@ -293,7 +297,11 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
     with rename_faults(form="form", state="state"):
         if is_answer:
             return await here.operations.answer(
-                instance.id, state_request.state, form=state_request.form, username=by.username
+                instance.id,
+                state_request.state,
+                form=state_request.form,
+                username=by.username,
+                expected_version=state_request.expected_version,
             )
         return await here.operations.move(
             instance.id,
@@ -302,14 +310,15 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
             when=when,
             force=state_request.force,
             reason=state_request.reason,
+            expected_version=state_request.expected_version,
         )
 
 
 async def find_by_external_id_first(reference: str) -> Instance:
-    """Return the instance of an external id; where there is none, and it is a number, of the id.
+    """Return the instance with an external id; if there is none and the text is a number, the one with that id.
 
     Raises:
-        UnknownInstanceError: If there is none.
+        UnknownInstanceError: If there is no such instance.
     """
     reads = get_services().store.queries
     try:
@@ -320,17 +329,12 @@ async def find_by_external_id_first(reference: str) -> Instance:
     return await reads.find(reference)
 
 
-async def _read_optional_body(model: type[Request]) -> Request:
-    """Return the body of the request at hand; none at all is an empty object."""
-    return await read_body(model) if await request.get_data() else model()
-
-
 def _build_operation_response(instance: Instance) -> Response:
     return build_json_response(OperationResponse.of(instance))
 
 
 def _compute_first_activation(create_request: CreateWorkflowRequest) -> datetime | timedelta | None:
-    """Return when a new instance runs first; None for at once."""
+    """Return when a new instance runs first; None means at once."""
     if create_request.next_activation_offset is None:
         return _convert_future_time(create_request.next_activation)
     if create_request.next_activation is not None:
@@ -341,17 +345,17 @@ def _compute_first_activation(create_request: CreateWorkflowRequest) -> datetime
 
 
 def _convert_future_time(at: int | None) -> datetime | None:
-    """Return a moment that is still to come; None for a past one, as Go's clients send the year 1 for none."""
+    """Return a time in the future; None for a past one, because Go clients send the year 1 for no time."""
     return None if at is None or at <= get_services().store.clock.now() else to_datetime(at)
 
 
 def _find_conflicts(state_request: StateRequest, *, is_answer: bool, when: datetime | None) -> dict[str, str]:
-    """Return each field of a request that does not go with the others."""
+    """Return the fault of each field that does not go with the others."""
     if is_answer:
         faults = {"nextActivation": when is not None, "reason": state_request.reason is not None}
         return {name: "does not go with an answer: leave it out" for name, is_given in faults.items() if is_given}
     if state_request.force and state_request.form is not None:
-        return {"form": "cannot be combined with force: a forced move answers nothing"}
+        return {"form": "cannot be combined with force: a forced move is not an answer"}
     if state_request.force and not (state_request.reason and state_request.reason.strip()):
-        return {"reason": "a forced move needs one, which goes into the history"}
+        return {"reason": "is missing: a forced move requires a reason, for the history"}
     return {}

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _RESPONSE_PREFIX = "#/components/responses/"
-_ACCESS_PATTERN = re.compile(r"^(?:Needs the role (\w+)|Open to everybody)\.$")
+_ACCESS_PATTERN = re.compile(r"^(?:Requires the role (\w+)|Requires no authentication)\.$")
 _TITLES = {"openapi": "This description"}
 _VARIABLES_PREFIX = "variables."
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

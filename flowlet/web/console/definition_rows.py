@@ -147,7 +147,7 @@ def describe_retry(retry: Retry) -> str:
 
 
 def _describe_condition(state: StateDefinition, target: str) -> str:
-    reasons = ["when its attempts are used up"] if target == state.on_error else []
+    reasons = ["when no attempt is left"] if target == state.on_error else []
     return " or ".join([*reasons, *(["when its deadline passes"] if target == state.on_deadline else [])])
 
 

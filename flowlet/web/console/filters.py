@@ -13,7 +13,6 @@ from flowlet.clock import to_datetime, to_microseconds
 from flowlet.errors import SearchError
 from flowlet.instance.fingerprint import extract_message
 from flowlet.instance.instance import ENDED_STATUSES, Instance
-from flowlet.store.search.cursor import MAX_INTEGER
 from flowlet.store.search.query import SearchQuery, SortKey, VariableFilter
 from flowlet.text import clean_text, parse_number
 
@@ -249,7 +248,7 @@ _PARSERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
 
 def _parse_id(text: str) -> int | None:
     """Return the id that a text is; None if it is none."""
-    return parse_number(text, maximum=MAX_INTEGER) or None  # no id is 0
+    return parse_number(text) or None  # no id is 0
 
 
 def _parse_time(text: str) -> int:

@@ -17,7 +17,7 @@ from flowlet.text import parse_number
 from flowlet.web.auth import get_principal
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
 from flowlet.web.console.model_forms import Control, FormSubmission, build_controls
-from flowlet.web.forms import MAX_HIDDEN_NUMBER, Form
+from flowlet.web.forms import Form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
 
@@ -31,8 +31,8 @@ __all__ = [
     "run_operation",
 ]
 
-InstanceOperation = Callable[[Operations, int, str], Awaitable[Instance]]
-"""An operation on an instance, by its id, as who operates."""
+InstanceOperation = Callable[[Operations, int, str, int], Awaitable[Instance]]
+"""An operation on an instance: by its id, the username of who runs it, and the expected version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ async def run_operation(
         VariablesError: If ``operation`` raises it: the form has to be mended.
         ProblemError: 400 if the form carries no version.
     """
-    operations = get_services().operations.with_expected_version(read_version(submitted))
+    version = read_version(submitted)
     try:
-        await operation(operations, instance.id, get_principal().username)
+        await operation(get_services().operations, instance.id, get_principal().username, version)
     except (DurationError, RefusedError, UnknownStateError, UnknownWorkflowError) as error:
         return redirect_with_error(str(error), url)
     return redirect_with_success(message, url)
@@ -81,10 +81,11 @@ def build_answer_operation(instance: Instance, submitted: Form, submission: Form
     What was sent to an instance that has moved on has no faults: it is refused as a whole.
     """
 
-    async def answer_instance(operations: Operations, id: int, username: str) -> Instance:
-        if read_version(submitted) == instance.version:
+    async def answer_instance(operations: Operations, id: int, username: str, version: int) -> Instance:
+        if version == instance.version:
             raise_for_faults(submission)
-        return await operations.answer(id, submitted.get_text("choice"), form=submission.values, username=username)
+        choice = submitted.get_text("choice")
+        return await operations.answer(id, choice, form=submission.values, username=username, expected_version=version)
 
     return answer_instance
 
@@ -110,7 +111,7 @@ def read_version(submitted: Form, subject: str = "workflow") -> int:
     Raises:
         ProblemError: 400 if there is none.
     """
-    version = parse_number(submitted.get_text("version"), maximum=MAX_HIDDEN_NUMBER)
+    version = parse_number(submitted.get_text("version"))
     if version is None:
         raise ProblemError(
             build_faults_problem({"version": f"has to be the number that the {subject}'s page has in its forms"})

@@ -34,8 +34,7 @@ class NavigationItem:
         icon: Its sign in ``templates/icons.html``.
         role: Who sees it.
         path_prefix: Where others of its pages are.
-        counter: Counts what waits there for somebody, up to 100; shown beside the label unless it is 0. Asked for on each
-            page.
+        counter: Counts what is waiting there, up to 100; shown beside the label unless it is 0. Called for each page.
     """
 
     href: str
@@ -93,6 +92,8 @@ class PageLayout:
         token: What the page's forms carry.
         path: The page's own.
         now: The present, in milliseconds since 1970 UTC.
+        position: The position of the event stream before the page read anything: its events are followed from there.
+            Empty for a page that is not followed.
         counts: How much waits at an entry of the navigation, by its address.
         notice: What was done on the page before.
     """
@@ -101,6 +102,7 @@ class PageLayout:
     token: str
     path: str
     now: int
+    position: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     notice: Notice | None = None
 
@@ -129,6 +131,7 @@ class PageLayout:
 
 def install(app: Quart) -> None:
     """Let an application find the templates, and let these name static files and their forms' token."""
+    app.before_request(_read_event_position)
     app.template_folder = str(find_folder("templates"))
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.globals |= {"static": get_static_files().build_url, "HIDDEN_FIELD": CSRF_FIELD, "TONES": TONES}
@@ -177,8 +180,15 @@ async def _build_layout(*, with_counts: bool) -> PageLayout:
     # Where the store is away, the page that says so asks it nothing.
     counted = [entry for entry in _list_navigation(found) if entry.counter] if with_counts else []
     counts = {entry.href: await entry.counter() for entry in counted if entry.counter}
-    token, told = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
-    return PageLayout(found, token, request.path, times.now() // 1000, counts, told)
+    token, notice = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
+    position = g.get("event_position", "")
+    return PageLayout(found, token, request.path, times.now() // 1000, position, counts, notice)
+
+
+async def _read_event_position() -> None:
+    """Read the position of the event stream before the view reads what the page shows: nothing between is missed."""
+    if g.get("principal") and SESSION_COOKIE in request.cookies and not request.path.startswith("/api/"):
+        g.event_position = str(await get_services().event_broadcaster.read_position())
 
 
 def _list_navigation(principal: Principal | None) -> list[NavigationItem]:

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowlet.text import MAX_INTEGER
 from flowlet.web.console.form_fields import WHOLE_OBJECT, Control, ControlKind, build_controls, format_plain_value
 from flowlet.web.forms import Form
-from flowlet.web.parsing import MAX_INTEGER, MIN_INTEGER, parse_json
+from flowlet.web.parsing import MIN_INTEGER, parse_json
 from flowlet.web.problems import ProblemError
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The parts of the API's description that operations refer to: models, errors, and the ways to get in."""
+"""The components of the OpenAPI document: schemas, error responses, and security schemes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SECURITY_SCHEMES: dict[str, dict[str, str]] = {
         "type": "apiKey",
         "in": "cookie",
         "name": SESSION_COOKIE,
-        "description": "A login to the console. What changes something has to come from a page of the same origin.",
+        "description": "A login to the console. A request that changes something must come from a page of its origin.",
     },
 }
 
@@ -44,36 +44,40 @@ _TEXT = {"type": "string"}
 _FAULT = {"type": "object", "required": ["field", "message"], "properties": {"field": _TEXT, "message": _TEXT}}
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "An error, as RFC 9457 has it. Branch on `type` or on `status`; the texts are for people.",
+    "description": "An error, as in RFC 9457. Branch on `type` or `status`; the texts are for people.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {**_TEXT, "enum": [*(f"/problems/{name}" for name in PROBLEM_TYPES), "about:blank"]},
         "title": {**_TEXT, "description": "The status in words."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {**_TEXT, "description": "What a person can act on."},
+        "detail": {**_TEXT, "description": "What happened, and what to do about it."},
         "errors": {
             "type": "array",
             "items": _FAULT,
-            "description": "Each fault, by its field as in `stateVars.items.0.sku`; an empty field is the whole.",
+            "description": "The faults, each with its field, such as `stateVars.items.0.sku`; empty for the body.",
         },
-        "permitted": {"type": "array", "items": _TEXT, "description": "What may be done instead."},
-        "id": {**_TEXT, "description": "Under which the log has it."},
-        "workflowId": {"type": "integer", "description": "The instance that was waited for."},
+        "permitted": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "The states or operations that are permitted instead.",
+        },
+        "id": {**_TEXT, "description": "The id of the error in the server's log."},
+        "workflowId": {"type": "integer", "description": "The id of the workflow."},
         "workflow": {
             "type": "object",
-            "description": "How the instance stood when the time was over, as `GET /api/workflows/{id}` tells it.",
+            "description": "The workflow when the time was over, as in `GET /api/workflows/{id}`.",
         },
     },
 }
 
 
 class ModelSchemas:
-    """The schemas of all models that views name, made at once so that models of the same name stay apart.
+    """The schemas of all models of the views, generated together so that equal names are told apart.
 
     Args:
-        inputs: What comes in.
-        outputs: What goes out.
-        definitions: The workflows whose instances are created with it.
+        inputs: The request models.
+        outputs: The response types.
+        definitions: The definitions of the workflows that clients can create.
     """
 
     def __init__(self, inputs: Iterable[Any], outputs: Iterable[Any], definitions: Sequence[Definition]) -> None:
@@ -85,15 +89,15 @@ class ModelSchemas:
         self._add_workflow_schemas(definitions)
 
     def build_request_content(self, kind: Any) -> dict[str, Any]:
-        """Return what a body of this model is, with examples."""
+        """Return the content of a request body of this model, with examples."""
         return self._build_content(self._schemas_by_type[repr(kind), "validation"])
 
     def build_response_content(self, kind: Any) -> dict[str, Any]:
-        """Return what an answer of this type is, with examples."""
+        """Return the content of a response of this type, with examples."""
         return self._build_content(self._schemas_by_type[repr(kind), "serialization"])
 
     def build_query_parameters(self, kind: Any) -> Iterator[dict[str, Any]]:
-        """Yield the parameters in the address that a model takes."""
+        """Yield the query parameters of a model."""
         model = self.schemas[_parse_component_name(self._schemas_by_type[repr(kind), "validation"])]
         for name, schema in model["properties"].items():
             bare = {key: value for key, value in schema.items() if key != "description"}
@@ -125,18 +129,18 @@ class ModelSchemas:
 def build_parameter(
     name: str, location: str, schema: Any, description: str, *, is_required: bool = True
 ) -> dict[str, Any]:
-    """Return a parameter as OpenAPI has it."""
-    told = {"description": description} if description else {}
-    return {"name": name, "in": location, "required": is_required, **told, "schema": schema}
+    """Return an OpenAPI parameter."""
+    described = {"description": description} if description else {}
+    return {"name": name, "in": location, "required": is_required, **described, "schema": schema}
 
 
 def build_header_objects(descriptions: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return headers that are always sent, given as their names and what they say."""
+    """Return OpenAPI headers that are always sent, from pairs of name and description."""
     return {name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in descriptions}
 
 
 def build_problem_responses() -> dict[str, Any]:
-    """Return by status the answers of errors: which types there are of each, with what members and headers."""
+    """Return the error responses by status, with their problem types, members and headers."""
     return {
         str(status): _build_problem_response(status)
         for status in sorted({kind.status for kind in PROBLEM_TYPES.values()})

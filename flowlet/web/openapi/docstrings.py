@@ -1,4 +1,4 @@
-"""Docstrings as descriptions: what stands under "Attributes:" is told of each property, and not of the whole."""
+"""Descriptions from docstrings: the text describes a model, and "Attributes:" its properties."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pydantic.alias_generators import to_camel
 __all__ = ["SECTION_HEADING", "describe_properties", "split_attributes"]
 
 SECTION_HEADING = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
-"""Where the text of a docstring ends, and its lists begin."""
+"""The heading of a section, which ends the text of a docstring."""
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 
 
 def split_attributes(text: str) -> tuple[str, dict[str, str]]:
-    """Return a docstring without its attributes, and what it says of each of these."""
+    """Return a docstring's text, and the description of each attribute."""
     head, *rest = re.split(r"^Attributes:$", text, maxsplit=1, flags=re.MULTILINE)
     attributes = _ATTRIBUTE.findall(SECTION_HEADING.split(rest[0])[0]) if rest else []
-    return head.strip(), {name: " ".join(told.split()) for name, told in attributes}
+    return head.strip(), {name: " ".join(text.split()) for name, text in attributes}
 
 
 def describe_properties(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's schema with its docstring's attributes told of its properties.
+    """Return a model's schema with the descriptions of its properties from its docstring's attributes.
 
-    A description that a property has of its own stays. What names no property is left out.
+    A property's own description stays. Attributes that are not properties are left out.
     """
     text, attributes = split_attributes(schema.get("description", ""))
     if not attributes:
         return dict(schema)
-    told = {**attributes, **{to_camel(name): text for name, text in attributes.items()}}
+    descriptions = {**attributes, **{to_camel(name): text for name, text in attributes.items()}}
     properties = {
-        name: {"description": told[name], **each} if name in told else each
+        name: {"description": descriptions[name], **each} if name in descriptions else each
         for name, each in schema.get("properties", {}).items()
     }
     return {**schema, "description": text, "properties": properties}

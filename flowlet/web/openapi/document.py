@@ -1,7 +1,7 @@
-"""The API's description in OpenAPI 3.1, put together from the views themselves: nothing of it is written twice.
+"""The OpenAPI 3.1 document of the API, generated from the views.
 
-The path and its parameters come from the route, the role from the guard, the texts from the view's docstring, and the
-models from ``@described``.
+The path and its parameters come from the route, the role from ``@require_role``, the texts from the view's docstring,
+and the models from ``@describe_route``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from werkzeug.routing import Rule
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
+from flowlet.text import MAX_INTEGER
 from flowlet.web.auth import get_required_role, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.components import (
@@ -39,34 +40,34 @@ from flowlet.web.services import get_services
 __all__ = ["blueprint", "build_current_document", "build_document", "describe_route", "format_path_template"]
 
 INTRODUCTION = """\
-Starts, shows and operates workflows.
+Creates, reads and operates workflows.
 
-**Getting in.** Send an API key in the header `X-API-Key`, or as a Bearer token. A viewer may look, an operator also
-start and change workflows, an admin everything: each operation says which role it needs, in words and in its
-`security`. A key goes before a session.
+**Authentication.** Send an API key in the header `X-API-Key`, or as a Bearer token. A viewer can read, an operator can
+also create and change workflows, and an admin can do everything. Each operation states the role that it requires, in
+words and in its `security`. An API key takes precedence over a session.
 
-**Bodies** are JSON in UTF-8, 64 arrays and objects deep at most. Keys are taken as `nextActivation` and as
-`NextActivation`; unknown ones and those given twice are refused. No text or name may hold a NUL, and no integer more
-than 64 bits.
+**Bodies** are JSON in UTF-8, nested at most 64 arrays and objects deep. Keys are accepted as `nextActivation` and as
+`NextActivation`; unknown and repeated keys are refused. A text or a name must not contain a NUL character, and an
+integer must fit into 64 bits.
 
-**Times** are RFC 3339: taken in any zone, given in UTC with microseconds.
+**Times** are RFC 3339: accepted in any zone, returned in UTC with microseconds.
 
-**Errors** are `application/problem+json`. A path that does not exist is 404; one that takes other methods is 405, with
-`Allow`.
+**Errors** are `application/problem+json`. An unknown path is 404, and a method that the path does not support is 405
+with `Allow`.
 """
-"""What stands at the top of the description."""
+"""The introduction of the document."""
 
 _DESCRIPTION_ATTRIBUTE = "_flowlet_description"
 _PATH_PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
-_INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1}
+_INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_INTEGER}
 _PATH_PARAMETER_DESCRIPTIONS = {
-    "workflows": {"id": "A workflow's id, or its external id if that is no number and has no slash."},
-    "waiting": {"external_id": "A workflow's external id, or its id."},
-    "definitions": {"name": "A workflow's name."},
-    "users": {"id": "A user's id."},
-    "keys": {"id": "An API key's id: the part that may be shown."},
+    "workflows": {"id": "The workflow's id, or its external id if that is not a number and has no slash."},
+    "waiting": {"external_id": "The workflow's external id, or its id."},
+    "definitions": {"name": "The definition's name."},
+    "users": {"id": "The user's id."},
+    "keys": {"id": "The API key's id, its public part."},
 }
-"""What the parameters of paths are, by the blueprint."""
+"""The descriptions of path parameters, by blueprint."""
 _PATH_PARAMETER_DESCRIPTIONS["workflows"]["external_id"] = _PATH_PARAMETER_DESCRIPTIONS["waiting"]["external_id"]
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -74,17 +75,17 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class RouteDescription:
-    """What a view's name and docstring do not tell.
+    """The description of a view, beyond its name and docstring.
 
     Attributes:
-        body: The model that its body is parsed as; None if it takes none.
+        body: The model of the request body; None for no body.
         is_optional: Whether the body may be left out.
-        query: The model that the parameters in the address are parsed as; None if it takes none.
-        headers: What each header means that it looks at, beside those that let in.
-        answers: By status what is answered: a type in JSON, the media type of a text, or None for nothing.
-        problems: The statuses of errors beyond those that follow from the rest, such as 409.
-        leads_to: The path of what is answered, whose id the answer holds: "/api/users/{id}".
-        is_located: Whether the header Location names that path.
+        query: The model of the query parameters; None for none.
+        headers: The description of each request header, except those for authentication.
+        answers: The response by status: a type in JSON, the media type of a text, or None for no content.
+        problems: The statuses of errors that do not follow from the rest, such as 409.
+        leads_to: The path of the object whose id the response contains, such as "/api/users/{id}".
+        is_located: Whether the response has a Location header with that path.
     """
 
     body: type[BaseModel] | None = None
@@ -98,7 +99,7 @@ class RouteDescription:
 
 
 def describe_route(**attributes: Any) -> Callable[[View], View]:
-    """Tell the API's description what a view takes and answers; the arguments are the attributes of ``Description``."""
+    """Describe a view for the OpenAPI document; the arguments are the attributes of ``RouteDescription``."""
     description = RouteDescription(**attributes)
 
     def mark(view: View) -> View:
@@ -114,22 +115,22 @@ blueprint = Blueprint("openapi", __name__)
 @blueprint.get("/openapi.json")
 @require_role(Role.VIEWER)
 async def show_openapi() -> Response:
-    """Return this description of the API in OpenAPI 3.1, with the variables of each workflow as JSON schemas."""
+    """Return this OpenAPI 3.1 document, with the variables of each definition as JSON schemas."""
     return build_json_response(build_current_document())
 
 
 def build_current_document() -> dict[str, Any]:
-    """Return the description of the application that answers the request at hand; pages are no part of it."""
+    """Return the OpenAPI document of the application that handles the current request; pages are not part of it."""
     known = current_app.view_functions
     rules = [rule for rule in current_app.url_map.iter_rules() if is_api(rule.rule) and rule.endpoint in known]
     return build_document([(rule, known[rule.endpoint]) for rule in rules], get_services().registry.definitions)
 
 
 def build_document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Sequence[Definition]) -> dict[str, Any]:
-    """Return the description of these routes with their views; variables are the components ``variables.NAME``."""
-    told = [_get_description(view) for _, view in views]
-    inputs = [model for each in told for model in (each.body, each.query) if model]
-    outputs = [kind for each in told for kind in each.answers.values() if not isinstance(kind, str | None)]
+    """Return the OpenAPI document of these routes and views; variables are the components ``variables.NAME``."""
+    descriptions = [_get_description(view) for _, view in views]
+    inputs = [model for each in descriptions for model in (each.body, each.query) if model]
+    outputs = [kind for each in descriptions for kind in each.answers.values() if not isinstance(kind, str | None)]
     models = ModelSchemas(inputs, outputs, definitions)
     views = sorted(views, key=lambda each: each[0].rule)
     names = _build_operation_ids(views)
@@ -143,7 +144,7 @@ def build_document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Se
     return {
         "openapi": "3.1.0",
         "info": {"title": "Flowlet", "version": metadata.version("flowlet-workflows"), "description": INTRODUCTION},
-        "servers": [{"url": "/", "description": "Whence this description comes."}],
+        "servers": [{"url": "/", "description": "The server of this document."}],
         "tags": _build_tags(views),
         "paths": paths,
         "components": {
@@ -155,7 +156,7 @@ def build_document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Se
 
 
 def format_path_template(rule: str) -> str:
-    """Return a route as OpenAPI writes it: "/api/users/{userId}" for "/api/users/<int:user_id>"."""
+    """Return a route as an OpenAPI path: "/api/users/{userId}" for "/api/users/<int:user_id>"."""
     return _PATH_PARAMETER.sub(lambda match: f"{{{to_camel(match[2])}}}", rule)
 
 
@@ -169,7 +170,7 @@ def _list_methods(rule: Rule) -> list[str]:
 
 
 def _build_operation_ids(views: list[tuple[Rule, Callable[..., Any]]]) -> dict[tuple[str, str], str]:
-    """Return the name of each operation by its method and path: the view's, unless another one has it already."""
+    """Return the name of each operation by its method and path: the view's name, unless it is taken."""
     names: dict[tuple[str, str], str] = {}
     for rule, _ in views:
         for method in _list_methods(rule):
@@ -179,7 +180,7 @@ def _build_operation_ids(views: list[tuple[Rule, Callable[..., Any]]]) -> dict[t
 
 
 def _build_links(path: str | None, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """Return the operations that take the id which an answer holds: those at its path, and below."""
+    """Return links to the operations that take the id in a response: those at its path, and below."""
     if path is None:
         return {}
     parameters = {"id": "$response.body#/id"}
@@ -188,7 +189,7 @@ def _build_links(path: str | None, names: Mapping[tuple[str, str], str]) -> dict
 
 
 def _build_tags(views: list[tuple[Rule, Callable[..., Any]]]) -> list[dict[str, str]]:
-    """Return each blueprint with what its module says of itself."""
+    """Return each blueprint with the docstring of its module."""
     modules = {_get_tag(rule): view.__module__ for rule, view in views}
     return [
         {"name": tag, "description": inspect.getdoc(sys.modules[module]) or tag}
@@ -205,7 +206,7 @@ def _build_operation(
 ) -> dict[str, Any]:
     description, role = _get_description(view), get_required_role(view)
     summary, _, rest = SECTION_HEADING.split(inspect.getdoc(view) or "", maxsplit=1)[0].strip().partition("\n")
-    allowed = "Open to everybody." if role is None else f"Needs the role {role.value}."
+    allowed = "Requires no authentication." if role is None else f"Requires the role {role.value}."
     operation: dict[str, Any] = {
         "tags": [_get_tag(rule)],
         "summary": (summary or view.__name__.replace("_", " ")).removesuffix("."),
@@ -242,7 +243,7 @@ def _list_problem_statuses(rule: Rule, view: Callable[..., Any]) -> list[int]:
     description = _get_description(view)
     is_guarded = get_required_role(view) is not None
     follow = {
-        400: True,  # an address may have a NUL, whatever it is the address of
+        400: True,  # any address may have a NUL character
         401: is_guarded,
         403: is_guarded,
         404: rule.arguments,
@@ -261,7 +262,7 @@ def _build_response(
     kind = description.answers[status]
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if description.is_located:
-        answer["headers"] = build_header_objects([("Location", "Where it is.")])
+        answer["headers"] = build_header_objects([("Location", "The path of the object.")])
     if isinstance(kind, str):
         answer["content"] = {kind: {"schema": {"type": "object" if kind.endswith("json") else "string"}}}
     elif kind is not None:

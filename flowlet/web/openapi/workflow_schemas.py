@@ -1,4 +1,4 @@
-"""What the API's description says of each workflow: its variables, and what an instance of it may be created with."""
+"""The part of the OpenAPI document for each definition: its variables, and examples of creates."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _EXAMPLE_WAIT_SECONDS = 2.5
 
 
 def build_variable_schemas(definitions: Sequence[Definition], ref_prefix: str) -> dict[str, Any]:
-    """Return the schema of each workflow's variables and of the models in it; the API's own names have no dot.
+    """Return the schemas of each definition's variables and of their models. The API's own schemas have no dot.
 
     Args:
-        definitions: The workflows.
-        ref_prefix: What a reference to a component begins with.
+        definitions: The definitions.
+        ref_prefix: The beginning of a reference to a component.
     """
     components: dict[str, Any] = {}
     for definition in definitions:
@@ -42,36 +42,40 @@ def build_variable_schemas(definitions: Sequence[Definition], ref_prefix: str) -
 
 
 def build_create_conditions(definitions: Sequence[Definition], ref_prefix: str) -> dict[str, Any]:
-    """Return what a request to create an instance has to fulfil beyond its own schema, workflow by workflow."""
-    told = []
+    """Return the conditions on a create beyond its own schema, for each definition."""
+    conditions = []
     for definition in definitions:
         reference = {"$ref": f"{ref_prefix}{_format_component_name(definition)}"}
         is_needed = definition.vars is not None and definition.vars.model_json_schema().get("required")
         then = {"properties": {"stateVars": reference if is_needed else {"anyOf": [reference, {"type": "null"}]}}}
-        told.append(_build_type_condition(definition, {**then, **({"required": ["stateVars"]} if is_needed else {})}))
-    return {"allOf": told} if told else {}
+        conditions.append(
+            _build_type_condition(definition, {**then, **({"required": ["stateVars"]} if is_needed else {})})
+        )
+    return {"allOf": conditions} if conditions else {}
 
 
 def build_wait_conditions(definitions: Sequence[Definition]) -> dict[str, Any]:
-    """Return the same of a request that waits for the new instance: which states there are to be waited for."""
-    told = []
+    """Return the conditions on a create with a wait: the states of each definition."""
+    conditions = []
     for definition in definitions:
         states = {"items": {"enum": sorted(definition.states)}}
         one = _build_type_condition(definition, {})["if"]
         needs = {"properties": {"createWorkflowRequest": one}, "required": ["createWorkflowRequest"]}
-        told.append({"if": needs, "then": {"properties": {"waitForStates": states}}})
-    return {"allOf": told} if told else {}
+        conditions.append({"if": needs, "then": {"properties": {"waitForStates": states}}})
+    return {"allOf": conditions} if conditions else {}
 
 
 def build_create_examples(definitions: Sequence[Definition]) -> dict[str, Any]:
-    """Return by workflow a request that creates an instance of it, as far as one can be made up from its model."""
-    made = {definition.name: _build_example(definition) for definition in definitions}
-    found = {name: example for name, example in made.items() if example is not None}
-    return found or {"OrderWorkflow": {"workflowType": "OrderWorkflow", "businessKey": "customer-1001", "priority": 5}}
+    """Return an example of a create for each definition from whose model one can be generated."""
+    built = {definition.name: _build_example(definition) for definition in definitions}
+    examples = {name: example for name, example in built.items() if example is not None}
+    return examples or {
+        "OrderWorkflow": {"workflowType": "OrderWorkflow", "businessKey": "customer-1001", "priority": 5}
+    }
 
 
 def build_wait_examples(definitions: Sequence[Definition]) -> dict[str, Any]:
-    """Return by workflow a request that creates an instance of it and waits for its end."""
+    """Return an example of a create that waits for the end, for each definition."""
     return {
         name: {"createWorkflowRequest": example, "waitSeconds": _EXAMPLE_WAIT_SECONDS}
         for name, example in build_create_examples(definitions).items()
@@ -93,12 +97,12 @@ def _build_example(definition: Definition) -> dict[str, Any] | None:
     try:
         definition.validate_vars(values)
     except VariablesError:
-        return None  # the model asks for more than a schema's types tell
+        return None  # the model has rules beyond the types of its schema
     return {"workflowType": definition.name, "businessKey": "customer-1001", "stateVars": values}
 
 
 def _pick_sample_value(schema: dict[str, Any]) -> Any:
-    """Return a value that a schema names, or one of its type."""
+    """Return an example value from a schema, or a value of its type."""
     if "default" in schema:
         return schema["default"]
     named = [*schema.get("examples", ()), *schema.get("enum", ())]

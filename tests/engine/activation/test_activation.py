@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from flowlet.definition.dependencies import Dependencies
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import State, Workflow, end, state
+from flowlet.workflow.states import Next, State, Workflow, end, state
 from tests.engine.activation.activation_harness import (
     EXECUTOR_ID,
     SECOND_MICROSECONDS,
@@ -106,7 +105,10 @@ async def test_a_resource_that_is_not_open_is_a_failed_attempt() -> None:
     bench = ActivationHarness(provided=provided)
     transition = await bench.run_first_activation(bench.add_definition(**build_single_state(check)))
 
-    assert get_only_action(transition, ActionKind.ERROR).text == "RuntimeError: Mailer is not open: await open() first"
+    assert (
+        get_only_action(transition, ActionKind.ERROR).text
+        == "RuntimeError: Mailer is not open: call 'await dependencies.open()' first"
+    )
 
 
 async def test_the_context_tells_about_the_activation(harness: ActivationHarness) -> None:

@@ -202,7 +202,7 @@ async def test_a_traceback_of_a_mistake_in_an_outcome_shows_the_users_line(harne
     transition = await harness.run_first_activation(harness.add_definition(check=check, done=done))
 
     action = get_only_action(transition, ActionKind.ERROR)
-    assert str(action.text).startswith("DurationError: '10 minuts' is not a length of time.")
+    assert str(action.text).startswith("DurationError: '10 minuts' is not a duration.")
     assert 'done.after("10 minuts")' in str(action.detail)
 
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from flowlet.definition.definition import Definition
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, manual, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, manual, state
 from tests.engine.activation.activation_harness import (
     START_TIME,
     ActivationHarness,
@@ -69,7 +69,7 @@ async def test_children_are_created_with_their_parents_transition(harness: Activ
         Status.NEW,
         START_TIME,
     )
-    assert (first.parent_id, first.group, first.priority, first.key) == (41, "depot", 3, "")
+    assert (first.parent_id, first.group, first.priority, first.key) == (41, "depot", 3, first.external_id)
 
 
 async def test_a_child_may_be_named_and_routed(harness: ActivationHarness) -> None:

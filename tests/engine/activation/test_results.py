@@ -11,8 +11,8 @@ from flowlet.clock import to_datetime
 from flowlet.definition.definition import Definition
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
-from flowlet.workflow.outcome import Next, child
-from flowlet.workflow.states import Workflow, end, error, manual, state
+from flowlet.workflow.outcome import child
+from flowlet.workflow.states import Next, Workflow, end, error, manual, state
 from tests.engine.activation.activation_harness import (
     SECOND_MICROSECONDS,
     START_TIME,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 from flowlet.clock import to_microseconds
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
@@ -36,8 +39,8 @@ async def test_it_is_busy_with_what_it_holds(database_url: str) -> None:
     one = found["executor-a"]
     assert (one.name, one.host, one.pid, one.groups, one.types) == (
         "executor-a",
-        "here",
-        1,
+        socket.gethostname(),
+        os.getpid(),
         ("default",),
         ("Orders",),
     )

@@ -12,7 +12,8 @@ import pytest
 from flowlet.clock import to_microseconds
 from flowlet.errors import SearchError
 from flowlet.instance.instance import Status
-from flowlet.store.connection import Connections, DatabaseSession
+from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.reports import inbox
 from flowlet.store.reports.inbox import InboxGroup, count_waiting, read_inbox
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness, open_operations

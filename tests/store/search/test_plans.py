@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowlet.clock import VirtualClock
-from flowlet.store.connection import DatabaseSession
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import open_store
 from flowlet.store.search.page import search_instances
 from flowlet.store.search.query import SearchQuery

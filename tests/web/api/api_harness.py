@@ -1,4 +1,4 @@
-"""An application with workflows and an executor beside it, and clients who start, look up and operate them."""
+"""An application with workflows and an executor, and clients of its API."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ WAIT_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class ApiHarness:
-    """Who asks as an operator, and the application that answers."""
+    """A client with the role operator, and its application."""
 
     app_harness: AppHarness
     client: httpx.AsyncClient
 
     async def post(self, path: str, json: Any = None, *, status: int = 200) -> Any:
-        """Send a body as an operator, and return the answer's."""
+        """POST a body as an operator, and return the response's body."""
         return check_json(await self.client.post(path, json=json), status)
 
     async def get(self, path: str, *, status: int = 200) -> Any:
-        """Ask as an operator, and return the answer's body."""
+        """GET a path as an operator, and return the response's body."""
         return check_json(await self.client.get(path), status)
 
     async def create(self, way: str = "charge", **values: Any) -> int:
@@ -49,7 +49,7 @@ class ApiHarness:
 
 
 def check_json(answer: httpx.Response, status: int) -> Any:
-    """Return the body of an answer that has to have this status."""
+    """Return the body of a response that must have this status."""
     assert answer.status_code == status, answer.text
     return answer.json()
 

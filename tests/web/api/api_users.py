@@ -1,4 +1,4 @@
-"""A workflow with everything that a definition can show, and the people who ask for it."""
+"""A workflow with every feature of a definition, and users of the API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_shop_module(name: str = "Order <1>") -> ModuleType:
 
     @manual(next={"done": "Approve", "broken": "Refuse"}, form=Decision, deadline="2 days", on_deadline="broken")
     def decide(form: Decision) -> str:
-        """Wait for somebody to decide."""
+        """Wait for a decision."""
         return "done" if form.approved else "broken"
 
     return build_workflow_module(
@@ -73,7 +73,7 @@ class ApiUser:
 
 
 async def create_api_user(app_harness: AppHarness, username: str, role: Role) -> ApiUser:
-    """Make a user, log in, and make a key."""
+    """Create a user, log in, and create a key."""
     users = app_harness.services.users
     user = await users.create(username, PASSWORD, role, actor="test")
     login = await users.log_in(username, PASSWORD)

@@ -1,4 +1,4 @@
-"""One operation on all workflows that a search finds."""
+"""Bulk operations over HTTP."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.web.api.api_harness import ApiHarness, open_api_harness
 
 @pytest.fixture
 async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application where nothing runs, on each of the three databases."""
+    """An application without an executor, on each of the three databases."""
     async with open_api_harness(database_url, has_executor=False) as office:
         yield office
 
 
 @pytest.fixture
 async def sqlite_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
-    """An application where nothing runs, on SQLite."""
+    """An application without an executor, on SQLite."""
     async with open_api_harness(sqlite_url, has_executor=False) as office:
         yield office
 
@@ -27,7 +27,7 @@ async def sqlite_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
 async def run_bulk(
     api_harness: ApiHarness, operation: str, search_filter: dict[str, Any] | None = None, **values: Any
 ) -> Any:
-    """Do an operation with all that fit."""
+    """Run a bulk operation."""
     return await api_harness.post(
         "/api/workflows/bulk", {"filter": search_filter or {}, "operation": operation, **values}
     )

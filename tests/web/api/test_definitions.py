@@ -1,4 +1,4 @@
-"""The definitions over the API: as JSON, as Mermaid text and as a picture."""
+"""The definitions over HTTP: as JSON, Mermaid text and SVG."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ async def test_a_definition_has_the_fields_of_gopherflow_and_its_shape(any_app_h
 
     answer = await any_app_harness.open_client("viewer").get(DEFINITION_PATH)
 
-    told = answer.json()
+    body = answer.json()
     moment = format_rfc3339(1_700_000_000_000_000)
-    fields = {name: told[name] for name in ("name", "description", "created", "updated", "flowChart")}
+    fields = {name: body[name] for name in ("name", "description", "created", "updated", "flowChart")}
     assert fields == {
         "name": "Order <1>",
         "description": "What a customer buys.",
@@ -41,12 +41,12 @@ async def test_a_definition_has_the_fields_of_gopherflow_and_its_shape(any_app_h
         "updated": moment,
         "flowChart": render_mermaid(definition),
     }
-    assert (told["version"], told["start"], told["executorGroup"]) == (3, "check", "shop")
-    assert [state["name"] for state in told["states"]] == ["check", "decide", "done", "broken"]
-    assert [(edge["from"], edge["to"], edge["label"]) for edge in told["transitions"]] == EDGES
-    assert set(told["variables"]["properties"]) == {"items", "paid"}
-    assert told["states"][1]["deadlineSeconds"] == 172_800
-    assert set(told["states"][1]["form"]["properties"]) == {"approved"}
+    assert (body["version"], body["start"], body["executorGroup"]) == (3, "check", "shop")
+    assert [state["name"] for state in body["states"]] == ["check", "decide", "done", "broken"]
+    assert [(edge["from"], edge["to"], edge["label"]) for edge in body["transitions"]] == EDGES
+    assert set(body["variables"]["properties"]) == {"items", "paid"}
+    assert body["states"][1]["deadlineSeconds"] == 172_800
+    assert set(body["states"][1]["form"]["properties"]) == {"approved"}
 
 
 async def test_a_definition_whose_shape_changes_keeps_the_moment_of_its_first(any_app_harness: AppHarness) -> None:
@@ -59,9 +59,9 @@ async def test_a_definition_whose_shape_changes_keeps_the_moment_of_its_first(an
         [services.registry.add(build_shop_module())], now=1_800_000_000_000_000
     )
 
-    told = (await any_app_harness.open_client("viewer").get(DEFINITION_PATH)).json()
+    body = (await any_app_harness.open_client("viewer").get(DEFINITION_PATH)).json()
 
-    assert (told["created"], told["updated"]) == (
+    assert (body["created"], body["updated"]) == (
         format_rfc3339(1_700_000_000_000_000),
         format_rfc3339(1_800_000_000_000_000),
     )
@@ -71,9 +71,9 @@ async def test_the_list_has_every_definition_by_name_whether_it_was_served_or_no
     app_harness.services.registry.add(build_shop_module("Zebra"))
     app_harness.services.registry.add(build_shop_module("Ant"))
 
-    told = (await app_harness.open_client("viewer").get("/api/definitions")).json()
+    body = (await app_harness.open_client("viewer").get("/api/definitions")).json()
 
-    assert [(each["name"], each["created"]) for each in told] == [("Ant", None), ("Zebra", None)]
+    assert [(each["name"], each["created"]) for each in body] == [("Ant", None), ("Zebra", None)]
 
 
 async def test_a_name_may_have_a_slash(app_harness: AppHarness) -> None:

@@ -1,4 +1,4 @@
-"""The executors over the API."""
+"""The executors over HTTP."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ async def register_executor(
 async def test_an_executor_is_told_with_what_it_serves_and_when_it_was_heard_of(any_app_harness: AppHarness) -> None:
     record = await register_executor(any_app_harness, "one")
 
-    told = (await any_app_harness.open_client("viewer").get("/api/executors")).json()
+    body = (await any_app_harness.open_client("viewer").get("/api/executors")).json()
 
-    assert told == [
+    assert body == [
         {
             "id": "id-one",
             "name": "one",
@@ -60,10 +60,10 @@ async def test_the_live_ones_come_first_and_then_the_latest(any_app_harness: App
     await register_executor(any_app_harness, "just-gone", status="STOPPED")
     await register_executor(any_app_harness, "alive", age_microseconds=MINUTE_MICROSECONDS // 2)
 
-    told = (await any_app_harness.open_client("viewer").get("/api/executors")).json()
+    body = (await any_app_harness.open_client("viewer").get("/api/executors")).json()
     two = (await any_app_harness.open_client("viewer").get("/api/executors?limit=2")).json()
 
-    assert [each["name"] for each in told] == ["alive", "just-gone", "long-gone"]
+    assert [each["name"] for each in body] == ["alive", "just-gone", "long-gone"]
     assert len(two) == 2
 
 

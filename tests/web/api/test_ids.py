@@ -1,4 +1,4 @@
-"""Which instance an address names: one whose external id has slashes, and one that is called as an endpoint is."""
+"""Paths with external ids that have slashes, or that equal the name of an endpoint."""
 
 from __future__ import annotations
 

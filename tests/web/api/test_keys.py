@@ -1,4 +1,4 @@
-"""API keys over the API: one's own, and everybody's for admins."""
+"""API keys over HTTP: a user's own, and for admins those of all users."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ async def test_an_admin_makes_keys_of_others(any_app_harness: AppHarness) -> Non
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "detail"),
     [
-        ({"name": "ci", "username": "ada"}, "Only an admin makes keys of others"),
-        ({"name": "ci", "username": "nobody"}, "Only an admin makes keys of others"),
+        ({"name": "ci", "username": "ada"}, "Only an admin creates keys for other users"),
+        ({"name": "ci", "username": "nobody"}, "Only an admin creates keys for other users"),
         ({"name": "ci", "role": "admin"}, "can have the role operator at most, not admin"),
     ],
 )
-async def test_nobody_makes_a_key_that_may_do_more(app_harness: AppHarness, body: dict[str, str], told: str) -> None:
+async def test_nobody_makes_a_key_that_may_do_more(app_harness: AppHarness, body: dict[str, str], detail: str) -> None:
     grace = await create_api_user(app_harness, "grace", Role.OPERATOR)
 
     answer = await grace.open_browser().post("/api/keys", json=body)
 
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
-    assert told in answer.json()["detail"]
+    assert detail in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])

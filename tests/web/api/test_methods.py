@@ -1,4 +1,4 @@
-"""What holds for every path: other methods, HEAD and OPTIONS, a slash too many, and paths that do not exist."""
+"""Rules for every path: unsupported methods, HEAD and OPTIONS, extra slashes, and unknown paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 @pytest.fixture
 def methods_by_path(app_harness: AppHarness) -> dict[str, set[str]]:
-    """The methods of each path, with something in place of its parameters."""
+    """The methods of each path, with values for its parameters."""
     found = defaultdict(set)
     for endpoint in list_endpoints(app_harness):
         method, path = endpoint.split(" ")

@@ -1,4 +1,4 @@
-"""While the database is away every endpoint that needs it says 503, and when to ask again; nothing says 401 or 500."""
+"""While the database is away, every endpoint that needs it returns 503 with Retry-After, and none 401 or 500."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ INDEPENDENT_ENDPOINTS = {
     "GET /healthz",
     "GET /openapi.json",
 }
-"""What a process answers out of itself to somebody whom it knows."""
+"""The endpoints that work without the database for an authenticated user."""
 
 EVENT_QUERY = {"after": "0", "limit": "1"}
-"""By which a stream ends after its first event."""
+"""The parameter that ends a stream after its first event."""
 CallEndpoint = Callable[[str], Any]
 
 
 @asynccontextmanager
 async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict[str, Any], CallEndpoint]]:
-    """Open an application, and give a function that asks an endpoint, as an admin who is believed, with what fits."""
+    """Open an application, and return a function that calls an endpoint with a valid request, as a cached admin."""
     async with open_api_harness(url, has_executor=False) as office:
         users = office.app_harness.services.users
         users.keys = ApiKeys(office.app_harness.services.store, cache_ttl=timedelta(hours=1))
@@ -58,7 +58,7 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
 
 
 def is_unavailable(answer: httpx.Response) -> bool:
-    """Return whether an answer says that the database is away, and when to come back."""
+    """Return whether a response says that the database is unavailable, and when to retry."""
     if answer.headers.get("retry-after") != "2" or answer.status_code != 503:
         return False
     is_probe = answer.request.url.path == "/readyz"
@@ -76,7 +76,7 @@ async def test_every_endpoint_is_unavailable_without_mariadb(mariadb_server: Dat
 
 
 async def check_outage(server: DatabaseServer, url: str) -> None:
-    """Ask every endpoint while the server is away: first as one who is known, then as one who has to be looked up."""
+    """Call every endpoint while the database is away: with a cached key first, then with one that is not cached."""
     async with open_endpoint_caller(url) as (office, found, ask):
         server.stop_server()
         try:

@@ -1,4 +1,4 @@
-"""Every endpoint, for everybody who may ask: who is let in, and who gets a 401 or a 403."""
+"""Every endpoint with every role: success, 401, or 403."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AuthHeaders = dict[str, str]
 
 
 def list_endpoints(app_harness: AppHarness) -> list[str]:
-    """Return every endpoint of the API, as in "GET /api/users/{id}"; those of the tests are left out."""
+    """Return every endpoint of the API, such as "GET /api/users/{id}", without those of the tests."""
     return [route for route in list_routes(app_harness) if is_api(route.partition(" ")[2])]
 
 
@@ -41,7 +41,7 @@ def list_routes(app_harness: AppHarness) -> list[str]:
 
 
 def read_least_roles(app_harness: AppHarness) -> dict[str, Role | None]:
-    """Return who may call each endpoint of the url map: as documented, or, of pages, as declared; None for all."""
+    """Return the lowest role of each endpoint as documented, and of each page as declared; None for all users."""
     app = create_app(app_harness.services)
     found: dict[str, Role | None] = {}
     for rule in app.url_map.iter_rules():
@@ -56,7 +56,7 @@ def read_least_roles(app_harness: AppHarness) -> dict[str, Role | None]:
 
 
 async def build_invalid_credentials(app_harness: AppHarness) -> dict[str, AuthHeaders]:
-    """Return ways of asking that stand for nobody."""
+    """Return the headers of requests without valid credentials."""
     users = app_harness.services.users
     hedy = await create_api_user(app_harness, "hedy", Role.ADMIN)
     expired = await users.keys.create(
@@ -80,12 +80,12 @@ async def build_invalid_credentials(app_harness: AppHarness) -> dict[str, AuthHe
 
 
 async def call_as_role(app_harness: AppHarness, endpoint: str, role: str | None) -> httpx.Response:
-    """Ask an endpoint with the key of a role, or without one."""
+    """Call an endpoint with the key of a role, or without one."""
     return await call_with_headers(app_harness, endpoint, {} if role is None else {"x-api-key": app_harness.keys[role]})
 
 
 async def call_with_headers(app_harness: AppHarness, endpoint: str, headers: AuthHeaders) -> httpx.Response:
-    """Ask for what there is not, by a parameter that nothing takes: what gets in changes nothing."""
+    """Call an endpoint for a missing object with an unknown parameter, so that an authorized call changes nothing."""
     method, path = endpoint.split(" ")
     async with app_harness.open_client(**headers) as client:
         answer = await client.request(method, re.sub(r"\{\w+\}", "0", path), params={"limit": "none"})
@@ -94,7 +94,7 @@ async def call_with_headers(app_harness: AppHarness, endpoint: str, headers: Aut
 
 
 def read_refusal_status(answer: httpx.Response) -> int | None:
-    """Return the status of a refusal, or None for who was let in; a page sends whom it does not know to the login."""
+    """Return the status of a refusal, or None for an authorized call; a page redirects to the login."""
     is_sent_away = answer.is_redirect and answer.headers["location"].startswith("/login")
     return 401 if is_sent_away else answer.status_code if answer.status_code in (401, 403) else None
 
@@ -156,7 +156,7 @@ async def test_a_session_from_another_site_looks_and_changes_nothing(app_harness
 
 
 async def call_numbered_endpoints(app_harness: AppHarness, number: str) -> list[httpx.Response]:
-    """Return what each endpoint that takes a number in its path answers to an admin for this one."""
+    """Return the response of each endpoint with a number in its path to an admin, for this number."""
     rules = [rule for rule in create_app(app_harness.services).url_map.iter_rules() if "<int:" in rule.rule]
     assert len(rules) > 10
     return [

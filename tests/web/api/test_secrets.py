@@ -1,4 +1,4 @@
-"""No secret leaves a served process: not by an answer, not by its log at DEBUG, not while its database is away."""
+"""No secret leaves a process: not in a response, not in its log at DEBUG, and not while its database is away."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_START_SECRET = "swordfish-of-the-first-start"
 GIVEN_SECRET = "swordfish-that-is-given"
 FORGED_KEY = "flk_aaaaaaaa_" + "swordfish" * 4 + "swordfi"
 FREE_FIELDS = ("stateVars", "value", "values")
-"""Variables: what is in them is shown to whoever may look."""
+"""Variables, whose values every viewer can see."""
 SECRET_FIELDS = {"password": GIVEN_SECRET, "newPassword": GIVEN_SECRET, "key": FORGED_KEY}
 
 
@@ -51,7 +51,7 @@ async def test_no_answer_and_no_line_of_the_log_tells_a_secret_on_mariadb(
 
 
 async def check_secrets(url: str, folder: Path, server: DatabaseServer | None = None) -> None:
-    """Ask a process that logs everything whatever there is to ask, and look for secrets in all that it said."""
+    """Call every endpoint of a process that logs everything, and search its responses and its log for secrets."""
     _, key = await create_admin(url, ADMIN_SECRET)
     token = await open_session(url)
     headers = {"x-api-key": key}
@@ -67,7 +67,7 @@ async def check_secrets(url: str, folder: Path, server: DatabaseServer | None = 
         log = await kill_and_read_output(process)
 
     made = [answer.json()["key"] for answer in answers if answer.status_code == 201 and "key" in answer.json()]
-    told = "\n".join(f"{answer.headers} {remove_own_key(answer)}" for answer in answers)
+    responses = "\n".join(f"{answer.headers} {remove_own_key(answer)}" for answer in answers)
     secrets = [
         DATABASE_SECRET,
         ADMIN_SECRET,
@@ -82,7 +82,7 @@ async def check_secrets(url: str, folder: Path, server: DatabaseServer | None = 
     ]
     assert made
     assert len(secrets) > 12
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in responses] == []
     assert [secret for secret in secrets if secret in log] == []
 
 
@@ -97,7 +97,7 @@ async def open_session(url: str) -> str:
 async def call_all_endpoints(
     client: httpx.AsyncClient, headers: dict[str, str], token: str, *, is_short: bool = False
 ) -> list[httpx.Response]:
-    """Ask everything: in good order, with what does not fit, and as somebody who is none."""
+    """Call every endpoint: with valid and with faulty requests, and without valid credentials."""
     answers = []
     if not is_short:
         document = (await client.get("/openapi.json", headers=headers)).json()
@@ -124,7 +124,7 @@ async def call_all_endpoints(
 
 
 def remove_wait(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a body that waits for nothing."""
+    """Return a body that does not wait."""
     return {**body, "waitSeconds": 0} if "waitSeconds" in body else body
 
 
@@ -140,13 +140,13 @@ def build_misfits(body: dict[str, Any]) -> list[Any]:
 
 
 def remove_own_key(answer: httpx.Response) -> str:
-    """Return the text of an answer; the one that makes a key shows it, this once."""
+    """Return the text of a response, without the key that a create of a key returns."""
     is_making = answer.status_code == 201 and answer.request.url.path == "/api/keys"
     return answer.text.replace(answer.json()["key"], "") if is_making else answer.text
 
 
 async def read_hashes(url: str) -> list[str]:
-    """Return every hash that is stored."""
+    """Return every stored hash."""
     async with open_store(url) as store:
         found = []
         for column, table in (
@@ -160,6 +160,6 @@ async def read_hashes(url: str) -> list[str]:
 
 
 async def kill_and_read_output(process: ManagedProcess) -> str:
-    """End a process, and return all that it has printed."""
+    """End a process, and return all its output."""
     await process.kill()
     return "\n".join(process.lines)

@@ -1,4 +1,4 @@
-"""Users over the API: made, changed and deleted by admins."""
+"""Users over HTTP: admins create, change and delete them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NEW_USER = {"username": "grace", "password": "another good password"}
 async def test_a_user_is_made_as_viewer_and_may_log_in(any_app_harness: AppHarness) -> None:
     answer = await any_app_harness.open_client("admin").post("/api/users", json=NEW_USER)
 
-    told = answer.json()
-    assert (answer.status_code, answer.headers["location"]) == (201, f"/api/users/{told['id']}")
-    assert (told["username"], told["role"], told["isDisabled"]) == ("grace", "viewer", False)
-    assert (told["createdBy"], told["lastLogin"]) == ("ada", None)
+    body = answer.json()
+    assert (answer.status_code, answer.headers["location"]) == (201, f"/api/users/{body['id']}")
+    assert (body["username"], body["role"], body["isDisabled"]) == ("grace", "viewer", False)
+    assert (body["createdBy"], body["lastLogin"]) == ("ada", None)
     assert await any_app_harness.services.users.authenticate("grace", NEW_USER["password"])
 
 
@@ -133,7 +133,7 @@ async def test_the_last_admin_stays(any_app_harness: AppHarness, method: str, en
     answer = await any_app_harness.open_client("admin").request(method, f"/api/users/{ada}{end}", json=body)
 
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/refused")
-    assert "last admin" in answer.json()["detail"]
+    assert "last enabled admin" in answer.json()["detail"]
 
 
 HOSTILE_IDS = ["0", "-1", "2", "1.0", "ada", "%2B1", "9" * 19, "9" * 20, "1%20"]

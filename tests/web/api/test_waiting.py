@@ -1,4 +1,4 @@
-"""Starting or moving a workflow and waiting for it, in one request."""
+"""Creating or moving a workflow, and waiting for it, in one request."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tests.web.api.api_harness import WAIT_SECONDS, ApiHarness, open_api_harness
 
 @pytest.fixture
 async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application whose executor runs, on each of the three databases."""
+    """An application with a running executor, on each of the three databases."""
     async with open_api_harness(database_url, has_executor=True) as office:
         yield office
 
 
 @pytest.fixture
 async def idle_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
-    """An application where nothing runs, on SQLite."""
+    """An application without an executor, on SQLite."""
     async with open_api_harness(sqlite_url, has_executor=False) as office:
         yield office
 
 
 def build_create_body(way: str = "charge", **values: Any) -> dict[str, Any]:
-    """Return the body of a create that is waited for."""
+    """Return the body of a create with a wait."""
     request = {"workflowType": "Orders", "stateVars": {"way": way}}
     return {"createWorkflowRequest": request, "waitSeconds": WAIT_SECONDS, "checkSeconds": 5, **values}
 
 
 def build_change_body(state: str, **values: Any) -> dict[str, Any]:
-    """Return the body of a change of state that is waited for."""
+    """Return the body of a move with a wait."""
     return {"updateWorkflowStateRequest": {"state": state}, "waitSeconds": WAIT_SECONDS, **values}
 
 
@@ -210,7 +210,7 @@ async def test_a_client_that_goes_away_waits_no_longer(
 
 
 def build_scope(path: str, *, key: str) -> dict[str, Any]:
-    """Return the scope of a request, as a server gives it to an application."""
+    """Return the ASGI scope of a request."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -228,4 +228,4 @@ def build_scope(path: str, *, key: str) -> dict[str, Any]:
 
 
 async def refuse_send(message: dict[str, Any]) -> None:
-    raise AssertionError(f"there is nobody to answer: {message['type']}")
+    raise AssertionError(f"unexpected message: {message['type']}")

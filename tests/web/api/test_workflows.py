@@ -1,4 +1,4 @@
-"""Workflows over HTTP: create, look up, search, and what an operator does with one."""
+"""Workflows over HTTP: create, read, search, and the operations on one workflow."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.web.api.api_harness import ApiHarness, open_api_harness
 
 @pytest.fixture
 async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application whose executor runs, on each of the three databases."""
+    """An application with a running executor, on each of the three databases."""
     async with open_api_harness(database_url, has_executor=True) as office:
         yield office
 
 
 @pytest.fixture
 async def idle_api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application where nothing runs, on each of the three databases."""
+    """An application without an executor, on each of the three databases."""
     async with open_api_harness(database_url, has_executor=False) as office:
         yield office
 
 
 @pytest.fixture
 async def sqlite_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
-    """An application where nothing runs, on SQLite: for what cannot differ by database."""
+    """An application without an executor, on SQLite: for what cannot differ by database."""
     async with open_api_harness(sqlite_url, has_executor=False) as office:
         yield office
 
@@ -54,8 +54,8 @@ async def test_what_is_created_is_found_by_id_and_by_external_id(idle_api_harnes
     found = await idle_api_harness.get(answer.headers["location"])
     assert found == await idle_api_harness.get("/api/workflowByExternalId/order%2F%CE%A9%207")
     assert found["stateVars"] == {"way": "later", "amount": 5}
-    told = {name: found[name] for name in ("workflowType", "businessKey", "executorGroup", "priority", "createdBy")}
-    assert list(told.values()) == ["Orders", "customer-1", "night", 3, "ada"]
+    shown = {name: found[name] for name in ("workflowType", "businessKey", "executorGroup", "priority", "createdBy")}
+    assert list(shown.values()) == ["Orders", "customer-1", "night", 3, "ada"]
     assert (found["status"], found["state"], found["started"], found["executionCount"]) == ("NEW", "check", None, 1)
 
 
@@ -277,7 +277,7 @@ async def test_variables_are_set_and_removed_by_name(idle_api_harness: ApiHarnes
 
     assert one["workflow"]["stateVars"] == {"way": "fail", "amount": 4}
     assert several["workflow"]["stateVars"] == {"way": "later", "amount": 1}
-    assert "look again" in stale["detail"]
+    assert "was changed in the meantime" in stale["detail"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ async def test_what_is_executing_is_neither_moved_nor_edited(idle_api_harness: A
 
 
 async def claim_all_due(api_harness: ApiHarness) -> None:
-    """Lease all that is due, for an executor that does nothing with it."""
+    """Claim all due instances for an executor that does not run them."""
     store, now = api_harness.app_harness.services.store, api_harness.app_harness.services.store.clock.now()
     record = ExecutorRecord(
         id="idler",
@@ -442,8 +442,8 @@ async def test_no_body_is_a_fault_of_the_server(idle_api_harness: ApiHarness) ->
         }
 
     assert {key: status for key, status in found.items() if status not in (200, 201, 400, 404, 409, 504)} == {}
-    told = await idle_api_harness.post("/api/workflows/search", {"limit": 1000})
-    assert told["total"] == told["results"]
+    shown = await idle_api_harness.post("/api/workflows/search", {"limit": 1000})
+    assert shown["total"] == shown["results"]
 
 
 ENDPOINTS_BY_ROLE = [
@@ -465,17 +465,17 @@ ENDPOINTS_BY_ROLE = [
     ("operator", "POST", "/api/createAndWait"),
     ("operator", "POST", "/api/workflows/bulk"),
 ]
-ROLE_ORDER = ["nobody", "viewer", "operator", "admin"]
+ROLE_ORDER = ["anonymous", "viewer", "operator", "admin"]
 
 
 @pytest.mark.parametrize("role", ROLE_ORDER)
 async def test_each_endpoint_lets_in_whose_role_suffices(sqlite_api_harness: ApiHarness, role: str) -> None:
-    async with sqlite_api_harness.app_harness.open_client(None if role == "nobody" else role) as client:
+    async with sqlite_api_harness.app_harness.open_client(None if role == "anonymous" else role) as client:
         found = {
             (method, path): (await client.request(method, path)).status_code for _, method, path in ENDPOINTS_BY_ROLE
         }
 
-    shut = 401 if role == "nobody" else 403
+    shut = 401 if role == "anonymous" else 403
     for needed, method, path in ENDPOINTS_BY_ROLE:
         may = ROLE_ORDER.index(role) >= ROLE_ORDER.index(needed)
         assert (found[method, path] == shut) is not may, (method, path, found[method, path])

@@ -91,12 +91,12 @@ def build_operation(**operation: Any) -> ReferenceOperation:
 
 
 def test_an_operation_tells_its_role_apart_from_its_description() -> None:
-    found = build_operation(description="It is put.\n\nNeeds the role operator.")
+    found = build_operation(description="It is put.\n\nRequires the role operator.")
     other = build_operation(description="It is put.")
 
     assert (found.description, found.access, found.anchor) == ("It is put.", "operator", "orders.put-order")
     assert (other.description, other.access) == ("It is put.", "")
-    assert build_operation(description="Open to everybody.").access == "everybody"
+    assert build_operation(description="Requires no authentication.").access == "everybody"
 
 
 def test_an_operation_tells_its_parameters() -> None:

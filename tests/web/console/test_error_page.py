@@ -72,10 +72,10 @@ async def test_the_api_answers_browsers_as_it_answers_programs(console: ConsoleH
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [
-        (lambda: StoreUnavailableError("mysql://ada:***@db is away"), 503, "The database is away."),
+        (lambda: StoreUnavailableError("mysql://ada:***@db is away"), 503, "The database is unavailable."),
         (lambda: RefusedError("it has <ended>", ["retry"]), 409, "it has &lt;ended&gt;"),
         (lambda: VariablesError("the variables of Order", {"sku": "is missing"}), 400, "<code>sku</code> is missing"),
-        (lambda: ValueError("the secret is swordfish"), 500, "This is a fault of the server."),
+        (lambda: ValueError("the secret is swordfish"), 500, "This is a bug in the server."),
     ],
 )
 async def test_a_page_says_what_happened(
@@ -96,7 +96,7 @@ async def test_a_role_that_does_not_suffice_is_told_so(console: ConsoleHarness) 
 
     answer = await (await console.open_logged_in_browser()).get("/admins")
 
-    assert (answer.status_code, "This needs the role admin" in answer.text) == (403, True)
+    assert (answer.status_code, "This requires the role admin" in answer.text) == (403, True)
 
 
 async def test_another_method_is_told_which_ones_there_are(console: ConsoleHarness) -> None:
@@ -132,7 +132,7 @@ async def test_a_form_of_nobody_leads_to_the_login_and_is_not_repeated(console: 
 async def test_a_wrong_key_is_told_so_and_not_sent_to_the_login(console: ConsoleHarness) -> None:
     answer = await console.open_browser(**{"x-api-key": "wrong"}).get("/docs")
 
-    assert (answer.status_code, "The API key is not known" in answer.text) == (401, True)
+    assert (answer.status_code, "The API key is unknown" in answer.text) == (401, True)
 
 
 async def test_a_program_without_a_key_is_not_sent_to_the_login(console: ConsoleHarness) -> None:

@@ -1,4 +1,4 @@
-"""Forms from hostile hands: nothing they hold is a fault of the server, and nothing is taken that cannot be stored."""
+"""Hostile forms: nothing in them causes a server error, and nothing is accepted that cannot be stored."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_the_token_of_one_login_is_of_no_use_in_another(console: ConsoleHa
     answer = await second.post("/logout", data={"token": read_csrf_token(await first.get("/docs"))})
 
     assert answer.status_code == 403
-    assert "of another login" in answer.text
+    assert "from an earlier login" in answer.text
 
 
 async def test_a_program_with_a_key_needs_no_token(console: ConsoleHarness) -> None:

@@ -174,9 +174,9 @@ def test_what_is_left_empty_is_left_to_the_models_default(name: str) -> None:
         ("colour", '"green"', "is none of the choices"),
         ("items", "[", "This is not JSON"),
         ("items", '[{"a": 1, "a": 2}]', "0.a: is given twice"),
-        ("items", "[" * 5000, "stands deeper than 64"),
-        ("items", '["\\ud800"]', "0: has half of a surrogate pair"),
-        ("items", "[NaN]", "0: NaN is no JSON"),
+        ("items", "[" * 5000, "is nested deeper than 64"),
+        ("items", '["\\ud800"]', "0: contains half of a surrogate pair"),
+        ("items", "[NaN]", "0: NaN is not JSON"),
     ],
 )
 def test_what_cannot_be_read_is_told_and_kept(name: str, text: str, fault: str) -> None:

@@ -1,4 +1,4 @@
-"""What the description says of bodies and answers: each field in words, examples that fit, bounds that are enforced."""
+"""The schemas of bodies and responses: descriptions of all fields, valid examples, and enforced bounds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.web.openapi.test_document import fetch_openapi, list_operations
 
 @pytest.fixture
 def stocked_app_harness(app_harness: AppHarness) -> AppHarness:
-    """An application that knows workflows with a model, without one, and with a name that no component may have."""
+    """An application with a definition with a model, one without, and one whose name no component may have."""
     for module in (build_orders_module(), build_families_module(), build_shop_module()):
         app_harness.services.registry.add(module)
     return app_harness
 
 
 def validate_schema(document: Any, schema: Any, value: Any) -> list[str]:
-    """Return what is wrong with a value by a schema of the document."""
+    """Return the faults of a value by a schema of the document."""
     whole = {"$ref": "#/here", "here": schema, "components": document["components"]}
     return [error.message for error in jsonschema.Draft202012Validator(whole).iter_errors(value)]
 

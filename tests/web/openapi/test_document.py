@@ -1,4 +1,4 @@
-"""The description of the API: whole, valid, and the same as the reference page."""
+"""The OpenAPI document: complete, valid, and equal to the reference page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.web.app_harness import AppHarness
 
 SERVE_PAGE = "docs/how-to/serve-the-api.md"
 COMMON_STATUSES = {"400", "401", "403", "408", "413", "415", "500", "503"}
-"""Errors that the reference page tells of all endpoints at once."""
+"""Errors that the reference page lists for all endpoints at once."""
 
 
 async def fetch_openapi(app_harness: AppHarness) -> Any:
@@ -107,7 +107,7 @@ async def test_an_operation_tells_its_role_its_parameters_and_its_models(app_har
     assert (parameter["name"], parameter["in"], parameter["schema"]["type"]) == ("id", "path", "integer")
     assert role["security"] == [{"apiKey": ["admin"]}, {"bearer": ["admin"]}, {"session": ["admin"]}]
     assert role["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SetRoleRequest")
-    assert role["description"].endswith("Needs the role admin.")
+    assert role["description"].endswith("Requires the role admin.")
     assert sorted(role["responses"]) == sorted({"200", "404", "409"} | COMMON_STATUSES)
     assert found["GET /api/executors"]["parameters"][0]["schema"]["maximum"] == 1000
     assert found["GET /healthz"]["security"] == []
@@ -152,9 +152,8 @@ async def test_the_variables_of_each_workflow_are_components_of_their_own(app_ha
 async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_described(
     app_harness: AppHarness, is_described: bool
 ) -> None:
-    new_user = type(
-        "CreateUserRequest", (RequestModel,), {"__annotations__": {"nickname": str}, "__module__": "elsewhere"}
-    )
+    members = {"__annotations__": {"nickname": str}, "__module__": "elsewhere"}
+    new_user = type("CreateUserRequest", (RequestModel,), members)
     blueprint = Blueprint("more", __name__)
 
     async def show_nothing() -> Response:
@@ -180,7 +179,7 @@ async def test_models_of_the_same_name_stay_apart_and_a_view_need_not_be_describ
 async def test_the_reference_page_has_every_endpoint_with_its_role_and_its_statuses(app_harness: AppHarness) -> None:
     found = {}
     for name, each in list_operations(await fetch_openapi(app_harness)).items():
-        role = each["description"].rpartition("Needs the role ")[2].rstrip(".") if each["security"] else "everybody"
+        role = each["description"].rpartition("Requires the role ")[2].rstrip(".") if each["security"] else "everybody"
         good = [status for status in each["responses"] if status.startswith("2")]
         bad = sorted(set(each["responses"]) - set(good) - COMMON_STATUSES)
         found[name] = (role, ", ".join(sorted(good)), ", ".join(bad))

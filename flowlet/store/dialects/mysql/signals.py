@@ -1,52 +1,56 @@
-"""Other processes' commits to MariaDB and MySQL: unknown, so that processes poll."""
+"""Other processes' commits to MariaDB and MySQL, noticed by a poll of the history: each of them adds a line."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from flowlet.store.dialects.signals import cancel_task
+from flowlet.store.commits import UNKNOWN_COMMIT
+from flowlet.store.dialects.mysql.statement import fetch_rows
+from flowlet.store.dialects.signals import ListenRequest
+from flowlet.store.tables import ACTION
 
 __all__ = ["MySQLSignals"]
 
-POLL_SECONDS = 0.2
+WINDOW = 500
+"""The latest ids whose lines are counted: a line may become visible after others with higher ids."""
+UNSETTLED_SECONDS = 10.0
+"""For how long after a commit each poll counts as one: of a burst, a line may appear below the whole window."""
+
+_LAST_ID = f"SELECT COALESCE(MAX(id), 0) FROM {ACTION}"
+_END = f"SELECT COALESCE(MAX(id), 0), COUNT(*) FROM {ACTION} WHERE id > %s"
 
 
 class MySQLSignals:
     """The part of MariaDB and MySQL for signals."""
 
-    has_polling_watch = True
-    has_commit_signal = False
-    has_commit_listener = False
+    needs_notifications = False
 
-    async def notify(self, raw: Any, channel: str) -> None:
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes poll."""
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Wake five times a second; each time costs about a millisecond."""
-        task = asyncio.create_task(_poll_forever(on_change))
-
-        return partial(cancel_task, task)
-
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes poll."""
 
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Hear nothing."""
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Read the end of the history as often as the request says, until the database is unavailable."""
+        ((last,),) = await listen_request.read(lambda raw: fetch_rows(raw, _LAST_ID))
+        floor, seen, unsettled_until = last - WINDOW, None, 0.0
+        while True:
+            end = await listen_request.read(partial(_read_end, floor))
+            now = asyncio.get_running_loop().time()
+            if end != seen or now < unsettled_until:
+                listen_request.on_commit(UNKNOWN_COMMIT)
+            if end != seen:
+                seen, unsettled_until = end, now + UNSETTLED_SECONDS
+            if end[1] > 2 * WINDOW:
+                floor, seen = end[0] - WINDOW, None
+            await listen_request.wait_for_poll()
 
-        async def end() -> None:
-            """Do nothing."""
 
-        return end
-
-
-async def _poll_forever(on_change: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(POLL_SECONDS)  # noqa: TID251 - a poll, in real time
-        on_change()
+async def _read_end(floor: int, raw: Any) -> tuple[int, int]:
+    """Return the last id beyond the floor, and how many there are."""
+    ((last, count),) = await fetch_rows(raw, _END, (floor,))
+    return last, count

@@ -16,7 +16,7 @@ import pymysql
 from flowlet.instance.instance import NewInstance
 from flowlet.store.columns import ColumnType, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
-from flowlet.store.dialects.batch import Batch, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups
 from flowlet.store.dialects.mysql.claims import claim_instances
 from flowlet.store.dialects.mysql.connection import NOW_SQL
 from flowlet.store.dialects.mysql.statement import execute_and_count, fetch_rows, insert_rows
@@ -109,15 +109,15 @@ class MySQLWrites:
         """Lease due instances, the higher priority first, and return their rows."""
         return await claim_instances(raw, request)
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch; where a fence does not hold, roll back and write the others."""
         if in_transaction:
-            return await self._apply_held(raw, batch)
+            return BatchResult(await self._apply_held(raw, batch), set())
         with contextlib.suppress(_FenceLostError):
             async with begin_transaction(raw.query):
-                return await self._apply_batch(raw, batch)
+                return BatchResult(await self._apply_batch(raw, batch), set())
         async with begin_transaction(raw.query):
-            return await self._apply_held(raw, batch)
+            return BatchResult(await self._apply_held(raw, batch), set())
 
     async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
         document = orjson.dumps([TRANSITION_ENCODER.encode(transition) for transition in batch.transitions]).decode()
@@ -165,7 +165,7 @@ class MySQLWrites:
             fresh.pop(name, None)
         return created
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if batch_followups.children:
             created = await self._insert_instances(raw, batch_followups.children, now)
@@ -175,6 +175,7 @@ class MySQLWrites:
             await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
         for id in batch_followups.woken_parents:
             await fetch_rows(raw, _WAKE, (now, id))
+        return set()
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number that the server has given the connection."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from flowlet.store.dialects.base import Dialect
 from flowlet.store.dialects.postgres.connection import PostgresConnections
 from flowlet.store.dialects.postgres.errors import PostgresErrors
@@ -14,13 +16,14 @@ __all__ = ["build_postgres_dialect"]
 
 
 def build_postgres_dialect() -> Dialect:
-    """Return the dialect of PostgreSQL."""
+    """Return the dialect of PostgreSQL, as one process uses it."""
+    process_name = uuid.uuid4().hex
     return Dialect(
         name="postgresql",
         connections=PostgresConnections(),
         schema=PostgresSchema(),
-        writes=PostgresWrites(),
+        writes=PostgresWrites(process_name),
         expressions=PostgresExpressions(),
         errors=PostgresErrors(),
-        signals=PostgresSignals(),
+        signals=PostgresSignals(process_name),
     )

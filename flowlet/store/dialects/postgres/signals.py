@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
-from flowlet.store.dialects.postgres_listen import listen
-from flowlet.store.dialects.signals import cancel_task
+from flowlet.store.dialects.postgres.listen import listen
+from flowlet.store.dialects.postgres.statements import NOTIFY, NOTIFY_AT_ONCE, format_notification
+from flowlet.store.dialects.signals import ListenRequest
 
-__all__ = ["PostgresSignals", "notify_groups"]
+__all__ = ["PostgresSignals"]
 
 
 class PostgresSignals:
-    """PostgreSQL's part for signals."""
+    """PostgreSQL's part for signals.
 
-    has_polling_watch = False
-    has_commit_signal = True
-    has_commit_listener = True
+    Args:
+        process_name: The sender's name in notifications.
+    """
 
-    async def notify(self, raw: Any, channel: str) -> None:
-        """Send one NOTIFY, which arrives when the transaction commits."""
-        await notify_groups(raw, (channel,))
+    needs_notifications = True
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Listen on a connection of its own, and connect again when it is lost."""
-        task = asyncio.create_task(listen(url, "flowlet", frozenset(channels).__contains__, on_change))
+    def __init__(self, process_name: str) -> None:
+        self._process_name = process_name
 
-        return partial(cancel_task, task)
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
+        """Send notifications, which arrive when the transaction commits."""
+        await raw.execute(NOTIFY, self._format_notifications(groups))
 
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
-        """Send one NOTIFY. Its transaction writes nothing, so it waits for no disk."""
-        await raw.execute(f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY flowlet_commits, '{name}'; COMMIT")
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
+        """Send notifications in a transaction of their own, which writes nothing and so waits for no disk."""
+        await raw.execute(NOTIFY_AT_ONCE, self._format_notifications(groups))
 
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
         """Listen on a connection of its own."""
-        task = asyncio.create_task(listen(url, "flowlet_commits", lambda sender: sender != name, on_commit))
+        await listen(listen_request, self._process_name)
 
-        return partial(cancel_task, task)
-
-
-async def notify_groups(raw: Any, groups: Collection[str]) -> None:
-    """Send one NOTIFY for each executor group, in the order of their names."""
-    for group in sorted(groups):
-        await raw.execute("SELECT pg_notify('flowlet', $1)", group[:1000])
+    def _format_notifications(self, groups: Iterable[str]) -> list[str]:
+        return [format_notification(self._process_name, group) for group in sorted(groups) or ("",)]

@@ -15,16 +15,24 @@ from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, IS_READY, WORKFLOW
 
 __all__ = [
     "ADD_COUNTS",
+    "CHANNEL",
     "COMMIT",
     "CREATE",
     "END_CHILDREN",
     "FIND_KNOWN",
     "LOCK_PARENTS",
+    "NOTIFY",
+    "NOTIFY_AT_ONCE",
     "RENEW_LEASE",
     "WAKE",
     "build_claim_sql",
+    "format_notification",
 ]
 
+CHANNEL = "flowlet"
+"""The channel of all notifications."""
+MAX_GROUP_LENGTH = 1_000
+"""Characters of a group's name in a notification, which has at most 8,000 bytes."""
 _BIND_TYPES = {
     **dict.fromkeys(ColumnType, "text"),
     **dict.fromkeys((ColumnType.FLAG, ColumnType.SMALL, ColumnType.INTEGER), "int"),
@@ -138,6 +146,7 @@ ADD_COUNTS = f"""
 """
 # The instances, the first line of each one's history and the NOTIFY: one round trip, one transaction.
 _NEW_TIME = f"${len(NEW_INSTANCE_ENCODER.columns) + 1}::bigint"
+_SENDER = f"${len(NEW_INSTANCE_ENCODER.columns) + 2}::text"
 CREATE = f"""
 WITH created AS (
     INSERT INTO {WORKFLOW} ({", ".join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))})
@@ -149,6 +158,16 @@ WITH created AS (
         CASE WHEN vars <> '{{}}' THEN '{{"set":' || vars || ',"unset":[]}}' END, definition_version
     FROM created ORDER BY id
 )
-SELECT id, external_id, pg_notify('flowlet', left(executor_group, 1000)) FROM created
+SELECT id, external_id, pg_notify('{CHANNEL}', {_SENDER} || left(executor_group, {MAX_GROUP_LENGTH})) FROM created
+"""
+NOTIFY = f"SELECT pg_notify('{CHANNEL}', text) FROM unnest($1::text[]) text"
+# The setting holds for this statement, which is a transaction by itself.
+NOTIFY_AT_ONCE = f"""
+SELECT pg_notify('{CHANNEL}', text), set_config('synchronous_commit', 'off', true) FROM unnest($1::text[]) text
 """
 FIND_KNOWN = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id = ANY($1::text[])"
+
+
+def format_notification(sender: str, group: str = "") -> str:
+    """Return a notification's text: the sender's name, a colon, and the executor group with work due, or nothing."""
+    return f"{sender}:{group[:MAX_GROUP_LENGTH]}"

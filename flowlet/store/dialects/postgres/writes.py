@@ -9,9 +9,8 @@ import asyncpg
 
 from flowlet.instance.instance import NewInstance, Status
 from flowlet.store.counter_buckets import CounterBucket, count_activations
-from flowlet.store.dialects.batch import Batch, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups
 from flowlet.store.dialects.postgres import statements
-from flowlet.store.dialects.postgres.signals import notify_groups
 from flowlet.store.dialects.transaction import begin_transaction
 from flowlet.store.rows import ACTION_COLUMNS, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER, encode_action_rows
 
@@ -19,9 +18,16 @@ __all__ = ["PostgresWrites"]
 
 
 class PostgresWrites:
-    """PostgreSQL's part for writes."""
+    """PostgreSQL's part for writes.
+
+    Args:
+        process_name: The sender's name in notifications.
+    """
 
     writer_count = 2
+
+    def __init__(self, process_name: str) -> None:
+        self._process_name = process_name
 
     async def renew_lease(
         self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
@@ -36,36 +42,38 @@ class PostgresWrites:
         rows = await raw.fetch(sql, request.executor_id, request.groups, request.now, request.types, request.limit)
         return [tuple(row) for row in rows]
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch: one statement, or a transaction of several where other rows are touched."""
         if in_transaction:
             return await self._apply_batch(raw, batch)
         if collect_followups(batch.transitions).is_empty:
-            applied = await _apply_rows(raw, batch)
-            await notify_groups(raw, _find_released_groups(batch))
-            return applied
+            return BatchResult(await _apply_rows(raw, batch), _find_released_groups(batch))
         async with begin_transaction(raw.execute):
             return await self._apply_batch(raw, batch)
 
-    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
+    async def _apply_batch(self, raw: Any, batch: Batch) -> BatchResult:
         applied = await _apply_rows(raw, batch)
         held = [transition for transition in batch.transitions if transition.instance.id in applied]
-        await self.apply_followups(raw, collect_followups(held), batch.now)
-        return applied
+        due_groups = await self.apply_followups(raw, collect_followups(held), batch.now)
+        return BatchResult(applied, due_groups | _find_released_groups(batch))
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[tuple[int, bool]]:
-        """Create instances and notify the executors of their groups: one statement, which is one transaction."""
+        """Create instances and notify the processes of their groups: one statement, which is one transaction.
+
+        Inside of a transaction this process cannot say when they exist, and has to hear of its own notification.
+        """
+        sender = statements.format_notification("" if in_transaction else self._process_name)
         columns = _transpose([NEW_INSTANCE_ENCODER.encode(new) for new in new_instances])
-        created = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *columns, now)}
+        created = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *columns, now, sender)}
         known = dict(created)
         if len(created) < len(new_instances):
             missing = [new.external_id for new in new_instances if new.external_id not in created]
             known.update(map(tuple, await raw.fetch(statements.FIND_KNOWN, missing)))
         return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in new_instances]
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
         if batch_followups.children:
             created = await self.create(raw, batch_followups.children, now, in_transaction=True)
@@ -85,7 +93,7 @@ class PostgresWrites:
             touched += await raw.fetch(statements.END_CHILDREN, ids, counts, now)
         if batch_followups.woken_parents:
             touched += await raw.fetch(statements.WAKE, list(batch_followups.woken_parents), now)
-        await notify_groups(raw, {group for group, is_due in touched if is_due})
+        return {group for group, is_due in touched if is_due}
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number of the server's process that serves the connection."""

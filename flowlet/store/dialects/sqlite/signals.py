@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from flowlet.settings import get_sqlite_path
-from flowlet.store.dialects.signals import cancel_task
+from flowlet.store.commits import UNKNOWN_COMMIT
+from flowlet.store.dialects.signals import ListenRequest
 
 __all__ = ["SQLiteSignals"]
 
@@ -21,46 +22,30 @@ QUIET_POLLS = 25
 class SQLiteSignals:
     """SQLite's part for signals."""
 
-    has_polling_watch = False
-    has_commit_signal = False
-    has_commit_listener = True
+    needs_notifications = False
 
-    async def notify(self, raw: Any, channel: str) -> None:
+    async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
 
-    async def watch(
-        self, url: str, channels: Sequence[str], on_change: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Look every 20 ms whether another connection has committed; every 50 ms where none has for half a second."""
-        connection = sqlite3.connect(get_sqlite_path(url), isolation_level=None, timeout=0)
-        task = asyncio.create_task(_poll_version(connection, on_change))
-
-        async def stop() -> None:
-            await cancel_task(task)
-            connection.close()
-
-        return stop
-
-    async def send_commit_signal(self, raw: Any, name: str) -> None:
+    async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
 
-    async def listen_for_commits(
-        self, url: str, name: str, on_commit: Callable[[], None]
-    ) -> Callable[[], Awaitable[None]]:
-        """Look whether any other connection has committed, those of this process included."""
-        return await self.watch(url, (), on_commit)
+    async def listen_for_commits(self, listen_request: ListenRequest) -> None:
+        """Look every 20 ms whether any connection has committed; every 50 ms after half a second without a commit.
 
-
-async def _poll_version(connection: sqlite3.Connection, on_change: Callable[[], None]) -> None:
-    seen = connection.execute("PRAGMA data_version").fetchone()
-    quiet = 0
-    while True:
-        pause = POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS
-        await asyncio.sleep(pause)  # noqa: TID251 - a poll of the file, in real time
-        version = seen
-        with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next poll reads it
-            version = connection.execute("PRAGMA data_version").fetchone()
-        quiet += 1
-        if version != seen:
-            seen, quiet = version, 0
-            on_change()
+        The connection is a separate one, so the commits of this process are among them.
+        """
+        path = get_sqlite_path(listen_request.url)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+            seen, quiet = connection.execute("PRAGMA data_version").fetchone(), 0
+            listen_request.on_commit(UNKNOWN_COMMIT)
+            while True:
+                pause = POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS
+                await asyncio.sleep(pause)  # noqa: TID251 - a poll of the file, in real time
+                version = seen
+                with contextlib.suppress(sqlite3.OperationalError):  # locked for a moment: the next poll reads it
+                    version = connection.execute("PRAGMA data_version").fetchone()
+                quiet += 1
+                if version != seen:
+                    seen, quiet = version, 0
+                    listen_request.on_commit(UNKNOWN_COMMIT)

@@ -22,7 +22,7 @@ from flowlet.store.counter_buckets import (
     CounterBucket,
     count_transitions,
 )
-from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, BatchResult, ClaimRequest, Followups, collect_followups
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     CREATION_TIME_NAMES,
@@ -106,10 +106,9 @@ class SQLiteWrites:
         rows: list[Sequence[Any]] = await raw._execute(_claim_instances, raw._conn, request)
         return rows
 
-    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> set[int]:
+    async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch in one hop to the connection's thread."""
-        applied: set[int] = await raw._execute(_commit_batch, raw._conn, batch, in_transaction)
-        return applied
+        return BatchResult(await raw._execute(_commit_batch, raw._conn, batch, in_transaction), set())
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
@@ -119,9 +118,10 @@ class SQLiteWrites:
         created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, new_instances, now)
         return created
 
-    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> None:
+    async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
         await raw._execute(_apply_followups, raw._conn, batch_followups, now)
+        return set()
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number of the common rows: only one writes at a time."""

@@ -16,7 +16,8 @@ from flowlet.errors import OwnerError, StaleError, UnknownUserError, UserError
 from flowlet.web.api_keys import add_key, list_visible_keys, revoke_visible_key
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console import times
-from flowlet.web.console.flash import redirect_with_success
+from flowlet.web.console.flash import redirect_with_error, redirect_with_success
+from flowlet.web.console.form_actions import read_version
 from flowlet.web.console.layout import render_page
 from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
@@ -69,14 +70,14 @@ async def create_and_show_key() -> Response:
     owner = given.get_text("owner") or get_principal().username
     if term not in dict(TERMS):
         raise ProblemError(build_faults_problem({"term": "is none of those that the page offers"}))
-    draft = KeyForm(name, owner, role, term)
+    draft, version = KeyForm(name, owner, role, term), read_version(given, "key list")
     try:
         normalize_name(name, "an API key's name")
     except UserError as error:
         return await _render_rejected_form(draft, "name", error)
     try:
         expires = timedelta(days=int(term)) if term else None
-        made = await add_key(name, owner=owner, role=role, expires_in=expires, expected_newest=given.get_text("newest"))
+        made = await add_key(name, owner=owner, role=role, expires_in=expires, expected_version=version)
     except StaleError:
         # Such as the same form a second time, sent by a browser that was told to load its answer again.
         return await _render_keys(KeyForm(name, owner, role, term, warning=_DUPLICATE_KEY_WARNING), status=409)
@@ -91,8 +92,11 @@ async def create_and_show_key() -> Response:
 @require_role(Role.VIEWER)
 async def revoke(id: str) -> Redirection:
     """Revoke a key for good."""
-    await read_request_form()
-    key = await revoke_visible_key(id)
+    version = read_version(await read_request_form(), "key")
+    try:
+        key = await revoke_visible_key(id, expected_version=version)
+    except StaleError as error:
+        return redirect_with_error(str(error), "/keys")
     return redirect_with_success(f"The key {key.id} ({key.name}) is revoked.", "/keys")
 
 
@@ -131,7 +135,7 @@ async def _render_keys(key_form: KeyForm, *, created_key: IssuedApiKey | None = 
         is_cut=len(shown) > MAX_KEYS_SHOWN,
         ended=sum(has_ended(key) for key in found),
         is_all=is_all,
-        newest=await get_services().users.keys.get_newest_id(me.username),
+        version=await get_services().users.keys.get_list_version(me.username),
         draft=key_form,
         made=created_key,
         terms=TERMS,

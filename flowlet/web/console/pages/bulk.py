@@ -23,7 +23,7 @@ from flowlet.web.console.filters import Filters, read_filters
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.times import now
-from flowlet.web.forms import MAX_FIELDS, MAX_HIDDEN_NUMBER, read_request_form
+from flowlet.web.forms import MAX_FIELDS, read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
 
@@ -227,7 +227,7 @@ def _read_selection(name: str, ids: Sequence[str] | None, query_string: str, cre
         ProblemError: 400 if the operation is not known, an id is none, or the filters have faults.
     """
     faults: dict[str, str] = {}
-    found = [parse_number(id, maximum=MAX_HIDDEN_NUMBER) for id in ids or ()]
+    found = [parse_number(id) for id in ids or ()]
     if name not in OPERATIONS:
         faults["operation"] = f"is none of {', '.join(OPERATIONS)}"
     if ids is not None and (len(ids) > MAX_SELECTED or None in found):
@@ -247,7 +247,7 @@ def _parse_filter_pairs(query_string: str) -> list[tuple[str, str]]:
 
 
 def _parse_before(text: str) -> int:
-    before = parse_number(text, maximum=MAX_HIDDEN_NUMBER)
+    before = parse_number(text)
     if before is None:
         raise ProblemError(build_faults_problem({"before": "is not the time of a preview: open the preview again"}))
     return before

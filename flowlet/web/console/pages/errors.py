@@ -16,7 +16,7 @@ from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.instance import Status
 from flowlet.operations.permitted import may_be_retried
 from flowlet.store.reports.errors import ErrorGroup, read_error_groups, read_failing_types
-from flowlet.store.search.query import MAX_NAME_LENGTH
+from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.layout import render_page
 from flowlet.web.problems import ProblemError, build_faults_problem
@@ -98,7 +98,7 @@ def _read_type() -> str | None:
         ProblemError: 400 if it cannot be the name of one.
     """
     given = request.args.get("type", "").strip()
-    if len(given) > MAX_NAME_LENGTH or "\x00" in given or any("\ud800" <= letter <= "\udfff" for letter in given):
+    if len(given) > MAX_IDENTIFIER_LENGTH or find_text_fault(given):
         raise ProblemError(build_faults_problem({"type": "is not the name of a workflow"}))
     return given or None
 

@@ -17,8 +17,7 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.errors import VariablesError
-from flowlet.instance.instance import PRIORITIES
-from flowlet.store.instances import CreatedInstance
+from flowlet.instance.instance import PRIORITIES, Created
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.definition_rows import build_definition_url, build_start_url
@@ -73,7 +72,7 @@ async def start_workflow(name: str) -> Response | Redirection:
 
 async def _create_instance(
     definition: Definition, submission: FormSubmission, common_values: Mapping[str, str], values: Mapping[str, Any]
-) -> CreatedInstance:
+) -> Created:
     return await get_services().operations.create(
         definition.name,
         vars=submission.values,
@@ -85,7 +84,7 @@ async def _create_instance(
     )
 
 
-def _redirect_to_instance(definition: Definition, created: CreatedInstance) -> Redirection:
+def _redirect_to_instance(definition: Definition, created: Created) -> Redirection:
     told = f"Started: {definition.name} #{created.id}."
     if not created.is_new:
         told = f"Nothing new was started: #{created.id} has this external id already, or this form has started it."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
-from flowlet.accounts.models import User, check_unchanged, normalize_name
+from flowlet.accounts.models import User, normalize_name
 from flowlet.accounts.passwords import generate_password, normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
@@ -66,15 +66,13 @@ async def add_user() -> Response | Redirection:
     given = await read_request_form()
     username, typed, role = given.get_text("username"), given.get_text("password"), parse_role(given.get_text("role"))
     password = typed or generate_password()
-    faults, twin = _find_faults(username, password), None
-    if not faults:
-        try:
-            made = await get_services().users.create(username, password, role, actor=get_principal().username)
-        except UserExistsError as error:
-            faults = {"username": str(error)}
-            twin = None if typed else await _find_duplicate(username)
-    if faults:
-        return await _render_users(UserForm(username, role, faults, twin), status=422)
+    if faults := _find_faults(username, password):
+        return await _render_users(UserForm(username, role, faults), status=422)
+    try:
+        made = await get_services().users.create(username, password, role, actor=get_principal().username)
+    except UserExistsError as error:
+        twin = None if typed else await _find_duplicate(username)
+        return await _render_users(UserForm(username, role, {"username": str(error)}, twin), status=422)
     if typed:
         return redirect_with_success(f"{made.username} can log in now, as {made.role}.", "/users")
     return await _render_users(UserForm(), generated_password=GeneratedPassword(made.username, password), status=201)
@@ -96,7 +94,7 @@ async def set_role(id: int) -> Redirection:
 
     async def set_role_if_unchanged(user: User, version: int) -> str:
         changed = await get_services().users.set_role(
-            user.username, role, actor=get_principal().username, expected_modified=version
+            user.username, role, actor=get_principal().username, expected_version=version
         )
         return f"{changed.username} is {changed.role} now."
 
@@ -112,7 +110,7 @@ async def disable_user(id: int) -> Redirection:
     """Let a user in no longer."""
 
     async def disable_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.disable(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.disable(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} is disabled, and logged out everywhere."
 
     return await _apply_to_user(id, await read_request_form(), disable_if_unchanged, own_next_url="/login")
@@ -124,7 +122,7 @@ async def enable_user(id: int) -> Redirection:
     """Let a user in again."""
 
     async def enable_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.enable(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} can log in again."
 
     return await _apply_to_user(id, await read_request_form(), enable_if_unchanged)
@@ -136,9 +134,8 @@ async def end_user_sessions(id: int) -> Redirection:
     """End a user's sessions, but for the one that asks."""
 
     async def end_sessions_if_unchanged(user: User, version: int) -> str:
-        check_unchanged(user, version)
-        await get_services().users.sessions.close_all_sessions(
-            user.username, except_token=request.cookies.get(SESSION_COOKIE)
+        await get_services().users.end_sessions(
+            user.username, except_token=request.cookies.get(SESSION_COOKIE), expected_version=version
         )
         return f"The sessions of {user.username} have ended."
 
@@ -151,7 +148,7 @@ async def delete_user(id: int) -> Redirection:
     """Delete a user, with sessions and API keys."""
 
     async def delete_if_unchanged(user: User, version: int) -> str:
-        await get_services().users.delete(user.username, actor=get_principal().username, expected_modified=version)
+        await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
         return f"{user.username} is deleted."
 
     return await _apply_to_user(
@@ -173,9 +170,8 @@ async def set_password(id: int) -> Response | Redirection:
         return redirect_with_error("Your own password is changed here, and the present one is asked for.", "/account")
     password = typed or generate_password()
     try:
-        check_unchanged(user, version)  # before a fault: the form that asks for another one is of the user as it is now
         changed = await get_services().users.set_password(
-            user.username, password, actor=get_principal().username, expected_modified=version
+            user.username, password, actor=get_principal().username, expected_version=version
         )
     except StaleError as error:
         return redirect_with_error(str(error), f"/users/{id}")

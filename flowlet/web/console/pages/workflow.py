@@ -32,7 +32,7 @@ from flowlet.web.console.model_forms import Control, build_controls, build_field
 from flowlet.web.console.pages.diagram import build_diagram
 from flowlet.web.console.run_at import parse_run_at
 from flowlet.web.console.timeline import CHILDREN_DRAWN, read_timeline
-from flowlet.web.forms import MAX_HIDDEN_NUMBER, read_request_form
+from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
 
@@ -87,7 +87,7 @@ async def edit_workflow(id: str) -> Response | Redirection:
         name for name in before if (name not in sent.values if sent.is_whole_object else name in sent.emptied_fields)
     ]
 
-    async def edit_instance(operations: Operations, id: int, username: str) -> Instance:
+    async def edit_instance(operations: Operations, id: int, username: str, version: int) -> Instance:
         raise_for_faults(sent)
         return await operations.edit_variables(
             id, sent.values, username=username, unset=unset, expected_version=version
@@ -110,9 +110,9 @@ async def move_workflow(id: str) -> Redirection:
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     state, reason = given.get_text("state"), given.get_text("reason").strip() or None
 
-    async def move_instance(operations: Operations, id: int, username: str) -> Instance:
+    async def move_instance(operations: Operations, id: int, username: str, version: int) -> Instance:
         when = parse_run_at(given.get_text("when"))
-        return await operations.move(id, state, username=username, when=when, reason=reason)
+        return await operations.move(id, state, username=username, when=when, reason=reason, expected_version=version)
 
     return await run_operation(instance, given, move_instance, f"Moved to {state}.", _build_workflow_url(instance))
 
@@ -124,9 +124,11 @@ async def force_workflow(id: str) -> Redirection:
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     state, reason = given.get_text("state"), given.get_text("reason")
 
-    async def force_instance(operations: Operations, id: int, username: str) -> Instance:
+    async def force_instance(operations: Operations, id: int, username: str, version: int) -> Instance:
         when = parse_run_at(given.get_text("when"))
-        return await operations.move(id, state, username=username, when=when, force=True, reason=reason)
+        return await operations.move(
+            id, state, username=username, when=when, force=True, reason=reason, expected_version=version
+        )
 
     return await run_operation(
         instance, given, force_instance, f"Moved by force to {state}.", _build_workflow_url(instance)
@@ -140,7 +142,11 @@ async def pause_workflow(id: str) -> Redirection:
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     told = "It pauses when its running activation has ended." if instance.executor_id else "Paused."
     return await run_operation(
-        instance, given, lambda ops, id, name: ops.pause(id, username=name), told, _build_workflow_url(instance)
+        instance,
+        given,
+        lambda ops, id, name, version: ops.pause(id, username=name, expected_version=version),
+        told,
+        _build_workflow_url(instance),
     )
 
 
@@ -152,7 +158,7 @@ async def resume_workflow(id: str) -> Redirection:
     return await run_operation(
         instance,
         given,
-        lambda ops, id, name: ops.resume(id, username=name),
+        lambda ops, id, name, version: ops.resume(id, username=name, expected_version=version),
         "It goes on.",
         _build_workflow_url(instance),
     )
@@ -165,8 +171,10 @@ async def cancel_workflow(id: str) -> Redirection:
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     reason, is_deep = given.get_text("reason").strip() or None, given.get_text("children") == "true"
 
-    async def cancel_instance(operations: Operations, id: int, username: str) -> Instance:
-        return await operations.cancel(id, username=username, reason=reason, with_children=is_deep)
+    async def cancel_instance(operations: Operations, id: int, username: str, version: int) -> Instance:
+        return await operations.cancel(
+            id, username=username, reason=reason, with_children=is_deep, expected_version=version
+        )
 
     return await run_operation(instance, given, cancel_instance, "Cancelled.", _build_workflow_url(instance))
 
@@ -179,7 +187,7 @@ async def retry_workflow(id: str) -> Redirection:
     return await run_operation(
         instance,
         given,
-        lambda ops, id, name: ops.retry(id, username=name),
+        lambda ops, id, name, version: ops.retry(id, username=name, expected_version=version),
         "It is tried again.",
         _build_workflow_url(instance),
     )
@@ -193,7 +201,7 @@ async def wake_workflow(id: str) -> Redirection:
     return await run_operation(
         instance,
         given,
-        lambda ops, id, name: ops.wake(id, username=name),
+        lambda ops, id, name, version: ops.wake(id, username=name, expected_version=version),
         "It runs now.",
         _build_workflow_url(instance),
     )
@@ -266,7 +274,7 @@ def _parse_before() -> int | None:
         ProblemError: 400 if it is no line's number.
     """
     text = request.args.get("before", "")
-    found = parse_number(text, maximum=MAX_HIDDEN_NUMBER)
+    found = parse_number(text)
     if text and found is None:
         raise ProblemError(build_faults_problem({"before": "has to be the number of a line of history"}))
     return found

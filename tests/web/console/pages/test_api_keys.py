@@ -17,9 +17,9 @@ from tests.web.console.pages.test_users import ATTACK_TEXT, read_secret
 
 async def create_key(client: ConsoleClient, **fields: str) -> httpx.Response:
     """Send the form for a key, as the page has it now."""
-    found = re.search(r'name="newest" value="(\w*)"', await client.read_page("/keys"))
+    found = re.search(r'action="/keys">.*?name="version" value="(\d+)"', await client.read_page("/keys"), re.DOTALL)
     assert found
-    values = {"newest": found[1], "name": "ci", "role": "viewer", "term": "90", **fields}
+    values = {"version": found[1], "name": "ci", "role": "viewer", "term": "90", **fields}
     return await client.submit_form("/keys", **values)
 
 
@@ -56,7 +56,7 @@ async def test_a_key_is_nowhere_but_in_the_answer_to_its_making(
 
 
 async def test_the_same_form_a_second_time_makes_no_second_key(console_clients: ConsoleClients) -> None:
-    fields = {"newest": "", "name": "ci", "role": "viewer", "term": "90"}
+    fields = {"version": "0", "name": "ci", "role": "viewer", "term": "90"}
     first = await console_clients.viewer.submit_form("/keys", **fields)
 
     again = await console_clients.viewer.submit_form("/keys", **fields)
@@ -71,7 +71,7 @@ async def test_the_same_form_a_second_time_makes_no_second_key(console_clients: 
 async def test_of_one_form_sent_thrice_at_once_one_makes_a_key(any_console_clients: ConsoleClients) -> None:
     clerk = any_console_clients.operator
     token = read_csrf_token(await clerk.browser.get("/keys"))
-    fields = {"token": token, "newest": "", "name": "ci", "role": "viewer", "term": "90"}
+    fields = {"token": token, "version": "0", "name": "ci", "role": "viewer", "term": "90"}
 
     answers = await asyncio.gather(*(clerk.browser.post("/keys", data=fields) for _ in range(3)))
 
@@ -89,12 +89,12 @@ async def test_nobody_makes_a_key_that_may_do_more(console_clients: ConsoleClien
 
 async def test_a_lesser_api_key_makes_none(console_clients: ConsoleClients) -> None:
     program = console_clients.console.app_harness.open_client("operator")
-    fields = {"newest": "", "name": "ci", "role": "viewer", "term": ""}
+    fields = {"version": "0", "name": "ci", "role": "viewer", "term": ""}
 
     answer = await program.post("/keys", data=fields)
 
     assert answer.status_code == 403
-    assert "An API key makes further ones only with the role admin" in answer.json()["detail"]
+    assert "An API key creates further keys only with the role admin" in answer.json()["detail"]
 
 
 async def test_an_admin_makes_keys_of_others_within_their_role(console_clients: ConsoleClients) -> None:
@@ -127,9 +127,9 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_console_client
     (olgas,) = await any_console_clients.users.keys.list_keys("olga")
     (veras,) = await any_console_clients.users.keys.list_keys("vera")
 
-    refused = await any_console_clients.viewer.submit_form(f"/keys/{olgas.id}/revoke")
+    refused = await any_console_clients.viewer.submit_form(f"/keys/{olgas.id}/revoke", version="1")
     told = await any_console_clients.viewer.read_notice(
-        await any_console_clients.viewer.submit_form(f"/keys/{veras.id}/revoke")
+        await any_console_clients.viewer.submit_form(f"/keys/{veras.id}/revoke", version="1")
     )
 
     assert "second one" not in await any_console_clients.viewer.read_page("/keys?all=true")
@@ -138,7 +138,7 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_console_client
     assert told == f"ok: The key {veras.id} (first one) is revoked."
     assert "first one" not in await any_console_clients.viewer.read_page("/keys")
     assert "Revoked" in await any_console_clients.viewer.read_page("/keys?all=true")
-    await any_console_clients.admin.submit_form(f"/keys/{olgas.id}/revoke")
+    await any_console_clients.admin.submit_form(f"/keys/{olgas.id}/revoke", version="1")
     assert (await any_console_clients.users.keys.list_keys("olga"))[0].revoked is not None
 
 
@@ -170,7 +170,7 @@ async def test_an_own_key_that_may_do_more_than_now_is_not_revoked(console_clien
     made = await console_clients.users.keys.create("old", username="olga", role=Role.OPERATOR, actor="olga")
     await console_clients.users.set_role("olga", Role.VIEWER, actor="rita")
 
-    assert (await console_clients.operator.submit_form(f"/keys/{made.key.id}/revoke")).status_code == 403
+    assert (await console_clients.operator.submit_form(f"/keys/{made.key.id}/revoke", version="1")).status_code == 403
 
 
 async def test_a_form_of_another_login_does_nothing(console_clients: ConsoleClients) -> None:

@@ -103,7 +103,7 @@ async def test_refusals_are_counted_by_why_and_hold_up_no_other(workflow_console
     assert answer.status_code == 200
     text = unescape(answer.text)
     assert "2 workflows were paused. 3 refused." in text
-    for why, id in (("it has ended as CANCELLED", three), ("it is paused already", four), ("it does not exist", 999)):
+    for why, id in (("it has ended as CANCELLED", three), ("it is already paused", four), ("it does not exist", 999)):
         row = text.partition(why)[2].partition("</tr>")[0]
         assert f'<td class="num">1</td><td><a class="id" href="/workflows/{id}">' in row
     assert await workflow_console.read_statuses() == ["PAUSED", "PAUSED", "CANCELLED", "PAUSED"]
@@ -136,7 +136,7 @@ async def test_resume_retry_and_run_now_do_what_they_say(workflow_console: Workf
     ]
 
     assert [answer.status_code for answer in answers] == [303, 200, 303]
-    assert "no attempt of it has failed" in answers[1].text
+    assert "none of its attempts has failed" in answers[1].text
     assert [(await workflow_console.read_last_action(id)).kind for id in (one, two, three)] == [
         "RESUMED",
         "CREATED",

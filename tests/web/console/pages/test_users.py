@@ -19,7 +19,7 @@ USER_OPERATIONS = ("role", "disable", "enable", "logout", "password", "delete")
 
 async def submit_user_form(client: ConsoleClient, user: User, operation: str, **fields: str) -> httpx.Response:
     """Send a form of a user's page, as of the user that is given."""
-    return await client.submit_form(f"/users/{user.id}/{operation}", version=str(user.modified), **fields)
+    return await client.submit_form(f"/users/{user.id}/{operation}", version=str(user.version), **fields)
 
 
 def read_secret(text: str) -> str:
@@ -134,14 +134,14 @@ async def test_a_password_is_reset_and_shown_once(console_clients: ConsoleClient
 
     password = read_secret(answer.text)
     assert (await console_clients.viewer.browser.get("/workflows")).status_code == 303
-    assert "has changed vera since you looked" in await console_clients.admin.read_notice(repeated)
+    assert "the user 'vera' was changed by" in await console_clients.admin.read_notice(repeated)
     assert password not in await console_clients.admin.read_page(f"/users/{console_clients.viewer.user.id}")
     assert (await console_clients.log_in("vera", password)).status_code == 303
     assert (await console_clients.log_in("vera")).status_code == 401
 
 
 async def test_of_one_form_sent_thrice_at_once_one_shows_a_password(any_console_clients: ConsoleClients) -> None:
-    path, seen = f"/users/{any_console_clients.viewer.user.id}/password", str(any_console_clients.viewer.user.modified)
+    path, seen = f"/users/{any_console_clients.viewer.user.id}/password", str(any_console_clients.viewer.user.version)
     fields = {
         "token": read_csrf_token(await any_console_clients.admin.browser.get("/account")),
         "version": seen,
@@ -154,7 +154,7 @@ async def test_of_one_form_sent_thrice_at_once_one_shows_a_password(any_console_
     (done, refused, _) = sorted(answers, key=lambda answer: answer.status_code)
     assert (await any_console_clients.log_in("vera", read_secret(done.text))).status_code == 303
     assert (await any_console_clients.admin.read_notice(refused)).startswith(
-        "err: rita has changed vera since you looked"
+        "err: the user 'vera' was changed by 'rita' in the meantime"
     )
 
 
@@ -196,7 +196,7 @@ async def test_the_last_admin_stays(console_clients: ConsoleClients, operation: 
         await submit_user_form(console_clients.admin, console_clients.admin.user, operation, **fields)
     )
 
-    assert told.startswith("err: 'rita' is the last admin who is enabled")
+    assert told.startswith("err: 'rita' is the last enabled admin")
     assert await console_clients.users.get("rita") == await console_clients.users.get_by_id(
         console_clients.admin.user.id
     )
@@ -232,7 +232,7 @@ async def test_nothing_is_done_to_a_user_who_has_changed_meanwhile(
         await submit_user_form(console_clients.admin, seen, operation, role="admin", password="")
     )
 
-    assert told == "err: ada has changed vera since you looked, and nothing was done. Look again."
+    assert told.startswith("err: the user 'vera' was changed by 'ada' in the meantime: it has version 2 now")
     assert await console_clients.users.get("vera") == changed
 
 

@@ -148,7 +148,7 @@ async def test_nothing_is_done_with_a_workflow_that_has_moved_meanwhile(
     told = await operator.read_notice(await operator.submit_form(seen, operation, **fields))
 
     assert told.startswith("err: ")
-    assert "has moved on since it was looked at" in told
+    assert "was changed in the meantime" in told
     assert f"{moved.status} in state '{moved.state}'" in told
     assert await operator.operations.get_instance(seen.id) == moved
 

@@ -1,0 +1,172 @@
+"""The commits of all processes of a database, as one signal: what waits for a commit looks once, when there was one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flowlet.store.commits import Commit
+from flowlet.store.connection import Connections
+from flowlet.store.dialects.signals import ListenRequest
+
+__all__ = ["DEFAULT_POLL_SECONDS", "CommitSignal"]
+
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.002, 0.05
+"""Between two notifications of executors' commits. The pauses double as long as commits go on: a busy process sends
+twenty a second."""
+DEFAULT_POLL_SECONDS = 0.2
+"""How often a database is polled that neither notifies nor can be watched."""
+MIN_RECONNECT_SECONDS, MAX_RECONNECT_SECONDS = 0.02, 1.0
+"""After how long a lost connection is made anew; the pauses double while that fails."""
+CLOSE_SECONDS = 1.0
+"""How long the last notification may take."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subscription:
+    on_commit: Callable[[Commit], None]
+    get_poll_seconds: Callable[[], float]
+
+
+class CommitSignal:
+    """Calls its subscribers at every commit of this process, and soon after those of other processes.
+
+    Creates, operations and repairs notify the other processes inside of their own transaction. Executors' batches do
+    not, because PostgreSQL lets only one transaction with a notification commit at a time: for these the signal sends
+    one notification for many commits. One that a dying process did not send is lost, so every subscriber also looks
+    from time to time. On SQLite a process also hears of its own commits.
+
+    Listening starts with the first subscriber, and ends with ``close``.
+
+    Args:
+        connections: The connections of the database.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._dialect = connections.dialect.signals
+        self._subscriptions: set[_Subscription] = set()
+        self._is_listening = self._is_closed = False
+        self._pending_groups: set[str] | None = None
+        self._send_task: asyncio.Task[None] | None = None
+        self._listen_task: asyncio.Task[None] | None = None
+        self._listen_request = ListenRequest(
+            connections.url,
+            self._receive_commit,
+            lambda read: connections.read(lambda session: read(session.raw)),
+            self.get_poll_seconds,
+        )
+        connections.on_commit = self._publish_commit
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether commits of other processes are heard of now."""
+        return self._is_listening
+
+    def subscribe(
+        self, on_commit: Callable[[Commit], None], *, get_poll_seconds: Callable[[], float] | None = None
+    ) -> Callable[[], None]:
+        """Call a function at every commit, and return what ends that.
+
+        Args:
+            on_commit: Called in the event loop; must not raise.
+            get_poll_seconds: Returns how often a database is to be polled that neither notifies nor can be watched;
+                five times a second if None.
+        """
+        subscription = _Subscription(on_commit, get_poll_seconds or _get_default_poll_seconds)
+        if not self._is_closed:
+            self._subscriptions.add(subscription)
+        if self._listen_task is None and not self._is_closed:
+            self._listen_task = asyncio.create_task(self._listen(), context=contextvars.Context())
+        self.refresh_poll()
+        return lambda: self._subscriptions.discard(subscription)
+
+    def refresh_poll(self) -> None:
+        """Poll at once where the database is polled, and ask the subscribers again how often to."""
+        self._listen_request.poll_changed.set()
+
+    def get_poll_seconds(self) -> float:
+        """Return how often to poll a database that has to be polled; infinity without subscribers."""
+        return min((each.get_poll_seconds() for each in self._subscriptions), default=math.inf)
+
+    async def close(self) -> None:
+        """Send what has not been sent, and call nothing any more."""
+        self._is_closed, self._is_listening = True, False
+        self._subscriptions.clear()
+        if self._listen_task is not None:
+            self._listen_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listen_task
+        if self._send_task is not None:
+            self._send_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._send_task
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._send_pending()
+
+    def _publish_commit(self, commit: Commit) -> None:
+        """Call the subscribers for a commit of this process, and notify the others where it has not done so itself."""
+        self._call_subscribers(commit)
+        if commit.is_notified or not self._dialect.needs_notifications or self._is_closed:
+            return
+        self._pending_groups = (self._pending_groups or set()) | (commit.due_groups or set())
+        if self._send_task is None or self._send_task.done():
+            self._send_task = asyncio.create_task(self._send_while_pending(), context=contextvars.Context())
+
+    def _receive_commit(self, commit: Commit) -> None:
+        self._is_listening = True
+        self._call_subscribers(commit)
+
+    def _call_subscribers(self, commit: Commit) -> None:
+        for subscription in list(self._subscriptions):
+            subscription.on_commit(commit)
+
+    async def _send_while_pending(self) -> None:
+        pause = MIN_PAUSE_SECONDS
+        while self._pending_groups is not None:
+            await self._send_pending()
+            await _wait_in_real_time(pause)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+
+    async def _send_pending(self) -> None:
+        """Notify the other processes of the commits that they have not been notified of."""
+        groups, self._pending_groups = self._pending_groups, None
+        if groups is None:
+            return
+        try:
+            await self._connections.read(lambda session: self._dialect.send_commit_signal(session.raw, groups))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others look from time to time
+            logger.debug("cannot notify other processes of a commit: %s", error)
+
+    async def _listen(self) -> None:
+        """Listen until cancelled; connect again where the connection is lost, the first time almost at once."""
+        pause, has_warned = MIN_RECONNECT_SECONDS, False
+        while True:
+            error: Exception | None = None
+            try:
+                await self._dialect.listen_for_commits(self._listen_request)
+            except Exception as problem:  # noqa: BLE001 - whatever it is, the subscribers look from time to time
+                error = problem
+            pause = MIN_RECONNECT_SECONDS if self._is_listening else min(2 * pause, MAX_RECONNECT_SECONDS)
+            has_warned, self._is_listening = has_warned and not self._is_listening, False
+            if error is not None:
+                logger.log(logging.DEBUG if has_warned else logging.WARNING, "cannot listen for commits: %s", error)
+                has_warned = True
+            await _wait_in_real_time(pause)
+
+
+async def _wait_in_real_time(seconds: float) -> None:
+    """Wait although a test moves the clock by hand: the other processes, and the server, do not know of that clock."""
+    await asyncio.sleep(seconds)  # noqa: TID251 - as above
+
+
+def _get_default_poll_seconds() -> float:
+    return DEFAULT_POLL_SECONDS

@@ -1,0 +1,97 @@
+"""A program that starts workflows, waits for them and operates them, with everything that it is given back."""
+
+from datetime import datetime
+
+from flowlet import (
+    Action,
+    ActionKind,
+    Created,
+    Definition,
+    DefinitionError,
+    DurationError,
+    Fault,
+    Flowlet,
+    FlowletError,
+    Instance,
+    NotEndedError,
+    NotFoundError,
+    Operation,
+    Operations,
+    OutcomeError,
+    PermittedOperations,
+    RefusedError,
+    Registry,
+    SchemaError,
+    Settings,
+    SettingsError,
+    Store,
+    StoreError,
+    StoreUnavailableError,
+    UnknownInstanceError,
+    UnknownStateError,
+    UnknownWorkflowError,
+    VariablesError,
+    WaitTimeoutError,
+    open_store,
+)
+from flowlet.testing import Harness
+from tests.workflow.user_modules.orders import Decision, Order, http, workflow
+
+app = Flowlet(["tests.workflow.user_modules.orders"], settings=Settings())
+app.provide(http)
+
+
+async def place_order(order: Order) -> Instance | None:
+    try:
+        async with app.running():
+            created: Created = await app.start(workflow, order, key="customer-7", external_id="order-7", when="1h")
+            return await app.wait(created.id, states=["review"], timeout="1 minute")
+    except WaitTimeoutError as error:
+        instance: Instance | None = error.instance
+        return instance
+    except DefinitionError as error:
+        faults: tuple[Fault, ...] = error.faults
+        print(*faults)
+    except (StoreUnavailableError, SchemaError, StoreError, SettingsError, DurationError) as error:
+        print(error)
+    except (UnknownWorkflowError, VariablesError, FlowletError) as error:
+        print(error)
+    return None
+
+
+async def approve(operations: Operations, id: int) -> bool:
+    try:
+        answered = await operations.answer(id, "charge", form=Decision(), username="anna")
+    except RefusedError as error:
+        print(", ".join(error.permitted))
+        return False
+    except (UnknownInstanceError, UnknownStateError, NotFoundError) as error:
+        print(error)
+        return False
+    permitted: PermittedOperations = operations.get_permitted_operations(answered)
+    created: datetime = answered.created
+    next_activation: datetime | None = answered.next_activation
+    print(created, next_activation, answered.answer)
+    return Operation.PAUSE in permitted.operations
+
+
+async def operate_from_elsewhere(registry: Registry) -> Operations:
+    async with open_store("sqlite:///flowlet.db") as store:
+        return build_operations(store, registry)
+
+
+def build_operations(store: Store, registry: Registry) -> Operations:
+    definition: Definition = registry.load("tests.workflow.user_modules.orders")
+    print(definition.states["review"].targets)
+    return Operations(store, registry)
+
+
+async def test_an_order() -> list[datetime]:
+    async with Harness("tests.workflow.user_modules.orders", provide={int: 1}) as flow:
+        id = await flow.start("OrderWorkflow", {"sku": "a", "amount": 2})
+        try:
+            ended: Instance = await flow.run_to_end(id, within="1 day")
+        except (NotEndedError, OutcomeError):
+            raise
+        history: list[Action] = await flow.history(ended.id, ActionKind.TRANSITION)
+    return [line.at for line in history if line.changes]
