@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flowlet import log_setup
+from flowlet import log_setup, runtime
 from flowlet.assembly import Engine, open_engine, run_executor
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
@@ -16,19 +16,6 @@ from flowlet.durations import Duration, parse_duration
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.instance.instance import Created, Instance
 from flowlet.operations.service import Operations
-from flowlet.runtime import (
-    Receive,
-    Send,
-    create_metrics,
-    exit_despite_running_threads,
-    format_listener_address,
-    open_listener,
-    open_web_app,
-    run_lifespan,
-    run_loop,
-    run_until_shutdown,
-    serve_web_app,
-)
 from flowlet.settings import Settings, mask_password
 from flowlet.shutdown import Shutdown, wait_for_all, watch_stop_signals
 from flowlet.store.opening import Store
@@ -266,14 +253,14 @@ class Flowlet:
         finally:
             self._engine = None
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: runtime.Receive, send: runtime.Send) -> None:
         """Answer a request, or run for the length of the server's lifespan, as ASGI says.
 
         Raises:
             RuntimeError: If a request comes, and the server has not begun a lifespan.
         """
         if scope["type"] == "lifespan":
-            await run_lifespan(self._run_web(), receive, send)
+            await runtime.run_lifespan(self._run_web(), receive, send)
             return
         if self._web is None:
             raise RuntimeError("the application is not running: use an ASGI server that supports lifespan")
@@ -282,11 +269,11 @@ class Flowlet:
     @asynccontextmanager
     async def _run_web(self) -> AsyncIterator[None]:
         """Run, and answer requests, for the length of the block."""
-        metrics = create_metrics()
+        metrics = runtime.create_metrics()
         async with (
             self._open_engine(observer=metrics) as engine,
             self._run_executor(engine),
-            open_web_app(engine, self.settings, metrics) as web,
+            runtime.open_web_app(engine, self.settings, metrics) as web,
         ):
             self._web = web
             try:
@@ -313,22 +300,22 @@ class Flowlet:
         """
         _ = self.registry  # faults of modules are reported before anything is opened
         async with AsyncExitStack() as stack:
-            listener = stack.enter_context(open_listener(self.settings)) if web else None
-            metrics = create_metrics() if listener else None
+            listener = stack.enter_context(runtime.open_listener(self.settings)) if web else None
+            metrics = runtime.create_metrics() if listener else None
             engine = await stack.enter_async_context(self._open_engine(has_executor=executor, observer=metrics))
             logger.info("the database is %s", mask_password(self.settings.database_url))
             self._engine = engine
             stack.callback(self._forget_engine)
             stop, app = Shutdown(), None
             if listener and metrics:
-                app = await stack.enter_async_context(open_web_app(engine, self.settings, metrics))
-                self.address = format_listener_address(listener)
+                app = await stack.enter_async_context(runtime.open_web_app(engine, self.settings, metrics))
+                self.address = runtime.format_listener_address(listener)
                 logger.info("the API answers at %s", self.address)
             parts = [service(stop) for service in background_services]
             if app and listener:
-                parts.append(serve_web_app(app, listener, stop, self.settings))
+                parts.append(runtime.serve_web_app(app, listener, stop, self.settings))
             if engine.executor:
-                parts.append(run_until_shutdown(engine.executor, stop))
+                parts.append(runtime.run_until_shutdown(engine.executor, stop))
             with watch_stop_signals(stop.request):
                 await wait_for_all(parts, stop)
 
@@ -356,5 +343,5 @@ class Flowlet:
         """
         self._settings = settings or self._settings
         log_setup.configure_logging(level=self.settings.log_level, log_format=self.settings.log_format)
-        run_loop(self.serve(web=web, executor=executor, background_services=background_services))
-        exit_despite_running_threads()
+        runtime.run_loop(self.serve(web=web, executor=executor, background_services=background_services))
+        runtime.exit_despite_running_threads()

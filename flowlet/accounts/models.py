@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from flowlet.accounts.roles import Role
+from flowlet.accounts.roles import Principal, Role
 from flowlet.errors import UserError
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH
 
@@ -45,6 +45,10 @@ class User:
     modified: int
     modified_by: str
     last_login: int | None
+
+    def build_principal(self) -> Principal:
+        """Return the user as the principal of a request, authenticated by a password or a session."""
+        return Principal(self.username, self.role, self.id)
 
     @property
     def is_acting_admin(self) -> bool:

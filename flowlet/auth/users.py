@@ -283,7 +283,7 @@ class Users:
         ``LoginLimiter`` first.
         """
         found = await self._verify_credentials(username, password)
-        return None if found is None else _build_principal(found.user)
+        return None if found is None else found.user.build_principal()
 
     async def log_in(self, username: str, password: str, *, user_agent: str = "") -> tuple[str, Principal] | None:
         """Authenticate a user and open a session. Return its token and the user as a principal, or None.
@@ -293,7 +293,7 @@ class Users:
         found = await self._verify_credentials(username, password)
         if found is None:
             return None
-        principal = _build_principal(found.user)
+        principal = found.user.build_principal()
         token = await self.sessions.open_session(principal, user_agent=user_agent, password_hash=found.password_hash)
         return None if token is None else (token, principal)
 
@@ -348,7 +348,3 @@ def _require_other_admin(user: User, other_admins: int) -> None:
 
 def _check_user_version(user: User, expected_version: int | None) -> None:
     check_version(f"the user {user.username!r}", user.version, expected_version, changed_by=user.modified_by)
-
-
-def _build_principal(user: User) -> Principal:
-    return Principal(user.username, user.role, user.id)

@@ -18,19 +18,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from flowlet.engine.id_gaps import MAX_GAPS, Gaps
 from flowlet.errors import RefusedError, StoreUnavailableError
 from flowlet.store.commits import Commit
 from flowlet.store.history import HistoryEvent
 from flowlet.store.opening import Store
 
-__all__ = ["GAP_SECONDS", "MAX_SUBSCRIBERS", "EventBatch", "EventBroadcaster", "EventDelivery", "Gaps", "StreamEnd"]
+__all__ = ["GAP_SECONDS", "MAX_SUBSCRIBERS", "EventBatch", "EventBroadcaster", "EventDelivery", "StreamEnd"]
 
 MAX_SUBSCRIBERS = 1_000
 """How many subscribers there may be at once."""
 GAP_SECONDS = 10.0
 """For how long a skipped id is looked for: a commit takes milliseconds, a caller's own transaction may take seconds."""
-MAX_GAPS = 5_000
-"""How many skipped ids are looked for at most: the latest ones."""
 TICK_SECONDS = 0.1
 """Between two looks, at least; at most as long as skipped ids are looked for."""
 FALLBACK_SECONDS = 5.0
@@ -74,43 +73,6 @@ class StreamEnd:
 
     position: int
     place: int
-
-
-class Gaps:
-    """The skipped ids, in order, each until it appears or is given up."""
-
-    def __init__(self) -> None:
-        self._expiry_by_id: dict[int, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._expiry_by_id)
-
-    @property
-    def ids(self) -> list[int]:
-        """The skipped ids."""
-        return list(self._expiry_by_id)
-
-    def add_missing(self, ids: Iterable[int], *, after: int, expires: float) -> None:
-        """Add the ids that are missing between these, which are in order and beyond ``after``."""
-        for id in ids:
-            # A sequence that was set forward by a billion leaves no room for a look at each.
-            self._expiry_by_id.update(dict.fromkeys(range(max(after + 1, id - MAX_GAPS), id), expires))
-            after = id
-        for forgotten in list(islice(self._expiry_by_id, max(0, len(self._expiry_by_id) - MAX_GAPS))):
-            del self._expiry_by_id[forgotten]
-
-    def remove_ids(self, ids: Iterable[int]) -> None:
-        """Remove ids that have appeared."""
-        for id in ids:
-            self._expiry_by_id.pop(id, None)
-
-    def remove_expired(self, now: float) -> None:
-        """Give up the ids that have been missing for too long."""
-        self.remove_ids([id for id, until in self._expiry_by_id.items() if until <= now])
-
-    def compute_horizon(self, last_read_id: int) -> int:
-        """Return the last id below which none is missing, if ``last_read_id`` is the last one that was read."""
-        return next(iter(self._expiry_by_id), last_read_id + 1) - 1
 
 
 class EventBroadcaster:

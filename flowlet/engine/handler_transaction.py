@@ -17,9 +17,9 @@ from flowlet.engine.release import build_release
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import ActionKind
 from flowlet.instance.transition import Transition
-from flowlet.store.connection import track_transaction
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
+from flowlet.store.handler_transaction_state import track_transaction
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -23,8 +22,9 @@ from flowlet.shutdown import run_to_end
 from flowlet.store.commits import Commit
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.base import Dialect
+from flowlet.store.handler_transaction_state import HandlerTransactionState, handler_transaction, track_transaction
 
-__all__ = ["Connections", "track_transaction"]
+__all__ = ["Connections"]
 
 T = TypeVar("T")
 CONFLICT_RETRIES = 20
@@ -34,23 +34,6 @@ MAX_HANDLER_TRANSACTIONS = 5
 """How many transactions handlers may hold open at once: half of the general pool, so that all else has the rest."""
 
 logger = logging.getLogger(__name__)
-
-
-class _HandlerTransactionState:
-    """Whether an activation holds a transaction open, known to all tasks that it starts."""
-
-    __slots__ = ("is_open",)
-
-    def __init__(self) -> None:
-        self.is_open = False
-
-
-_handler_transaction: ContextVar[_HandlerTransactionState | None] = ContextVar("flowlet_held_transaction", default=None)
-
-
-def track_transaction() -> None:
-    """Share one state of transactions with all tasks that this task starts from here on; each has its own context."""
-    _handler_transaction.set(_HandlerTransactionState())
 
 
 class Connections:
@@ -178,7 +161,7 @@ class Connections:
         ``MAX_HANDLER_TRANSACTIONS`` are open at once; the next one waits.
         """
         self.refuse_nesting()
-        if _handler_transaction.get() is None:
+        if handler_transaction.get() is None:
             track_transaction()
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[DatabaseSession] = loop.create_future()
@@ -210,7 +193,7 @@ class Connections:
         Raises:
             RuntimeError: If the caller is inside such a transaction.
         """
-        held = _handler_transaction.get()
+        held = handler_transaction.get()
         if self._writer is not None and held is not None and held.is_open:
             raise RuntimeError(
                 "inside ctx.transaction() SQLite's only write lock is held: write through the connection that "
@@ -258,7 +241,7 @@ class Connections:
         self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
     ) -> None:
         """Hold a transaction open until ``may_commit`` says how to end it."""
-        held = _handler_transaction.get() or _HandlerTransactionState()
+        held = handler_transaction.get() or HandlerTransactionState()
         async with self._acquire_session() as session:
             await session.execute(self.dialect.connections.begin_sql)
             held.is_open = True

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from flowlet.definition.registry import Registry
 from flowlet.engine import event_stream as feeds
-from flowlet.engine.event_stream import EventBatch, EventBroadcaster, EventDelivery, Gaps
+from flowlet.engine import id_gaps
+from flowlet.engine.event_stream import EventBatch, EventBroadcaster, EventDelivery
+from flowlet.engine.id_gaps import Gaps
 from flowlet.errors import RefusedError, StoreUnavailableError
 from flowlet.instance.instance import ActionKind, NewInstance, Status
 from flowlet.operations.service import Operations
@@ -441,8 +443,8 @@ def test_of_a_leap_in_the_ids_only_the_last_ones_are_looked_for() -> None:
 
     gaps.add_missing([10**15], after=0, expires=10.0)
 
-    assert len(gaps) == feeds.MAX_GAPS
-    assert gaps.compute_horizon(10**15) == 10**15 - feeds.MAX_GAPS - 1
+    assert len(gaps) == id_gaps.MAX_GAPS
+    assert gaps.compute_horizon(10**15) == 10**15 - id_gaps.MAX_GAPS - 1
 
 
 @given(st.permutations(range(1, 13)), st.lists(st.integers(0, 12), min_size=1))

@@ -21,7 +21,7 @@ ALLOWED_CONFIG_FILES = {
     "constraints.txt",
     "pyproject.toml",
 }
-LINE_LIMIT = 400
+LINE_LIMIT = 350
 
 # Put together from pieces, so that this file does not hold what it looks for.
 MACHINE_PATHS = [f"/{first}{second}/" for first, second in [("wo", "rk"), ("fa", "rm"), ("ro", "ot"), ("ho", "me")]]

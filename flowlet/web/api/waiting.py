@@ -20,7 +20,7 @@ from flowlet.text import MAX_NAME_LENGTH
 from flowlet.web.api.requests import CreateWorkflowRequest, StateRequest, StateVarsRequest
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.api.translation import rename_faults
-from flowlet.web.api.workflows import (
+from flowlet.web.api.workflow_changes import (
     create_instance,
     edit_instance_variables,
     enter_instance_state,
