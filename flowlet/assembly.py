@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.definition.registry import Registry
+from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
@@ -26,6 +27,7 @@ class Engine:
     """One open database, and everything of a process that works on it.
 
     Attributes:
+        create_batcher: Writes the creates of ``operations``.
         executor: None where the process runs no workflows.
     """
 
@@ -34,11 +36,12 @@ class Engine:
     operations: Operations
     waiters: Waiters
     event_broadcaster: EventBroadcaster
+    create_batcher: CreateBatcher
     executor: Executor | None
 
     async def close(self) -> None:
         """Refuse to create instances, and end every wait and every stream of events. The executor has to have ended."""
-        await self.operations.close()
+        await self.create_batcher.close()
         await self.waiters.close()
         self.event_broadcaster.close()
 
@@ -60,7 +63,9 @@ def build_engine(
     """
     waiters = Waiters(store, store.clock)
     executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
-    return Engine(store, registry, Operations(store, registry), waiters, EventBroadcaster(store), executor)
+    batcher = CreateBatcher(store)
+    operations = Operations(store, registry, batcher=batcher)
+    return Engine(store, registry, operations, waiters, EventBroadcaster(store), batcher, executor)
 
 
 @asynccontextmanager

@@ -55,16 +55,13 @@ class Operations:
         store: The database.
         registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
+        batcher: Writes the creates; a batcher of its own if None.
     """
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, *, batcher: CreateBatcher | None = None) -> None:
         self._store = store
         self._registry = registry
-        self._batcher = CreateBatcher(store)
-
-    async def close(self) -> None:
-        """Refuse to create instances any more, and return when those under way are durable or have failed."""
-        await self._batcher.close()
+        self._batcher = batcher or CreateBatcher(store)
 
     async def create(
         self,
