@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.definition.registry import Registry
-from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.waiters import Waiters
-from flowlet.operations.service import Operations
+from flowlet.operations.service import Operations, close_operations
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import cancel_and_wait, run_to_end
 from flowlet.store.opening import Store, open_store
@@ -27,7 +26,6 @@ class Engine:
     """One open database, and everything of a process that works on it.
 
     Attributes:
-        create_batcher: Writes the creates of ``operations``.
         executor: None where the process runs no workflows.
     """
 
@@ -36,12 +34,11 @@ class Engine:
     operations: Operations
     waiters: Waiters
     event_broadcaster: EventBroadcaster
-    create_batcher: CreateBatcher
     executor: Executor | None
 
     async def close(self) -> None:
         """Refuse to create instances, and end every wait and every stream of events. The executor has to have ended."""
-        await self.create_batcher.close()
+        await close_operations(self.operations)
         await self.waiters.close()
         self.event_broadcaster.close()
 
@@ -63,9 +60,7 @@ def build_engine(
     """
     waiters = Waiters(store, store.clock)
     executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
-    batcher = CreateBatcher(store)
-    operations = Operations(store, registry, batcher=batcher)
-    return Engine(store, registry, operations, waiters, EventBroadcaster(store), batcher, executor)
+    return Engine(store, registry, Operations(store, registry), waiters, EventBroadcaster(store), executor)
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ from flowlet.store.optimistic_lock import check_version
 from flowlet.text import MAX_IDENTIFIER_LENGTH, clean_text
 from flowlet.workflow.context import Transaction
 
-__all__ = ["Operations"]
+__all__ = ["Operations", "close_operations"]
 
 
 class Operations:
@@ -55,13 +55,12 @@ class Operations:
         store: The database.
         registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
-        batcher: Writes the creates; a batcher of its own if None.
     """
 
-    def __init__(self, store: Store, registry: Registry, *, batcher: CreateBatcher | None = None) -> None:
+    def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
-        self._batcher = batcher or CreateBatcher(store)
+        self._batcher = CreateBatcher(store)
 
     async def create(
         self,
@@ -324,3 +323,11 @@ class Operations:
             return self._registry.get_definition(instance.type)
         except UnknownWorkflowError:
             return None
+
+
+async def close_operations(operations: Operations) -> None:
+    """Refuse to create instances any more, and return when those under way are durable or have failed: within 10 s.
+
+    No method, because the methods are those that users call.
+    """
+    await operations._batcher.close()

@@ -37,7 +37,7 @@ def call_wrongly(order: Order, ctx: Context) -> None:
     workflow.child(1)  # arg-type
     state(start=True)  # call-arg
     Retry(backoff="square")  # arg-type
-    Workflow("Orders", vars=dict)  # arg-type
+    Workflow("Orders", vars=dict)  # type-var
     Client("http://a", key=1)  # arg-type
     Client("http://a").search(colour="red")  # call-arg
     Client("http://a").search(status=1)  # arg-type
