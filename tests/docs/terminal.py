@@ -20,7 +20,7 @@ MAX_TRIES = 20
 
 
 class TerminalReader:
-    """Two terminals in one folder: the first one's commands end, the second one's goes on until the next."""
+    """Two terminals in one folder. A command in the first one ends; one in the second runs until the next one there."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

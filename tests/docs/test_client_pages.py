@@ -1,4 +1,4 @@
-"""The pages about the client: what they name is what there is, and their programs run."""
+"""The pages about the client: they name exactly what the client has, and their programs run."""
 
 from __future__ import annotations
 

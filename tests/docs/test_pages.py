@@ -17,7 +17,7 @@ from flowlet.app import Flowlet
 from flowlet.definition.registry import Registry
 from flowlet.diagram.svg import render_svg
 from flowlet.testing import Harness
-from tests.docs.pages import ROOT, CodeBlock, list_pages, read_block_text, read_blocks
+from tests.docs.pages import ROOT, CodeBlock, list_pages, read_block_text, read_blocks, read_table_rows
 from tests.docs.terminal import TerminalReader
 
 TUTORIAL_PAGE = "docs/tutorial/first-workflow.md"
@@ -136,6 +136,16 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     missing = [target for target in targets if not (page.parent / target).exists()]
 
     assert not missing
+
+
+def test_the_log_lines_of_the_operators_page_are_logged() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "flowlet/engine").glob("*.py")))
+    lines = [names[0] for names, _ in read_table_rows("docs/how-to/operate.md", "Log lines of an executor")]
+
+    parts = [part.strip() for line in lines for part in line.split("...")]
+
+    assert lines
+    assert not [part for part in parts if part not in source]
 
 
 def test_the_readme_is_short() -> None:

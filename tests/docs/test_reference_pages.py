@@ -1,4 +1,4 @@
-"""The reference pages name what there is, all of it, and nothing else."""
+"""The reference pages name everything that the code has, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from flowlet.cli.root import main
 from flowlet.durations import format_duration, parse_duration
 from flowlet.errors import SettingsError
 from flowlet.instance.instance import ActionKind, Status
+from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.tables import SCHEMA_VERSION, TABLES
 from flowlet.workflow.context import Context
@@ -35,7 +36,7 @@ SETTING_BOUNDS = {
     if " to " in cells[2]
 }
 SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "modules", "executor_name"}
-"""Settings whose default is told in words: a random one, none, and one that differs by process."""
+"""Settings whose default is described in words: a random one, none, and one that differs by process."""
 
 SETTINGS_BOUNDED_BY_COUNT = {"admin_password", "groups", "executor_name"}
 """Settings whose bounds are numbers of names or letters."""
@@ -162,10 +163,34 @@ def test_everything_an_application_has_is_documented() -> None:
     assert documented == arguments | methods
 
 
+@pytest.mark.parametrize(
+    ("page", "heading", "kind"),
+    [(STATES_PAGE, "`Flowlet`", Flowlet), ("docs/how-to/operate.md", "More, from Python", Operations)],
+    ids=["Flowlet", "Operations"],
+)
+def test_documented_methods_have_the_documented_arguments(page: str, heading: str, kind: type) -> None:
+    calls = [name for names, _ in read_table_rows(page, heading) for name in names if name.endswith(")")]
+
+    wrong = [call for call in calls if not _list_arguments(call) <= _list_parameters(kind, call)]
+
+    assert calls
+    assert not wrong
+
+
 def test_every_error_is_documented() -> None:
     documented = {names[0] for names, _ in read_table_rows("docs/reference/errors.md", "Errors")}
 
     assert documented == set(errors.__all__) - {"Fault"}
+
+
+def _list_arguments(call: str) -> set[str]:
+    """Return the names of the arguments in a documented call such as "move(id, state, when=...)"."""
+    parts = (part.partition("=")[0].strip() for part in call.partition("(")[2].rstrip(")").split(","))
+    return {part for part in parts if part.isidentifier()}
+
+
+def _list_parameters(kind: type, call: str) -> set[str]:
+    return set(inspect.signature(getattr(kind, call.partition("(")[0])).parameters)
 
 
 def _values_out_of_bounds(low: str, high: str) -> list[str]:

@@ -190,7 +190,7 @@ def test_the_same_argument_of_a_create_has_the_same_type_everywhere() -> None:
 
 def test_the_operations_are_those_of_the_page() -> None:
     rows = {row["Operations"][0]: row for row in read_rows("Operations on an instance")}
-    others = {"__init__", "create", "get_permitted_operations", "with_expected_version"}
+    others = {"__init__", "close", "create", "get_permitted_operations", "with_expected_version"}
 
     assert set(rows) == set(list_methods(Operations)) - others
     for name, row in rows.items():
