@@ -13,7 +13,7 @@ from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.waiters import Waiters
-from flowlet.operations.service import Operations
+from flowlet.operations.service import Operations, close_operations
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import cancel_and_wait, run_to_end
 from flowlet.store.opening import Store, open_store
@@ -38,7 +38,7 @@ class Engine:
 
     async def close(self) -> None:
         """Refuse to create instances, and end every wait and every stream of events. The executor has to have ended."""
-        await self.operations.close()
+        await close_operations(self.operations)
         await self.waiters.close()
         self.event_broadcaster.close()
 

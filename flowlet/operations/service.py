@@ -35,7 +35,7 @@ from flowlet.store.optimistic_lock import check_version
 from flowlet.text import MAX_IDENTIFIER_LENGTH, clean_text
 from flowlet.workflow.context import Transaction
 
-__all__ = ["Operations"]
+__all__ = ["Operations", "close_operations"]
 
 
 class Operations:
@@ -61,10 +61,6 @@ class Operations:
         self._store = store
         self._registry = registry
         self._batcher = CreateBatcher(store)
-
-    async def close(self) -> None:
-        """Refuse to create instances any more, and return when those under way are durable or have failed."""
-        await self._batcher.close()
 
     async def create(
         self,
@@ -327,3 +323,11 @@ class Operations:
             return self._registry.get_definition(instance.type)
         except UnknownWorkflowError:
             return None
+
+
+async def close_operations(operations: Operations) -> None:
+    """Refuse to create instances any more, and return when those under way are durable or have failed: within 10 s.
+
+    No method, because the methods are those that users call.
+    """
+    await operations._batcher.close()
