@@ -111,7 +111,7 @@ let stream, waiting, isBusy = false, isLate = false, last = -1000;
 
 function show(text) {
   lamp.textContent = text;
-  lamp.classList.toggle("on", text === "Live");
+  lamp.classList.toggle("connected", text === "Live");
 }
 
 function refreshSoon() {
@@ -200,7 +200,7 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
 
-root.classList.add("scripted");
-root.classList.toggle("copies", Boolean(navigator.clipboard));
+root.classList.add("has-scripts");
+root.classList.toggle("has-clipboard", Boolean(navigator.clipboard));
 freshenTimes();
 setInterval(freshenTimes, 1000);

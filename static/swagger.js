@@ -1,4 +1,4 @@
-// Swagger UI on our own description. What it tries out is sent with the session, as a page of the same origin.
+// Swagger UI for our OpenAPI document. Its requests use the session: the page is of the same origin.
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger",

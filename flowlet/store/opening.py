@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.settings import normalize_database_url
+from flowlet.shutdown import run_to_end
 from flowlet.store import migrations
 from flowlet.store.api_keys import ApiKeyStore
 from flowlet.store.commit_signal import CommitSignal
@@ -110,6 +111,6 @@ async def open_store(
             await store.read_clock()
             yield store
         finally:
-            await store.commit_signal.close()
+            await run_to_end(store.commit_signal.close())
     finally:
         await connections.close()

@@ -148,7 +148,7 @@ async def ensure_admin(users: Users, settings: Settings) -> None:
 
 
 async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
-    """Serve until shutdown; then accept no more connections, and give open ones the grace period.
+    """Serve until the shutdown is requested; then accept no connection, and give open requests the grace period.
 
     Event streams, which never end by themselves, are closed at once.
     """

@@ -1,7 +1,7 @@
-"""A visit to a served application in a real browser, which has to go without a word on the console.
+"""A real browser on a served application, which may write nothing to the browser's console.
 
-Every test of a page takes ``visitor``: a window of its own, in which nobody is logged in. What the console says, what a
-script throws and what is asked of another host is kept, and fails the test at its end.
+Every test of a page takes ``browser_tab``: a window of its own, without a login. Messages on the browser's console,
+script errors and requests to other hosts are recorded, and fail the test at its end.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ async def open_site(url: str) -> AsyncIterator[ServedSite]:
 
 @dataclass  # without slots: Playwright notes something at whose methods it calls
 class BrowserTab:
-    """Somebody with a window of a browser, on a site.
+    """A window of a browser on a site.
 
     Attributes:
-        page_errors: What the console said, what a script threw, and what was asked of other hosts.
+        page_errors: Messages on the console, script errors, and requests to other hosts.
     """
 
     page: Page
@@ -83,36 +83,35 @@ class BrowserTab:
         self.page.on("request", self._record_foreign_request)
 
     async def open_path(self, path: str) -> Response:
-        """Go to a path of the site, and return what was answered."""
+        """Go to a path of the site, and return the response."""
         answer = await self.page.goto(self.site.url + path)
         assert answer
         return answer
 
     async def log_in(self, *, username: str = "admin", password: str = ADMIN_PASSWORD) -> None:
-        """Fill the form of the login in, which has to be open, and send it."""
+        """Fill in and send the login form, which has to be open."""
         await self.page.get_by_label("Username").fill(username)
         await self.page.get_by_label("Password").fill(password)
         await self.page.get_by_role("button", name="Log in").click()
 
     async def open_as_admin(self, path: str) -> None:
-        """Go to a path of the site as an admin who is logged in."""
+        """Log in as an admin, and go to a path of the site."""
         await self.open_path(f"/login?next={path}")
         await self.log_in()
         await self.page.wait_for_url(self.site.url + path)
 
     def expect_page_error(self, text: str) -> None:
-        """Take note that the console said this, as a browser does of each page with an error's status."""
+        """Expect a message on the console: browsers write one for each page with an error status."""
         others = [complaint for complaint in self.page_errors if text not in complaint]
-        assert len(others) < len(self.page_errors), f"nobody said {text!r}, but {self.page_errors}"
+        assert len(others) < len(self.page_errors), f"expected {text!r}, but found {self.page_errors}"
         self.page_errors = others
 
     async def check_layout_and_accessibility(self, *selectors: str) -> None:
-        """Look at the page in every window and theme: nothing hinders anybody, and nothing is wider than the window.
+        """Check the page in every window size and theme: it is accessible, and nothing is wider than the window.
 
         Args:
-            selectors: Selectors of what axe-core looks at; the whole page if none is given. A long page of parts that
-                are
-                all alike takes it seconds.
+            selectors: Selectors of the parts that axe-core checks; the whole page if none is given. A long page of
+                similar parts takes seconds.
 
         Raises:
             AssertionError: If axe-core finds a violation, or the page scrolls sideways.

@@ -42,7 +42,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def browser_tab(chromium: Browser, site: ServedSite, request: pytest.FixtureRequest) -> AsyncIterator[BrowserTab]:
-    """Somebody who is not logged in. What a parameter of the test says goes for the window, such as no JavaScript."""
+    """A window without a login. A parameter of the test sets options of the window, such as no JavaScript."""
     options: dict[str, Any] = getattr(request, "param", {})
     context = await chromium.new_context(reduced_motion="reduce", **options)
     visitor = BrowserTab(await context.new_page(), site)

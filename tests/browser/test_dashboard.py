@@ -14,7 +14,7 @@ from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab, ServedSite, ope
 
 pytestmark = BROWSER_MARKS
 
-WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 LONG_TEXT = "a" * 200
 
 
@@ -27,7 +27,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served
 
 
 async def fill_dashboard(site: ServedSite) -> None:
-    """Start workflows that wait, fail, and are queued for nobody; and let executors be lost and stopped."""
+    """Start workflows that wait, fail, and that no executor serves; register lost and stopped executors."""
     await site.app.start_and_wait("Order <1>", states=["decide"], vars={"items": []}, group="default")
     broken = await site.app.start_and_wait("Order <1>", states=["decide"], vars={"items": []}, group="default")
     await site.app.operations.move(broken.id, "broken", username="ada", reason=f"{LONG_TEXT} no cover")
@@ -39,15 +39,15 @@ async def fill_dashboard(site: ServedSite) -> None:
             await store.executors.register(ExecutorRecord(name, name, "host", 7, groups, types, 4, status, *times))
 
 
-async def test_the_dashboard_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_dashboard_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await fill_dashboard(browser_tab.site)
     await browser_tab.open_as_admin("/")
-    await expect(browser_tab.page.get_by_text("1 waits for an answer")).to_be_visible()
+    await expect(browser_tab.page.get_by_text("1 waiting for a decision")).to_be_visible()
 
     await browser_tab.check_layout_and_accessibility()
 
 
-async def test_the_executors_hinder_nobody_and_fit_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_executors_are_accessible_and_fit_every_window(browser_tab: BrowserTab) -> None:
     await fill_dashboard(browser_tab.site)
     await browser_tab.open_as_admin("/executors")
     await expect(browser_tab.page.get_by_role("heading", name="other")).to_be_visible()
@@ -55,16 +55,16 @@ async def test_the_executors_hinder_nobody_and_fit_every_window(browser_tab: Bro
     await browser_tab.check_layout_and_accessibility()
 
 
-async def test_a_fresh_install_hinders_nobody_and_then_shows_what_is_started(browser_tab: BrowserTab) -> None:
+async def test_a_fresh_install_is_accessible_and_then_shows_what_is_started(browser_tab: BrowserTab) -> None:
     page = browser_tab.page
     await browser_tab.open_as_admin("/")
-    await expect(page.get_by_text("Nothing has been started yet")).to_be_visible()
+    await expect(page.get_by_text("No workflows yet")).to_be_visible()
     await browser_tab.check_layout_and_accessibility("#dashboard")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
     await browser_tab.site.app.start("Order <1>", vars={"items": []}, group="default")
 
-    await expect(page.get_by_text("1 waits for an answer")).to_be_visible()
+    await expect(page.get_by_text("1 waiting for a decision")).to_be_visible()
     await expect(page.locator("#recent")).to_contain_text("check → decide")
 
 
@@ -79,7 +79,7 @@ async def test_the_dashboard_follows_what_happens_and_nothing_moves(browser_tab:
     await browser_tab.site.app.start_and_wait("Order <1>", states=["decide"], vars={"items": []}, group="default")
 
     await expect(page.locator('.statuses a[href$="WAITING"]')).to_contain_text("1")
-    await expect(page.locator("#next")).to_contain_text("deadline of an answer")
+    await expect(page.locator("#next")).to_contain_text("decision deadline")
     await expect(page.get_by_role("link", name="Day", exact=True)).to_have_attribute("aria-current", "true")
     await expect(page.get_by_role("searchbox")).to_have_value("half typed")
     after = await page.evaluate("[...document.querySelectorAll('.aside > .card')].map(each => each.offsetTop)")

@@ -13,7 +13,10 @@ pytestmark = BROWSER_MARKS
 
 DEFINITION_PATH = "/definitions/Order%20%3C1%3E"
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
-    "visitor", [{"java_script_enabled": True}, {"java_script_enabled": False}], indirect=True, ids=["with", "without"]
+    "browser_tab",
+    [{"java_script_enabled": True}, {"java_script_enabled": False}],
+    indirect=True,
+    ids=["with", "without"],
 )
 
 
@@ -23,7 +26,7 @@ async def start_workflow(browser_tab: BrowserTab) -> int:
     return (await browser_tab.site.app.start_and_wait("Order <1>", states=["decide"], vars=vars, group="default")).id
 
 
-async def test_the_pages_hinder_nobody_and_fit_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_pages_are_accessible_and_fit_every_window(browser_tab: BrowserTab) -> None:
     await start_workflow(browser_tab)
     await browser_tab.open_as_admin("/definitions")
     await browser_tab.open_path(DEFINITION_PATH)
@@ -31,16 +34,16 @@ async def test_the_pages_hinder_nobody_and_fit_every_window(browser_tab: Browser
     await browser_tab.check_layout_and_accessibility()
 
     await browser_tab.open_path("/definitions")
-    await browser_tab.check_layout_and_accessibility("#known")
+    await browser_tab.check_layout_and_accessibility("#definitions")
     await browser_tab.open_path(DEFINITION_PATH.replace("definitions", "start"))
-    await browser_tab.check_layout_and_accessibility("form.starting")
+    await browser_tab.check_layout_and_accessibility("form.start-form")
 
 
 @WITH_AND_WITHOUT_SCRIPTS
-async def test_a_workflow_is_started_by_the_form_once_its_faults_are_mended(browser_tab: BrowserTab) -> None:
+async def test_a_workflow_is_started_by_the_form_once_its_faults_are_corrected(browser_tab: BrowserTab) -> None:
     page, key = browser_tab.page, uuid.uuid4().hex
     await browser_tab.open_as_admin("/definitions")
-    await page.get_by_role("link", name="New workflow of Order <1>").click()
+    await page.get_by_role("link", name="New workflow for Order <1>").click()
     await page.get_by_label("Items").fill('[{"sku": 1}]')
     await page.get_by_label("Paid").check()
     await page.get_by_label("Business key").fill(key)
@@ -55,7 +58,7 @@ async def test_a_workflow_is_started_by_the_form_once_its_faults_are_mended(brow
     await expect(page.get_by_role("heading", level=1)).to_contain_text(key)
     await expect(page.get_by_text("Next activation")).to_be_visible()
     await browser_tab.open_path(f"/workflows?q={key}")
-    await expect(page.locator("#found tbody tr")).to_have_count(1)
+    await expect(page.locator("#results tbody tr")).to_have_count(1)
     browser_tab.expect_page_error("422")
 
 

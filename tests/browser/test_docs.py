@@ -10,12 +10,12 @@ from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 pytestmark = BROWSER_MARKS
 
 
-async def test_the_reference_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_reference_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/docs")
 
     operation = "[id='users.create_user']"
     await browser_tab.check_layout_and_accessibility(
-        ".side", ".top", ".contents", "#access", operation, "#errors", "#model-CreateUserRequest"
+        ".sidebar", ".page-header", ".contents", "#access", operation, "#errors", "#model-CreateUserRequest"
     )
 
 

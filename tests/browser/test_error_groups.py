@@ -21,7 +21,7 @@ from tests.web.http_server import serve_app
 
 pytestmark = BROWSER_MARKS
 
-WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 LONG_MESSAGE = "<b>the answer</b> cannot be read: " + "{'sku': None, 'left': None} " * 12
 
 
@@ -97,7 +97,7 @@ async def retry_error_group(browser_tab: BrowserTab, bank: Bank) -> None:
     for id in (1, 2, 3):
         assert (await browser_tab.site.app.wait(id)).status == "FINISHED"
     await browser_tab.open_path("/errors")
-    await expect(page.get_by_text("Nothing has failed")).to_be_visible()
+    await expect(page.get_by_text("No errors")).to_be_visible()
 
 
 async def test_a_group_is_retried_and_finishes(browser_tab: BrowserTab, bank: Bank) -> None:
@@ -109,16 +109,16 @@ async def test_a_group_is_retried_without_scripts(browser_tab: BrowserTab, bank:
     await retry_error_group(browser_tab, bank)
 
 
-async def test_the_page_follows_what_happens_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_page_follows_what_happens_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     page = browser_tab.page
     await browser_tab.open_as_admin("/errors")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
     await browser_tab.site.app.start("Refunds")
 
-    await expect(page.get_by_role("heading", name="2 kinds of error")).to_be_visible()
+    await expect(page.get_by_role("heading", name="2 error groups")).to_be_visible()
     await page.get_by_label("Type", exact=True).select_option("Refunds")
-    await expect(page.get_by_role("heading", name="1 kind of error")).to_be_visible()
+    await expect(page.get_by_role("heading", name="1 error group")).to_be_visible()
     await expect(page).to_have_url(f"{browser_tab.site.url}/errors?type=Refunds")
     await page.get_by_text("ValueError: <b>the answer</b>").first.click()
     await expect(page.get_by_role("link", name="1 open")).to_be_visible()

@@ -14,7 +14,7 @@ from tests.browser.gallery_page import GalleryPage, open_gallery
 
 pytestmark = BROWSER_MARKS
 
-WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 DONE_NOTICE = "The workflow moves on to <PackItems>."
 
 
@@ -33,14 +33,14 @@ async def site(gallery_page: GalleryPage, tmp_path_factory: pytest.TempPathFacto
 
 
 async def trigger_event(browser_tab: BrowserTab, number: int = 1) -> None:
-    """Start a workflow, which the stream of events tells."""
+    """Start a workflow, which sends an event."""
     order = {"workflowType": "Order <1>", "externalId": f"o-{number}"}
     url = f"{browser_tab.site.url}/api/workflows"
     answer = await browser_tab.page.request.post(url, data=order, headers={"Origin": browser_tab.site.url})
     assert answer.status == 201, await answer.text()
 
 
-async def test_every_part_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_every_part_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/gallery")
     await browser_tab.page.get_by_text("Cancel…").click()
 
@@ -48,7 +48,7 @@ async def test_every_part_hinders_nobody_and_fits_every_window(browser_tab: Brow
 
 
 @WITHOUT_SCRIPTS
-async def test_without_scripts_a_question_is_answered_and_the_result_is_told_once(
+async def test_without_scripts_a_question_is_answered_and_the_result_is_shown_once(
     browser_tab: BrowserTab, gallery_page: GalleryPage
 ) -> None:
     page = browser_tab.page
@@ -56,7 +56,7 @@ async def test_without_scripts_a_question_is_answered_and_the_result_is_told_onc
 
     await page.get_by_text("Cancel…").click()
     await page.get_by_label("Reason").first.fill("ordered twice")
-    await page.get_by_role("button", name="Cancel the workflow").click()
+    await page.get_by_role("button", name="Cancel workflow").click()
 
     await expect(page.get_by_role("status").filter(has_text="moves on")).to_have_text(DONE_NOTICE)
     await browser_tab.open_path("/gallery")
@@ -95,7 +95,7 @@ async def test_what_happens_is_shown_and_what_one_has_begun_stays(
     page = browser_tab.page
     await browser_tab.open_as_admin("/gallery")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    await page.get_by_label("Choose Order5").check()
+    await page.get_by_label("Select Order5").check()
     await page.get_by_label("Not before").fill("in an hour")
 
     gallery_page.row_names = ["Order9", *gallery_page.row_names[2:]]
@@ -111,13 +111,13 @@ async def test_the_focus_stays_on_a_row_that_moves(browser_tab: BrowserTab, gall
     page = browser_tab.page
     await browser_tab.open_as_admin("/gallery")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    await page.get_by_label("Choose Order5").focus()
+    await page.get_by_label("Select Order5").focus()
 
     gallery_page.row_names = ["Order5", "Order1"]
     await trigger_event(browser_tab)
 
     await expect(page.get_by_text("2 found")).to_be_visible()
-    await expect(page.get_by_label("Choose Order5")).to_be_focused()
+    await expect(page.get_by_label("Select Order5")).to_be_focused()
 
 
 async def test_many_events_at_once_are_one_look(browser_tab: BrowserTab, gallery_page: GalleryPage) -> None:
@@ -135,7 +135,7 @@ async def test_many_events_at_once_are_one_look(browser_tab: BrowserTab, gallery
     assert gallery_page.request_count - before <= 4
 
 
-async def test_a_lost_connection_is_told_and_what_was_missed_is_fetched(
+async def test_a_lost_connection_is_shown_and_what_was_missed_is_fetched(
     browser_tab: BrowserTab, gallery_page: GalleryPage
 ) -> None:
     page = browser_tab.page
@@ -174,7 +174,7 @@ async def test_the_exact_time_is_in_the_readers_zone(browser_tab: BrowserTab) ->
 
 
 @pytest.mark.parametrize("browser_tab", [{"permissions": ["clipboard-read", "clipboard-write"]}], indirect=True)
-async def test_a_button_copies_what_it_stands_beside(browser_tab: BrowserTab) -> None:
+async def test_a_button_copies_the_text_beside_it(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/gallery")
 
     await browser_tab.page.get_by_role("button", name="Copy").click()

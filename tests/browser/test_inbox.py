@@ -10,9 +10,9 @@ from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 
 pytestmark = BROWSER_MARKS
 
-WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
-    "visitor", [{}, {"java_script_enabled": False}], indirect=True, ids=["js", "no-js"]
+    "browser_tab", [{}, {"java_script_enabled": False}], indirect=True, ids=["js", "no-js"]
 )
 
 
@@ -25,7 +25,7 @@ def locate_question(browser_tab: BrowserTab, instance: Instance) -> Locator:
     return browser_tab.page.locator(f"#waits-{instance.id}")
 
 
-async def test_the_page_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_page_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     instance, _ = await start_waiting_workflow(browser_tab), await start_waiting_workflow(browser_tab)
     await browser_tab.open_as_admin("/inbox")
     await locate_question(browser_tab, instance).get_by_text("Answer…").click()
@@ -34,7 +34,7 @@ async def test_the_page_hinders_nobody_and_fits_every_window(browser_tab: Browse
 
 
 @WITH_AND_WITHOUT_SCRIPTS
-async def test_an_answer_with_a_fault_is_mended_and_sent_and_the_others_stay(browser_tab: BrowserTab) -> None:
+async def test_an_answer_with_a_fault_is_corrected_and_sent_and_the_others_stay(browser_tab: BrowserTab) -> None:
     instance, other = await start_waiting_workflow(browser_tab), await start_waiting_workflow(browser_tab)
     await browser_tab.open_as_admin("/inbox")
     asked = locate_question(browser_tab, instance)

@@ -88,9 +88,9 @@ async def test_whatever_is_stored_is_text_on_the_page_of_a_workflow_and_on_the_l
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     await operations.answer(made.id, "refuse", form={"reply": ATTACK}, username=ATTACK_IMAGE)
     await browser_tab.site.app.wait(made.id, timeout="20s")
-    await expect(page.locator("#standing")).to_contain_text("Failed")
-    await expect(page.locator("#facts .why")).to_contain_text("{{ 7 * 191 }}")
-    await expect(page.locator(".timeline .said").first).to_contain_text(ATTACK_IMAGE)
+    await expect(page.locator("#status")).to_contain_text("Failed")
+    await expect(page.locator("#facts .reason-banner")).to_contain_text("{{ 7 * 191 }}")
+    await expect(page.locator(".timeline .free-text").first).to_contain_text(ATTACK_IMAGE)
 
     for place in (*(f"/workflows/{made.id}{place}" for place in PATH_SUFFIXES), "/workflows"):
         await browser_tab.open_path(place)

@@ -23,7 +23,7 @@ from tests.web.http_server import serve_app
 pytestmark = BROWSER_MARKS
 
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
-    "visitor", [{}, {"java_script_enabled": False}], indirect=True, ids=["scripts", "no scripts"]
+    "browser_tab", [{}, {"java_script_enabled": False}], indirect=True, ids=["scripts", "no scripts"]
 )
 
 
@@ -82,14 +82,14 @@ async def test_a_workflow_is_held_let_go_on_run_now_and_retried(browser_tab: Bro
     await browser_tab.open_as_admin(f"/workflows/{loan.id}")
 
     await click_button(browser_tab, "Pause", "Paused.")
-    await expect(page.locator("#standing")).to_contain_text("Paused")
-    await click_button(browser_tab, "Resume", "It goes on.")
-    await click_button(browser_tab, "Run now", "It runs now.")
+    await expect(page.locator("#status")).to_contain_text("Paused")
+    await click_button(browser_tab, "Resume", "Resumed.")
+    await click_button(browser_tab, "Run now", "Scheduled to run now.")
     assert (await app.wait(loan.id)).status == "FAILED"
     await page.reload()
     await expect(page.locator("#facts")).to_contain_text("the bank is closed")
     bank.is_open = True
-    await click_button(browser_tab, "Retry", "It is tried again.")
+    await click_button(browser_tab, "Retry", "Retry scheduled.")
 
     assert (await app.wait(loan.id)).state == "lent"
     await page.reload()
@@ -102,15 +102,15 @@ async def test_a_workflow_is_moved_later_and_by_force(browser_tab: BrowserTab) -
     page, loan = browser_tab.page, await browser_tab.site.app.start_and_wait("Loans", states=["lend"])
     await browser_tab.open_as_admin(f"/workflows/{loan.id}")
 
-    await page.get_by_text("Move by force…").click()
+    await page.get_by_text("Force move…").click()
     await page.locator("#force").get_by_label("State").select_option("ask")
-    await page.get_by_label("Why by force").fill("asked for too much")
+    await page.get_by_label("Reason for forcing").fill("asked for too much")
     await page.locator("#force").get_by_label("Not before").fill("2 days")
-    await click_button(browser_tab, "Move it by force", "Moved by force to ask.")
+    await click_button(browser_tab, "Force move", "Forced move to ask.")
     await expect(page.locator("#facts")).to_contain_text("in 1 d")
     await page.locator("#move").get_by_label("Reason").fill("asked for less")
     await page.locator("#move").get_by_label("Not before").fill("10 minutes")
-    await click_button(browser_tab, "lend (move there)", "Moved to lend.")
+    await click_button(browser_tab, "lend (move to this state)", "Moved to lend.")
 
     assert (await browser_tab.site.app.wait(loan.id, states=["lend"])).status == "IN_PROGRESS"
     lines = page.locator(".timeline > li").filter(has_text="by admin")
@@ -129,17 +129,17 @@ async def test_a_user_is_given_a_role_let_out_let_in_and_deleted(browser_tab: Br
     await browser_tab.open_as_admin(f"/users/{user.id}")
 
     await page.get_by_label("Role").select_option("Operator")
-    await click_button(browser_tab, "Change the role", "hedy is operator now.")
-    await click_button(browser_tab, "End all", "have ended")
+    await click_button(browser_tab, "Change role", "hedy is now operator.")
+    await click_button(browser_tab, "End all sessions", "have ended")
     await page.get_by_text("Revoke…").click()
-    await click_button(browser_tab, "Revoke the key", "revoked")
+    await click_button(browser_tab, "Revoke key", "revoked")
     await browser_tab.open_path(f"/users/{user.id}")
-    await page.get_by_role("button", name="Reset the password").click()
-    await expect(page.get_by_role("status", name=f"The password of {name}")).to_be_visible()
+    await page.get_by_role("button", name="Reset password").click()
+    await expect(page.get_by_role("status", name=f"Password of {name}")).to_be_visible()
     await page.get_by_text("Disable…").click()
     await click_button(browser_tab, "Disable", "is disabled")
     await click_button(browser_tab, "Enable", "can log in again")
     await page.get_by_text("Delete…").click()
-    await click_button(browser_tab, "Delete the user", "is deleted")
+    await click_button(browser_tab, "Delete user", "deleted")
 
     await expect(page.get_by_role("link", name=name)).to_have_count(0)

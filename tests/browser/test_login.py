@@ -10,7 +10,7 @@ from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 pytestmark = BROWSER_MARKS
 
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
-    "visitor", [{}, {"java_script_enabled": False}], ids=["scripts", "no scripts"], indirect=True
+    "browser_tab", [{}, {"java_script_enabled": False}], ids=["scripts", "no scripts"], indirect=True
 )
 
 
@@ -21,7 +21,7 @@ async def test_who_is_not_logged_in_is_asked_to_and_comes_back(browser_tab: Brow
     await expect(page).to_have_title("Log in · Flowlet")
 
     await browser_tab.log_in(password="wrong")
-    await expect(page.get_by_role("alert")).to_have_text("The username or the password is not right.")
+    await expect(page.get_by_role("alert")).to_have_text("Wrong username or password.")
     browser_tab.expect_page_error("401")
     await expect(page.get_by_label("Username")).to_have_value("admin")
     await expect(page.get_by_label("Password")).to_be_focused()
@@ -53,7 +53,7 @@ async def test_everything_can_be_done_from_the_keyboard(browser_tab: BrowserTab)
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{browser_tab.site.url}/docs")
     await page.keyboard.press("Tab")
-    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     await page.keyboard.press("Enter")
 
     await expect(page.get_by_role("main")).to_be_focused()
@@ -72,7 +72,7 @@ async def test_a_link_on_another_site_finds_who_is_logged_in(browser_tab: Browse
     browser_tab.expect_page_error("another host was asked")
 
 
-async def test_the_login_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_login_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await browser_tab.open_path("/login")
     await browser_tab.check_layout_and_accessibility()
 
@@ -83,7 +83,7 @@ async def test_the_login_hinders_nobody_and_fits_every_window(browser_tab: Brows
     browser_tab.expect_page_error("401")
 
 
-async def test_an_error_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_an_error_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await browser_tab.open_path(f"/{'long' * 100}")
     browser_tab.expect_page_error("404")
 

@@ -14,11 +14,11 @@ from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
 
 pytestmark = BROWSER_MARKS
 
-WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 
 
 async def add_disabled_user(browser_tab: BrowserTab, username: str, role: Role = Role.VIEWER) -> None:
-    """Make a user with a key, both of whom let nobody in now, as another process would."""
+    """Create a disabled user with a key, as another process would."""
     async with open_store(browser_tab.site.app.settings.database_url) as store:
         users = Users(store)
         await users.create(username, "correct horse", role, actor="test")
@@ -26,12 +26,12 @@ async def add_disabled_user(browser_tab: BrowserTab, username: str, role: Role =
         await users.disable(username, actor="test")
 
 
-async def test_the_pages_hinder_nobody_and_fit_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_pages_are_accessible_and_fit_every_window(browser_tab: BrowserTab) -> None:
     await add_disabled_user(browser_tab, "somebody.with-a-name.that-is-long")
     await browser_tab.open_as_admin("/users")
     for _ in range(2):
         await browser_tab.page.get_by_label("Username").fill("another-one.who-is-made-twice")
-        await browser_tab.page.get_by_role("button", name="Add the user").click()
+        await browser_tab.page.get_by_role("button", name="Add user").click()
     await expect(browser_tab.page.get_by_role("alert").first).to_contain_text("A password is shown only once")
     await browser_tab.check_layout_and_accessibility()
     await browser_tab.page.get_by_role("link", name="somebody.with-a-name.that-is-long").click()
@@ -41,7 +41,7 @@ async def test_the_pages_hinder_nobody_and_fit_every_window(browser_tab: Browser
     await browser_tab.check_layout_and_accessibility("main")
     await browser_tab.open_path("/keys")
     await browser_tab.page.get_by_label("Name").fill("shop")
-    await browser_tab.page.get_by_role("button", name="Make the key").click()
+    await browser_tab.page.get_by_role("button", name="Create key").click()
     await browser_tab.check_layout_and_accessibility("main")
     await browser_tab.open_path("/account")
     await browser_tab.check_layout_and_accessibility("main")
@@ -55,8 +55,8 @@ async def test_a_new_key_is_copied_and_gone_with_the_page(browser_tab: BrowserTa
     page = browser_tab.page
     await browser_tab.open_as_admin("/keys")
     await page.get_by_label("Name").fill("copied")
-    await page.get_by_role("button", name="Make the key").click()
-    await expect(page.get_by_role("status").filter(has_text="The key copied")).to_be_visible()
+    await page.get_by_role("button", name="Create key").click()
+    await expect(page.get_by_role("status").filter(has_text="API key copied")).to_be_visible()
 
     await page.get_by_role("button", name="Copy").click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -78,22 +78,22 @@ async def test_without_scripts_a_user_is_added_and_logs_in_with_the_password_sho
     await browser_tab.open_as_admin("/users")
     await page.get_by_label("Username").fill("hedy")
     await page.get_by_label("Role").select_option("Operator")
-    await page.get_by_role("button", name="Add the user").click()
+    await page.get_by_role("button", name="Add user").click()
     password = await page.locator("#secret").inner_text()
 
     await page.get_by_role("button", name="Log out").click()
     await browser_tab.log_in(username="hedy", password=password)
     await page.get_by_role("link", name="Account of hedy").click()
-    await page.get_by_label("Present password").fill("a guess of it")
-    for label in ("New password", "New password, once more"):
+    await page.get_by_label("Current password").fill("a guess of it")
+    for label in ("New password", "Repeat new password"):
         await page.get_by_label(label, exact=True).fill("four words make one")
-    await page.get_by_role("button", name="Change the password").click()
-    await expect(page.get_by_label("Present password")).to_have_attribute("aria-invalid", "true")
-    await page.get_by_label("Present password").fill(password)
-    for label in ("New password", "New password, once more"):
+    await page.get_by_role("button", name="Change password").click()
+    await expect(page.get_by_label("Current password")).to_have_attribute("aria-invalid", "true")
+    await page.get_by_label("Current password").fill(password)
+    for label in ("New password", "Repeat new password"):
         await page.get_by_label(label, exact=True).fill("four words make one")
-    await page.get_by_role("button", name="Change the password").click()
+    await page.get_by_role("button", name="Change password").click()
 
-    await expect(page.get_by_text("Your password is changed.")).to_be_visible()
+    await expect(page.get_by_text("Password changed.")).to_be_visible()
     await expect(page.get_by_role("link", name="Users")).to_have_count(0)
     browser_tab.expect_page_error("422")

@@ -14,7 +14,7 @@ from tests.engine.executor_harness import wait_for
 
 pytestmark = BROWSER_MARKS
 
-WITHOUT_SCRIPTS = pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -32,29 +32,29 @@ async def start_workflow(site: ServedSite, number: int) -> None:
     await site.app.start("Order <1>", external_id=f"o-{number}", key=f"A-{number} <b>")
 
 
-async def test_the_page_hinders_nobody_and_fits_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_page_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await start_workflow(browser_tab.site, int("1" * 200))
     await browser_tab.open_as_admin("/workflows?status=NEW")
     await browser_tab.page.get_by_text("More filters").click()
-    await browser_tab.page.get_by_label("Choose 1", exact=True).check()
+    await browser_tab.page.get_by_label("Select 1", exact=True).check()
 
     await browser_tab.check_layout_and_accessibility()
 
 
-async def test_the_preview_and_the_result_hinder_nobody_and_fit_every_window(browser_tab: BrowserTab) -> None:
+async def test_the_preview_and_the_result_are_accessible_and_fit_every_window(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/workflows")
     await browser_tab.page.get_by_label("Operation").select_option("cancel")
     await browser_tab.page.get_by_role("button", name="All 3").click()
     await browser_tab.check_layout_and_accessibility()
 
-    await browser_tab.open_path("/workflows/bulk?operation=retry&which=ticked&id=1&id=2")
+    await browser_tab.open_path("/workflows/bulk?operation=retry&scope=selected&id=1&id=2")
     await browser_tab.page.get_by_role("button", name="Retry 2 workflows").click()
 
-    await expect(browser_tab.page.get_by_text("0 workflows were retried. 2 refused.")).to_be_visible()
+    await expect(browser_tab.page.get_by_text("0 workflows were retried. 2 skipped.")).to_be_visible()
     await browser_tab.check_layout_and_accessibility()
 
 
-async def test_a_fault_hinders_nobody(browser_tab: BrowserTab) -> None:
+async def test_a_fault_is_accessible(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/workflows")
     await browser_tab.open_path("/workflows?variable=amount&created_from=soon&sort=colour")
     browser_tab.expect_page_error("400")
@@ -85,7 +85,7 @@ async def test_a_status_and_a_type_are_chosen_with_a_click_and_taken_away_again(
     await browser_tab.open_as_admin("/workflows")
 
     await page.get_by_role("checkbox", name="Finished").check()
-    await expect(page.get_by_text("No workflow fits")).to_be_visible()
+    await expect(page.get_by_text("No matching workflows")).to_be_visible()
     await page.get_by_label("Type", exact=True).select_option("Order <1>")
     await expect(page.locator("[data-events]")).to_have_attribute("data-events", "workflowType=Order+%3C1%3E")
     await page.get_by_role("link", name="Finished (remove)").click()
@@ -115,14 +115,14 @@ async def test_what_happens_is_shown_and_what_is_ticked_stays(browser_tab: Brows
     await page.get_by_role("checkbox", name="New").check()
     await page.get_by_label("Type", exact=True).select_option("Order <1>")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    await page.get_by_label("Choose 2", exact=True).check()
+    await page.get_by_label("Select 2", exact=True).check()
     await page.get_by_label("Operation").select_option("cancel")
 
     await start_workflow(browser_tab.site, 4)
 
     await expect(page.get_by_role("row", name="o-4")).to_be_visible()
-    await expect(page.get_by_label("Choose 2", exact=True)).to_be_checked()
-    await page.get_by_role("button", name="The ticked ones").click()
+    await expect(page.get_by_label("Select 2", exact=True)).to_be_checked()
+    await page.get_by_role("button", name="Selected").click()
     await expect(page.get_by_role("heading", name="Cancel 1 workflow?")).to_be_visible()
     await expect(page.get_by_role("row", name="o-2")).to_be_visible()
 
@@ -142,14 +142,14 @@ async def test_a_late_look_does_not_undo_a_search(browser_tab: BrowserTab) -> No
     route = await wait_for(held)
     await page.get_by_role("searchbox").fill("o-2")
     await expect(page.get_by_role("heading", name="1 workflow", exact=True)).to_be_visible()
-    await page.get_by_label("Choose 2", exact=True).check()
+    await page.get_by_label("Select 2", exact=True).check()
 
     async with page.expect_response(lambda answer: "q=o-2" in answer.url) as later:
         await route.continue_()
         await start_workflow(browser_tab.site, 5)
     await (await later.value).finished()
 
-    await expect(page.get_by_label("Choose 2", exact=True)).to_be_checked()
+    await expect(page.get_by_label("Select 2", exact=True)).to_be_checked()
     await expect(page.get_by_role("row", name="o-3")).to_be_hidden()
 
 
@@ -164,11 +164,11 @@ async def test_without_scripts_everything_is_a_form_or_a_link(browser_tab: Brows
     await page.get_by_role("checkbox", name="New").check()
     await page.get_by_role("button", name="Search").click()
     await expect(page.get_by_role("link", name="New (remove)")).to_be_visible()
-    await page.get_by_label("Choose 1", exact=True).check()
-    await page.get_by_label("Choose 3", exact=True).check()
+    await page.get_by_label("Select 1", exact=True).check()
+    await page.get_by_label("Select 3", exact=True).check()
     await page.get_by_label("Operation").select_option("cancel")
-    await page.get_by_role("button", name="The ticked ones").click()
-    await page.get_by_label("Cancel their open children too").check()
+    await page.get_by_role("button", name="Selected").click()
+    await page.get_by_label("Also cancel their open children").check()
     await page.get_by_role("button", name="Cancel 2 workflows").click()
 
     await expect(page.get_by_text("2 workflows were cancelled.")).to_be_visible()

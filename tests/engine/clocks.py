@@ -1,4 +1,4 @@
-"""Clocks for what waits: one that never ends a pause, one that ends it when told, one that remembers the pauses."""
+"""Clocks of three kinds: one never ends a pause, one ends it when the test calls it, one records the pauses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RecordingClock", "SteppedClock", "StillClock"]
 
 
 class StillClock(VirtualClock):
-    """A clock on which no pause ever ends: what happens in spite of it was told, not looked for."""
+    """A clock on which no pause ever ends: a test that passes on it was notified, and did not poll."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class SteppedClock(VirtualClock):
         await self._next.wait()
 
     async def tick(self) -> None:
-        """Let the pause end, and return when the next one has begun, or nobody waits any more."""
+        """Let the pause end, and return when the next one has begun, or the last wait has ended."""
         await wait_for(self.is_sleeping.wait())
         self.is_sleeping.clear()
         self.advance(100_000)

@@ -36,7 +36,7 @@ class ExecutorHarness:
         self.task = asyncio.create_task(executor.run())
 
     async def create_instance(self, *, store: Store | None = None, **values: Any) -> int:
-        """Create an instance and return its id; the executor is not told."""
+        """Create an instance and return its id; the executor is not woken."""
         store = store or self.store
         now = store.clock.now()
         new = self.registry.get_definition("Orders").build_instance(values.pop("vars", None), now=now, **values)

@@ -45,7 +45,7 @@ class LifetimeHarness:
             monkeypatch.setattr(Connections, name, self._record_late_calls(name))
 
     async def count_steps(self, run: Callable[[], Awaitable[None]]) -> int:
-        """Return how many steps a life has that nobody cancels."""
+        """Return how many steps a life has that is not cancelled."""
         with _watch_steps(None, lambda: None) as steps:
             await run()
         return steps[0]

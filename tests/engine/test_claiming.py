@@ -1,4 +1,4 @@
-"""How an executor looks for work: what it is told, what becomes due while it looks, and a store that is long away."""
+"""How an executor finds work: on a wake-up, when it becomes due during a claim, and after a long outage."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_an_executor_that_registers_anew_reads_the_stores_clock_first(data
 
 
 async def wait_for_other_executor(harness: ExecutorHarness, id: str) -> Any:
-    """Return the executor that goes on for the one with this id."""
+    """Return the executor that replaces the one with this id."""
     while True:
         if others := [one for one in await harness.read_executors() if one.id != id]:
             return others[0]

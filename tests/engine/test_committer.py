@@ -1,4 +1,4 @@
-"""Group commit: what ends at about the same time is one transaction, and each goes on when its own is durable."""
+"""Group commit: transitions that end together are one transaction, and each activation waits for its own."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def open_group_commit(
 
 
 def gate_first_batch(harness: GroupCommitHarness) -> tuple[asyncio.Event, asyncio.Event]:
-    """Hold the first batch until the second event is set; the first one tells that it is under way."""
+    """Hold the first batch until the second event is set; the first one is set when it is under way."""
     under_way, may_go_on = asyncio.Event(), asyncio.Event()
 
     async def commit(real: Commit, _: Sequence[Transition]) -> dict[int, CommitResult]:
@@ -94,7 +94,7 @@ def start_commits(committer: Committer, transitions: Sequence[Transition]) -> li
     return [asyncio.ensure_future(committer.commit(transition)) for transition in transitions]
 
 
-async def test_what_comes_while_a_batch_is_under_way_is_the_next_batch(
+async def test_transitions_that_arrive_during_a_batch_are_the_next_batch(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_group_commit(database_url, monkeypatch, count=21) as at, at.hand.open_committer() as committer:
@@ -111,7 +111,7 @@ async def test_what_comes_while_a_batch_is_under_way_is_the_next_batch(
         assert (committer.totals.batches, committer.totals.items, committer.totals.largest) == (2, 21, 20)
 
 
-async def test_an_activation_goes_on_only_when_its_own_batch_is_durable(
+async def test_an_activation_continues_only_when_its_own_batch_is_durable(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_group_commit(database_url, monkeypatch, count=2) as at, at.hand.open_committer() as committer:

@@ -49,7 +49,7 @@ class HeartbeatHarness:
         return record
 
     async def wait_for_next_beat(self) -> None:
-        """Return when the executor's row tells of another beat."""
+        """Return when the executor's row shows another heartbeat."""
         before = await self.read_record()
         while (await self.read_record()).beat == before.beat:
             pass
@@ -143,11 +143,11 @@ async def test_a_beat_that_waited_for_a_lock_counts_from_after_the_wait(database
             await wait_for(find_waiting_connection(other) if traced is None else traced.wait())
             after = await other.read_clock()
 
-        told = await wait_for(beat)
+        beaten_at = await wait_for(beat)
 
         (record,) = await store.executors.list_all()
-        assert told is not None
-        assert told >= after
+        assert beaten_at is not None
+        assert beaten_at >= after
         assert record.beat >= after
         assert record.lease_until >= after + LONG_LEASE_MICROSECONDS
 
@@ -161,8 +161,8 @@ async def trace_next_statement(store: Store) -> asyncio.Event:
     begins, loop = asyncio.Event(), asyncio.get_running_loop()
 
     async def set_trace(session: DatabaseSession) -> None:
-        told = partial(loop.call_soon_threadsafe, begins.set)
-        await session.raw._execute(session.raw._conn.set_trace_callback, lambda _: told())
+        notify = partial(loop.call_soon_threadsafe, begins.set)
+        await session.raw._execute(session.raw._conn.set_trace_callback, lambda _: notify())
 
     await store.connections.run_on_engine(set_trace)
     return begins

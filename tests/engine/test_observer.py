@@ -1,4 +1,4 @@
-"""What an executor tells a meter: every claim, every batch, every transition that is durable."""
+"""The events that an executor reports to its observer: every claim, batch and durable transition."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSTANCE_COUNT = 20
 
 
 class RecordingObserver:
-    """A meter that keeps what it hears."""
+    """An observer that keeps every event."""
 
     def __init__(self) -> None:
         self.claim_sizes: list[int] = []
@@ -43,39 +43,39 @@ class RecordingObserver:
 
 
 async def run_observed(url: str, handler: Any) -> RecordingObserver:
-    """Run so many instances to their ends, and return what a meter heard."""
-    tally, registry = RecordingObserver(), Registry()
+    """Run instances to their ends, and return the observer of the executor."""
+    observer, registry = RecordingObserver(), Registry()
     registry.add(build_workflow_module(**build_single_state(handler)))
     async with open_store(url) as store:
-        executor = Executor(store, registry, ExecutorSettings(poll_interval=NEVER), observer=tally)
+        executor = Executor(store, registry, ExecutorSettings(poll_interval=NEVER), observer=observer)
         now = store.clock.now()
         definition = registry.get_definition("Orders")
         await store.instances.create([definition.build_instance(None, now=now) for _ in range(INSTANCE_COUNT)], now=now)
         task = asyncio.create_task(executor.run())
-        await wait_for(tally.has_all_transitions.wait())
+        await wait_for(observer.has_all_transitions.wait())
         executor.stop()
         await wait_for(task)
-    return tally
+    return observer
 
 
-async def test_a_meter_hears_of_every_claim_batch_and_transition(database_url: str) -> None:
+async def test_an_observer_is_notified_of_every_claim_batch_and_transition(database_url: str) -> None:
     async def check() -> str:
         return "done"
 
-    tally = await run_observed(database_url, check)
+    observer = await run_observed(database_url, check)
 
-    assert sum(tally.claim_sizes) == INSTANCE_COUNT
-    assert sum(tally.batch_sizes) == INSTANCE_COUNT
-    assert [move.status for move in tally.transitions] == [Status.FINISHED] * INSTANCE_COUNT
-    assert all(seconds > 0 for seconds in tally.durations_seconds)
+    assert sum(observer.claim_sizes) == INSTANCE_COUNT
+    assert sum(observer.batch_sizes) == INSTANCE_COUNT
+    assert [move.status for move in observer.transitions] == [Status.FINISHED] * INSTANCE_COUNT
+    assert all(seconds > 0 for seconds in observer.durations_seconds)
 
 
-async def test_a_transition_in_a_handlers_own_transaction_is_heard_of_too(database_url: str) -> None:
+async def test_an_observer_is_notified_of_a_transition_in_a_handlers_own_transaction(database_url: str) -> None:
     async def check(ctx: Context) -> str:
         async with ctx.transaction():
             return "done"
 
-    tally = await run_observed(database_url, check)
+    observer = await run_observed(database_url, check)
 
-    assert {move.instance.id for move in tally.transitions} == set(range(1, INSTANCE_COUNT + 1))
-    assert not tally.batch_sizes
+    assert {move.instance.id for move in observer.transitions} == set(range(1, INSTANCE_COUNT + 1))
+    assert not observer.batch_sizes

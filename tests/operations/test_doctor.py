@@ -146,7 +146,7 @@ async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_
     findings = await examine_store(harness.hands.store)
 
     assert [(finding.instance_id, finding.rule) for finding in findings] == [(parent, CHILDREN)]
-    assert "it counts 1 open children, but 0 of its children have not ended" in findings[0].message
+    assert "it counts 1 open children, but 0 of its children are open" in findings[0].message
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_t
         Finding(
             first,
             UNSERVED,
-            f"2 of 'Orders' in the executor group 'night' are due for more than 60 s, and no live executor of this "
-            f"group knows this workflow; {first} is the first. Start one: flowlet serve.",
+            "2 of 'Orders' in the executor group 'night' have been due for more than 60 s, and no live executor of "
+            f"this group has loaded this workflow; {first} is the first. Start one: flowlet serve.",
         )
     ]
 

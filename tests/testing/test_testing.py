@@ -31,7 +31,7 @@ GUIDE_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-workflow.md
 
 
 class FlakyBank:
-    """Charges customers, once it has failed as often as it is told to."""
+    """Charges customers, after so many failures."""
 
     def __init__(self, *, failures: int = 0) -> None:
         self.failures = failures
@@ -217,10 +217,10 @@ async def test_an_instance_that_waits_for_a_person_does_not_end_and_the_message_
         with pytest.raises(NotEndedError) as raised:
             await flow.run_to_end(id)
 
-    told = str(raised.value)
-    assert f"Orders {id} (order-1) has not ended within 30 days: it is WAITING in state 'review'" in told
-    assert "an answer (charge, rejected)" in told
-    assert "2030-01-01 00:00:00 TRANSITION check -> review" in told
+    message = str(raised.value)
+    assert f"Orders {id} (order-1) has not ended within 30 days: it is WAITING in state 'review'" in message
+    assert "an answer (charge, rejected)" in message
+    assert "2030-01-01 00:00:00 TRANSITION check -> review" in message
     assert isinstance(raised.value, AssertionError)
     assert isinstance(raised.value, FlowletError)
 
@@ -272,19 +272,19 @@ async def test_a_harness_outside_of_its_block_says_how_it_is_used() -> None:
 
 
 async def test_resources_are_opened_and_closed_with_the_harness() -> None:
-    provided, told = Dependencies(), []
+    provided, events = Dependencies(), []
 
     @provided.provide
     async def provide_charges() -> AsyncIterator[shop.Charges]:
-        told.append("opened")
+        events.append("opened")
         yield FlakyBank()
-        told.append("closed")
+        events.append("closed")
 
     async with Harness([shop, parcel], provide=provided) as flow:
         await flow.start("OrderWorkflow", vars={"amount": 5})
-        assert told == ["opened"]
+        assert events == ["opened"]
 
-    assert told == ["opened", "closed"]
+    assert events == ["opened", "closed"]
 
 
 async def test_a_workflow_may_be_named_by_its_module() -> None:

@@ -1,30 +1,32 @@
-"""The pages of the console: a module for each, which reads the request, calls one operation or report, and renders.
+"""The console: a module in ``pages`` for each page, and beside it what the pages are drawn with.
 
-A page is a blueprint here, in ``PAGES`` of ``flowlet.web.app``, with a template that extends ``base.html``::
+A page reads the request, calls one operation or report, and renders a template that extends ``base.html``. Its
+blueprint is listed in ``CONSOLE_BLUEPRINTS`` of ``flowlet.web.app``::
 
     @blueprint.get("/inbox")
-    @needs(Role.VIEWER)
-    async def show() -> Response:
-        return await page("inbox/inbox.html", waiting=await waiting(services().store))
+    @require_role(Role.VIEWER)
+    async def show_inbox() -> Response:
+        return await render_page("inbox/inbox.html", inbox=await read_inbox(get_services().store.connections))
 
     @blueprint.post("/inbox/<int:id>/answer")
-    @needs(Role.OPERATOR)
-    async def answer(id: int) -> Redirection:
-        given = await form()
+    @require_role(Role.OPERATOR)
+    async def answer_question(id: int) -> Redirection:
+        submitted = await read_request_form()
         ...
-        return done("Answered: the order goes on.", "/inbox")
+        return redirect_with_success("Answered #12: Approve.", "/inbox")
 
-- ``templates/parts.html`` has the parts of templates, and says how to use them; ``frame`` is in each, with who is
-  logged in (``frame.principal``) and the token of forms, which the macros ``hidden``, ``action`` and ``confirm`` send.
-- ``frame.NAVIGATION`` leads to the page: an ``Entry`` with a sign of ``templates/icons.html``, a role, and a count if
-  something may wait there.
-- After a form the answer is ``done(message, address)`` or ``refused(message, address)`` of ``notices``: 303, and told
-  once on the page that follows. A form that has to be mended is shown again, with status 422 and each ``error`` at its
-  field.
-- A form about one workflow carries the version that was looked at, ``hidden(version)``. Where the workflow's is another
-  one, nothing is done, and ``refused`` says where it is now.
-- ``static/console.js`` only adds. A part with an id and ``data-live`` is fetched again on an event; a form somebody has
-  begun to fill in is left as it is, its version too.
-- ``tests/browser`` visits every page: ``visitor.enter("/inbox")``, the way with and without scripts, and
-  ``visitor.look_around()``, which finds what hinders anybody and what is wider than a window.
+- ``templates/macros.html`` has the macros, and says how to use them. Every template gets ``layout``, with the logged-in
+  user (``layout.principal``) and the forms' CSRF token, which the macros ``hidden_fields``, ``action_button`` and
+  ``confirm_button`` send.
+- ``layout.NAVIGATION`` links to the page: a ``NavigationItem`` with an icon of ``templates/icons.html``, a role, and a
+  counter if something can wait there.
+- After a form comes ``redirect_with_success`` or ``redirect_with_error`` of ``flash``: status 303, and a message that
+  the next page shows once. A form with faults is shown again, with status 422 and each ``error`` at its field.
+- A form about one workflow sends the version that its page showed, by ``hidden_fields(version)``. If the workflow has
+  changed since, nothing is done, and the message says where the workflow is now.
+- ``static/console.js`` only adds to the pages. A part with an id and ``data-live`` is fetched again on an event; a form
+  that the user has begun to fill in stays as it is, with its version.
+- ``tests/browser`` visits every page: ``browser_tab.open_as_admin("/inbox")``, its use with and without scripts, and
+  ``browser_tab.check_layout_and_accessibility()``, which finds accessibility violations
+  and content wider than the window.
 """

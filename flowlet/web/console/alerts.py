@@ -1,4 +1,4 @@
-"""What needs somebody's attention: found in the figures of the dashboard, the most urgent first."""
+"""Alerts: what needs a user's attention according to the dashboard's figures, the most urgent first."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from flowlet.store.reports.errors import ErrorGroup
 __all__ = ["MAX_CLAIM_GAP_MICROSECONDS", "Alert", "find_alerts"]
 
 LOST_EXECUTOR_SHOWN_MICROSECONDS = 3_600_000_000
-"""For how long a lost executor that holds nothing any more is told of, in microseconds."""
+"""How long a lost executor that holds no work is reported, in microseconds."""
 MAX_CLAIM_GAP_MICROSECONDS = 300_000_000
-"""How far the last claim of an executor with free slots may at least be behind its last beat, in microseconds."""
+"""The tolerated gap, in microseconds, between the last claim and the last heartbeat of an executor with free slots."""
 LATE_TOLERANCE_MICROSECONDS = 1_000_000
-"""How late what is due may be before it is asked who would run it, in microseconds: a claim takes a moment."""
+"""How late due work may be before it is reported as unserved, in microseconds: a claim takes a moment."""
 MAX_TYPES_NAMED = 5
-"""How many workflows are named in which people are waited for."""
+"""How many types of waiting workflows are named."""
 QUEUED_STATUSES = (Status.NEW, Status.IN_PROGRESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that somebody should look at.
+    """Something that needs a user's attention.
 
     Attributes:
         tone: The colour of its badge.
-        label: What its badge says.
-        title: What it is about.
-        url: Where one sees more.
-        text: What is the matter, in one line.
-        at: Since when, or when it was seen last; None where there is no such time.
+        label: The text of its badge.
+        title: Its subject.
+        url: The page with details.
+        text: The problem, in one line.
+        at: When it began or was last seen; None if there is no such time.
     """
 
     tone: str
@@ -47,7 +47,7 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """What tells it from the others, for the id of its row."""
+        """What distinguishes it from other alerts, for the id of its row."""
         return f"{self.label} {self.url}"
 
 
@@ -61,16 +61,17 @@ def find_alerts(
     now: int,
     max_claim_gap_microseconds: int = MAX_CLAIM_GAP_MICROSECONDS,
 ) -> list[Alert]:
-    """Return what needs attention: what stands still, then what waits for people, then what failed.
+    """Return the alerts: first work that does not run, then workflows waiting for a decision, then errors.
 
     Args:
-        counts: How many instances of each type have each status.
+        counts: The number of instances by type and status.
         executor_reports: The executors.
-        queues: What has a next activation.
-        errors: The last errors, grouped.
-        late: What has been due for the longest.
+        queues: The instances with a next activation, by group.
+        errors: The latest errors, grouped.
+        late: The instances that have been due the longest.
         now: In microseconds since 1970 UTC.
-        max_claim_gap_microseconds: How far the last claim of an executor with free slots may be behind its last beat, in microseconds.
+        max_claim_gap_microseconds: The tolerated gap between the last claim and the last heartbeat of an executor with
+            free slots, in microseconds.
     """
     serving = [executor for executor in executor_reports if executor.status == "RUNNING"]
     return [
@@ -92,24 +93,24 @@ def _find_unserved_work(
     *,
     is_draining: bool,
 ) -> Iterator[Alert]:
-    """Yield what no live executor would run; one that drains claims nothing any more."""
+    """Yield work that no live executor would run; a draining executor claims no more work."""
     if not serving:
         queued = sum(count for (_, status), count in counts.items() if status in QUEUED_STATUSES)
-        title = "Every executor drains" if is_draining else "No executor runs"
+        title = "All executors are draining" if is_draining else "No executor is running"
         if queued:
-            yield Alert("err", "Stopped", title, "/executors", f"{queued:,} queued: start flowlet serve")
+            yield Alert("err", "Stopped", title, "/executors", f"{queued:,} queued; start one with flowlet serve")
         return
     known, served = _list_types(serving), {group for one in serving for group in one.groups}
     for type in sorted({type for (type, status) in counts if status in QUEUED_STATUSES} - known):
         queued = sum(counts.get((type, status), 0) for status in QUEUED_STATUSES)
-        text = f"{queued:,} queued, and no live executor has it loaded"
+        text = f"{queued:,} queued, but no live executor has loaded this workflow"
         yield Alert("warn", "Unserved", cleaned(type), _build_filter_url(QUEUED_STATUSES, type=type), text)
     due = {queue.group: queue.earliest_due for queue in sorted(queues, key=lambda queue: -queue.earliest_due)}
     for group in sorted(due.keys() - served):
         if due[group] <= now:
             address, text = (
                 _build_filter_url(QUEUED_STATUSES, group=group),
-                "is due, and no live executor runs this group",
+                "work is due, but no live executor serves this group",
             )
             yield Alert("warn", "Unserved", f"Group {cleaned(group)}", address, text, due[group])
 
@@ -117,16 +118,16 @@ def _find_unserved_work(
 def _find_mismatched_work(
     serving: Sequence[ExecutorRecord], late: Sequence[UpcomingInstance], now: int
 ) -> Iterator[Alert]:
-    """Yield what is due in a group that is served, of a type that is loaded, but by no executor both."""
-    told, known = set(), _list_types(serving)
+    """Yield due work whose group is served and whose type is loaded, but not by the same executor."""
+    reported, known = set(), _list_types(serving)
     for one in late:
         of_group, pair = [each for each in serving if one.group in each.groups], (one.group, one.type)
-        is_told_or_served = one.type not in known or not of_group or one.type in _list_types(of_group)
-        if is_told_or_served or pair in told or now - one.at < LATE_TOLERANCE_MICROSECONDS:
+        is_served_or_reported = one.type not in known or not of_group or one.type in _list_types(of_group)
+        if is_served_or_reported or pair in reported or now - one.at < LATE_TOLERANCE_MICROSECONDS:
             continue
-        told.add(pair)
+        reported.add(pair)
         address = _build_filter_url((*QUEUED_STATUSES, Status.WAITING), type=one.type, group=one.group)
-        text = "is due, and no live executor of this group has it loaded"
+        text = "work is due, but no live executor of this group has loaded this workflow"
         yield Alert("warn", "Unserved", cleaned(f"{one.type} in {one.group}"), address, text, one.at)
 
 
@@ -137,15 +138,15 @@ def _list_types(executor_reports: Sequence[ExecutorRecord]) -> set[str]:
 def _find_unhealthy_executors(
     executor_reports: Sequence[ExecutorRecord], now: int, max_claim_gap_microseconds: int
 ) -> Iterator[Alert]:
-    """Yield the executors that have died, and those that beat on but ask for no work."""
+    """Yield the lost executors, and those that send heartbeats but claim no work."""
     for one in executor_reports:
         address = f"/executors#{quote(one.id)}"
         if one.status == "LOST" and (one.busy or now - one.beat < LOST_EXECUTOR_SHOWN_MICROSECONDS):
-            held = f"it still holds {one.busy:,}" if one.busy else "what it held was freed"
+            held = f"it still holds {one.busy:,}" if one.busy else "its work was released"
             yield Alert("err", "Lost", cleaned(one.name), address, f"no heartbeat; {held}", one.beat)
         since = one.claimed or one.started
         if one.status == "RUNNING" and one.busy < one.slots and one.beat - since > max_claim_gap_microseconds:
-            text = "beats, but has not asked for work since" if one.claimed else "beats, but has never asked for work"
+            text = f"sends heartbeats, but has {'claimed no work since' if one.claimed else 'never claimed work'}"
             yield Alert("warn", "Blocked", cleaned(one.name), address, text, since)
 
 
@@ -159,12 +160,12 @@ def _describe_error_group(group: ErrorGroup) -> Alert:
 
 
 def _find_waiting_types(counts: Mapping[tuple[str, str], int]) -> Iterator[Alert]:
-    """Yield that people are waited for, and in which workflows the most."""
+    """Yield an alert about workflows waiting for a decision, with the most frequent types."""
     waiting = [(count, type) for (type, status), count in counts.items() if status == Status.WAITING]
     if not waiting:
         return
     total, first = sum(count for count, _ in waiting), sorted(waiting, key=lambda one: (-one[0], one[1]))
-    title = "1 waits for an answer" if total == 1 else f"{total:,} wait for an answer"
+    title = f"{total:,} waiting for a decision"
     text = ", ".join(f"{count:,} {type}" if len(waiting) > 1 else type for count, type in first[:MAX_TYPES_NAMED])
     yield Alert("warn", "Waiting", title, "/inbox", cleaned(text))
 

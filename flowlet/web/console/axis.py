@@ -1,4 +1,4 @@
-"""An axis of time that is linear, but for stretches in which nothing happens for so long that they are cut short."""
+"""A linear time axis on which long intervals without events are shortened."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Axis", "Tick", "build_axis"]
 
 MAX_CUTS = 2
 _CUT_RATIO = 4
-"""How many times as long as all the rest a stretch has to be to be cut: then the rest has a fifth of the width."""
+"""An interval is shortened if it is this many times as long as all others together, and fills 4/5 of the width."""
 _MIN_LABEL_GAP_PERCENT = 19.0
-"""How far labels are apart at least, in percent: on a phone they do not touch."""
+"""The minimum distance between labels, in percent: they do not touch on a phone."""
 _MAX_TICKS = 20
 _STEPS_MICROSECONDS = (
     *(size * unit for unit in (1_000, 10_000, 100_000) for size in (1, 2, 5)),
     *(1_000_000 * seconds for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)),
     *(3_600_000_000 * hours for hours in (1, 2, 3, 6, 12, 24, 48, 120, 240, 480, 1200, 2400, 4800, 12_000, 24_000)),
 )
-"""How far ticks are apart, in microseconds: what people count in."""
+"""The possible distances between ticks, in microseconds: round numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where on a width the times are.
+    """The positions of times on the axis.
 
     Attributes:
-        moments: Times in microseconds, rising.
-        positions: Where each of them is, in percent of the width.
-        cuts: The middles of the stretches that are shortened, each with how long it is.
-        ticks: The times between, counted from the first moment; with a plus from the end of the cut before.
+        moments: Times in microseconds, ascending.
+        positions: The position of each, in percent of the width.
+        cuts: The centers of the shortened intervals, each labelled with its duration.
+        ticks: Labels of the time since the first moment; with a plus, since the end of the preceding cut.
     """
 
     moments: tuple[int, ...]
@@ -50,18 +50,18 @@ class Axis:
     ticks: tuple[Tick, ...]
 
     def to_percent(self, moment: int) -> float:
-        """Return where a time is, in percent of the width; the ends stand for what lies beyond them."""
+        """Return the position of a time, in percent of the width; a time beyond an end is at that end."""
         return _interpolate_percent(moment, self.moments, self.positions)
 
 
 def build_axis(moments: Sequence[int]) -> Axis:
-    """Return the axis of all times at which something begins or ends.
+    """Return the axis for the times at which something begins or ends.
 
-    A stretch between two of them that is more than four times as long as all the rest is cut; what is cut has half of
-    the width.
+    An interval between two of them that is more than four times as long as all others together is shortened. The
+    shortened intervals take half of the width.
 
     Args:
-        moments: In microseconds, rising; at least one.
+        moments: In microseconds, ascending; at least one.
     """
     lengths = [after - before for before, after in pairwise(moments)]
     cut = _find_cuts(lengths)
@@ -78,7 +78,7 @@ def build_axis(moments: Sequence[int]) -> Axis:
 
 
 def _find_cuts(lengths: Sequence[int]) -> set[int]:
-    """Return the places of the stretches that are drawn shorter."""
+    """Return the indexes of the intervals to shorten."""
     cut: set[int] = set()
     for _ in range(MAX_CUTS):
         left = sorted((length, place) for place, length in enumerate(lengths) if place not in cut)
@@ -97,7 +97,8 @@ def _build_ticks(
         _STEPS_MICROSECONDS[-1],
     )
     taken = [0.0, *(tick.percent for tick in cuts)]
-    yield Tick(0.0, "0")
+    if all(cut.percent >= _MIN_LABEL_GAP_PERCENT for cut in cuts):
+        yield Tick(0.0, "0")
     origin, sign = moments[0], ""
     for place, (before, after) in enumerate(pairwise(moments)):
         if place in cut:

@@ -1,4 +1,4 @@
-"""Charts as SVG: lines, bars and shares, sized by the page and coloured by its stylesheet."""
+"""Charts as SVG: sparklines, bars and share bars, sized by the page and coloured by its stylesheet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ChartSegment:
     """A part of a whole, or a series of a chart.
 
     Attributes:
-        tone: One of ok, warn, err, info, accent, idle; also the colour of its entry in a legend.
-        count: How much; of no use for a series.
+        tone: One of ok, warn, err, info, accent, idle; also the colour in a legend.
+        count: The amount; unused for a series.
     """
 
     label: str
@@ -29,10 +29,10 @@ class ChartSegment:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar: a number for each series, stacked from below.
+    """A bar: a number for each series, stacked from the bottom.
 
     Attributes:
-        label: Which bar, as "12:28".
+        label: Its label, such as "12:28".
     """
 
     label: str
@@ -40,24 +40,24 @@ class Bar:
 
 
 def render_sparkline(values: Sequence[float], *, tone: str = "accent") -> Markup:
-    """Return a line without axes, for beside a number that tells the same. Fewer than two values make none."""
+    """Return a line without axes, to show beside a number. Fewer than two values give an empty string."""
     if len(values) < 2:
         return Markup("")
     least, span = min(values), (max(values) - min(values)) or 1
     step, room = _WIDTH / (len(values) - 1), _HEIGHT - 2 * _PADDING
     points = "L".join(f"{i * step:.1f} {_PADDING + room * (1 - (v - least) / span):.1f}" for i, v in enumerate(values))
     return Markup(
-        '<svg class="spark {}" viewBox="0 0 112 34" preserveAspectRatio="none" aria-hidden="true">'
+        '<svg class="sparkline {}" viewBox="0 0 112 34" preserveAspectRatio="none" aria-hidden="true">'
         '<path class="area" d="M{}L112 34L0 34Z"/><path class="line" d="M{}"/></svg>'
     ).format(tone, points, points)
 
 
 def render_share_bar(segments: Sequence[ChartSegment], *, full_count: int | None = None) -> Markup:
-    """Return a bar of parts, each as wide as its share.
+    """Return a bar of segments, each as wide as its share.
 
     Args:
-        segments: From left to right. Those that are zero are left out; each other one is wide enough to be seen.
-        full_count: What the full width stands for; the sum of the parts if not given.
+        segments: From left to right. Zero segments are left out; every other one is wide enough to be visible.
+        full_count: The count of the full width; the sum of the segments if not given.
     """
     there = [part for part in segments if part.count > 0]
     total = max(full_count or 0, sum(part.count for part in there)) or 1
@@ -82,16 +82,16 @@ def render_chart(
 
     Args:
         bars: From left to right.
-        series: What each number of a bar counts, from below.
-        label: What the chart shows, for those who do not see it; the greatest and the last bar are added.
-        ticks: Words below it, from its left end to its right end.
+        series: The series of a bar's numbers, from the bottom.
+        label: The chart's title for screen readers; the largest and the last bar are added.
+        ticks: Labels below the chart, from left to right.
     """
     top = _round_up(max((sum(bar.counts) for bar in bars), default=0))
     marks = Markup("").join(Markup("<span>{}</span>").format(f"{top * part / 4:,g}") for part in (4, 3, 2, 1, 0))
     words = Markup("").join(Markup("<span>{}</span>").format(tick) for tick in ticks)
     columns = Markup("").join(_render_column(bar, place, series, top) for place, bar in enumerate(bars))
     return Markup(
-        '<div class="chart"><div class="marks" aria-hidden="true">{}</div>'
+        '<div class="chart"><div class="axis-labels" aria-hidden="true">{}</div>'
         '<svg viewBox="0 0 {} 100" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<path class="rule" d="M0 0H{w}M0 25H{w}M0 50H{w}M0 75H{w}M0 100H{w}"/>{}</svg>'
         '<div class="ticks" aria-hidden="true">{}</div></div>'
@@ -109,19 +109,19 @@ def _render_column(bar: Bar, position: int, series: Sequence[ChartSegment], top:
                 Markup('<rect class="{}" x="{}" width=".7" {}/>').format(part.tone, f"{position + 0.15:.2f}", size)
             )
     numbers = ", ".join(f"{count:,g} {part.label}" for part, count in zip(series, bar.counts, strict=True))
-    back = Markup('<rect class="back" x="{}" width="1" height="100"/>').format(position)
+    back = Markup('<rect class="bar-background" x="{}" width="1" height="100"/>').format(position)
     return Markup("<g><title>{}: {}</title>{}{}</g>").format(bar.label, numbers, back, Markup("").join(drawn))
 
 
 def _describe_chart(bars: Sequence[Bar], label: str) -> str:
     if not bars:
-        return f"{label}: nothing yet"
+        return f"{label}: no data yet"
     most, last = max(bars, key=lambda bar: sum(bar.counts)), bars[-1]
-    return f"{label}: at most {sum(most.counts):,g} ({most.label}), at the end {sum(last.counts):,g}"
+    return f"{label}: maximum {sum(most.counts):,g} ({most.label}), latest {sum(last.counts):,g}"
 
 
 def _round_up(value: float) -> float:
-    """Return the least 4, 8, 12, 16, 20, 40... that is not below a value: a quarter of it is a round number too."""
+    """Return the smallest of 4, 8, 12, 16, 20, 40... that is not below a value: its quarters are round numbers too."""
     size = 1.0
     while True:
         for factor in (4, 8, 12, 16, 20):

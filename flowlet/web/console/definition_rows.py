@@ -1,4 +1,4 @@
-"""What the page of a definition says of its states and its variables: a row for each."""
+"""The rows of states and variables on a definition's page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_DEPTH = 4
-"""How many models within models are unfolded."""
+"""How many levels of nested models are shown."""
 _OPEN_STATUSES = [status.value for status in Status if status not in ENDED_STATUSES]
 
 
@@ -36,8 +36,8 @@ class TransitionRow:
     """A transition with its figures.
 
     Attributes:
-        condition: When it is taken if not by choice: after errors, or after the deadline.
-        usage: None where the sample has not taken it.
+        condition: When it is taken automatically: after errors, or at the deadline; "" if never.
+        usage: None if no workflow of the sample took it.
     """
 
     target: str
@@ -51,10 +51,10 @@ class StateRow:
     """A state with its figures.
 
     Attributes:
-        open_count: How many are in it, and have not ended.
-        list_url: The list of these; for a state that ends, of all that are in it.
-        timing: None where the sample has not left it.
-        rules: Its timeout, its deadline, and its retry policy where it is not the workflow's; in words.
+        open_count: How many workflows are in it and have not ended.
+        list_url: The list of these; for a final state, of all workflows in it.
+        timing: None if no workflow of the sample left it.
+        rules: Its timeout, its deadline, and its retry policy if it differs from the workflow's; in words.
     """
 
     state: StateDefinition
@@ -70,11 +70,11 @@ class VariableRow:
     """A variable, or a field of a model within one.
 
     Attributes:
-        path: Its name; below a list as in ``items[].sku``, below an object of any names as in ``prices.*.amount``.
-        depth: How many models it stands in.
-        kind: Its type, as "array of Item or null".
-        default: As JSON; None where there is none.
-        notes: What else has to hold for it.
+        path: Its name; in a list as in ``items[].sku``, in an object with arbitrary names as in ``prices.*.amount``.
+        depth: How many models enclose it.
+        kind: Its type, such as "array of Item or null".
+        default: As JSON; None if there is none.
+        notes: Its constraints.
     """
 
     path: str
@@ -87,23 +87,23 @@ class VariableRow:
 
 
 def build_definition_url(name: str) -> str:
-    """Return the address of a definition's page."""
+    """Return the URL of a definition's page."""
     return f"/definitions/{quote(name, safe='')}"
 
 
 def build_start_url(name: str) -> str:
-    """Return the address of the form that starts a workflow: not below its page, which may be another one's."""
+    """Return the URL of the form that starts a workflow, outside of the definition pages: names may have slashes."""
     return f"/start/{quote(name, safe='')}"
 
 
 def build_list_url(name: str, *, state: str | None = None, statuses: list[str] | None = None) -> str:
-    """Return the address of the list of a definition's workflows: in a state, or of some statuses."""
+    """Return the URL of the list of a definition's workflows, in a state or with some statuses."""
     pairs = [("type", name), *([("state", state)] if state is not None else [])]
     return f"/workflows?{urlencode([*pairs, *(('status', status) for status in statuses or ())])}"
 
 
 def build_state_rows(definition: Definition, graph: GraphStatistics) -> list[StateRow]:
-    """Return the states in the order of the source."""
+    """Return the rows of the states, in the order of the source."""
     return [
         StateRow(
             state,
@@ -126,17 +126,17 @@ def build_state_rows(definition: Definition, graph: GraphStatistics) -> list[Sta
 
 
 def build_variable_rows(schema: Mapping[str, Any]) -> list[VariableRow]:
-    """Return the variables of a model in their order, each followed by the fields of the models in it.
+    """Return the rows of a model's variables in their order, each followed by the fields of its nested models.
 
     Args:
-        schema: The model's, as pydantic writes it; one without properties has no rows.
+        schema: The model's schema as pydantic writes it; one without properties has no rows.
     """
     root = _resolve_reference(schema, schema)
     return list(_iterate_variable_rows(root, schema, "", (id(root),)))
 
 
 def describe_retry(retry: Retry) -> str:
-    """Return a retry policy in words, as "3 retries, exponential, 10 seconds to 1 hour"."""
+    """Return a retry policy in words, such as "3 retries, exponential, 10 seconds to 1 hour"."""
     if not retry.limit:
         return "no retry"
     first, last = format_duration(parse_duration(retry.min)), format_duration(parse_duration(retry.max))
@@ -147,8 +147,8 @@ def describe_retry(retry: Retry) -> str:
 
 
 def _describe_condition(state: StateDefinition, target: str) -> str:
-    reasons = ["when no attempt is left"] if target == state.on_error else []
-    return " or ".join([*reasons, *(["when its deadline passes"] if target == state.on_deadline else [])])
+    reasons = ["when attempts are exhausted"] if target == state.on_error else []
+    return " or ".join([*reasons, *(["at the deadline"] if target == state.on_deadline else [])])
 
 
 def _describe_rules(state: StateDefinition, default_retry: Retry) -> Iterator[str]:
@@ -185,7 +185,7 @@ def _iterate_variable_rows(
 
 
 def _find_models(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Yield the models that a value may be of, or its items, each with what stands behind the value's name."""
+    """Yield the models of a value or of its items, each with the suffix of the path that leads to it."""
     found = _resolve_reference(schema, root)
     if found.get("properties"):
         yield found, ""
@@ -198,7 +198,7 @@ def _find_models(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator
 
 
 def _inline_enums(schema: Any, root: Mapping[str, Any]) -> Any:
-    """Return a schema with the values of enumerations in the place of their names."""
+    """Return a schema with references to enumerations replaced by their values."""
     if isinstance(schema, list):
         return [_inline_enums(one, root) for one in schema]
     if not isinstance(schema, Mapping):

@@ -1,4 +1,4 @@
-"""The workflows that fit a filter as a file, read and sent page by page."""
+"""Export of the workflows that match a filter as a file, read and sent page by page."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _COLUMNS = (
     *("nextActivation", "created", "modified", "ended", "parentId", "createdBy", "reason"),
 )
 _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""With what a cell begins that spreadsheets take for a formula, or for the beginning of one."""
+"""Prefixes of cells that a spreadsheet would run as a formula."""
 
 
 async def export_csv(filters: Filters) -> Response:
-    """Return a file with a line for each workflow, as RFC 4180 has it."""
+    """Return a CSV file with a line for each workflow, as RFC 4180 specifies."""
     return await _stream_file(
         filters, _format_csv, "csv", "text/csv; charset=utf-8; header=present", prefix=_format_csv_lines([_COLUMNS])
     )
 
 
 async def export_json(filters: Filters) -> Response:
-    """Return a file with a JSON array of all workflows, variables included, one on each line."""
+    """Return a file with a JSON array of the workflows with their variables, one workflow a line."""
     return await _stream_file(
         filters, _format_json, "json", "application/json", prefix="[", suffix="\n]\n", separator=","
     )
@@ -54,16 +54,16 @@ async def _stream_file(
     separator: str = "",
 ) -> Response:
     query = filters.valid_query
-    # Nothing is missed or told twice in an order that never changes.
-    lasting = query if query.order_by in ("id", "created") else replace(query, order_by="id", descending=True)
-    found = search_pages(get_services().store, lasting, limit=MAX_ROWS)
-    begun = await anext(found)  # what goes wrong now is an error of its own, and no file that ends too early
+    # In an order that never changes, no workflow is missed or exported twice.
+    stable_query = query if query.order_by in ("id", "created") else replace(query, order_by="id", descending=True)
+    found = search_pages(get_services().store, stable_query, limit=MAX_ROWS)
+    first_page = await anext(found)  # a failure here is an HTTP error, not a truncated file
 
     async def stream_text() -> AsyncIterator[str]:
         yield prefix
-        yield separator.join(map(format_instance, begun))
-        async for more in found:
-            yield separator + separator.join(map(format_instance, more))
+        yield separator.join(map(format_instance, first_page))
+        async for page in found:
+            yield separator + separator.join(map(format_instance, page))
         yield suffix
 
     headers = {"Content-Disposition": f'attachment; filename="workflows.{extension}"'}
@@ -71,7 +71,7 @@ async def _stream_file(
 
 
 def _format_csv(instance: Instance) -> str:
-    told = {
+    values = {
         "externalId": instance.external_id,
         "businessKey": instance.key,
         "workflowType": instance.type,
@@ -85,7 +85,7 @@ def _format_csv(instance: Instance) -> str:
         "createdBy": instance.created_by,
     }
     return _format_csv_lines(
-        [[_format_cell(told[name] if name in told else getattr(instance, name)) for name in _COLUMNS]]
+        [[_format_cell(values[name] if name in values else getattr(instance, name)) for name in _COLUMNS]]
     )
 
 

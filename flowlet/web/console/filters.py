@@ -1,4 +1,4 @@
-"""The filters of the page of workflows, as they stand in its address: read, found fault with, and written again."""
+"""The filters of the workflow list in its URL: reading, validating and writing them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ LABELS = {
     "reason": "Reason contains",
     "variable": "Variable",
 }
-"""Every filter by its name in the address, in the order of its chips."""
+"""The label of every filter by its name in the URL, in the order of the chips."""
 ORDERS: Mapping[str, SortKey] = {"id": "id", "created": "created", "modified": "modified", "next": "next_activation"}
 SORTS = [f"{sign}{name}" for name in ORDERS for sign in ("-", "")]
-"""The orders by their names in the address; the ones with a minus begin with the last."""
+"""The sort orders by their names in the URL; a minus means descending."""
 
 MAX_CHIP_LENGTH = 60
 _FIELD_NAMES = {
@@ -55,20 +55,20 @@ _FIELD_NAMES = {
     "variables": "variable",
     "order_by": "sort",
 }
-"""Names of a query's fields that have another one in the address."""
+"""Fields of a query with another name in the URL."""
 _TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
-_TIME_FAULT = "is not a time: write 2026-11-24T12:00, in UTC"
+_TIME_FAULT = "Enter a time such as 2026-11-24T12:00 (UTC)"
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What an address asks for.
+    """The filters of a URL.
 
     Attributes:
-        raw_values: The values of each field that is not empty, as they were given.
-        faults: What is wrong with a field, by its name in the address.
-        query: What is looked for; None if there are faults.
-        message: The error whose fingerprint is asked for; "" where it is not known.
+        raw_values: The values of each field that is not empty, unparsed.
+        faults: The fault of each field, by its name in the URL.
+        query: The search query; None if there are faults.
+        message: The message of the error with the fingerprint in the URL; "" if it is unknown.
     """
 
     raw_values: Mapping[str, tuple[str, ...]]
@@ -78,7 +78,7 @@ class Filters:
 
     @property
     def valid_query(self) -> SearchQuery:
-        """What is looked for.
+        """The search query.
 
         Raises:
             SearchError: If there are faults.
@@ -89,22 +89,22 @@ class Filters:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing narrows it: it stands for every workflow."""
+        """Whether no filter is set, so that it means every workflow."""
         return not any(name in LABELS for name in self.raw_values)
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses that are asked for."""
+        """The selected statuses."""
         return self.raw_values.get("status", ())
 
     @property
     def sort(self) -> str:
-        """The order's name in the address."""
+        """The name of the sort order in the URL."""
         return self.get_value("sort") or "-id"
 
     @property
     def chips(self) -> list[tuple[str, str]]:
-        """What holds, each with the address without it."""
+        """The active filters, each with the URL without it."""
         return [
             (
                 _format_chip(name, self.message or value if name == "error" else value),
@@ -115,7 +115,7 @@ class Filters:
         ]
 
     def with_error_message(self, found: Sequence[Instance]) -> Filters:
-        """Return the same filters, which tell an error by its message, as one of those that were found has it."""
+        """Return the same filters with the message of their error, taken from one of the found instances."""
         return replace(self, message=extract_message(found[0].reason)) if found and "error" in self.raw_values else self
 
     def get_value(self, name: str) -> str:
@@ -123,48 +123,48 @@ class Filters:
         return self.raw_values.get(name, ("",))[0]
 
     def format_time(self, name: str) -> str:
-        """Return the value of a time as a field of a browser takes it; as it was given if there is a fault."""
+        """Return a time in the format of a browser's time field; unchanged if there are faults."""
         at: int | None = getattr(self.query, name) if self.query else None
         return self.get_value(name) if at is None else to_datetime(at).replace(tzinfo=None).isoformat()
 
     def list_pairs(self, *excluded_names: str) -> list[tuple[str, str]]:
-        """Return all names and values that make the address, without some, and without the page."""
+        """Return all names and values of the URL, without some names, and without the cursor."""
         kept = [name for name in (*LABELS, "sort") if name not in excluded_names]
         return [(name, value) for name in kept for value in self.raw_values.get(name, ())]
 
     def build_url(
         self, path: str = "/workflows", *, excluded_pair: tuple[str, str] = ("", ""), **replacements: str
     ) -> str:
-        """Return the address of the same filters.
+        """Return the URL with the same filters.
 
         Args:
-            path: Of which page.
-            excluded_pair: A name and a value that are left out.
-            replacements: Fields that take the place of those that are given.
+            path: The page's path.
+            excluded_pair: A name and a value to leave out.
+            replacements: Fields that replace the existing ones.
         """
         pairs = [pair for pair in self.list_pairs(*replacements) if pair != excluded_pair]
         query = urlencode([*pairs, *replacements.items()])
         return f"{path}?{query}" if query else path
 
     def build_sort_url(self, name: str) -> str:
-        """Return the address in the order of a column: the other way round, where it is that one already."""
+        """Return the URL sorted by a column; in the opposite direction if it is already sorted by it."""
         first = name if name == "next" else f"-{name}"
         other = f"-{name}" if name == "next" else name
         return self.build_url(sort=other if self.sort == first else first)
 
     def get_sort_direction(self, name: str) -> str | None:
-        """Return how a column is sorted: "ascending", "descending", or None where another one is."""
+        """Return how a column is sorted: "ascending", "descending", or None if another column is."""
         return {name: "ascending", f"-{name}": "descending"}.get(self.sort)
 
 
 def read_filters(pairs: Iterable[tuple[str, str]], **query_fields: Any) -> Filters:
-    """Return the filters of an address.
+    """Return the filters of a URL.
 
-    A value that is empty but for white space is no filter: browsers send every field of a form. What is no field of
-    ours is left alone, as in a link that was tagged on its way.
+    A value that is empty or only white space is no filter: browsers send every field of a form. Unknown fields are
+    ignored: mail programs, for example, add tracking parameters to links.
 
     Args:
-        pairs: Its fields, in their order.
+        pairs: The fields of the URL, in their order.
         query_fields: Further fields of the query.
     """
     given: dict[str, tuple[str, ...]] = {}
@@ -172,17 +172,17 @@ def read_filters(pairs: Iterable[tuple[str, str]], **query_fields: Any) -> Filte
         text = value.strip()
         if text and name in (*LABELS, "sort", "cursor") and text not in given.get(name, ()):
             given[name] = (*given.get(name, ()), text)
-    faults = {name: "is given twice" for name, values in given.items() if len(values) > 1 and name != "status"}
-    asked: dict[str, Any] = {}
+    faults = {name: "Given more than once" for name, values in given.items() if len(values) > 1 and name != "status"}
+    fields: dict[str, Any] = {}
     for name, values in given.items():
         try:
-            asked |= _read_field(name, values)
+            fields |= _read_field(name, values)
         except ValueError as error:
             faults.setdefault(name, str(error))
     if ENDED_STATUSES.intersection(given.get("status", ())):
-        asked.pop("has_next", None)
+        fields.pop("has_next", None)
     try:
-        query = SearchQuery(**{**asked, **query_fields})
+        query = SearchQuery(**{**fields, **query_fields})
     except SearchError as error:
         found = {_FIELD_NAMES.get(path.partition(".")[0], path): fault for path, fault in error.faults.items()}
         return Filters(given, {**found, **faults}, None)
@@ -190,10 +190,10 @@ def read_filters(pairs: Iterable[tuple[str, str]], **query_fields: Any) -> Filte
 
 
 def _read_field(name: str, values: tuple[str, ...]) -> dict[str, Any]:
-    """Return the fields of a query that one field of the address stands for.
+    """Return the fields of a query for one field of the URL.
 
     Raises:
-        ValueError: If its value cannot be read; the message says why.
+        ValueError: If the value cannot be parsed; the message says why.
     """
     if name == "status":
         return {"status": values}
@@ -210,28 +210,28 @@ def _parse_search(text: str) -> dict[str, Any]:
 
 def _parse_parent(text: str) -> dict[str, Any]:
     if (id := _parse_id(text.removeprefix("#"))) is None:
-        raise ValueError("is not the id of a workflow")
+        raise ValueError("Enter the id of a workflow")
     return {"parent_id": id}
 
 
 def _parse_retrying(text: str) -> dict[str, Any]:
     if text not in ("true", "false"):
-        raise ValueError("is neither true nor false")
+        raise ValueError("Must be true or false")
     return {"is_retrying": text == "true"}
 
 
 def _parse_variable(text: str) -> dict[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.strip():
-        raise ValueError("has to be a name and a value, as in amount=3")
+        raise ValueError("Enter name=value, e.g. amount=3")
     return {"variables": (VariableFilter(name.strip(), value.strip()),)}
 
 
 def _parse_sort(text: str) -> dict[str, Any]:
     if text not in SORTS:
-        raise ValueError(f"is none of {', '.join(SORTS)}")
+        raise ValueError(f"Must be one of {', '.join(SORTS)}")
     order = ORDERS[text.removeprefix("-")]
-    # Of a million most have ended, and no next activation to be sorted by.
+    # Most of a million workflows have ended, and have no next activation to sort by.
     only = {"has_next": True} if order == "next_activation" else {}
     return {"order_by": order, "descending": text.startswith("-"), **only}
 
@@ -243,11 +243,11 @@ _PARSERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "variable": _parse_variable,
     "sort": _parse_sort,
 }
-"""What reads a field that is more than a text or a time."""
+"""The parsers of fields that are neither a text nor a time."""
 
 
 def _parse_id(text: str) -> int | None:
-    """Return the id that a text is; None if it is none."""
+    """Return the id in a text; None if there is none."""
     return parse_number(text) or None  # no id is 0
 
 
@@ -257,7 +257,7 @@ def _parse_time(text: str) -> int:
     try:
         at = datetime.fromisoformat(text)
         found = to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
-        to_datetime(found)  # in UTC it may lie outside of the years that there are
+        to_datetime(found)  # in UTC the time may be outside the range of datetime
     except (ValueError, OverflowError):
         raise ValueError(_TIME_FAULT) from None
     return found

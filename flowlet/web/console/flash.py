@@ -1,17 +1,15 @@
-"""What was done, told on the page that a form leads to.
+"""Flash messages: the result of a form, shown once on the page that follows.
 
-The message travels in a cookie for one minute, signed with the session's token: nobody else can make one, a link can
-carry none, and the address stays as it is. It is shown once.
+The message travels in a cookie for one minute, signed by itsdangerous with the session's token. Other users cannot
+forge one, a link cannot carry one, and the page's URL stays the same.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 from dataclasses import dataclass
 
+from itsdangerous import BadData, URLSafeSerializer
 from quart import Response as Page
 from quart import redirect, request
 from werkzeug.wrappers import Response
@@ -25,14 +23,16 @@ __all__ = ["Notice", "clear_notice", "read_notice", "redirect_with_error", "redi
 COOKIE_NAME = "flowlet_notice"
 LIFETIME_SECONDS = 60
 MAX_MESSAGE_LENGTH = 600
-"""Characters of a message: with the signature a cookie may have about 4,000 bytes."""
+"""Characters of a message: at four bytes each, with the signature, they stay below a cookie's limit of 4,096 bytes."""
+_SALT = "flowlet: a notice"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to who did something.
+    """The result of a form.
 
     Attributes:
+        text: What happened.
         tone: "ok" or "err".
     """
 
@@ -41,32 +41,29 @@ class Notice:
 
 
 def redirect_with_success(message: str, url: str) -> Response:
-    """Return the answer to a form that did its work: off to an address of ours, where the message is shown."""
+    """Return the response to a form that succeeded: a redirect to one of our pages, which shows the message."""
     return _redirect_with_notice(Notice(message, "ok"), url)
 
 
 def redirect_with_error(message: str, url: str) -> Response:
-    """Return the answer to a form that changed nothing, as ``done`` does."""
+    """Return the response to a form that changed nothing, likewise."""
     return _redirect_with_notice(Notice(message, "err"), url)
 
 
 def read_notice() -> Notice | None:
-    """Return what the page at hand has to tell; None on what a script fetches, which shows none."""
+    """Return the notice that the current request carries; None for a script's request, which does not show it."""
     value, session = request.cookies.get(COOKIE_NAME, ""), request.cookies.get(SESSION_COOKIE, "")
     if not value or not session or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return None
-    payload, _, signature = value.partition(".")
-    if not hmac.compare_digest(_sign_payload(payload, session).encode(), signature.encode()):
-        return None
     try:
-        tone, _, text = base64.urlsafe_b64decode(payload).decode().partition(" ")
-    except (binascii.Error, UnicodeDecodeError):
+        tone, text = _build_serializer(session).loads(value.encode("utf-8", "replace"))
+    except BadData:
         return None
     return Notice(text, tone)
 
 
 def clear_notice(response: Page) -> None:
-    """Let the browser show a notice no second time."""
+    """Delete the cookie, so that the browser shows a notice only once."""
     set_cookie(response, COOKIE_NAME, "", max_age=0)
 
 
@@ -74,12 +71,13 @@ def _redirect_with_notice(notice: Notice, url: str) -> Response:
     answer: Response = redirect(sanitize_redirect_target(url), 303)
     if session := request.cookies.get(SESSION_COOKIE):
         short = notice.text if len(notice.text) <= MAX_MESSAGE_LENGTH else f"{notice.text[: MAX_MESSAGE_LENGTH - 1]}…"
-        payload = base64.urlsafe_b64encode(f"{notice.tone} {short}".encode("utf-8", "replace")).decode()
-        set_cookie(answer, COOKIE_NAME, f"{payload}.{_sign_payload(payload, session)}", max_age=LIFETIME_SECONDS)
+        text = short.encode("utf-8", "replace").decode()  # a lone surrogate cannot be encoded
+        value = _build_serializer(session).dumps([notice.tone, text])
+        set_cookie(answer, COOKIE_NAME, value.decode() if isinstance(value, bytes) else value, max_age=LIFETIME_SECONDS)
     return answer
 
 
-def _sign_payload(payload: str, session: str) -> str:
-    key = session.encode("utf-8", "replace")
-    digest = hmac.digest(key, b"flowlet: a notice: " + payload.encode("utf-8", "replace"), hashlib.sha256)
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+def _build_serializer(session: str) -> URLSafeSerializer:
+    """Return the serializer of a session's notices; its HMAC uses SHA-256 instead of the library's default SHA-1."""
+    options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    return URLSafeSerializer(session.encode("utf-8", "replace"), salt=_SALT, signer_kwargs=options)

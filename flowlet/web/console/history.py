@@ -1,4 +1,4 @@
-"""Lines of an instance's history as its page tells them."""
+"""Lines of an instance's history as its page shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LINES_SHOWN", "PROBLEM_KINDS", "TITLES", "HistoryLine", "build_histo
 
 LINES_SHOWN = 500
 MAX_CHARACTERS_SHOWN = 500_000
-"""How many characters the lines of a page have together, so that no history makes one of megabytes."""
+"""Characters of all lines of a page together, so that no history makes a page of megabytes."""
 
 _TONES = {
     ActionKind.CREATED: "accent",
@@ -34,20 +34,20 @@ TITLES = {
     ActionKind.ERROR: "Attempt failed",
     ActionKind.FAILED: "Failed",
     ActionKind.ANSWERED: "Answered",
-    ActionKind.MOVED: "Moved by hand",
-    ActionKind.FORCED: "Moved by force",
+    ActionKind.MOVED: "Moved manually",
+    ActionKind.FORCED: "Forced move",
     ActionKind.PAUSED: "Paused",
     ActionKind.RESUMED: "Resumed",
     ActionKind.CANCELLED: "Cancelled",
     ActionKind.RETRIED: "Retried",
-    ActionKind.WOKEN: "Run now",
+    ActionKind.WOKEN: "Run now requested",
     ActionKind.EDITED: "Variables edited",
-    ActionKind.REPAIRED: "Taken from a lost executor",
-    ActionKind.RELEASED: "Handed back by a stopping executor",
+    ActionKind.REPAIRED: "Recovered from a lost executor",
+    ActionKind.RELEASED: "Released by a stopping executor",
 }
-"""What happened, by a line's kind; one that is not here is a way from state to state."""
+"""The title of each kind of line; a plain transition has none."""
 PROBLEM_KINDS = (ActionKind.ERROR, ActionKind.FAILED, ActionKind.CANCELLED, ActionKind.REPAIRED, ActionKind.RELEASED)
-"""The kinds of lines that tell that something went wrong, or broke off."""
+"""The kinds of lines about failures and interruptions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class HistoryLine:
 
     Attributes:
         tone: The colour of its dot.
-        title: What happened, where that is more than a way from state to state.
-        transition: The states it is about, as "check → review".
-        text: What was said, without characters that turn a line's direction.
+        title: What happened, unless it is a plain transition.
+        transition: The states, as "check → review".
+        text: The message, without characters that change the direction of text.
         detail: A traceback.
-        changes: What became of variables.
+        changes: The changed variables.
     """
 
     action: Action
@@ -75,16 +75,16 @@ class HistoryLine:
 def build_history_lines(actions: Sequence[Action]) -> list[HistoryLine]:
     """Return lines of history as they are shown, in the order given: the newest first.
 
-    What a variable was before is told as far as these lines know it. Those after the first ``LETTERS_SHOWN``
-    characters are left out.
+    The value of a variable before a change is shown if an earlier one of these lines has it. Lines beyond
+    ``MAX_CHARACTERS_SHOWN`` characters are left out.
     """
-    told = list(_build_lines(actions[::-1]))[::-1]
-    letters = 0
-    for place, line in enumerate(told):
-        letters += len(line.text) + len(line.detail) + len(line.action.changes_json or "")
-        if letters > MAX_CHARACTERS_SHOWN and place:
-            return told[:place]
-    return told
+    lines = list(_build_lines(actions[::-1]))[::-1]
+    characters = 0
+    for position, line in enumerate(lines):
+        characters += len(line.text) + len(line.detail) + len(line.action.changes_json or "")
+        if characters > MAX_CHARACTERS_SHOWN and position:
+            return lines[:position]
+    return lines
 
 
 def _build_lines(actions: Sequence[Action]) -> Iterator[HistoryLine]:
@@ -92,9 +92,9 @@ def _build_lines(actions: Sequence[Action]) -> Iterator[HistoryLine]:
     for action in actions:
         changed = describe_changes(action.changes_json, known)
         if action.changes_json:
-            said = json.loads(action.changes_json)
-            known |= said.get("set", {})
-            for name in said.get("unset", ()):
+            document = json.loads(action.changes_json)
+            known |= document.get("set", {})
+            for name in document.get("unset", ()):
                 known.pop(name, None)
         yield HistoryLine(
             action=action,

@@ -1,4 +1,4 @@
-"""JSON schemas in words: what type a value has, and what else has to hold for it."""
+"""JSON schemas in words: the type of a value, and its constraints."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any
 __all__ = ["SCHEMA_PREFIX", "TypePart", "describe_constraints", "describe_type", "expand_references", "to_json_line"]
 
 SCHEMA_PREFIX = "#/components/schemas/"
-"""What a reference to a model begins with."""
+"""The prefix of a reference to a model."""
 
 _COMBINATORS = {"anyOf": " or ", "oneOf": " or ", "allOf": " and "}
 _CONSTRAINT_TEXTS = {
     "minimum": "at least {}",
-    "exclusiveMinimum": "above {}",
+    "exclusiveMinimum": "greater than {}",
     "maximum": "at most {}",
-    "exclusiveMaximum": "below {}",
+    "exclusiveMaximum": "less than {}",
     "multipleOf": "a multiple of {}",
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
     "minItems": "at least {} items",
     "maxItems": "at most {} items",
-    "minProperties": "at least {} members",
-    "maxProperties": "at most {} members",
-    "pattern": "fits {}",
+    "minProperties": "at least {} fields",
+    "maxProperties": "at most {} fields",
+    "pattern": "matches {}",
     "format": "{}",
 }
+_COUNT_KEYS = {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
 _FLAG_TEXTS = {
-    "uniqueItems": "none twice",
+    "uniqueItems": "unique items",
     "deprecated": "deprecated",
-    "readOnly": "answered only",
-    "writeOnly": "taken only",
+    "readOnly": "read-only",
+    "writeOnly": "write-only",
 }
 _IGNORED_KEYS = {
     *("$defs", "$ref", "additionalProperties", "const", "default", "description", "discriminator", "enum"),
@@ -42,10 +43,10 @@ _IGNORED_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class TypePart:
-    """A piece of a type's name.
+    """A part of a type's name.
 
     Attributes:
-        model: The component that it is the name of; None where it is only a word.
+        model: The component that the part names; None for any other word.
     """
 
     text: str
@@ -53,7 +54,7 @@ class TypePart:
 
 
 def describe_type(schema: Any) -> tuple[TypePart, ...]:
-    """Return a schema's type, as "array of WorkflowShape or null" in pieces, of which models may be linked."""
+    """Return a schema's type, such as "array of WorkflowShape or null", in parts, so that models can be linked."""
     if isinstance(schema, bool):
         return (TypePart("anything" if schema else "nothing"),)
     if "$ref" in schema:
@@ -73,17 +74,17 @@ def describe_type(schema: Any) -> tuple[TypePart, ...]:
 
 
 def describe_constraints(schema: Any) -> list[str]:
-    """Return what else has to hold for a value, as "at most 1000", each said once."""
+    """Return the constraints of a value, such as "at most 1000", without duplicates."""
     return list(dict.fromkeys(_iterate_constraints(schema)))
 
 
 def expand_references(schema: Any, root: Mapping[str, Any], *, depth: int = 3) -> Any:
-    """Return a schema with what it refers to in the place of the references, down to some models within models.
+    """Return a schema with its references replaced by the schemas that they refer to, down to a depth.
 
     Args:
         schema: A part of ``root``, as pydantic writes it.
-        root: What has the models in ``$defs``.
-        depth: How many references are followed, one within the other; what is deeper keeps its name.
+        root: The schema that has the models in ``$defs``.
+        depth: How many nested references are followed; deeper ones stay references.
     """
     if isinstance(schema, list):
         return [expand_references(one, root, depth=depth) for one in schema]
@@ -125,10 +126,11 @@ def _join_types(types: Sequence[tuple[TypePart, ...]], word: str) -> tuple[TypeP
 def _iterate_constraints(schema: Any) -> Iterator[str]:
     if not isinstance(schema, Mapping):
         return
-    order = [*_CONSTRAINT_TEXTS, *schema]  # the least before the most
+    order = [*_CONSTRAINT_TEXTS, *schema]  # the minimum before the maximum
     for key, value in sorted(schema.items(), key=lambda each: order.index(each[0])):
         if key in _CONSTRAINT_TEXTS:
-            yield _CONSTRAINT_TEXTS[key].format(value)
+            text = _CONSTRAINT_TEXTS[key].format(value)
+            yield text.removesuffix("s") if value == 1 and key in _COUNT_KEYS else text
         elif key in _FLAG_TEXTS:
             if value:
                 yield _FLAG_TEXTS[key]
@@ -137,4 +139,4 @@ def _iterate_constraints(schema: Any) -> Iterator[str]:
                 yield from _iterate_constraints(one)
         elif key not in _IGNORED_KEYS:
             yield f"{key}: {to_json_line(value)}"
-    yield from (f"each {note}" for note in _iterate_constraints(schema.get("items")))
+    yield from (f"each item: {note}" for note in _iterate_constraints(schema.get("items")))

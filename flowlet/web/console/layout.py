@@ -1,4 +1,4 @@
-"""The frame of every page: its template, who is logged in, and where the navigation leads."""
+"""The layout of every page: its template, the logged-in user, and the navigation."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ class NavigationItem:
     """An entry of the navigation.
 
     Attributes:
-        href: Where it leads; it is the current one on every page below too, but the start on no other.
-        icon: Its sign in ``templates/icons.html``.
-        role: Who sees it.
-        path_prefix: Where others of its pages are.
-        counter: Counts what is waiting there, up to 100; shown beside the label unless it is 0. Called for each page.
+        href: Its URL. The item is current on this page and all pages below it; the dashboard's only on its own.
+        icon: Its icon in ``templates/icons.html``.
+        role: The role that a user needs to see it.
+        path_prefix: The path of further pages on which it is current.
+        counter: Counts what needs a user's attention there, up to 100; shown beside the label unless it is 0. Called
+            for each page.
     """
 
     href: str
@@ -65,10 +66,10 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("/settings", "Settings", "gear", Role.ADMIN),
     NavigationItem("/docs", "API", "code"),
 )
-"""What the side of every page leads to."""
+"""The items of the navigation, from top to bottom."""
 
 MAX_COUNT_SHOWN = 99
-"""Beyond, an entry of the navigation says "99+"."""
+"""Above this count, an item of the navigation shows "99+"."""
 
 TONES = {
     Status.NEW: "idle",
@@ -80,22 +81,22 @@ TONES = {
     Status.FAILED: "err",
     Status.CANCELLED: "idle",
 }
-"""The colour of each status; its badge says it in words, too."""
+"""The colour of each status; its badge also has the word."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageLayout:
-    """What ``templates/base.html`` shows around a page.
+    """The data that ``templates/base.html`` shows around a page.
 
     Attributes:
-        principal: Who is logged in; None on the pages that need no login.
-        token: What the page's forms carry.
-        path: The page's own.
-        now: The present, in milliseconds since 1970 UTC.
-        position: The position of the event stream before the page read anything: its events are followed from there.
-            Empty for a page that is not followed.
-        counts: How much waits at an entry of the navigation, by its address.
-        notice: What was done on the page before.
+        principal: The logged-in user; None on pages that need no login.
+        token: The CSRF token that the page's forms send.
+        path: The page's path.
+        now: The current time, in milliseconds since 1970 UTC.
+        position: The position of the event stream before the page read its data; the page's stream begins there. Empty
+            for a page without a stream.
+        counts: The counts of the navigation's items, by URL.
+        notice: The result of the form that led to this page.
     """
 
     principal: Principal | None
@@ -108,49 +109,49 @@ class PageLayout:
 
     @property
     def navigation(self) -> list[NavigationItem]:
-        """What the navigation leads to, for who is logged in."""
+        """The items of the navigation that the logged-in user may see."""
         return _list_navigation(self.principal)
 
     @property
     def initials(self) -> str:
-        """One or two letters of who is logged in."""
+        """One or two letters of the logged-in user's name."""
         words = (self.principal.username if self.principal else "").replace(".", " ").replace("-", " ").split()
         letters = words[0][:2] if len(words) == 1 else "".join(word[0] for word in words[:2])
         return letters.upper()
 
     def format_count(self, item: NavigationItem) -> str:
-        """Return how much waits at an entry; "" where there is nothing, or nothing is counted."""
+        """Return the count of an item as text; "" if it is 0 or the item has no counter."""
         count = self.counts.get(item.href, 0)
         return f"{MAX_COUNT_SHOWN}+" if count > MAX_COUNT_SHOWN else str(count or "")
 
     def is_current(self, item: NavigationItem) -> bool:
-        """Return whether the page is an entry's, or below it; below "/" would be "//"."""
+        """Return whether the page is the item's own or below it. No path is below "/": it would begin with "//"."""
         own = (f"{item.href}/", item.path_prefix or f"{item.href}/")
         return self.path == item.href or self.path.startswith(own)
 
 
 def install(app: Quart) -> None:
-    """Let an application find the templates, and let these name static files and their forms' token."""
+    """Register the templates with an application, and the functions and filters that they use."""
     app.before_request(_read_event_position)
     app.template_folder = str(find_folder("templates"))
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    app.jinja_env.globals |= {"static": get_static_files().build_url, "HIDDEN_FIELD": CSRF_FIELD, "TONES": TONES}
+    app.jinja_env.globals |= {"static": get_static_files().build_url, "CSRF_FIELD": CSRF_FIELD, "TONES": TONES}
     app.jinja_env.globals |= {
         "ago": times.format_ago,
         "at": times.format_clock,
-        "for_": times.format_elapsed,
-        "took": times.format_milliseconds,
+        "elapsed": times.format_elapsed,
+        "duration": times.format_milliseconds,
     }
     app.jinja_env.globals |= {
         "chart": charts.render_chart,
-        "shares": charts.render_share_bar,
+        "share_bar": charts.render_share_bar,
         "sparkline": charts.render_sparkline,
     }
-    app.jinja_env.globals |= {"json_view": values.render_json, "pretty": values.format_json}
+    app.jinja_env.globals |= {"json_view": values.render_json}
     app.jinja_env.filters |= {
         "browser": user_agent.describe_browser,
         "breakable": insert_breaks,
-        "coded": render_code,
+        "inline_code": render_code,
         "prose": render_prose,
     }
 
@@ -163,30 +164,30 @@ async def render_page(
     Args:
         template: Its file in ``templates/``.
         status: The HTTP status.
-        headers: Further ones, such as ``Retry-After``.
-        values: What the template shows.
+        headers: Further headers, such as ``Retry-After``.
+        values: The template's variables.
     """
-    frame = await _build_layout(with_counts=status < 500)
-    text = await render_template(template, frame=frame, **values)
+    layout = await _build_layout(with_counts=status < 500)
+    text = await render_template(template, layout=layout, **values)
     answer = Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
-    if frame.notice:
+    if layout.notice:
         flash.clear_notice(answer)
     return answer
 
 
 async def _build_layout(*, with_counts: bool) -> PageLayout:
-    found: Principal | None = g.get("principal")
-    session = request.cookies.get(SESSION_COOKIE, "") if found and found.key_id is None else ""
-    # Where the store is away, the page that says so asks it nothing.
-    counted = [entry for entry in _list_navigation(found) if entry.counter] if with_counts else []
+    principal: Principal | None = g.get("principal")
+    session = request.cookies.get(SESSION_COOKIE, "") if principal and principal.key_id is None else ""
+    # If the store is unavailable, the page that reports it must not query the store.
+    counted = [entry for entry in _list_navigation(principal) if entry.counter] if with_counts else []
     counts = {entry.href: await entry.counter() for entry in counted if entry.counter}
     token, notice = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
     position = g.get("event_position", "")
-    return PageLayout(found, token, request.path, times.now() // 1000, position, counts, notice)
+    return PageLayout(principal, token, request.path, times.now() // 1000, position, counts, notice)
 
 
 async def _read_event_position() -> None:
-    """Read the position of the event stream before the view reads what the page shows: nothing between is missed."""
+    """Read the position of the event stream before the view reads its data: the page then misses no event."""
     if g.get("principal") and SESSION_COOKIE in request.cookies and not request.path.startswith("/api/"):
         g.event_position = str(await get_services().event_broadcaster.read_position())
 

@@ -1,4 +1,4 @@
-"""The pace: how many transitions were made lately, as a number, a chart, and against the time before."""
+"""Throughput: the recent number of transitions, as a rate, a chart, and a comparison with the previous period."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from flowlet.web.console.charts import Bar, ChartSegment, render_chart, render_s
 __all__ = ["HOUR_MICROSECONDS", "MINUTE_MICROSECONDS", "Throughput", "compute_window"]
 
 MINUTE_MICROSECONDS, HOUR_MICROSECONDS = 60_000_000, 3_600_000_000
-"""In microseconds: how long a span of the chart is."""
+"""The length of an interval of the chart, in microseconds."""
 SPANS_SHOWN = {MINUTE_MICROSECONDS: 60, HOUR_MICROSECONDS: 24}
-"""How many spans are shown, the one that has begun included."""
+"""How many intervals are shown, including the current one."""
 SPANS_READ = {MINUTE_MICROSECONDS: 61, HOUR_MICROSECONDS: 48}
-"""How many are asked for. What is older than 70 minutes is known by the hour only, beyond two days by the day."""
+"""How many are read. Counts older than 70 minutes exist by the hour only, older than two days by the day."""
 COMPARED_SPANS = {
     MINUTE_MICROSECONDS: (slice(-31, -1), slice(-61, -31)),
     HOUR_MICROSECONDS: (slice(-24, -1), slice(-48, -25)),
 }
-"""Which whole spans are compared with which: half an hour with the one before, the day's hours with yesterday's."""
-COMPARISON_LABELS = {MINUTE_MICROSECONDS: "the half hour before", HOUR_MICROSECONDS: "the same hours of the day before"}
+"""The complete intervals that are compared: half an hour with the previous one, hours with the previous day's."""
+COMPARISON_LABELS = {
+    MINUTE_MICROSECONDS: "previous half hour",
+    HOUR_MICROSECONDS: "same hours of the previous day",
+}
 TICK_LABELS = {
     MINUTE_MICROSECONDS: ("-60 min", "-45", "-30", "-15", "now"),
     HOUR_MICROSECONDS: ("-24 h", "-18", "-12", "-6", "now"),
 }
 SERIES = (ChartSegment("failed attempts", "err"), ChartSegment("transitions", "accent"))
-"""What each bar counts, from below."""
+"""The series of each bar, from the bottom."""
 MIN_COMPARED_TRANSITIONS = 30
-"""How many transitions there have to have been before, for a percentage to mean something."""
+"""The minimum number of transitions in the previous period for a percentage to be meaningful."""
 
 
 def compute_window(now: int, step_microseconds: int) -> tuple[int, int]:
-    """Return since when and until when spans are asked for.
+    """Return the start and the end of the window to read.
 
     Args:
         now: In microseconds since 1970 UTC.
-        step_microseconds: ``MINUTE`` or ``HOUR``.
+        step_microseconds: ``MINUTE_MICROSECONDS`` or ``HOUR_MICROSECONDS``.
     """
     until = now // step_microseconds * step_microseconds + step_microseconds
     return until - SPANS_READ[step_microseconds] * step_microseconds, until
@@ -48,11 +51,11 @@ def compute_window(now: int, step_microseconds: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What was done in a length of time, and in the one before.
+    """The transitions of a period and of the previous one.
 
     Attributes:
-        step_microseconds: How long each span is, in microseconds.
-        spans: As ``beginning`` asked for them; the last one has only begun.
+        step_microseconds: The length of each interval, in microseconds.
+        spans: The intervals of ``compute_window``; the last one is incomplete.
     """
 
     step_microseconds: int
@@ -60,27 +63,27 @@ class Throughput:
 
     @property
     def is_day(self) -> bool:
-        """Whether it is the day's, by the hour."""
+        """Whether the period is a day, by the hour."""
         return self.step_microseconds == HOUR_MICROSECONDS
 
     @property
     def transition_count(self) -> int:
-        """How many transitions there were in the spans that are shown."""
+        """The number of transitions in the shown intervals."""
         return sum(span.transitions for span in self._shown_spans)
 
     @property
     def failed_count(self) -> int:
-        """How many instances became FAILED in the spans that are shown."""
+        """The number of instances that became FAILED in the shown intervals."""
         return sum(span.failed for span in self._shown_spans)
 
     @property
     def failed_attempts(self) -> int:
-        """How many attempts failed in the spans that are shown."""
+        """The number of failed attempts in the shown intervals."""
         return sum(span.failures for span in self._shown_spans)
 
     @property
     def rate_per_minute(self) -> str:
-        """How many transitions a minute, over the spans that are shown."""
+        """The transitions per minute, averaged over the shown intervals."""
         rate = (
             self.transition_count * MINUTE_MICROSECONDS / (self.step_microseconds * SPANS_SHOWN[self.step_microseconds])
         )
@@ -88,7 +91,7 @@ class Throughput:
 
     @property
     def change_percent(self) -> int | None:
-        """By how many percent more it was than in the time before; None where that says nothing."""
+        """The change from the previous period in percent; None if too few transitions make it meaningless."""
         lately, before = (
             sum(span.transitions for span in self.spans[part]) for part in COMPARED_SPANS[self.step_microseconds]
         )
@@ -96,34 +99,34 @@ class Throughput:
 
     @property
     def comparison_label(self) -> str:
-        """What the change is against."""
+        """The period that the change is measured against."""
         return COMPARISON_LABELS[self.step_microseconds]
 
     @property
     def transition_line(self) -> Markup:
-        """The transitions as a line without axes, each point five spans; none where there were none."""
+        """The transitions as a sparkline, a point for each five intervals; "" if there were none."""
         return self._render_line([span.transitions for span in self._shown_spans], "accent")
 
     @property
     def failed_line(self) -> Markup:
-        """The instances that failed, likewise."""
+        """The failed instances, likewise."""
         return self._render_line([span.failed for span in self._shown_spans], "err")
 
     @property
     def chart(self) -> Markup:
-        """The chart, with the failed attempts in red."""
+        """The chart of transitions, with failed attempts in red."""
         bars = [Bar(self._format_span(span), (span.failures, span.transitions)) for span in self._shown_spans]
         unit = "hour" if self.is_day else "minute"
         return render_chart(
             bars,
             SERIES,
-            label=f"Transitions and failed attempts by the {unit}",
+            label=f"Transitions and failed attempts per {unit}",
             ticks=TICK_LABELS[self.step_microseconds],
         )
 
     @property
     def legend(self) -> tuple[ChartSegment, ...]:
-        """What the colours of the chart mean."""
+        """The legend of the chart."""
         return SERIES[::-1]
 
     @property

@@ -1,4 +1,4 @@
-"""The timeline of a workflow: its passage drawn to scale as SVG, and the same in rows of numbers."""
+"""The timeline of a workflow: its visits drawn to scale as SVG, and the same as a table."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ __all__ = ["CHILDREN_DRAWN", "Timeline", "TimelineRow", "build_timeline", "read_
 
 CHILDREN_DRAWN = 40
 VISITS_DRAWN = 30
-"""How many visits have a row each; of more, each state has one."""
+"""The maximum number of visits with a row each; if there are more, each state has one row."""
 MARKS_DRAWN = 4
 _NAME_LIMIT = 30
 _TOP_HEIGHT, _ROW_HEIGHT, _MARK_HEIGHT, _MIN_WIDTH_PERCENT = 26, 42, 16, 0.7
 
 _SPENDING_STYLES = {
     SpanKind.RUNNING: ("accent", "running"),
-    SpanKind.FAILING: ("err", "a failed attempt"),
-    SpanKind.WAITING: ("idle", "waiting for a timer or its turn"),
-    SpanKind.QUEUED: ("idle", "waiting for its turn"),
+    SpanKind.FAILING: ("err", "failed attempt"),
+    SpanKind.WAITING: ("idle", "waiting for a timer or a free slot"),
+    SpanKind.QUEUED: ("idle", "waiting for a free slot"),
     SpanKind.RETRYING: ("err", "waiting for the next attempt"),
-    SpanKind.PERSON: ("warn", "waiting for a person"),
-    SpanKind.CHILDREN: ("info", "waiting for its children"),
+    SpanKind.PERSON: ("warn", "waiting for a decision"),
+    SpanKind.CHILDREN: ("info", "waiting for children"),
     SpanKind.PAUSED: ("idle", "paused"),
-    SpanKind.ENDED: ("idle", "ended, before it went on"),
+    SpanKind.ENDED: ("idle", "ended, continued later"),
 }
 _RUNNING_SPENDING = (SpanKind.RUNNING, SpanKind.FAILING)
 _SPENDING_BY_STATE_KIND = {
@@ -52,9 +52,9 @@ class TimelineRow:
     """A row: one visit, all visits of a state, or a child. Times are in microseconds since 1970 UTC.
 
     Attributes:
-        url: Where its name leads to; "" for nowhere.
-        length_microseconds: How long it was there, in microseconds; of several visits, together.
-        tone: The colour of its one bar, where it has no spans: a child, or an end.
+        url: The link of its name; "" for none.
+        length_microseconds: The time in the state, in microseconds; the sum of all visits.
+        tone: The colour of its only bar, if it has no spans: a child or an end state.
     """
 
     name: str
@@ -69,19 +69,19 @@ class TimelineRow:
 
     @property
     def run_time(self) -> str:
-        """How long it ran; "" for not at all."""
+        """The running time; "" if it never ran."""
         return _format_microseconds(
             sum(span.duration_microseconds for span in self.spans if span.span_kind in _RUNNING_SPENDING)
         )
 
     @property
     def failed_attempts(self) -> int:
-        """How many attempts failed."""
+        """The number of failed attempts."""
         return sum(span.span_kind is SpanKind.FAILING for span in self.spans)
 
     @property
     def wait_times(self) -> list[str]:
-        """What else the time was spent with, as "2 h waiting for a person"."""
+        """The waiting times, such as "2 h waiting for a decision"."""
         return [
             f"{_format_microseconds(length)} {_SPENDING_STYLES[spending][1]}"
             for spending, length in self._sum_waits().items()
@@ -90,12 +90,12 @@ class TimelineRow:
 
     @property
     def total_time(self) -> str:
-        """How long it was there."""
+        """The total time in the state."""
         return _format_microseconds(self.length_microseconds) or "—"
 
     @property
     def manual_actions(self) -> list[str]:
-        """What was done by hand, as "Answered by ada"."""
+        """The users' actions, such as "Answered by ada"."""
         return [_describe_manual_action(mark) for mark in self.marks]
 
     def _sum_waits(self) -> dict[SpanKind, int]:
@@ -108,14 +108,14 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What the tab shows.
+    """The content of the timeline tab.
 
     Attributes:
         svg: The rows, drawn to scale.
-        legend: The colours that are in it.
-        is_complete: Whether it begins where the workflow began.
-        is_grouped: Whether a row is all visits of a state.
-        cut_count: How many stretches of the axis are shortened.
+        legend: The colours that it uses.
+        is_complete: Whether it starts at the creation of the workflow.
+        is_grouped: Whether a row has all visits to a state.
+        cut_count: How many intervals of the axis are shortened.
     """
 
     svg: Markup
@@ -129,7 +129,7 @@ class Timeline:
 
 
 async def read_timeline(instance: Instance) -> Timeline:
-    """Return the timeline of an instance, of its newest lines of history and its first children."""
+    """Return the timeline of an instance, from its newest lines of history and its first children."""
     here, present = get_services(), now()
     known = here.registry.get_definition(instance.type).states if instance.type in here.registry.names else {}
     standing = {
@@ -146,13 +146,13 @@ async def read_timeline(instance: Instance) -> Timeline:
 def build_timeline(
     found: VisitHistory, children: Sequence[Instance], *, now: int, tones: Mapping[str, str] | None = None
 ) -> Timeline:
-    """Return the timeline of a passage and of children.
+    """Return the timeline of a workflow's visits and children.
 
     Args:
-        found: The passage.
-        children: Each has a row.
-        now: The present, in microseconds since 1970 UTC.
-        tones: The colours of end states, by their names.
+        found: The visits.
+        children: The children; each has a row.
+        now: The current time, in microseconds since 1970 UTC.
+        tones: The colours of end states, by name.
     """
     is_grouped = len(found.visits) > VISITS_DRAWN
     rows = tuple(_group_visits(found.visits) if is_grouped else map(_build_row, found.visits))
@@ -165,7 +165,7 @@ def build_timeline(
 
 
 def render_timeline(rows: Sequence[TimelineRow], children: Sequence[TimelineRow], scale: Axis) -> Markup:
-    """Return the picture of rows: as wide as its place is, and themed by the page's stylesheet."""
+    """Return the rows as SVG, as wide as its container, and coloured by the page's stylesheet."""
     y, bars, words = _TOP_HEIGHT, list[Markup](), list[Markup]()
     for row in (*rows, *children):
         bars += _render_bars(row, y, scale)
@@ -175,10 +175,11 @@ def render_timeline(rows: Sequence[TimelineRow], children: Sequence[TimelineRow]
             for place, mark in enumerate(row.marks[:MARKS_DRAWN])
         ]
         y += _ROW_HEIGHT + _MARK_HEIGHT * min(len(row.marks), MARKS_DRAWN)
-    # What is a word stands above the cuts, which would hide letters.
+    # Text is drawn above the cuts, which would hide letters.
     parts = [*_render_rules(scale, y), *bars, *_render_cuts(scale, y), *words]
     return Markup(
-        '<svg class="passage" width="100%" height="{}" role="{}" aria-label="Timeline, in numbers below">{}</svg>'
+        '<svg class="timeline-diagram" width="100%" height="{}" role="{}" '
+        'aria-label="Timeline, in numbers below">{}</svg>'
     ).format(y + 2, "group" if children else "img", Markup("").join(parts))
 
 
@@ -196,7 +197,7 @@ def _build_row(visit: Visit) -> TimelineRow:
 
 
 def _group_visits(visits: Sequence[Visit]) -> Iterator[TimelineRow]:
-    """Yield a row for each state, in the order in which they were entered first."""
+    """Yield a row for each state, in the order of their first visits."""
     for name in dict.fromkeys(visit.state for visit in visits):
         those = [visit for visit in visits if visit.state == name]
         yield TimelineRow(
@@ -219,7 +220,7 @@ def _build_child_row(child: Instance, present: int) -> TimelineRow:
 
 
 def _collect_times(rows: Sequence[TimelineRow], children: Sequence[TimelineRow], begin: int) -> set[int]:
-    """Return all times at which something begins or ends."""
+    """Return all times at which a row or a span begins or ends."""
     found = {max(moment, begin) for row in (*rows, *children) for moment in (row.begin, row.end)}
     return found | {moment for row in rows for span in row.spans for moment in (span.begin, span.end)}
 
@@ -230,7 +231,7 @@ def _render_label(row: TimelineRow, y: int) -> Markup:
     if row.url:
         label = Markup('<a href="{}">{}</a>').format(row.url, label)
     failed = f"{row.failed_attempts:,} failed · " if row.failed_attempts else ""
-    return label + Markup('<text class="took" x="100%" y="{}">{}{}</text>').format(y + 14, failed, row.total_time)
+    return label + Markup('<text class="total-time" x="100%" y="{}">{}{}</text>').format(y + 14, failed, row.total_time)
 
 
 def _render_bars(row: TimelineRow, y: int, scale: Axis) -> Iterator[Markup]:
@@ -241,7 +242,7 @@ def _render_bars(row: TimelineRow, y: int, scale: Axis) -> Iterator[Markup]:
 
 
 _DRAW_ORDER = {SpanKind.RUNNING: 1, SpanKind.FAILING: 2}
-"""What lies over what, where short ones are drawn wider than they are."""
+"""The drawing order: very short spans are drawn wider than to scale, and may overlap."""
 
 
 def _render_bar(span: Span, y: int, scale: Axis) -> Markup:
@@ -268,13 +269,13 @@ def _render_mark(mark: ManualAction, y: int, scale: Axis) -> Markup:
     is_late = x > 55
     shift = -9 if is_late else 9
     return Markup(
-        '<g class="mark"><line x1="{x}%" x2="{x}%" y1="{}" y2="{y}"/><circle cx="{x}%" cy="{y}" r="4"/>'
+        '<g class="action-mark"><line x1="{x}%" x2="{x}%" y1="{}" y2="{y}"/><circle cx="{x}%" cy="{y}" r="4"/>'
         '<text x="{x}%" dx="{}" y="{}"{}>{}</text></g>'
     ).format(
         y - 8,
         shift,
         y + 4,
-        Markup(' class="late"') if is_late else "",
+        Markup(' class="align-end"') if is_late else "",
         shorten_text(_describe_manual_action(mark), _NAME_LIMIT),
         x=f"{x:.2f}",
         y=y,
@@ -294,7 +295,7 @@ def _render_cuts(scale: Axis, bottom: int) -> Iterator[Markup]:
     for cut in scale.cuts:
         x = f"{cut.percent:.2f}"
         yield Markup(
-            '<g class="cut"><title>{label} are shortened here</title>'
+            '<g class="cut"><title>{label} shortened here</title>'
             '<line class="gap" x1="{x}%" x2="{x}%" y1="18" y2="{b}"/>'
             '<line class="edge" x1="{x}%" x2="{x}%" y1="18" y2="{b}"/>'
             '<text class="tick" x="{x}%" y="11">{label}</text></g>'

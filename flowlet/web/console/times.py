@@ -1,6 +1,6 @@
-"""Times as pages show them: near ones by their distance from now, the exact one in UTC beside them.
+"""Times as pages show them: relative to now, with the exact time in UTC as a tooltip.
 
-The texts are as ``static/console.js`` writes them, which keeps them fresh and turns UTC into the reader's own zone.
+``static/console.js`` writes the same texts: it keeps them up to date, and converts UTC to the reader's time zone.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ _TIME = Markup('<time datetime="{}" title="{}" data-as="{}">{}</time>')
 
 
 def now() -> int:
-    """Return the present, in microseconds since 1970 UTC."""
+    """Return the current time, in microseconds since 1970 UTC."""
     return get_services().store.clock.now()
 
 
 def format_ago(value: int | datetime | None) -> Markup:
-    """Return a time by its distance from now: "2 min ago", "in 14 s", "now"; None is "never".
+    """Return a time relative to now: "2 min ago", "in 14 s", "now"; None is "never".
 
     Args:
-        value: In microseconds since 1970 UTC, as the store has it, or with a time zone.
+        value: Microseconds since 1970 UTC, as in the store, or an aware datetime.
     """
     return _render_time(value, "ago")
 
 
 def format_elapsed(value: int | datetime | None) -> Markup:
-    """Return how long ago a time was, without a word: the "14 s" of "in Packing for 14 s"."""
+    """Return the time since then, without "ago": the "14 s" of "in Packing for 14 s"."""
     return _render_time(value, "for")
 
 
 def format_clock(value: int | datetime | None) -> Markup:
-    """Return a time as a clock shows it: "12:28:04", on another day than today "Nov 23, 12:28:04"."""
+    """Return a time of day: "12:28:04", or "Nov 23, 12:28:04" if it is not today."""
     return _render_time(value, "at")
 
 
 def format_milliseconds(milliseconds: float | None) -> str:
-    """Return a length of time in its two largest units: "840 ms", "12.4 s", "1 min 12 s", "2 h 5 min"; None is ""."""
+    """Return a duration in its two largest units: "840 ms", "12.4 s", "1 min 12 s", "2 h 5 min"; None is ""."""
     if milliseconds is None:
         return ""
     if milliseconds < 999.5:
@@ -69,7 +69,7 @@ def format_milliseconds(milliseconds: float | None) -> str:
 
 
 def format_distance(seconds: float) -> str:
-    """Return a distance in its largest unit, rounded down: "0 s", "14 s", "2 min", "3 h", "12 d"."""
+    """Return a duration in its largest unit, rounded down: "0 s", "14 s", "2 min", "3 h", "12 d"."""
     size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
     return f"{int(seconds // size)} {unit}"
 

@@ -1,4 +1,4 @@
-"""Variables as pages show them: JSON in colours, and what a line of history changed in it."""
+"""Variables as pages show them: coloured JSON, and the changes of a history line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TOKEN_PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class VariableChange:
-    """What became of a variable.
+    """A changed variable.
 
     Attributes:
-        before: What it was, as JSON; None if there was none, or if nobody knows.
-        after: What it is now; None if it is gone.
+        before: The old value as JSON; None if there was none, or if it is unknown.
+        after: The new value as JSON; None if the variable was removed.
     """
 
     name: str
@@ -34,12 +34,12 @@ class VariableChange:
 
 
 def format_json(value: Any) -> str:
-    """Return a value as JSON of several lines; characters that turn the direction of a line become spaces."""
+    """Return a value as indented JSON; characters that change the direction of text become spaces."""
     return clean_lines(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def render_json(value: Any) -> Markup:
-    """Return a value as JSON in colours, for ``<pre class="json">``."""
+    """Return a value as coloured JSON, for ``<pre class="json">``."""
     text, pieces, end = format_json(value), [], 0
     for found in _TOKEN_PATTERN.finditer(text):
         pieces.append(escape(text[end : found.start()]))
@@ -49,18 +49,20 @@ def render_json(value: Any) -> Markup:
 
 
 def describe_changes(line: str | None, before: Mapping[str, Any] | None = None) -> list[VariableChange]:
-    """Return what a line of history changed, by the names of the variables.
+    """Return the variables that a line of history changed, sorted by name.
 
     Args:
-        line: Its ``changes``, the JSON text ``{"set": {name: value}, "unset": [name]}``.
-        before: The variables before it, where they are known.
+        line: The line's changes, the JSON text ``{"set": {name: value}, "unset": [name]}``.
+        before: The variables before the line, as far as they are known.
     """
-    said: dict[str, Any] = json.loads(line) if line else {}
-    after: dict[str, Any] = said.get("set", {})
-    were = before or {}
+    document: dict[str, Any] = json.loads(line) if line else {}
+    after: dict[str, Any] = document.get("set", {})
+    previous = before or {}
     return [
         VariableChange(
-            name, format_json(were[name]) if name in were else None, format_json(after[name]) if name in after else None
+            name,
+            format_json(previous[name]) if name in previous else None,
+            format_json(after[name]) if name in after else None,
         )
-        for name in sorted({*after, *said.get("unset", ())})
+        for name in sorted({*after, *document.get("unset", ())})
     ]

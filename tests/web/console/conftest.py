@@ -1,4 +1,4 @@
-"""What the tests of the pages share: an application with somebody who can log in."""
+"""Fixtures of the page tests: applications with users who can log in."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from tests.web.console.workflow_page_client import WorkflowPageClient, open_work
 @pytest.fixture
 async def console(sqlite_url: str) -> AsyncIterator[ConsoleHarness]:
     """An application on SQLite, for what cannot differ by database."""
-    async with open_console(sqlite_url) as door:
-        yield door
+    async with open_console(sqlite_url) as harness:
+        yield harness
 
 
 @pytest.fixture
 async def any_console(database_url: str) -> AsyncIterator[ConsoleHarness]:
     """An application; a test that takes it runs on each of the three databases."""
-    async with open_console(database_url) as door:
-        yield door
+    async with open_console(database_url) as harness:
+        yield harness
 
 
 @pytest.fixture
 async def workflow_console(database_url: str) -> AsyncIterator[WorkflowConsole]:
     """An application where nothing runs, on each of the three databases."""
-    async with open_workflow_console(database_url) as hall:
-        yield hall
+    async with open_workflow_console(database_url) as client:
+        yield client
 
 
 @pytest.fixture
 async def sqlite_workflow_console(sqlite_url: str) -> AsyncIterator[WorkflowConsole]:
     """An application where nothing runs, on SQLite."""
-    async with open_workflow_console(sqlite_url) as hall:
-        yield hall
+    async with open_workflow_console(sqlite_url) as client:
+        yield client
 
 
 @pytest.fixture
 async def console_clients(sqlite_url: str) -> AsyncIterator[ConsoleClients]:
-    """People of each role who are logged in, on SQLite."""
-    async with open_console_clients(sqlite_url) as office:
-        yield office
+    """Logged-in users of each role, on SQLite."""
+    async with open_console_clients(sqlite_url) as clients:
+        yield clients
 
 
 @pytest.fixture
 async def any_console_clients(database_url: str) -> AsyncIterator[ConsoleClients]:
-    """People of each role who are logged in, on each of the three databases."""
-    async with open_console_clients(database_url) as office:
-        yield office
+    """Logged-in users of each role, on each of the three databases."""
+    async with open_console_clients(database_url) as clients:
+        yield clients
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An office: people of each role who are logged in, and what they send to the console's pages about themselves."""
+"""Logged-in users of each role, and the forms that they send to the pages of users, API keys and the account."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ConsoleClient", "ConsoleClients", "open_console_clients"]
 
 @dataclass(frozen=True, slots=True)
 class ConsoleClient:
-    """Somebody who is logged in."""
+    """A logged-in user."""
 
     browser: httpx.AsyncClient
     user: User
@@ -37,7 +37,7 @@ class ConsoleClient:
         return await self.browser.post(path, data={"token": token, **fields})
 
     async def read_notice(self, answer: httpx.Response) -> str:
-        """Return what the page after a form says of it."""
+        """Return the notice on the page after a form."""
         assert answer.status_code == 303, answer.text
         followed = await self.browser.get(answer.headers["location"])
         found = re.search(r'<p class="notice (\w+)" role="\w+">(.*?)</p>', followed.text, re.DOTALL)
@@ -47,7 +47,7 @@ class ConsoleClient:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleClients:
-    """Who works there; ada, whom the probe has made, is an admin too."""
+    """A user of each role; ada, whom the app harness creates, is an admin too."""
 
     console: ConsoleHarness
     admin: ConsoleClient
@@ -67,12 +67,12 @@ class ConsoleClients:
 @asynccontextmanager
 async def open_console_clients(url: str) -> AsyncIterator[ConsoleClients]:
     """Open a database with an admin, an operator and a viewer, called rita, olga and vera."""
-    async with open_console(url) as door:
-        clerks = [
-            await _create_client(door, f"{name}", role)
+    async with open_console(url) as harness:
+        clients = [
+            await _create_client(harness, f"{name}", role)
             for name, role in zip(("vera", "olga", "rita"), Role, strict=True)
         ]
-        yield ConsoleClients(door, clerks[2], clerks[1], clerks[0])
+        yield ConsoleClients(harness, clients[2], clients[1], clients[0])
 
 
 async def _create_client(console: ConsoleHarness, username: str, role: Role) -> ConsoleClient:

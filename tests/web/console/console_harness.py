@@ -1,4 +1,4 @@
-"""A browser at the door: an application whose hashes cost nothing, and clients that behave as browsers do."""
+"""An application with cheap password hashes, and clients that behave as browsers do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ConsoleHarness:
     clock: VirtualClock
 
     def open_browser(self, **headers: str) -> httpx.AsyncClient:
-        """Return a browser on the console's own pages, with nobody logged in; it keeps cookies."""
+        """Return a browser on the console's own pages, without a login; it keeps cookies."""
         return self.app_harness.open_client(**{"accept": HTML_ACCEPT, "origin": BASE_URL, **headers})
 
     async def open_logged_in_browser(self) -> httpx.AsyncClient:

@@ -49,8 +49,8 @@ def test_where_all_is_well_nothing_needs_attention() -> None:
 def test_what_is_queued_where_nobody_runs_anything_comes_once() -> None:
     counts = {("Orders", "NEW"): 2, ("Other", "IN_PROGRESS"): 3, ("Orders", "FINISHED"): 9}
 
-    assert list_concerns(counts=counts) == [("Stopped", "No executor runs", "/executors")]
-    assert list_concerns(LOST_EXECUTOR, counts=counts)[0] == ("Stopped", "No executor runs", "/executors")
+    assert list_concerns(counts=counts) == [("Stopped", "No executor is running", "/executors")]
+    assert list_concerns(LOST_EXECUTOR, counts=counts)[0] == ("Stopped", "No executor is running", "/executors")
     assert list_concerns(counts={("Orders", "FINISHED"): 9}) == []
 
 
@@ -81,7 +81,7 @@ def test_what_drains_claims_nothing_and_serves_nobody() -> None:
 
     (stopped,) = find_alerts(counts, [draining], queues, [], now=NOW)
 
-    assert (stopped.title, stopped.text) == ("Every executor drains", "2 queued: start flowlet serve")
+    assert (stopped.title, stopped.text) == ("All executors are draining", "2 queued; start one with flowlet serve")
     assert [title for _, title, _ in list_concerns(draining, other, counts=counts, queues=queues)] == [
         "Orders",
         "Group default",
@@ -98,14 +98,14 @@ def test_a_workflow_is_unserved_in_a_group_whose_executors_have_not_loaded_it() 
     (found,) = find_alerts({}, [LIVE_EXECUTOR, gpu], [], [], late=late[:3], now=NOW)
 
     assert (found.label, found.title, found.at) == ("Unserved", "Pictures in default", NOW - MINUTE)
-    assert found.text == "is due, and no live executor of this group has it loaded"
+    assert found.text == "work is due, but no live executor of this group has loaded this workflow"
     assert found.url == "/workflows?type=Pictures&group=default&status=NEW&status=IN_PROGRESS&status=WAITING"
     assert find_alerts({}, [LIVE_EXECUTOR, gpu], [], [], late=late[3:], now=NOW) == []
     assert find_alerts({}, [LIVE_EXECUTOR, gpu], [], [], late=just, now=NOW) == []
     assert find_alerts({}, [replace(LIVE_EXECUTOR, types=("Pictures",))], [], [], late=late[:2], now=NOW) == []
 
 
-def test_a_lost_executor_is_told_of_for_an_hour_or_as_long_as_it_holds_something() -> None:
+def test_a_lost_executor_is_shown_for_an_hour_or_as_long_as_it_holds_something() -> None:
     assert list_concerns(LIVE_EXECUTOR, LOST_EXECUTOR) == [("Lost", "gone", "/executors#gone-2e")]
     assert list_concerns(LIVE_EXECUTOR, replace(LOST_EXECUTOR, beat=NOW - 61 * MINUTE)) == []
     assert list_concerns(LIVE_EXECUTOR, replace(LOST_EXECUTOR, beat=NOW - 61 * MINUTE, busy=2)) == [
@@ -140,14 +140,14 @@ def test_people_are_waited_for_in_one_line() -> None:
     (one,) = find_alerts({("Orders", "WAITING"): 1}, [LIVE_EXECUTOR], [], [], now=NOW)
 
     assert (two.title, two.text, two.url) == (
-        "7 wait for an answer",
+        "7 waiting for a decision",
         "5 Loans, 2 Orders",
         "/inbox",
     )
-    assert (one.title, one.text) == ("1 waits for an answer", "Orders")
+    assert (one.title, one.text) == ("1 waiting for a decision", "Orders")
 
 
-def test_what_stands_still_comes_before_what_waits_and_what_failed() -> None:
+def test_work_that_does_not_run_comes_before_what_waits_and_what_failed() -> None:
     counts = {("Orders", "WAITING"): 2, ("Other", "NEW"): 1}
 
     found = list_concerns(LIVE_EXECUTOR, LOST_EXECUTOR, counts=counts, errors=[ERROR_GROUP])

@@ -50,7 +50,7 @@ def test_models_are_found_below_lists_objects_and_unions() -> None:
     ]
 
 
-def test_the_values_of_an_enumeration_are_told() -> None:
+def test_the_values_of_an_enumeration_are_shown() -> None:
     model = create_model("Paint", colour=(Colour | None, None), colours=(list[Colour], []))
 
     assert [row.kind for row in build_variable_rows(model.model_json_schema())] == [
@@ -96,5 +96,5 @@ def test_a_schema_that_is_only_true_is_anything() -> None:
         (Retry(limit=5, min="1s", max="1m", backoff="linear"), "5 retries, linear, 1 second to 1 minute"),
     ],
 )
-def test_a_retry_policy_is_told_in_words(retry: Retry, words: str) -> None:
+def test_a_retry_policy_is_shown_in_words(retry: Retry, words: str) -> None:
     assert describe_retry(retry) == words

@@ -1,4 +1,4 @@
-"""Errors of pages: a page that says what happened for a browser, the login for nobody, and a problem for a program."""
+"""Errors: a page for a browser, the login page without a session, and a problem for a program."""
 
 from __future__ import annotations
 
@@ -70,28 +70,28 @@ async def test_the_api_answers_browsers_as_it_answers_programs(console: ConsoleH
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "message"),
     [
         (lambda: StoreUnavailableError("mysql://ada:***@db is away"), 503, "The database is unavailable."),
-        (lambda: RefusedError("it has <ended>", ["retry"]), 409, "it has &lt;ended&gt;"),
+        (lambda: RefusedError("it has <ended>", ["retry"]), 409, "It has &lt;ended&gt;"),
         (lambda: VariablesError("the variables of Order", {"sku": "is missing"}), 400, "<code>sku</code> is missing"),
         (lambda: ValueError("the secret is swordfish"), 500, "This is a bug in the server."),
     ],
 )
 async def test_a_page_says_what_happened(
-    console: ConsoleHarness, error: Callable[[], Exception], status: int, told: str
+    console: ConsoleHarness, error: Callable[[], Exception], status: int, message: str
 ) -> None:
     add_failing_pages(console, error)
 
     answer = await (await console.open_logged_in_browser()).get("/trouble")
 
-    assert (answer.status_code, told in answer.text) == (status, True), answer.text
+    assert (answer.status_code, message in answer.text) == (status, True), answer.text
     assert answer.headers.get("retry-after") == ("2" if status == 503 else None)
     assert "swordfish" not in answer.text
     assert ">grace<" in answer.text
 
 
-async def test_a_role_that_does_not_suffice_is_told_so(console: ConsoleHarness) -> None:
+async def test_a_role_that_does_not_suffice_is_informed(console: ConsoleHarness) -> None:
     add_failing_pages(console, ValueError)
 
     answer = await (await console.open_logged_in_browser()).get("/admins")
@@ -99,7 +99,7 @@ async def test_a_role_that_does_not_suffice_is_told_so(console: ConsoleHarness) 
     assert (answer.status_code, "This requires the role admin" in answer.text) == (403, True)
 
 
-async def test_another_method_is_told_which_ones_there_are(console: ConsoleHarness) -> None:
+async def test_another_method_is_shown_which_ones_there_are(console: ConsoleHarness) -> None:
     answer = await console.open_browser().get("/logout")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
@@ -129,7 +129,7 @@ async def test_a_form_of_nobody_leads_to_the_login_and_is_not_repeated(console: 
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2F")
 
 
-async def test_a_wrong_key_is_told_so_and_not_sent_to_the_login(console: ConsoleHarness) -> None:
+async def test_a_wrong_key_is_informed_and_not_sent_to_the_login(console: ConsoleHarness) -> None:
     answer = await console.open_browser(**{"x-api-key": "wrong"}).get("/docs")
 
     assert (answer.status_code, "The API key is unknown" in answer.text) == (401, True)

@@ -42,7 +42,7 @@ def _freeze_now(monkeypatch: pytest.MonkeyPatch) -> None:
         ("2026-10-01T00:00:00+00:00", "54 d ago", "54 d", "Oct 1, 00:00:00"),
     ],
 )
-def test_a_time_is_told_by_its_distance_or_by_the_clock(time: str, distance: str, length: str, clock: str) -> None:
+def test_a_time_is_shown_by_its_distance_or_by_the_clock(time: str, distance: str, length: str, clock: str) -> None:
     moment = datetime.fromisoformat(time)
 
     assert [
@@ -103,7 +103,7 @@ def test_no_share_is_wider_than_its_whole() -> None:
 def test_a_chart_says_what_it_shows_and_escapes_it() -> None:
     drawn = render_chart([Bar("12:00", (3, 1)), Bar("<12:01>", (0, 0))], CHART_SERIES, label="Transitions")
 
-    assert 'aria-label="Transitions: at most 4 (12:00), at the end 0"' in drawn
+    assert 'aria-label="Transitions: maximum 4 (12:00), latest 0"' in drawn
     assert "<title>&lt;12:01&gt;: 0 ok, 0 failed</title>" in drawn
     assert re.findall(r'class="\w+" x="0.15" width=".7" y="([\d.]+)" height="([\d.]+)"', drawn) == [
         ("25.00", "75.00"),
@@ -112,7 +112,7 @@ def test_a_chart_says_what_it_shows_and_escapes_it() -> None:
 
 
 def test_a_chart_of_nothing_is_drawn() -> None:
-    assert "nothing yet" in render_chart([], CHART_SERIES, label="Transitions")
+    assert "no data yet" in render_chart([], CHART_SERIES, label="Transitions")
     assert render_sparkline([1]) == ""
     assert 'd="M0.0 30.0L112.0 30.0"' in render_sparkline([5, 5])
 
@@ -158,6 +158,11 @@ async def _submit_and_follow(console: ConsoleHarness) -> tuple[httpx.AsyncClient
     async def report_refused() -> Redirection:
         return redirect_with_error("It stays", "//elsewhere.example")
 
+    @routes.get("/longest")
+    @require_role(Role.VIEWER)
+    async def report_longest() -> Redirection:
+        return redirect_with_success("\udc00" + "".join(chr(0x10000 + 997 * n) for n in range(1000)), "/docs")
+
     console.app_harness.app.register_blueprint(routes)
     browser = await console.open_logged_in_browser()
     answer = await browser.get("/done")
@@ -190,6 +195,15 @@ async def test_a_notice_of_another_session_or_of_nobody_is_not_shown(console: Co
     for value in (cookie, "b2sgcGF5IHVz.", "b2sgcGF5IHVz", "%%%.x", "", "."):
         other.cookies.set(COOKIE_NAME, value)
         assert 'class="notice' not in (await other.get("/docs")).text
+
+
+async def test_the_longest_notice_fits_into_a_cookie_and_is_shown(console: ConsoleHarness) -> None:
+    browser, _ = await _submit_and_follow(console)
+
+    await browser.get("/longest")
+
+    assert len(browser.cookies[COOKIE_NAME]) < 4_000
+    assert '<p class="notice ok" role="status">?\U00010000' in (await browser.get("/docs")).text
 
 
 async def test_a_refusal_is_an_alert_and_leads_nowhere_else(console: ConsoleHarness) -> None:

@@ -43,11 +43,11 @@ HOSTILE_FORMS = [
 
 
 @pytest.mark.parametrize(("body", "kind", "status"), HOSTILE_FORMS, ids=lambda value: repr(value)[:40])
-async def test_a_hostile_form_is_told_what_is_wrong_with_it(
+async def test_a_hostile_form_is_shown_what_is_wrong_with_it(
     sqlite_url: str, body: bytes, kind: str, status: int
 ) -> None:
-    async with open_console(sqlite_url, max_body=1_000_000) as door:
-        browser = door.open_browser(**{"content-type": kind} if kind else {})
+    async with open_console(sqlite_url, max_body=1_000_000) as harness:
+        browser = harness.open_browser(**{"content-type": kind} if kind else {})
 
         answer = await browser.post("/login", content=body)
 

@@ -50,7 +50,7 @@ def test_whole_spans_are_compared() -> None:
     assert build_throughput(HOUR_MICROSECONDS, *[10] * 23, 9_999, *[5] * 23, 9_999).change_percent == -50
 
 
-def test_against_next_to_nothing_no_change_is_told() -> None:
+def test_against_next_to_nothing_no_change_is_shown() -> None:
     assert build_throughput(MINUTE_MICROSECONDS, 29, *[0] * 29, *[11] * 30, 0).change_percent is None
     assert build_throughput(MINUTE_MICROSECONDS, 30, *[0] * 29, *[1] * 30, 0).change_percent == 0
 

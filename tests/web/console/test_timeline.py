@@ -83,7 +83,10 @@ def test_two_long_waits_are_cut_to_a_quarter_of_the_width_each() -> None:
     assert [round(place) for place in scale.positions] == [0, 25, 50, 75, 100]
 
 
-@pytest.mark.parametrize("moments", [[5], [5, 6], [0, 1, 10**17], list(range(0, 10**9, 10**6))])
+CUT_AT_BEGINNING = [0, 138_000_000, 138_343_000, 138_343_000 + 3 * HOUR_MICROSECONDS]
+
+
+@pytest.mark.parametrize("moments", [[5], [5, 6], [0, 1, 10**17], list(range(0, 10**9, 10**6)), CUT_AT_BEGINNING])
 def test_an_axis_has_a_few_ticks_that_do_not_touch(moments: list[int]) -> None:
     scale = build_axis(moments)
 
@@ -108,13 +111,13 @@ def test_milliseconds_are_seen_beside_days() -> None:
     assert found.cut_count == 1
     assert [part.label for part in found.legend] == [
         "running",
-        "a failed attempt",
-        "waiting for a timer or its turn",
-        "waiting for a person",
+        "failed attempt",
+        "waiting for a timer or a free slot",
+        "waiting for a decision",
     ]
 
 
-def test_a_row_tells_in_words_what_its_bars_show() -> None:
+def test_a_row_shows_in_words_what_its_bars_show() -> None:
     spans = ((SpanKind.FAILING, 2000), (SpanKind.RETRYING, 9 * SECOND_MICROSECONDS), (SpanKind.RUNNING, 500))
     by_hand = ManualAction(SECOND_MICROSECONDS, ActionKind.WOKEN, "ada")
 
@@ -123,7 +126,7 @@ def test_a_row_tells_in_words_what_its_bars_show() -> None:
     ).rows
 
     assert (row.total_time, row.run_time, row.failed_attempts) == ("9 s", "2 ms", 1)
-    assert (row.wait_times, row.manual_actions) == (["9 s waiting for the next attempt"], ["Run now by ada"])
+    assert (row.wait_times, row.manual_actions) == (["9 s waiting for the next attempt"], ["Run now requested by ada"])
 
 
 def test_an_end_has_a_short_bar_in_its_colour() -> None:
@@ -162,9 +165,9 @@ def test_names_are_text_and_the_picture_is_well_formed_and_without_style() -> No
 
 @pytest.fixture
 async def workflow_console(sqlite_url: str) -> AsyncIterator[WorkflowConsole]:
-    """A hall on SQLite: what is read is tested on each database with the passage."""
-    async with open_workflow_console(sqlite_url) as hall:
-        yield hall
+    """An application on SQLite: reading visits is tested on each database elsewhere."""
+    async with open_workflow_console(sqlite_url) as client:
+        yield client
 
 
 async def test_the_tab_shows_each_state_and_what_was_done_by_hand(workflow_console: WorkflowConsole) -> None:
@@ -173,8 +176,8 @@ async def test_the_tab_shows_each_state_and_what_was_done_by_hand(workflow_conso
 
     page = (await workflow_console.viewer.get(f"/workflows/{id}?tab=timeline")).text
 
-    assert '<svg class="passage"' in page
-    assert "Moved by force by ada</text>" in page
+    assert '<svg class="timeline-diagram"' in page
+    assert "Forced move by ada</text>" in page
     assert '<th scope="row">check</th>' in page
     assert '<th scope="row">unpaid</th>' in page
 

@@ -1,4 +1,4 @@
-"""A hall of workflows: an application where none runs, and browsers in which a viewer or an operator is logged in."""
+"""An application without an executor, and browsers in which a viewer and an operator are logged in."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["WorkflowConsole", "open_workflow_console"]
 
 @dataclass(frozen=True, slots=True)
 class WorkflowConsole:
-    """Who looks at workflows, and who operates them.
+    """A viewer and an operator.
 
     Attributes:
-        viewer: A browser in which grace is logged in.
-        operator: A browser in which hedy is.
+        viewer: The browser in which grace is logged in.
+        operator: The browser in which hedy is logged in.
     """
 
     console: ConsoleHarness
@@ -55,10 +55,10 @@ class WorkflowConsole:
         return [one["status"] for one in found.json()]
 
     async def preview_bulk(self, operation: str, *ids: int, filter_query: str = "") -> httpx.Response:
-        """Return the page that shows what an operation would be done to: to these ids, or to all that fit."""
-        which = {"which": "ticked", "id": [str(id) for id in ids]} if ids else {"which": "all"}
+        """Return the preview of an operation on these ids, or on all matching workflows."""
+        which = {"scope": "selected", "id": [str(id) for id in ids]} if ids else {"scope": "all"}
         return await self.operator.get(
-            "/workflows/bulk", params={"operation": operation, "fits": filter_query, **which}
+            "/workflows/bulk", params={"operation": operation, "filters": filter_query, **which}
         )
 
     async def submit_bulk(
@@ -72,19 +72,24 @@ class WorkflowConsole:
         """Send the form of the preview, with further fields, or with other values than the preview has."""
         page = await self.preview_bulk(operation, *ids, filter_query=filter_query)
         assert page.status_code == 200, page.text
-        which = {"which": "ticked", "ids": ",".join(map(str, ids))} if ids else {}
-        before = page.text.partition('name="before" value="')[2].partition('"')[0]
-        sent = {"token": read_csrf_token(page), "operation": operation, "fits": filter_query, "before": before}
+        which = {"scope": "selected", "ids": ",".join(map(str, ids))} if ids else {}
+        before = page.text.partition('name="created_before" value="')[2].partition('"')[0]
+        sent = {
+            "token": read_csrf_token(page),
+            "operation": operation,
+            "filters": filter_query,
+            "created_before": before,
+        }
         return await self.operator.post("/workflows/bulk", data={**sent, **which, **fields, **(overrides or {})})
 
 
 @asynccontextmanager
 async def open_workflow_console(url: str) -> AsyncIterator[WorkflowConsole]:
     """Open a database and an application with Orders and Families, in which nothing runs."""
-    async with open_console(url, max_body=100_000) as door:
+    async with open_console(url, max_body=100_000) as harness:
         for module in (build_orders_module(), build_families_module()):
-            door.app_harness.services.registry.add(module)
-        await door.app_harness.services.users.create("hedy", PASSWORD, Role.OPERATOR, actor="test")
-        operator = door.open_browser()
+            harness.app_harness.services.registry.add(module)
+        await harness.app_harness.services.users.create("hedy", PASSWORD, Role.OPERATOR, actor="test")
+        operator = harness.open_browser()
         assert (await submit_login(operator, username="hedy")).status_code == 303
-        yield WorkflowConsole(door, await door.open_logged_in_browser(), operator)
+        yield WorkflowConsole(harness, await harness.open_logged_in_browser(), operator)

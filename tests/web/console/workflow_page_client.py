@@ -1,4 +1,4 @@
-"""A visit to the pages of workflows: somebody of a role, on a database with instances that a desk moves."""
+"""A logged-in user on the workflow pages, and operations that bring instances into each status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTACK_TEXT = "<script>alert(1)</script>\"'&\u202e"
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPageClient:
-    """Somebody who is logged in, on a database with instances that a desk moves."""
+    """A logged-in user, on a database with instances."""
 
     operations: OperationsHarness
     console: ConsoleHarness
@@ -43,7 +43,7 @@ class WorkflowPageClient:
         return await self.browser.post(f"/workflows/{instance.id}/{operation}", data=values)
 
     async def read_notice(self, answer: httpx.Response) -> str:
-        """Return what the page after a form says of it."""
+        """Return the notice on the page after a form."""
         assert answer.status_code == 303, answer.text
         followed = await self.browser.get(answer.headers["location"])
         found = re.search(r'<p class="notice (\w+)" role="\w+">(.*?)</p>', followed.text, re.DOTALL)
@@ -53,14 +53,14 @@ class WorkflowPageClient:
 
 @asynccontextmanager
 async def open_workflow_page_client(url: str, role: Role) -> AsyncIterator[WorkflowPageClient]:
-    """Open a database with Orders and Families, and let somebody of a role log in."""
-    async with open_console(url) as door:
-        here = door.app_harness.services
+    """Open a database with Orders and Families, and log in a user with a role."""
+    async with open_console(url) as harness:
+        here = harness.app_harness.services
         here.registry.add(build_orders_module())
         here.registry.add(build_families_module())
         clock: Any = here.store.clock  # which nothing here moves
         hands = EngineHarness(here.store, here.registry, clock)
         await here.users.create("olga", PASSWORD, role, actor="test")
-        browser = door.open_browser()
+        browser = harness.open_browser()
         assert (await submit_login(browser, username="olga")).status_code == 303
-        yield WorkflowPageClient(OperationsHarness(hands, await hands.add_executor()), door, browser)
+        yield WorkflowPageClient(OperationsHarness(hands, await hands.add_executor()), harness, browser)

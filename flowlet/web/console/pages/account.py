@@ -1,4 +1,4 @@
-"""One's own account: who is logged in, the password, and the sessions."""
+"""The account page of the logged-in user: password and sessions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-_PASSWORDS_DIFFER = "is not the same as the new password"
-_NOT_CURRENT = "is not your present password"
+_PASSWORDS_DIFFER = "Does not match the new password"
+_NOT_CURRENT = "Wrong current password"
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("account", __name__)
@@ -30,10 +30,10 @@ blueprint = Blueprint("account", __name__)
 
 @blueprint.before_request
 async def refuse_keys() -> None:
-    """Refuse who asks with an API key, which may do less than its owner.
+    """Refuse requests with an API key, which may have fewer permissions than its owner.
 
     Raises:
-        ProblemError: 403 then.
+        ProblemError: 403 for a request with an API key.
     """
     if get_principal().key_id is not None:
         raise build_forbidden_error("An API key has no account.")
@@ -42,21 +42,21 @@ async def refuse_keys() -> None:
 @blueprint.get("/account")
 @require_role(Role.VIEWER)
 async def show_account() -> Response:
-    """Show who is logged in."""
+    """Show the account."""
     return await _render_account()
 
 
 @blueprint.post("/account/password")
 @require_role(Role.VIEWER)
 async def change_password() -> Response | Redirection:
-    """Change one's own password, for who knows the present one; one's other sessions end."""
+    """Change the user's own password, which needs the current one; end the user's other sessions."""
     given = await read_request_form()
     current, password = given.get_text("current"), given.get_text("password")
     if given.get_text("repeated") != password:
         return await _render_account({"repeated": _PASSWORDS_DIFFER}, status=422)
     here, me, address = get_services(), get_principal(), read_client_address()
     if (wait := here.login_limiter.record_attempt(me.username, address)) is not None:
-        logger.warning("passwords of one user, or from %s, are tried too often: refused", address)
+        logger.warning("too many password attempts for one user or from %s: refused", address)
         return await _render_account(
             {"current": describe_wait(wait)}, status=429, headers={"Retry-After": str(math.ceil(wait))}
         )
@@ -69,30 +69,30 @@ async def change_password() -> Response | Redirection:
     if changed is None:
         return await _render_account({"current": _NOT_CURRENT}, status=422)
     here.login_limiter.record_success(me.username, address)
-    return redirect_with_success("Your password is changed. You are logged out everywhere else.", "/account")
+    return redirect_with_success("Password changed. Your other sessions are logged out.", "/account")
 
 
 @blueprint.post("/account/logout")
 @require_role(Role.VIEWER)
 async def log_out_elsewhere() -> Redirection:
-    """End one's sessions, but for this one."""
+    """End the user's sessions except the current one."""
     await read_request_form()
     await get_services().users.sessions.close_all_sessions(get_principal().username, except_token=_read_session_token())
-    return redirect_with_success("You are logged out everywhere else.", "/account")
+    return redirect_with_success("Your other sessions are logged out.", "/account")
 
 
 @blueprint.post("/account/sessions/<int:id>/logout")
 @require_role(Role.VIEWER)
 async def end_session(id: int) -> Redirection:
-    """End one of one's sessions."""
+    """End one of the user's sessions."""
     await read_request_form()
     if not await get_services().users.sessions.close_session_by_id(id, username=get_principal().username):
-        return redirect_with_error("There is no such session of yours.", "/account")
-    return redirect_with_success("That session has ended.", "/account")
+        return redirect_with_error("You have no such session.", "/account")
+    return redirect_with_success("Session ended.", "/account")
 
 
 def _read_session_token() -> str:
-    """Return the token of the session that asks."""
+    """Return the token of the current session."""
     return request.cookies.get(SESSION_COOKIE, "")
 
 
@@ -106,6 +106,6 @@ async def _render_account(
         headers=headers,
         user=await here.get_by_id(me.user_id),
         sessions=await here.sessions.list_sessions(me.username),
-        current=await here.sessions.get_session_id(_read_session_token()),
+        current_session_id=await here.sessions.get_session_id(_read_session_token()),
         faults=faults or {},
     )

@@ -1,4 +1,4 @@
-"""The page of API keys: one's own, and everybody's for admins. A key itself is in the answer to its making only."""
+"""The API keys page: a user's own keys, and all keys for admins. Only the response that creates a key contains it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowlet.web.api_keys import add_key, list_visible_keys, revoke_visible_key
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console import times
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
-from flowlet.web.console.form_actions import read_version
+from flowlet.web.console.forms.actions import read_version
 from flowlet.web.console.layout import render_page
 from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
@@ -26,12 +26,12 @@ from flowlet.web.services import get_services
 __all__ = ["blueprint", "has_ended", "parse_role"]
 
 MAX_KEYS_SHOWN = 500
-"""How many a page shows."""
+"""How many keys the page shows."""
 TERMS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
-"""After how many days a key expires, and what that is called."""
+"""The lifetimes of a key in days, with their labels."""
 _DUPLICATE_KEY_WARNING = (
-    "You have made a key since this form was opened, perhaps by this very form. A key is shown only once: "
-    "if you have not kept it, revoke it, and make another one."
+    "You have created a key since you opened this form, possibly with this form. A key is shown only once: "
+    "if you did not copy it, revoke it and create another one."
 )
 
 blueprint = Blueprint("key_list", __name__)
@@ -39,11 +39,11 @@ blueprint = Blueprint("key_list", __name__)
 
 @dataclass(frozen=True, slots=True)
 class KeyForm:
-    """A key that is to be made, as it was typed.
+    """The entered values of the form that creates a key.
 
     Attributes:
-        faults: What is wrong, by the field's name.
-        warning: What has to be known before it is sent again.
+        faults: The faults, by the field's name.
+        warning: A warning to show before the form is sent again.
     """
 
     name: str = ""
@@ -57,19 +57,19 @@ class KeyForm:
 @blueprint.get("/keys")
 @require_role(Role.VIEWER)
 async def show_keys() -> Response:
-    """Show the keys that have not ended, and those that have if they are asked for."""
+    """Show the active keys; with ``all=true`` also the revoked and expired ones."""
     return await _render_keys(KeyForm(owner=get_principal().username))
 
 
 @blueprint.post("/keys")
 @require_role(Role.VIEWER)
 async def create_and_show_key() -> Response:
-    """Make a key, and show it: in this answer, which nothing can show again."""
+    """Create a key, and show it. Only this response contains the key."""
     given = await read_request_form()
     name, role, term = given.get_text("name"), parse_role(given.get_text("role")), given.get_text("term")
     owner = given.get_text("owner") or get_principal().username
     if term not in dict(TERMS):
-        raise ProblemError(build_faults_problem({"term": "is none of those that the page offers"}))
+        raise ProblemError(build_faults_problem({"term": "must be one of the offered lifetimes"}))
     draft, version = KeyForm(name, owner, role, term), read_version(given, "key list")
     try:
         normalize_name(name, "an API key's name")
@@ -79,7 +79,7 @@ async def create_and_show_key() -> Response:
         expires = timedelta(days=int(term)) if term else None
         made = await add_key(name, owner=owner, role=role, expires_in=expires, expected_version=version)
     except StaleError:
-        # Such as the same form a second time, sent by a browser that was told to load its answer again.
+        # For example the same form a second time, because the user reloaded the response.
         return await _render_keys(KeyForm(name, owner, role, term, warning=_DUPLICATE_KEY_WARNING), status=409)
     except UnknownUserError as error:
         return await _render_rejected_form(draft, "owner", error)
@@ -91,28 +91,28 @@ async def create_and_show_key() -> Response:
 @blueprint.post("/keys/<id>/revoke")
 @require_role(Role.VIEWER)
 async def revoke(id: str) -> Redirection:
-    """Revoke a key for good."""
+    """Revoke a key."""
     version = read_version(await read_request_form(), "key")
     try:
         key = await revoke_visible_key(id, expected_version=version)
     except StaleError as error:
         return redirect_with_error(str(error), "/keys")
-    return redirect_with_success(f"The key {key.id} ({key.name}) is revoked.", "/keys")
+    return redirect_with_success(f"API key {key.id} ({key.name}) revoked.", "/keys")
 
 
 def has_ended(key: ApiKey) -> bool:
-    """Return whether a key lets nobody in any more, whoever its owner is."""
+    """Return whether a key is revoked or expired."""
     return key.revoked is not None or (key.expires is not None and key.expires <= times.now())
 
 
 def parse_role(text: str) -> Role:
-    """Return the role that a form names.
+    """Return the role that a form sends.
 
     Raises:
-        ProblemError: 400 if it is none.
+        ProblemError: 400 if there is no such role.
     """
     if text not in list(Role):
-        raise ProblemError(build_faults_problem({"role": f"is none of {', '.join(Role)}"}))
+        raise ProblemError(build_faults_problem({"role": f"must be one of {', '.join(Role)}"}))
     return Role(text)
 
 
@@ -129,15 +129,15 @@ async def _render_keys(key_form: KeyForm, *, created_key: IssuedApiKey | None = 
     shown = [key for key in found if is_all or not has_ended(key)]
     users = await get_services().users.list_users() if me.role is Role.ADMIN else []
     return await render_page(
-        "keys/keys.html",
+        "api_keys/api_keys.html",
         status=status,
         keys=shown[:MAX_KEYS_SHOWN],
-        is_cut=len(shown) > MAX_KEYS_SHOWN,
-        ended=sum(has_ended(key) for key in found),
-        is_all=is_all,
+        is_truncated=len(shown) > MAX_KEYS_SHOWN,
+        ended_count=sum(has_ended(key) for key in found),
+        includes_ended=is_all,
         version=await get_services().users.keys.get_list_version(me.username),
-        draft=key_form,
-        made=created_key,
+        key_form=key_form,
+        created_key=created_key,
         terms=TERMS,
         roles=[(role.value, role.value.capitalize()) for role in Role if role <= me.role],
         owners=[(user.username, user.username) for user in users if not user.is_disabled],

@@ -1,6 +1,6 @@
-"""Bulk operations on the page of workflows: what would be done to how many, then the work, then what refused.
+"""Bulk operations on the workflow list: a preview, the operation, and the skipped workflows.
 
-A preview is an address, and changes nothing. What was created after it is left alone.
+A preview is a GET, and changes nothing. The operation does not affect workflows created after the preview.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ MAX_REASON_LENGTH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class OperationText:
-    """An operation in the words of the page.
+    """The texts of an operation.
 
     Attributes:
-        label: What it is called.
-        past_participle: What has been done, as in "12 workflows were paused".
-        takes_reason: Whether a reason goes into the history.
-        tone: "danger" where it cannot be taken back.
+        label: Its name.
+        past_participle: Its verb, as in "12 workflows were paused".
+        takes_reason: Whether it records a reason in the history.
+        tone: "danger" if it cannot be undone.
     """
 
     label: str
@@ -56,20 +56,20 @@ OPERATIONS: Mapping[str, OperationText] = {
     "pause": OperationText("Pause", "paused", takes_reason=True),
     "resume": OperationText("Resume", "resumed"),
     "retry": OperationText("Retry", "retried"),
-    "wake": OperationText("Run now", "made due at once"),
+    "wake": OperationText("Run now", "scheduled to run now"),
     "cancel": OperationText("Cancel", "cancelled", takes_reason=True, tone="danger"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class BulkSelection:
-    """On what an operation is done.
+    """The workflows of an operation.
 
     Attributes:
-        name: The operation's.
-        ids: Those that were ticked; None for all that fit the filters.
-        filters: What was looked for, and where the way back leads.
-        created_before: What was created at this time or later is left alone; in microseconds since 1970 UTC.
+        name: The name of the operation.
+        ids: The selected workflows; None for all that match the filters.
+        filters: The filters of the list that the user came from.
+        created_before: Workflows created at this time or later are not affected; in microseconds since 1970 UTC.
     """
 
     name: BulkOperation
@@ -79,23 +79,23 @@ class BulkSelection:
 
     @property
     def operation_text(self) -> OperationText:
-        """The operation in words."""
+        """The texts of the operation."""
         return OPERATIONS[self.name]
 
     @property
     def is_unfiltered(self) -> bool:
-        """Whether nothing narrows it."""
+        """Whether it means every workflow."""
         return self.ids is None and self.filters.is_empty
 
     @property
     def query_string(self) -> str:
-        """The filters as the query of an address."""
+        """The filters as the query string of a URL."""
         return self.filters.build_url("")[1:]
 
 
 @dataclass
 class BulkSummary:
-    """What has been done, and what refused by why: how many, and the ids of the first ones."""
+    """The result of a bulk operation: how many workflows were changed, and the skipped ones by reason."""
 
     done_count: int = 0
     refused_ids: dict[str, list[int]] = field(default_factory=dict)
@@ -106,17 +106,16 @@ class BulkSummary:
         if refusal is None:
             self.done_count += 1
             return
-        why = getattr(refusal, "reason", "it does not exist")
-        self.refused_counts[why] = self.refused_counts.get(why, 0) + 1
-        ids = self.refused_ids.setdefault(why, [])
+        reason = getattr(refusal, "reason", "it does not exist")
+        self.refused_counts[reason] = self.refused_counts.get(reason, 0) + 1
+        ids = self.refused_ids.setdefault(reason, [])
         ids += [id] if len(ids) < MAX_IDS_SHOWN else []
 
     @property
     def groups(self) -> list[tuple[str, int, list[int]]]:
-        """Each reason to refuse, how often it was given, and the first ids: the most frequent first."""
-        return sorted(
-            ((why, self.refused_counts[why], ids) for why, ids in self.refused_ids.items()), key=lambda group: -group[1]
-        )
+        """Each reason with its count and its first ids, the most frequent reason first."""
+        groups = ((reason, self.refused_counts[reason], ids) for reason, ids in self.refused_ids.items())
+        return sorted(groups, key=lambda group: -group[1])
 
 
 blueprint = Blueprint("workflow_bulk", __name__)
@@ -125,34 +124,31 @@ blueprint = Blueprint("workflow_bulk", __name__)
 @blueprint.get("/workflows/bulk")
 @require_role(Role.OPERATOR)
 async def show_preview() -> Response | Redirection:
-    """Show what an operation would be done to, and ask whether it is meant."""
-    given = request.args
-    is_ticked = given.get("which", "all") == "ticked"
-    choice = _read_selection(
-        given.get("operation", ""), given.getlist("id") if is_ticked else None, given.get("fits", ""), now()
-    )
+    """Show the workflows of an operation, and ask for a confirmation."""
+    arguments = request.args
+    ids = arguments.getlist("id") if arguments.get("scope", "all") == "selected" else None
+    choice = _read_selection(arguments.get("operation", ""), ids, arguments.get("filters", ""), now())
     if choice.ids == ():
-        return redirect_with_error("No workflow is ticked.", choice.filters.build_url())
+        return redirect_with_error("No workflows selected.", choice.filters.build_url())
     return await _render_preview(choice)
 
 
 @blueprint.post("/workflows/bulk")
 @require_role(Role.OPERATOR)
 async def run_bulk_operation() -> Response | Redirection:
-    """Do it, and tell what refused."""
+    """Run the operation, and show the skipped workflows."""
     given = await read_request_form()
-    ids = [each for each in given.get_text("ids").split(",") if each] if given.get_text("which") == "ticked" else None
-    choice = _read_selection(
-        given.get_text("operation"), ids, given.get_text("fits"), _parse_before(given.get_text("before"))
-    )
+    ids = [each for each in given.get_text("ids").split(",") if each] if given.get_text("scope") == "selected" else None
+    created_before = _parse_created_before(given.get_text("created_before"))
+    choice = _read_selection(given.get_text("operation"), ids, given.get_text("filters"), created_before)
     reason, with_children = given.get_text("reason").strip(), given.get_text("with_children") == "true"
     if choice.ids == ():
-        return redirect_with_error("No workflow is ticked.", choice.filters.build_url())
+        return redirect_with_error("No workflows selected.", choice.filters.build_url())
     faults = {}
     if len(reason) > MAX_REASON_LENGTH:
-        faults["reason"] = f"has {len(reason):,} characters, and may have {MAX_REASON_LENGTH:,}"
-    if choice.is_unfiltered and given.get_text("everything") != "true":
-        faults["everything"] = "Nothing narrows this: tick that every workflow is meant, or go back and filter."
+        faults["reason"] = f"Has {len(reason):,} characters; the limit is {MAX_REASON_LENGTH:,}"
+    if choice.is_unfiltered and given.get_text("confirm_all") != "true":
+        faults["confirm_all"] = "No filter is set: confirm that you mean all workflows, or go back and add a filter."
     if faults:
         return await _render_preview(choice, faults, reason=reason, with_children=with_children)
     result = await _run_selection(choice, reason=reason or None, with_children=with_children)
@@ -161,17 +157,17 @@ async def run_bulk_operation() -> Response | Redirection:
             _describe_result(result.done_count, choice.operation_text), choice.filters.build_url()
         )
     return await render_page(
-        "workflows/result.html",
-        choice=choice,
+        "bulk/result.html",
+        selection=choice,
         result=result,
-        told=_describe_result(result.done_count, choice.operation_text),
+        summary=_describe_result(result.done_count, choice.operation_text),
     )
 
 
 async def _render_preview(
     selection: BulkSelection, faults: Mapping[str, str] | None = None, **form_values: object
 ) -> Response:
-    """Return the page that asks whether it is meant."""
+    """Return the page that asks for a confirmation."""
     reads = get_services().store.queries
     if selection.ids is not None:
         several = await reads.get_many(selection.ids)
@@ -181,14 +177,14 @@ async def _render_preview(
         found = await reads.search(_build_query(selection, limit=PREVIEW_SIZE))
         first, total, is_at_least = found.instances, found.total, found.total_is_at_least
     values: dict[str, Any] = {
-        "choice": replace(selection, filters=selection.filters.with_error_message(first)),
-        "first": first,
+        "selection": replace(selection, filters=selection.filters.with_error_message(first)),
+        "preview": first,
         "total": total,
         "is_at_least": is_at_least,
-        "most": MAX_INSTANCES,
+        "limit": MAX_INSTANCES,
     }
     values |= {"faults": faults or {}, "reason": "", "with_children": False, **form_values}
-    return await render_page("workflows/bulk.html", status=422 if faults else 200, **values)
+    return await render_page("bulk/preview.html", status=422 if faults else 200, **values)
 
 
 async def _run_selection(selection: BulkSelection, *, reason: str | None, with_children: bool) -> BulkSummary:
@@ -214,43 +210,44 @@ async def _iterate_ids(selection: BulkSelection) -> AsyncIterator[Sequence[int]]
 
 
 def _build_query(selection: BulkSelection, *, limit: int = PREVIEW_SIZE) -> SearchQuery:
-    """Return what is looked for in the order of ids, in which no operation moves anything."""
-    wanted = selection.filters.valid_query
-    before = selection.created_before if wanted.created_to is None else min(wanted.created_to, selection.created_before)
-    return replace(wanted, order_by="id", descending=False, cursor=None, created_to=before, limit=limit)
+    """Return the query in the order of ids, which no operation changes."""
+    query = selection.filters.valid_query
+    before = selection.created_before if query.created_to is None else min(query.created_to, selection.created_before)
+    return replace(query, order_by="id", descending=False, cursor=None, created_to=before, limit=limit)
 
 
 def _read_selection(name: str, ids: Sequence[str] | None, query_string: str, created_before: int) -> BulkSelection:
-    """Return on what an operation is done.
+    """Return the workflows of an operation.
 
     Raises:
-        ProblemError: 400 if the operation is not known, an id is none, or the filters have faults.
+        ProblemError: 400 if the operation is unknown, an id is malformed, or the filters have faults.
     """
     faults: dict[str, str] = {}
     found = [parse_number(id) for id in ids or ()]
     if name not in OPERATIONS:
-        faults["operation"] = f"is none of {', '.join(OPERATIONS)}"
+        faults["operation"] = f"must be one of {', '.join(OPERATIONS)}"
     if ids is not None and (len(ids) > MAX_SELECTED or None in found):
-        faults["id"] = f"has to be the id of a workflow, for at most {MAX_SELECTED} of them"
+        faults["id"] = f"must be the ids of at most {MAX_SELECTED} workflows"
     filters = read_filters(_parse_filter_pairs(query_string))
     if faults := {**filters.faults, **faults}:
         raise ProblemError(build_faults_problem(faults))
-    ticked = None if ids is None else tuple(dict.fromkeys(id for id in found if id is not None))
-    return BulkSelection(cast("BulkOperation", name), ticked, filters, created_before)
+    selected = None if ids is None else tuple(dict.fromkeys(id for id in found if id is not None))
+    return BulkSelection(cast("BulkOperation", name), selected, filters, created_before)
 
 
 def _parse_filter_pairs(query_string: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(query_string, max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise ProblemError(build_faults_problem({"fits": f"has more than {MAX_FIELDS:,} fields"})) from None
+        raise ProblemError(build_faults_problem({"filters": f"has more than {MAX_FIELDS:,} fields"})) from None
 
 
-def _parse_before(text: str) -> int:
-    before = parse_number(text)
-    if before is None:
-        raise ProblemError(build_faults_problem({"before": "is not the time of a preview: open the preview again"}))
-    return before
+def _parse_created_before(text: str) -> int:
+    created_before = parse_number(text)
+    if created_before is None:
+        fault = "is not the time of a preview: open the preview again"
+        raise ProblemError(build_faults_problem({"created_before": fault}))
+    return created_before
 
 
 def _describe_result(count: int, operation_text: OperationText) -> str:

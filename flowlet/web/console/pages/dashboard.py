@@ -1,4 +1,4 @@
-"""The dashboard: how everything stands, what needs somebody, and what goes on, on one page that follows it."""
+"""The dashboard: key figures, alerts and current activity on one live page."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from flowlet.web.services import get_services
 __all__ = ["blueprint"]
 
 RUNNING_SHOWN, NEXT_SHOWN, LINES_SHOWN, ERRORS_SHOWN = 4, 4, 9, 4
-OVERDUE_READ, CONCERNS_SHOWN, DEFINITIONS_SHOWN, EXECUTORS_SHOWN = 8, 6, 12, 6
+OVERDUE_READ, ALERTS_SHOWN, DEFINITIONS_SHOWN, EXECUTORS_SHOWN = 8, 6, 12, 6
 ACTIVE_STATUSES = (Status.NEW, Status.EXECUTING, Status.IN_PROGRESS)
 OPEN_WORK_SEGMENTS = (
     ("queued", "accent", (Status.NEW, Status.IN_PROGRESS)),
@@ -53,23 +53,23 @@ OPEN_WORK_SEGMENTS = (
     ("waiting", "warn", (Status.WAITING,)),
     ("paused", "idle", (Status.PAUSED,)),
 )
-"""The open work of a definition: what its parts are called, their colours, and the statuses each one counts."""
+"""The open work of a definition: the labels, colours and statuses of its segments."""
 
 InstanceCounts = Mapping[tuple[str, str], int]
-"""How many instances of each type have each status."""
+"""The number of instances by type and status."""
 
 blueprint = Blueprint("dashboard", __name__)
 
 
 @dataclass(frozen=True, slots=True)
 class DefinitionSummary:
-    """A definition, and how many of its instances have each status.
+    """A definition, and the number of its instances by status.
 
     Attributes:
-        group: Which executors run it; None where this process has not loaded it.
-        is_known: Whether this process has loaded it, or another one has served it: only then it has a page.
-        counts: By status.
-        open_work: The parts of its open work.
+        group: Its executor group; None if this process has not loaded it.
+        is_known: Whether this process has loaded it, or another one has served it: only then does it have a page.
+        counts: The number of instances by status.
+        open_work: The segments of its open work.
     """
 
     name: str
@@ -80,25 +80,25 @@ class DefinitionSummary:
 
     @property
     def definition_url(self) -> str:
-        """Its page; where it has none, the list of its workflows."""
+        """The URL of its page, or of the list of its workflows if it has none."""
         return build_definition_url(self.name) if self.is_known else self.list_url
 
     @property
     def list_url(self) -> str:
-        """The list of its workflows."""
+        """The URL of the list of its workflows."""
         return build_list_url(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueOverview:
-    """What is due and what comes next.
+    """The due instances and the next ones.
 
     Attributes:
-        queues: What has a next activation.
+        queues: The instances with a next activation, by group.
         late_milliseconds: How late the oldest due instance is, in milliseconds.
-        overdue: What has been due for the longest, that one first; none if it has been claimed meanwhile.
-        next: What comes after now.
-        has_more: Whether there are groups that were not looked at.
+        overdue: The instances that have been due the longest, the oldest first; empty if they were claimed meanwhile.
+        next: The instances with the next activations after now.
+        has_more: Whether there are further groups that were not read.
     """
 
     queues: list[DueQueue]
@@ -111,11 +111,14 @@ class QueueOverview:
 @blueprint.get("/")
 @require_role(Role.VIEWER)
 async def show_dashboard() -> Response:
-    """Show how everything stands; with ``span=day`` the throughput of the last day."""
+    """Show the dashboard; with ``span=day`` the throughput of the last day."""
     here, is_day = get_services(), request.args.get("span") == "day"
     store, now = here.store, here.store.clock.now()
-    # Side by side: seven statements and four in a row, of which none takes long.
-    (counts, (crew, ahead), pace), (runs, happened, errors, served) = await asyncio.gather(
+    # Concurrently: seven statements, and four in sequence; none takes long.
+    (
+        (counts, (executors, queue_overview), throughputs),
+        (running, recent_actions, errors, served),
+    ) = await asyncio.gather(
         asyncio.gather(
             store.queries.count_by_type_and_status(),
             _read_executors_and_queues(store, now),
@@ -128,43 +131,51 @@ async def show_dashboard() -> Response:
             store.definitions.read_save_times(),
         ),
     )
-    live = [executor for executor in crew if executor.is_live]
+    live = [executor for executor in executors if executor.is_live]
     totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
-    silence = max(MAX_CLAIM_GAP_MICROSECONDS, 2 * to_microseconds(here.settings.poll_interval))
-    found = find_alerts(
-        counts, crew, ahead.queues, errors, late=ahead.overdue, now=now, max_claim_gap_microseconds=silence
+    max_claim_gap = max(MAX_CLAIM_GAP_MICROSECONDS, 2 * to_microseconds(here.settings.poll_interval))
+    alerts = find_alerts(
+        counts,
+        executors,
+        queue_overview.queues,
+        errors,
+        late=queue_overview.overdue,
+        now=now,
+        max_claim_gap_microseconds=max_claim_gap,
     )
-    standings = _summarize_definitions(here.registry, served, counts)
+    summaries = _summarize_definitions(here.registry, served, counts)
     return await render_page(
         "dashboard/dashboard.html",
         is_new=not counts,
         may_start=get_principal().role.is_at_least(Role.OPERATOR),
-        first=_build_first_steps(here.registry, request.host_url.rstrip("/"), get_principal().username),
+        first_steps=_build_first_steps(here.registry, request.host_url.rstrip("/"), get_principal().username),
         totals=totals,
         active=sum(totals[status] for status in ACTIVE_STATUSES),
-        active_parts=_build_open_segments({status: totals[status] for status in ACTIVE_STATUSES}),
-        ahead=ahead,
-        pace=pace[0],
-        shown_pace=pace[1],
-        runs=runs,
-        happened=list(zip(happened, build_history_lines([one.action for one in happened]), strict=True)),
-        crew=[*live, *(one for one in crew if one.status == "LOST")][:EXECUTORS_SHOWN],
+        active_segments=_build_open_segments({status: totals[status] for status in ACTIVE_STATUSES}),
+        queue_overview=queue_overview,
+        hourly_throughput=throughputs[0],
+        shown_throughput=throughputs[1],
+        running_instances=running,
+        recent_actions=list(
+            zip(recent_actions, build_history_lines([one.action for one in recent_actions]), strict=True)
+        ),
+        executors=[*live, *(one for one in executors if one.status == "LOST")][:EXECUTORS_SHOWN],
         live_count=len(live),
         serving_count=sum(one.status == "RUNNING" for one in live),
         group_count=MAX_GROUPS,
-        busy=sum(one.busy for one in live),
+        busy_slots=sum(one.busy for one in live),
         slots=sum(one.slots for one in live),
-        occupied=render_slot_bar,
-        concerns=found[:CONCERNS_SHOWN],
-        concern_count=len(found),
-        standings=standings[:DEFINITIONS_SHOWN],
-        standing_count=len(standings),
-        open_parts=[ChartSegment(label, tone) for label, tone, _ in OPEN_WORK_SEGMENTS],
+        render_slot_bar=render_slot_bar,
+        alerts=alerts[:ALERTS_SHOWN],
+        alert_count=len(alerts),
+        definition_summaries=summaries[:DEFINITIONS_SHOWN],
+        definition_count=len(summaries),
+        open_segments=[ChartSegment(label, tone) for label, tone, _ in OPEN_WORK_SEGMENTS],
     )
 
 
 def _build_first_steps(registry: Registry, url: str, username: str) -> dict[str, str]:
-    """Return how to start a first workflow: by the command line, and by the API."""
+    """Return the commands that start a first workflow: on the command line, and over HTTP."""
     name = next(iter(registry.names), "MyWorkflow")
     body = json.dumps({"workflowType": name, "externalId": "my-first"}, ensure_ascii=False)
     return {
@@ -175,8 +186,9 @@ def _build_first_steps(registry: Registry, url: str, username: str) -> dict[str,
 
 
 async def _read_executors_and_queues(store: Store, now: int) -> tuple[list[ExecutorRecord], QueueOverview]:
-    crew = await read_executors(store.connections, now=now)
-    return crew, await _read_queue_overview(store, now, {group for one in crew if one.is_live for group in one.groups})
+    executors = await read_executors(store.connections, now=now)
+    served = {group for one in executors if one.is_live for group in one.groups}
+    return executors, await _read_queue_overview(store, now, served)
 
 
 async def _read_queue_overview(store: Store, now: int, served: Collection[str]) -> QueueOverview:
@@ -190,7 +202,7 @@ async def _read_queue_overview(store: Store, now: int, served: Collection[str]) 
 
 
 async def _read_throughput(store: Store, now: int, *, is_day: bool) -> tuple[Throughput, Throughput]:
-    """Return the pace of the last hour, and the one that the chart shows."""
+    """Return the throughput of the last hour, and the one that the chart shows."""
     hour = await _read_throughput_by(store, now, MINUTE_MICROSECONDS)
     return hour, await _read_throughput_by(store, now, HOUR_MICROSECONDS) if is_day else hour
 
@@ -213,7 +225,7 @@ def _build_open_segments(counts: Mapping[Any, int]) -> tuple[ChartSegment, ...]:
 def _summarize_definitions(
     registry: Registry, served: Collection[str], counts: InstanceCounts
 ) -> list[DefinitionSummary]:
-    """Return the definitions by name; where there are too many, those with the most open work first."""
+    """Return the definitions by name; if there are too many, those with the most open work first."""
     known = {definition.name: definition.group for definition in registry.definitions}
     found = []
     for name in sorted({*known, *(type for type, _ in counts)}):

@@ -1,4 +1,4 @@
-"""The pages of definitions: all that are known, and one with its diagram and its live figures."""
+"""The definition pages: the list, and one definition with its diagram and statistics."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ blueprint = Blueprint("definition_pages", __name__)
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """How many workflows of a definition have a status, and where their list is."""
+    """The number of a definition's workflows with a status, and the URL of their list."""
 
     status: Status
     count: int
@@ -53,8 +53,8 @@ class KnownDefinition:
     """A definition as the list shows it.
 
     Attributes:
-        is_loaded: Whether this process has it; only other ones serve it otherwise.
-        counts: Of each status that some have.
+        is_loaded: Whether this process has loaded it; otherwise only other processes serve it.
+        counts: The counts of the statuses that occur.
     """
 
     definition: Definition
@@ -63,17 +63,17 @@ class KnownDefinition:
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """The URL of its page."""
         return build_definition_url(self.definition.name)
 
     @property
     def start_url(self) -> str:
-        """The form that starts one."""
+        """The URL of the form that starts a workflow."""
         return build_start_url(self.definition.name)
 
     @property
     def segments(self) -> list[ChartSegment]:
-        """What has not ended, and what has failed: the parts of its bar."""
+        """The segments of its bar: open and failed workflows."""
         wanted = [one for one in self.counts if one.status not in ENDED_STATUSES or one.status is Status.FAILED]
         return [ChartSegment(_humanize_status(one.status), TONES[one.status], one.count) for one in wanted]
 
@@ -81,7 +81,7 @@ class KnownDefinition:
 @blueprint.get("/definitions")
 @require_role(Role.VIEWER)
 async def show_definitions() -> Response:
-    """Show every definition that this process has loaded, or another one has served."""
+    """Show every definition that this process has loaded or another one has served."""
     here = get_services()
     loaded = {definition.name: definition for definition in here.registry.definitions}
     stored = await here.store.definitions.read_newest()
@@ -91,36 +91,36 @@ async def show_definitions() -> Response:
         KnownDefinition(definition, name in loaded, _build_status_counts(name, counts))
         for name, definition in sorted({**loaded, **others}.items(), key=lambda pair: (pair[0].lower(), pair[0]))
     ]
-    return await render_page("definitions/definitions.html", known=known, may_start=_may_start())
+    return await render_page("definitions/definitions.html", known_definitions=known, may_start=_may_start())
 
 
 @blueprint.get("/definitions/<path:name>")
 @require_role(Role.VIEWER)
 async def show_definition(name: str) -> Response:
-    """Show a definition. One that this process has not loaded is shown as it was served last."""
+    """Show a definition. If this process has not loaded it, show the version that was served last."""
     here = get_services()
     history = await here.store.definitions.read_history(name, limit=VERSIONS_SHOWN)
     loaded = name in here.registry.names
     if not loaded and not history:
-        raise UnknownWorkflowError(f"no process has ever served a workflow called {name!r}")
+        raise UnknownWorkflowError(f"no process has served a workflow called {name!r}")
     definition = here.registry.get_definition(name) if loaded else restore_definition(history[0].document)
-    told = definition.to_json() if loaded else history[0].document
-    figures = await read_graph_statistics(here.store.connections, name)
+    document = definition.to_json() if loaded else history[0].document
+    statistics = await read_graph_statistics(here.store.connections, name)
     return await render_page(
         "definitions/definition.html",
         definition=definition,
-        form_address=build_start_url(name),
+        start_url=build_start_url(name),
         is_loaded=loaded,
         may_start=loaded and _may_start(),
-        events=urlencode({"workflowType": name}),
+        event_filter=urlencode({"workflowType": name}),
         counts=_build_status_counts(name, await here.store.queries.count_by_type_and_status()),
         retry=describe_retry(definition.retry),
-        figures=figures,
-        newest=SAMPLE_WINDOW,
-        states=build_state_rows(definition, figures),
-        variables=build_variable_rows(told["variables"]),
+        statistics=statistics,
+        sample_limit=SAMPLE_WINDOW,
+        states=build_state_rows(definition, statistics),
+        variables=build_variable_rows(document["variables"]),
         history=history,
-        **_render_diagram(definition, figures, is_loaded=loaded),
+        **_render_diagram(definition, statistics, is_loaded=loaded),
     )
 
 
@@ -132,7 +132,7 @@ def _render_diagram(definition: Definition, graph_statistics: GraphStatistics, *
     )
     drawn = render_svg(definition, overlay, href=lambda state: build_list_url(definition.name, state=state))
     file = f"/api/definitions/{quote(definition.name, safe='')}.svg" if is_loaded else ""
-    return {"picture": Markup(drawn), "mermaid": render_mermaid(definition), "file": file}  # noqa: S704 - made of escaped texts
+    return {"diagram": Markup(drawn), "mermaid": render_mermaid(definition), "diagram_url": file}  # noqa: S704 - built from escaped texts
 
 
 def _build_status_counts(name: str, counts: Mapping[tuple[str, str], int]) -> tuple[StatusCount, ...]:

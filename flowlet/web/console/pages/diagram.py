@@ -1,4 +1,4 @@
-"""The picture of a workflow: its definition with the way it took, on its page and as a file of its own."""
+"""The diagram of a workflow: its definition with the path it took, on its page and as a file."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ LEGEND = (
     ChartSegment("error", "err"),
 )
 MAX_FITTED_WIDTH_PIXELS = 760
-"""How wide a picture may be, in pixels, to be fitted into its place at first: its letters stay above 8 pixels there."""
+"""Wider diagrams, in pixels, are not scaled down at first: their letters would be smaller than 8 pixels."""
 _WIDTH_PATTERN = re.compile(r'viewBox="0 0 (\d+)')
 
-blueprint = Blueprint("picture", __name__)
+blueprint = Blueprint("diagram", __name__)
 
 
 @blueprint.get("/workflows/<id>/diagram.svg")
 @require_role(Role.VIEWER)
 async def download_diagram(id: str) -> Response:
-    """Return the picture of a workflow with the way it took, as a file to keep."""
+    """Return the diagram of a workflow with the path it took, as an SVG file."""
     reads = get_services().store.queries
     instance = await reads.find(id)
     definition = get_services().registry.get_definition(instance.type)
@@ -57,15 +57,15 @@ async def download_diagram(id: str) -> Response:
 def build_diagram(
     instance: Instance, definition: Definition | None, taken_transitions: Sequence[TransitionCount]
 ) -> dict[str, Any]:
-    """Return what the page shows of it; a state leads to the list of workflows of the same type that are in it.
+    """Return the template variables of the diagram. Each state links to the workflows of the type in that state.
 
     Args:
-        instance: Whose way is drawn.
-        definition: Its workflow's; None where this process does not know it.
-        taken_transitions: The transitions it took.
+        instance: The instance.
+        definition: Its definition; None if this process has not loaded it.
+        taken_transitions: The transitions that it took.
     """
     if definition is None:
-        return {"picture": None, "mermaid": "", "zoom_first": "fit", "legend_parts": LEGEND}
+        return {"diagram": None, "mermaid": "", "zoom_first": "fit", "legend_parts": LEGEND}
 
     def build_state_url(state: str) -> str:
         return "/workflows?" + urlencode({"type": definition.name, "state": state})
@@ -73,7 +73,7 @@ def build_diagram(
     drawn = render_svg(definition, _build_overlay(instance, definition, taken_transitions), href=build_state_url)
     width = _WIDTH_PATTERN.search(drawn)
     return {
-        "picture": Markup(drawn),  # noqa: S704 - made of escaped texts
+        "diagram": Markup(drawn),  # noqa: S704 - built from escaped texts
         "mermaid": render_mermaid(definition),
         "zoom_first": "full" if width and int(width[1]) > MAX_FITTED_WIDTH_PIXELS else "fit",
         "legend_parts": LEGEND,

@@ -1,4 +1,4 @@
-"""The API's documentation: a reference page for people, and Swagger UI where it is installed."""
+"""The API documentation: a reference page, and Swagger UI if it is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 
 from flowlet.accounts.roles import Role
 from flowlet.web.auth import require_role
-from flowlet.web.console.api_reference import build_reference
+from flowlet.web.console.docs.reference import build_reference
 from flowlet.web.console.layout import render_page
 from flowlet.web.openapi.document import build_current_document
 from flowlet.web.problems import Problem, ProblemError
@@ -19,8 +19,8 @@ from flowlet.web.static import StaticFiles
 __all__ = ["blueprint"]
 
 _SWAGGER_MISSING = (
-    "Swagger UI is not installed in this server's environment. It comes with the extra 'docs': "
-    "pip install 'flowlet-workflows[docs]', and start the server again. The reference at /docs needs none."
+    "Swagger UI is not installed on this server. Install the extra 'docs' (pip install 'flowlet-workflows[docs]') "
+    "and restart the server. The reference at /docs works without it."
 )
 blueprint = Blueprint("docs", __name__)
 
@@ -28,10 +28,10 @@ blueprint = Blueprint("docs", __name__)
 @blueprint.get("/docs")
 @require_role(Role.VIEWER)
 async def show_reference() -> Response:
-    """Show the reference of the API, with the variables of each workflow."""
+    """Show the API reference, with the variables of each workflow."""
     url, has_swagger = request.host_url.rstrip("/"), _find_swagger() is not None
     return await render_page(
-        "reference/reference.html",
+        "docs/reference.html",
         reference=build_reference(build_current_document()),
         url=url,
         has_swagger=has_swagger,
@@ -41,8 +41,8 @@ async def show_reference() -> Response:
 @blueprint.get("/docs/swagger")
 @require_role(Role.VIEWER)
 async def show_swagger() -> Response:
-    """Show Swagger UI on the API's description."""
-    return await render_page("reference/swagger.html", asset=_require_swagger().build_url)
+    """Show Swagger UI for the OpenAPI document."""
+    return await render_page("docs/swagger.html", asset=_require_swagger().build_url)
 
 
 @blueprint.get("/docs/swagger/assets/<path:name>")
@@ -60,7 +60,7 @@ def _require_swagger() -> StaticFiles:
 
 
 def _find_swagger() -> StaticFiles | None:
-    """Return the files of Swagger UI, whose package is looked for, and never imported."""
+    """Return the files of Swagger UI; None if it is not installed. Its package is located, but never imported."""
     spec = importlib.util.find_spec("swagger_ui")
     if spec is None or not spec.submodule_search_locations:
         return None

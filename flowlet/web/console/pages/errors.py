@@ -1,6 +1,6 @@
-"""The page of errors: failures that are alike, how many workflows have each, and the way to retry them all.
+"""The errors page: groups of similar failures, the number of workflows of each, and a link to retry them all.
 
-What an error of HTTP looks like is ``errors.py``.
+The page of an HTTP error is ``flowlet.web.console.error_page``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ErrorGroupRow:
     """A group of errors as the page shows it.
 
     Attributes:
-        may_retry: Whether who looks may retry it, and its workflows can be.
+        may_retry: Whether the user may retry workflows, and these can be retried.
     """
 
     group: ErrorGroup
@@ -41,29 +41,29 @@ class ErrorGroupRow:
 
     @property
     def message(self) -> str:
-        """The message without what could turn a line round."""
+        """The message, without characters that change the direction of text."""
         return clean_lines(self.group.message)
 
     @property
     def all_url(self) -> str:
-        """Where all of its workflows are listed."""
+        """The list of all its workflows."""
         return self._build_list_url()
 
     @property
     def failed_url(self) -> str:
-        """Where those are listed that are FAILED."""
+        """The list of its FAILED workflows."""
         return self._build_list_url(Status.FAILED)
 
     @property
     def open_url(self) -> str:
-        """Where those are listed that have not ended: that will try again, or are paused."""
+        """The list of its workflows that have not ended: they will retry, or are paused."""
         return self._build_list_url(*_OPEN_STATUSES)
 
     @property
     def retry_url(self) -> str:
-        """Where it is asked whether all of its workflows are to be retried: those that are in the group by then."""
-        fits = urlencode({"error": self.group.fingerprint})
-        return f"/workflows/bulk?{urlencode({'operation': 'retry', 'which': 'all', 'fits': fits})}"
+        """The preview of retrying all workflows that are in the group by then."""
+        filters = urlencode({"error": self.group.fingerprint})
+        return f"/workflows/bulk?{urlencode({'operation': 'retry', 'scope': 'all', 'filters': filters})}"
 
     def _build_list_url(self, *statuses: Status) -> str:
         pairs = [*(("status", status.value) for status in statuses), ("error", self.group.fingerprint)]
@@ -76,26 +76,26 @@ blueprint = Blueprint("failures", __name__)
 @blueprint.get("/errors")
 @require_role(Role.VIEWER)
 async def show_errors() -> Response:
-    """Show the groups of errors, the one that failed last first."""
+    """Show the error groups, the latest failure first."""
     connections = get_services().store.connections
     type = _read_type()
     groups = await read_error_groups(connections, limit=GROUPS_SHOWN + 1, type=type)
     types = await read_failing_types(connections)
     return await render_page(
         "errors/errors.html",
-        shown=[_build_row(group) for group in groups[:GROUPS_SHOWN]],
+        error_groups=[_build_row(group) for group in groups[:GROUPS_SHOWN]],
         has_more=len(groups) > GROUPS_SHOWN,
         type=type,
         types=sorted({*types, *([type] if type else [])}),
-        events=urlencode({"workflowType": type}) if type else "",
+        event_filter=urlencode({"workflowType": type}) if type else "",
     )
 
 
 def _read_type() -> str | None:
-    """Return the workflow that is asked for; None for all.
+    """Return the workflow type in the URL; None for all.
 
     Raises:
-        ProblemError: 400 if it cannot be the name of one.
+        ProblemError: 400 if it cannot be the name of a workflow.
     """
     given = request.args.get("type", "").strip()
     if len(given) > MAX_IDENTIFIER_LENGTH or find_text_fault(given):

@@ -1,4 +1,4 @@
-"""The page of executors: who runs workflows, how busy each one is, and when it was last heard of."""
+"""The executors page: which executors run workflows, how busy each one is, and its last heartbeat."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ blueprint = Blueprint("executor_list", __name__)
 async def show_executors() -> Response:
     """Show the executors, the live ones first."""
     store = get_services().store
-    crew, runs = await asyncio.gather(
+    executors, running = await asyncio.gather(
         read_executors(store.connections, now=store.clock.now(), limit=EXECUTORS_SHOWN),
         read_running(store.connections, limit=RUNNING_READ),
     )
-    held: dict[str, list[RunningInstance]] = {}
-    for one in runs:
-        held.setdefault(one.executor_id, []).append(one)
-    live = [one for one in crew if one.is_live]
+    by_executor: dict[str, list[RunningInstance]] = {}
+    for one in running:
+        by_executor.setdefault(one.executor_id, []).append(one)
+    live = [one for one in executors if one.is_live]
     return await render_page(
         "executors/executors.html",
-        live=live,
-        gone=[one for one in crew if not one.is_live],
-        held={id: instances[:RUNNING_SHOWN] for id, instances in held.items()},
-        busy=sum(one.busy for one in live),
+        live_executors=live,
+        stopped_executors=[one for one in executors if not one.is_live],
+        running_by_executor={id: instances[:RUNNING_SHOWN] for id, instances in by_executor.items()},
+        busy_slots=sum(one.busy for one in live),
         slots=sum(one.slots for one in live),
-        occupied=render_slot_bar,
-        address=build_definition_url,
+        render_slot_bar=render_slot_bar,
+        build_definition_url=build_definition_url,
         modules="my_workflows.py",
     )
 
 
 def render_slot_bar(executor: ExecutorRecord) -> Markup:
-    """Return the bar of an executor's slots: how many of them are busy."""
+    """Return the bar of an executor's busy slots."""
     return render_share_bar([ChartSegment("busy", "info", executor.busy)], full_count=executor.slots)

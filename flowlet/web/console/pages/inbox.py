@@ -1,4 +1,4 @@
-"""The inbox: what waits for a person, and the answers to it."""
+"""The inbox: workflows waiting for a decision, and the forms that answer them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from flowlet.operations.permitted import Operation
 from flowlet.store.reports.inbox import Inbox, InboxGroup, WaitingInstance, read_inbox
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console import times
-from flowlet.web.console.form_actions import (
+from flowlet.web.console.forms.actions import (
     RejectedForm,
     build_answer_controls,
     build_answer_operation,
     read_version,
     run_operation,
 )
+from flowlet.web.console.forms.model_form import FormField, build_fields, format_initial_texts, read_submission
 from flowlet.web.console.layout import render_page
-from flowlet.web.console.model_forms import FormField, build_fields, format_initial_texts, read_submission
 from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
@@ -34,7 +34,7 @@ from flowlet.web.services import get_services
 __all__ = ["blueprint"]
 
 QUESTIONS_SHOWN = 25
-SORTS = {"": "Nearest deadline first", "oldest": "Longest untouched first"}
+SORTS = {"": "Nearest deadline first", "oldest": "Oldest first"}
 HOUR_MICROSECONDS = 3_600 * times.SECOND_MICROSECONDS
 NEAR_DEADLINE_MICROSECONDS = 24 * HOUR_MICROSECONDS
 
@@ -43,7 +43,7 @@ blueprint = Blueprint("inbox", __name__)
 
 @dataclass(frozen=True, slots=True)
 class InboxFilter:
-    """What is looked at, as the address says it."""
+    """The filter, order and page of the inbox in its URL."""
 
     type: str = ""
     state: str = ""
@@ -51,7 +51,7 @@ class InboxFilter:
     cursor: str = ""
 
     def build_url(self, path: str = "/inbox", **changes: str) -> str:
-        """Return the address of this look, or of another one; which begins with its first page unless told."""
+        """Return the URL of this filter with some changes; of its first page, unless the changes have a cursor."""
         other = replace(self, **{"cursor": "", **changes})
         pairs = {name: getattr(other, name) for name in ("type", "state", "sort", "cursor")}
         given = urlencode({name: value for name, value in pairs.items() if value})
@@ -59,29 +59,30 @@ class InboxFilter:
 
     @property
     def chips(self) -> list[tuple[str, str]]:
-        """What is filtered by, and the address without it."""
+        """The active filters, each with the URL without it."""
         pairs = (("type", self.type), ("state", self.state))
         return [(f"{name.capitalize()}: {value}", self.build_url(**{name: ""})) for name, value in pairs if value]
 
     def is_selected(self, group: InboxGroup) -> bool:
-        """Return whether it is this group that is looked at."""
+        """Return whether the filter selects this group."""
         return (self.type, self.state) == (group.type, group.state)
 
 
 @dataclass(frozen=True, slots=True)
 class InboxRow:
-    """A workflow that waits, as the page shows it.
+    """A waiting workflow as the page shows it.
 
     Attributes:
-        state: As this process knows it; None where it does not.
-        may_skip_form: Whether it can be answered without a value: it has no form, or one with nothing that has to be given.
-        may_answer: Whether who looks may answer it here.
-        tone: Of its deadline: "err" where it is over or within the hour, "warn" within the day.
-        deadline_outcome: What becomes of it at the deadline.
-        fields: Of its form.
-        faults: Of its form, and of none of its fields.
-        version: What its form is about.
-        is_rejected: Whether its form is shown again.
+        since: When it began to wait, in microseconds since 1970 UTC.
+        state: Its state; None if this process has not loaded it.
+        may_skip_form: Whether it can be answered without a value: it has no form, or no required field.
+        may_answer: Whether the user may answer it here.
+        tone: The colour of its deadline: "err" within an hour or after it, "warn" within a day.
+        deadline_outcome: The answer that the deadline gives.
+        fields: The fields of its form.
+        faults: The faults of its form that belong to no field.
+        version: The workflow's version that its form was rendered for.
+        is_rejected: Whether its form is shown again because of faults.
     """
 
     instance: Instance
@@ -100,43 +101,43 @@ class InboxRow:
 @blueprint.get("/inbox")
 @require_role(Role.VIEWER)
 async def show_inbox() -> Response:
-    """Show what waits, a page of it."""
+    """Show a page of the waiting workflows."""
     return await _render_inbox(_read_inbox_filter())
 
 
 @blueprint.post("/inbox/<int:id>/answer")
 @require_role(Role.OPERATOR)
 async def answer_question(id: int) -> Response | Redirection:
-    """Answer one, and go on with the others."""
-    look, given = _read_inbox_filter(), await read_request_form()
+    """Answer a workflow, and return to the inbox."""
+    inbox_filter, given = _read_inbox_filter(), await read_request_form()
     instance = await get_services().store.queries.get(id)
     _, state = _find_definition(instance)
     sent, choice = read_submission(build_answer_controls(state), given), given.get_text("choice")
     act = build_answer_operation(instance, given, sent)
     labels = {edge.target: edge.label or edge.target for edge in state.transitions} if state else {}
-    told = f"Answered #{id}: {labels.get(choice, choice)}."
+    message, url = f"Answered #{id}: {labels.get(choice, choice)}.", inbox_filter.build_url(cursor=inbox_filter.cursor)
     try:
-        return await run_operation(instance, given, act, told, look.build_url(cursor=look.cursor))
+        return await run_operation(instance, given, act, message, url)
     except VariablesError as error:
         return await _render_inbox(
-            look, RejectedForm("answer", error.faults, sent.texts, read_version(given)), instance
+            inbox_filter, RejectedForm("answer", error.faults, sent.texts, read_version(given)), instance
         )
 
 
 def _read_inbox_filter() -> InboxFilter:
-    look = InboxFilter(**{name: request.args.get(name, "") for name in ("type", "state", "sort", "cursor")})
-    if look.sort not in SORTS:
+    inbox_filter = InboxFilter(**{name: request.args.get(name, "") for name in ("type", "state", "sort", "cursor")})
+    if inbox_filter.sort not in SORTS:
         known = " or ".join(filter(None, SORTS))
         raise ProblemError(
-            build_faults_problem({"sort": f"{look.sort[:80]!r} is no order. It is {known}, or left out."})
+            build_faults_problem({"sort": f"must be {known}, or left out, not {inbox_filter.sort[:80]!r}"})
         )
-    return look
+    return inbox_filter
 
 
 async def _render_inbox(
     inbox_filter: InboxFilter, rejected_form: RejectedForm | None = None, rejected_instance: Instance | None = None
 ) -> Response:
-    """Return the page; with status 422 where one form, of the instance given, has to be mended."""
+    """Return the page; with status 422 if the form of an instance has faults."""
     found = await read_inbox(
         get_services().store.connections,
         type=inbox_filter.type or None,
@@ -145,28 +146,28 @@ async def _render_inbox(
         limit=QUESTIONS_SHOWN,
         cursor=inbox_filter.cursor or None,
     )
-    entries = [
+    items = [
         _build_item(one, rejected_form if rejected_instance and one.instance.id == rejected_instance.id else None)
         for one in found.waiting_instances
     ]
-    if rejected_instance and rejected_form and not any(entry.is_rejected for entry in entries):
-        entries.insert(0, _build_item(WaitingInstance(rejected_instance, rejected_instance.modified_us), rejected_form))
+    if rejected_instance and rejected_form and not any(item.is_rejected for item in items):
+        items.insert(0, _build_item(WaitingInstance(rejected_instance, rejected_instance.modified_us), rejected_form))
     return await render_page(
         "inbox/inbox.html",
         status=422 if rejected_form else 200,
-        look=inbox_filter,
+        inbox_filter=inbox_filter,
         sorts=SORTS,
-        found=found,
-        entries=entries,
+        inbox=found,
+        items=items,
         **_build_links(inbox_filter, found),
     )
 
 
 def _build_links(inbox_filter: InboxFilter, found: Inbox) -> Mapping[str, Any]:
     return {
-        "here": inbox_filter.build_url(cursor=inbox_filter.cursor),
-        "older": inbox_filter.build_url(cursor=found.next_cursor) if found.next_cursor else None,
-        "events": urlencode({"workflowType": inbox_filter.type} if inbox_filter.type else {}),
+        "current_url": inbox_filter.build_url(cursor=inbox_filter.cursor),
+        "next_url": inbox_filter.build_url(cursor=found.next_cursor) if found.next_cursor else None,
+        "event_filter": urlencode({"workflowType": inbox_filter.type} if inbox_filter.type else {}),
     }
 
 
@@ -209,7 +210,7 @@ def _choose_tone(deadline: int | None) -> str:
 
 
 def _describe_deadline_outcome(definition: Definition | None, state: StateDefinition | None) -> str:
-    """Return what happens at the deadline: the label of the transition, or the state that it leads to."""
+    """Return the transition of the deadline: its label, or the state that it leads to."""
     if definition is None or state is None or state.on_deadline is None:
         return ""
     labels = [edge.label for edge in state.transitions if edge.target == state.on_deadline]

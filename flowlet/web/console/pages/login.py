@@ -19,9 +19,9 @@ from flowlet.web.services import get_services
 __all__ = ["blueprint", "describe_wait", "read_client_address"]
 
 MAX_FORM_BYTES = 32_768
-"""Bytes of a login: a name, a password and an address of their greatest length, each character written as twelve."""
+"""The size limit of a login form: a username, a password and a URL of maximum length, with 12 bytes per character."""
 
-_WRONG_CREDENTIALS = "The username or the password is not right."
+_WRONG_CREDENTIALS = "Wrong username or password."
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("login", __name__)
@@ -30,18 +30,18 @@ blueprint = Blueprint("login", __name__)
 @blueprint.get("/login")
 @allow_anonymous
 async def show_login() -> Response:
-    """Show the form."""
-    was_sent_here = "next" in request.args
-    has_ended = was_sent_here and _read_session_cookie() != ""
+    """Show the login form."""
+    was_redirected = "next" in request.args
+    has_ended = was_redirected and _read_session_cookie() != ""
     wanted = sanitize_redirect_target(request.args.get("next", HOME_PATH))
-    return await render_page("sessions/login.html", username="", next=wanted, has_ended=has_ended)
+    return await render_page("login/login.html", username="", next_url=wanted, has_ended=has_ended)
 
 
 @blueprint.post("/login")
 @allow_anonymous
 async def log_in() -> Response | Redirection:
-    """Open a session and go where ``next`` leads; one that the browser has already ends."""
-    # There is no session that another site could misuse; but it could log somebody in as another one, unnoticed.
+    """Open a session and redirect to ``next``; end the session that the browser already has."""
+    # There is no session yet that another site could misuse, but it could log the user in to a different account.
     refuse_cross_site()
     given = await read_request_form(max_bytes=MAX_FORM_BYTES)
     username, password, wanted = (
@@ -51,11 +51,11 @@ async def log_in() -> Response | Redirection:
     )
     here, address = get_services(), read_client_address()
     if (wait := here.login_limiter.record_attempt(username, address)) is not None:
-        logger.warning("logins from %s, or for one user, come too often: refused for %.0f seconds", address, wait)
+        logger.warning("too many login attempts from %s or for one user: refused for %.0f seconds", address, wait)
         return await _render_login(username, wanted, 429, describe_wait(wait), {"Retry-After": str(math.ceil(wait))})
     opened = await here.users.log_in(username, password, user_agent=request.headers.get("User-Agent", ""))
     if opened is None:
-        logger.info("a login from %s was refused", address)
+        logger.info("login from %s refused: wrong username or password", address)
         return await _render_login(username, wanted, 401, _WRONG_CREDENTIALS)
     here.login_limiter.record_success(username, address)
     if before := _read_session_cookie():
@@ -68,7 +68,7 @@ async def log_in() -> Response | Redirection:
 @blueprint.post("/logout")
 @require_role(Role.VIEWER)
 async def log_out() -> Redirection:
-    """End the session."""
+    """End the current session."""
     await read_request_form(max_bytes=MAX_FORM_BYTES)
     if token := _read_session_cookie():
         await get_services().users.sessions.close_session(token)
@@ -80,9 +80,9 @@ async def log_out() -> Redirection:
 async def _render_login(
     username: str, next_url: str, status: int, message: str, headers: dict[str, str] | None = None
 ) -> Response:
-    """Return the form with what was given, but for the password, and with what was wrong."""
-    values = {"username": username, "next": next_url, "message": message}
-    return await render_page("sessions/login.html", status=status, headers=headers, has_ended=False, **values)
+    """Return the form with the entered username and the fault."""
+    values = {"username": username, "next_url": next_url, "message": message}
+    return await render_page("login/login.html", status=status, headers=headers, has_ended=False, **values)
 
 
 def _read_session_cookie() -> str:
@@ -90,13 +90,15 @@ def _read_session_cookie() -> str:
 
 
 def describe_wait(wait_seconds: float) -> str:
-    """Return what is said to somebody who has to wait for so many seconds."""
+    """Return the message for a user who has to wait before the next attempt."""
     seconds = math.ceil(wait_seconds)
-    return f"There were too many attempts. Wait {seconds} second{'' if seconds == 1 else 's'}, and try again."
+    return f"Too many attempts. Wait {seconds} second{'' if seconds == 1 else 's'} and try again."
 
 
 def read_client_address() -> str:
-    """Return who asks: the peer, or behind proxies what the first of ours says that its own peer was."""
+    """Return the client's address: the peer's, or behind proxies the one that our first proxy reports."""
     proxies = get_services().settings.proxies
-    said = [part.strip() for part in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if part.strip()]
-    return said[-min(proxies, len(said))] if proxies and said else request.remote_addr or ""
+    addresses = [
+        part.strip() for part in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if part.strip()
+    ]
+    return addresses[-min(proxies, len(addresses))] if proxies and addresses else request.remote_addr or ""

@@ -1,4 +1,4 @@
-"""The settings of this process and what it runs on, for admins."""
+"""The settings page for admins: the settings, versions and database of this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ blueprint = Blueprint("settings", __name__)
 @blueprint.get("/settings")
 @require_role(Role.ADMIN)
 async def show_settings() -> Response:
-    """Show every setting, without a secret."""
+    """Show every setting, with secrets hidden."""
     here = get_services()
     return await render_page(
         "settings/settings.html",

@@ -1,6 +1,6 @@
 """The form that starts a workflow, made from the model of its variables.
 
-A form carries an external id of its own. Sent twice, it starts one workflow: the second time it is known already.
+Each form has a generated external id. If it is sent twice, it starts one workflow: the second time the id exists.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.definition_rows import build_definition_url, build_start_url
 from flowlet.web.console.flash import redirect_with_success
-from flowlet.web.console.form_fields import Control, build_controls
+from flowlet.web.console.forms.controls import Control, build_controls
+from flowlet.web.console.forms.model_form import FormSubmission, build_fields, format_initial_texts, read_submission
 from flowlet.web.console.layout import render_page
-from flowlet.web.console.model_forms import FormSubmission, build_fields, format_initial_texts, read_submission
 from flowlet.web.forms import read_request_form
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
 COMMON_FIELDS = ("key", "external_id", "group", "priority", "not_before", "form_id")
-"""The fields that every workflow has, by their names in the form."""
+"""The names of the form's fields that every workflow has."""
 _FIELD_NAMES = {
     "businessKey": "key",
     "externalId": "external_id",
@@ -39,7 +39,7 @@ _FIELD_NAMES = {
     "nextActivation": "not_before",
 }
 
-blueprint = Blueprint("starting", __name__)
+blueprint = Blueprint("start_form", __name__)
 
 
 @blueprint.get("/start/<path:name>")
@@ -55,7 +55,7 @@ async def show_start_form(name: str) -> Response:
 @blueprint.post("/start/<path:name>")
 @require_role(Role.OPERATOR)
 async def start_workflow(name: str) -> Response | Redirection:
-    """Start a workflow, and lead to its page."""
+    """Start a workflow, and redirect to its page."""
     definition, given = get_services().registry.get_definition(name), await read_request_form()
     parts = _build_variable_controls(definition)
     sent, own = read_submission(parts, given), {field: given.get_text(field).strip() for field in COMMON_FIELDS}
@@ -85,14 +85,14 @@ async def _create_instance(
 
 
 def _redirect_to_instance(definition: Definition, created: Created) -> Redirection:
-    told = f"Started: {definition.name} #{created.id}."
+    message = f"Started {definition.name} #{created.id}."
     if not created.is_new:
-        told = f"Nothing new was started: #{created.id} has this external id already, or this form has started it."
-    return redirect_with_success(told, f"/workflows/{created.id}")
+        message = f"Nothing new started: #{created.id} already has this external id, or this form already started it."
+    return redirect_with_success(message, f"/workflows/{created.id}")
 
 
 def _find_variable_faults(definition: Definition, submission: FormSubmission) -> Mapping[str, str]:
-    """Return what is wrong with the variables, by path: with what was typed, and where that can be read, with all."""
+    """Return the faults of the variables by path: those of parsing, or else those of the model."""
     if submission.faults:
         return submission.faults
     try:
@@ -103,16 +103,16 @@ def _find_variable_faults(definition: Definition, submission: FormSubmission) ->
 
 
 def _parse_common_values(common_values: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the priority and the time of the first activation, and what is wrong with them."""
+    """Return the priority and the time of the first activation, and their faults."""
     faults = {}
     priority, when = (
         parse_number(common_values["priority"], maximum=max(PRIORITIES)),
         _parse_time(common_values["not_before"]),
     )
     if common_values["priority"] and priority is None:
-        faults["priority"] = f"has to be a whole number from 0 to {max(PRIORITIES)}"
+        faults["priority"] = f"Enter a whole number from 0 to {max(PRIORITIES)}"
     if common_values["not_before"] and when is None:
-        faults["not_before"] = "is not a time: write 2026-11-24T12:00, in UTC"
+        faults["not_before"] = "Enter a time such as 2026-11-24T12:00 (UTC)"
     return {"priority": priority, "when": when}, faults
 
 
@@ -137,17 +137,17 @@ async def _render_start_form(
     faults: Mapping[str, str] | None = None,
     variable_faults: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the form; with status 422 where it has faults, of its own fields or of the variables."""
+    """Return the form; with status 422 if its common fields or its variables have faults."""
     shown, rest = build_fields(form_controls, typed_texts, variable_faults)
     return await render_page(
-        "definitions/start.html",
+        "start_form/start_form.html",
         status=422 if faults or variable_faults else 200,
         definition=definition,
-        address=build_definition_url(definition.name),
-        form_address=build_start_url(definition.name),
-        own=common_values,
+        definition_url=build_definition_url(definition.name),
+        start_url=build_start_url(definition.name),
+        common_values=common_values,
         faults=faults or {},
         fields=shown,
-        rest=rest,
+        form_faults=rest,
         levels=[(str(level), str(level)) for level in PRIORITIES],
     )

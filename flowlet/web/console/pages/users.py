@@ -1,4 +1,4 @@
-"""The pages of users, for admins: who may log in, and as what. A password that is made here is shown once."""
+"""The user pages for admins: who can log in, and their roles. A generated password is shown once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowlet.accounts.roles import Role
 from flowlet.errors import LastAdminError, StaleError, UserError, UserExistsError
 from flowlet.web.auth import SESSION_COOKIE, get_principal, require_role
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
-from flowlet.web.console.form_actions import read_version
+from flowlet.web.console.forms.actions import read_version
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.pages.api_keys import has_ended, parse_role
 from flowlet.web.cookies import set_cookie
@@ -31,11 +31,12 @@ blueprint = Blueprint("user_list", __name__)
 
 @dataclass(frozen=True, slots=True)
 class UserForm:
-    """A user that is to be made, as it was typed; the password is not shown again.
+    """The entered values of the form that adds a user, without the password.
 
     Attributes:
-        faults: What is wrong, by the field's name.
-        duplicate: Who was made so before, perhaps by the same form, with a password that its answer showed; None for nobody.
+        faults: The faults, by the field's name.
+        duplicate: The existing user that the same form possibly created, with a generated password; None if there is
+            none.
     """
 
     username: str = ""
@@ -46,7 +47,7 @@ class UserForm:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedPassword:
-    """A password that was just made: in this answer, and nowhere else."""
+    """A password that was just generated. Only this response contains it."""
 
     username: str
     password: str = field(repr=False)
@@ -62,7 +63,7 @@ async def show_users() -> Response:
 @blueprint.post("/users")
 @require_role(Role.ADMIN)
 async def add_user() -> Response | Redirection:
-    """Make a user; where no password is given, with a random one, which the answer shows."""
+    """Add a user; without a password, generate one, which the response shows."""
     given = await read_request_form()
     username, typed, role = given.get_text("username"), given.get_text("password"), parse_role(given.get_text("role"))
     password = typed or generate_password()
@@ -74,7 +75,7 @@ async def add_user() -> Response | Redirection:
         twin = None if typed else await _find_duplicate(username)
         return await _render_users(UserForm(username, role, {"username": str(error)}, twin), status=422)
     if typed:
-        return redirect_with_success(f"{made.username} can log in now, as {made.role}.", "/users")
+        return redirect_with_success(f"{made.username} can now log in as {made.role}.", "/users")
     return await _render_users(UserForm(), generated_password=GeneratedPassword(made.username, password), status=201)
 
 
@@ -88,7 +89,7 @@ async def show_user(id: int) -> Response:
 @blueprint.post("/users/<int:id>/role")
 @require_role(Role.ADMIN)
 async def set_role(id: int) -> Redirection:
-    """Change what a user may do."""
+    """Change a user's role."""
     given = await read_request_form()
     role = parse_role(given.get_text("role"))
 
@@ -96,9 +97,9 @@ async def set_role(id: int) -> Redirection:
         changed = await get_services().users.set_role(
             user.username, role, actor=get_principal().username, expected_version=version
         )
-        return f"{changed.username} is {changed.role} now."
+        return f"{changed.username} is now {changed.role}."
 
-    # Who was an admin, and is none any more, may not see the users.
+    # A former admin may no longer see the users.
     return await _apply_to_user(
         id, given, set_role_if_unchanged, own_next_url="/workflows" if role is not Role.ADMIN else ""
     )
@@ -107,11 +108,11 @@ async def set_role(id: int) -> Redirection:
 @blueprint.post("/users/<int:id>/disable")
 @require_role(Role.ADMIN)
 async def disable_user(id: int) -> Redirection:
-    """Let a user in no longer."""
+    """Disable a user."""
 
     async def disable_if_unchanged(user: User, version: int) -> str:
         await get_services().users.disable(user.username, actor=get_principal().username, expected_version=version)
-        return f"{user.username} is disabled, and logged out everywhere."
+        return f"{user.username} is disabled and logged out everywhere."
 
     return await _apply_to_user(id, await read_request_form(), disable_if_unchanged, own_next_url="/login")
 
@@ -119,7 +120,7 @@ async def disable_user(id: int) -> Redirection:
 @blueprint.post("/users/<int:id>/enable")
 @require_role(Role.ADMIN)
 async def enable_user(id: int) -> Redirection:
-    """Let a user in again."""
+    """Enable a user."""
 
     async def enable_if_unchanged(user: User, version: int) -> str:
         await get_services().users.enable(user.username, actor=get_principal().username, expected_version=version)
@@ -131,13 +132,13 @@ async def enable_user(id: int) -> Redirection:
 @blueprint.post("/users/<int:id>/logout")
 @require_role(Role.ADMIN)
 async def end_user_sessions(id: int) -> Redirection:
-    """End a user's sessions, but for the one that asks."""
+    """End a user's sessions, except the current one."""
 
     async def end_sessions_if_unchanged(user: User, version: int) -> str:
         await get_services().users.end_sessions(
             user.username, except_token=request.cookies.get(SESSION_COOKIE), expected_version=version
         )
-        return f"The sessions of {user.username} have ended."
+        return f"All sessions of {user.username} have ended."
 
     return await _apply_to_user(id, await read_request_form(), end_sessions_if_unchanged)
 
@@ -149,7 +150,7 @@ async def delete_user(id: int) -> Redirection:
 
     async def delete_if_unchanged(user: User, version: int) -> str:
         await get_services().users.delete(user.username, actor=get_principal().username, expected_version=version)
-        return f"{user.username} is deleted."
+        return f"{user.username} deleted."
 
     return await _apply_to_user(
         id, await read_request_form(), delete_if_unchanged, next_url="/users", own_next_url="/login"
@@ -159,7 +160,7 @@ async def delete_user(id: int) -> Redirection:
 @blueprint.post("/users/<int:id>/password")
 @require_role(Role.ADMIN)
 async def set_password(id: int) -> Response | Redirection:
-    """Give another user another password; where none is typed, a random one, which the answer shows."""
+    """Set the password of another user; without one, generate it, and show it in the response."""
     given = await read_request_form()
     user, version, typed = (
         await get_services().users.get_by_id(id),
@@ -167,7 +168,7 @@ async def set_password(id: int) -> Response | Redirection:
         given.get_text("password"),
     )
     if id == get_principal().user_id:
-        return redirect_with_error("Your own password is changed here, and the present one is asked for.", "/account")
+        return redirect_with_error("Change your own password here. You need your current one.", "/account")
     password = typed or generate_password()
     try:
         changed = await get_services().users.set_password(
@@ -179,7 +180,7 @@ async def set_password(id: int) -> Response | Redirection:
         return await _render_user(user, faults={"password": str(error)}, status=422)
     if typed:
         return redirect_with_success(
-            f"{changed.username} has another password, and is logged out everywhere.", f"/users/{id}"
+            f"Password of {changed.username} changed. The user is logged out everywhere.", f"/users/{id}"
         )
     return await _render_user(changed, generated_password=GeneratedPassword(changed.username, password))
 
@@ -192,18 +193,18 @@ async def _apply_to_user(
     next_url: str = "",
     own_next_url: str = "",
 ) -> Redirection:
-    """Return the answer to a form that does something with a user as it was looked at.
+    """Run an operation on a user who still has the version that the form's page showed; return the response.
 
     Args:
-        id: Whose.
-        submitted: What was sent.
-        operation: What is done with the user as of a version; returns what is said of it.
-        next_url: Where the answer leads; the user's page if it is empty.
-        own_next_url: Where it leads instead for oneself; "/login" for who has no session any more.
+        id: The user's id.
+        submitted: The form.
+        operation: The operation on a user with a version; returns the message.
+        next_url: The page that the response redirects to; the user's page if it is empty.
+        own_next_url: The same if users change their own account; "/login" if that ends their session.
     """
     user, version = await get_services().users.get_by_id(id), read_version(submitted, "user")
     try:
-        told = await operation(user, version)
+        message = await operation(user, version)
     except (LastAdminError, StaleError) as error:
         return redirect_with_error(str(error), f"/users/{id}")
     is_own = id == get_principal().user_id
@@ -211,11 +212,11 @@ async def _apply_to_user(
         gone: Redirection = redirect(own_next_url, 303)
         set_cookie(gone, SESSION_COOKIE, "", max_age=0)
         return gone
-    return redirect_with_success(told, (own_next_url if is_own else "") or next_url or f"/users/{id}")
+    return redirect_with_success(message, (own_next_url if is_own else "") or next_url or f"/users/{id}")
 
 
 async def _find_duplicate(username: str) -> User | None:
-    """Return the user of a name if who asks has made it, and nobody has logged in as that one since."""
+    """Return the user with a name, if the current admin created it and it has never logged in; otherwise None."""
     found = await get_services().users.get(username)
     return found if found.created_by == get_principal().username and found.last_login is None else None
 
@@ -242,8 +243,8 @@ async def _render_users(
         sessions=await here.sessions.count_open_sessions(),
         keys=keys,
         roles=ROLE_CHOICES,
-        draft=user_form,
-        shown=generated_password,
+        user_form=user_form,
+        generated_password=generated_password,
     )
 
 
@@ -262,9 +263,9 @@ async def _render_user(
         user=user,
         is_own=user.id == get_principal().user_id,
         sessions=await here.sessions.list_sessions(user.username),
-        current=await here.sessions.get_session_id(token),
+        current_session_id=await here.sessions.get_session_id(token),
         keys=[key for key in keys if not has_ended(key)],
         roles=ROLE_CHOICES,
-        shown=generated_password,
+        generated_password=generated_password,
         faults=faults or {},
     )

@@ -1,4 +1,4 @@
-"""The page of one workflow: where it stands, its picture, its history, and what may be done with it."""
+"""The page of one workflow: its status, its diagram, its history, and its operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flowlet.store.reports.children import count_children_by_status
 from flowlet.store.reports.visit_history import MAX_ACTIONS_READ
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
-from flowlet.web.console.form_actions import (
+from flowlet.web.console.forms.actions import (
     RejectedForm,
     build_answer_controls,
     build_answer_operation,
@@ -26,11 +26,17 @@ from flowlet.web.console.form_actions import (
     read_version,
     run_operation,
 )
+from flowlet.web.console.forms.model_form import (
+    Control,
+    build_controls,
+    build_fields,
+    format_initial_texts,
+    read_submission,
+)
+from flowlet.web.console.forms.run_at import parse_run_at
 from flowlet.web.console.history import LINES_SHOWN, PROBLEM_KINDS, build_history_lines
 from flowlet.web.console.layout import render_page
-from flowlet.web.console.model_forms import Control, build_controls, build_fields, format_initial_texts, read_submission
 from flowlet.web.console.pages.diagram import build_diagram
-from flowlet.web.console.run_at import parse_run_at
 from flowlet.web.console.timeline import CHILDREN_DRAWN, read_timeline
 from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
@@ -46,7 +52,7 @@ blueprint = Blueprint("workflow", __name__)
 
 @dataclass(frozen=True, slots=True)
 class InstanceDefinition:
-    """What this process knows of an instance's workflow; nothing where it has not loaded it."""
+    """The definition of an instance; empty if this process has not loaded it."""
 
     definition: Definition | None
     state: StateDefinition | None = None
@@ -57,7 +63,7 @@ class InstanceDefinition:
 @blueprint.get("/workflows/<id>")
 @require_role(Role.VIEWER)
 async def show_workflow(id: str) -> Response:
-    """Show the workflow of an id, or of an external id that is no number."""
+    """Show the workflow with an id, or with an external id that is not a number."""
     tab = request.args.get("tab", "")
     return await _render_workflow(await get_services().store.queries.find(id), tab if tab in TABS else TABS[0])
 
@@ -68,18 +74,18 @@ async def answer_workflow(id: str) -> Response | Redirection:
     """Answer a manual state: a choice, and the values of its form."""
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     sent = read_submission(_find_definition(instance).answer_form, given)
-    act, told = build_answer_operation(instance, given, sent), f"Answered: {given.get_text('choice')}."
+    act, message = build_answer_operation(instance, given, sent), f"Answered: {given.get_text('choice')}."
     try:
-        return await run_operation(instance, given, act, told, _build_workflow_url(instance))
+        return await run_operation(instance, given, act, message, _build_workflow_url(instance))
     except VariablesError as error:
-        mending = RejectedForm("answer", error.faults, sent.texts, read_version(given))
-        return await _render_workflow(instance, TABS[0], rejected_form=mending)
+        rejected = RejectedForm("answer", error.faults, sent.texts, read_version(given))
+        return await _render_workflow(instance, TABS[0], rejected_form=rejected)
 
 
 @blueprint.post("/workflows/<id>/variables")
 @require_role(Role.OPERATOR)
 async def edit_workflow(id: str) -> Response | Redirection:
-    """Set the variables that were changed, and remove those whose fields were emptied."""
+    """Set the changed variables, and remove those whose fields were emptied."""
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     shape, version, before = _find_definition(instance), read_version(given), instance.vars
     sent = read_submission(shape.variables_form, given, edited_values=before)
@@ -95,7 +101,7 @@ async def edit_workflow(id: str) -> Response | Redirection:
 
     try:
         return await run_operation(
-            instance, given, edit_instance, "The variables are changed.", _build_workflow_url(instance, "variables")
+            instance, given, edit_instance, "Variables saved.", _build_workflow_url(instance, "variables")
         )
     except VariablesError as error:
         return await _render_workflow(
@@ -131,21 +137,21 @@ async def force_workflow(id: str) -> Redirection:
         )
 
     return await run_operation(
-        instance, given, force_instance, f"Moved by force to {state}.", _build_workflow_url(instance)
+        instance, given, force_instance, f"Forced move to {state}.", _build_workflow_url(instance)
     )
 
 
 @blueprint.post("/workflows/<id>/pause")
 @require_role(Role.OPERATOR)
 async def pause_workflow(id: str) -> Redirection:
-    """Hold a workflow until it is resumed."""
+    """Pause a workflow until it is resumed."""
     instance, given = await get_services().store.queries.find(id), await read_request_form()
-    told = "It pauses when its running activation has ended." if instance.executor_id else "Paused."
+    message = "Pause requested: it takes effect when the running attempt ends." if instance.executor_id else "Paused."
     return await run_operation(
         instance,
         given,
         lambda ops, id, name, version: ops.pause(id, username=name, expected_version=version),
-        told,
+        message,
         _build_workflow_url(instance),
     )
 
@@ -153,13 +159,13 @@ async def pause_workflow(id: str) -> Redirection:
 @blueprint.post("/workflows/<id>/resume")
 @require_role(Role.OPERATOR)
 async def resume_workflow(id: str) -> Redirection:
-    """Let a paused workflow go on."""
+    """Resume a paused workflow."""
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     return await run_operation(
         instance,
         given,
         lambda ops, id, name, version: ops.resume(id, username=name, expected_version=version),
-        "It goes on.",
+        "Resumed.",
         _build_workflow_url(instance),
     )
 
@@ -167,7 +173,7 @@ async def resume_workflow(id: str) -> Redirection:
 @blueprint.post("/workflows/<id>/cancel")
 @require_role(Role.OPERATOR)
 async def cancel_workflow(id: str) -> Redirection:
-    """End a workflow, and its children if that was asked for."""
+    """Cancel a workflow, and its children if the form says so."""
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     reason, is_deep = given.get_text("reason").strip() or None, given.get_text("children") == "true"
 
@@ -182,13 +188,13 @@ async def cancel_workflow(id: str) -> Redirection:
 @blueprint.post("/workflows/<id>/retry")
 @require_role(Role.OPERATOR)
 async def retry_workflow(id: str) -> Redirection:
-    """Let a failed workflow go on, or one that waits for its next attempt begin it."""
+    """Retry a failed workflow, or one that waits for its next attempt."""
     instance, given = await get_services().store.queries.find(id), await read_request_form()
     return await run_operation(
         instance,
         given,
         lambda ops, id, name, version: ops.retry(id, username=name, expected_version=version),
-        "It is tried again.",
+        "Retry scheduled.",
         _build_workflow_url(instance),
     )
 
@@ -202,7 +208,7 @@ async def wake_workflow(id: str) -> Redirection:
         instance,
         given,
         lambda ops, id, name, version: ops.wake(id, username=name, expected_version=version),
-        "It runs now.",
+        "Scheduled to run now.",
         _build_workflow_url(instance),
     )
 
@@ -226,28 +232,28 @@ def _find_definition(instance: Instance) -> InstanceDefinition:
 
 
 async def _render_workflow(instance: Instance, tab: str, *, rejected_form: RejectedForm | None = None) -> Response:
-    """Return the page; with status 422 and what was typed where a form has to be mended."""
+    """Return the page; with status 422 and the entered values if a form has faults."""
     here, shape = get_services(), _find_definition(instance)
-    ways = await here.store.queries.count_transitions(instance.id)
+    transitions = await here.store.queries.count_transitions(instance.id)
     values: dict[str, Any] = {
         "tab": tab,
         "instance": instance,
-        "since": max((way.last_at for way in ways), default=instance.created_us),
+        "entered_at": max((one.last_at for one in transitions), default=instance.created_us),
         "state": shape.state,
-        "family": await count_children_by_status(here.store.connections, instance),
-        "mending": rejected_form,
+        "child_counts": await count_children_by_status(here.store.connections, instance),
+        "rejected_form": rejected_form,
         "definition": shape.definition,
-        "only": "",
+        "line_filter": "",
         "before": None,
         **await _read_tab(instance, tab),
-        **build_diagram(instance, shape.definition, ways),
+        **build_diagram(instance, shape.definition, transitions),
         **_build_form_actions(instance, shape, rejected_form),
     }
     return await render_page("workflow/workflow.html", status=422 if rejected_form else 200, **values)
 
 
 async def _read_tab(instance: Instance, tab: str) -> dict[str, Any]:
-    """Return what a tab shows."""
+    """Return the template variables of a tab."""
     reads = get_services().store.queries
     if tab == "timeline":
         return {
@@ -262,28 +268,28 @@ async def _read_tab(instance: Instance, tab: str) -> dict[str, Any]:
     is_narrowed, before = request.args.get("only") == "problems", _parse_before()
     kinds = PROBLEM_KINDS if is_narrowed else ()
     latest = await reads.read_latest_actions(instance.id, limit=LINES_SHOWN + 1, before=before, kinds=kinds)
-    told = build_history_lines(latest[:LINES_SHOWN])
-    older = told[-1].action.id if told and len(told) < len(latest) else None
-    return {"lines": told, "older": older, "before": before, "only": "problems" if is_narrowed else ""}
+    lines = build_history_lines(latest[:LINES_SHOWN])
+    older = lines[-1].action.id if lines and len(lines) < len(latest) else None
+    return {"lines": lines, "older_before": older, "before": before, "line_filter": "problems" if is_narrowed else ""}
 
 
 def _parse_before() -> int | None:
-    """Return before which line the history is asked for.
+    """Return the id of the line before which the history is shown; None for the newest lines.
 
     Raises:
-        ProblemError: 400 if it is no line's number.
+        ProblemError: 400 if it is not a line's id.
     """
     text = request.args.get("before", "")
     found = parse_number(text)
     if text and found is None:
-        raise ProblemError(build_faults_problem({"before": "has to be the number of a line of history"}))
+        raise ProblemError(build_faults_problem({"before": "must be the id of a history entry"}))
     return found
 
 
 def _build_form_actions(
     instance: Instance, instance_definition: InstanceDefinition, rejected_form: RejectedForm | None
 ) -> dict[str, Any]:
-    """Return what somebody may do here, by their role and by how the workflow stands, and the forms for it."""
+    """Return the operations that the user's role and the workflow's status permit, and their forms."""
     may_operate = get_principal().role.is_at_least(Role.OPERATOR)
     found = get_services().operations.get_permitted_operations(instance)
     operations = {one.value for one in found.operations} if may_operate else set()
@@ -306,13 +312,13 @@ def _build_form_actions(
     }
     forms = {}
     for name, (parts, entered) in shown.items():
-        mended = (
+        current_form = (
             rejected_form
             if rejected_form is not None and rejected_form.form_name == name
             else RejectedForm(name, {}, {}, instance.version)
         )
-        own, rest = build_fields(parts, {**entered, **mended.texts}, mended.faults)
-        forms[name] = {"fields": own, "faults": rest, "version": mended.version}
+        own, rest = build_fields(parts, {**entered, **current_form.texts}, current_form.faults)
+        forms[name] = {"fields": own, "faults": rest, "version": current_form.version}
     return {
         "operations": operations,
         "moves": [(name, labels.get(name, name)) for name in found.states] if Operation.MOVE in operations else [],

@@ -27,9 +27,9 @@ async def test_everybody_changes_their_own_password_and_stays_logged_in(console_
     other = console_clients.console.open_browser()
     await submit_login(other, username="vera")
 
-    told = await console_clients.viewer.read_notice(await change_password(console_clients.viewer))
+    notice = await console_clients.viewer.read_notice(await change_password(console_clients.viewer))
 
-    assert told.startswith("ok: Your password is changed.")
+    assert notice.startswith("ok: Password changed.")
     assert (await other.get("/workflows")).status_code == 303
     assert (await console_clients.log_in("vera")).status_code == 401
     assert (await console_clients.log_in("vera", NEW_PASSWORD)).status_code == 303
@@ -62,7 +62,7 @@ async def test_who_finds_an_open_session_cannot_try_passwords_for_long(console_c
     answer = await change_password(console_clients.viewer)
 
     assert (answer.status_code, int(answer.headers["retry-after"])) == (429, 30)
-    assert "There were too many attempts" in answer.text
+    assert "Too many attempts" in answer.text
 
 
 async def test_other_sessions_are_ended_all_or_one(any_console_clients: ConsoleClients) -> None:
@@ -78,7 +78,7 @@ async def test_other_sessions_are_ended_all_or_one(any_console_clients: ConsoleC
     one = [(await browser.get("/workflows")).status_code for browser in others]
     await any_console_clients.viewer.submit_form("/account/logout")
 
-    assert (page.count("This one"), page.count('/logout"><input'), "&lt;b&gt;2&lt;/b&gt;" in page) == (1, 5, True)
+    assert (page.count("This session"), page.count('/logout"><input'), "&lt;b&gt;2&lt;/b&gt;" in page) == (1, 5, True)
     assert one == [200, 200, 303]
     assert [(await browser.get("/workflows")).status_code for browser in others] == [303, 303, 303]
     assert (await any_console_clients.viewer.browser.get("/workflows")).status_code == 200
@@ -89,7 +89,7 @@ async def test_other_sessions_are_ended_all_or_one(any_console_clients: ConsoleC
 async def test_a_session_that_is_none_does_not_end(any_console_clients: ConsoleClients, id: str) -> None:
     answer = await any_console_clients.viewer.submit_form(f"/account/sessions/{id}/logout")
 
-    assert await any_console_clients.viewer.read_notice(answer) == "err: There is no such session of yours."
+    assert await any_console_clients.viewer.read_notice(answer) == "err: You have no such session."
 
 
 async def test_a_session_ends_once_and_by_who_has_it(any_console_clients: ConsoleClients) -> None:
@@ -104,8 +104,8 @@ async def test_a_session_ends_once_and_by_who_has_it(any_console_clients: Consol
         for _ in range(2)
     ]
 
-    assert others == own[1] == "err: There is no such session of yours."
-    assert own[0] == "ok: That session has ended."
+    assert others == own[1] == "err: You have no such session."
+    assert own[0] == "ok: Session ended."
 
 
 async def test_an_api_key_has_no_account(console_clients: ConsoleClients) -> None:
@@ -136,11 +136,11 @@ async def test_a_form_of_another_login_does_nothing(console_clients: ConsoleClie
 
 
 async def test_an_admin_sees_every_setting_without_a_secret(database_url: str) -> None:
-    async with open_console_clients(database_url) as office:
-        services = office.console.app_harness.services
+    async with open_console_clients(database_url) as clients:
+        services = clients.console.app_harness.services
         settings = Settings(database_url="mysql://ada:swordfish@host/shop", admin_password="swordfish", slots=7)
         app = create_app(replace(services, settings=settings))
-        browser = replace(office.console, app_harness=replace(office.console.app_harness, app=app)).open_browser()
+        browser = replace(clients.console, app_harness=replace(clients.console.app_harness, app=app)).open_browser()
         await submit_login(browser, username="rita")
 
         page = (await browser.get("/settings")).text
@@ -151,7 +151,7 @@ async def test_an_admin_sees_every_setting_without_a_secret(database_url: str) -
         assert "swordfish" not in page
         assert "mysql://ada:***@host/shop" in page
         assert page.count('<span class="badge accent">Set</span>') == len(settings.model_fields_set)
-        assert "None here" in page
+        assert "Not in this process" in page
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ async def test_an_admin_sees_every_setting_without_a_secret(database_url: str) -
     [
         ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36", "Chrome on Linux"),
         ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/120.0 Safari/537.36 Edg/120.0", "Edge on Windows"),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Safari/604.1", "Safari on an iPhone"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Safari/604.1", "Safari on iPhone"),
         ("curl/8.5.0", "curl/8.5.0"),
-        ("", "A program without a name"),
+        ("", "Unknown program"),
     ],
 )
 def test_a_browser_is_called_as_people_call_it(user_agent: str, words: str) -> None:

@@ -69,11 +69,11 @@ async def test_the_same_form_a_second_time_makes_no_second_key(console_clients: 
 
 
 async def test_of_one_form_sent_thrice_at_once_one_makes_a_key(any_console_clients: ConsoleClients) -> None:
-    clerk = any_console_clients.operator
-    token = read_csrf_token(await clerk.browser.get("/keys"))
+    client = any_console_clients.operator
+    token = read_csrf_token(await client.browser.get("/keys"))
     fields = {"token": token, "version": "0", "name": "ci", "role": "viewer", "term": "90"}
 
-    answers = await asyncio.gather(*(clerk.browser.post("/keys", data=fields) for _ in range(3)))
+    answers = await asyncio.gather(*(client.browser.post("/keys", data=fields) for _ in range(3)))
 
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
     assert len(await any_console_clients.users.keys.list_keys("olga")) == 1
@@ -128,14 +128,14 @@ async def test_people_see_and_revoke_their_own_and_admins_all(any_console_client
     (veras,) = await any_console_clients.users.keys.list_keys("vera")
 
     refused = await any_console_clients.viewer.submit_form(f"/keys/{olgas.id}/revoke", version="1")
-    told = await any_console_clients.viewer.read_notice(
+    notice = await any_console_clients.viewer.read_notice(
         await any_console_clients.viewer.submit_form(f"/keys/{veras.id}/revoke", version="1")
     )
 
     assert "second one" not in await any_console_clients.viewer.read_page("/keys?all=true")
     assert "second one" in await any_console_clients.admin.read_page("/keys")
     assert refused.status_code == 404
-    assert told == f"ok: The key {veras.id} (first one) is revoked."
+    assert notice == f"ok: API key {veras.id} (first one) revoked."
     assert "first one" not in await any_console_clients.viewer.read_page("/keys")
     assert "Revoked" in await any_console_clients.viewer.read_page("/keys?all=true")
     await any_console_clients.admin.submit_form(f"/keys/{olgas.id}/revoke", version="1")
@@ -178,9 +178,7 @@ async def test_a_form_of_another_login_does_nothing(console_clients: ConsoleClie
 
     answers = [
         await console_clients.viewer.submit_form(f"/keys/{made.key.id}/revoke", token="x"),
-        await console_clients.viewer.submit_form(
-            "/keys", token="x", newest=made.key.id, name="ci", role="viewer", term="90"
-        ),
+        await console_clients.viewer.submit_form("/keys", token="x", version="1", name="ci", role="viewer", term="90"),
     ]
 
     assert [answer.status_code for answer in answers] == [403, 403]

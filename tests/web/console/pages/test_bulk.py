@@ -20,7 +20,7 @@ async def test_a_preview_says_how_many_and_which_and_changes_nothing(workflow_co
 
     assert "Cancel 12 workflows?" in page.text
     assert page.text.count('<th scope="row">') == 10
-    assert "These are the first 10 of 12." in page.text
+    assert "Showing the first 10 of 12." in page.text
     assert '<span class="chip">Group: night</span>' in page.text
     assert await workflow_console.read_statuses() == ["NEW"] * 13
 
@@ -59,11 +59,11 @@ async def test_an_empty_filter_is_meant_only_with_a_tick(workflow_console: Workf
 
     asked = await workflow_console.submit_bulk("cancel", filter_query=fits, reason="by <accident>")
     before = await workflow_console.read_statuses()
-    meant = await workflow_console.submit_bulk("cancel", filter_query=fits, everything="true")
+    meant = await workflow_console.submit_bulk("cancel", filter_query=fits, confirm_all="true")
 
     assert (asked.status_code, before) == (422, ["NEW"])
     assert 'value="by &lt;accident&gt;"' in asked.text
-    assert "tick that every workflow is meant" in asked.text
+    assert "confirm that you mean all workflows" in asked.text
     assert (meant.status_code, await workflow_console.read_statuses()) == (303, ["CANCELLED"])
 
 
@@ -71,13 +71,13 @@ async def test_ticking_nothing_does_nothing(sqlite_workflow_console: WorkflowCon
     id = await sqlite_workflow_console.create_instance()
 
     preview = await sqlite_workflow_console.operator.get(
-        "/workflows/bulk?operation=cancel&which=ticked&fits=type%3DOrders"
+        "/workflows/bulk?operation=cancel&scope=selected&filters=type%3DOrders"
     )
     sent = await sqlite_workflow_console.submit_bulk("cancel", id, ids="")
 
     assert (preview.status_code, preview.headers["location"]) == (303, "/workflows?type=Orders")
     assert sent.status_code == 303
-    assert "No workflow is ticked." in (await sqlite_workflow_console.operator.get("/workflows")).text
+    assert "No workflows selected." in (await sqlite_workflow_console.operator.get("/workflows")).text
     assert await sqlite_workflow_console.read_statuses() == ["NEW"]
 
 
@@ -86,8 +86,8 @@ async def test_what_is_created_after_the_preview_is_left_alone(workflow_console:
     page = await workflow_console.preview_bulk("pause", filter_query="type=Orders")
     await workflow_console.create_instance()
 
-    before = page.text.partition('name="before" value="')[2].partition('"')[0]
-    sent = {"token": read_csrf_token(page), "operation": "pause", "fits": "type=Orders", "before": before}
+    before = page.text.partition('name="created_before" value="')[2].partition('"')[0]
+    sent = {"token": read_csrf_token(page), "operation": "pause", "filters": "type=Orders", "created_before": before}
     await workflow_console.operator.post("/workflows/bulk", data=sent)
 
     assert await workflow_console.read_statuses() == ["PAUSED", "NEW"]
@@ -102,7 +102,7 @@ async def test_refusals_are_counted_by_why_and_hold_up_no_other(workflow_console
 
     assert answer.status_code == 200
     text = unescape(answer.text)
-    assert "2 workflows were paused. 3 refused." in text
+    assert "2 workflows were paused. 3 skipped." in text
     for why, id in (("it has ended as CANCELLED", three), ("it is already paused", four), ("it does not exist", 999)):
         row = text.partition(why)[2].partition("</tr>")[0]
         assert f'<td class="num">1</td><td><a class="id" href="/workflows/{id}">' in row
@@ -116,7 +116,7 @@ async def test_the_same_form_a_second_time_only_finds_refusals(workflow_console:
 
     again = await workflow_console.submit_bulk("cancel", id)
 
-    assert "0 workflows were cancelled. 1 refused." in again.text
+    assert "0 workflows were cancelled. 1 skipped." in again.text
     assert len(await workflow_console.console.app_harness.services.store.queries.read_history(id)) == lines
 
 
@@ -154,10 +154,10 @@ async def test_resume_retry_and_run_now_do_what_they_say(workflow_console: Workf
         ({"ids": "²"}, "id"),
         ({"ids": "1" * 30}, "id"),
         ({"ids": ",".join(["1"] * 501)}, "id"),
-        ({"fits": "created_from=x"}, "created_from"),
-        ({"fits": "&" * 1_001}, "fits"),
-        ({"before": ""}, "before"),
-        ({"before": "soon"}, "before"),
+        ({"filters": "created_from=x"}, "created_from"),
+        ({"filters": "&" * 1_001}, "filters"),
+        ({"created_before": ""}, "created_before"),
+        ({"created_before": "soon"}, "created_before"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -179,16 +179,16 @@ async def test_a_reason_that_is_too_long_is_asked_for_again(sqlite_workflow_cons
     answer = await sqlite_workflow_console.submit_bulk("cancel", id, reason="a" * 1_001, with_children="true")
 
     assert (answer.status_code, await sqlite_workflow_console.read_statuses()) == (422, ["NEW"])
-    assert 'id="reason-error">has 1,001 characters, and may have 1,000<' in answer.text
+    assert 'id="reason-error">Has 1,001 characters; the limit is 1,000<' in answer.text
     assert 'name="with_children" value="true" checked' in answer.text
 
 
 async def test_who_may_not_operate_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
     id = await sqlite_workflow_console.create_instance()
     page = await sqlite_workflow_console.viewer.get("/workflows")
-    sent = {"operation": "cancel", "which": "ticked", "ids": str(id), "before": "1"}
+    sent = {"operation": "cancel", "scope": "selected", "ids": str(id), "created_before": "1"}
 
-    preview = await sqlite_workflow_console.viewer.get(f"/workflows/bulk?operation=cancel&which=ticked&id={id}")
+    preview = await sqlite_workflow_console.viewer.get(f"/workflows/bulk?operation=cancel&scope=selected&id={id}")
     viewer = await sqlite_workflow_console.viewer.post("/workflows/bulk", data={**sent, "token": read_csrf_token(page)})
     bare = await sqlite_workflow_console.operator.post("/workflows/bulk", data=sent)
     foreign = await sqlite_workflow_console.operator.post(
@@ -199,12 +199,18 @@ async def test_who_may_not_operate_is_refused(sqlite_workflow_console: WorkflowC
     assert await sqlite_workflow_console.read_statuses() == ["NEW"]
 
 
-async def test_whoever_lost_the_role_after_the_preview_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
+async def test_a_user_who_lost_the_role_after_the_preview_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
     id = await sqlite_workflow_console.create_instance()
     page = await sqlite_workflow_console.preview_bulk("cancel", id)
     await sqlite_workflow_console.console.app_harness.services.users.set_role("hedy", Role.VIEWER, actor="ada")
 
-    sent = {"token": read_csrf_token(page), "operation": "cancel", "which": "ticked", "ids": str(id), "before": "1"}
+    sent = {
+        "token": read_csrf_token(page),
+        "operation": "cancel",
+        "scope": "selected",
+        "ids": str(id),
+        "created_before": "1",
+    }
     answer = await sqlite_workflow_console.operator.post("/workflows/bulk", data=sent)
 
     assert answer.status_code == 403

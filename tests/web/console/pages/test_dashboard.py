@@ -22,7 +22,7 @@ MINUTE_MICROSECONDS = 60_000_000
 
 
 def read_card(page: httpx.Response, title: str) -> str:
-    """Return the words of the card with a title, and of what stands below its number."""
+    """Return the words of the card with a title."""
     card = next(each for each in page.text.split("<section ")[1:] if f">{title}<" in each)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", f"<section {card.partition('</section>')[0]}")).split())
 
@@ -68,7 +68,7 @@ async def execute_sql(workflow_console: WorkflowConsole, sql: str, values: dict[
     )
 
 
-async def test_the_start_shows_how_everything_stands(workflow_console: WorkflowConsole) -> None:
+async def test_the_start_shows_the_key_figures(workflow_console: WorkflowConsole) -> None:
     one, two, three = (
         await workflow_console.create_instance(key="A-1"),
         await workflow_console.create_instance(),
@@ -91,7 +91,7 @@ async def test_the_start_shows_how_everything_stands(workflow_console: WorkflowC
     assert "0 of 4 slots busy worker default · here:7" in read_card(page, "Executors")
     assert "unpaid: no cover" in read_card(page, "Needs attention")
     assert f"#{three} Paused" in read_card(page, "Recent activity")
-    assert f"#{two} Moved by force: check → unpaid by ada no cover Orders" in read_card(page, "Recent activity")
+    assert f"#{two} Forced move: check → unpaid by ada no cover Orders" in read_card(page, "Recent activity")
     assert f'<a href="/workflows/{one}">#{one}</a>' in page.text
     orders = read_card(page, "Definitions")
     assert "Orders default 1 0 0 0 1 0" in orders
@@ -121,7 +121,7 @@ async def test_what_is_queued_leads_to_all_that_are_also_those_without_a_next_ac
 
     page = await sqlite_workflow_console.viewer.get("/")
 
-    (queued,) = re.findall(r'<a class="all" href="([^"]*)">2 queued</a>', page.text)
+    (queued,) = re.findall(r'<a class="see-all-link" href="([^"]*)">2 queued</a>', page.text)
     listed = (await sqlite_workflow_console.viewer.get(unescape(queued))).text
     assert ">2 workflows</h2>" in listed
     assert "with a next activation" not in listed
@@ -152,14 +152,14 @@ async def test_a_workflow_that_was_never_served_leads_to_its_list(sqlite_workflo
         assert (await sqlite_workflow_console.viewer.get(link)).status_code == 200, link
 
 
-async def test_a_fresh_install_is_told_what_to_do(sqlite_workflow_console: WorkflowConsole) -> None:
+async def test_a_fresh_install_is_shown_what_to_do(sqlite_workflow_console: WorkflowConsole) -> None:
     for browser, may_start in ((sqlite_workflow_console.viewer, False), (sqlite_workflow_console.operator, True)):
         page = await browser.get("/")
 
-        assert "Nothing has been started yet" in page.text
+        assert "No workflows yet" in page.text
         assert "flowlet start Families -m" in page.text
         assert 'href="/definitions"' in page.text
-        assert "No executor runs, and nothing would run yet" in page.text
+        assert "No executor is running, so nothing will start" in page.text
         assert ("New workflow" in page.text) is may_start
         assert ("curl -H" in page.text) is may_start
 
@@ -185,11 +185,11 @@ async def test_without_an_executor_it_says_that_nothing_goes_on(sqlite_workflow_
 
     page = await sqlite_workflow_console.viewer.get("/")
 
-    assert "Stopped No executor runs 1 queued: start flowlet serve" in read_card(page, "Needs attention")
-    assert "No executor runs Start one: flowlet serve" in read_card(page, "Executors")
+    assert "Stopped No executor is running 1 queued; start one with flowlet serve" in read_card(page, "Needs attention")
+    assert "No executor is running Start one: flowlet serve" in read_card(page, "Executors")
 
 
-async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_workflow_console: WorkflowConsole) -> None:
+async def test_what_is_due_and_not_run_is_shown_with_how_late_it_is(sqlite_workflow_console: WorkflowConsole) -> None:
     id = await sqlite_workflow_console.create_instance()
     now = sqlite_workflow_console.console.app_harness.services.store.clock.now()
     late = {"at": now - 125 * 1_000_000}
@@ -205,15 +205,17 @@ async def test_what_is_due_and_not_run_is_told_with_how_late_it_is(sqlite_workfl
 
     page = await sqlite_workflow_console.viewer.get("/")
 
-    assert read_card(alone, "Longest overdue").endswith("– no executor runs")
-    assert read_card(late_alone, "Longest overdue").endswith(f"no executor runs : #{id} Orders is due and not run")
-    assert read_card(draining, "Longest overdue").endswith("– every executor drains")
-    assert read_card(before, "Longest overdue").endswith("On time whatever is due runs within a second")
-    assert read_card(page, "Longest overdue").endswith(f"2 min 5 s #{id} Orders is due and not run")
+    assert read_card(alone, "Longest overdue").endswith("– no executor is running")
+    assert read_card(late_alone, "Longest overdue").endswith(
+        f"no executor is running : #{id} Orders is due but not running"
+    )
+    assert read_card(draining, "Longest overdue").endswith("– all executors are draining")
+    assert read_card(before, "Longest overdue").endswith("On time due work starts within 1 s")
+    assert read_card(page, "Longest overdue").endswith(f"2 min 5 s #{id} Orders is due but not running")
     assert f'<h2><a href="/workflows/{id}">Longest overdue</a></h2>' in page.text
 
 
-async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_of_how_many_it_tells(
+async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_how_many_it_covers(
     sqlite_workflow_console: WorkflowConsole,
 ) -> None:
     await register_executor(sqlite_workflow_console, groups=("z-served",))
@@ -228,9 +230,9 @@ async def test_of_many_groups_the_served_ones_are_looked_at_and_the_tile_says_of
 
     page = await sqlite_workflow_console.viewer.get("/")
 
-    few = f"of the first {MAX_GROUPS} groups"
-    assert read_card(before, "Longest overdue").endswith(f"On time {few}: whatever is due runs within a second")
-    assert read_card(page, "Longest overdue").endswith(f"{few}: #{ids[-1]} Orders is due and not run")
+    few = f"first {MAX_GROUPS} groups"
+    assert read_card(before, "Longest overdue").endswith(f"On time {few}: due work starts within 1 s")
+    assert read_card(page, "Longest overdue").endswith(f"{few}: #{ids[-1]} Orders is due but not running")
 
 
 async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(
@@ -245,7 +247,9 @@ async def test_what_is_due_where_its_group_has_not_loaded_it_needs_attention(
 
     page = await sqlite_workflow_console.viewer.get("/")
 
-    assert "Unserved Orders in default is due, and no live executor of this group" in read_card(page, "Needs attention")
+    assert "Unserved Orders in default work is due, but no live executor of this group" in read_card(
+        page, "Needs attention"
+    )
 
 
 @pytest.mark.parametrize("asked", ["?span=day", "?span=week", "?span=", "?span=day&span=hour", "?other=1"])

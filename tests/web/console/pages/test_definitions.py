@@ -1,4 +1,4 @@
-"""The pages of definitions: what they tell of those that are loaded and of those that are not, to whom."""
+"""The definition pages: what they show of loaded and other definitions, by role."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_the_list_has_what_is_loaded_and_what_others_serve_with_its_counts
 
     names = re.findall(r'<h2><a href="([^"]*)">([^<]*)</a></h2>', page.text)
     assert names == [(f"/definitions/{name}", name) for name in ("Elsewhere", "Families", "Orders")]
-    assert page.text.count("another process") == 1
+    assert page.text.count(">not loaded here<") == 1
     assert '<span class="tag">version 4</span>' in page.text
     assert (
         'href="/workflows?type=Orders&amp;status=NEW"><span class="badge idle new">New</span> <b class="num">2</b>'
@@ -90,7 +90,7 @@ async def test_the_list_has_what_is_loaded_and_what_others_serve_with_its_counts
 async def test_nothing_loaded_says_what_to_do(console: ConsoleHarness) -> None:
     page = await (await console.open_logged_in_browser()).get("/definitions")
 
-    assert "No definition is loaded" in page.text
+    assert "No definitions loaded" in page.text
 
 
 async def test_a_definition_has_its_states_its_figures_and_where_they_come_from(
@@ -109,7 +109,7 @@ async def test_a_definition_has_its_states_its_figures_and_where_they_come_from(
     assert " 2 " in rows[1]
     review = next(row for row in rows if row.startswith("review manual"))
     assert "charge Approve" in review
-    assert "rejected Reject when its deadline passes" in review
+    assert "rejected Reject at the deadline" in review
     assert review.endswith("deadline 3 days")
     assert "3 retries, after up to 1 hour" in page.text
     assert "shares and medians of the last 3" in page.text
@@ -121,7 +121,7 @@ async def test_a_definition_has_its_states_its_figures_and_where_they_come_from(
     assert ">2 workflows</h2>" in listed.text
 
 
-async def test_variables_are_told_with_the_models_in_them(sqlite_workflow_console: WorkflowConsole) -> None:
+async def test_variables_are_shown_with_the_models_in_them(sqlite_workflow_console: WorkflowConsole) -> None:
     sqlite_workflow_console.console.app_harness.services.registry.add(build_hostile_module("Basket"))
 
     page = await sqlite_workflow_console.viewer.get("/definitions/Basket")
@@ -159,14 +159,16 @@ async def test_a_stored_text_is_never_markup(sqlite_workflow_console: WorkflowCo
         assert "&lt;script&gt;alert" in answer.text
 
 
-async def test_what_only_another_process_serves_is_shown_as_it_was_told_last(workflow_console: WorkflowConsole) -> None:
+async def test_what_only_another_process_serves_is_shown_as_it_was_registered_last(
+    workflow_console: WorkflowConsole,
+) -> None:
     await serve_elsewhere(
         workflow_console, build_hostile_module("Elsewhere", version=2), build_hostile_module("Elsewhere", version=3)
     )
 
     page = await workflow_console.operator.get("/definitions/Elsewhere")
 
-    assert "This process has not loaded it" in page.text
+    assert "This server process has not loaded this definition" in page.text
     assert '<span class="tag">version 3</span>' in page.text
     assert re.findall(r"<b>(Version \d)</b>", page.text) == ["Version 3", "Version 2"]
     assert "fl-diagram" in page.text
@@ -185,7 +187,7 @@ async def test_a_change_without_a_new_number_is_pointed_out(sqlite_workflow_cons
 
     page = await sqlite_workflow_console.viewer.get("/definitions/Changed")
 
-    assert page.text.count("changed without a new number") == 1
+    assert page.text.count("changed without a new version number") == 1
 
 
 async def test_an_unknown_name_is_not_found(sqlite_workflow_console: WorkflowConsole) -> None:

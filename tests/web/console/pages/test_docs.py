@@ -69,7 +69,7 @@ async def test_every_link_on_the_reference_leads_somewhere(console: ConsoleHarne
     assert len(re.findall(r' id="', page.text)) == len(read_anchors(page))
 
 
-async def test_the_navigation_tells_who_is_logged_in_and_where_one_is(console: ConsoleHarness) -> None:
+async def test_the_navigation_shows_who_is_logged_in_and_where_one_is(console: ConsoleHarness) -> None:
     page = await (await console.open_logged_in_browser()).get("/docs")
 
     assert '<span class="name">grace</span>' in page.text

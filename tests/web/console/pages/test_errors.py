@@ -73,7 +73,7 @@ async def test_failures_that_are_alike_are_one_group_that_leads_to_its_workflows
     assert "<b>OSError: the bank is away</b>" in second
     assert "1 failed</a>" in first
     assert "1 open</a>" in first
-    assert "2 kinds of error</h2>" in page.text
+    assert "2 error groups</h2>" in page.text
     every, failed, later = [link for link in read_links(first) if link.startswith("/workflows?")]
     found = [
         re.findall(r'id="workflow-(\d+)"', (await workflow_console.viewer.get(link)).text)
@@ -96,10 +96,10 @@ async def test_the_times_of_a_group_are_those_of_the_last_failure_of_each_workfl
         for one in read_groups(await fetch_error_page(sqlite_workflow_console))
     ]
 
-    assert "Last 5 s ago in #3 Longest ago of these: 3 min ago" in first
+    assert "Last 5 s ago in #3 Oldest 3 min ago" in first
     assert "First" not in first
     assert "Last 5 min ago in #4" in second
-    assert "Longest" not in second
+    assert "Oldest" not in second
 
 
 async def test_what_turns_a_line_round_is_taken_out_of_a_message(sqlite_workflow_console: WorkflowConsole) -> None:
@@ -136,7 +136,7 @@ async def test_the_groups_of_one_workflow(sqlite_workflow_console: WorkflowConso
 
     assert (len(read_groups(here)), len(read_groups(there))) == (1, 0)
     assert "<option selected>Orders</option>" in here.text
-    assert "No error of &lt;script&gt;" in there.text
+    assert "No errors in &lt;script&gt;" in there.text
     assert "<script>alert" not in there.text
 
 
@@ -150,7 +150,7 @@ async def test_what_cannot_be_the_name_of_a_workflow_is_refused(
 async def test_where_nothing_has_failed_the_page_says_so(sqlite_workflow_console: WorkflowConsole) -> None:
     await sqlite_workflow_console.create_instance()
 
-    assert "Nothing has failed" in (await sqlite_workflow_console.viewer.get("/errors")).text
+    assert "No errors" in (await sqlite_workflow_console.viewer.get("/errors")).text
 
 
 async def test_markup_in_a_message_is_text_and_a_long_one_is_folded(sqlite_workflow_console: WorkflowConsole) -> None:
@@ -183,7 +183,9 @@ async def test_a_group_is_retried_by_the_preview_that_there_is(sqlite_workflow_c
     _, group = read_groups(await sqlite_workflow_console.operator.get("/errors"))
     (retry,) = [link for link in read_links(group) if "/bulk?" in link]
     preview = await sqlite_workflow_console.operator.get(retry)
-    answer = await sqlite_workflow_console.submit_bulk("retry", filter_query=parse_qs(urlsplit(retry).query)["fits"][0])
+    answer = await sqlite_workflow_console.submit_bulk(
+        "retry", filter_query=parse_qs(urlsplit(retry).query)["filters"][0]
+    )
 
     assert "Retry 2 workflows?" in preview.text
     assert '<span class="chip">Error: ValueError: card 4711 declined</span>' in preview.text
@@ -204,8 +206,8 @@ async def test_what_has_left_its_group_since_the_preview_is_left_alone(
     preview = await sqlite_workflow_console.preview_bulk("retry", filter_query=fits)
     await sqlite_workflow_console.fail_instance(two, "The customer could not pay.")
 
-    before = preview.text.partition('name="before" value="')[2].partition('"')[0]
-    answer = await sqlite_workflow_console.submit_bulk("retry", filter_query=fits, overrides={"before": before})
+    before = preview.text.partition('name="created_before" value="')[2].partition('"')[0]
+    answer = await sqlite_workflow_console.submit_bulk("retry", filter_query=fits, overrides={"created_before": before})
 
     assert "Retry 2 workflows?" in preview.text
     assert answer.status_code == 303
@@ -226,7 +228,7 @@ async def test_a_viewer_and_an_error_state_have_no_button(sqlite_workflow_consol
 
     assert ["Retry all" in group for group in viewed] == [False, False]
     assert ["Retry all" in group for group in operated] == [False, True]
-    refused = await sqlite_workflow_console.viewer.get("/workflows/bulk?operation=retry&which=all&fits=error%3D1")
+    refused = await sqlite_workflow_console.viewer.get("/workflows/bulk?operation=retry&scope=all&filters=error%3D1")
     assert refused.status_code == 403
 
 

@@ -18,8 +18,8 @@ async def test_a_live_one_is_shown_with_what_it_runs(workflow_console: WorkflowC
 
     page = await workflow_console.viewer.get("/executors")
 
-    assert "1 alive · 2 of 4 slots busy" in page.text
-    assert '<span class="badge ok">Alive</span>' in page.text
+    assert "1 live · 2 of 4 slots busy" in page.text
+    assert '<span class="badge ok">Running</span>' in page.text
     assert 'aria-label="2 busy"' in page.text
     assert re.findall(r'id="running-(\d+)"', page.text) == [str(id) for id in ids[:2]]
     assert "none yet" not in page.text
@@ -37,8 +37,8 @@ async def test_more_than_it_shows_is_said(sqlite_workflow_console: WorkflowConso
     page = await sqlite_workflow_console.viewer.get("/executors")
 
     assert len(re.findall(r'id="running-\d+"', page.text)) == 8
-    assert "and 2 more of" in page.text
-    assert "every slot is busy" in page.text
+    assert "and 2 more: " in page.text
+    assert "all slots are busy" in page.text
 
 
 async def test_a_busy_one_whose_instances_were_not_read_is_not_said_to_be_free(
@@ -63,9 +63,9 @@ async def test_a_busy_one_whose_instances_were_not_read_is_not_said_to_be_free(
     page = (await sqlite_workflow_console.viewer.get("/executors")).text
 
     card = page.partition('id="worker-1"')[2].partition("</section>")[0]
-    assert "slots are free" not in card
-    assert '<a href="/workflows?status=EXECUTING">2 run</a>' in card
-    assert page.count("all of its slots are free") == 1
+    assert "Idle." not in card
+    assert '<a href="/workflows?status=EXECUTING">2 running</a>' in card
+    assert page.count("Idle.") == 1
 
 
 async def test_its_id_is_a_place_that_links_lead_to_whatever_it_is_called(
@@ -94,7 +94,7 @@ async def test_the_gone_ones_are_below_with_what_they_still_hold(sqlite_workflow
 
     page = (await sqlite_workflow_console.viewer.get("/executors")).text
 
-    live, gone = page.split(">Gone</h2>")
+    live, gone = page.split(">Stopped</h2>")
     assert ('id="working-1"' in live, 'id="silent-1"' in gone, 'id="stopped-1"' in gone) == (True, True, True)
     assert '<span class="badge err">Lost</span>' in gone
     assert '<span class="badge idle">Stopped</span>' in gone
@@ -104,6 +104,6 @@ async def test_without_any_it_says_how_to_start_one(sqlite_workflow_console: Wor
     page = await sqlite_workflow_console.viewer.get("/executors")
 
     assert page.status_code == 200
-    assert "No executor runs" in page.text
+    assert "No executor is running" in page.text
     assert "flowlet serve my_workflows.py" in page.text
-    assert "Gone" not in page.text
+    assert ">Stopped</h2>" not in page.text

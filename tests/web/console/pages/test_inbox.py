@@ -65,7 +65,7 @@ async def test_what_waits_is_shown_with_its_choices_and_its_deadline(operator: W
         ("rejected", "Reject"),
     ]
     assert 'class="badge idle"' in shown
-    assert "then Reject" in shown
+    assert "then automatically “Reject”" in shown
     assert 'Inbox<span class="count">1</span></a>' in text
     assert not find_question(text, paused)
 
@@ -102,7 +102,7 @@ async def test_an_answer_is_recorded_with_who_gave_it_and_leads_back(any_operato
     assert not find_question(await fetch_inbox(any_operator), instance)
 
 
-async def test_faults_are_told_at_their_fields_of_this_form_alone(operator: WorkflowPageClient) -> None:
+async def test_faults_are_shown_at_their_fields_of_this_form_alone(operator: WorkflowPageClient) -> None:
     instance, other = (
         await operator.operations.create_in_status(Status.WAITING),
         await operator.operations.create_in_status(Status.WAITING),
@@ -114,7 +114,7 @@ async def test_faults_are_told_at_their_fields_of_this_form_alone(operator: Work
 
     assert answer.status_code == 422
     shown = find_question(answer.text, instance)
-    assert f'id="waits-{instance.id}-value-score-error">has to be a whole number' in shown
+    assert f'id="waits-{instance.id}-value-score-error">Enter a whole number' in shown
     assert 'value="many"' in shown
     assert 'value="a &lt;b&gt;"' in shown
     assert "<details open>" in shown
@@ -122,7 +122,7 @@ async def test_faults_are_told_at_their_fields_of_this_form_alone(operator: Work
     assert await operator.operations.get_instance(instance.id) == instance
 
 
-async def test_one_that_has_to_be_mended_is_there_whatever_is_looked_at(operator: WorkflowPageClient) -> None:
+async def test_one_that_has_to_be_corrected_is_shown_under_any_filter(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
 
     answer = await submit_answer(operator, instance, "?type=Families", choice="charge", **{"value-score": "many"})
@@ -143,10 +143,10 @@ async def test_an_answer_to_what_has_moved_on_does_nothing_and_says_where_it_is(
         await operator.operations.operations.edit_variables(seen.id, {"amount": 3}, username=OPERATOR_NAME)
     moved = await operator.operations.get_instance(seen.id)
 
-    told = await operator.read_notice(await submit_answer(operator, seen, choice="charge", **{"value-score": score}))
+    notice = await operator.read_notice(await submit_answer(operator, seen, choice="charge", **{"value-score": score}))
 
-    assert "was changed in the meantime" in told
-    assert f"{moved.status} in state '{moved.state}'" in told
+    assert "was changed in the meantime" in notice
+    assert f"{moved.status} in state '{moved.state}'" in notice
     assert await operator.operations.get_instance(seen.id) == moved
 
 
@@ -181,10 +181,10 @@ async def test_an_unknown_workflow_is_not_found_and_a_choice_that_is_none_is_ref
     token = read_csrf_token(await operator.browser.get("/docs"))
 
     unknown = await operator.browser.post("/inbox/99/answer", data={"token": token, "version": "1"})
-    told = await operator.read_notice(await submit_answer(operator, instance, choice=ATTACK_TEXT))
+    notice = await operator.read_notice(await submit_answer(operator, instance, choice=ATTACK_TEXT))
 
     assert unknown.status_code == 404
-    assert told.startswith("err: ")
+    assert notice.startswith("err: ")
     assert await operator.operations.get_instance(instance.id) == instance
 
 
@@ -202,7 +202,7 @@ async def test_filters_and_pages_stand_in_the_address(
 
     assert [bool(find_question(text, one)) for one in (*found, other)] == [True, True, False, False]
     assert [bool(find_question(rest.text, one)) for one in (*found, other)] == [False, False, True, False]
-    assert "3 wait for an answer" in text
+    assert "3 waiting for a decision" in text
     assert "All <b>4</b>" in text
 
 
@@ -212,7 +212,8 @@ async def test_an_address_that_cannot_be_is_refused(operator: WorkflowPageClient
 
 
 @pytest.mark.parametrize(
-    ("query", "said"), [("", "Nobody is waited for"), ("?type=Orders", "Nothing here waits for an answer")]
+    ("query", "said"),
+    [("", "Nothing is waiting for a decision"), ("?type=Orders", "No matching workflow is waiting for a decision")],
 )
 async def test_an_empty_inbox_says_so(operator: WorkflowPageClient, query: str, said: str) -> None:
     assert said in await fetch_inbox(operator, query)
@@ -223,11 +224,11 @@ async def test_what_is_not_known_here_is_shown_without_answers(operator: Workflo
     await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Elsewhere'")
 
     shown = find_question(await fetch_inbox(operator), instance)
-    told = await operator.read_notice(await submit_answer(operator, instance, choice="charge"))
+    notice = await operator.read_notice(await submit_answer(operator, instance, choice="charge"))
 
-    assert "This process does not know the workflow" in shown
+    assert "This server process has not loaded this workflow" in shown
     assert "<form" not in shown
-    assert told.startswith("err: ")
+    assert notice.startswith("err: ")
 
 
 async def test_stored_attacks_and_those_of_a_model_are_text(operator: WorkflowPageClient) -> None:

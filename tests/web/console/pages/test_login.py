@@ -1,4 +1,4 @@
-"""Logging in and out: who gets a session, what the cookie allows, and what a wrong password tells."""
+"""Logging in and out: sessions, their cookie, and wrong passwords."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.web.console.console_harness import (
     submit_login,
 )
 
-WRONG_LOGIN_NOTICE = "The username or the password is not right."
+WRONG_LOGIN_NOTICE = "Wrong username or password."
 
 
 async def test_who_knows_the_password_gets_a_session_and_goes_on(any_console: ConsoleHarness) -> None:
@@ -59,8 +59,8 @@ async def test_the_cookie_is_for_https_only_where_the_browser_says_that_it_came_
 
 
 async def test_the_cookie_lasts_as_long_as_the_session_may(sqlite_url: str) -> None:
-    async with open_console(sqlite_url, session_lifetime=timedelta(minutes=90)) as door:
-        answer = await submit_login(door.open_browser())
+    async with open_console(sqlite_url, session_lifetime=timedelta(minutes=90)) as harness:
+        answer = await submit_login(harness.open_browser())
 
     assert "Max-Age=5400" in answer.headers["set-cookie"]
 
@@ -77,7 +77,7 @@ async def test_what_was_wrong_is_not_told_nor_by_how_long_it_takes(
     assert any_console.hashes.verify_count == 1
 
 
-async def test_a_disabled_user_is_told_nothing_else(console: ConsoleHarness) -> None:
+async def test_a_disabled_user_is_shown_nothing_else(console: ConsoleHarness) -> None:
     await console.app_harness.services.users.disable("grace", actor="test")
 
     answer = await submit_login(console.open_browser())
@@ -181,10 +181,10 @@ async def test_behind_proxies_it_is_the_browser_that_is_counted(
     sqlite_url: str, proxies: int, forwarded: str, counted: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="flowlet.web.console.pages.login")
-    async with open_console(sqlite_url, proxies=proxies) as door:
-        await submit_login(door.open_browser(**{"x-forwarded-for": forwarded}), password="wrong")
+    async with open_console(sqlite_url, proxies=proxies) as harness:
+        await submit_login(harness.open_browser(**{"x-forwarded-for": forwarded}), password="wrong")
 
-    assert f"a login from {counted} was refused" in caplog.text
+    assert f"login from {counted} refused" in caplog.text
 
 
 async def test_logging_out_ends_the_session_and_the_cookie(any_console: ConsoleHarness) -> None:
@@ -214,7 +214,7 @@ async def test_another_site_cannot_log_anybody_out(console: ConsoleHarness) -> N
     assert (await browser.get("/api/me")).status_code == 200
 
 
-async def test_the_form_keeps_where_to_go_and_tells_of_a_session_that_has_ended(console: ConsoleHarness) -> None:
+async def test_the_form_keeps_where_to_go_and_shows_of_a_session_that_has_ended(console: ConsoleHarness) -> None:
     new = await console.open_browser().get("/login?next=/docs")
     ended = await console.open_browser(cookie="flowlet_session=ended").get("/login?next=/docs")
 
@@ -224,10 +224,10 @@ async def test_the_form_keeps_where_to_go_and_tells_of_a_session_that_has_ended(
 
 
 async def test_a_login_while_the_database_is_away_says_so(postgres_server: DatabaseServer, postgres_url: str) -> None:
-    async with open_console(postgres_url) as door:
+    async with open_console(postgres_url) as harness:
         postgres_server.stop_server()
         try:
-            answer = await submit_login(door.open_browser())
+            answer = await submit_login(harness.open_browser())
         finally:
             postgres_server.start_server()
 
@@ -242,7 +242,7 @@ async def test_each_login_notes_the_browser_it_came_from(console: ConsoleHarness
     assert session.user_agent.startswith("Lynx")
 
 
-async def test_a_page_is_served_to_whoever_asks_for_the_form(console: ConsoleHarness) -> None:
+async def test_a_page_is_served_to_anyone_who_requests_the_form(console: ConsoleHarness) -> None:
     answer = await create_app(console.app_harness.services).test_client().get("/login", headers={"Accept": HTML_ACCEPT})
 
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""The pages of users: what an admin does there, what nobody may, and a password that is shown once."""
+"""The user pages: what an admin may do, what is forbidden, and a password that is shown once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_secret(text: str) -> str:
     return found[1]
 
 
-async def test_the_list_tells_who_may_log_in_and_as_what(any_console_clients: ConsoleClients) -> None:
+async def test_the_list_shows_who_may_log_in_and_as_what(any_console_clients: ConsoleClients) -> None:
     await any_console_clients.users.disable("grace", actor="test")
 
     page = await any_console_clients.admin.read_page("/users")
@@ -45,7 +45,7 @@ async def test_a_user_is_added_with_a_password_and_logs_in(console_clients: Cons
         "/users", username="hedy", password="four words make one", role="operator"
     )
 
-    assert await console_clients.admin.read_notice(answer) == "ok: hedy can log in now, as operator."
+    assert await console_clients.admin.read_notice(answer) == "ok: hedy can now log in as operator."
     assert (await console_clients.log_in("hedy", "four words make one")).status_code == 303
     assert (await console_clients.users.get("hedy")).created_by == "rita"
 
@@ -61,7 +61,7 @@ async def test_without_a_password_a_random_one_is_shown_once(console_clients: Co
     assert (await console_clients.log_in("hedy", password)).status_code == 303
 
 
-async def test_who_has_not_seen_the_password_is_told_what_to_do(console_clients: ConsoleClients) -> None:
+async def test_who_has_not_seen_the_password_is_shown_what_to_do(console_clients: ConsoleClients) -> None:
     made = (await console_clients.admin.submit_form("/users", username="hedy", password="", role="viewer")).text
     again = [
         (await console_clients.admin.submit_form("/users", username="Hedy", password="", role="viewer")).text,
@@ -105,7 +105,7 @@ async def test_a_role_that_is_none_is_refused(console_clients: ConsoleClients) -
 async def test_a_role_holds_at_once(console_clients: ConsoleClients) -> None:
     answer = await submit_user_form(console_clients.admin, console_clients.viewer.user, "role", role="admin")
 
-    assert await console_clients.admin.read_notice(answer) == "ok: vera is admin now."
+    assert await console_clients.admin.read_notice(answer) == "ok: vera is now admin."
     assert (await console_clients.viewer.browser.get("/users")).status_code == 200
 
 
@@ -113,10 +113,10 @@ async def test_who_is_disabled_is_out_until_enabled_again(console_clients: Conso
     await submit_user_form(console_clients.admin, console_clients.viewer.user, "disable")
     out = await console_clients.viewer.browser.get("/workflows")
     disabled = await console_clients.users.get("vera")
-    told = await console_clients.admin.read_notice(await submit_user_form(console_clients.admin, disabled, "enable"))
+    notice = await console_clients.admin.read_notice(await submit_user_form(console_clients.admin, disabled, "enable"))
 
     assert out.headers["location"].startswith("/login")
-    assert told == "ok: vera can log in again."
+    assert notice == "ok: vera can log in again."
     assert (await console_clients.log_in("vera")).status_code == 303
 
 
@@ -160,14 +160,14 @@ async def test_of_one_form_sent_thrice_at_once_one_shows_a_password(any_console_
 
 async def test_a_password_is_reset_to_a_typed_one_that_can_be(console_clients: ConsoleClients) -> None:
     short = await submit_user_form(console_clients.admin, console_clients.viewer.user, "password", password="short")
-    told = await console_clients.admin.read_notice(
+    notice = await console_clients.admin.read_notice(
         await submit_user_form(
             console_clients.admin, console_clients.viewer.user, "password", password="another very good one"
         )
     )
 
     assert (short.status_code, 'id="password-error"' in short.text) == (422, True)
-    assert told.startswith("ok: ")
+    assert notice.startswith("ok: ")
     assert (await console_clients.log_in("vera", "another very good one")).status_code == 303
 
 
@@ -179,11 +179,11 @@ async def test_ones_own_password_is_not_reset_without_the_present_one(console_cl
 
 
 async def test_a_deleted_user_is_gone(console_clients: ConsoleClients) -> None:
-    told = await console_clients.admin.read_notice(
+    notice = await console_clients.admin.read_notice(
         await submit_user_form(console_clients.admin, console_clients.viewer.user, "delete")
     )
 
-    assert told == "ok: vera is deleted."
+    assert notice == "ok: vera deleted."
     assert (await console_clients.admin.browser.get(f"/users/{console_clients.viewer.user.id}")).status_code == 404
     assert (await console_clients.viewer.browser.get("/workflows")).status_code == 303
 
@@ -192,11 +192,11 @@ async def test_a_deleted_user_is_gone(console_clients: ConsoleClients) -> None:
 async def test_the_last_admin_stays(console_clients: ConsoleClients, operation: str, fields: dict[str, str]) -> None:
     await console_clients.users.disable("ada", actor="test")
 
-    told = await console_clients.admin.read_notice(
+    notice = await console_clients.admin.read_notice(
         await submit_user_form(console_clients.admin, console_clients.admin.user, operation, **fields)
     )
 
-    assert told.startswith("err: 'rita' is the last enabled admin")
+    assert notice.startswith("err: 'rita' is the last enabled admin")
     assert await console_clients.users.get("rita") == await console_clients.users.get_by_id(
         console_clients.admin.user.id
     )
@@ -213,11 +213,11 @@ async def test_who_ends_their_own_account_is_logged_out(console_clients: Console
     assert (await console_clients.admin.browser.get("/users")).headers["location"].startswith("/login")
 
 
-async def test_who_gives_up_being_an_admin_is_told_so_where_they_may_look(console_clients: ConsoleClients) -> None:
+async def test_who_gives_up_being_an_admin_is_informed_on_a_page_they_may_see(console_clients: ConsoleClients) -> None:
     answer = await submit_user_form(console_clients.admin, console_clients.admin.user, "role", role="viewer")
 
     assert answer.headers["location"] == "/workflows"
-    assert await console_clients.admin.read_notice(answer) == "ok: rita is viewer now."
+    assert await console_clients.admin.read_notice(answer) == "ok: rita is now viewer."
     assert (await console_clients.admin.browser.get("/users")).status_code == 403
 
 
@@ -228,26 +228,26 @@ async def test_nothing_is_done_to_a_user_who_has_changed_meanwhile(
     seen = console_clients.viewer.user
     changed = await console_clients.users.set_role("vera", Role.OPERATOR, actor="ada")
 
-    told = await console_clients.admin.read_notice(
+    notice = await console_clients.admin.read_notice(
         await submit_user_form(console_clients.admin, seen, operation, role="admin", password="")
     )
 
-    assert told.startswith("err: the user 'vera' was changed by 'ada' in the meantime: it has version 2 now")
+    assert notice.startswith("err: the user 'vera' was changed by 'ada' in the meantime: it has version 2 now")
     assert await console_clients.users.get("vera") == changed
 
 
 async def test_others_than_admins_see_no_users_and_change_none(console_clients: ConsoleClients) -> None:
     before = await console_clients.users.list_users()
-    for clerk in (console_clients.viewer, console_clients.operator):
-        pages = [await clerk.browser.get(path) for path in ("/users", f"/users/{clerk.user.id}", "/settings")]
+    for client in (console_clients.viewer, console_clients.operator):
+        pages = [await client.browser.get(path) for path in ("/users", f"/users/{client.user.id}", "/settings")]
         answers = [
-            await submit_user_form(clerk, clerk.user, operation, role="admin", password=PASSWORD)
+            await submit_user_form(client, client.user, operation, role="admin", password=PASSWORD)
             for operation in USER_OPERATIONS
         ]
-        added = await clerk.submit_form("/users", username="eve", password=PASSWORD, role="admin")
+        added = await client.submit_form("/users", username="eve", password=PASSWORD, role="admin")
 
         assert {answer.status_code for answer in (*pages, *answers, added)} == {403}
-        assert 'href="/users"' not in await clerk.read_page("/account")
+        assert 'href="/users"' not in await client.read_page("/account")
     assert await console_clients.users.list_users() == before
 
 

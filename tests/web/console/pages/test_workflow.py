@@ -1,4 +1,4 @@
-"""The page of a workflow: what it tells, and what people do there, by their roles."""
+"""The page of a workflow: what it shows, and its operations by role."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.web.console.workflow_page_client import ATTACK_TEXT, WorkflowPageClie
 INSTANCE_OPERATIONS = ("answer", "cancel", "force", "move", "pause", "resume", "retry", "variables", "wake")
 
 
-async def test_the_page_tells_where_a_workflow_stands(any_operator: WorkflowPageClient) -> None:
+async def test_the_page_shows_the_status_of_a_workflow(any_operator: WorkflowPageClient) -> None:
     instance = await any_operator.operations.create_in_status(Status.FAILED)
 
     page = (await any_operator.get_page(instance.id)).text
 
-    for told in (f"#{instance.id}", instance.external_id, "the card was refused", ">Failed</span>", "fl-diagram"):
-        assert told in page
+    for notice in (f"#{instance.id}", instance.external_id, "the card was refused", ">Failed</span>", "fl-diagram"):
+        assert notice in page
     assert "check → charge" in page
     assert "Traceback (most recent call last)" in page
     assert f'data-events="workflowId={instance.id}"' in page
@@ -104,15 +104,15 @@ OPERATION_CASES: list[OperationCase] = [
 
 
 @pytest.mark.parametrize("doing", OPERATION_CASES, ids=lambda doing: doing[1])
-async def test_what_is_done_is_told_and_recorded_with_who_did_it(
+async def test_what_is_done_is_shown_and_recorded_with_who_did_it(
     any_operator: WorkflowPageClient, doing: OperationCase
 ) -> None:
     before, operation, fields, after, kind = doing
     instance = await any_operator.operations.create_in_status(before)
 
-    told = await any_operator.read_notice(await any_operator.submit_form(instance, operation, **fields))
+    notice = await any_operator.read_notice(await any_operator.submit_form(instance, operation, **fields))
 
-    assert told.startswith("ok: ")
+    assert notice.startswith("ok: ")
     line = await any_operator.operations.read_last_action(instance.id)
     assert (line.kind, line.username, line.text) == (kind, "olga", fields.get("reason") or line.text)
     assert (await any_operator.operations.get_instance(instance.id)).status is after
@@ -145,11 +145,11 @@ async def test_nothing_is_done_with_a_workflow_that_has_moved_meanwhile(
         await operator.operations.operations.edit_variables(seen.id, {"amount": 3}, username=OPERATOR_NAME)
     moved = await operator.operations.get_instance(seen.id)
 
-    told = await operator.read_notice(await operator.submit_form(seen, operation, **fields))
+    notice = await operator.read_notice(await operator.submit_form(seen, operation, **fields))
 
-    assert told.startswith("err: ")
-    assert "was changed in the meantime" in told
-    assert f"{moved.status} in state '{moved.state}'" in told
+    assert notice.startswith("err: ")
+    assert "was changed in the meantime" in notice
+    assert f"{moved.status} in state '{moved.state}'" in notice
     assert await operator.operations.get_instance(seen.id) == moved
 
 
@@ -157,10 +157,12 @@ async def test_an_admin_moves_by_force_with_a_reason(any_admin: WorkflowPageClie
     instance = await any_admin.operations.create_in_status(Status.CANCELLED)
 
     without = await any_admin.read_notice(await any_admin.submit_form(instance, "force", state="charge", reason=" "))
-    told = await any_admin.read_notice(await any_admin.submit_form(instance, "force", state="sign", reason="a mistake"))
+    notice = await any_admin.read_notice(
+        await any_admin.submit_form(instance, "force", state="sign", reason="a mistake")
+    )
 
     assert without.startswith("err: a forced move needs a reason")
-    assert told == "ok: Moved by force to sign."
+    assert notice == "ok: Forced move to sign."
     line = await any_admin.operations.read_last_action(instance.id)
     assert (line.kind, line.text, line.username) == (ActionKind.FORCED, "a mistake", "olga")
 
@@ -189,7 +191,7 @@ async def test_children_are_shown_and_end_with_their_parent_if_that_is_asked_for
     assert (await any_operator.operations.get_instance(child)).status is Status.CANCELLED
 
 
-async def test_faults_of_an_answer_are_told_at_their_fields_and_what_was_typed_is_kept(
+async def test_faults_of_an_answer_are_shown_at_their_fields_and_what_was_typed_is_kept(
     operator: WorkflowPageClient,
 ) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
@@ -198,13 +200,13 @@ async def test_faults_of_an_answer_are_told_at_their_fields_and_what_was_typed_i
     answer = await operator.submit_form(instance, "answer", **fields)
 
     assert answer.status_code == 422
-    assert 'id="value-score-error">has to be a whole number' in answer.text
+    assert 'id="value-score-error">Enter a whole number' in answer.text
     assert 'value="many"' in answer.text
     assert 'value="a &lt;b&gt;"' in answer.text
     assert await operator.operations.get_instance(instance.id) == instance
 
 
-async def test_faults_of_variables_are_told_at_their_fields(operator: WorkflowPageClient) -> None:
+async def test_faults_of_variables_are_shown_at_their_fields(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
 
     answer = await operator.submit_form(instance, "variables", **{"value-way": "x", "value-amount": "99" * 20})
@@ -221,12 +223,12 @@ async def test_variables_without_a_model_are_edited_as_json(any_operator: Workfl
         await any_operator.submit_form(instance, "variables", **{"value-": text})
         for text in ("{", "[1]", '{"a":1,"a":2}')
     ]
-    told = await any_operator.read_notice(
+    notice = await any_operator.read_notice(
         await any_operator.submit_form(instance, "variables", **{"value-": '{"colour": "red"}'})
     )
 
     assert [answer.status_code for answer in bad] == [422] * 3
-    assert told.startswith("ok: ")
+    assert notice.startswith("ok: ")
     assert (await any_operator.operations.get_instance(parent)).vars == {"colour": "red"}
 
 
@@ -266,7 +268,7 @@ async def test_a_workflow_that_is_not_known_here_is_shown_without_a_diagram(oper
 
     page = (await operator.get_page(instance.id)).text
 
-    assert "This process does not know the workflow Elsewhere" in page
+    assert "This server process has not loaded the workflow Elsewhere" in page
     assert (await operator.read_notice(await operator.submit_form(instance, "answer", choice="charge"))).startswith(
         "err: "
     )
@@ -293,7 +295,7 @@ async def test_stored_attacks_are_text(operator: WorkflowPageClient) -> None:
         assert "<script>alert" not in page
     history = (await operator.get_page(instance.id)).text.partition('class="timeline"')[2]
     assert "alert(1)" in history
-    assert "\u202e" not in "".join(re.findall(r'<p class="small said">(.*?)</p>', history))
+    assert "\u202e" not in "".join(re.findall(r'<p class="small free-text">(.*?)</p>', history))
     await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET workflow_type = :a", {"a": attack})
     assert "<script>alert" not in (await operator.get_page(instance.id)).text
 
@@ -329,13 +331,15 @@ async def test_a_long_history_shows_its_newest_lines_and_draws_all_of_its_way(an
     page = (await any_operator.get_page(instance.id)).text
 
     assert page.count('id="line-') == 500
-    assert "These are the newest 500 lines" in page
+    assert "Newest 500 entries" in page
     assert "taken 600 times" in page
-    assert "only its newest 400 lines are drawn" in (await any_operator.get_page(instance.id, "timeline")).text
+    assert (
+        "Only the newest 400 history entries are drawn" in (await any_operator.get_page(instance.id, "timeline")).text
+    )
     older = re.search(r'rel="next" href="([^"]+)"', page)
     assert older
     last = (await any_operator.browser.get(unescape(older[1]))).text
-    assert "These are older lines." in last
+    assert "Older entries" in last
     assert "Created: check" in last
     assert 'rel="next"' not in last
     assert not set(re.findall(r'id="line-(\d+)"', page)) & set(re.findall(r'id="line-(\d+)"', last))
@@ -363,7 +367,7 @@ async def test_a_line_that_is_none_is_refused_and_beyond_the_oldest_there_is_not
     bad = [await operator.browser.get(f"/workflows/{instance.id}?before={text}") for text in ("x", "-1", "9" * 3000)]
 
     assert [answer.status_code for answer in bad] == [400] * 3
-    assert "No older lines" in (await operator.get_page(instance.id, "history&before=1")).text
+    assert "No older entries" in (await operator.get_page(instance.id, "history&before=1")).text
 
 
 async def test_a_move_may_have_a_time_before_which_the_state_is_not_run(operator: WorkflowPageClient) -> None:
@@ -373,12 +377,12 @@ async def test_a_move_may_have_a_time_before_which_the_state_is_not_run(operator
     at_an_end = await operator.read_notice(
         await operator.submit_form(instance, "move", state="rejected", when="2 days")
     )
-    told = await operator.read_notice(await operator.submit_form(instance, "move", state="charge", when=" 2 days "))
+    notice = await operator.read_notice(await operator.submit_form(instance, "move", state="charge", when=" 2 days "))
 
-    assert bad.startswith("err: Not before 'soon <b>' is no time")
+    assert bad.startswith("err: Not before: 'soon <b>' is not a time")
     assert at_an_end.startswith("err: ")
     assert "cannot be moved to 'rejected' at a later time" in at_an_end
-    assert told == "ok: Moved to charge."
+    assert notice == "ok: Moved to charge."
     moved = await operator.operations.get_instance(instance.id)
     assert moved.next_activation_us is not None
     assert 0 <= moved.next_activation_us - now - 2 * MICROSECONDS_PER_DAY < MICROSECONDS_PER_DAY
@@ -399,13 +403,13 @@ async def test_a_move_may_have_a_time_before_which_the_state_is_not_run(operator
 async def test_an_admin_gives_a_forced_move_a_time(admin: WorkflowPageClient, text: str, due_at: str | None) -> None:
     instance = await admin.operations.create_in_status(Status.CANCELLED)
 
-    told = await admin.read_notice(
+    notice = await admin.read_notice(
         await admin.submit_form(instance, "force", state="charge", reason="again", when=text)
     )
 
     due = (await admin.operations.get_instance(instance.id)).next_activation_us
     assert (f"{to_datetime(due):%Y-%m-%d %H:%M UTC}" if due else None) == due_at
-    assert told.startswith("ok" if due_at else "err")
+    assert notice.startswith("ok" if due_at else "err")
 
 
 async def test_the_picture_with_the_way_taken_is_a_file_of_its_own(operator: WorkflowPageClient) -> None:
@@ -441,11 +445,11 @@ async def test_children_are_counted_and_lead_to_their_siblings(any_operator: Wor
     assert "1 new, 1 cancelled" in page
     assert f'href="/workflows?parent={parent}&amp;status=CANCELLED"' in page
     below = (await any_operator.get_page(second)).text
-    assert f'<a href="/workflows/{parent}?tab=children">its children</a>' in below
+    assert f'<a href="/workflows/{parent}?tab=children">siblings</a>' in below
     assert f' / <a href="/workflows/{parent}">child of #{parent}</a></nav>' in below
 
 
-async def test_lists_and_objects_of_variables_are_told_as_they_became(operator: WorkflowPageClient) -> None:
+async def test_lists_and_objects_of_variables_are_shown_as_they_became(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
     before, after = '{"set": {"items": [{"n": 1}]}, "unset": []}', '{"set": {"items": [{"n": 2}]}, "unset": []}'
     for changes in (before, after):

@@ -31,7 +31,7 @@ def read_link(page: httpx.Response, label: str) -> str:
     return unescape(found[1])
 
 
-async def test_the_newest_stands_first_with_where_it_is(workflow_console: WorkflowConsole) -> None:
+async def test_the_newest_comes_first_with_where_it_is(workflow_console: WorkflowConsole) -> None:
     one, two = (
         await workflow_console.create_instance(external_id="o-1", key="A-1"),
         await workflow_console.create_instance(external_id="o-2"),
@@ -95,7 +95,7 @@ async def test_filters_in_the_address_narrow_what_is_shown(
     assert (page.status_code, read_row_ids(page)) == (200, fits)
 
 
-async def test_what_no_index_tells_is_looked_for_among_the_newest_and_then_further(
+async def test_what_has_no_index_is_searched_among_the_newest_and_then_further(
     sqlite_workflow_console: WorkflowConsole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workflows, "SCAN_LIMIT", 2)
@@ -104,14 +104,14 @@ async def test_what_no_index_tells_is_looked_for_among_the_newest_and_then_furth
     ]
 
     first = await sqlite_workflow_console.viewer.get("/workflows?group=night")
-    second = await sqlite_workflow_console.viewer.get(read_link(first, "Look further"))
+    second = await sqlite_workflow_console.viewer.get(read_link(first, "Search further"))
     sorted_ = await sqlite_workflow_console.viewer.get("/workflows?sort=-modified")
 
-    assert "No workflow fits among the newest 2" in first.text
+    assert "No matches among the newest 2" in first.text
     assert read_row_ids(second) == ids[:1]
     assert read_row_ids(sorted_) == ids[:1:-1]
     assert "among the newest 2<" in sorted_.text
-    assert "Look further" not in sorted_.text
+    assert "Search further" not in sorted_.text
 
 
 async def test_pages_follow_each_other_whatever_is_created_meanwhile(workflow_console: WorkflowConsole) -> None:
@@ -131,19 +131,20 @@ async def test_a_heading_sorts_and_turns_round(sqlite_workflow_console: Workflow
     one, two = await sqlite_workflow_console.create_instance(), await sqlite_workflow_console.create_instance()
 
     page = await sqlite_workflow_console.viewer.get("/workflows?status=NEW")
-    by_next = await sqlite_workflow_console.viewer.get(read_link(page, "Next"))
-    turned = await sqlite_workflow_console.viewer.get(read_link(by_next, "Next"))
+    by_next = await sqlite_workflow_console.viewer.get(read_link(page, "Next / reason"))
+    turned = await sqlite_workflow_console.viewer.get(read_link(by_next, "Next / reason"))
 
     assert [read_row_ids(each) for each in (by_next, turned)] == [[one, two], [two, one]]
     assert 'aria-sort="descending"' in turned.text
-    assert read_link(turned, "Next") == "/workflows?status=NEW&sort=next"
+    assert read_link(turned, "Next / reason") == "/workflows?status=NEW&sort=next"
 
 
 async def test_each_filter_can_be_taken_away(sqlite_workflow_console: WorkflowConsole) -> None:
     page = await sqlite_workflow_console.viewer.get("/workflows?status=NEW&status=FAILED&q=a%26b&sort=id")
 
     ways = [
-        unescape(way) for way in re.findall(r'<li><a href="([^"]*)">[^<]*<span class="unseen"> \(remove\)', page.text)
+        unescape(way)
+        for way in re.findall(r'<li><a href="([^"]*)">[^<]*<span class="visually-hidden"> \(remove\)', page.text)
     ]
 
     assert [parse_qsl(way.partition("?")[2]) for way in ways] == [
@@ -151,30 +152,30 @@ async def test_each_filter_can_be_taken_away(sqlite_workflow_console: WorkflowCo
         [("q", "a&b"), ("status", "FAILED"), ("sort", "id")],
         [("q", "a&b"), ("status", "NEW"), ("sort", "id")],
     ]
-    assert "No workflow fits" in page.text
+    assert "No matching workflows" in page.text
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("created_from=yesterday", "is not a time: write 2026-11-24T12:00, in UTC"),
-        ("created_to=0001-01-01T00:00%2B10:00", "is not a time"),
-        ("modified_to=2026-02-30", "is not a time"),
-        ("variable=amount", "has to be a name and a value"),
-        ("variable==3", "has to be a name and a value"),
+        ("created_from=yesterday", "Enter a time such as 2026-11-24T12:00 (UTC)"),
+        ("created_to=0001-01-01T00:00%2B10:00", "Enter a time"),
+        ("modified_to=2026-02-30", "Enter a time"),
+        ("variable=amount", "Enter name=value"),
+        ("variable==3", "Enter name=value"),
         ("variable=a%22b=3", "has a quote"),
-        ("parent=x", "is not the id of a workflow"),
-        ("retrying=perhaps", "is neither true nor false"),
+        ("parent=x", "Enter the id of a workflow"),
+        ("retrying=perhaps", "Must be true or false"),
         ("status=OPEN", "is none of"),
-        ("sort=colour", "is none of"),
+        ("sort=colour", "Must be one of"),
         ("cursor=bm9uZQ", "is not a cursor"),
-        ("state=a&state=b", "is given twice"),
+        ("state=a&state=b", "Given more than once"),
         ("q=" + "a" * 256, "has to be a text of 1 to 255 characters"),
         ("group=" + "a" * 256, "has to be a text of 1 to 255 characters"),
         ("reason=" + "a" * 2_001, "has to be a text of 1 to 2,000 characters"),
     ],
 )
-async def test_a_fault_stands_at_its_field_and_what_was_given_stays(
+async def test_a_fault_is_shown_at_its_field_and_what_was_given_stays(
     workflow_console: WorkflowConsole, asked: str, message: str
 ) -> None:
     await workflow_console.create_instance()
@@ -214,14 +215,14 @@ async def test_a_fault_stands_at_its_field_and_what_was_given_stays(
 async def test_no_address_is_a_fault_of_the_server(workflow_console: WorkflowConsole, asked: str) -> None:
     for path in ("/workflows", "/workflows.csv", "/workflows.json"):
         assert (await workflow_console.viewer.get(f"{path}?{asked}")).status_code in (200, 400)
-    answer = await workflow_console.operator.get("/workflows/bulk", params={"operation": "pause", "fits": asked})
+    answer = await workflow_console.operator.get("/workflows/bulk", params={"operation": "pause", "filters": asked})
     assert answer.status_code in (200, 400)
 
 
 async def test_a_nul_in_an_address_is_refused(sqlite_workflow_console: WorkflowConsole) -> None:
     assert (await sqlite_workflow_console.viewer.get("/workflows?q=%00")).status_code == 400
     answer = await sqlite_workflow_console.operator.get(
-        "/workflows/bulk", params={"operation": "pause", "fits": "q=%00"}
+        "/workflows/bulk", params={"operation": "pause", "filters": "q=%00"}
     )
     assert answer.status_code == 400
 
@@ -251,7 +252,7 @@ async def test_what_a_workflow_holds_is_text_on_every_page(workflow_console: Wor
 async def test_nothing_at_all_says_how_to_start(sqlite_workflow_console: WorkflowConsole) -> None:
     page = await sqlite_workflow_console.viewer.get("/workflows")
 
-    assert "No workflow has been started yet" in page.text
+    assert "No workflows yet" in page.text
     assert '<a href="/docs">the API</a>' in page.text
 
 

@@ -1,0 +1,1 @@
+"""The API reference, as the documentation page shows it."""
