@@ -147,7 +147,7 @@ async def test_a_stream_that_breaks_off_before_its_first_event_goes_on_where_it_
 
 async def test_a_stream_begins_when_its_block_is_entered(served_api: ServedApi, client_kind: str) -> None:
     orders = served_api.build_client(client_kind)
-    async with orders, orders.follow_events(type="CREATED") as events:
+    async with orders, orders.follow_events(kind="CREATED") as events:
         made = [(await orders.create("Orders", when="1 day")).id for _ in range(2)]
 
         assert [event.workflow_id for event in await take_events(events, 2)] == made
