@@ -67,7 +67,7 @@ async def cancel_order(site: ServedSite, id: int) -> None:
 
 
 async def expect_status(page: Page, status: str) -> None:
-    await expect(page.locator("#standing .badge").first).to_have_text(status)
+    await expect(page.locator("#status .badge").first).to_have_text(status)
 
 
 async def test_what_happens_between_the_page_and_its_stream_is_shown(browser_tab: BrowserTab) -> None:

@@ -163,7 +163,7 @@ def test_the_arguments_of_a_create_are_those_of_the_page() -> None:
 
 
 def test_the_console_labels_what_it_creates_as_the_page_says() -> None:
-    texts = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "templates/definitions").glob("*.html"))
+    texts = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "templates/start_form").glob("*.html"))
 
     labels = [cells[-1] for _, cells in read_table_cells("Creating an instance") if cells[-1] not in ("—", "Console")]
 
