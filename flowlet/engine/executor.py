@@ -18,6 +18,7 @@ from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import ClaimResult
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import run_to_end, wait_for_first
+from flowlet.store.commit_signal import DEFAULT_POLL_SECONDS
 from flowlet.store.commits import Commit
 from flowlet.store.opening import Store
 
@@ -115,7 +116,7 @@ class Executor:
         """
         await run_to_end(self._save_definitions())
         async with self._registry.provided:
-            unsubscribe = self._store.commit_signal.subscribe(self._on_commit)
+            unsubscribe = self._store.commit_signal.subscribe(self._on_commit, poll_rest_seconds=DEFAULT_POLL_SECONDS)
             try:
                 await run_to_end(self._run_until_stopped(), on_cancel=self._stop_now)
             finally:

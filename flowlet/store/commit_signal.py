@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flowlet.store.commits import Commit
+from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.connection import Connections
 from flowlet.store.dialects.signals import ListenRequest
 
@@ -29,10 +29,22 @@ CLOSE_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Subscription:
+    """One subscriber; ``is_behind`` says that a poll has found a commit of which it has not been called yet."""
+
     on_commit: Callable[[Commit], None]
     get_poll_seconds: Callable[[], float]
+    rest_seconds: float
+    rests_until: float = 0.0
+    is_behind: bool = False
+
+    def take_poll(self, now: float, *, has_commit: bool) -> None:
+        """Call the subscriber if a poll has found a commit since the last call, and that is long enough ago."""
+        self.is_behind = self.is_behind or has_commit
+        if self.is_behind and now >= self.rests_until:
+            self.is_behind, self.rests_until = False, now + self.rest_seconds
+            self.on_commit(UNKNOWN_COMMIT)
 
 
 class CommitSignal:
@@ -60,6 +72,7 @@ class CommitSignal:
         self._listen_request = ListenRequest(
             connections.url,
             self._receive_commit,
+            self._receive_poll,
             lambda read: connections.read(lambda session: read(session.raw)),
             self.get_poll_seconds,
         )
@@ -71,7 +84,11 @@ class CommitSignal:
         return self._is_listening
 
     def subscribe(
-        self, on_commit: Callable[[Commit], None], *, get_poll_seconds: Callable[[], float] | None = None
+        self,
+        on_commit: Callable[[Commit], None],
+        *,
+        get_poll_seconds: Callable[[], float] | None = None,
+        poll_rest_seconds: float = 0.0,
     ) -> Callable[[], None]:
         """Call a function at every commit, and return what ends that.
 
@@ -79,8 +96,10 @@ class CommitSignal:
             on_commit: Called in the event loop; must not raise.
             get_poll_seconds: Returns how often a database is to be polled that neither notifies nor can be watched;
                 five times a second if None.
+            poll_rest_seconds: How long at least between two calls for commits that a poll has found: others may let
+                the database be polled more often.
         """
-        subscription = _Subscription(on_commit, get_poll_seconds or _get_default_poll_seconds)
+        subscription = _Subscription(on_commit, get_poll_seconds or _get_default_poll_seconds, poll_rest_seconds)
         if not self._is_closed:
             self._subscriptions.add(subscription)
         if self._listen_task is None and not self._is_closed:
@@ -124,6 +143,12 @@ class CommitSignal:
     def _receive_commit(self, commit: Commit) -> None:
         self._is_listening = True
         self._call_subscribers(commit)
+
+    def _receive_poll(self, has_commit: bool) -> None:
+        self._is_listening = True
+        now = asyncio.get_running_loop().time()
+        for subscription in list(self._subscriptions):
+            subscription.take_poll(now, has_commit=has_commit)
 
     def _call_subscribers(self, commit: Commit) -> None:
         for subscription in list(self._subscriptions):

@@ -284,3 +284,17 @@ async def read_listeners(engine: EngineHarness | ExecutorHarness) -> list[int]:
     """Return the connections that listen to this database."""
     connections = engine.store.connections
     return [row[0] for row in await connections.read(lambda session: session.fetch_rows(LISTENERS))]
+
+
+async def test_who_rests_between_polls_is_called_for_their_commits_afterwards(mariadb_url: str) -> None:
+    async with open_engine(mariadb_url, ORDERS) as engine, open_listener(mariadb_url) as (store, quick):
+        slow: list[Commit] = []
+        store.commit_signal.subscribe(slow.append, poll_rest_seconds=0.4)
+        for count in range(1, 8):
+            await engine.create_instance()
+            await quick.wait_until(lambda count=count: len(quick.commits) >= count)  # type: ignore[misc]
+        called_meanwhile = len(slow)
+        while len(slow) == called_meanwhile:
+            await REAL_CLOCK.sleep(0.01)
+
+    assert called_meanwhile <= 3

@@ -21,6 +21,7 @@ class ListenRequest:
     Attributes:
         url: The database's URL.
         on_commit: Called for each commit, or for several at once.
+        on_poll: Called after each poll, with whether there was a commit, on a database that has to be polled.
         read: Runs a statement on a connection of the pool, given the driver's own one.
         get_poll_seconds: Returns how often to poll, on a database that has to be polled; infinity for not at all.
         poll_changed: Set when the database is to be polled at once, and more often.
@@ -28,6 +29,7 @@ class ListenRequest:
 
     url: str
     on_commit: Callable[[Commit], None]
+    on_poll: Callable[[bool], None]
     read: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
     get_poll_seconds: Callable[[], float]
     poll_changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,7 +58,7 @@ class SignalDialect(Protocol):
         ...
 
     async def listen_for_commits(self, listen_request: ListenRequest) -> None:
-        """Call ``on_commit`` at each commit of other processes until cancelled, and once when listening has begun.
+        """Call ``on_commit`` (or ``on_poll``) at each commit of other processes until cancelled, and once at first.
 
         Return, or raise the driver's error, when the connection is lost.
         """

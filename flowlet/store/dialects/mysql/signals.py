@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from flowlet.store.commits import UNKNOWN_COMMIT
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.signals import ListenRequest
 from flowlet.store.tables import ACTION
@@ -16,8 +15,9 @@ __all__ = ["MySQLSignals"]
 
 WINDOW = 500
 """The latest ids whose lines are counted: a line may become visible after others with higher ids."""
-UNSETTLED_SECONDS = 10.0
-"""For how long after a commit each poll counts as one: of a burst, a line may appear below the whole window."""
+UNSETTLED_SECONDS, UNSETTLED_POLL_SECONDS = 10.0, 0.2
+"""For how long after a commit there may be another one, and how often: of a burst, a line may appear below the whole
+window."""
 
 _LAST_ID = f"SELECT COALESCE(MAX(id), 0) FROM {ACTION}"
 _END = f"SELECT COALESCE(MAX(id), 0), COUNT(*) FROM {ACTION} WHERE id > %s"
@@ -37,14 +37,15 @@ class MySQLSignals:
     async def listen_for_commits(self, listen_request: ListenRequest) -> None:
         """Read the end of the history as often as the request says, until the database is unavailable."""
         ((last,),) = await listen_request.read(lambda raw: fetch_rows(raw, _LAST_ID))
-        floor, seen, unsettled_until = last - WINDOW, None, 0.0
+        floor, seen, unsettled_until, next_guess = last - WINDOW, None, 0.0, 0.0
         while True:
             end = await listen_request.read(partial(_read_end, floor))
             now = asyncio.get_running_loop().time()
-            if end != seen or now < unsettled_until:
-                listen_request.on_commit(UNKNOWN_COMMIT)
             if end != seen:
-                seen, unsettled_until = end, now + UNSETTLED_SECONDS
+                unsettled_until = now + UNSETTLED_SECONDS
+            has_commit = end != seen or next_guess <= now < unsettled_until
+            next_guess, seen = now + UNSETTLED_POLL_SECONDS if has_commit else next_guess, end
+            listen_request.on_poll(has_commit)
             if end[1] > 2 * WINDOW:
                 floor, seen = end[0] - WINDOW, None
             await listen_request.wait_for_poll()
