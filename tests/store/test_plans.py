@@ -68,7 +68,7 @@ async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[An
     committed = await connections.run_on_engine(
         lambda session: dialect.writes.commit(watch_connection(session.raw), batch)
     )
-    assert len(committed) == 100
+    assert len(committed.applied_ids) == 100
 
 
 class ExplainingAsyncpgConnection:
