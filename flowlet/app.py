@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -195,9 +195,8 @@ class Flowlet:
     ) -> Instance:
         """Create an instance, and return it as soon as it has reached one of these states, or has ended.
 
-        A state that it has left again counts, also where the external id was known already: the same call returns the
-        same answer. Arguments and errors are those of ``start`` and ``wait``. It takes no ``connection``: an instance
-        that is not committed does not run.
+        A state that it has left again counts, also where the external id was known already. Arguments and errors are
+        those of ``start`` and ``wait``. It takes no ``connection``: an instance that is not committed does not run.
 
         Raises:
             UnknownStateError: If the workflow has none of these states.
@@ -223,8 +222,7 @@ class Flowlet:
     async def running(self) -> AsyncIterator[Store]:
         """Open the database and run the executor for the length of the block; drain it at the end.
 
-        Where the block is cancelled, the executor stops at once. In both cases nothing of the application runs any
-        more when the block has ended: see ``Executor.run``.
+        A cancelled block stops it at once. Either way nothing of the application runs afterwards: see ``Executor.run``.
 
         Raises:
             DefinitionError: If a module has faults.
@@ -234,13 +232,11 @@ class Flowlet:
         async with self._open_engine() as engine, self._run_executor(engine):
             yield engine.store
 
-    @asynccontextmanager
-    async def _open_engine(
+    def _open_engine(
         self, *, has_executor: bool = True, observer: ExecutorObserver | None = None
-    ) -> AsyncIterator[Engine]:
+    ) -> AbstractAsyncContextManager[Engine]:
         settings = self.settings.get_executor_settings() if has_executor else None
-        async with open_engine(self.settings.database_url, self.registry, settings, observer=observer) as engine:
-            yield engine
+        return open_engine(self.settings.database_url, self.registry, settings, observer=observer)
 
     @asynccontextmanager
     async def _run_executor(self, engine: Engine) -> AsyncIterator[None]:
@@ -257,7 +253,7 @@ class Flowlet:
         """Answer a request, or run for the length of the server's lifespan, as ASGI says.
 
         Raises:
-            RuntimeError: If a request comes, and the server has not begun a lifespan.
+            RuntimeError: If the server has not begun a lifespan.
         """
         if scope["type"] == "lifespan":
             await runtime.run_lifespan(self._run_web(), receive, send)
@@ -295,8 +291,7 @@ class Flowlet:
             background_services: What else is to run until the shutdown is requested.
 
         Raises:
-            FlowletError: As ``running``.
-            SettingsError: If the process cannot listen on host and port.
+            FlowletError: As ``running``; also if the process cannot listen on host and port.
         """
         _ = self.registry  # faults of modules are reported before anything is opened
         async with AsyncExitStack() as stack:
@@ -305,11 +300,12 @@ class Flowlet:
             engine = await stack.enter_async_context(self._open_engine(has_executor=executor, observer=metrics))
             logger.info("the database is %s", mask_password(self.settings.database_url))
             self._engine = engine
-            stack.callback(self._forget_engine)
+            stack.callback(setattr, self, "_engine", None)
             stop, app = Shutdown(), None
             if listener and metrics:
                 app = await stack.enter_async_context(runtime.open_web_app(engine, self.settings, metrics))
                 self.address = runtime.format_listener_address(listener)
+                stack.callback(setattr, self, "address", None)
                 logger.info("the API answers at %s", self.address)
             parts = [service(stop) for service in background_services]
             if app and listener:
@@ -318,9 +314,6 @@ class Flowlet:
                 parts.append(runtime.run_until_shutdown(engine.executor, stop))
             with watch_stop_signals(stop.request):
                 await wait_for_all(parts, stop)
-
-    def _forget_engine(self) -> None:
-        self._engine = self.address = None
 
     def run(
         self,
@@ -334,12 +327,9 @@ class Flowlet:
 
         Args:
             settings: Instead of those that the application was created with.
-            web: As for ``serve``.
+            web: As for ``serve``, which also lists the errors.
             executor: As for ``serve``.
             background_services: As for ``serve``.
-
-        Raises:
-            FlowletError: As ``serve``.
         """
         self._settings = settings or self._settings
         log_setup.configure_logging(level=self.settings.log_level, log_format=self.settings.log_format)

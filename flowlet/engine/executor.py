@@ -10,12 +10,12 @@ from random import Random
 from typing import Any
 
 from flowlet.definition.registry import Registry
-from flowlet.engine.builder import build_executor_record, build_worker_parts
-from flowlet.engine.incarnation import Incarnation
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import Backoff
+from flowlet.engine.registration import Registration
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import ClaimResult
+from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import run_to_end, wait_for_first
 from flowlet.store.commit_signal import DEFAULT_POLL_SECONDS
@@ -62,7 +62,7 @@ class Executor:
         self._due_time_cache = _DueTimeCache(store, self._settings)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
-        self._incarnation: Incarnation | None = None
+        self._registration: Registration | None = None
         self._observer = observer
         self._executor_id = ""
         self._claimed_at_elapsed: float | None = None
@@ -80,7 +80,7 @@ class Executor:
     @property
     def free_slots(self) -> int:
         """How many of its slots have no activation."""
-        return self._incarnation.worker.free_slots if self._incarnation else self.slots
+        return self._registration.worker.free_slots if self._registration else self.slots
 
     @property
     def is_claiming(self) -> bool:
@@ -94,8 +94,8 @@ class Executor:
         """Claim at once, and check the leases at once: instances may have changed in the store."""
         self._due_time_cache.is_stale = True
         self._wakeup.wake()
-        if self._incarnation is not None:
-            self._incarnation.maintenance.request_check()
+        if self._registration is not None:
+            self._registration.maintenance.request_check()
 
     def stop(self) -> None:
         """Drain: claim no more, let activations finish within the grace period. A second call stops at once."""
@@ -140,28 +140,28 @@ class Executor:
         backoff = Backoff("starting an executor")
         while not self._stopping.is_set():
             try:
-                await self._run_incarnation()
+                await self._run_registered()
             except Exception as error:
                 if not self.is_ready.is_set():
                     raise
                 delay = backoff.next_delay(error)
                 await wait_for_first(self._store.clock.sleep(delay), self._stopping.wait())
 
-    async def _run_incarnation(self) -> None:
+    async def _run_registered(self) -> None:
         """Run under one executor id, until stopped or marked as lost."""
         await self._store.read_clock()  # after a suspend of the machine the monotonic clock is behind
         self._claimed_at_store_time = None
-        incarnation = self._incarnation = self._build_incarnation()
+        registration = self._registration = self._build_registration()
         try:
-            await incarnation.start()
+            await registration.start()
             self.is_ready.set()
-            await self._claim_until_stopped(incarnation)
-            await incarnation.drain(self._stopping_now)
+            await self._claim_until_stopped(registration)
+            await registration.drain(self._stopping_now)
         finally:
-            await run_to_end(incarnation.end())
-            self._add_totals(incarnation)
+            await run_to_end(registration.end())
+            self._add_totals(registration)
 
-    def _build_incarnation(self) -> Incarnation:
+    def _build_registration(self) -> Registration:
         store, settings = self._store, self._settings
         self._executor_id = id = f"{settings.name}-{uuid.uuid4().hex[:12]}"
         parts = build_worker_parts(
@@ -174,7 +174,7 @@ class Executor:
             observer=self._observer,
         )
         record = build_executor_record(settings, id=id, types=self._registry.names, now=store.clock.now())
-        return Incarnation(
+        return Registration(
             store,
             settings,
             record,
@@ -184,36 +184,36 @@ class Executor:
             on_lost=self._wakeup.wake,
         )
 
-    async def _claim_until_stopped(self, incarnation: Incarnation) -> None:
+    async def _claim_until_stopped(self, registration: Registration) -> None:
         backoff = Backoff("claiming")
         poll_seconds = self._settings.poll_interval.total_seconds()
-        worker = incarnation.worker
-        while not (self._stopping.is_set() or incarnation.is_lost.is_set()):
+        worker = registration.worker
+        while not (self._stopping.is_set() or registration.is_lost.is_set()):
             try:
                 claimed = await worker.claim_due()
                 self._claimed_at_elapsed = self._store.clock.monotonic()
                 self._claimed_at_store_time = claimed.now
                 if claimed.may_have_more:
-                    await self._wait_unless_stopped(incarnation, worker.wait_for_free_slots())
+                    await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
                     continue
                 self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
                 backoff.reset()
             except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
-                incarnation.maintenance.record_outage()
-                await self._wait_unless_stopped(incarnation, self._store.clock.sleep(backoff.next_delay(error)))
+                registration.maintenance.record_outage()
+                await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                 continue
             await self._wakeup.sleep(poll_seconds)
 
-    async def _wait_unless_stopped(self, incarnation: Incarnation, wait: Coroutine[Any, Any, None]) -> None:
+    async def _wait_unless_stopped(self, registration: Registration, wait: Coroutine[Any, Any, None]) -> None:
         """Wait, but no longer than until the executor is to stop."""
-        await wait_for_first(wait, self._stopping.wait(), incarnation.is_lost.wait())
+        await wait_for_first(wait, self._stopping.wait(), registration.is_lost.wait())
 
     def _get_last_claim(self) -> int | None:
         """Return when it last claimed; while all its slots are taken it would claim nothing, which counts as now."""
         return self._claimed_at_store_time if self.free_slots else self._store.clock.now()
 
-    def _add_totals(self, incarnation: Incarnation) -> None:
-        totals = incarnation.totals
+    def _add_totals(self, registration: Registration) -> None:
+        totals = registration.totals
         self.committed_transitions += totals.items
         self.batches += totals.batches
         self.largest_batch = max(self.largest_batch, totals.largest)

@@ -19,8 +19,8 @@ from flowlet.clock import VirtualClock, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
-from flowlet.engine.builder import build_executor_record, build_worker_parts
 from flowlet.engine.worker import Worker
+from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance
 from flowlet.operations.service import Operations

@@ -11,9 +11,9 @@ from typing import Any
 
 from flowlet.clock import VirtualClock
 from flowlet.definition.registry import Registry
-from flowlet.engine.builder import build_executor_record, build_worker_parts
 from flowlet.engine.committer import Committer
 from flowlet.engine.handler_transaction import HandlerTransaction
+from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.instance.instance import Action, ActionKind, Instance
 from flowlet.instance.transition import Transition
 from flowlet.settings import ExecutorSettings

@@ -229,7 +229,7 @@ async def test_a_process_that_dies_is_replaced(start_flowlet: StartFlowlet, empt
     (child,) = list_children(process.pid)
 
     os.kill(child, signal.SIGKILL)
-    await process.wait_for_lines("another one starts")
+    await process.wait_for_lines("a new one starts")
 
     await process.wait_for_lines(" runs SlowWorkflow", times=3)
     process.send_signal(signal.SIGTERM)

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from random import Random
 
 from flowlet.engine.batcher import BatchTotals
-from flowlet.engine.builder import WorkerParts
 from flowlet.engine.heartbeat import Heartbeat
 from flowlet.engine.maintenance import Maintenance
 from flowlet.engine.worker import Worker
+from flowlet.engine.worker_parts import WorkerParts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import cancel_and_wait, wait_for_first
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
-__all__ = ["Incarnation"]
+__all__ = ["Registration"]
 
 DEREGISTER_SECONDS = 10.0
 """How long an executor that ends tries to commit what waits, and to leave the list. After that its lease runs out."""
@@ -27,7 +27,7 @@ DEREGISTER_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Incarnation:
+class Registration:
     """Everything that runs under one executor id. An executor that was marked as lost begins another one.
 
     Args:
