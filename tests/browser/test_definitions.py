@@ -67,7 +67,7 @@ async def test_figures_follow_what_happens(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/definitions")
     await browser_tab.open_path(DEFINITION_PATH)
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    row = page.locator("#states tr").filter(has_text="Decide whether the trip is booked")
+    row = page.locator("#states tr").filter(has_text="Wait for a decision.")
     before = int(await row.locator("td").first.inner_text())
 
     await browser_tab.site.app.operations.answer(id, "done", form={"approved": True}, username="ada")

@@ -1,4 +1,4 @@
-"""What is told of the database."""
+"""The report of the database."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from flowlet.store.opening import open_store
 from flowlet.store.reports.system import read_database
 
 
-async def test_a_database_tells_its_kind_its_version_and_its_tables(database_url: str) -> None:
-    async with open_store(database_url) as store:
+async def test_a_database_tells_its_kind_its_version_and_its_tables(empty_database_url: str) -> None:
+    async with open_store(empty_database_url) as store:
         found = await read_database(store.connections)
         now = store.clock.now()
 
     kinds = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
-    assert found.kind == kinds[database_url.partition(":")[0]]
+    assert found.kind == kinds[empty_database_url.partition(":")[0]]
     assert found.version[0].isdigit()
     assert found.migration == MIGRATIONS[-1].number
     assert 0 <= now - found.migrated < 600_000_000
