@@ -16,6 +16,7 @@ from flowlet.engine.executor import Executor
 from flowlet.settings import ExecutorSettings
 from flowlet.web.app import create_app
 from flowlet.web.metrics import DATABASE_METRICS_MAX_AGE_SECONDS, Metrics
+from flowlet.workflow.retry import Retry
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import NEVER, GatedHandler, wait_for
 from tests.web.app_harness import AppHarness, open_app_harness
@@ -129,7 +130,9 @@ async def test_metrics_tell_what_the_executor_did_and_how_the_database_stands(da
             raise error
         return "done"
 
-    async with open_health_harness(database_url, build_workflow_module(**build_single_state(check))) as here:
+    # Linear: a delay that is drawn from zero on may be over before the test wakes the workflow.
+    members = build_single_state(check, retry=Retry(min="1h", max="1h", backoff="linear"))
+    async with open_health_harness(database_url, build_workflow_module(**members)) as here:
         services = here.probe.services
         created = await services.operations.create("Orders")
         here.executor.wake()
