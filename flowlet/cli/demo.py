@@ -253,7 +253,7 @@ def _print_addresses(settings: Settings, address: str | None, login: _Login | No
     # A server that listens on every address, as in a container, is reached at the loopback address from here.
     address = (address or "").replace("//0.0.0.0:", f"//{_LOOPBACK}:").replace("//[::]:", "//[::1]:")
     database = mask_password(settings.database_url)
-    click.echo(f"\nServing at {address} until Ctrl-C.")
+    click.echo(f"\nServed at {address} until Ctrl-C.")
     if login is not None:
         reset = (
             f"shown when it was created. To set a new one: flowlet user password {ADMIN_USERNAME} --database {database}"

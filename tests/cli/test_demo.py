@@ -117,7 +117,7 @@ def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
     running = start_process("demo", FLOWLET_DEMO_IP_URL=address_url, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
     assert running.stdout is not None
 
-    url = next(line for line in running.stdout if line.startswith("Serving at ")).split()[2]
+    url = next(line for line in running.stdout if line.startswith("Served at ")).split()[2]
     login = next(line for line in running.stdout if line.startswith("Log in as "))
     key = next(line for line in running.stdout if line.startswith("API key, valid for a day: ")).split()[-1]
     with httpx.Client(base_url=url, trust_env=False) as client:
@@ -145,7 +145,7 @@ def test_on_another_address_the_password_is_random_and_the_key_is_real_for_a_day
     assert (can_log_in(working_folder, password), can_log_in(working_folder, "admin")) == (True, False)
     assert (made.username, f"flk_{made.id}_") == ("admin", key[:13])
     assert (made.expires or 0) - made.created == to_microseconds(timedelta(days=1))
-    assert any(line.startswith("Serving at http://127.0.0.1:") for line in shown)
+    assert any(line.startswith("Served at http://127.0.0.1:") for line in shown)
 
 
 def test_on_another_address_the_password_may_be_given_and_stays(

@@ -48,7 +48,7 @@ async def test_the_collection_passes_against_the_demo_with_the_key_that_it_shows
     tmp_path: Path, address_service: str
 ) -> None:
     async with run_flowlet(tmp_path, "demo", "--port", "0", DEMO_IP_URL=address_service) as demo:
-        host = await read_word_after(demo, "Serving at ")
+        host = await read_word_after(demo, "Served at ")
         key = await read_word_after(demo, "API key, valid for a day: ")
 
         report = await run_collection(tmp_path, host=host, key=key)
