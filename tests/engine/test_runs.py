@@ -192,10 +192,11 @@ async def test_a_circle_with_a_wait_in_it_is_none(database_url: str) -> None:
 
 async def test_an_instance_with_much_to_do_lets_the_others_have_their_turn(database_url: str) -> None:
     order: list[str] = []
-    both_ended = asyncio.Event()
+    both_created, both_ended = asyncio.Event(), asyncio.Event()
 
     @state(start=True, next=["again", "done"])
     async def again(ctx: Context) -> str:
+        await both_created.wait()
         order.append(ctx.workflow.external_id)
         if len(order) == 12:
             both_ended.set()
@@ -206,7 +207,7 @@ async def test_an_instance_with_much_to_do_lets_the_others_have_their_turn(datab
     ) as run:
         for name in ("a", "b"):
             await run.create_instance(external_id=name)
-        run.executor.wake()
+        both_created.set()
         await wait_for(both_ended.wait())
 
     assert "".join(order) == "aaabbbaaabbb"
