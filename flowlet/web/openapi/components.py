@@ -72,7 +72,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 class ModelSchemas:
-    """The schemas of all models of the views, generated together so that equal names are told apart.
+    """The schemas of all models of the views, generated together so that equal names are distinguished.
 
     Args:
         inputs: The request models.

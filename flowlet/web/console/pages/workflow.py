@@ -19,6 +19,7 @@ from flowlet.store.reports.visit_history import MAX_ACTIONS_READ
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.forms.actions import (
+    InstanceOperation,
     RejectedForm,
     build_answer_controls,
     build_answer_operation,
@@ -160,13 +161,10 @@ async def pause_workflow(id: str) -> Redirection:
 @require_role(Role.OPERATOR)
 async def resume_workflow(id: str) -> Redirection:
     """Resume a paused workflow."""
-    instance, given = await get_services().store.queries.find(id), await read_request_form()
-    return await run_operation(
-        instance,
-        given,
+    return await _run_plain_operation(
+        id,
         lambda ops, id, name, version: ops.resume(id, username=name, expected_version=version),
         "Resumed.",
-        _build_workflow_url(instance),
     )
 
 
@@ -189,13 +187,10 @@ async def cancel_workflow(id: str) -> Redirection:
 @require_role(Role.OPERATOR)
 async def retry_workflow(id: str) -> Redirection:
     """Retry a failed workflow, or one that waits for its next attempt."""
-    instance, given = await get_services().store.queries.find(id), await read_request_form()
-    return await run_operation(
-        instance,
-        given,
+    return await _run_plain_operation(
+        id,
         lambda ops, id, name, version: ops.retry(id, username=name, expected_version=version),
         "Retry scheduled.",
-        _build_workflow_url(instance),
     )
 
 
@@ -203,14 +198,17 @@ async def retry_workflow(id: str) -> Redirection:
 @require_role(Role.OPERATOR)
 async def wake_workflow(id: str) -> Redirection:
     """Run a workflow now that waits for a timer, an attempt or its children."""
-    instance, given = await get_services().store.queries.find(id), await read_request_form()
-    return await run_operation(
-        instance,
-        given,
+    return await _run_plain_operation(
+        id,
         lambda ops, id, name, version: ops.wake(id, username=name, expected_version=version),
         "Scheduled to run now.",
-        _build_workflow_url(instance),
     )
+
+
+async def _run_plain_operation(id: str, operation: InstanceOperation, message: str) -> Redirection:
+    """Run an operation whose form has nothing but its version, and return the response."""
+    instance, given = await get_services().store.queries.find(id), await read_request_form()
+    return await run_operation(instance, given, operation, message, _build_workflow_url(instance))
 
 
 def _build_workflow_url(instance: Instance, tab: str = "") -> str:
