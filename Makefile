@@ -6,12 +6,16 @@ PYTEST_OPTIONS ?= -n 2 --dist loadgroup
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(BIN)/flowlet demo
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Bytecode is kept even if the caller's environment says otherwise: the tests start hundreds of processes, and each of
+# them would compile every module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+# Without --no-compile pip would compile every module of every package, of which most are never imported.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format client pictures constraints clean databases browser newman
+.PHONY: help demo test soak lint format client pictures constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,15 +27,18 @@ test: $(VENV)/.dev databases browser newman lint ## Check and test everything, a
 	@echo "== pytest"
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
+soak: $(VENV)/.dev databases ## Kill and freeze executors and databases for ten minutes each, and judge the rest.
+	@$(BIN)/python -m tests.chaos.soak $(SOAK_OPTIONS)
+
 lint: $(VENV)/.dev ## Check format, style and types.
 	@echo "== ruff format --check"
 	@$(BIN)/ruff format --quiet --check --output-format concise .
 	@echo "== ruff check"
 	@$(BIN)/ruff check --quiet --output-format concise .
-	@echo "== mypy --strict"
-	@$(BIN)/mypy --strict --no-error-summary
-	@echo "== pyright"
-	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+	@echo "== mypy --strict, and pyright at the same time"
+	@$(BIN)/mypy --strict --no-error-summary & mypy=$$!; status=0; \
+	  PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python || status=1; \
+	  wait $$mypy && exit $$status
 
 format: $(VENV)/.dev ## Put the source into shape.
 	@$(BIN)/ruff format .

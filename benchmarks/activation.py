@@ -24,8 +24,7 @@ from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.release import apply_transition
 from flowlet.instance.instance import Instance, Status
 from flowlet.workflow.context import Context
-from flowlet.workflow.outcome import Next
-from flowlet.workflow.states import State, Workflow, end, state
+from flowlet.workflow.states import Next, State, Workflow, end, state
 
 ROUNDS, RUNS = 7, 5_000
 
@@ -133,8 +132,9 @@ async def _measure_activation(members: dict[str, Any]) -> tuple[float, float]:
 def _build_instance(definition: Definition) -> Instance:
     new = definition.build_instance(None, now=0, external_id="order-1")
     fields = dict.fromkeys(Instance.__dataclass_fields__)
-    fields |= {"id": 1, "attempt": 0, "visit": 1, "streak": 0, "version": 1, "children": 0, "open_children": 0}
-    for name in ("type", "definition_version", "external_id", "executor_group", "priority", "state", "vars"):
+    counts = ("attempt", "streak", "children", "open_children", "unsnapped_characters")
+    fields |= {"id": 1, "visit": 1, "version": 1, **dict.fromkeys(counts, 0)}
+    for name in ("type", "definition_version", "external_id", "group", "priority", "state", "vars_json"):
         fields[name] = getattr(new, name)
     return Instance(**{**fields, "status": Status.EXECUTING})  # type: ignore[arg-type]  # filled by name
 

@@ -23,9 +23,9 @@ import asyncpg
 import pymysql
 from histories import InstanceHistory, generate_histories
 
+from flowlet.database_url import normalize_database_url
 from flowlet.definition.registry import Registry
 from flowlet.instance.instance import Status
-from flowlet.settings import normalize_database_url
 from flowlet.store.counter_buckets import (
     COUNTER_ROW_NAMES,
     MINUTE,

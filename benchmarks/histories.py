@@ -144,7 +144,6 @@ def _build_history(random: Random, id: int, name: str, created: int, *, lines: i
         "version": reached,
         "children": 0,
         "open_children": 0,
-        "waits_for_children": 0,
         "held_status": None,
         "reason": None,
         "fingerprint": None,
@@ -172,9 +171,8 @@ def _build_actions(
     random: Random, row: dict[str, Any], path: tuple[str, ...], *, lines: int, now: int
 ) -> list[dict[str, Any]]:
     id, at = row["id"], row["created"]
-    changes = f'{{"set":{row["vars"]},"unset":[]}}'
     actions = [{"workflow_id": id, "kind": "CREATED", "at": at, "to_state": path[0], "username": "shop"}]
-    actions[0] |= {"changes": changes, "definition_version": 1}
+    actions[0] |= {"vars": row["vars"], "definition_version": 1}
     wanted = lines + random.choice((-1, 0, 0, 0, 1))
     logs = max(0, wanted - len(path) - (row["status"] in ("FAILED", "CANCELLED", "RETRYING")))
     longest = max(1, min(2 * MICROSECONDS_PER_DAY, now - at) // (len(path) + logs + 3))

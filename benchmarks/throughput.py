@@ -141,7 +141,7 @@ class BareLoop:
 
 def _build_transition(instance: Instance, hop: int, now: int) -> Transition:
     variables = {"sku": "A-10291", "amount": 4, "charge_id": "ch-A-10291", "parcel": None}
-    changes = orjson.dumps({"set": {"charge_id": "ch-A-10291"}, "unset": []}).decode()
+    changes = orjson.dumps([{"op": "set", "path": "/charge_id", "value": "ch-A-10291", "old": None}]).decode()
     line = Action(
         kind=ActionKind.TRANSITION,
         at_us=now,

@@ -10,14 +10,17 @@ from flowlet.errors import (
     Fail,
     Fault,
     FlowletError,
+    MissingRightsError,
     NotEndedError,
     NotFoundError,
     OutcomeError,
     RefusedError,
+    RowsLockedError,
     SchemaError,
     SettingsError,
     StoreError,
     StoreUnavailableError,
+    TooLargeError,
     UnknownInstanceError,
     UnknownStateError,
     UnknownWorkflowError,
@@ -25,7 +28,8 @@ from flowlet.errors import (
     WaitTimeoutError,
 )
 from flowlet.instance.instance import Action, ActionKind, Created, Instance, Status
-from flowlet.workflow.context import Context, Transaction
+from flowlet.instance.path_changes import PathChange
+from flowlet.workflow.context import Context, Failure, Transaction
 from flowlet.workflow.outcome import ChildRequest, Outcome, child
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Next, State, StateKind, Workflow, end, error, manual, state
@@ -50,10 +54,12 @@ __all__ = [
     "Duration",
     "DurationError",
     "Fail",
+    "Failure",
     "Fault",
     "Flowlet",
     "FlowletError",
     "Instance",
+    "MissingRightsError",
     "Next",
     "NotEndedError",
     "NotFoundError",
@@ -61,10 +67,12 @@ __all__ = [
     "Operations",
     "Outcome",
     "OutcomeError",
+    "PathChange",
     "PermittedOperations",
     "RefusedError",
     "Registry",
     "Retry",
+    "RowsLockedError",
     "SchemaError",
     "Settings",
     "SettingsError",
@@ -74,6 +82,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreUnavailableError",
+    "TooLargeError",
     "Transaction",
     "UnknownInstanceError",
     "UnknownStateError",

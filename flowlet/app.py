@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowlet import log_setup, runtime
 from flowlet.assembly import Engine, open_engine, run_executor
+from flowlet.database_url import mask_password
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.instance.instance import Created, Instance
 from flowlet.operations.service import Operations
-from flowlet.settings import Settings, mask_password
-from flowlet.shutdown import Shutdown, wait_for_all, watch_stop_signals
+from flowlet.settings import Settings, find_unknown_variables
+from flowlet.shutdown import Shutdown, end_when_requested, wait_for_all, watch_stop_signals
 from flowlet.store.opening import Store
 from flowlet.workflow.states import VarsModel, Workflow
 
@@ -47,8 +48,7 @@ class Flowlet:
     It is an ASGI application too: any ASGI server serves its API, and the server's lifespan runs the executor.
 
     Args:
-        modules: Import names or paths of workflow modules. They are loaded when the application starts, so that
-            resources can be provided after this line.
+        modules: Import names or paths of workflow modules. They are loaded at the start: provide resources before.
         settings: The settings; None reads them from the environment.
         registry: Definitions that are loaded already, instead of ``modules``.
 
@@ -233,10 +233,19 @@ class Flowlet:
             yield engine.store
 
     def _open_engine(
-        self, *, has_executor: bool = True, observer: ExecutorObserver | None = None
+        self, *, has_executor: bool = True, observer: ExecutorObserver | None = None, wait: timedelta = timedelta()
     ) -> AbstractAsyncContextManager[Engine]:
-        settings = self.settings.get_executor_settings() if has_executor else None
-        return open_engine(self.settings.database_url, self.registry, settings, observer=observer)
+        for variable in find_unknown_variables():
+            logger.warning("the environment variable %s is no setting of Flowlet: it has no effect", variable)
+        return open_engine(
+            self.settings.database_url,
+            self.registry,
+            self.settings.get_executor_settings() if has_executor else None,
+            observer=observer,
+            schema=self.settings.schema,
+            migrate=self.settings.migrate,
+            wait=wait,
+        )
 
     @asynccontextmanager
     async def _run_executor(self, engine: Engine) -> AsyncIterator[None]:
@@ -280,7 +289,7 @@ class Flowlet:
     async def serve(
         self, *, web: bool = True, executor: bool = True, background_services: Sequence[BackgroundService] = ()
     ) -> None:
-        """Run until SIGTERM or SIGINT.
+        """Run until SIGTERM or SIGINT; wait at the start for a database that is away, as long as the settings say.
 
         The first signal lets activations and requests finish within the grace period, a second one stops at once, as
         does a cancellation.
@@ -294,25 +303,26 @@ class Flowlet:
             FlowletError: As ``running``; also if the process cannot listen on host and port.
         """
         _ = self.registry  # faults of modules are reported before anything is opened
+        stop, parts = Shutdown(), list[Awaitable[None]]()
         async with AsyncExitStack() as stack:
+            stack.enter_context(watch_stop_signals(stop.request))
             listener = stack.enter_context(runtime.open_listener(self.settings)) if web else None
-            metrics = runtime.create_metrics() if listener else None
-            engine = await stack.enter_async_context(self._open_engine(has_executor=executor, observer=metrics))
-            logger.info("the database is %s", mask_password(self.settings.database_url))
-            self._engine = engine
-            stack.callback(setattr, self, "_engine", None)
-            stop, app = Shutdown(), None
-            if listener and metrics:
-                app = await stack.enter_async_context(runtime.open_web_app(engine, self.settings, metrics))
-                self.address = runtime.format_listener_address(listener)
-                stack.callback(setattr, self, "address", None)
-                logger.info("the API answers at %s", self.address)
-            parts = [service(stop) for service in background_services]
-            if app and listener:
-                parts.append(runtime.serve_web_app(app, listener, stop, self.settings))
-            if engine.executor:
-                parts.append(runtime.run_until_shutdown(engine.executor, stop))
-            with watch_stop_signals(stop.request):
+            async with end_when_requested(stop):
+                metrics = runtime.create_metrics() if listener else None
+                opening = self._open_engine(has_executor=executor, observer=metrics, wait=self.settings.start_timeout)
+                self._engine = engine = await stack.enter_async_context(opening)
+                stack.callback(setattr, self, "_engine", None)
+                logger.info("the database is %s", mask_password(self.settings.database_url))
+                if listener and metrics:
+                    app = await stack.enter_async_context(runtime.open_web_app(engine, self.settings, metrics))
+                    stack.callback(setattr, self, "address", None)
+                    self.address = runtime.format_listener_address(listener)
+                    logger.info("the API answers at %s", self.address)
+                    parts.append(runtime.serve_web_app(app, listener, stop, self.settings))
+                if engine.executor:
+                    parts.append(runtime.run_until_shutdown(engine.executor, stop))
+                parts += [service(stop) for service in background_services]
+            if parts:  # a stop while it starts leaves none
                 await wait_for_all(parts, stop)
 
     def run(
@@ -325,6 +335,8 @@ class Flowlet:
     ) -> None:
         """Set up logging and serve, on uvloop where that is installed. Blocks until the process is stopped.
 
+        Handlers that the application has given the root logger stay, and receive the lines of Flowlet.
+
         Args:
             settings: Instead of those that the application was created with.
             web: As for ``serve``, which also lists the errors.
@@ -332,6 +344,7 @@ class Flowlet:
             background_services: As for ``serve``.
         """
         self._settings = settings or self._settings
-        log_setup.configure_logging(level=self.settings.log_level, log_format=self.settings.log_format)
+        level = self.settings.log_level if "log_level" in self.settings.model_fields_set else None
+        log_setup.configure_application_logging(level=level, log_format=self.settings.log_format)
         runtime.run_loop(self.serve(web=web, executor=executor, background_services=background_services))
         runtime.exit_despite_running_threads()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.definition.registry import Registry
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.outage import retry_while_away
 from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations, close_operations
 from flowlet.settings import ExecutorSettings
@@ -19,6 +22,8 @@ from flowlet.shutdown import cancel_and_wait, run_to_end
 from flowlet.store.opening import Store, open_store
 
 __all__ = ["Engine", "build_engine", "open_engine", "run_executor"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +76,32 @@ async def open_engine(
     *,
     observer: ExecutorObserver | None = None,
     clock: StoreClock | VirtualClock | None = None,
+    schema: str | None = None,
+    migrate: bool = True,
+    wait: timedelta = timedelta(0),
 ) -> AsyncIterator[Engine]:
     """Open a database and an engine on it for the length of the block. Nothing runs yet.
+
+    Args:
+        url: The database, as ``open_store`` takes it, and so the schema and whether to migrate.
+        registry: The workflows.
+        executor_settings: The settings of its executor; None for an engine without one.
+        observer: Is notified of what the executor does.
+        clock: A virtual one in tests.
+        schema: The schema of the tables on PostgreSQL.
+        migrate: Whether to bring the tables up to date.
+        wait: How long to wait for a database that is away.
 
     Raises:
         StoreError: If the database cannot be opened.
     """
-    async with open_store(url, clock=clock) as store:
+    async with AsyncExitStack() as stack:
+        store = await retry_while_away(
+            lambda: stack.enter_async_context(open_store(url, schema=schema, clock=clock, migrate=migrate)),
+            StoreClock(),
+            "opening the database",
+            seconds=wait.total_seconds(),
+        )
         engine = build_engine(store, registry, executor_settings, observer=observer)
         try:
             yield engine
@@ -95,6 +119,7 @@ async def run_executor(executor: Executor) -> AsyncIterator[None]:
     task = asyncio.create_task(executor.run())
     try:
         await _wait_until_ready(task, executor)
+        task.add_done_callback(lambda ended: _report_end(ended, executor))
         yield
     except (asyncio.CancelledError, GeneratorExit):
         await cancel_and_wait(task)
@@ -102,6 +127,13 @@ async def run_executor(executor: Executor) -> AsyncIterator[None]:
     finally:
         executor.stop()
         await task
+
+
+def _report_end(task: asyncio.Task[None], executor: Executor) -> None:
+    """Log that an executor has ended although its block runs on: its health check fails from now on."""
+    if not executor.is_stopping or task.cancelled():
+        error = None if task.cancelled() else task.exception()
+        logger.error("the executor has ended by itself: this process runs no workflows any more", exc_info=error)
 
 
 async def _wait_until_ready(task: asyncio.Task[None], executor: Executor) -> None:

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Clock", "StoreClock", "VirtualClock", "to_datetime", "to_microseconds"]
+__all__ = [
+    "Clock",
+    "StoreClock",
+    "VirtualClock",
+    "is_calendar_time",
+    "limit_time",
+    "set_call_deadline",
+    "shorten_to_deadline",
+    "to_datetime",
+    "to_microseconds",
+]
 
 MICROSECONDS_PER_SECOND = 1_000_000
+_call_deadline: ContextVar[tuple[asyncio.Task[Any] | None, float]] = ContextVar("flowlet_call_deadline")
+"""A task, and when it stops to wait for the database, in the time of the event loop."""
 
 
 def to_microseconds(value: datetime | timedelta) -> int:
@@ -29,8 +42,45 @@ def to_microseconds(value: datetime | timedelta) -> int:
 
 
 def to_datetime(value: int) -> datetime:
-    """Return microseconds since 1970 as an aware datetime in UTC."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
+    """Return microseconds since 1970 as an aware datetime in UTC; the nearest one outside of the years 1 to 9999.
+
+    It never fails: a stored time that no calendar has would keep every page and list from showing its row.
+    """
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=limit_time(value))
+
+
+def is_calendar_time(value: int) -> bool:
+    """Return whether a time in microseconds since 1970 is in the years 1 to 9999 in UTC."""
+    return FIRST_TIME <= value <= LAST_TIME
+
+
+def limit_time(value: int) -> int:
+    """Return a time in microseconds since 1970, or the nearest one in the years 1 to 9999."""
+    return min(max(value, FIRST_TIME), LAST_TIME)
+
+
+FIRST_TIME = to_microseconds(datetime.min.replace(tzinfo=UTC))
+LAST_TIME = to_microseconds(datetime.max.replace(tzinfo=UTC))
+
+
+def set_call_deadline(seconds: float | None) -> None:
+    """Let the statements of the current task end so many seconds from now; None for no deadline.
+
+    The deadline is not that of other tasks, even if the current one starts them: they may go on beyond it.
+    """
+    if seconds is None:
+        _call_deadline.set((None, 0.0))
+    else:
+        _call_deadline.set((asyncio.current_task(), asyncio.get_running_loop().time() + seconds))
+
+
+def shorten_to_deadline(seconds: float | None) -> float | None:
+    """Return a timeout in seconds, or None for none, that ends at the current task's deadline at the latest."""
+    task, until = _call_deadline.get((None, 0.0))
+    if task is None or task is not asyncio.current_task():
+        return seconds
+    left = max(0.0, until - asyncio.get_running_loop().time())
+    return left if seconds is None else min(seconds, left)
 
 
 class Clock(Protocol):
@@ -53,6 +103,14 @@ class Clock(Protocol):
         ...
 
 
+def _read_elapsed_ns() -> int:
+    """Return the nanoseconds since this machine was started; where the system can tell, those of a suspend too."""
+    return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
+
+
+_BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class StoreClock:
     """The database server's time, advanced by this machine's monotonic clock between two readings.
 
@@ -62,19 +120,19 @@ class StoreClock:
     """
 
     def __init__(self) -> None:
-        self._offset = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self._offset = time.time_ns() // 1000 - _read_elapsed_ns() // 1000
 
     def synchronize(self, now: int) -> None:
         """Set the clock to a reading of the store's clock, in microseconds since 1970 UTC."""
-        self._offset = now - time.monotonic_ns() // 1000
+        self._offset = now - _read_elapsed_ns() // 1000
 
     def now(self) -> int:
         """Return the store's time, in microseconds since 1970 UTC."""
-        return time.monotonic_ns() // 1000 + self._offset
+        return _read_elapsed_ns() // 1000 + self._offset
 
     def monotonic(self) -> float:
-        """Return this machine's monotonic seconds."""
-        return time.perf_counter()
+        """Return this machine's monotonic seconds, those of a suspend included where the system can tell."""
+        return _read_elapsed_ns() / 1_000_000_000
 
     async def sleep(self, seconds: float) -> None:
         """Wait for the given number of seconds."""

@@ -16,7 +16,10 @@ FlowletError
 │   └── StaleError             the row has another version than the caller expected
 ├── StoreError
 │   ├── StoreUnavailableError  the database cannot be reached
-│   └── SchemaError            the tables are missing, or newer than this version of Flowlet
+│   │   ├── MissingRightsError   the database denies its user a right
+│   │   └── RowsLockedError      another transaction has locked rows for too long
+│   ├── TooLargeError          the database does not accept a value of this size
+│   └── SchemaError            the tables are missing, newer than this Flowlet, or another program's
 ├── UserError                a user, a password or an API key cannot be created or changed as requested
 │   ├── UserExistsError        another user has this name
 │   ├── OwnerError             a key's owner is disabled, or has a lower role than the key would have
@@ -40,17 +43,20 @@ __all__ = [
     "Fault",
     "FlowletError",
     "LastAdminError",
+    "MissingRightsError",
     "NotEndedError",
     "NotFoundError",
     "OutcomeError",
     "OwnerError",
     "RefusedError",
+    "RowsLockedError",
     "SchemaError",
     "SearchError",
     "SettingsError",
     "StaleError",
     "StoreError",
     "StoreUnavailableError",
+    "TooLargeError",
     "UnknownInstanceError",
     "UnknownKeyError",
     "UnknownStateError",
@@ -184,8 +190,39 @@ class StoreUnavailableError(StoreError):
     """The database cannot be reached, or cannot be opened."""
 
 
+class MissingRightsError(StoreUnavailableError):
+    """The database denies its user a right; the message names the right, and the statement that grants it.
+
+    What was tried can be tried again once the right is granted.
+    """
+
+
+class RowsLockedError(StoreUnavailableError):
+    """Another transaction has locked rows for longer than this one waits; nothing was written."""
+
+
+class TooLargeError(StoreError):
+    """The database does not accept what is to be written, because of its size; nothing of it was written.
+
+    Args:
+        size: The size in bytes, as the database would receive it; None if only the database has measured it.
+        limit: The largest size in bytes; None if the database does not say.
+        limit_name: What sets the limit, such as ``max_allowed_packet``.
+    """
+
+    def __init__(self, *, size: int | None = None, limit: int | None = None, limit_name: str) -> None:
+        self.size = size
+        self.limit = limit
+        given = "more bytes than the database accepts" if size is None else f"{size:,} bytes"
+        accepted = "" if limit is None else f"; the database accepts at most {limit:,}"
+        super().__init__(
+            f"what is to be written has {given}{accepted} ({limit_name}). Keep large values elsewhere, such as in an "
+            "object store, and their address in the variables"
+        )
+
+
 class SchemaError(StoreError):
-    """The tables are missing, incomplete, or newer than this version of Flowlet."""
+    """The tables are missing, incomplete, newer than this version of Flowlet, or made by another program."""
 
 
 class UserError(FlowletError):

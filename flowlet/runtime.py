@@ -18,10 +18,10 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from flowlet.assembly import Engine
-from flowlet.engine.activation import THREAD_PREFIX
 from flowlet.engine.executor import Executor
+from flowlet.engine.threads.handler_threads import THREAD_PREFIX
 from flowlet.settings import Settings
-from flowlet.shutdown import Shutdown, cancel_and_wait, run_to_end
+from flowlet.shutdown import BackgroundTask, Shutdown, are_stop_signals_watched, cancel_and_wait, run_to_end
 
 try:
     from uvloop import new_event_loop
@@ -49,6 +49,7 @@ __all__ = [
     "raise_open_file_limit",
     "run_lifespan",
     "run_loop",
+    "run_to_completion",
     "run_until_shutdown",
     "serve_web_app",
 ]
@@ -71,7 +72,36 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main)
+        run_to_completion(runner, main)
+
+
+def run_to_completion(runner: asyncio.Runner, main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end. A handler that stops the loop, or lets a task of its own exit, does not end it.
+
+    asyncio lets a ``SystemExit`` or ``KeyboardInterrupt`` of any task out of the loop, as ``loop.stop()`` does. The
+    loop is then started again, unless the coroutine has ended or the interrupt may be the user's Ctrl-C.
+
+    Raises:
+        BaseException: Whatever the coroutine raises.
+    """
+    task = runner.get_loop().create_task(main, name="flowlet-main")
+    while not task.done():
+        try:
+            runner.run(_wait_for_task(task))
+        except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+            if task.done() or (isinstance(error, KeyboardInterrupt) and not are_stop_signals_watched()):
+                raise
+            logger.exception("a task has tried to end the event loop, which runs on")
+    task.result()
+
+
+async def _wait_for_task(task: asyncio.Task[None]) -> None:
+    """Wait until a task has ended; a cancellation is passed on to it."""
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await cancel_and_wait(task)
+        raise
 
 
 def raise_open_file_limit() -> None:
@@ -110,11 +140,12 @@ async def run_until_shutdown(executor: Executor, shutdown: Shutdown) -> None:
         await shutdown.forced.wait()
         executor.stop()
 
-    stopping = asyncio.create_task(stop_executor())
+    stopping = BackgroundTask("shutdown-watcher", stop_executor)
+    stopping.start()
     try:
         await executor.run()
     finally:
-        await cancel_and_wait(stopping)
+        await stopping.close()
 
 
 async def run_lifespan(application: AbstractAsyncContextManager[None], receive: Receive, send: Send) -> None:

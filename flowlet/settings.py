@@ -5,119 +5,35 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from flowlet.accounts.passwords import normalize_password
+from flowlet.database_url import mask_password, normalize_url
 from flowlet.durations import format_duration, parse_duration
 from flowlet.errors import SettingsError, UserError
-from flowlet.text import MAX_NAME_LENGTH, format_suggestion
+from flowlet.text import MAX_NAME_LENGTH, check_schema_name, find_nearest_name
 
-__all__ = ["ExecutorSettings", "Setting", "Settings", "get_sqlite_path", "mask_password", "normalize_database_url"]
+__all__ = ["ExecutorSettings", "Setting", "Settings", "find_unknown_variables"]
 
-_SCHEMES = {
-    "sqlite": "sqlite",
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-}
-_URL_OPTIONS = {"postgresql": ("host", "ssl", "sslmode"), "mysql": ("ssl", "unix_socket")}
-_URL_FORMS = "sqlite:///file.db, postgresql://user:password@host/database or mysql://user:password@host/database"
-_SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, or sqlite:////folder/file.db for any other"
-_ENCODING_HINT = "In a password or a name, write '@', ':', '/', '?' and '#' as %40, %3A, %2F, %3F and %23."
-_PASSWORD = re.compile(r"(://[^:/@]*:).*@", re.DOTALL)
+_PREFIX = "FLOWLET_"
+_SERVICE_VARIABLE = re.compile(
+    r"FLOWLET_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+)
 _SECRET_FIELDS = frozenset({"admin_password"})
-_PASSWORD_OPTION = re.compile(r"([?&]password=)[^&#]*", re.IGNORECASE)
-
-
-def mask_password(url: str) -> str:
-    """Return the URL with its password, in any position, replaced by three asterisks."""
-    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
-
-
-def normalize_database_url(url: str, *, subject: str = "the database URL") -> str:
-    """Return a database URL with the scheme normalized to sqlite, postgresql or mysql.
-
-    Args:
-        url: ``postgres`` is accepted for ``postgresql``, and ``mariadb`` for ``mysql``.
-        subject: How the message names it, such as ``--database``.
-
-    Raises:
-        SettingsError: If the scheme is unknown, or the rest cannot be used. The message hides the password.
-    """
-    try:
-        return _normalize_url(url)
-    except ValueError as error:
-        raise SettingsError(f"{subject} is {mask_password(url)!r}: {error}") from None
-
-
-def get_sqlite_path(url: str) -> Path:
-    """Return the database file of a valid SQLite URL."""
-    return Path(unquote(urlsplit(url).path[1:]))
-
-
-def _normalize_url(url: str) -> str:
-    url = url.strip()
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # its text may hold the password
-        raise ValueError(f"it cannot be parsed. Expected {_URL_FORMS}. {_ENCODING_HINT}") from None
-    scheme = _SCHEMES.get(parts.scheme)
-    if scheme is None:
-        driver = parts.scheme.partition("+")[0]
-        cure = (
-            f" Write {driver}://, without the name of a driver." if "+" in parts.scheme and driver in _SCHEMES else ""
-        )
-        raise ValueError(f"expected {_URL_FORMS}.{cure}")
-    if scheme == "sqlite":
-        _check_sqlite(parts)
-    else:
-        _check_server(parts)
-    return scheme + url[len(parts.scheme) :]
-
-
-def _check_sqlite(parts: SplitResult) -> None:
-    if parts.netloc:
-        raise ValueError(f"it has two slashes, but a file needs three or four. {_SQLITE_FORMS}.")
-    if parts.query or parts.fragment:
-        raise ValueError("an SQLite URL has no options, and the file's name cannot contain '?' or '#'.")
-    name = unquote(parts.path[1:])
-    if ":memory:" in name:
-        raise ValueError(f"executors and commands share the database, so it must be a file. {_SQLITE_FORMS}.")
-    if not name or name.endswith("/"):
-        raise ValueError(f"the file's name is missing. {_SQLITE_FORMS}.")
-    path = Path(name)
-    if path.is_dir():
-        raise ValueError(f"{name!r} is a folder. Name a file in it.")
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder {str(path.parent)!r} does not exist. Create it first.")
-
-
-def _check_server(parts: SplitResult) -> None:
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"the port is not a number from 0 to 65535. {_ENCODING_HINT}") from None
-    socket_options = ("host=", "unix_socket=")
-    if not parts.hostname and not any(option in parts.query for option in socket_options):
-        raise ValueError(f"the host is missing. Expected {_URL_FORMS}.")
-    known = _URL_OPTIONS[_SCHEMES[parts.scheme]]
-    for option in parse_qs(parts.query, keep_blank_values=True):
-        if option not in known:
-            cure = f"{format_suggestion(option, known)} Known: {', '.join(known)}."
-            raise ValueError(f"the option {option!r} is unknown.{cure} {_ENCODING_HINT}")
-    if not parts.path.strip("/"):
-        raise ValueError(f"the database's name is missing after the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
-    if any(mark in parts.path[1:] for mark in "/@:"):
-        raise ValueError(f"only the database's name may follow the host. Expected {_URL_FORMS}. {_ENCODING_HINT}")
 
 
 def _validate_http_url(url: str) -> str:
@@ -186,6 +102,7 @@ class ExecutorSettings:
         name: A label for people.
         max_transitions_per_lease: How many transitions an instance makes in one lease before it is released.
         session_idle: How long a session of the console may be unused before it ends and may be deleted.
+        start_timeout: How long it waits at its start for a database that is away.
     """
 
     groups: tuple[str, ...] = ("default",)
@@ -198,6 +115,7 @@ class ExecutorSettings:
     name: str = field(default_factory=_build_default_name)
     max_transitions_per_lease: int = 100
     session_idle: timedelta = timedelta(hours=12)
+    start_timeout: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +135,16 @@ class Setting:
     is_default: bool
 
 
-class Settings(BaseSettings):
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # pydantic's models have a method of this name, which is deprecated
+
+    class _SchemaSettings(BaseSettings):
+        schema: Annotated[str, AfterValidator(check_schema_name)] | None = Field(  # type: ignore[assignment]  # as above
+            None, description="The schema of PostgreSQL that has the tables; without it the role's search path says."
+        )
+
+
+class Settings(_SchemaSettings):
     """All settings. ``slots`` is read from ``FLOWLET_SLOTS``, and so on.
 
     Keyword arguments take precedence over the environment. Lists are separated by commas or spaces, durations are
@@ -225,15 +152,18 @@ class Settings(BaseSettings):
     help on the settings page of the console.
 
     Raises:
-        SettingsError: If a value cannot be used. The message names every such value and what is expected instead.
+        SettingsError: If a value cannot be used. The message names every such value and what is expected instead. Also
+            if a variable of the environment is not a setting, but has nearly the name of one.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="FLOWLET_", env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
     )
 
-    database_url: Annotated[str, BeforeValidator(_normalize_url)] = Field("sqlite:///flowlet.db", repr=False)
+    database_url: Annotated[str, BeforeValidator(normalize_url)] = Field("sqlite:///flowlet.db", repr=False)
     """The database; --database takes precedence."""
+    migrate: bool = True
+    """Whether commands that start something create and upgrade the tables; false leaves it to flowlet db upgrade."""
     modules: Names = ()
     """The workflow modules of commands that name none."""
     groups: Annotated[Names, Field(min_length=1, max_length=40)] = ("default",)
@@ -244,7 +174,9 @@ class Settings(BaseSettings):
     """How long an executor keeps an instance without a heartbeat; it sends three heartbeats in that time."""
     grace: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta(seconds=30)
     """How long activations may run after an executor is stopped."""
-    crash_limit: int = Field(5, ge=1, le=1_000)
+    start_timeout: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta(minutes=1)
+    """How long a process that serves waits at its start for a database that is away."""
+    crash_limit: int = Field(5, ge=3, le=1_000)
     """How many consecutive executor crashes an instance survives before it becomes FAILED."""
     poll_interval: Annotated[timedelta, BeforeValidator(_make_duration_validator("10ms", "1h"))] = timedelta(seconds=15)
     """How often an executor looks for due instances without being notified."""
@@ -260,6 +192,8 @@ class Settings(BaseSettings):
     """Their port; 0 for any free port."""
     max_body: int = Field(1_048_576, ge=1_024, le=1_073_741_824)
     """The maximum size of a request body, in bytes."""
+    request_timeout: Annotated[timedelta, BeforeValidator(_make_duration_validator("1s", "1h"))] = timedelta(seconds=10)
+    """How long a request may take before the answer is an error; waits, event streams and downloads may take longer."""
     admin_password: Annotated[SecretStr | None, BeforeValidator(_validate_password)] = None
     """The password of the user admin, who is created if there are no users."""
     session_idle: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))] = timedelta(
@@ -280,10 +214,24 @@ class Settings(BaseSettings):
     """The service that the demo's GetIpWorkflow asks for the public address."""
 
     def __init__(self, **given: Any) -> None:
+        if misspelt := _find_misspelt_variables():
+            raise SettingsError("\n".join(misspelt))
         try:
             super().__init__(**given)
         except ValidationError as error:
             raise SettingsError(_explain_error(error, given)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources of values: keyword arguments, then the environment without what Kubernetes adds."""
+        return init_settings, _EnvironmentSource(settings_cls)
 
     def describe_settings(self) -> list[Setting]:
         """Return every setting without secrets, in the order of the reference."""
@@ -310,7 +258,50 @@ class Settings(BaseSettings):
             name=self.executor_name,
             max_transitions_per_lease=self.max_transitions_per_lease,
             session_idle=self.session_idle,
+            start_timeout=self.start_timeout,
         )
+
+
+class _EnvironmentSource(EnvSettingsSource):
+    """The environment without the variables of services: a service called flowlet gives FLOWLET_PORT a URL."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {
+            name: value for name, value in super()._load_env_vars().items() if not _is_of_service(name.upper(), value)
+        }
+
+
+def find_unknown_variables() -> list[str]:
+    """Return the variables that begin with FLOWLET_ and are no setting, sorted.
+
+    Those of Kubernetes' services and of Flowlet's own tests (FLOWLET_TEST_...) are left out.
+    """
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if name.upper().startswith(_PREFIX)
+        and name.upper() not in known
+        and not name.upper().startswith(f"{_PREFIX}TEST_")
+        and not _is_of_service(name.upper(), value)
+    )
+
+
+def _find_misspelt_variables() -> list[str]:
+    names = [name.upper() for name in Settings.model_fields]
+    found = []
+    for variable in find_unknown_variables():
+        near = find_nearest_name(variable.upper().removeprefix(_PREFIX), names, cutoff=0.75)
+        if near:
+            found.append(f"{variable} is no setting. Did you mean {_PREFIX}{near}? Rename it, or remove it.")
+    return found
+
+
+def _is_of_service(name: str, value: str | None) -> bool:
+    """Return whether Kubernetes adds such a variable to each container, for a service called flowlet or flowlet-web."""
+    if _SERVICE_VARIABLE.fullmatch(name):
+        return True
+    return name.endswith("_PORT") and (value or "").startswith(("tcp://", "udp://", "sctp://"))
 
 
 def _format_value(value: object) -> str:
@@ -318,6 +309,8 @@ def _format_value(value: object) -> str:
     match value:
         case None | ():
             return ""
+        case bool():
+            return str(value).lower()
         case SecretStr():
             return "***"
         case timedelta():

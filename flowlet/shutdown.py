@@ -1,18 +1,33 @@
-"""Orderly ends: the signals that stop a process, and work that a cancellation cannot tear apart."""
+"""The ends of tasks: signals that stop a process, work that no cancellation tears apart, loops that have to run on."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-__all__ = ["Shutdown", "cancel_and_wait", "run_to_end", "wait_for_all", "wait_for_first", "watch_stop_signals"]
+__all__ = [
+    "BackgroundTask",
+    "Shutdown",
+    "are_stop_signals_watched",
+    "cancel_and_wait",
+    "end_when_requested",
+    "run_to_end",
+    "wait_for_all",
+    "wait_for_first",
+    "wait_until_done",
+    "watch_stop_signals",
+]
 
 GRACE_SECONDS = 30.0
 """How long work may take after its caller was cancelled; it is then cancelled itself."""
+
+MIN_RESTART_SECONDS, MAX_RESTART_SECONDS = 0.05, 5.0
+"""After how long a background task that has ended by itself starts again; the pauses double while it ends soon."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -42,6 +57,94 @@ class Shutdown:
         self.forced.set()
 
 
+class BackgroundTask:
+    """The owner of a loop that has to run until it is closed.
+
+    A loop that ends by an error, or by a cancellation that is not its owner's, is logged and started again. One that
+    returns has nothing left to do, and may be started again by its owner. It runs in a context of its own: what the
+    caller has bound to its log lines does not belong to the loop.
+
+    Args:
+        name: What it is, for log lines and as the name of its task: "maintenance".
+        run: Called for each start.
+    """
+
+    def __init__(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._name = name
+        self._run = run
+        self._task: asyncio.Task[None] | None = None
+        self._restart: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._started_at = 0.0
+        self._pause = MIN_RESTART_SECONDS
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs, or is about to be started again."""
+        return self._restart is not None or (self._task is not None and not self._task.done())
+
+    def start(self) -> None:
+        """Start it, unless it runs or is closed."""
+        if not (self._is_closed or self.is_running):
+            self._start()
+
+    def cancel(self) -> None:
+        """Close it without waiting for its end."""
+        self._is_closed = True
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        if self._task is not None:
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Cancel it, and return when it has ended. It is never started again."""
+        self.cancel()
+        if self._task is not None:
+            await cancel_and_wait(self._task)
+
+    def _start(self) -> None:
+        self._restart = None
+        self._started_at = asyncio.get_running_loop().time()
+        task = asyncio.create_task(self._run(), name=f"flowlet-{self._name}", context=contextvars.Context())
+        task.add_done_callback(self._watch_end)
+        self._task = task
+
+    def _watch_end(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._is_closed or (error is None and not task.cancelled()):
+            return
+        loop = task.get_loop()
+        lasted = loop.time() - self._started_at
+        self._pause = MIN_RESTART_SECONDS if lasted > MAX_RESTART_SECONDS else min(2 * self._pause, MAX_RESTART_SECONDS)
+        what = "was cancelled" if error is None else "has ended by an error"
+        logger.error("the background task %r %s; it starts again", self._name, what, exc_info=error)
+        self._restart = loop.call_later(self._pause, self._start, context=contextvars.Context())
+
+
+@asynccontextmanager
+async def end_when_requested(stop: Shutdown) -> AsyncIterator[None]:
+    """Leave the block, as by a cancellation, when the stop is requested. Nothing is raised then."""
+    loop, limit, is_inside = asyncio.get_running_loop(), asyncio.timeout(None), True
+
+    def leave(watching: asyncio.Task[bool]) -> None:
+        if is_inside and not watching.cancelled():
+            limit.reschedule(loop.time())
+
+    watching = asyncio.create_task(stop.requested.wait())
+    watching.add_done_callback(leave)
+    try:
+        async with limit:
+            try:
+                yield
+            finally:
+                is_inside = False
+                watching.cancel()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+
+
 @contextmanager
 def watch_stop_signals(on_signal: Callable[[], object]) -> Iterator[None]:
     """Call ``on_signal`` on the running loop at each SIGTERM and SIGINT while the block runs."""
@@ -51,14 +154,25 @@ def watch_stop_signals(on_signal: Callable[[], object]) -> Iterator[None]:
         logger.info("stop signal received; running activations may finish, a second signal stops them")
         on_signal()
 
+    global _watcher_count  # noqa: PLW0603 - signals belong to the process, not to an object
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in before:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(receive_signal))
+    _watcher_count += 1
     try:
         yield
     finally:
+        _watcher_count -= 1
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def are_stop_signals_watched() -> bool:
+    """Return whether a ``watch_stop_signals`` block runs: no signal raises ``KeyboardInterrupt`` then."""
+    return _watcher_count > 0
+
+
+_watcher_count = 0
 
 
 async def wait_for_all(parts: Sequence[Awaitable[None]], shutdown: Shutdown) -> None:
@@ -137,3 +251,15 @@ async def wait_for_first(*works: Coroutine[Any, Any, Any]) -> None:
         for task in tasks:
             if not task.cancelled():
                 task.exception()  # looked at: asyncio would log one that is not
+
+
+async def wait_until_done(task: asyncio.Task[Any]) -> None:
+    """Wait until a task is done, and raise a cancellation only then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

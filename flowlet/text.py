@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ __all__ = [
     "MAX_NAME_LENGTH",
     "MAX_REASON_LENGTH",
     "MAX_TEXT_LENGTH",
+    "check_schema_name",
     "clean_text",
     "clean_traceback",
     "escape_control_characters",
@@ -20,6 +22,8 @@ __all__ = [
     "find_text_fault",
     "format_suggestion",
     "has_control_characters",
+    "is_one_line",
+    "mask_secrets",
     "parse_number",
 ]
 
@@ -36,6 +40,22 @@ MAX_REASON_LENGTH = 2_000
 MAX_DETAIL_LENGTH = 16_000
 """Characters of an action's detail: a traceback."""
 
+_SIGN = "(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)"
+_VALUE = r"""(?:"[^"\n]{0,1000}"|'[^'\n]{0,1000}'|[^\s&,;'")\]}]{1,1000})"""
+# Every repetition has a bound, so that the time grows with the text's length only. What is kept is in the first group.
+_SECRETS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"""(://[^\s:/@?#'"]{0,200}:)(?!\d{1,5}[/?#])[^\s'"<>]{1,1000}(?=@)""",  # not a port before a path with an "@"
+        r"""(https?://)[^\s:/@?#'"]{1,1000}(?=@)""",
+        rf"({_SIGN}=)(?!=){_VALUE}",
+        rf"""({_SIGN}\\?['"]\s{{0,3}}:\s{{0,3}}\\?['"])[^'"\\\n]{{1,1000}}""",
+        r"""(authorization:\s{0,3}(?:\w{1,20}\s{1,3})?)[^\s'",]{1,1000}""",
+        r"(\bbearer\s{1,3})(?=\S{0,200}\d)[\w.~+/=-]{16,4000}",
+    )
+)
+_MAX_SCHEMA_BYTES = 63
+_NOT_IN_SCHEMA_NAMES = frozenset("\"':%\\")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -66,6 +86,19 @@ def clean_traceback(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
     return clean_text(f"{text[:head]}\n… ({left_out:,} characters left out)\n{text[-tail:]}", limit)
 
 
+def mask_secrets(text: str) -> str:
+    """Return a text with what looks like a secret in it as three asterisks.
+
+    These are passwords in URLs, values after names such as ``password=`` or ``"token":``, and the values of
+    authorization headers. For what other programs write into their errors; a secret without such a sign is not seen.
+    """
+    if "=" not in text and ":" not in text and "earer" not in text:
+        return text
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***", text)
+    return text
+
+
 def find_text_fault(text: str) -> str | None:
     """Return why a text cannot be stored, as the predicate of a sentence; None if every database can store it."""
     if "\x00" in text:
@@ -77,9 +110,18 @@ def find_text_fault(text: str) -> str | None:
 
 def has_control_characters(text: str) -> bool:
     """Return whether a text contains a control character, such as NUL or a tab, or half of a surrogate pair."""
+    return _has_letter_of(text, ("Cc", "Cs"))
+
+
+def is_one_line(text: str) -> bool:
+    """Return whether a text has neither a line end nor another control character, so that a URL can contain it."""
+    return not _has_letter_of(text, ("Cc", "Cs", "Zl", "Zp"))
+
+
+def _has_letter_of(text: str, categories: tuple[str, ...]) -> bool:
     if text.isascii() and text.isprintable():
         return False
-    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+    return any(unicodedata.category(letter) in categories for letter in text)
 
 
 def escape_control_characters(value: object) -> str:
@@ -119,6 +161,27 @@ def parse_number(text: str, *, maximum: int = MAX_INTEGER) -> int | None:
         return None
     number = int(text)
     return number if number <= maximum else None
+
+
+def check_schema_name(name: str) -> str:
+    r"""Return the name of a schema of PostgreSQL, which is case-sensitive, and is quoted wherever it is used.
+
+    Raises:
+        ValueError: If it is longer than 63 bytes in UTF-8, has spaces at its ends, control characters, or one of
+            ``" ' : % \``, or is the name of a schema of the server's own.
+    """
+    if name.startswith("pg_") or name == "information_schema":
+        raise ValueError("the schemas pg_... and information_schema are PostgreSQL's own")
+    if (
+        find_text_fault(name)
+        or has_control_characters(name)
+        or _NOT_IN_SCHEMA_NAMES & set(name)
+        or name != name.strip()
+    ):
+        raise ValueError("expected the name of a schema, without quotation marks, ':', '%', backslashes or line breaks")
+    if not 0 < len(name.encode()) <= _MAX_SCHEMA_BYTES:
+        raise ValueError(f"expected the name of a schema, of 1 to {_MAX_SCHEMA_BYTES} bytes in UTF-8")
+    return name
 
 
 def _replace_surrogates(text: str) -> str:

@@ -6,6 +6,7 @@ its own, with one migrated database that is emptied before each test.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from threading import Thread
 import hypothesis
 import pytest
 
-from tests.database_programs import MARIADB, POSTGRES, DatabaseProgram
+from tests.database_programs import DatabaseProgram
 from tests.database_servers import DatabaseServer
-from tests.databases import migrate_database
+from tests.databases import SCHEMA, build_writer_url, migrate_database
+from tests.mariadb_program import MARIADB
+from tests.postgres_program import POSTGRES
 
 # No deadline: how long an example takes is the machine's affair. Under CI the same examples are drawn each time.
 hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" in os.environ)
@@ -26,6 +29,15 @@ hypothesis.settings.load_profile("flowlet")
 
 URL_FIXTURES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
 EMPTY_URL_FIXTURES = {name: f"empty_{fixture}" for name, fixture in URL_FIXTURES.items()}
+
+
+@pytest.fixture(autouse=True)
+def _restore_log_level() -> Iterator[None]:
+    """Set back what a command that runs inside of a test has set: later tests read warnings."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(params=URL_FIXTURES)
@@ -45,13 +57,22 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def sqlite_url(tmp_path: Path, migrated_file: Path) -> str:
     """The URL of a migrated SQLite file without rows."""
-    return f"sqlite:///{shutil.copyfile(migrated_file, tmp_path / 'flowlet.db')}"
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'flowlet.db')}"
 
 
 @pytest.fixture
 def postgres_url(postgres_server: DatabaseServer) -> str:
     """The URL of a migrated PostgreSQL database without rows, which the worker's tests use one after the other."""
     return postgres_server.get_migrated_database()
+
+
+@pytest.fixture
+def schema_postgres_url(postgres_server: DatabaseServer) -> str:
+    """The URL of a database with its tables in a schema of their own, for a role that may create nothing.
+
+    Open it with ``open_store(url, schema=find_schema(url))``.
+    """
+    return build_writer_url(postgres_server.get_migrated_database(schema=SCHEMA))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.database_programs import DatabaseProgram
-from tests.databases import migrate_database
+from tests.databases import GRANT_WRITES, migrate_database
 
 __all__ = ["DatabaseServer", "skip_or_fail"]
 
@@ -53,7 +53,7 @@ class DatabaseServer:
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self._shared: tuple[str, str] | None = None
+        self._shared: dict[str | None, tuple[str, str]] = {}
 
     @classmethod
     def of(cls, program: DatabaseProgram, *, is_durable: bool = False) -> DatabaseServer:
@@ -70,6 +70,13 @@ class DatabaseServer:
         if self._given_url:
             return urlsplit(self._given_url)._replace(path=f"/{database}").geturl()
         return f"{self.program.scheme}://{self.program.login}127.0.0.1:{self._port}/{database}"
+
+    @property
+    def folder(self) -> Path:
+        """Its folder; the test is skipped, or fails under CI, where the server is not a private one."""
+        if self._folder is None:
+            skip_or_fail(f"{self.program.url_variable} names a server that is not the tests' own: leave it out")
+        return self._folder
 
     def start_server(self) -> None:
         """Start it, and return when it answers; nothing where it runs already. Data and port stay over a restart."""
@@ -99,7 +106,23 @@ class DatabaseServer:
         """End it at once, as a power cut does."""
         self._send_signal(signal.SIGKILL)
         if not self.is_durable:
-            self._shared = None  # it may have lost anything
+            self._shared.clear()  # it may have lost anything
+
+    @contextlib.contextmanager
+    def freeze_server(self) -> Iterator[None]:
+        """Stop every process of the server for the length of the block: it accepts connections, and answers nothing."""
+        if self._given_url or self._process is None:
+            skip_or_fail(f"{self.program.name} is not a server of the tests' own")
+        frozen: list[int] = []
+        try:
+            for pid in _walk_processes(self._process.pid):
+                os.kill(pid, signal.SIGSTOP)
+                frozen.append(pid)
+            yield
+        finally:
+            for pid in reversed(frozen):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def create_database(self) -> str:
         """Create an empty database and return its URL; the server is started where it is not running."""
@@ -115,27 +138,33 @@ class DatabaseServer:
             self._build_maintenance_url(), self.program.build_drop_statement(urlsplit(url).path.lstrip("/"))
         )
 
-    def get_migrated_database(self) -> str:
+    def get_migrated_database(self, *, schema: str | None = None) -> str:
         """Return the URL of the server's shared database: migrated, without rows, and for one test at a time.
 
         It is made by the first call. Later calls end the connections that the last test has left, and delete its
         rows; where that test has changed the tables, the database is dropped and made anew.
+
+        Args:
+            schema: The schema that the tables are in, whose role may then write them; there is a database for each.
         """
         self.start_server()
-        if self._shared and not self.program.empty_database(*self._shared):
-            self.drop_database(self._shared[0])
-            self._shared = None
-        if not self._shared:
+        shared = self._shared.get(schema)
+        if shared and not self.program.empty_database(*shared):
+            self.drop_database(shared[0])
+            shared = None
+        if not shared:
             url = self.create_database()
-            migrate_database(url)
-            self._shared = url, self.program.describe_schema(url)
-        return self._shared[0]
+            migrate_database(url, schema=schema)
+            if schema:
+                self.program.execute_statement(url, GRANT_WRITES)
+            shared = self._shared[schema] = url, self.program.describe_schema(url)
+        return shared[0]
 
     def close_server(self) -> None:
         """Shut it down, and remove everything it wrote."""
-        if self._given_url and self._shared:
-            self.drop_database(self._shared[0])
-        self._shared = None
+        for url, _ in self._shared.values() if self._given_url else ():
+            self.drop_database(url)
+        self._shared.clear()
         if self._process:
             self.stop_server()
         if self._folder:
@@ -145,9 +174,21 @@ class DatabaseServer:
     def _build_maintenance_url(self) -> str:
         return self._given_url or self.build_url(self.program.maintenance_database)
 
+    def replace_data(self, program: DatabaseProgram) -> None:
+        """Stop it, and start it as another program, which makes its data folder anew; its port stays."""
+        self.stop_server()
+        shutil.rmtree(self.folder / "data")
+        self.program = program
+        self._set_up_data(self.folder)
+        self.start_server()
+
     def _prepare_folder(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="flowlet-"))
         atexit.register(self.close_server)
+        self._set_up_data(folder)
+        return folder
+
+    def _set_up_data(self, folder: Path) -> None:
         (folder / "data").mkdir(mode=0o700)
         command = self.program.build_setup_command(folder)
         if account := self._find_account():
@@ -157,7 +198,6 @@ class DatabaseServer:
         done = self._run_as_account(subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             pytest.fail(f"{self.program.name} could not make its data folder:\n{done.stdout}", pytrace=False)
-        return folder
 
     def _find_account(self) -> pwd.struct_passwd | None:
         return pwd.getpwnam(self.program.account) if os.geteuid() == 0 else None
@@ -166,7 +206,8 @@ class DatabaseServer:
         """Run a command in the folder, under the program's account, and out of reach of the terminal's Ctrl+C."""
         if account := self._find_account():
             options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        environment = {**os.environ, "LC_ALL": "C", "HOME": str(self._folder), "TMPDIR": str(self._folder)}
+        places = {"HOME": str(self._folder), "TMPDIR": str(self._folder)}
+        environment = {**os.environ, "LC_ALL": "C", **places, **self.program.environment}
         return runner(command, cwd=self._folder, env=environment, text=True, start_new_session=True, **options)
 
     def _read_log(self, process: subprocess.Popen[str], is_ready: threading.Event) -> None:
@@ -190,6 +231,14 @@ class DatabaseServer:
         if self._process.stderr:
             self._process.stderr.close()
         self._process = None
+
+
+def _walk_processes(pid: int) -> Iterator[int]:
+    """Yield a process, then its children: those that it had when it was stopped, if the caller stops it."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from _walk_processes(int(child))
 
 
 def _find_free_port() -> int:

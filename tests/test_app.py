@@ -251,3 +251,15 @@ async def test_a_create_that_is_under_way_when_the_application_stops_is_durable_
     assert {type(result) for result in results if isinstance(result, BaseException)} <= {RuntimeError}
     async with app.running() as store:
         assert await store.queries.count_by_type_and_status() == {("Orders", "NEW"): len(made)}
+
+
+async def test_a_variable_that_is_no_setting_is_warned_of_at_the_start(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FLOWLET_WEATHER", "rain")
+
+    async with build_app(sqlite_url).running():
+        pass
+
+    warnings = [record.getMessage() for record in caplog.records if record.name == "flowlet.app"]
+    assert warnings == ["the environment variable FLOWLET_WEATHER is no setting of Flowlet: it has no effect"]

@@ -19,13 +19,13 @@ def test_every_error_stands_in_the_tree(error: type[Exception]) -> None:
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:
-    drawn = re.findall(r"^(│?[ ]*[├└]── )(\w+)", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"^((?:│   )*[├└]── )(\w+)", errors.__doc__ or "", re.MULTILINE)
 
-    parent, found = FlowletError, {}
+    found, path = {}, [FlowletError]
     for branch, name in drawn:
-        is_deep = len(branch) > len("├── ")
-        found[name] = parent if is_deep else FlowletError
-        parent = parent if is_deep else getattr(errors, name)
+        del path[len(branch) // len("├── ") :]
+        found[name] = path[-1]
+        path.append(getattr(errors, name))
 
     assert found == {error.__name__: error.__bases__[0] for error in ERROR_CLASSES if error is not FlowletError}
 

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Iterator
 from io import StringIO
 
 import pytest
+import structlog
 
-from flowlet.log_setup import bound, configure_logging
+from flowlet.log_setup import (
+    OutageLog,
+    bind_attempt,
+    bind_lease,
+    bound,
+    configure_application_logging,
+    configure_logging,
+    log_with_traceback,
+)
 
 logger = logging.getLogger("flowlet.sample")
 
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    loggers = [logging.getLogger(name) for name in ("", "flowlet", "asyncio", "databases", "httpx")]
+    levels, handlers = [each.level for each in loggers], list(loggers[0].handlers)
+    structlog.reset_defaults()
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    loggers[0].handlers[:] = handlers
+    for each, level in zip(loggers, levels, strict=True):
+        each.setLevel(level)
 
 
 def test_a_json_line_has_the_message_the_time_the_level_and_what_is_bound() -> None:
@@ -118,6 +132,163 @@ def test_a_value_that_is_no_json_does_not_lose_the_line() -> None:
     logger.info("sent", extra={"to": {1, 2}, "half": "\ud800"})
 
     assert json.loads(stream.getvalue())["event"] == "sent"
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_line_of_structlog_has_the_format_and_the_fields_of_all_others(form: str) -> None:
+    stream = StringIO()
+    configure_logging(log_format="json" if form == "json" else "console", output=stream)
+
+    with bound(workflow_id=7):
+        structlog.get_logger("shop").info("charged %s", "A-1", amount=3)
+        structlog.get_logger("shop").debug("below the level")
+
+    (line,) = stream.getvalue().splitlines()
+    if form == "console":
+        assert "charged A-1" in line
+        assert "workflow_id=7" in line
+        assert "amount=3" in line
+    else:
+        parsed = json.loads(line)
+        assert parsed.pop("timestamp").endswith("Z")
+        assert parsed == {
+            "event": "charged A-1",
+            "amount": 3,
+            "level": "info",
+            "logger": "shop",
+            "workflow_id": 7,
+        }
+
+
+def test_the_applications_own_structlog_configuration_stays() -> None:
+    lines: list[str] = []
+    structlog.configure(
+        processors=[structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+
+    configure_logging(output=StringIO())
+    lines.append(structlog.get_logger().info("charged"))
+
+    assert lines == ["event='charged'"]
+
+
+def test_the_fields_of_an_activation_are_those_that_structlog_can_unbind() -> None:
+    stream = StringIO()
+    configure_logging(log_format="json", output=stream)
+
+    bind_lease(workflow_id=7, external_id="order-7", type="Orders", token=3)
+    bind_attempt("ship", 2)
+    logger.info("shipping")
+    structlog.contextvars.unbind_contextvars("token", "attempt")
+    logger.info("shipped")
+
+    shipping, shipped = (json.loads(line) for line in stream.getvalue().splitlines())
+    fields = ("workflow_id", "external_id", "type", "token", "state", "attempt")
+    assert [shipping[name] for name in fields] == [7, "order-7", "Orders", 3, "ship", 2]
+    assert shipped.keys() == shipping.keys() - {"token", "attempt"}
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_that_is_kept_as_a_text_is_shown(form: str) -> None:
+    stream, own = StringIO(), StringIO()
+    configure_logging(log_format="json" if form == "json" else "console", output=stream)
+    logging.getLogger().addHandler(logging.StreamHandler(own))
+
+    log_with_traceback(logger, logging.WARNING, "Traceback of a thread", "attempt %d failed", 2)
+    log_with_traceback(logger, logging.DEBUG, "Traceback", "below the level")
+
+    line = stream.getvalue()
+    assert "attempt 2 failed" in line
+    assert (json.loads(line)["exception"] if form == "json" else line).endswith(("Traceback of a thread", "thread\n"))
+    assert own.getvalue() == "attempt 2 failed\nTraceback of a thread\n"
+
+
+def test_the_applications_own_root_handlers_stay_and_receive_the_lines() -> None:
+    own, root = StringIO(), logging.getLogger()
+    root.handlers[:] = [logging.StreamHandler(own)]
+    root.setLevel("ERROR")
+
+    configure_application_logging(level="INFO", log_format="json")
+    logger.info("ran")
+    logging.getLogger("shop").info("below the application's own level")
+
+    assert own.getvalue() == "ran\n"
+    assert (len(root.handlers), root.level) == (1, logging.ERROR)
+
+
+def test_without_handlers_of_its_own_the_application_gets_those_of_flowlet(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger().handlers.clear()
+
+    for _ in range(2):
+        configure_application_logging(level=None, log_format="json")
+    logger.info("ran")
+    logger.debug("below the level")
+
+    assert json.loads(capsys.readouterr().err)["event"] == "ran"
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_secrets_are_masked_in_messages_and_tracebacks_and_the_fencing_token_is_none(form: str) -> None:
+    stream = StringIO()
+    configure_logging(log_format="json" if form == "json" else "console", output=stream)
+    bind_lease(workflow_id=7, external_id="order-7", type="Orders", token=35)
+
+    try:
+        raise ConnectionError("postgresql://app:s3cret@db/shop is away")
+    except ConnectionError:
+        logger.exception("cannot reach %s", "mysql://app:s3cret@db/shop", extra={"url": "https://s3cret@git.example"})
+
+    shown = stream.getvalue()
+    assert "s3cret" not in shown
+    assert shown.count("***@") == 4
+    assert "35" in shown
+
+
+class Activity:
+    """Something that an outage interrupts."""
+
+
+def test_an_outage_is_one_line_and_its_end_another_whoever_notices_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage, claiming, committing, maintenance = OutageLog(), Activity(), Activity(), Activity()
+
+    for is_rare, activity in ((True, maintenance), (False, claiming), (False, committing), (False, claiming)):
+        outage.record_failure(activity, OSError("connection refused"), is_rare=is_rare)
+    for activity in (committing, claiming, maintenance):
+        outage.record_success(activity)
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            "the store is away: what runs here waits, and continues when it is back: connection refused",
+        ),
+        ("INFO", "the store is back: everything continues after 4 failed attempts"),
+    ]
+
+
+def test_an_outage_that_only_a_rare_activity_notices_ends_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage, maintenance = OutageLog(), Activity()
+
+    outage.record_failure(maintenance, OSError("no right"), is_rare=True)
+    outage.record_success(maintenance)
+    outage.record_success(maintenance)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_an_activity_that_is_dropped_does_not_keep_an_outage_open(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage, cancelled, claiming = OutageLog(), Activity(), Activity()
+    outage.record_failure(cancelled, OSError("away"))
+    outage.record_failure(claiming, OSError("away"))
+
+    del cancelled
+    gc.collect()
+    outage.record_success(claiming)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def _raise_with_secret(secret: str) -> None:

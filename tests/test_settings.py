@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from flowlet.errors import SettingsError
-from flowlet.settings import ExecutorSettings, Settings, get_sqlite_path, mask_password, normalize_database_url
+from flowlet.settings import ExecutorSettings, Settings, find_unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -200,74 +199,51 @@ def test_the_password_of_the_admin_is_not_shown(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("url", "masked"),
+    ("variable", "meant"),
     [
-        ("postgresql://ada:s3cret@host:5432/shop", "postgresql://ada:***@host:5432/shop"),
-        ("mysql://ada:s3/c@r:et@host/shop", "mysql://ada:***@host/shop"),
-        ("postgresql://:s3cret@host/shop", "postgresql://:***@host/shop"),
-        ("postgresql://host/shop?user=ada&password=s3cret", "postgresql://host/shop?user=ada&password=***"),
-        ("postgresql://ada@host:5432/shop", "postgresql://ada@host:5432/shop"),
-        ("sqlite:///shop.db", "sqlite:///shop.db"),
-        ("no url", "no url"),
+        ("FLOWLET_LEESE", "FLOWLET_LEASE"),
+        ("flowlet_slot", "FLOWLET_SLOTS"),
+        ("FLOWLET_DATABASE", "FLOWLET_DATABASE_URL"),
+        ("FLOWLET_LOGLEVEL", "FLOWLET_LOG_LEVEL"),
     ],
 )
-def test_a_mask_hides_the_password_and_nothing_else(url: str, masked: str) -> None:
-    assert mask_password(url) == masked
+def test_a_variable_that_is_nearly_a_setting_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "1h")
+
+    with pytest.raises(SettingsError, match=f"{variable} is no setting. Did you mean {meant}?"):
+        Settings()
 
 
-@pytest.mark.parametrize(
-    ("url", "usable"),
-    [
-        ("postgres://host/shop", "postgresql://host/shop"),
-        ("mariadb://ada:pw@host:3306/shop", "mysql://ada:pw@host:3306/shop"),
-        ("postgresql:///shop?host=/run/postgresql", "postgresql:///shop?host=/run/postgresql"),
-        ("postgresql://host/shop?sslmode=require", "postgresql://host/shop?sslmode=require"),
-        (" sqlite:///shop.db ", "sqlite:///shop.db"),
-    ],
-)
-def test_a_url_is_brought_to_its_one_form(url: str, usable: str) -> None:
-    assert normalize_database_url(url) == usable
+def test_any_other_variable_is_found_and_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWLET_WEATHER", "rain")
+    monkeypatch.setenv("FLOWLET_LEASE", "1m")
+
+    assert Settings().lease == timedelta(minutes=1)
+    assert find_unknown_variables() == ["FLOWLET_WEATHER"]
 
 
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("sqlite:///shop.db", "shop.db"),
-        ("sqlite:////tmp/shop.db", "/tmp/shop.db"),
-        ("sqlite:///my%20shop.db", "my shop.db"),
-    ],
-)
-def test_three_slashes_begin_a_relative_file_and_four_an_absolute_one(url: str, path: str) -> None:
-    assert get_sqlite_path(normalize_database_url(url)) == Path(path)
+def test_the_variables_of_kubernetes_services_and_of_the_tests_are_let_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "FLOWLET_PORT": "tcp://10.0.0.1:8080",
+        "FLOWLET_SERVICE_HOST": "10.0.0.1",
+        "FLOWLET_SERVICE_PORT": "8080",
+        "FLOWLET_SERVICE_PORT_HTTP": "8080",
+        "FLOWLET_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "FLOWLET_PORT_8080_TCP_PROTO": "tcp",
+        "FLOWLET_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "FLOWLET_SLOTS_PORT": "tcp://10.0.0.2:80",
+        "FLOWLET_SLOTS_SERVICE_HOST": "10.0.0.2",
+        "FLOWLET_TEST_LEASE": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings().port == 8080
+    assert find_unknown_variables() == []
 
 
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("", "expected sqlite:///file.db"),
-        ("shop.db", "expected sqlite:///file.db"),
-        ("postgresql+asyncpg://host/shop", "Write postgresql://, without the name of a driver"),
-        ("sqlite://shop.db", "two slashes, but a file needs three or four"),
-        ("sqlite:///shop.db?timeout=30", "an SQLite URL has no options"),
-        ("sqlite:///:memory:", "must be a file"),
-        ("sqlite:///", "the file's name is missing"),
-        ("sqlite:///missing/shop.db", "the folder 'missing' does not exist"),
-        ("sqlite:////tmp", "'/tmp' is a folder"),
-        ("postgresql://host", "the database's name is missing"),
-        ("postgresql:///shop", "the host is missing"),
-        (
-            "postgresql://host/shop?sslmod=require",
-            "'sslmod' is unknown. Did you mean 'sslmode'? Known: host, ssl, sslmode",
-        ),
-        ("mysql://host/shop?charset=", "'charset' is unknown. Known: ssl, unix_socket"),
-        ("mysql://ada:pass#word@host/shop", "%23"),
-        ("mysql://ada:pw@host:x/shop", "the port is not a number"),
-        ("mysql://ada:12/34@host/shop", "only the database's name may follow the host"),
-        ("mysql://ada:pw\u2100@host/shop", "cannot be parsed"),
-    ],
-)
-def test_a_url_that_cannot_be_used_says_what_to_write_instead(url: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=re.escape(said)) as caught:
-        normalize_database_url(url, subject="--database")
+def test_a_port_that_is_a_number_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWLET_PORT", "9000")
 
-    assert str(caught.value).startswith(f"--database is {mask_password(url)!r}: ")
+    assert Settings().port == 9000

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flowlet.shutdown import Shutdown, cancel_and_wait, run_to_end, wait_for_all, wait_for_first
-from tests.engine.executor_harness import wait_for
+from flowlet.shutdown import BackgroundTask, Shutdown, cancel_and_wait, run_to_end, wait_for_all, wait_for_first
+from tests.engine.executor_harness import find_tasks, wait_for
 
 
 class Work:
@@ -138,3 +138,75 @@ async def test_a_cancelled_wait_for_parts_cancels_all_of_them() -> None:
 
     await wait_for_cancellation(waiting)
     assert [work.ending for work in works] == ["cancelled", "cancelled"]
+
+
+class Loop:
+    """A loop that counts its starts, and ends as the test lets it."""
+
+    def __init__(self) -> None:
+        self.starts: asyncio.Queue[int] = asyncio.Queue()
+        self.ends: asyncio.Queue[Exception | None] = asyncio.Queue()
+        self._start_count = 0
+
+    async def run(self) -> None:
+        self._start_count += 1
+        self.starts.put_nowait(self._start_count)
+        if (error := await self.ends.get()) is not None:
+            raise error
+
+
+async def test_a_background_task_that_was_cancelled_by_another_starts_again(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop()
+    owner = BackgroundTask("counter", loop.run)
+    owner.start()
+    await wait_for(loop.starts.get())
+
+    find_tasks("flowlet-counter")[0].cancel()
+
+    assert await wait_for(loop.starts.get()) == 2
+    assert "the background task 'counter' was cancelled" in caplog.text
+    await owner.close()
+    assert not owner.is_running
+
+
+async def test_a_background_task_that_ended_by_an_error_starts_again(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop()
+    owner = BackgroundTask("counter", loop.run)
+    owner.start()
+    await wait_for(loop.starts.get())
+
+    loop.ends.put_nowait(ValueError("no such luck"))
+
+    assert await wait_for(loop.starts.get()) == 2
+    assert "ValueError: no such luck" in caplog.text
+    await owner.close()
+
+
+async def test_a_background_task_that_has_returned_starts_when_its_owner_says_so() -> None:
+    loop = Loop()
+    owner = BackgroundTask("counter", loop.run)
+    owner.start()
+    loop.ends.put_nowait(None)
+    await wait_for(asyncio.wait(find_tasks("flowlet-counter")))
+    was_running = owner.is_running
+
+    owner.start()
+
+    assert not was_running
+    assert [await wait_for(loop.starts.get()), await wait_for(loop.starts.get())] == [1, 2]
+    await owner.close()
+
+
+async def test_a_closed_background_task_does_not_start_again() -> None:
+    loop = Loop()
+    owner = BackgroundTask("counter", loop.run)
+    owner.start()
+    await wait_for(loop.starts.get())
+    find_tasks("flowlet-counter")[0].cancel()
+    await asyncio.wait(find_tasks("flowlet-counter"))
+
+    await owner.close()
+    owner.start()
+
+    assert not owner.is_running
+    assert loop.starts.empty()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from flowlet.text import (
     find_text_fault,
     format_suggestion,
     has_control_characters,
+    mask_secrets,
     parse_number,
 )
 
@@ -114,3 +117,55 @@ def test_a_suggestion_is_appended_to_a_sentence() -> None:
 def test_the_largest_number_is_the_largest_that_databases_store() -> None:
     assert parse_number("9223372036854775807") == MAX_INTEGER
     assert parse_number("9223372036854775808") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://app:pw@db:5432/shop is away", "postgresql://app:***@db:5432/shop is away"),
+        ("mysql://app:p/w?x@y@db/shop", "mysql://app:***@db/shop"),
+        ("amqps://:12345@broker", "amqps://:***@broker"),
+        ("https://ghp_abc123@git.example/x", "https://***@git.example/x"),
+        ("connect(host='db', password='p w', user='app')", "connect(host='db', password=***, user='app')"),
+        ("GET /x?client_secret=a1b2&page=2", "GET /x?client_secret=***&page=2"),
+        ("{'db_password': 'p w', 'user': 'app'}", "{'db_password': '***', 'user': 'app'}"),
+        ('{"Token": "abc", "a": 1}', '{"Token": "***", "a": 1}'),
+        (r'"{\"api_key\": \"abc\"}"', r'"{\"api_key\": \"***\"}"'),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("sent bearer eyJhbGciOiJIUzI1NiJ9.e30", "sent bearer ***"),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked(text: str, masked: str) -> None:
+    assert mask_secrets(text) == masked
+    assert mask_secrets(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://shop.example:8080/find?mail=ada@example.org",
+        "postgresql://app@db/shop",
+        "mail to ada@example.org: refused",
+        "Unexpected token: '}'",
+        "if token == expected",
+        "the bearer authentication failed: no header",
+        "password: required",
+        "max_tokens=100, x: 3",
+        "",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert mask_secrets(text) == text
+
+
+@pytest.mark.parametrize("part", ["://a:", "password=", "a" * 10, '"token": "', "bearer ", "https://"])
+def test_masking_takes_no_longer_than_the_text_is_long(part: str) -> None:
+    short, long = (_measure_cpu_seconds(part * (length // len(part))) for length in (20_000, 200_000))
+
+    assert long < 60 * short + 0.05
+
+
+def _measure_cpu_seconds(text: str) -> float:
+    began = time.process_time()
+    mask_secrets(text)
+    return time.process_time() - began

@@ -20,6 +20,7 @@ from playwright.async_api import Browser, async_playwright
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs/images"
 WORKFLOW_MODULES = sorted(str(path) for path in (ROOT / "benchmarks/lives").glob("*.py"))
+BROWSER_NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 WORKFLOW_COUNT = "20000"
 VIEWPORT_SIZE = 1440, 900
 PASSWORD = secrets.token_urlsafe(12)
@@ -71,7 +72,7 @@ async def main() -> None:
         process, address = await start_server(f"sqlite:///{file}")
         try:
             async with async_playwright() as playwright:
-                chromium = shutil.which("chromium") or shutil.which("google-chrome")
+                chromium = next(filter(None, map(shutil.which, BROWSER_NAMES)), None)
                 browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 await take_screenshot(browser, address, "/", "dashboard", "light")
                 await take_screenshot(browser, address, f"/workflows/{waiting}", "workflow", "dark")

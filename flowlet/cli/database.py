@@ -7,7 +7,8 @@ import asyncio
 import click
 
 from flowlet.cli.options import database_option, load_settings
-from flowlet.settings import Settings, mask_password
+from flowlet.database_url import mask_password
+from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 
 __all__ = ["db"]
@@ -21,12 +22,16 @@ def db() -> None:
 @db.command()
 @database_option
 def upgrade() -> None:
-    """Create the tables, or upgrade them to this version of Flowlet."""
+    """Create the tables, or upgrade them to this version of Flowlet.
+
+    On PostgreSQL they are in FLOWLET_SCHEMA, which is created too. Run it as the role that owns the tables: the one
+    that runs workflows needs no right to create them, and with FLOWLET_MIGRATE=false it never does.
+    """
     settings = load_settings()
     asyncio.run(_upgrade_store(settings))
     click.echo(f"The tables of {mask_password(settings.database_url)} are up to date.")
 
 
 async def _upgrade_store(settings: Settings) -> None:
-    async with open_store(settings.database_url, migrate=True):
+    async with open_store(settings.database_url, schema=settings.schema, migrate=True):
         pass

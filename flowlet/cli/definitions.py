@@ -7,6 +7,7 @@ import sys
 import click
 
 from flowlet.cli.options import load_registry, load_settings, modules_argument, modules_option
+from flowlet.definition.child_faults import find_child_faults
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.svg import render_svg
 from flowlet.errors import DefinitionError
@@ -19,15 +20,20 @@ __all__ = ["check", "diagram"]
 def check(modules: tuple[str, ...]) -> None:
     """Check workflow modules and list every fault as FILE:LINE: MESSAGE.
 
-    Exits with 1 if there is one.
+    MODULE is an import name, a path, or an application with the resources that it provides (shop.main:app).
+
+    Exits with 1 if there is a fault.
     """
     try:
-        registry = load_registry(modules, load_settings())
+        definitions = load_registry(modules, load_settings()).definitions
+        faults = find_child_faults(definitions)
     except DefinitionError as error:
-        for fault in error.faults:
-            click.echo(" ".join(str(fault).splitlines()))
+        definitions, faults = (), list(error.faults)
+    for fault in faults:
+        click.echo(" ".join(str(fault).splitlines()))
+    if faults:
         sys.exit(1)
-    for definition in registry.definitions:
+    for definition in definitions:
         states = len(definition.states)
         click.echo(f"{definition.name} version {definition.version}: {states} states, starts with {definition.start}")
 

@@ -21,19 +21,21 @@ from flowlet import log_setup
 from flowlet.accounts.roles import Role
 from flowlet.app import Flowlet
 from flowlet.auth.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
-from flowlet.bundled import find_folder
 from flowlet.cli.options import database_option, load_settings
 from flowlet.cli.output import build_table, create_console, format_action
+from flowlet.cli.store import open_settings_store
 from flowlet.clock import StoreClock
+from flowlet.database_url import mask_password
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.runtime import run_loop
-from flowlet.settings import Settings, mask_password
+from flowlet.settings import Settings
 from flowlet.shutdown import Shutdown, watch_stop_signals
-from flowlet.store.opening import Store, open_store
+from flowlet.store.opening import Store
 from flowlet.text import escape_control_characters
+from flowlet.web.bundled import find_folder
 from flowlet.web.server import create_listener, ensure_admin
 
 __all__ = ["DEMO_MODULES", "demo"]
@@ -157,7 +159,7 @@ def _choose_database_url(once: bool) -> Iterator[str | None]:
 
 async def _run_once(settings: Settings) -> None:
     registry = _load_demo_registry()
-    async with open_store(settings.database_url) as store:
+    async with open_settings_store(settings) as store:
         executor = Executor(store, registry, settings.get_executor_settings())
         with watch_stop_signals(executor.stop):
             running = asyncio.create_task(executor.run())
@@ -183,7 +185,7 @@ async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
     login = await _create_login(settings) if is_own_database else None
 
     async def show_guide(stop: Shutdown) -> None:
-        async with open_store(settings.database_url) as store:
+        async with open_settings_store(settings) as store:
             started = (*_STARTED_WORKFLOWS, _APPROVAL_WORKFLOW)
             progress = await _show_progress(store, app.registry, started, stop.requested.is_set)
         _print_summary(progress, settings)
@@ -195,7 +197,7 @@ async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
 
 async def _create_login(settings: Settings) -> _Login:
     """Create the demo's admin if there are no users, and a new API key."""
-    async with open_store(settings.database_url) as store:
+    async with open_settings_store(settings) as store:
         users = Users(store)
         await ensure_admin(users, settings)
         made = await users.keys.create(

@@ -33,4 +33,4 @@ def doctor() -> None:
 
 async def _examine_store(settings: Settings) -> list[Finding]:
     async with open_existing_store(settings) as store:
-        return list(await examine_store(store))
+        return list(await examine_store(store, max_claim_gap=2 * settings.poll_interval))

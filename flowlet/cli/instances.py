@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import click
-import orjson
 
 from flowlet.cli.options import (
     database_option,
@@ -30,16 +29,17 @@ from flowlet.cli.output import (
     serialize_action,
     serialize_instance,
 )
-from flowlet.cli.store import open_existing_store
+from flowlet.cli.store import open_existing_store, open_settings_store
 from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
 from flowlet.durations import parse_duration
 from flowlet.engine.waiters import MAX_WAIT_SECONDS, Waiters
 from flowlet.errors import FlowletError, SearchError, WaitTimeoutError
 from flowlet.instance.instance import Action, Instance, Status
+from flowlet.instance.json_text import parse_outside_json, write_json
 from flowlet.operations.service import Operations
 from flowlet.settings import Settings
-from flowlet.store.opening import Store, open_store
+from flowlet.store.opening import Store
 from flowlet.store.search.query import SearchQuery, SearchResult, VariableFilter
 from flowlet.text import escape_control_characters
 
@@ -62,9 +62,11 @@ def _parse_vars(_: click.Context, __: click.Parameter, text: str | None) -> dict
     if text is None:
         return None
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise click.BadParameter(f"not JSON: {error}. Write an object, e.g. '{{\"amount\": 3}}'.") from None
+        value, faults = parse_outside_json(text, subject="the text")
+    except ValueError as error:
+        raise click.BadParameter(f"{error} Write an object, e.g. '{{\"amount\": 3}}'.") from None
+    if faults:
+        raise click.BadParameter("; ".join(f"{path}: {fault}" for path, fault in faults.items()) + ".")
     if not isinstance(value, dict):
         raise click.BadParameter("expected a JSON object, e.g. '{\"amount\": 3}'.")
     return value
@@ -127,7 +129,7 @@ async def _start_instance(
     # Validated before the store is opened: a wrong name must not create a database file.
     definition = registry.get_definition(name)
     definition.build_instance(now=0, **values)
-    async with open_store(settings.database_url) as store:
+    async with open_settings_store(settings) as store:
         created = await Operations(store, registry).create(name, **values, username=get_username())
         click.echo(created.id)
         if not wait:
@@ -226,7 +228,10 @@ def _build_row(instance: Instance) -> tuple[object, ...]:
 @json_option
 @database_option
 def show(instance: str, as_json: bool) -> None:
-    """Show one instance, with its variables and its history."""
+    """Show one instance, with its variables, its history, and the traceback of its latest error.
+
+    --json has the tracebacks of all its errors.
+    """
     found, history = asyncio.run(_find_instance(load_settings(), instance))
     if as_json:
         click.echo(
@@ -244,6 +249,15 @@ def show(instance: str, as_json: bool) -> None:
     output.print(
         build_table(("Time", "History"), [(format_time(action.at_us), format_action(action)) for action in history])
     )
+    failed = [action for action in history if action.detail]
+    if failed:
+        click.echo(_format_traceback(failed[-1]))
+
+
+def _format_traceback(action: Action) -> str:
+    lines = (action.detail or "").rstrip().split("\n")
+    title = f"Attempt {action.attempt} in state {action.from_state} at {format_time(action.at_us)}:"
+    return "\n".join(map(escape_control_characters, (title, *lines)))
 
 
 async def _find_instance(settings: Settings, reference: str) -> tuple[Instance, list[Action]]:
@@ -253,7 +267,7 @@ async def _find_instance(settings: Settings, reference: str) -> tuple[Instance, 
 
 
 def _format_value(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else write_json(value)
 
 
 @click.command()

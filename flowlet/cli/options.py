@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
@@ -12,10 +11,11 @@ from typing import Any, TypeVar
 
 import click
 
-from flowlet.definition.loader import add_to_import_path, is_path
+from flowlet.database_url import normalize_database_url
+from flowlet.definition.loader import add_to_import_path, import_workflow, is_path
 from flowlet.definition.registry import Registry
 from flowlet.errors import DefinitionError, SettingsError
-from flowlet.settings import Settings, normalize_database_url
+from flowlet.settings import Settings
 from flowlet.text import MAX_INTEGER
 
 __all__ = [
@@ -110,6 +110,10 @@ def load_optional_registry(modules: Sequence[str], settings: Settings) -> Regist
     if len(specs) == 1 and (app := _load_application(specs[0])):
         registry: Registry = app.registry
         return registry
+    if applications := [spec for spec in specs if ":" in spec and not is_path(spec)]:
+        raise click.UsageError(
+            f"{applications[0]!r} is an application, and has to be the only module: remove the others."
+        )
     add_to_import_path(Path.cwd())
     registry = Registry()
     try:
@@ -146,16 +150,21 @@ def _load_application(spec: str) -> Any:
 
     Raises:
         click.UsageError: If there is no such module or object, or it is not a ``Flowlet``.
+        DefinitionError: If the module cannot be imported.
     """
     module, colon, name = spec.partition(":")
-    if not colon or is_path(spec):
+    if not colon:
         return None
+    if is_path(module):
+        raise click.UsageError(f"{spec!r} is a path. Name an application by its module, as in shop.main:app.")
     from flowlet.app import Flowlet  # imports a database layer: only needed for an application
 
     add_to_import_path(Path.cwd())
+    if _is_module_missing(module):
+        raise click.UsageError(f"{spec!r} cannot be loaded: there is no module {module!r}, seen from {Path.cwd()}.")
     try:
-        app = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        app = getattr(import_workflow(module), name)
+    except AttributeError as error:
         raise click.UsageError(f"{spec!r} cannot be loaded: {error}.") from error
     if not isinstance(app, Flowlet):
         raise click.UsageError(f"{spec!r} is a {type(app).__name__}, not a Flowlet application.")

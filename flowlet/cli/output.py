@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import orjson
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +14,8 @@ from rich.text import Text
 from flowlet.accounts.models import ApiKey, User
 from flowlet.clock import to_datetime
 from flowlet.instance.instance import Action, Instance
+from flowlet.instance.json_text import write_json
+from flowlet.store.history import HistoryEvent
 from flowlet.text import escape_control_characters
 
 __all__ = [
@@ -34,7 +35,9 @@ _TIME_FIELDS = frozenset(
         *("expires", "last_login", "last_used", "revoked"),
     }
 )
-_HIDDEN_FIELDS = frozenset({"held_status", "token", "streak", "waits_for_children", "pause_requested"})
+_HIDDEN_FIELDS = frozenset(
+    {"held_status", "token", "streak", "wake_at_open_children", "pause_requested", "unsnapped_characters"}
+)
 
 
 def create_console() -> Console:
@@ -58,7 +61,7 @@ def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Tab
     return drawn
 
 
-def format_action(action: Action) -> str:
+def format_action(action: Action | HistoryEvent) -> str:
     """Return a line of history for people: the kind, the states, the text and the user."""
     states = " -> ".join(state for state in (action.from_state, action.to_state) if state)
     actor = f"by {action.username}" if action.username else ""
@@ -70,14 +73,14 @@ def format_action(action: Action) -> str:
 def serialize_instance(instance: Instance) -> dict[str, Any]:
     """Return an instance as JSON values in camelCase, with its variables as an object."""
     fields = {name: value for name, value in asdict(instance).items() if name not in _HIDDEN_FIELDS}
-    parsed = {"vars": instance.vars, "answer": _parse_json(instance.answer_json)}
+    parsed = {"vars": instance.vars, "answer": instance.answer}
     return {**_serialize_fields(_use_public_names(fields)), **parsed}
 
 
 def serialize_action(action: Action) -> dict[str, Any]:
     """Return a line of history as JSON values in camelCase."""
     fields = _use_public_names(asdict(action))
-    return {**_serialize_fields(fields), "changes": _parse_json(action.changes_json)}
+    return {**_serialize_fields(fields), "changes": action.changes, "answer": action.answer}
 
 
 def serialize_record(record: User | ApiKey) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def serialize_record(record: User | ApiKey) -> dict[str, Any]:
 
 def format_json(value: object) -> str:
     """Return JSON text, indented for reading."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return write_json(value, is_indented=True)
 
 
 def _use_public_names(fields: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +112,3 @@ def _convert_to_camel_case(name: str) -> str:
 
 def _format_timestamp(value: int | None) -> str | None:
     return None if value is None else to_datetime(value).isoformat().replace("+00:00", "Z")
-
-
-def _parse_json(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)

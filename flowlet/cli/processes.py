@@ -7,12 +7,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from flowlet.clock import Clock, StoreClock
 from flowlet.settings import Settings
-from flowlet.shutdown import Shutdown
+from flowlet.shutdown import Shutdown, wait_for_first
 
 __all__ = ["ExecutorProcesses"]
 
@@ -39,7 +38,7 @@ class ExecutorProcesses:
     """
 
     def __init__(self, modules: Sequence[str], settings: Settings, count: int, *, clock: Clock | None = None) -> None:
-        self._command = (sys.executable, "-m", "flowlet", "serve", *modules, "--no-web")
+        self._command = (sys.executable, "-m", "flowlet", "serve", *modules, "--no-web", "--no-feed")
         self._environment = {
             **os.environ,
             "FLOWLET_DATABASE_URL": settings.database_url,
@@ -57,14 +56,10 @@ class ExecutorProcesses:
         pause = 0.5
         while not stop.requested.is_set():
             began = self._clock.monotonic()
-            # In a session of its own: Ctrl-C at a terminal goes to its whole session, and would be a second signal.
-            process = await asyncio.create_subprocess_exec(
-                *self._command, env=self._environment, start_new_session=True, stdin=asyncio.subprocess.DEVNULL
-            )
             try:
-                code = await _wait_for_exit(process, stop)
-            finally:
-                _send_signal(process, signal.SIGKILL)
+                end = await self._run_process(stop)
+            except OSError as error:  # the machine has no process, or no memory, to give at the moment
+                end = f"an executor process cannot be started: {error}"
             if stop.requested.is_set():
                 return
             pause = (
@@ -72,29 +67,35 @@ class ExecutorProcesses:
                 if self._clock.monotonic() - began > STABLE_AFTER_SECONDS
                 else min(2 * pause, MAX_RESTART_DELAY_SECONDS)
             )
-            logger.error(
-                "executor process %d ended with exit code %d; a new one starts in %s s", process.pid, code, pause
-            )
-            await _wait_for_first(stop.requested.wait(), self._clock.sleep(pause))
+            logger.error("%s; a new one starts in %s s", end, pause)
+            await wait_for_first(stop.requested.wait(), self._clock.sleep(pause))
+
+    async def _run_process(self, stop: Shutdown) -> str:
+        """Run one process to its end, and return how it has ended.
+
+        Raises:
+            OSError: If it cannot be started.
+        """
+        # In a session of its own: Ctrl-C at a terminal goes to its whole session, and would be a second signal.
+        process = await asyncio.create_subprocess_exec(
+            *self._command, env=self._environment, start_new_session=True, stdin=asyncio.subprocess.DEVNULL
+        )
+        try:
+            code = await _wait_for_exit(process, stop)
+        finally:
+            _send_signal(process, signal.SIGKILL)
+        return f"executor process {process.pid} ended with exit code {code}"
 
 
 async def _wait_for_exit(process: asyncio.subprocess.Process, stop: Shutdown) -> int:
     """Wait until a process ends; a requested stop is passed on to it as SIGTERM."""
     ending = asyncio.create_task(process.wait())
     for event in (stop.requested, stop.forced):
-        await _wait_for_first(asyncio.shield(ending), event.wait())
+        await wait_for_first(asyncio.wait([ending]), event.wait())
         if ending.done():
             break
         _send_signal(process, signal.SIGTERM)
     return await ending
-
-
-async def _wait_for_first(*waits: Awaitable[Any]) -> None:
-    """Return when the first of them is done; the others are cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in waits]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
 
 
 def _send_signal(process: asyncio.subprocess.Process, signal_number: signal.Signals) -> None:

@@ -1,11 +1,12 @@
 """The root command, and how it reports errors: one message on stderr and an exit code.
 
-0: done. 1: the command failed. 2: the command line or a setting cannot be used. Any other exception is a bug and
-keeps its traceback.
+0: done. 1: the command failed, or the database refused a statement. 2: the command line or a setting cannot be used.
+Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from importlib import import_module
@@ -15,9 +16,12 @@ import click
 
 from flowlet.cli.options import database_option
 from flowlet.errors import DurationError, FlowletError, SettingsError
-from flowlet.text import find_text_fault
+from flowlet.store.dialects.errors import is_driver_error
+from flowlet.text import escape_control_characters, find_text_fault
 
 __all__ = ["CommandGroup", "main"]
+
+logger = logging.getLogger(__name__)
 
 _USAGE_ERRORS = (SettingsError, DurationError)
 _COMMAND_MODULES = {
@@ -75,7 +79,8 @@ class CommandGroup(click.Group):
         one here, which applies before and after ``serve`` installs its own.
 
         Raises:
-            click.ClickException: If the command raises a FlowletError; it has the exit code.
+            click.ClickException: If the command raises a FlowletError, or the error of a database's driver; it has the
+                exit code.
         """
         if os.getpid() == 1:
             signal.signal(signal.SIGTERM, _exit_on_signal)
@@ -83,6 +88,19 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except FlowletError as error:
             raise _CommandError(error) from error
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            logger.debug("the database refused a statement", exc_info=error)
+            raise click.ClickException(_describe_driver_error(error)) from error
+
+
+def _describe_driver_error(error: Exception) -> str:
+    said = escape_control_characters(" ".join(str(error).split()))
+    return (
+        f"the database refused a statement: {type(error).__name__}: {said}. See that its tables are those of this "
+        "Flowlet: flowlet db upgrade. With FLOWLET_LOG_LEVEL=DEBUG, serve logs where it happened"
+    )
 
 
 def _exit_on_signal(signal_number: int, _: object) -> NoReturn:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
-from flowlet.app import Flowlet
+from flowlet.app import BackgroundService, Flowlet
+from flowlet.cli.feed import LiveFeed
 from flowlet.cli.options import database_option, load_registry, load_settings, modules_argument
 from flowlet.cli.processes import ExecutorProcesses
 
@@ -22,14 +24,19 @@ __all__ = ["serve"]
 @click.option("--web/--no-web", default=True, help="Serve the API and the console.")
 @click.option("--executor/--no-executor", default=True, help="Run workflows.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, help="How many executors, each in its own process.")
+@click.option("--feed/--no-feed", default=None, help="Print the history as it is written; by default on a terminal.")
 @database_option
-def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, **overrides: Any) -> None:
+def serve(
+    modules: tuple[str, ...], web: bool, executor: bool, processes: int, feed: bool | None, **overrides: Any
+) -> None:
     """Run the workflows of the modules and serve the API and the console, until SIGTERM or Ctrl-C.
 
     MODULE is an import name (shop.orders), a path (shop/orders.py), or an application with the resources that it
     provides (shop.main:app).
 
     With more than one process, the first one serves the API and the console.
+
+    On a terminal it prints each line of history as it is written, those of other processes included.
 
     On the first signal, activations and requests may finish within FLOWLET_GRACE. A second one stops at once.
     """
@@ -40,5 +47,9 @@ def serve(modules: tuple[str, ...], web: bool, executor: bool, processes: int, *
     overrides["groups"] = overrides["groups"] or None
     settings = load_settings(**overrides)
     app = Flowlet(registry=load_registry(modules, settings))
-    others = (ExecutorProcesses(modules, settings, processes - 1),) if processes > 1 else ()
-    app.run(settings, web=web, executor=executor, background_services=others)
+    services: list[BackgroundService] = []
+    if processes > 1:
+        services.append(ExecutorProcesses(modules, settings, processes - 1))
+    if sys.stdout.isatty() if feed is None else feed:
+        services.append(LiveFeed(settings))
+    app.run(settings, web=web, executor=executor, background_services=services)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from flowlet.database_url import get_sqlite_path
 from flowlet.errors import StoreUnavailableError
-from flowlet.settings import Settings, get_sqlite_path
+from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
 
-__all__ = ["open_existing_store"]
+__all__ = ["open_existing_store", "open_settings_store"]
 
 
 @asynccontextmanager
@@ -26,5 +27,12 @@ async def open_existing_store(settings: Settings) -> AsyncIterator[Store]:
             f"There is no database file {str(get_sqlite_path(url))!r}. Name the right one with --database or "
             "FLOWLET_DATABASE_URL, or create it with 'flowlet db upgrade'."
         )
-    async with open_store(url, migrate=False) as store:
+    async with open_store(url, schema=settings.schema, migrate=False) as store:
         yield store
+
+
+def open_settings_store(settings: Settings) -> AbstractAsyncContextManager[Store]:
+    """Open the store of the settings, and bring its tables up to date unless FLOWLET_MIGRATE forbids it."""
+    if not settings.migrate:
+        return open_existing_store(settings)
+    return open_store(settings.database_url, schema=settings.schema, migrate=True)

@@ -45,6 +45,7 @@ from flowlet.client.resources import (
 )
 from flowlet.client.synchronous.client import Client
 from flowlet.client.synchronous.events import Events
+from flowlet.instance.path_changes import PathChange
 
 __all__ = [
     "Action",
@@ -74,6 +75,7 @@ __all__ = [
     "Instance",
     "IssuedApiKey",
     "NotFoundError",
+    "PathChange",
     "PermittedOperations",
     "Problem",
     "Refusal",

@@ -21,6 +21,7 @@ __all__ = [
     "When",
     "build_bulk_preview_request",
     "build_bulk_request",
+    "build_bulk_run_request",
     "build_create_and_wait_request",
     "build_create_body",
     "build_create_request",
@@ -175,7 +176,7 @@ def build_move_and_wait_request(
         DurationError: If ``timeout`` is not a duration.
     """
     fields = {
-        "update_state_var_request": None if vars is None else {"values": vars},
+        "update_state_var_request": None if vars is None else {"vars": vars},
         "wait_for_states": _list_states(states),
         "from_states": _list_states(from_states),
     }
@@ -205,6 +206,12 @@ def build_bulk_request(operation: str, filters: Filter, more: Mapping[str, Any])
     return _build_bulk_request(
         operation, filters, build_json_reader(BulkResult), more, extra_work_seconds=BULK_TIMEOUT_SECONDS
     )
+
+
+def build_bulk_run_request(run_id: str) -> ApiRequest[BulkResult]:
+    """Return the request of what a bulk operation has done so far."""
+    path = f"/api/bulkRuns/{quote_segment(run_id)}"
+    return ApiRequest("GET", path, build_json_reader(BulkResult), may_repeat=True)
 
 
 def build_bulk_preview_request(operation: str, filters: Filter, more: Mapping[str, Any]) -> ApiRequest[BulkPreview]:

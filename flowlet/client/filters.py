@@ -72,14 +72,13 @@ _API_NAMES = {
     "key": "businessKey",
     "kind": "type",
     "type": "workflowType",
-    "vars": "stateVars",
     "when": "nextActivation",
 }
 """The fields that the API calls otherwise than Python: it keeps GopherFlow's names."""
 
 
 def reject_empty_filters(filters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return filters without an empty value, which the server would ignore, and so match every instance.
+    """Return filters by the names of a request's fields. An empty value, which the server would ignore, is refused.
 
     Raises:
         ValueError: If a value is an empty text, an empty collection, or 0.
@@ -87,7 +86,8 @@ def reject_empty_filters(filters: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in filters.items():
         if value is not None and value is not False and not value:
             raise ValueError(f"the filter {name}={value!r} is empty. Leave it out, or pass None, to match any value.")
-    return filters
+    # The API calls them stateVars, as GopherFlow does; its vars are the variables of a create or an edit.
+    return {"state_vars" if name == "vars" else name: value for name, value in filters.items()}
 
 
 def encode_fields(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
+from flowlet.instance.path_changes import PathChange
 
 __all__ = [
     "Action",
@@ -166,7 +167,9 @@ class Action(ResponseModel):
         execution_count: The number of the visit that the action belongs to, counted from 1.
         retry_count: How many attempts of that visit had failed before.
         detail: A traceback.
-        changes: The changed variables, ``{"set": {name: value}, "unset": [name]}``; None if none changed.
+        changes: The changes of variables by path, in order; of the first action, each variable that was given. None if
+            none changed.
+        answer: The choice and the form's values of an answer, without the username; None for every other action.
     """
 
     id: int
@@ -183,7 +186,8 @@ class Action(ResponseModel):
     username: str | None
     duration_ms: int | None
     detail: str | None
-    changes: dict[str, Any] | None
+    changes: list[PathChange] | None
+    answer: Answer | None = None
     version: int | None = Field(alias="definitionVersion")
 
 
@@ -237,15 +241,21 @@ class BulkResult(ResponseModel):
     """The result of a bulk operation.
 
     Attributes:
+        run_id: Its id in the process that runs it.
+        is_running: Whether it goes on; ``run_bulk`` waits for its end.
         matched: How many instances it was applied to.
         done: How many of them it changed.
         refused: The first 100 instances that refused it.
         refused_total: How many refused it in all.
         limit_reached: Whether it stopped at its limit, so that more instances may match.
+        problem: The problem that ended it early; None without one.
     """
 
+    run_id: str
+    is_running: bool
     matched: int
     done: int
     refused: tuple[Refusal, ...]
     refused_total: int
     limit_reached: bool
+    problem: dict[str, Any] | None

@@ -10,19 +10,20 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-import orjson
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import BaseModel
 
-from flowlet.clock import to_microseconds
+from flowlet.clock import limit_time, to_microseconds
+from flowlet.definition.codec import ModelCodec
+from flowlet.definition.kept_names import KeptNames
 from flowlet.durations import Duration
 from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instance.instance import PRIORITIES, NewInstance, Status
-from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault
+from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_json
+from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault, is_one_line
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
 
-__all__ = ["Definition", "Parameter", "ParameterRole", "StateDefinition", "TransitionDefinition", "validate_model"]
+__all__ = ["Definition", "Parameter", "ParameterRole", "StateDefinition", "TransitionDefinition"]
 
 
 class ParameterRole(StrEnum):
@@ -55,7 +56,8 @@ class TransitionDefinition:
 class StateDefinition:
     """A state of a definition.
 
-    ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1.
+    ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1. ``form_codec``
+    reads and writes the form; None without one.
     """
 
     name: str
@@ -73,6 +75,11 @@ class StateDefinition:
     handler: Callable[..., Any] | None
     is_async: bool
     parameters: tuple[Parameter, ...]
+    form_codec: ModelCodec | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        codec = ModelCodec(self.form, f"the form of {self.name!r}") if self.form else None
+        object.__setattr__(self, "form_codec", codec)
 
     @property
     def is_final(self) -> bool:
@@ -112,6 +119,7 @@ class Definition:
         priority: The priority of its instances, 0 to 9.
         loop_limit: The most transitions in a row without any wait.
         vars: The model of the variables, or None if they are a free JSON object.
+        codec: Reads and writes the variables; None if they are a free JSON object.
         names_by_id: The name of each state object, by its ``id()``; read only.
         state_objects: The state objects. Holding them keeps each ``id()`` in ``names_by_id`` from being reused.
     """
@@ -131,8 +139,11 @@ class Definition:
     vars: type[BaseModel] | None
     names_by_id: Mapping[int, str] = field(repr=False)
     state_objects: tuple[State[..., Any], ...] = field(default=(), repr=False)
+    codec: ModelCodec | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        codec = ModelCodec(self.vars, self.subject) if self.vars else None
+        object.__setattr__(self, "codec", codec)
         object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
         object.__setattr__(self, "names_by_id", MappingProxyType(dict(self.names_by_id)))
 
@@ -153,33 +164,46 @@ class Definition:
         """Return the name of a state object in this definition, or None if it belongs to another one."""
         return self.names_by_id.get(id(state_object))
 
+    @property
+    def subject(self) -> str:
+        """What its variables are called in messages."""
+        return f"the variables of {self.name}"
+
     def read_vars(self, text: str) -> BaseModel | dict[str, Any]:
         """Return the variables from their JSON text: a new model object, or a dict if there is no model.
 
         Raises:
             VariablesError: If they do not fit the model.
         """
-        if self.vars is None:
-            value: dict[str, Any] = orjson.loads(text)
+        if self.codec is None:
+            value: dict[str, Any] = parse_json(text)
             return value
-        try:
-            return self.vars.model_validate_json(text)
-        except ValidationError as error:
-            raise _build_variables_error(f"the variables of {self.name}", error) from None
+        return self.codec.read(text)
 
-    def write_vars(self, value: BaseModel | Mapping[str, Any]) -> str:
-        """Return the JSON text of variables.
+    def find_kept_names(self, text: str, value: BaseModel | dict[str, Any]) -> KeptNames | None:
+        """Return the names inside of stored variables that the model does not declare; see ``ModelCodec``."""
+        return self.codec.find_kept_names(text, value) if self.codec and isinstance(value, BaseModel) else None
+
+    def save_vars(
+        self, value: BaseModel | Mapping[str, Any], previous_text: str | None = None
+    ) -> tuple[str, BaseModel | None]:
+        """Return the JSON text of variables that survive being stored, and the model object that it is read as.
+
+        Args:
+            value: The model object, or the values if there is no model.
+            previous_text: The text that is stored already; if it has not changed, there may be no object.
 
         Raises:
-            VariablesError: If they cannot be written as JSON.
+            VariablesError: If a value would not be read back as the same value of the same type. Names the fields.
         """
-        try:
-            if isinstance(value, BaseModel):
-                # Pydantic's warnings show values. Reading the text again finds what does not fit.
-                return value.model_dump_json(by_alias=True, warnings=False)
-            return orjson.dumps(dict(value)).decode()
-        except (TypeError, PydanticSerializationError) as error:
-            raise VariablesError(f"the variables of {self.name}", {"": str(error)}) from None
+        if self.codec is not None and isinstance(value, BaseModel):
+            return self.codec.save(value, previous_text)
+        values = value if type(value) is dict else dict(value)
+        if not is_plain(values) or (text := _write_if_possible(values)) is None or has_nul(text):
+            if faults := find_json_faults(values):
+                raise VariablesError(self.subject, faults)
+            text = write_json(values)
+        return text, None
 
     def build_instance(
         self,
@@ -191,6 +215,7 @@ class Definition:
         group: str | None = None,
         priority: int | None = None,
         parent_id: int | None = None,
+        root_id: int | None = None,
         username: str | None = None,
     ) -> NewInstance:
         """Return a validated new instance, ready for the store.
@@ -203,6 +228,7 @@ class Definition:
             group: The executor group; the workflow's if None.
             priority: 0 to 9; the workflow's if None.
             parent_id: The id of its parent, if it is a child.
+            root_id: The id of its parent's first ancestor, or the parent's own, if it is a child.
             username: The user who creates it; None for code.
 
         Raises:
@@ -210,12 +236,14 @@ class Definition:
         """
         start = self.states[self.start]
         faults = _check_texts(externalId=external_id, businessKey=key, executorGroup=group)
+        if external_id in (".", ".."):
+            faults["externalId"] = f"cannot be {external_id!r}: clients remove it from every URL"
         level = self.priority if priority is None else priority
         if level not in PRIORITIES:
             faults["priority"] = f"{level!r} is not a whole number from 0 to 9"
         if faults:
             raise VariablesError(f"a new {self.name}", faults)
-        deadline = now + to_microseconds(start.deadline) if start.deadline else None
+        deadline = limit_time(now + to_microseconds(start.deadline)) if start.deadline else None
         external_id = external_id or str(uuid.uuid4())
         return NewInstance(
             type=self.name,
@@ -229,6 +257,7 @@ class Definition:
             vars_json=self.validate_vars({} if vars is None else vars),
             next_activation_us=deadline if start.is_manual else now,
             parent_id=parent_id,
+            root_id=root_id,
             username=username,
         )
 
@@ -239,13 +268,11 @@ class Definition:
             VariablesError: If they do not fit.
         """
         if not isinstance(vars, BaseModel | Mapping):
-            raise VariablesError(
-                f"the variables of {self.name}", {"": f"has to be an object, not {type(vars).__name__}"}
-            )
-        if self.vars is None or isinstance(vars, self.vars):
-            return self.write_vars(vars)
+            raise VariablesError(self.subject, {"": f"has to be an object, not {type(vars).__name__}"})
+        if self.codec is None or type(vars) is self.vars:
+            return self.save_vars(vars)[0]
         plain = vars.model_dump(mode="json", by_alias=True) if isinstance(vars, BaseModel) else vars
-        return self.write_vars(validate_model(self.vars, plain, f"the variables of {self.name}"))
+        return self.save_vars(self.codec.validate(plain))[0]
 
     def to_json(self) -> dict[str, Any]:
         """Return the definition as plain JSON values with names in camelCase, as the store and the API use it."""
@@ -263,23 +290,11 @@ class Definition:
         }
 
 
-def validate_model(model: type[BaseModel], values: Mapping[str, Any], subject: str) -> BaseModel:
-    """Return a model object built from plain JSON values.
-
-    Raises:
-        VariablesError: If they do not fit. It names the path of each field, never its value.
-    """
+def _write_if_possible(values: dict[str, Any]) -> str | None:
     try:
-        return model.model_validate_json(orjson.dumps(dict(values)))
-    except TypeError as error:
-        raise VariablesError(subject, {"": str(error)}) from None
-    except ValidationError as error:
-        raise _build_variables_error(subject, error) from None
-
-
-def _build_variables_error(subject: str, error: ValidationError) -> VariablesError:
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    return VariablesError(subject, {".".join(str(part) for part in fault["loc"]): fault["msg"] for fault in faults})
+        return write_json(values)
+    except (TypeError, ValueError):  # half of a surrogate pair, or an integer of more than 4,300 digits
+        return None
 
 
 def _check_texts(**texts: str | None) -> dict[str, str]:
@@ -293,6 +308,8 @@ def _check_texts(**texts: str | None) -> dict[str, str]:
             faults[name] = "begins or ends with white space"
         elif fault := find_text_fault(text):
             faults[name] = fault
+        elif not is_one_line(text):
+            faults[name] = "contains a line end or another control character"
     return faults
 
 

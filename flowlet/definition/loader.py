@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
+import linecache
 import os
 import sys
 import sysconfig
@@ -11,6 +13,7 @@ from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
 
+from flowlet.definition.handler_source import parse_source
 from flowlet.errors import DefinitionError, Fault
 from flowlet.text import format_suggestion
 
@@ -128,10 +131,35 @@ def _build_import_fault(spec: str, error: BaseException) -> Fault:
             f"The working directory is {Path.cwd()}.",
         )
     file, line = place or (spec, 0)
-    cure = _suggest_import_fix(error)
+    cure = _suggest_name_as_text(error, file, line) or _suggest_import_fix(error)
     text = error.msg if isinstance(error, SyntaxError) else error
     message = f"{spec!r} cannot be imported: {type(error).__name__}: {text}"
     return Fault(format_path(file) if place else file, line, f"{message}\n{cure}" if cure else message)
+
+
+def _suggest_name_as_text(error: BaseException, file: str, line: int) -> str:
+    """Return the cure for a name that its module defines further down; empty if it does not."""
+    if not isinstance(error, NameError) or not error.name:
+        return ""
+    tree = parse_source("".join(linecache.getlines(file)))
+    for statement in tree.body if tree else ():
+        if statement.lineno > line and error.name in _list_defined_names(statement):
+            return (
+                f"{error.name!r} is defined further down, in line {statement.lineno}. Where it is a next state, "
+                f"write its name as a text: next=[{error.name!r}]."
+            )
+    return ""
+
+
+def _list_defined_names(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
 
 
 def _suggest_import_fix(error: BaseException) -> str:

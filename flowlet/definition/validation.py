@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from flowlet.definition.dependencies import format_type
+from flowlet.definition.model_faults import find_model_faults
 from flowlet.definition.module_source import ModuleSource
-from flowlet.definition.return_analysis import find_returned_states
+from flowlet.definition.return_faults import find_return_faults
 from flowlet.errors import Fault
 from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.states import State, StateKind
@@ -33,7 +34,7 @@ def find_faults(source: ModuleSource) -> list[Fault]:
         if state.kind not in _FINAL_KINDS:
             faults += _check_next(source, name, state)
             faults += _check_fallback_targets(source, name, state)
-            faults += _check_handler(source, name, state)
+            faults += find_return_faults(source, name, state, _guess_targets(source, state))
     return [*faults, *_check_reachability(source), *_check_termination(source)]
 
 
@@ -112,21 +113,8 @@ def _check_model(model: object, option_name: str, owner: str) -> Iterator[str]:
         cure = "Give each field a type that JSON can represent and that is defined when the module has been imported."
         yield f"{option_name} of {owner}: {model.__name__} has no JSON schema: {str(error).splitlines()[0]}\n{cure}"
         return
-    if name := _find_masked_field(model):
-        message = f"{option_name} of {owner}: {model.__name__}.{name} is a secret, which would be stored as asterisks."
-        yield f"{message}\nKeep secrets in a resource, and store the name of the secret."
-
-
-def _find_masked_field(model: type[BaseModel]) -> str | None:
-    """Return the first field that would be stored as asterisks: a secret without a serializer that reveals it."""
-    for name, field in model.model_fields.items():
-        for secret in (SecretStr("probe"), SecretBytes(b"probe")):
-            if type(secret) in (field.annotation, *get_args(field.annotation)):
-                made = model.model_construct(None, **{name: secret})
-                dumped = made.model_dump(mode="json", include={name}, warnings=False)
-                if dumped.get(name) == str(secret):
-                    return name
-    return None
+    for fault in find_model_faults(model):
+        yield f"{option_name} of {owner}: {fault}"
 
 
 def _check_next(source: ModuleSource, name: str, state: State[..., Any]) -> Iterator[Fault]:
@@ -192,25 +180,6 @@ def _check_fallback_targets(source: ModuleSource, name: str, state: State[..., A
     for option, length in (("timeout", state.timeout), ("deadline", state.deadline)):
         if length == timedelta(0):
             yield source.build_fault(name, f"state {name!r} has a {option} of zero.\nMake it longer, or remove it.")
-
-
-def _check_handler(source: ModuleSource, name: str, state: State[..., Any]) -> Iterator[Fault]:
-    if state.handler is None:
-        return
-    function = inspect.unwrap(state.handler)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        cure = "A handler returns the next state: write return, not yield."
-        yield source.build_fault(name, f"state {name!r} is a generator: its function has a yield.\n{cure}")
-    permitted = _guess_targets(source, state)
-    for returned in find_returned_states(state.handler):
-        known = source.resolve_target(returned.target)
-        if known is None and isinstance(returned.target, str):
-            message = f"state {name!r} returns {returned.target!r}, but no such state is defined here."
-            yield source.build_fault(name, f"{message}\n{source.suggest_fix(returned.target)}", line=returned.line)
-        elif known is not None and known not in permitted:
-            message = f"state {name!r} returns {known!r}, which its next does not list."
-            cure = f"Add {known!r} to next. Listed: {', '.join(permitted) or 'nothing'}."
-            yield source.build_fault(name, f"{message}\n{cure}", line=returned.line)
 
 
 def _check_reachability(source: ModuleSource) -> Iterator[Fault]:

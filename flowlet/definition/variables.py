@@ -2,72 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import orjson
 from pydantic import BaseModel
 
+from flowlet.definition.codec import ModelCodec
 from flowlet.definition.definition import Definition
+from flowlet.definition.kept_names import KeptNames
+from flowlet.definition.model_shape import get_names
 from flowlet.errors import VariablesError
+from flowlet.instance.json_text import parse_json, parse_json_roughly, write_json
+from flowlet.instance.path_changes import diff_values, find_changed_names
 
 __all__ = ["UNCHANGED", "SavedVariables", "diff_variables"]
 
 SavedVariables = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
 """The variables' JSON text, the action's ``changes_json``, the variables as an object; all None if unchanged."""
 
-_PLAIN = (str, int, type(None))
-"""Types whose equal values have equal JSON. Not float: 0.0 equals -0.0."""
-
 UNCHANGED: SavedVariables = (None, None, None)
 
+_KEPT_ROUGHLY = frozenset({str, int, bool, type(None)})
+"""The types of values that ``parse_json_roughly`` returns exactly: a float may be a long integer."""
 
-def diff_variables(definition: Definition, previous_text: str, value: BaseModel | dict[str, Any]) -> SavedVariables:
-    """Return the variables to store after a handler has run.
 
-    A model object accepts any assignment. Therefore its JSON text is validated against the model again: an instance
-    never stores variables that its next state could not read.
+def diff_variables(
+    definition: Definition,
+    previous_text: str,
+    value: BaseModel | dict[str, Any],
+    *,
+    kept: KeptNames | None = None,
+    removed: Collection[str] = (),
+) -> SavedVariables:
+    """Return the variables to store after a handler has run, or after an edit.
+
+    A model object accepts any assignment. Therefore what it is written as is read and compared: an instance never
+    stores variables that its next state would read as others. Stored names that the model does not declare are kept:
+    another version of the workflow has written them.
 
     Args:
         definition: The definition of the instance.
         previous_text: The JSON text from which the handler's variables were read.
         value: The model object or the dict after the handler has run.
+        kept: The names inside of the previous variables that the model does not declare.
+        removed: Names to remove although the model does not declare them.
 
     Raises:
-        VariablesError: If the variables cannot be written as a JSON object, or no longer fit the model.
+        VariablesError: If the variables would not be read back as they are. Names the fields.
     """
     if type(value) is not dict and not isinstance(value, (BaseModel, Mapping)):
         raise _build_type_error(definition, value)
-    text = definition.write_vars(value)
+    codec = None if kept else definition.codec
+    if codec is not None and isinstance(value, BaseModel) and type(value) is codec.model and codec.is_exact:
+        found = _diff_exact(definition, codec, previous_text, value)
+        if found is not None:
+            return found
+    text, read = definition.save_vars(value, previous_text)
     if text == previous_text:
         return UNCHANGED
-    read = definition.read_vars(text) if definition.vars is not None else None
-    changes = _diff_documents(definition, previous_text, text)
-    return UNCHANGED if changes is None else (text, changes, read)
-
-
-def _diff_documents(definition: Definition, previous_text: str, text: str) -> str | None:
     old, new = _parse_document(definition, previous_text), _parse_document(definition, text)
-    # Compared as JSON: for Python 1, 1.0 and True are equal.
-    changed = {name: value for name, value in new.items() if name not in old or not _is_same(old[name], value)}
-    unset = [name for name in old if name not in new]
-    if not changed and not unset:
+    if kept is not None:
+        kept.put_back(value, new)
+    undeclared = _find_undeclared_names(definition, old.keys() - new.keys() - set(removed))
+    if kept is not None or undeclared:
+        new |= {name: one for name, one in old.items() if name in undeclared}
+        text = write_json(new)
+        names = None
+    else:
+        names = find_changed_names(old, new, text)
+    changes = diff_values(old, new, names)
+    return (text, write_json(changes), read) if changes else UNCHANGED
+
+
+def _diff_exact(
+    definition: Definition, codec: ModelCodec, previous_text: str, value: BaseModel
+) -> SavedVariables | None:
+    """Return what ``diff_variables`` does, for an exact model whose names are the stored ones; None for any other.
+
+    Only what has changed is compared: of the rest the same text is stored.
+    """
+    text = codec.write(value)
+    if text == previous_text:
+        return UNCHANGED
+    try:
+        old, new = parse_json_roughly(previous_text), parse_json_roughly(text)
+    except ValueError:  # the precise parser says why
         return None
-    return orjson.dumps({"set": changed, "unset": unset}).decode()
+    # That the text can be written again proves everything but the old values of what has changed.
+    names = find_changed_names(old, new, text) if isinstance(old, dict) else None
+    if names is None or "\\u0000" in text:
+        return None
+    if not _KEPT_ROUGHLY.issuperset([type(old[name]) for name in names]):
+        old = _parse_document(definition, previous_text)
+    read = codec.read_left(value, text, names)
+    return None if read is None else (text, write_json(diff_values(old, new, names)), read)
 
 
-def _is_same(old: object, new: object) -> bool:
-    if type(old) is not type(new):
-        return False
-    return old == new if isinstance(new, _PLAIN) else orjson.dumps(old) == orjson.dumps(new)
+def _find_undeclared_names(definition: Definition, missing: Collection[str]) -> list[str]:
+    """Return those of the missing names that the model does not declare."""
+    if definition.vars is None or not missing:
+        return []
+    names = get_names(definition.vars)
+    return [name for name in missing if not names.is_known(name)]
 
 
 def _parse_document(definition: Definition, text: str) -> dict[str, Any]:
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        fault = f"they are not standard JSON: {error.msg}"
-        raise VariablesError(f"the variables of {definition.name}", {"": fault}) from None
+        value = parse_json(text)
+    except ValueError as error:
+        raise VariablesError(definition.subject, {"": f"they are not standard JSON: {error}"}) from None
     if not isinstance(value, dict):
         raise _build_type_error(definition, value)
     return value
@@ -75,4 +118,4 @@ def _parse_document(definition: Definition, text: str) -> dict[str, Any]:
 
 def _build_type_error(definition: Definition, value: object) -> VariablesError:
     fault = f"they have to be an object, not a {type(value).__name__}"
-    return VariablesError(f"the variables of {definition.name}", {"": fault})
+    return VariablesError(definition.subject, {"": fault})

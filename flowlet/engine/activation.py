@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import inspect
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple, NoReturn, Protocol
 
-import orjson
-
 from flowlet.clock import Clock
-from flowlet.definition.definition import Definition, validate_model
+from flowlet.definition.definition import Definition
 from flowlet.definition.entry import build_state_entry
+from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.variables import UNCHANGED, SavedVariables, diff_variables
 from flowlet.durations import format_duration
-from flowlet.engine.attempt import Attempt
+from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
 from flowlet.engine.children import build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
@@ -30,15 +27,19 @@ from flowlet.engine.results import (
     resolve_next_state,
     return_to_wait,
 )
+from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.errors import FlowletError, UnknownWorkflowError, VariablesError
 from flowlet.instance.instance import ActionKind, Instance
+from flowlet.instance.json_text import parse_json, write_json
 from flowlet.instance.transition import Transition
-from flowlet.workflow.context import Context, TransactionSource
+from flowlet.log_setup import bind_attempt
+from flowlet.workflow.context import NO_RELATIVES, Context, Failure, Relatives, TransactionSource
 
-__all__ = ["THREAD_PREFIX", "ActivationRunner", "Resources"]
+__all__ = ["ActivationRunner", "Resources"]
 
-THREAD_PREFIX = "flowlet-handler"
-"""The prefix of the names of the threads that run plain ``def`` handlers."""
+
+def _assume_stopped() -> bool:
+    return True
 
 
 class Resources(Protocol):
@@ -55,15 +56,17 @@ class _HandlerCall:
 
     arguments: dict[str, Any]
     vars: Any = None
+    kept: KeptNames | None = None
     context: Context | None = None
     choice: str | None = None
+    stop_requested: threading.Event | None = None
 
 
 class _ActivationInputs(NamedTuple):
-    children: tuple[Instance, ...]
-    parent: Instance | None
+    relatives: Relatives
     transaction: TransactionSource
     read_vars: Any
+    failure: Failure | None
 
 
 class ActivationRunner:
@@ -75,7 +78,12 @@ class ActivationRunner:
         clock: The clock of the history, of delays and deadlines.
         random: The source of the delays of retries.
         executor_id: The executor that runs the activations.
-        max_threads: How many plain ``def`` handlers run at once; others wait for a thread, within their timeout.
+        max_threads: How many plain ``def`` handlers run at once. Others wait for a thread: that is no part of their
+            attempt, nor of its timeout.
+        on_thread_free: Called when a thread has become free, where none was.
+
+    Attributes:
+        threads: The threads of plain ``def`` handlers.
     """
 
     def __init__(
@@ -87,73 +95,91 @@ class ActivationRunner:
         executor_id: str,
         *,
         max_threads: int = 128,
+        on_thread_free: Callable[[], None] | None = None,
     ) -> None:
         self._find_definition = find_definition
         self._resource_by_type = resource_by_type
         self._clock = clock
         self._random = random
         self._executor_id = executor_id
-        self._thread_pool = ThreadPoolExecutor(max_threads, thread_name_prefix=THREAD_PREFIX)
+        self.threads = HandlerThreads(max_threads, on_free=on_thread_free)
         self._plans: dict[int, Plan] = {}
 
     def close(self) -> None:
         """Let the threads end; a handler that still runs in one runs to its end, without effect."""
-        self._thread_pool.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
 
     async def run(
         self,
         instance: Instance,
         *,
-        children: tuple[Instance, ...] = (),
-        parent: Instance | None = None,
+        relatives: Relatives = NO_RELATIVES,
         transaction: TransactionSource,
         read_vars: Any = None,
+        is_stopped: Callable[[], bool] = _assume_stopped,
+        failure: Failure | None = None,
     ) -> Transition:
         """Run the handler of a claimed instance's state, and return everything that the commit has to write.
 
-        Whatever a handler raises, ``SystemExit`` included, is a failed attempt and part of the transition. Where a
-        handler runs to its end although it was cancelled, its transition is returned: the fence decides about it.
+        Whatever a handler raises, ``SystemExit`` included, is a failed attempt and part of the transition. So is a
+        cancellation that the handler, or a task of its own, has asked for. Where a handler runs to its end although it
+        was cancelled, its transition is returned: the fence decides about it.
 
         Args:
             instance: The instance, as claimed.
-            children: The instances that it has spawned, oldest first.
-            parent: The instance that spawned it.
+            relatives: Its children and its parent, as far as ``get_context_attributes`` says that they are used.
             transaction: Opens the connection of ``Context.transaction``.
             read_vars: The variables as the previous transition of this lease left them, parsed and not yet given to a
                 handler; None reads them from the instance.
+            is_stopped: Returns whether the caller has cancelled this activation. Every other cancellation comes from
+                the handler. By default every cancellation counts as the caller's.
+            failure: What led to its state by ``on_error``, if ``reads_error`` says that it is used.
 
         Raises:
-            asyncio.CancelledError: If the activation is cancelled from outside; nothing is to be written then.
+            asyncio.CancelledError: If the caller has cancelled the activation; nothing is to be written then.
         """
         try:
             plan = self._get_plan(instance)
         except FlowletError as error:
             return self._build_failure(self._start_attempt(instance), error)
         attempt = Attempt(instance, plan.policy, self._executor_id, self._clock.monotonic())
+        bind_attempt(instance.state, instance.attempt + 1)
         handler = plan.handler
         if handler is None or (plan.is_manual and instance.answer_json is None):
             return self._skip_handler(plan, attempt)
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
-            run = self._prepare_call(plan, attempt, _ActivationInputs(children, parent, transaction, read_vars))
+            run = self._prepare_call(plan, attempt, _ActivationInputs(relatives, transaction, read_vars, failure))
             if plan.is_async and plan.timeout is None:
                 result = await handler(**run.arguments)
             else:
-                result = await self._call_handler(plan, handler, run.arguments)
+                result = await self._call_handler(plan, handler, run, attempt)
             attempt.end(self._clock)
+            if task and task.cancelling() > cancels and not is_stopped():
+                await take_back_cancellations(task, cancels)
             return self._build_success(plan, attempt, run, result)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
         except BaseException as error:  # whatever a handler raises is its instance's failure
+            if ends_process(error, task):
+                raise
             if task and task.cancelling() > cancels:
-                raise asyncio.CancelledError from error
+                if not is_stopped():
+                    await take_back_cancellations(task, cancels)
+                if is_stopped():
+                    raise asyncio.CancelledError from error
             return self._build_failure(attempt, error)
 
-    def has_context_parameter(self, instance: Instance) -> bool:
-        """Return whether the handler of an instance's state takes a Context, which holds children and parent."""
+    def get_context_attributes(self, instance: Instance) -> frozenset[str] | None:
+        """Return what the handler of an instance's state reads of its context; None if that cannot be known."""
         try:
-            return bool(self._get_plan(instance).context_names)
+            return self._get_plan(instance).context_attributes
+        except FlowletError:
+            return frozenset()
+
+    def reads_error(self, instance: Instance) -> bool:
+        """Return whether the handler of an instance's state may read the failure that led there by ``on_error``."""
+        try:
+            return self._get_plan(instance).reads_error
         except FlowletError:
             return False
 
@@ -207,12 +233,13 @@ class ActivationRunner:
         arguments: dict[str, Any] = {}
         run = _HandlerCall(arguments)
         if plan.is_manual:
-            answer = orjson.loads(instance.answer_json or "{}")
+            answer = parse_json(instance.answer_json or "{}")
             run.choice, attempt.username = answer.get("choice"), answer.get("username")
             _fill_form(plan, arguments, answer.get("form"))
         if plan.reads_vars:
             is_read = inputs.read_vars is not None
             run.vars = inputs.read_vars if is_read else definition.read_vars(instance.vars_json)
+            run.kept = definition.find_kept_names(instance.vars_json, run.vars)
             for name in plan.vars_names:
                 arguments[name] = run.vars
         for name, type_ in plan.resources:
@@ -225,24 +252,30 @@ class ActivationRunner:
 
     def _build_context(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs, call: _HandlerCall) -> Context:
         instance = attempt.instance
+        if not plan.is_async:
+            call.stop_requested = threading.Event()
         return Context(
             workflow=instance,
             vars=call.vars if plan.definition.vars is None else {},
             attempt=attempt.number,
             # An external id has one instance, and a visit is entered once: no other activation has this key.
             idempotency_key=f"{instance.external_id}/{instance.visit}",
-            children=inputs.children,
-            parent=inputs.parent,
             choice=call.choice,
             username=attempt.username,
+            error=inputs.failure,
             _clock=self._clock,
             _transaction=inputs.transaction if plan.is_async else _refuse_transaction,
+            _relatives=inputs.relatives,
             _log_lines=attempt.lines,
+            _stop_requested=call.stop_requested,
         )
 
-    async def _call_handler(self, plan: Plan, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    async def _call_handler(self, plan: Plan, handler: Callable[..., Any], call: _HandlerCall, attempt: Attempt) -> Any:
         """Return a handler's result. A plain ``def`` runs in a thread; both kinds are stopped at their timeout."""
-        called = handler(**arguments) if plan.is_async else self._call_in_thread(handler, arguments)
+        if not plan.is_async:
+            await self.threads.take()
+            attempt.started_elapsed = self._clock.monotonic()  # the wait for a thread is not the attempt's
+        called = handler(**call.arguments) if plan.is_async else self._call_in_thread(handler, call, attempt)
         if plan.timeout is None:
             return await called
         limit = asyncio.timeout(plan.timeout.total_seconds())
@@ -260,15 +293,10 @@ class ActivationRunner:
             raise TimeoutError(f"the attempt took longer than {format_duration(plan.timeout)}") from late
         return result
 
-    async def _call_in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(
-            self._thread_pool, lambda: context.run(_call_and_catch, handler, arguments)
-        )
-        if error is not None:
-            raise error
-        return await result if inspect.isawaitable(result) else result
+    def _call_in_thread(self, handler: Callable[..., Any], call: _HandlerCall, attempt: Attempt) -> Awaitable[Any]:
+        instance = attempt.instance
+        subject = f"the handler of state {instance.state!r} of {instance.type} {instance.id}"
+        return self.threads.call_handler(handler, call.arguments, subject=subject, stop_requested=call.stop_requested)
 
     def _build_success(self, plan: Plan, attempt: Attempt, call: _HandlerCall, result: object) -> Transition:
         entry, outcome = resolve_next_state(plan, result, call.choice)
@@ -295,22 +323,16 @@ def _save_variables(plan: Plan, attempt: Attempt, call: _HandlerCall) -> SavedVa
             return diff_variables(definition, attempt.instance.vars_json, context.vars)
         if context.vars:
             cure = f"has a model: change the parameter annotated with {definition.vars.__name__}, not ctx.vars"
-            raise VariablesError(f"the variables of {definition.name}", {"": cure})
-    return diff_variables(definition, attempt.instance.vars_json, call.vars) if plan.reads_vars else UNCHANGED
+            raise VariablesError(definition.subject, {"": cure})
+    if not plan.reads_vars:
+        return UNCHANGED
+    return diff_variables(definition, attempt.instance.vars_json, call.vars, kept=call.kept)
 
 
 def _fill_form(plan: Plan, arguments: dict[str, Any], values: dict[str, Any] | None) -> None:
-    if plan.form_names and plan.state.form is not None:
-        form = validate_model(plan.state.form, values or {}, f"the form of {plan.state.name!r}")
+    if plan.form_names and plan.state.form_codec is not None:
+        form = plan.state.form_codec.read(write_json(values or {}))
         arguments.update(dict.fromkeys(plan.form_names, form))
-
-
-def _call_and_catch(handler: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
-    # A future cannot hold a StopIteration, and the loop would then wait forever.
-    try:
-        return handler(**arguments), None
-    except BaseException as error:  # noqa: BLE001  # raised again where the thread is awaited
-        return None, error
 
 
 def _refuse_transaction() -> NoReturn:

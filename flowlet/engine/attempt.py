@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from flowlet.clock import Clock
 from flowlet.engine.plan import Policy
 from flowlet.instance.instance import Action, ActionKind, Instance
-from flowlet.text import clean_text
+from flowlet.shutdown import are_stop_signals_watched
+from flowlet.text import clean_text, mask_secrets
 
-__all__ = ["MAX_LOG_LINES", "Attempt", "LogLines"]
+__all__ = ["MAX_LOG_LINES", "Attempt", "LogLines", "ends_process", "take_back_cancellations"]
 
 MAX_LOG_LINES = 1_000
 """How many lines of ``Context.log`` an attempt keeps."""
 
 
 class LogLines(list[tuple[int, str]]):
-    """The lines that a handler logged, with their times: cleaned, and limited in number."""
+    """The lines that a handler logged, with their times: cleaned, without secrets, and limited in number."""
 
     __slots__ = ("dropped",)
 
@@ -28,7 +32,7 @@ class LogLines(list[tuple[int, str]]):
         if len(self) >= MAX_LOG_LINES:
             self.dropped += 1
             return
-        super().append((line[0], clean_text(line[1])))
+        super().append((line[0], clean_text(mask_secrets(line[1]))))
 
 
 @dataclass(slots=True)
@@ -81,3 +85,26 @@ class Attempt:
             executor_id=self.executor_id,
             version=self.policy.version,
         )
+
+
+def ends_process(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """Return whether an error is not the handler's.
+
+    A ``GeneratorExit`` outside of the activation's task closes the coroutine. A ``KeyboardInterrupt`` is the user's
+    Ctrl-C, unless the process receives signals by ``watch_stop_signals``.
+    """
+    if isinstance(error, GeneratorExit):
+        try:
+            return asyncio.current_task() is not task
+        except RuntimeError:  # no loop runs
+            return True
+    return isinstance(error, KeyboardInterrupt) and not are_stop_signals_watched()
+
+
+async def take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
+    """Take back what a handler has cancelled itself, so that it does not interrupt the commit of its attempt."""
+    while task.cancelling() > count:
+        task.uncancel()
+    # Before Python 3.13 a cancellation that was requested and not raised yet survives ``uncancel``.
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # noqa: TID251 - no time passes

@@ -1,13 +1,16 @@
 """Group commit: items that arrive at about the same time are written in one transaction.
 
 A writer takes every item that waits, writes them, and only then answers their callers. While it writes, the next batch
-gathers by itself; a lone item waits for no company.
+gathers by itself; a lone item waits for no company. However a writer ends, no caller is left without an answer: what it
+has not answered is written by the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,10 +19,15 @@ from typing import Generic, NamedTuple, TypeVar
 from flowlet.errors import StoreUnavailableError
 from flowlet.shutdown import cancel_and_wait
 
-__all__ = ["BatchTotals", "Batcher", "BatcherClosedError"]
+__all__ = ["ALONE", "BatchTotals", "Batcher", "BatcherClosedError"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+ALONE = math.inf
+"""The weight of an item that is to be a batch by itself."""
+
+logger = logging.getLogger(__name__)
 
 
 class BatcherClosedError(RuntimeError):
@@ -43,6 +51,7 @@ class BatchTotals:
 
 class _Pending(NamedTuple, Generic[T, R]):
     item: T
+    weight: float
     done: asyncio.Future[R]
 
 
@@ -50,35 +59,37 @@ class Batcher(Generic[T, R]):
     """Writes items in batches.
 
     Args:
-        write: Writes a batch, all of it or nothing, and returns one result for each item, in their order. Where it
-            raises, the batch is halved and written again until the item that is refused is alone: its caller gets the
-            error, and no other does. ``StoreUnavailableError`` goes to every caller of the batch.
+        write: Writes a batch, and returns one result for each item, in their order; an item whose result is an
+            ``Exception`` was not written, and its caller gets it. Where ``write`` raises, nothing was written, and the
+            batch is halved and written again until the item that is refused is alone: its caller gets the error, and no
+            other does. ``StoreUnavailableError`` goes to every caller of the batch.
         max_batch_size: How many items a batch has at most.
-        max_batch_weight: How heavy a batch may become, give or take its last item; None means without limit.
-        weigh: Returns the weight of an item.
+        max_batch_weight: How heavy a batch of several items may become; None means without limit. A heavier item is a
+            batch by itself.
+        weigh: Returns the weight of an item; ``ALONE`` for one that is to be a batch by itself.
         writer_count: How many batches may be under way at once.
         keeps_cancelled: Whether an item is written although its caller was cancelled before its batch began.
     """
 
     def __init__(
         self,
-        write: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        write: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
         *,
         max_batch_size: int,
         max_batch_weight: int | None = None,
-        weigh: Callable[[T], int] = lambda _: 0,
+        weigh: Callable[[T], float] = lambda _: 0,
         writer_count: int = 1,
         keeps_cancelled: bool = False,
     ) -> None:
         self._write = write
         self._max_batch_size = max_batch_size
-        self._max_batch_weight = max_batch_weight
+        self._max_batch_weight = math.inf if max_batch_weight is None else max_batch_weight
         self._weigh = weigh
         self._writer_count = writer_count
         self._keeps_cancelled = keeps_cancelled
         self._pending: deque[_Pending[T, R]] = deque()
         self._writer_tasks: set[asyncio.Task[None]] = set()
-        self._is_closed = False
+        self._is_closed = self._is_abandoned = False
         self.totals = BatchTotals()
 
     async def put(self, item: T) -> R:
@@ -92,53 +103,82 @@ class Batcher(Generic[T, R]):
         if self._is_closed:
             raise BatcherClosedError("the batcher is closed")
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Pending(item, done))
-        if len(self._writer_tasks) < self._writer_count:
-            # A context of its own: the log fields of the first caller are not those of the whole batch.
-            self._writer_tasks.add(asyncio.create_task(self._write_batches(), context=contextvars.Context()))
+        self._pending.append(_Pending(item, self._weigh(item), done))
+        self._start_writer()
         return await done
 
     async def close(self) -> None:
         """Refuse further items, write those that wait, and return when no batch is under way."""
         self._is_closed = True
-        while self._writer_tasks:
+        while self._pending or self._writer_tasks:
+            self._start_writer()
             await asyncio.wait(self._writer_tasks)
 
     async def abandon(self) -> None:
         """Refuse further items, and stop without writing those that wait."""
-        self._is_closed = True
+        self._is_closed = self._is_abandoned = True
         await cancel_and_wait(*self._writer_tasks)
         self._writer_tasks.clear()
         _fail_all(self._pending, BatcherClosedError("the batcher was abandoned"))
         self._pending.clear()
 
+    def _start_writer(self) -> None:
+        """Start a writer, unless as many run as may."""
+        if len(self._writer_tasks) < self._writer_count:
+            # A context of its own: the log fields of the first caller are not those of the whole batch.
+            task = asyncio.create_task(self._write_batches(), context=contextvars.Context())
+            self._writer_tasks.add(task)
+            task.add_done_callback(self._replace_writer)
+
+    def _replace_writer(self, task: asyncio.Task[None]) -> None:
+        """Start another writer for what this one has left: it may have been cancelled before its first step."""
+        self._writer_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a writer of batches has ended, another one takes over", exc_info=error)
+        if self._pending and not self._is_abandoned:
+            self._start_writer()
+
     async def _write_batches(self) -> None:
         try:
             while batch := self._take_batch():
                 self.totals.add_batch(len(batch))
-                await self._write_batch(batch)
+                await self._answer_batch(batch)
         finally:
             # In the same step as the last look at the queue: ``put`` then sees that it needs another writer.
             self._writer_tasks.discard(asyncio.current_task())
 
+    async def _answer_batch(self, batch: Sequence[_Pending[T, R]]) -> None:
+        """Write a batch. If this writer is cancelled, although nothing was abandoned, the next one writes the rest."""
+        try:
+            await self._write_batch(batch)
+        except asyncio.CancelledError:
+            left = [pending for pending in batch if not pending.done.done() or pending.done.cancelled()]
+            if self._is_abandoned:
+                _fail_all(left, BatcherClosedError("the batcher was abandoned"))
+            else:
+                logger.error("a writer of batches was cancelled, another one writes its %d items", len(left))
+                self._pending.extendleft(reversed(left))
+            raise
+        except Exception as error:
+            _fail_all(batch, error)
+            raise
+
     def _take_batch(self) -> list[_Pending[T, R]]:
         batch: list[_Pending[T, R]] = []
-        limit = self._max_batch_weight
-        weight = 0
-        while self._pending and len(batch) < self._max_batch_size and (limit is None or weight < limit):
-            pending = self._pending.popleft()
+        weight = 0.0
+        while self._pending and len(batch) < self._max_batch_size:
+            pending = self._pending[0]
             if self._keeps_cancelled or not pending.done.done():
+                weight += pending.weight
+                if batch and (weight > self._max_batch_weight or weight == ALONE):
+                    break
                 batch.append(pending)
-                if limit is not None:
-                    weight += self._weigh(pending.item)
+            self._pending.popleft()
         return batch
 
     async def _write_batch(self, batch: Sequence[_Pending[T, R]]) -> None:
         try:
             results = await self._write([pending.item for pending in batch])
-        except asyncio.CancelledError:
-            _fail_all(batch, BatcherClosedError("the batcher was abandoned"))
-            raise
         except Exception as error:  # noqa: BLE001 - whatever the driver raises belongs to the callers
             if len(batch) == 1 or isinstance(error, StoreUnavailableError):
                 _fail_all(batch, error)
@@ -147,8 +187,14 @@ class Batcher(Generic[T, R]):
             await self._write_batch(batch[:middle])
             await self._write_batch(batch[middle:])
             return
+        if len(results) != len(batch):
+            raise RuntimeError(f"a batch of {len(batch)} items was written with {len(results)} results")
         for pending, result in zip(batch, results, strict=True):
-            if not pending.done.done():  # its caller may have been cancelled meanwhile
+            if pending.done.done():  # its caller was cancelled meanwhile
+                continue
+            if isinstance(result, Exception):
+                pending.done.set_exception(result)
+            else:
                 pending.done.set_result(result)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from pydantic import BaseModel
-
 from flowlet.definition.definition import Definition
 from flowlet.errors import OutcomeError
 from flowlet.instance.instance import Instance, NewInstance
@@ -52,7 +50,7 @@ def build_children(
 def _build_child(
     parent: Instance, request: ChildRequest, external_id: str, *, now: int, definition: Definition
 ) -> NewInstance:
-    child = definition.build_instance(
+    return definition.build_instance(
         request.vars,
         now=now,
         key=request.key,
@@ -60,11 +58,8 @@ def _build_child(
         group=request.group,
         priority=request.priority,
         parent_id=parent.id,
+        root_id=parent.root_id or parent.id,
     )
-    if isinstance(request.vars, BaseModel):
-        # A model object takes any assignment: its JSON has to be readable by the child's first state.
-        definition.read_vars(child.vars_json)
-    return child
 
 
 def _check_request(request: object) -> None:

@@ -1,14 +1,26 @@
-"""Group commit: transitions that end at about the same time become durable in one transaction."""
+"""Group commit: transitions that end at about the same time become durable in one transaction.
+
+What the database does to a batch has three policies, each with a count of its own:
+
+- It is away: the writer waits, however long that lasts.
+- It closes the connection, or cancels the statement, and answers all else: a batch is written again a few times.
+- It gives any other error: a batch is halved at once.
+
+A transition that is alone then waits in its own activation for its next attempt, and not in the writer, which goes on
+with the others.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
-from flowlet.engine.batcher import Batcher, BatcherClosedError, BatchTotals
+from flowlet.engine.batcher import ALONE, Batcher, BatcherClosedError, BatchTotals
 from flowlet.engine.observer import ExecutorObserver
-from flowlet.engine.outage import DELAYS_SECONDS, Backoff, retry_while_away
+from flowlet.engine.outage import DELAYS_SECONDS, Backoff, ConnectionLossError
+from flowlet.errors import RowsLockedError, StoreUnavailableError
 from flowlet.instance.instance import ENDED_STATUSES, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
@@ -16,12 +28,16 @@ from flowlet.store.opening import Store
 
 __all__ = ["Committer", "RejectedError", "toggle_pause"]
 
-MAX_BATCH_CHARACTERS = 2_000_000
-"""How many characters of variables a batch has, give or take those of its last transition: a server refuses a statement
-of many megabytes."""
-
 MAX_SINGLE_ATTEMPTS = len(DELAYS_SECONDS)
 """How often a transition that is alone in its batch is tried, where the database gives an error but no refusal."""
+
+MAX_BATCH_ATTEMPTS = 3
+"""How often a batch is tried, where it loses its connection and the store answers all else; the halves of one once."""
+
+LOCKED_SECONDS = 0.2
+"""After how long a transition is tried again whose row another transaction has locked, however long it has."""
+
+logger = logging.getLogger(__name__)
 
 
 class RejectedError(Exception):
@@ -30,6 +46,10 @@ class RejectedError(Exception):
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
         super().__init__(str(cause))
+
+
+class _LockedError(Exception):
+    """Another transaction has locked a row: it is written later, and the others of its batch without it."""
 
 
 class Committer:
@@ -55,11 +75,13 @@ class Committer:
         self._store = store
         self._executor_id = executor_id
         self._observer = observer
+        self._suspect_ids: set[int] = set()
+        self._waiting: dict[int, float] = {}
         self._batcher = Batcher(
             self._write_batch,
             max_batch_size=max_batch_size,
-            max_batch_weight=MAX_BATCH_CHARACTERS,
-            weigh=_count_characters,
+            max_batch_weight=store.instances.max_batch_length,
+            weigh=self._weigh,
             writer_count=writer_count,
             keeps_cancelled=True,  # its handler has run: the fence decides whether the result is still wanted
         )
@@ -77,16 +99,44 @@ class Committer:
         Raises:
             RejectedError: If the store refuses it; nothing of it was written.
         """
+        id = transition.instance.id
+        self._waiting[id] = self._store.clock.monotonic()
+        try:
+            return await self._commit_until_settled(transition)
+        finally:
+            self._waiting.pop(id, None)
+            self._suspect_ids.discard(id)
+
+    async def _commit_until_settled(self, transition: Transition) -> Transition | None:
+        faults = 0
         while True:
             try:
                 result = await self._batcher.put(transition)
             except BatcherClosedError:
                 return None
+            except _LockedError:
+                self._suspect_ids.add(transition.instance.id)
+                await self._store.clock.sleep(LOCKED_SECONDS)
+                continue
             except Exception as error:
-                raise RejectedError(error) from error
+                faults += 1
+                if faults == MAX_SINGLE_ATTEMPTS or self._store.instances.is_refusal(error):
+                    raise RejectedError(error) from error
+                await self._store.clock.sleep(DELAYS_SECONDS[min(faults, len(DELAYS_SECONDS)) - 1])
+                continue
             if result is not CommitResult.PAUSE_CHANGED:
                 return transition if result is CommitResult.COMMITTED else None
             transition = toggle_pause(transition)
+
+    def get_oldest_wait_seconds(self) -> float:
+        """Return for how long the transition that has waited longest has not been committed; 0 if none waits.
+
+        May be called in another thread, as the heartbeat does.
+        """
+        began = None
+        with contextlib.suppress(RuntimeError):  # the dictionary changed meanwhile, so something is committed
+            began = next(iter(self._waiting.values()), None)
+        return 0.0 if began is None else self._store.clock.monotonic() - began
 
     async def close(self) -> None:
         """Commit the transitions that wait, then stop."""
@@ -96,21 +146,68 @@ class Committer:
         """Stop without committing the transitions that wait: the lease is gone."""
         await self._batcher.abandon()
 
-    async def _write_batch(self, transitions: Sequence[Transition]) -> list[CommitResult]:
-        """Commit a batch, however long the store is away. A refused one is halved by the batcher."""
-        activity = f"committing {len(transitions)} transitions"
-        backoff = Backoff(activity)
+    def _weigh(self, transition: Transition) -> float:
+        return ALONE if transition.instance.id in self._suspect_ids else transition.text_length
+
+    async def _write_batch(self, transitions: Sequence[Transition]) -> list[CommitResult | Exception]:
+        """Commit a batch, however long the store is away. A refused one is halved by the batcher.
+
+        Rows that other transactions have locked are left out: their transitions get a ``_LockedError``.
+
+        Raises:
+            Exception: What the database gives as an error, the first time; ``ConnectionLossError`` if it loses its
+                connection while the store answers.
+        """
+        is_known = transitions[0].instance.id in self._suspect_ids
+        attempts_left = 1 if is_known else MAX_BATCH_ATTEMPTS
+        backoff = Backoff(f"committing {len(transitions)} transitions")
         while True:
             try:
-                return await retry_while_away(partial(self._commit_batch, transitions), self._store.clock, activity)
-            except Exception as error:
-                if (
-                    len(transitions) > 1
-                    or self._store.instances.is_refusal(error)
-                    or backoff.failures == MAX_SINGLE_ATTEMPTS - 1
-                ):
-                    raise
+                results: list[CommitResult | Exception] = await self._commit_unlocked(transitions, is_known=is_known)
+            except RowsLockedError as error:
+                raise _LockedError from error
+            except StoreUnavailableError as error:
+                if await self._store.instances.may_be_refusal(error):
+                    attempts_left -= 1
+                if not attempts_left:
+                    self._suspect(transitions, error, is_known=is_known)
+                    raise ConnectionLossError(sum(one.text_length for one in transitions), error) from error
                 await self._store.clock.sleep(backoff.next_delay(error))
+            except Exception as error:
+                self._suspect(transitions, error, is_known=is_known)
+                raise
+            else:
+                backoff.reset()
+                return results
+
+    def _suspect(self, transitions: Sequence[Transition], error: Exception, *, is_known: bool) -> None:
+        """Write each of these transitions alone from now on, and log the first error of a batch."""
+        self._suspect_ids.update(one.instance.id for one in transitions if one.instance.id in self._waiting)
+        if not (is_known or self._store.instances.is_refusal(error)):
+            logger.error(
+                "committing %d transitions: unexpected error, each is now isolated", len(transitions), exc_info=error
+            )
+
+    async def _commit_unlocked(
+        self, transitions: Sequence[Transition], *, is_known: bool
+    ) -> list[CommitResult | Exception]:
+        """Commit a batch without the rows that others have locked; where that is known, without a wait for them.
+
+        Raises:
+            RowsLockedError: If all are locked, or rows besides their own, as those of parents.
+        """
+        try:
+            if not is_known:
+                return list(await self._commit_batch(transitions))
+        except RowsLockedError:
+            if len(transitions) == 1:
+                raise
+        locked = await self._store.instances.find_locked([one.instance.id for one in transitions])
+        free = [one for one in transitions if one.instance.id not in locked]
+        if not free:
+            raise RowsLockedError("another transaction has locked the workflows")
+        results = iter(await self._commit_batch(free))
+        return [_LockedError() if one.instance.id in locked else next(results) for one in transitions]
 
     async def _commit_batch(self, transitions: Sequence[Transition]) -> list[CommitResult]:
         clock = self._store.clock
@@ -119,10 +216,6 @@ class Committer:
         if self._observer:
             self._observer.on_batch(len(transitions), clock.monotonic() - began)
         return [result_by_id[transition.instance.id] for transition in transitions]
-
-
-def _count_characters(transition: Transition) -> int:
-    return len(transition.vars_json or "")
 
 
 def toggle_pause(transition: Transition) -> Transition:

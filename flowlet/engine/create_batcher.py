@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from operator import attrgetter
 
 from flowlet.engine.batcher import Batcher, BatcherClosedError
+from flowlet.engine.outage import ConnectionLossError
+from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import Created, NewInstance
 from flowlet.store.opening import Store
 
@@ -25,7 +28,12 @@ class CreateBatcher:
 
     def __init__(self, store: Store, *, max_batch_size: int = 256) -> None:
         self._store = store
-        self._batcher = Batcher(self._create_batch, max_batch_size=max_batch_size)
+        self._batcher = Batcher(
+            self._create_batch,
+            max_batch_size=max_batch_size,
+            max_batch_weight=store.instances.max_batch_length,
+            weigh=attrgetter("text_length"),
+        )
 
     async def create(self, new: NewInstance) -> Created:
         """Return when the instance is durable; a known external id gives the known instance.
@@ -34,6 +42,7 @@ class CreateBatcher:
 
         Raises:
             StoreUnavailableError: If the database is away; then nothing, or in the worst case all of it, was written.
+            TooLargeError: If the database does not accept an instance of this size.
             RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock. Also after
                 ``close``.
             Exception: What the driver raises when it refuses a value of this instance; nothing of it was written.
@@ -52,4 +61,10 @@ class CreateBatcher:
         await self._batcher.abandon()
 
     async def _create_batch(self, batch: Sequence[NewInstance]) -> Sequence[Created]:
-        return await self._store.instances.create(batch, now=self._store.clock.now())
+        """Create a batch. One that loses its connection is halved by the batcher where the store answers all else."""
+        try:
+            return await self._store.instances.create(batch, now=self._store.clock.now())
+        except StoreUnavailableError as error:
+            if len(batch) > 1 and await self._store.instances.may_be_refusal(error):
+                raise ConnectionLossError(sum(new.text_length for new in batch), error) from error
+            raise

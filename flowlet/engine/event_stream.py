@@ -20,6 +20,7 @@ from itertools import islice
 
 from flowlet.engine.id_gaps import MAX_GAPS, Gaps
 from flowlet.errors import RefusedError, StoreUnavailableError
+from flowlet.shutdown import BackgroundTask
 from flowlet.store.commits import Commit
 from flowlet.store.history import HistoryEvent
 from flowlet.store.opening import Store
@@ -88,7 +89,7 @@ class EventBroadcaster:
         self._commit_signal = store.commit_signal
         self._subscriber_count = 0
         self._start_lock = asyncio.Lock()
-        self._read_task: asyncio.Task[None] | None = None
+        self._read_task = BackgroundTask("event-stream", self._read_until_unused)
         self._gaps = Gaps()
         self._last_read_id = 0
         self._horizon = 0
@@ -105,7 +106,7 @@ class EventBroadcaster:
 
     @property
     def _is_reading(self) -> bool:
-        return self._read_task is not None and not self._read_task.done()
+        return self._read_task.is_running
 
     async def read_position(self) -> int:
         """Return a position after which every event comes that is not visible yet: the loop's, where it runs.
@@ -137,7 +138,7 @@ class EventBroadcaster:
             self._horizon = self._gaps.compute_horizon(self._last_read_id)
             self._buffer.clear()
             self._buffer_end += 1  # an end from before reads in the database what no loop has read since
-            self._read_task = asyncio.create_task(self._read_until_unused(), name="flowlet-event-stream")
+            self._read_task.start()
             return StreamEnd(self._horizon, self._buffer_end)
 
     async def subscribe(
@@ -180,8 +181,7 @@ class EventBroadcaster:
     def close(self) -> None:
         """End every stream, and start none any more."""
         self._is_closed = True
-        if self._read_task is not None:
-            self._read_task.cancel()
+        self._read_task.cancel()
         self._new_events.set()
 
     async def _read_until_unused(self) -> None:

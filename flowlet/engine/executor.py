@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any
 
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.registry import Registry
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import Backoff
 from flowlet.engine.registration import Registration
+from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import ClaimResult
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
+from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import run_to_end, wait_for_first
 from flowlet.store.commit_signal import DEFAULT_POLL_SECONDS
@@ -23,6 +26,9 @@ from flowlet.store.commits import Commit
 from flowlet.store.opening import Store
 
 __all__ = ["Executor"]
+
+MAX_COMMIT_SECONDS = 60.0
+"""How long a transition may wait for its commit; after that, the executor is not ready."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +65,7 @@ class Executor:
         self._settings = settings or ExecutorSettings()
         self._random = random or Random()  # noqa: S311 - jitter
         self._wakeup = Wakeup(store.clock)
-        self._due_time_cache = _DueTimeCache(store, self._settings)
+        self._due_time_cache = _DueTimeCache(store, self._settings, registry.names)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
         self._registration: Registration | None = None
@@ -67,6 +73,7 @@ class Executor:
         self._executor_id = ""
         self._claimed_at_elapsed: float | None = None
         self._claimed_at_store_time: int | None = None
+        self._waits_until = 0.0
         self.is_ready = asyncio.Event()
         self.committed_transitions = 0
         self.batches = 0
@@ -90,6 +97,25 @@ class Executor:
         limit = 2 * self._settings.poll_interval.total_seconds() + 10
         return self.free_slots == 0 or self._store.clock.monotonic() - self._claimed_at_elapsed <= limit
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stopping.is_set()
+
+    @property
+    def threads(self) -> HandlerThreads | None:
+        """The threads of plain ``def`` handlers; None before it has registered."""
+        return self._registration.threads if self._registration else None
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether no transition has waited for its commit for more than a minute."""
+        return self._oldest_commit_seconds <= MAX_COMMIT_SECONDS
+
+    @property
+    def _oldest_commit_seconds(self) -> float:
+        return self._registration.oldest_commit_seconds if self._registration else 0.0
+
     def wake(self) -> None:
         """Claim at once, and check the leases at once: instances may have changed in the store."""
         self._due_time_cache.is_stale = True
@@ -112,9 +138,17 @@ class Executor:
         handlers that ignore their cancellation, and plain ``def`` handlers, run on, without effect.
 
         Raises:
-            StoreUnavailableError: If the store is away at the start.
+            StoreUnavailableError: If the store is away at the start, for longer than ``start_timeout``.
         """
-        await run_to_end(self._save_definitions())
+        self._waits_until = self._store.clock.monotonic() + self._settings.start_timeout.total_seconds()
+        backoff = Backoff("saving the definitions")
+        while not self._stopping.is_set():
+            try:
+                await run_to_end(self._save_definitions())
+                backoff.reset()
+                break
+            except StoreUnavailableError as error:
+                await self._wait_for_store(error, backoff)
         async with self._registry.provided:
             unsubscribe = self._store.commit_signal.subscribe(self._on_commit, poll_rest_seconds=DEFAULT_POLL_SECONDS)
             try:
@@ -141,11 +175,22 @@ class Executor:
         while not self._stopping.is_set():
             try:
                 await self._run_registered()
-            except Exception as error:
-                if not self.is_ready.is_set():
+            except asyncio.CancelledError:
+                # ``run`` passes a cancellation on by stopping: this one comes from a task that does not own it.
+                if self._stopping.is_set():
                     raise
-                delay = backoff.next_delay(error)
-                await wait_for_first(self._store.clock.sleep(delay), self._stopping.wait())
+                logger.error(
+                    "executor %s was cancelled by a task that does not own it; starting anew", self._executor_id
+                )
+            except Exception as error:  # noqa: BLE001 - an executor that has been ready goes on
+                await self._wait_for_store(error, backoff)
+
+    async def _wait_for_store(self, error: Exception, backoff: Backoff) -> None:
+        """Wait before another attempt; raise the error where it ends an executor that has not been ready yet."""
+        may_pass = isinstance(error, StoreUnavailableError) and self._store.clock.monotonic() < self._waits_until
+        if not (self.is_ready.is_set() or may_pass):
+            raise error
+        await wait_for_first(self._store.clock.sleep(backoff.next_delay(error)), self._stopping.wait())
 
     async def _run_registered(self) -> None:
         """Run under one executor id, until stopped or marked as lost."""
@@ -189,6 +234,7 @@ class Executor:
         poll_seconds = self._settings.poll_interval.total_seconds()
         worker = registration.worker
         while not (self._stopping.is_set() or registration.is_lost.is_set()):
+            began = self._store.clock.now()
             try:
                 claimed = await worker.claim_due()
                 self._claimed_at_elapsed = self._store.clock.monotonic()
@@ -199,7 +245,7 @@ class Executor:
                 self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
                 backoff.reset()
             except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
-                registration.maintenance.record_outage()
+                registration.maintenance.contact.record_failure(began)
                 await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                 continue
             await self._wakeup.sleep(poll_seconds)
@@ -209,7 +255,12 @@ class Executor:
         await wait_for_first(wait, self._stopping.wait(), registration.is_lost.wait())
 
     def _get_last_claim(self) -> int | None:
-        """Return when it last claimed; while all its slots are taken it would claim nothing, which counts as now."""
+        """Return when it last claimed; while all its slots are taken it would claim nothing, which counts as now.
+
+        While it does not commit it counts as not having claimed either: the doctor and the console show it then.
+        """
+        if (waited := self._oldest_commit_seconds) > MAX_COMMIT_SECONDS:
+            return self._store.clock.now() - round(waited * MICROSECONDS_PER_SECOND)
         return self._claimed_at_store_time if self.free_slots else self._store.clock.now()
 
     def _add_totals(self, registration: Registration) -> None:
@@ -222,9 +273,10 @@ class Executor:
 class _DueTimeCache:
     """When the next instance is due; read from the store again only where that may have changed."""
 
-    def __init__(self, store: Store, settings: ExecutorSettings) -> None:
+    def __init__(self, store: Store, settings: ExecutorSettings, types: Sequence[str]) -> None:
         self._store = store
         self._settings = settings
+        self._types = types
         self._next_due: int | None = None
         self._refreshed_at = 0.0
         self.is_stale = True
@@ -237,7 +289,9 @@ class _DueTimeCache:
         if claimed.instance_count or is_old or has_passed or self.is_stale:
             self.is_stale = False
             try:
-                self._next_due = await self._store.instances.find_next_due(self._settings.groups, now=claimed.now)
+                self._next_due = await self._store.instances.find_next_due(
+                    self._settings.groups, self._types, now=claimed.now
+                )
             except BaseException:
                 self.is_stale = True
                 raise

@@ -9,16 +9,17 @@ from pathlib import Path
 from random import Random
 from types import TracebackType
 
-from flowlet.clock import to_datetime, to_microseconds
+from flowlet.clock import limit_time, to_datetime, to_microseconds
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.results import TransitionEffects, enter_state
-from flowlet.errors import Fail
+from flowlet.errors import Fail, OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint, format_reason
 from flowlet.instance.instance import Action, ActionKind, Status
 from flowlet.instance.transition import Transition
-from flowlet.text import MAX_REASON_LENGTH, MAX_TEXT_LENGTH, clean_text, clean_traceback
+from flowlet.text import MAX_REASON_LENGTH, MAX_TEXT_LENGTH, clean_text, clean_traceback, mask_secrets
+from flowlet.workflow.context import Failure
 
-__all__ = ["fail_attempt", "format_error", "format_error_traceback"]
+__all__ = ["build_failure", "fail_attempt", "format_error", "format_error_traceback"]
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 _BUNDLED = f"{_PACKAGE}_bundled{os.sep}"
@@ -27,8 +28,8 @@ _BUNDLED = f"{_PACKAGE}_bundled{os.sep}"
 def fail_attempt(attempt: Attempt, error: BaseException, *, detail: str | None, random: Random) -> Transition:
     """Return the transition of an instance whose attempt failed.
 
-    Its variables are not saved, the lines that it logged are. ``Fail``, and the errors that ``Retry.never`` lists, also
-    inside an exception group, mean that no other attempt follows.
+    Its variables are not saved, the lines that it logged are. ``Fail``, the errors that ``Retry.never`` lists, also
+    inside an exception group, and ``OutcomeError``, which no further attempt can heal, mean that none follows.
 
     Args:
         attempt: The attempt, ended.
@@ -40,7 +41,7 @@ def fail_attempt(attempt: Attempt, error: BaseException, *, detail: str | None, 
     actions = (*attempt.build_log_actions(), _build_action(attempt, ActionKind.ERROR, text, detail))
     retry = attempt.policy.retry
     if _may_retry(attempt, error):
-        due = attempt.ended_at + to_microseconds(retry.draw_delay(attempt.number, random))
+        due = limit_time(attempt.ended_at + to_microseconds(retry.draw_delay(attempt.number, random)))
         when = to_datetime(due).strftime("%Y-%m-%d %H:%M:%S UTC")
         count = f"attempt {attempt.number} of {retry.limit + 1}, again at {when}"
         return _stay_in_state(
@@ -53,13 +54,19 @@ def fail_attempt(attempt: Attempt, error: BaseException, *, detail: str | None, 
     return _stay_in_state(attempt, Status.FAILED, actions, text=text, reason=reason, due=None)
 
 
+def build_failure(action: Action) -> Failure:
+    """Return what a failed attempt's line of history says, as ``format_error`` has written it."""
+    name, _, message = (action.text or "").partition(": ")
+    return Failure(type=name, message=message, state=action.from_state or "", attempts=action.attempt or 1)
+
+
 def format_error(error: BaseException) -> str:
-    """Return an error as one text, ``TypeName: message``, cleaned; for a group also its first five errors."""
+    """Return an error as one text, ``TypeName: message``, cleaned and masked; for a group its first five errors."""
     text = _describe_error(error)
     if isinstance(error, BaseExceptionGroup):
         leaves = [_describe_error(leaf) for _, leaf in zip(range(5), _iterate_leaves(error), strict=False)]
         text = f"{text}: {'; '.join(leaves)}"
-    return clean_text(text)
+    return clean_text(mask_secrets(text))
 
 
 def format_error_traceback(error: BaseException) -> str | None:
@@ -76,7 +83,7 @@ def format_error_traceback(error: BaseException) -> str | None:
         lines = list(traceback.TracebackException(type(error), error, frames, compact=True).format())
     except Exception:  # noqa: BLE001  # a user's exception class may raise in its own methods
         lines = traceback.format_tb(frames)
-    return clean_traceback("".join(lines))
+    return clean_traceback(mask_secrets("".join(lines)))
 
 
 def _skip_own_frames(frames: TracebackType | None) -> TracebackType | None:
@@ -92,7 +99,9 @@ def _is_own_file(file: str) -> bool:
 def _may_retry(attempt: Attempt, error: BaseException) -> bool:
     retry = attempt.policy.retry
     leaves = (error, *_iterate_leaves(error))
-    return not any(isinstance(leaf, Fail) or not retry.may_retry(attempt.number, leaf) for leaf in leaves)
+    return not any(
+        isinstance(leaf, Fail | OutcomeError) or not retry.may_retry(attempt.number, leaf) for leaf in leaves
+    )
 
 
 def _iterate_leaves(error: BaseException) -> Iterator[BaseException]:

@@ -15,19 +15,40 @@ from flowlet.engine.committer import RejectedError, toggle_pause
 from flowlet.engine.outage import retry_while_away
 from flowlet.engine.release import build_release
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.instance import ActionKind, Instance
 from flowlet.instance.transition import Transition
 from flowlet.store.database_session import DatabaseSession
+from flowlet.store.dialects.hosts import describe_error
 from flowlet.store.handler_connection import HandlerConnection
 from flowlet.store.handler_transaction_state import track_transaction
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
 
-__all__ = ["HandlerTransaction"]
+__all__ = ["Excuses", "HandlerTransaction"]
 
 CommitFunction = Callable[[Transition], Awaitable[Transition | None]]
-RETRY_DELAY_MICROSECONDS = MICROSECONDS_PER_SECOND
+MAX_EXCUSES = 10
+"""How often in a row the trouble of a database that answers is no failed attempt: a handler may be its cause."""
+RETRY_SECONDS = (1, 1, 2, 4, 8, 16, 30)
 """When an instance that is handed back is due: the fault may still last, and no attempt is counted."""
+MAX_EXCUSED_INSTANCES = 10_000
+"""Of how many instances the excuses are counted; those of the oldest are forgotten."""
+
+
+class Excuses:
+    """How often in a row the attempts of one executor's instances were ended by the database, and were not counted."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, tuple[int, int]] = {}
+
+    def count_excuse(self, instance: Instance) -> int:
+        """Return how often it has happened in this visit of a state, this time included."""
+        visit, count = self._counts.pop(instance.id, (0, 0))
+        count = count + 1 if visit == instance.visit else 1
+        self._counts[instance.id] = (instance.visit, count)
+        if len(self._counts) > MAX_EXCUSED_INSTANCES:
+            del self._counts[next(iter(self._counts))]
+        return count
 
 
 class _RollbackError(Exception):
@@ -38,9 +59,17 @@ class HandlerTransaction:
     """The transaction that ``Context.transaction`` opens on first use, and in which the transition is committed.
 
     The block around the activation rolls back whatever has not been committed when it ends.
+
+    Args:
+        store: The database.
+        executor_id: The executor that holds the instance.
+        excuses: Counts the attempts that the database has ended; new ones if None.
     """
 
-    def __init__(self, store: Store, executor_id: str) -> None:
+    def __init__(self, store: Store, executor_id: str, excuses: Excuses | None = None) -> None:
+        self._excuses = excuses or Excuses()
+        self._excuse_count = 0
+        self._fault: Exception | None = None
         self._store = store
         self._executor_id = executor_id
         self._transaction_block: AbstractAsyncContextManager[DatabaseSession] | None = None
@@ -78,11 +107,13 @@ class HandlerTransaction:
     async def commit(self, transition: Transition, commit: CommitFunction) -> Transition | None:
         """Commit the handler's writes together with its transition; a failed attempt commits without them.
 
-        An attempt that was ended by a deadlock, or because the store went away, does not count: its instance is handed
-        back, to run again.
+        An attempt that was ended by a deadlock, because the store went away, or by a server that takes no writes, does
+        not count: its instance is handed back, to run again. Nor does one whose statement was stopped, or whose
+        connection was closed, while the database answers; but only ten times in a row.
 
         Raises:
-            RejectedError: If the store refuses the transition; nothing was written.
+            RejectedError: If the store refuses the transition; nothing was written. Also if the server has ended the
+                transaction because the handler left it idle, or if the handler has ended it itself.
         """
         self._has_ended = True
         if self._open_lock is None:
@@ -102,6 +133,7 @@ class HandlerTransaction:
         try:
             if conflict is not None:
                 raise conflict
+            connection.check_open()
             committed = await self._commit_in_session(connection.session, transition)
         except Exception as error:
             if await self._roll_back_and_check_excuse(transition, error):
@@ -150,22 +182,43 @@ class HandlerTransaction:
         return await commit(self._release_instance(transition))
 
     async def _roll_back_and_check_excuse(self, transition: Transition, error: Exception | None) -> bool:
-        """Roll back, and return whether the handler was stopped by a deadlock, or by a store that does not answer.
+        """Roll back, and return whether a deadlock, a read-only server, or a store that is away stopped the handler.
 
         A lost connection proves nothing: servers close those of slow transactions, and drivers close those whose
         statement was cancelled.
         """
-        is_lost = self._connection is not None and self._connection.session.is_lost
+        connection = self._connection
+        is_lost = connection is not None and connection.session.is_lost
+        idle_seconds = 0.0 if connection is None else connection.idle_seconds
+        self._fault = error if connection is None or connection.trouble is None else connection.trouble
+        has_trouble = connection is not None and connection.has_trouble(error)
         await self._roll_back()
-        if error is not None and self._store.connections.dialect.errors.is_deadlock(error):
+        errors = self._store.connections.dialect.errors
+        if error is not None and (errors.is_deadlock(error) or errors.is_wrong_server(error)):
             return True
-        if not is_lost and (error is None or not self._is_store_unavailable(error)):
+        if not (is_lost or has_trouble) and (error is None or not self._is_store_unavailable(error)):
             return False
         try:
             await self._store.instances.read_commit_result(self._executor_id, transition)
+            if has_trouble and is_lost:
+                await self._refuse_idle(idle_seconds)
         except StoreUnavailableError:
             return True
-        return False
+        if not has_trouble:
+            return False
+        self._excuse_count = self._excuses.count_excuse(transition.instance)
+        return self._excuse_count <= MAX_EXCUSES
+
+    async def _refuse_idle(self, idle_seconds: float) -> None:
+        """Raise the error of an attempt that the server has ended because the handler left its transaction idle."""
+        limits = await self._store.connections.read(
+            lambda session: session.dialect.connections.read_idle_limits(session.raw)
+        )
+        for name, seconds in limits.items():
+            if idle_seconds >= seconds:
+                rule = f"no statement ran in it for {idle_seconds:.3g} s, and {name} is {seconds:g} s"
+                cure = "Open it after what takes long, or raise the limit"
+                raise RejectedError(TimeoutError(f"the server has ended ctx.transaction(): {rule}. {cure}"))
 
     def _is_store_unavailable(self, error: Exception) -> bool:
         return isinstance(error, StoreUnavailableError) or self._store.connections.dialect.errors.is_unavailable(error)
@@ -173,8 +226,11 @@ class HandlerTransaction:
     def _release_instance(self, transition: Transition) -> Transition:
         now = self._store.clock.now()
         reason = "a deadlock, or a store that went away, ended the handler's own transaction"
+        if self._fault is not None:
+            reason = f"{reason}: {describe_error(self._fault)}"
         back = build_release(transition.instance, now=now, executor_id=self._executor_id, reason=reason)
-        return replace(back, next_activation_us=now + RETRY_DELAY_MICROSECONDS)
+        seconds = RETRY_SECONDS[min(self._excuse_count, len(RETRY_SECONDS) - 1)]
+        return replace(back, next_activation_us=now + seconds * MICROSECONDS_PER_SECOND)
 
     async def _open_connection(self) -> HandlerConnection:
         block = self._store.instances.transaction()

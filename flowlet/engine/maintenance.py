@@ -10,11 +10,12 @@ from random import Random
 
 from flowlet.auth.sessions import Sessions
 from flowlet.clock import to_microseconds
-from flowlet.engine.outage import Backoff
+from flowlet.engine.outage import Backoff, Contact
 from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
-from flowlet.store.executors import MAX_REPAIRED_INSTANCES
+from flowlet.store.executors import MAX_FREED_INSTANCES
+from flowlet.store.housekeeping.unserved import UnservedReasons
 from flowlet.store.opening import Store
 
 __all__ = ["Maintenance"]
@@ -22,8 +23,17 @@ __all__ = ["Maintenance"]
 MIN_PAUSE_SECONDS = 0.1
 """Seconds between two checks at least, however often one is requested."""
 
+REST_FACTOR = 20
+"""A check of the leases is followed by a rest of so many times as long as it took, up to the regular pause."""
+
 MAX_ROLLUPS = 10
 """How many times one round rolls up counters at most, 100 rows each time: every roll-up blocks the other executors."""
+
+MAX_EXPLAIN_SECONDS = 0.05
+"""How long instances that no executor serves are explained before the other checks have their turn."""
+
+MAX_EXPLAIN_STEPS = 20
+"""How many steps that takes at most."""
 
 EXECUTOR_RETENTION = timedelta(days=7)
 """How long executors that have ended stay on the list."""
@@ -34,8 +44,8 @@ logger = logging.getLogger(__name__)
 class Maintenance:
     """What one executor does for all of them, and for itself, three times within the length of a lease.
 
-    Leases that ran out while the store was away say nothing about their executors: none could send a heartbeat. So an
-    executor repairs only after its own contact with the store has lasted for the length of a lease without a gap.
+    Attributes:
+        contact: How long the store could be reached lately, by which other executors' leases are judged.
     """
 
     def __init__(
@@ -47,14 +57,13 @@ class Maintenance:
         self._settings = settings
         self._executor_id = executor_id
         self._random = random
-        self._connected_since = store.clock.monotonic()
+        self.contact = Contact(store.clock, settings.lease)
+        self._explain_at = 0.0
+        self._rest_seconds = MIN_PAUSE_SECONDS
+        self._unserved_reasons = UnservedReasons(store.connections)
         self._unknown_leases: dict[int, int] = {}
         self._round_count = 0
         self._check_requested = asyncio.Event()
-
-    def record_outage(self) -> None:
-        """Note that the store is away, or was."""
-        self._connected_since = self._store.clock.monotonic()
 
     def request_check(self) -> None:
         """Check at once whether the instances that run here are still leased here: one of them may have changed."""
@@ -62,32 +71,38 @@ class Maintenance:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        backoff = Backoff("maintenance")
+        backoff = Backoff("maintenance", is_rare=True)
         lease = self._settings.lease.total_seconds()
         pause = min(1.0, lease / 6)
         due = self._store.clock.monotonic() + lease / 3
         while True:
             await self._wait_for_check(pause)
+            round_began = self.contact.record_running()
             try:
                 if self._worker.get_oldest_lease_seconds() > MIN_PAUSE_SECONDS:
+                    began = self._store.clock.monotonic()
                     await self.drop_lost_leases()
+                    self._rest_seconds = REST_FACTOR * (self._store.clock.monotonic() - began)
+                await self._explain_unserved()
                 if self._store.clock.monotonic() >= due:
                     due = self._store.clock.monotonic() + lease / 3 * (0.8 + 0.4 * self._random.random())
                     await self.run_checks()
                     backoff.reset()
             except Exception as error:  # noqa: BLE001 - without maintenance, leases would never be repaired
-                self.record_outage()
+                self.contact.record_failure(round_began)
                 await self._store.clock.sleep(backoff.next_delay(error))
 
     async def _wait_for_check(self, seconds: float) -> None:
-        """Wait for the given time, or until a check is requested."""
-        await self._store.clock.sleep(MIN_PAUSE_SECONDS)
-        if self._check_requested.is_set():
-            self._check_requested.clear()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds - MIN_PAUSE_SECONDS):
-                await self._check_requested.wait()
+        """Wait for the given time, or until a check is requested and the last one is long enough ago.
+
+        Where commits of others are polled, each poll of a busy database requests one.
+        """
+        rest = min(seconds, max(MIN_PAUSE_SECONDS, self._rest_seconds))
+        await self._store.clock.sleep(rest)
+        if not self._check_requested.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds - rest):
+                    await self._check_requested.wait()
         self._check_requested.clear()
 
     async def run_checks(self) -> None:
@@ -97,15 +112,28 @@ class Maintenance:
             StoreUnavailableError: If the database is away.
         """
         await self.drop_lost_leases()
-        connected_seconds = self._store.clock.monotonic() - self._connected_since
-        if connected_seconds >= self._settings.lease.total_seconds():
-            await self.repair_leases()
+        await self.repair_leases()
         self._round_count += 1
         if self._round_count % 3 == 1:
-            await self._store.executors.explain_unserved(now=self._store.clock.now())
+            await self._unserved_reasons.begin_lap()
+            await self._explain_unserved()
             await self._roll_up_counters()
         if self._round_count % 1000 == 1:
             await self._delete_expired()
+
+    async def _explain_unserved(self) -> None:
+        """Write reasons of instances that no executor serves; the next call goes on where this one stops.
+
+        A step is one short transaction. After each call the steps rest for nine times as long as they took.
+        """
+        clock = self._store.clock
+        if (began := clock.monotonic()) < self._explain_at:
+            return
+        for _ in range(MAX_EXPLAIN_STEPS):
+            is_under_way = await self._unserved_reasons.run_step(now=clock.now())
+            if not is_under_way or clock.monotonic() - began >= MAX_EXPLAIN_SECONDS:
+                break
+        self._explain_at = clock.monotonic() + 9 * (clock.monotonic() - began)
 
     async def _roll_up_counters(self) -> None:
         """Roll up old counters of all processes, a bounded number of them in one round."""
@@ -129,9 +157,12 @@ class Maintenance:
             StoreUnavailableError: If the database is away.
         """
         freed = 0
-        while await self._store.executors.needs_repair(now=self._store.clock.now()):
-            now = self._store.clock.now()
-            changes = await self._store.executors.repair_leases(now=now, crash_limit=self._settings.crash_limit)
+        while (limit := self.contact.get_expired_before()) is not None:
+            if not await self._store.executors.needs_repair(expired_before=limit):
+                break
+            changes = await self._store.executors.repair_leases(
+                now=self._store.clock.now(), expired_before=limit, crash_limit=self._settings.crash_limit
+            )
             freed += len(changes)
             for change in changes:
                 logger.warning(
@@ -140,7 +171,7 @@ class Maintenance:
                     change.before.id,
                     change.before.executor_id,
                 )
-            if len(changes) < MAX_REPAIRED_INSTANCES:
+            if len(changes) < MAX_FREED_INSTANCES:
                 break
         return freed
 
@@ -154,14 +185,12 @@ class Maintenance:
         """
         before = list(self._worker.running.values())
         held = await self._store.executors.read_held_tokens(self._executor_id)
-        suspects = [lease for lease in before if held.get(lease.id) != lease.token]
-        if suspects:
-            # Most of these have just ended. Those that still run after a second look have lost their lease.
-            held = await self._store.executors.read_held_tokens(self._executor_id)
-            running = self._worker.running
-            self._worker.cancel_leases(
-                lease for lease in suspects if running.get(lease.id) is lease and held.get(lease.id) != lease.token
-            )
+        self.contact.record_success()
+        # One that was committed before this reading, and so has ended, runs no more, or still waits for the answer.
+        running = self._worker.running
+        self._worker.cancel_leases(
+            lease for lease in before if running.get(lease.id) is lease and held.get(lease.id) != lease.token
+        )
         run = {(lease.id, lease.token) for lease in (*before, *self._worker.running.values())}
         unknown = {id: token for id, token in held.items() if (id, token) not in run}
         twice = {id: token for id, token in unknown.items() if self._unknown_leases.get(id) == token}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from flowlet.definition.context_usage import find_context_attributes
 from flowlet.definition.definition import Definition, ParameterRole, StateDefinition
 from flowlet.definition.entry import StateEntry, build_state_entry
 from flowlet.workflow.retry import Retry
@@ -45,8 +46,10 @@ class Plan:
         vars_names: The parameters that take the variables' model object.
         form_names: The parameters that take the form.
         context_names: The parameters that take the context.
+        context_attributes: What the handler reads of the context; None if that cannot be known.
         resources: The parameters that take a resource, with its type.
         reads_vars: Whether an activation has to parse the variables at all.
+        reads_error: Whether the handler may read the failure that led to its state.
         entries: The permitted next states, by name.
         default_state: The next state of a handler that returns nothing; None where it has to return one.
         deadline_entry: The state that follows a manual state without an answer; None where it has no deadline.
@@ -62,8 +65,10 @@ class Plan:
     vars_names: tuple[str, ...]
     form_names: tuple[str, ...]
     context_names: tuple[str, ...]
+    context_attributes: frozenset[str] | None
     resources: tuple[tuple[str, Any], ...]
     reads_vars: bool
+    reads_error: bool
     entries: Mapping[str, StateEntry]
     default_state: str | None
     deadline_entry: StateEntry | None
@@ -74,6 +79,7 @@ def build_plan(definition: Definition, state: StateDefinition) -> Plan:
     entries = {name: build_state_entry(definition.states[name]) for name in state.targets}
     context_names = _list_parameters(state, ParameterRole.CONTEXT)
     vars_names = _list_parameters(state, ParameterRole.VARS)
+    context_attributes = _find_context_attributes(state, context_names)
     return Plan(
         definition=definition,
         state=state,
@@ -85,8 +91,12 @@ def build_plan(definition: Definition, state: StateDefinition) -> Plan:
         vars_names=vars_names,
         form_names=_list_parameters(state, ParameterRole.FORM),
         context_names=context_names,
+        context_attributes=context_attributes,
         resources=tuple((given.name, given.type) for given in state.parameters if given.role == ParameterRole.RESOURCE),
         reads_vars=bool(vars_names or (context_names and definition.vars is None)),
+        reads_error=_may_follow_error(definition, state)
+        if context_attributes is None
+        else "error" in context_attributes,
         entries=entries,
         default_state=next(iter(entries)) if len(entries) == 1 else None,
         deadline_entry=_find_state_entry(definition, state.on_deadline),
@@ -101,6 +111,16 @@ def build_policy(definition: Definition, state: StateDefinition | None) -> Polic
         error_entry=_find_state_entry(definition, state.on_error) if state else None,
         loop_limit=definition.loop_limit,
     )
+
+
+def _find_context_attributes(state: StateDefinition, context_names: tuple[str, ...]) -> frozenset[str] | None:
+    if state.handler is None or not context_names:
+        return frozenset()
+    return find_context_attributes(state.handler, context_names)
+
+
+def _may_follow_error(definition: Definition, state: StateDefinition) -> bool:
+    return any(other.on_error == state.name for other in definition.states.values())
 
 
 def _list_parameters(state: StateDefinition, role: ParameterRole) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from random import Random
 from flowlet.engine.batcher import BatchTotals
 from flowlet.engine.heartbeat import Heartbeat
 from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
-from flowlet.shutdown import cancel_and_wait, wait_for_first
+from flowlet.shutdown import BackgroundTask, wait_for_first
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
@@ -57,15 +58,18 @@ class Registration:
         self._parts = parts
         self._on_lost = on_lost
         self._is_registered = False
-        self._maintenance_task: asyncio.Task[None] | None = None
         self.is_lost = asyncio.Event()
         self.maintenance = Maintenance(store, parts.worker, settings, executor_id=record.id, random=random)
+        self._maintenance_task = BackgroundTask("maintenance", self.maintenance.run)
         self._heartbeat = Heartbeat(
             store,
             record.id,
             settings.lease,
+            parts.lease_timer,
             on_lost=self._mark_lost,
-            on_missed_beat=self.maintenance.record_outage,
+            on_missed_beat=self.maintenance.contact.record_failure,
+            on_expired=self._cancel_activations,
+            on_renewed=parts.wakeup.wake,
             get_last_claim=get_last_claim,
         )
 
@@ -79,16 +83,28 @@ class Registration:
         """What it has committed."""
         return self._parts.committer.totals
 
+    @property
+    def threads(self) -> HandlerThreads:
+        """The threads of its plain ``def`` handlers."""
+        return self._parts.activations.threads
+
+    @property
+    def oldest_commit_seconds(self) -> float:
+        """For how long the transition that has waited longest has not been committed, in seconds; 0 if none waits."""
+        return self._parts.committer.get_oldest_wait_seconds()
+
     async def start(self) -> None:
         """Register, and begin to send heartbeats.
 
         Raises:
             StoreUnavailableError: If the store is away.
         """
+        sent_at = self._store.clock.monotonic()
         await self._store.executors.register(self._record)
+        self._parts.lease_timer.renew(sent_at)
         self._is_registered = True
         self._heartbeat.start()
-        self._maintenance_task = asyncio.create_task(self.maintenance.run())
+        self._maintenance_task.start()
         logger.info("executor %s runs %s", self._record.id, ", ".join(self._record.types))
 
     async def drain(self, forced: asyncio.Event) -> None:
@@ -108,8 +124,7 @@ class Registration:
         With the store away the executor's lease runs out, and another executor frees what it holds.
         """
         await self.worker.cancel_all()
-        if self._maintenance_task is not None:
-            await cancel_and_wait(self._maintenance_task)
+        await self._maintenance_task.close()
         await self._leave()
         await self._heartbeat.stop()
         self._parts.activations.close()
@@ -133,6 +148,12 @@ class Registration:
                 logger.warning("executor %s could not leave the list, its lease will run out: %r", id, error)
         await committer.abandon()
         await self._store.connections.wait_until_idle(timeout=DEREGISTER_SECONDS)
+
+    def _cancel_activations(self) -> None:
+        """Cancel what runs without a lease: another executor may begin it. What is being committed has the fence."""
+        count = len(self.worker.running)
+        logger.error("the lease of executor %s has run out: %d activations are cancelled", self._record.id, count)
+        self.worker.cancel_leases(list(self.worker.running.values()))
 
     def _mark_lost(self) -> None:
         logger.error("this executor was given up as lost: its lease ran out before a heartbeat came; starting anew")

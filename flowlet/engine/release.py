@@ -66,6 +66,7 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
         external_id=instance.external_id,
         key=instance.key,
         parent_id=instance.parent_id,
+        root_id=instance.root_id,
         group=instance.group,
         priority=instance.priority,
         status=Status.EXECUTING,
@@ -81,7 +82,7 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
         version=instance.version + 1,
         children=instance.children + spawned,
         open_children=instance.open_children + spawned,
-        waits_for_children=False,
+        wake_at_open_children=None,
         pause_requested=instance.pause_requested,
         held_status=transition.held_status,
         answer_json=transition.answer_json,
@@ -93,4 +94,9 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
         ended_us=None,
         fingerprint=transition.fingerprint,
         failed_us=transition.failed_us,
+        unsnapped_characters=(
+            instance.unsnapped_characters
+            if transition.unsnapped_characters is None
+            else transition.unsnapped_characters
+        ),
     )

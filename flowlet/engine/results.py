@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from flowlet.clock import to_microseconds
+from flowlet.clock import limit_time, to_microseconds
 from flowlet.definition.entry import StateEntry
 from flowlet.definition.variables import SavedVariables
 from flowlet.engine.attempt import Attempt
@@ -12,8 +12,9 @@ from flowlet.engine.plan import Plan
 from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Action, ActionKind, NewInstance, Status
+from flowlet.instance.snapshots import record_change
 from flowlet.instance.transition import Transition
-from flowlet.text import MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
+from flowlet.text import MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion, mask_secrets
 from flowlet.workflow.outcome import Outcome
 from flowlet.workflow.states import State
 
@@ -34,7 +35,7 @@ class TransitionEffects(NamedTuple):
     Attributes:
         text: Why this transition was taken; cleaned.
         vars: The variables' JSON text, or None where they have not changed.
-        changes: JSON text of their changes.
+        changes: JSON text of their changes, a list of ``PathChange``.
         read_vars: The changed variables, parsed again.
         due: When the state is run, in microseconds since 1970 UTC; None means at once.
         children: The children to create.
@@ -112,7 +113,11 @@ def build_effects(
             if variables[0] is None
             else TransitionEffects(vars=variables[0], changes=variables[1], read_vars=variables[2])
         )
-    due = outcome.enter_at_us if outcome.enter_after is None else ended_at + to_microseconds(outcome.enter_after)
+    due = (
+        outcome.enter_at_us
+        if outcome.enter_after is None
+        else limit_time(ended_at + to_microseconds(outcome.enter_after))
+    )
     if entry.status is not Status.EXECUTING and (due is not None or outcome.waits_for_children):
         waits = "a person" if entry.status is Status.WAITING else "nothing"
         raise OutcomeError(
@@ -120,7 +125,7 @@ def build_effects(
             f"but the {entry.kind} state {entry.name!r} waits for {waits}. Put a state between the two."
         )
     return TransitionEffects(
-        text=clean_text(outcome.text) if outcome.text else None,
+        text=clean_text(mask_secrets(outcome.text)) if outcome.text else None,
         vars=variables[0],
         changes=variables[1],
         read_vars=variables[2],
@@ -148,6 +153,9 @@ def enter_state(
     streak = instance.streak + 1 if status is Status.EXECUTING or (effects.waits_for_children and not waits) else 0
     if streak > attempt.policy.loop_limit:
         return _build_loop_failure(attempt, preceding_actions)
+    snapshot, unsnapped = None, None
+    if effects.vars is not None and effects.changes is not None:
+        snapshot, unsnapped = record_change(effects.vars, effects.changes, unsnapped=instance.unsnapped_characters)
     action = Action(
         ActionKind.TRANSITION,
         attempt.ended_at,
@@ -160,6 +168,7 @@ def enter_state(
         username=attempt.username,
         changes_json=effects.changes,
         version=attempt.policy.version,
+        vars_json=snapshot,
     )
     reason = _build_reason(entry, effects)
     return Transition(
@@ -176,10 +185,11 @@ def enter_state(
         at_us=attempt.ended_at,
         actions=(*preceding_actions, action),
         children=effects.children,
-        waits_for_children=effects.waits_for_children,
+        wake_at_open_children=0 if effects.waits_for_children else None,
         wakes_parent=effects.wakes_parent,
         fingerprint=None if reason is None else compute_fingerprint(instance.type, entry.name, reason),
         failed_us=None if reason is None else attempt.ended_at,
+        unsnapped_characters=unsnapped,
         parsed_vars=effects.read_vars,
     )
 
@@ -206,7 +216,7 @@ def end_instance(attempt: Attempt, entry: StateEntry) -> Transition:
 def _compute_status(attempt: Attempt, entry: StateEntry, effects: TransitionEffects) -> tuple[Status, int | None]:
     """Return the status in the entered state and the next activation."""
     if entry.status is not Status.EXECUTING:
-        return entry.status, None if entry.deadline is None else attempt.ended_at + entry.deadline
+        return entry.status, None if entry.deadline is None else limit_time(attempt.ended_at + entry.deadline)
     if effects.waits_for_children:
         return Status.IN_PROGRESS, effects.due
     if effects.due is not None and effects.due > attempt.ended_at:

@@ -17,6 +17,7 @@ from functools import partial
 from flowlet.clock import Clock
 from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
 from flowlet.instance.instance import ENDED_STATUSES, Instance
+from flowlet.shutdown import BackgroundTask
 from flowlet.store.commits import Commit
 from flowlet.store.opening import Store
 from flowlet.store.queries import InstancePosition
@@ -41,8 +42,8 @@ REST_FACTOR = 2
 ROUNDING_SECONDS = 1e-4
 """By how much a pause may end early: clocks count in microseconds, and floats of them are not exact."""
 CHUNK_SIZE = 1_000
-STORE_GRACE_SECONDS = 2.0
-"""Real seconds after its timeout that a wait still gives a database that does not answer."""
+STORE_GRACE_SECONDS, LOOK_SECONDS = 1.5, 20.0
+"""Real seconds after its timeout that a wait still gives a database that does not answer; how long a look may take."""
 
 WaitFunction = Callable[..., Awaitable[Instance]]
 """Waits for an instance."""
@@ -97,7 +98,7 @@ class Waiters:
         self._last_look = self._rest_until = self._last_arrival = -math.inf
         self._has_unseen_commit = False
         self._is_closed = False
-        self._watch_task: asyncio.Task[None] | None = None
+        self._watch_task = BackgroundTask("waiters", self._watch_instances)
         self._sleep_task: asyncio.Task[None] | None = None
 
     @property
@@ -174,10 +175,7 @@ class Waiters:
         for waiter in self._iterate_waiters():
             why = f"the wait for workflow {waiter.id} was cut short: the application stops"
             _fail_waiter(waiter, WaitTimeoutError(why))
-        if self._watch_task is not None:
-            self._watch_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch_task
+        await self._watch_task.close()
 
     @contextlib.contextmanager
     def _register_waiter(self, waiter: _Waiter) -> Iterator[None]:
@@ -186,8 +184,7 @@ class Waiters:
         self._last_arrival = self._clock.monotonic()
         self._request_look(waiter.id)
         self._commit_signal.refresh_poll()
-        if self._watch_task is None or self._watch_task.done():
-            self._watch_task = asyncio.create_task(self._watch_instances())
+        self._watch_task.start()
         try:
             yield
         finally:
@@ -278,7 +275,7 @@ class Waiters:
         found: dict[int, Instance] = {}
         overdue = {waiter.id for waiter in expired}
         try:
-            async with asyncio.timeout(STORE_GRACE_SECONDS * 10):
+            async with asyncio.timeout(LOOK_SECONDS):
                 for first in range(0, len(ids), CHUNK_SIZE):
                     found |= await self._check_chunk(ids[first : first + CHUNK_SIZE], overdue)
         except (StoreUnavailableError, TimeoutError) as error:

@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
-
-import structlog
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer, RejectedError
-from flowlet.engine.handler_transaction import HandlerTransaction
-from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.crashes.quarantine import Quarantine
+from flowlet.engine.handler_transaction import Excuses, HandlerTransaction
+from flowlet.engine.heartbeat import LeaseTimer
+from flowlet.engine.observer import ExecutorObserver, log_transition
 from flowlet.engine.outage import retry_while_away
+from flowlet.engine.relatives import LeaseRelatives, RelativesReader
 from flowlet.engine.release import apply_transition
 from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
+from flowlet.log_setup import bind_lease
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.executors import SUSPECT_CRASHES
 from flowlet.store.opening import Store
+from flowlet.workflow.context import NO_RELATIVES
 
 __all__ = ["ClaimResult", "Lease", "Worker"]
-
-Relatives = tuple[tuple[Instance, ...], Instance | None]
-"""An instance's children and its parent."""
-
-NO_RELATIVES: Relatives = ((), None)
 
 CANCEL_SECONDS = (5.0, 1.0)
 """How long activations may take to end after a first cancellation, and after a second one."""
@@ -46,14 +46,34 @@ class ClaimResult(NamedTuple):
     may_have_more: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Lease:
-    """An instance that runs here: its token, its task, and since when (microseconds since 1970 UTC)."""
+    """An instance that runs here.
+
+    Attributes:
+        token: The fencing token.
+        since: When it was claimed, in microseconds since 1970 UTC.
+        task: Runs its activations.
+        is_committing: Whether a transition is at the committer, or is being reported.
+        is_lost: Whether the instance is no longer leased here under this token.
+    """
 
     id: int
     token: int
-    task: asyncio.Task[None]
     since: int
+    task: asyncio.Task[None] = field(init=False)
+    is_committing: bool = False
+    is_lost: bool = False
+
+    def cancel(self) -> None:
+        """Cancel the activation, because the lease is lost.
+
+        A commit is not interrupted. It may be the reason why the store does not list the lease any more, and its answer
+        still on the way. The fence decides about every other one.
+        """
+        self.is_lost = True
+        if not self.is_committing:
+            self.task.cancel()
 
 
 class Worker:
@@ -67,6 +87,8 @@ class Worker:
         settings: Slots, groups, and how many transitions one lease may have.
         executor_id: The id under which instances are claimed.
         types: The workflows that this executor knows.
+        thread_types: Those that need a thread in each state: they are not claimed while none is free.
+        lease_timer: Tells whether the executor still has its lease; without one it always has.
         observer: Is notified of each claim and each transition.
     """
 
@@ -80,9 +102,12 @@ class Worker:
         *,
         executor_id: str,
         types: Sequence[str],
+        thread_types: Collection[str] = (),
+        lease_timer: LeaseTimer | None = None,
         observer: ExecutorObserver | None = None,
     ) -> None:
         self._store = store
+        self._lease_timer = lease_timer or LeaseTimer(store.clock, settings.lease)
         self._observer = observer
         self._activations = activations
         self._committer = committer
@@ -90,15 +115,19 @@ class Worker:
         self._settings = settings
         self._executor_id = executor_id
         self._types = tuple(types)
+        self._types_without_thread = tuple(type for type in types if type not in thread_types)
+        self._relatives = RelativesReader(store)
+        self._excuses = Excuses()
         self._slot_freed = asyncio.Event()
+        self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
         self._tasks: set[asyncio.Task[None]] = set()
         self.running: dict[int, Lease] = {}
-        self.is_draining = False
+        self.is_draining = self._is_cancelling = False
 
     @property
     def free_slots(self) -> int:
-        """How many slots are free."""
-        return self._settings.slots - len(self.running)
+        """How many slots are free; none while an instance under which executors have died runs alone."""
+        return 0 if self._quarantine.is_active else self._settings.slots - len(self.running)
 
     async def claim_due(self) -> ClaimResult:
         """Claim as many due instances as there are free slots, and begin to run them.
@@ -108,21 +137,34 @@ class Worker:
         """
         limit = min(self.free_slots, self._settings.batch)
         clock = self._store.clock
-        now, began = clock.now(), clock.monotonic() if self._observer else 0.0
+        now, began = clock.now(), clock.monotonic()
         if limit <= 0 or not self._types:
             return ClaimResult(0, now, may_have_more=bool(self._types))
-        request = ClaimRequest(self._executor_id, self._settings.groups, self._types, limit, now)
+        types = self._types if self._activations.threads.free_count else self._types_without_thread
+        if self._lease_timer.remaining_seconds <= 0 or not types:
+            # When it has been renewed, or a thread is free, the executor is woken.
+            return ClaimResult(0, now, may_have_more=False)
+        request = ClaimRequest(self._executor_id, self._settings.groups, types, limit, now)
         claimed = await self._store.instances.claim(request)
         if self._observer:
             self._observer.on_claim(len(claimed), clock.monotonic() - began)
+        if claimed and not self._lease_timer.is_claim_valid(began):
+            # The maintenance hands back instances that are leased here and do not run.
+            logger.warning("a claim of %d instances was answered too late: they are not run", len(claimed))
+            return ClaimResult(0, now, may_have_more=False)
         for instance in claimed:
             self._start_instance(instance, now)
         return ClaimResult(len(claimed), now, may_have_more=len(claimed) == limit)
 
     def _start_instance(self, instance: Instance, now: int) -> None:
         if former := self.running.get(instance.id):
-            former.task.cancel()  # an operator has freed the instance: that activation has lost its lease
-        lease = Lease(instance.id, instance.token, asyncio.create_task(self._run_instance(instance)), now)
+            former.cancel()  # it has ended and is due again, or an operator has freed it
+        lease = Lease(instance.id, instance.token, now)
+        if instance.crashes < SUSPECT_CRASHES:
+            self._quarantine.add_other(lease)
+            lease.task = asyncio.create_task(self._run_lease(lease, instance))
+        else:
+            lease.task = asyncio.create_task(self._run_suspect(lease, instance))
         self.running[instance.id] = lease
         self._tasks.add(lease.task)
         lease.task.add_done_callback(lambda _: self._remove_lease(lease))
@@ -142,7 +184,7 @@ class Worker:
     def cancel_leases(self, leases: Iterable[Lease]) -> None:
         """Cancel activations whose instances are no longer held here."""
         for lease in leases:
-            lease.task.cancel()
+            lease.cancel()
 
     def get_oldest_lease_seconds(self) -> float:
         """Return for how many seconds the oldest lease has been held; 0 if there is none."""
@@ -160,27 +202,44 @@ class Worker:
         A handler that catches its cancellation may clean up for 5 seconds; then it is cancelled again. One that
         ignores both runs on without effect: the committer is closed by then.
         """
-        self.is_draining = True
+        self.is_draining = self._is_cancelling = True
         for seconds in CANCEL_SECONDS:
             for task in self._tasks:
                 task.cancel()
             await self.wait_until_idle(timeout=seconds)
+        await self._relatives.close()
         if self._tasks:
             logger.error("%d activations ignore their cancellation and still run", len(self._tasks))
 
     def _remove_lease(self, lease: Lease) -> None:
+        self._quarantine.remove_other(lease)
         self._tasks.discard(lease.task)
         if self.running.get(lease.id) is lease:
             del self.running[lease.id]
         self._slot_freed.set()
 
-    async def _run_instance(self, instance: Instance) -> None:
-        structlog.contextvars.bind_contextvars(workflow_id=instance.id, type=instance.type, token=instance.token)
-        read_vars = None
+    async def _run_suspect(self, lease: Lease, instance: Instance) -> None:
+        """Run an instance under which executors have died, alone if possible: another death is then counted for it."""
+        async with self._quarantine.take_turn(instance.crashes) as is_alone:
+            if self.is_draining or lease.is_lost:
+                return
+            count_crash = partial(self._store.executors.count_crash, self._executor_id, instance.id, instance.token)
+            activity = f"counting the crashes of workflow {instance.id}"
+            try:
+                if is_alone and not await retry_while_away(count_crash, self._store.clock, activity):
+                    return
+            except Exception:
+                logger.exception("%s %d is not run", instance.type, instance.id)  # the maintenance hands it back
+                return
+            await self._run_lease(lease, instance)
+
+    async def _run_lease(self, lease: Lease, instance: Instance) -> None:
+        bind_lease(workflow_id=instance.id, external_id=instance.external_id, type=instance.type, token=instance.token)
+        read_vars, relatives = None, LeaseRelatives(self._relatives)
         for made in range(1, self._settings.max_transitions_per_lease + 1):
             try:
                 committed = await self._run_activation(
-                    instance, read_vars, may_continue=made < self._settings.max_transitions_per_lease
+                    lease, instance, relatives, read_vars, may_continue=made < self._settings.max_transitions_per_lease
                 )
             except Exception:
                 # The maintenance hands back instances that are leased here and do not run.
@@ -189,46 +248,57 @@ class Worker:
             if committed is None:
                 logger.warning("the lease of %s %d is lost: nothing was written", instance.type, instance.id)
                 return
+            log_transition(committed)
             if self._observer:
                 self._observer.on_transition(committed)
             if committed.status is not Status.EXECUTING:
                 self._schedule_wakeup(committed)
                 return
+            if lease.is_lost:
+                logger.warning("the lease of %s %d is lost: its next state is run by another", instance.type, lease.id)
+                return
+            lease.is_committing = False
             instance, read_vars = apply_transition(instance, committed), committed.parsed_vars
 
-    async def _run_activation(self, instance: Instance, read_vars: Any, *, may_continue: bool) -> Transition | None:
+    async def _run_activation(
+        self, lease: Lease, instance: Instance, relatives: LeaseRelatives, read_vars: Any, *, may_continue: bool
+    ) -> Transition | None:
         """Run one activation and commit its transition; None if the lease is lost."""
-        children, parent = NO_RELATIVES
-        has_relatives = instance.children or instance.parent_id is not None
-        if has_relatives and self._activations.has_context_parameter(instance):
-            children, parent = await self._read_relatives(instance)
-        own = HandlerTransaction(self._store, self._executor_id)
+        given = NO_RELATIVES
+        if instance.children or instance.parent_id is not None:
+            given = await relatives.read(instance, self._activations.get_context_attributes(instance))
+        failure = None
+        if instance.visit and self._activations.reads_error(instance):
+            failure = await self._relatives.read_failure(instance)
+        own = HandlerTransaction(self._store, self._executor_id, self._excuses)
         async with own:
             transition = await self._activations.run(
-                instance, children=children, parent=parent, transaction=own.open, read_vars=read_vars
+                instance,
+                relatives=given,
+                transaction=own.open,
+                read_vars=read_vars,
+                is_stopped=lambda: lease.is_lost or self._is_cancelling,
+                failure=failure,
             )
             if transition.status is Status.EXECUTING and (self.is_draining or not may_continue):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
+            lease.is_committing = True
             try:
                 return await own.commit(transition, self._committer.commit)
             except RejectedError as error:
-                refused = self._activations.build_rejection(instance, error.cause, refused=transition)
-                return await self._committer.commit(refused)
+                return await self._commit_rejection(instance, error.cause, transition)
 
-    async def _read_relatives(self, instance: Instance) -> Relatives:
-        """Return an instance's children and its parent, however long the store is away."""
-
-        async def read() -> Relatives:
-            children = await self._store.queries.list_children(instance.id) if instance.children else []
-            parent = None if instance.parent_id is None else await self._store.queries.get(instance.parent_id)
-            return tuple(children), parent
-
-        return await retry_while_away(read, self._store.clock, f"reading the children and parent of {instance.id}")
+    async def _commit_rejection(self, instance: Instance, error: Exception, refused: Transition) -> Transition | None:
+        """Commit a failed attempt instead of a transition that the store refuses; without its lines if need be."""
+        try:
+            return await self._committer.commit(self._activations.build_rejection(instance, error, refused=refused))
+        except RejectedError:
+            return await self._committer.commit(self._activations.build_rejection(instance, error))
 
     def _schedule_wakeup(self, committed: Transition) -> None:
         has_parent = committed.instance.parent_id is not None
         notifies_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
-        if committed.children or notifies_parent or committed.waits_for_children:
+        if committed.children or notifies_parent or committed.wake_at_open_children is not None:
             self._wakeup.wake()
         elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
             self._wakeup.wake_at(committed.next_activation_us)

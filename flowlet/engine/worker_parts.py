@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from random import Random
 
 from flowlet.clock import to_microseconds
+from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer
+from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
@@ -33,6 +35,7 @@ class WorkerParts:
     activations: ActivationRunner
     committer: Committer
     wakeup: Wakeup
+    lease_timer: LeaseTimer
 
 
 def build_worker_parts(
@@ -64,6 +67,7 @@ def build_worker_parts(
         random,
         executor_id,
         max_threads=min(settings.slots, MAX_THREADS),
+        on_thread_free=wakeup.wake,
     )
     committer = Committer(
         store,
@@ -72,6 +76,7 @@ def build_worker_parts(
         writer_count=store.connections.dialect.writes.writer_count,
         observer=observer,
     )
+    lease_timer = LeaseTimer(store.clock, settings.lease)
     worker = Worker(
         store,
         activations,
@@ -80,9 +85,17 @@ def build_worker_parts(
         settings,
         executor_id=executor_id,
         types=registry.names,
+        thread_types=frozenset(name for name in registry.names if _needs_thread(registry.get_definition(name))),
+        lease_timer=lease_timer,
         observer=observer,
     )
-    return WorkerParts(worker, activations, committer, wakeup)
+    return WorkerParts(worker, activations, committer, wakeup, lease_timer)
+
+
+def _needs_thread(definition: Definition) -> bool:
+    """Return whether each of its handlers is a plain ``def``, which runs in a thread."""
+    handlers = [state for state in definition.states.values() if state.handler is not None]
+    return bool(handlers) and not any(state.is_async for state in handlers)
 
 
 def build_executor_record(settings: ExecutorSettings, *, id: str, types: Sequence[str], now: int) -> ExecutorRecord:

@@ -7,15 +7,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import orjson
-
 from flowlet.clock import to_datetime
+from flowlet.instance.json_text import parse_optional_object, parse_shown_changes, parse_shown_object
+from flowlet.instance.path_changes import PathChange, build_path
 
 __all__ = [
     "ENDED_STATUSES",
     "ENTRY_KINDS",
     "MICROSECONDS_PER_DAY",
     "PRIORITIES",
+    "ROW_LENGTH",
     "Action",
     "ActionKind",
     "Created",
@@ -26,6 +27,9 @@ __all__ = [
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 """Microseconds in a day."""
+
+ROW_LENGTH = 300
+"""Characters that are counted for a row beside its long texts: names, numbers and times."""
 
 PRIORITIES = range(10)
 """The priorities of an instance: 9 runs first, 0 is the default."""
@@ -106,8 +110,10 @@ class Action:
         executor_id: The executor that wrote the line; None for an operation.
         username: The user who did it; None for code.
         detail: A traceback.
-        changes_json: JSON text of the changed variables, ``{"set": {name: value}, "unset": [name]}``.
+        changes_json: JSON text of the changes of variables, a list of ``PathChange``; None if none changed.
         version: The version of the definition.
+        vars_json: The variables of the first line, as JSON text, or None; when a later line is written its snapshot.
+        answer_json: The answer of an ANSWERED line, as JSON text ``{"choice", "form"}``; None for every other line.
         id: The id of the line, unique over all histories.
         workflow_id: The id of the instance.
     """
@@ -124,6 +130,8 @@ class Action:
     detail: str | None = None
     changes_json: str | None = None
     version: int | None = None
+    vars_json: str | None = None
+    answer_json: str | None = None
     id: int = 0
     workflow_id: int = 0
 
@@ -133,10 +141,24 @@ class Action:
         return to_datetime(self.at_us)
 
     @property
-    def changes(self) -> dict[str, Any] | None:
-        """The changed variables, ``{"set": {name: value}, "unset": [name]}``; None if none changed."""
-        changes: dict[str, Any] | None = None if self.changes_json is None else orjson.loads(self.changes_json)
-        return changes
+    def vars(self) -> dict[str, Any] | None:
+        """The variables of the first line: a new dict at each access; None if there were none, and for other lines."""
+        return parse_optional_object(self.vars_json)
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """The answer, ``{"choice": ..., "form": {...}}``; None unless the line is an ANSWERED one."""
+        return parse_optional_object(self.answer_json)
+
+    @property
+    def changes(self) -> list[PathChange] | None:
+        """The changes of variables, in order; of the first line, each variable that was set. None if none changed."""
+        if self.changes_json is not None:
+            return parse_shown_changes(self.changes_json)
+        given = self.vars if self.kind is ActionKind.CREATED else None
+        if given is None:
+            return None
+        return [{"op": "set", "path": build_path("", name), "value": value} for name, value in given.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +175,7 @@ class Instance:
         external_id: Unique over all instances; given by the caller, or generated.
         key: The business key, by which people find it; not unique.
         parent_id: The id of the instance that spawned it, or None.
+        root_id: The id of the first of its ancestors, which nothing spawned; None if it is such an instance itself.
         group: The executor group: which executors may run it.
         priority: 0 to 9; of those that are due, the highest runs first.
         status: Its status.
@@ -168,7 +191,8 @@ class Instance:
         version: Incremented by each transition and each operation; ``expected_version`` is compared with it.
         children: How many children it has spawned.
         open_children: How many of them have not ended.
-        waits_for_children: Whether it becomes due when its last open child ends.
+        wake_at_open_children: It becomes due when no more children than these are open, 0 for none; None if it does not
+            wait for them.
         pause_requested: Whether it becomes PAUSED when the running activation commits.
         held_status: For PAUSED, the status that resuming restores.
         answer_json: The answer in a manual state, as JSON text ``{"choice", "form", "username"}``; None until answered.
@@ -176,6 +200,9 @@ class Instance:
         created_by: The user who created it; None for code.
         fingerprint: Equal for failures of the same kind; None unless it is FAILED or its last attempt failed.
         failed_us: When its last attempt failed; None without a fingerprint.
+        gate: Why no executor claims it from the common queue although it is due; None if it is in that queue.
+        gated_state: The state in which the gate holds it; None without a gate.
+        unsnapped_characters: How much its variables have changed since the latest snapshot of them in its history.
     """
 
     id: int
@@ -184,6 +211,7 @@ class Instance:
     external_id: str
     key: str
     parent_id: int | None
+    root_id: int | None
     group: str
     priority: int
     status: Status
@@ -199,7 +227,7 @@ class Instance:
     version: int
     children: int
     open_children: int
-    waits_for_children: bool
+    wake_at_open_children: int | None
     pause_requested: bool
     held_status: Status | None
     answer_json: str | None
@@ -211,6 +239,9 @@ class Instance:
     ended_us: int | None
     fingerprint: str | None = None
     failed_us: int | None = None
+    gate: str | None = None
+    gated_state: str | None = None
+    unsnapped_characters: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -221,6 +252,11 @@ class Instance:
     def succeeded(self) -> bool:
         """Whether it is FINISHED: it ended in an end state."""
         return self.status == Status.FINISHED
+
+    @property
+    def waits_for_children(self) -> bool:
+        """Whether it becomes due when enough of its open children have ended."""
+        return self.wake_at_open_children is not None
 
     @property
     def next_activation(self) -> datetime | None:
@@ -254,15 +290,16 @@ class Instance:
 
     @property
     def vars(self) -> dict[str, Any]:
-        """The variables: a new dict at each access."""
-        value: dict[str, Any] = orjson.loads(self.vars_json)
-        return value
+        """The variables: a new dict at each access.
+
+        If another program has written a text that is no JSON object: ``{"unreadable": its beginning}``.
+        """
+        return parse_shown_object(self.vars_json)
 
     @property
     def answer(self) -> dict[str, Any] | None:
         """The answer in a manual state, ``{"choice": ..., "form": {...}, "username": ...}``; None until answered."""
-        value: dict[str, Any] | None = None if self.answer_json is None else orjson.loads(self.answer_json)
-        return value
+        return parse_optional_object(self.answer_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +337,12 @@ class NewInstance:
     next_activation_us: int | None
     parent_id: int | None = None
     username: str | None = None
+    root_id: int | None = None
+
+    @property
+    def text_length(self) -> int:
+        """How many characters its row and the first line of its history have, about."""
+        return ROW_LENGTH + 2 * len(self.vars_json)
 
 
 def _to_optional_datetime(microseconds: int | None) -> datetime | None:

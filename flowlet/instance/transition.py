@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.instance.instance import ENDED_STATUSES, Action, Instance, NewInstance, Status
+from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Action, Instance, NewInstance, Status
 
 __all__ = ["Transition"]
 
@@ -31,10 +31,12 @@ class Transition:
         actions: The lines of history, in order.
         held_status: For PAUSED, the status that resuming restores.
         children: The children to create.
-        waits_for_children: Whether to wait for open children; if none is open, the store makes the instance due now.
+        wake_at_open_children: To wait until no more children than these are open; if no more are open already, the
+            store makes the instance due now. None to wait for no children.
         wakes_parent: Whether the parent becomes due now.
         fingerprint: The fingerprint of the failure; None if the attempt did not fail.
         failed_us: When the attempt failed.
+        unsnapped_characters: The new value of the instance's; None if the variables have not changed.
         parsed_vars: The new variables as an object, for the next activation in the same lease; not stored.
     """
 
@@ -52,16 +54,28 @@ class Transition:
     actions: tuple[Action, ...]
     held_status: Status | None = None
     children: tuple[NewInstance, ...] = field(default=())
-    waits_for_children: bool = False
+    wake_at_open_children: int | None = None
     wakes_parent: bool = False
     fingerprint: str | None = None
     failed_us: int | None = None
+    unsnapped_characters: int | None = None
     parsed_vars: Any = field(default=None, compare=False, repr=False)
 
     @property
     def ended_us(self) -> int | None:
         """When the instance ends with this transition; None if it does not."""
         return self.at_us if self.status in ENDED_STATUSES else None
+
+    @property
+    def text_length(self) -> int:
+        """How many characters it writes, about: the instance's row, the history's lines and the children's rows."""
+        length = ROW_LENGTH + len(self.vars_json or "") + len(self.answer_json or "") + len(self.reason or "")
+        for action in self.actions:
+            length += ROW_LENGTH + len(action.text or "") + len(action.detail or "")
+            length += len(action.changes_json or "") + len(action.vars_json or "")
+        for child in self.children:
+            length += child.text_length
+        return length
 
     @property
     def is_resting(self) -> bool:

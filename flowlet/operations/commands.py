@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
-from flowlet.clock import to_microseconds
-from flowlet.definition.definition import Definition, StateDefinition, validate_model
+from flowlet.clock import limit_time, to_microseconds
+from flowlet.definition.definition import Definition, StateDefinition
 from flowlet.definition.entry import build_state_entry
 from flowlet.errors import RefusedError, UnknownStateError, VariablesError
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import ENDED_STATUSES, Action, ActionKind, Instance, Status
+from flowlet.instance.json_text import write_json
 from flowlet.operations.permitted import Operation, build_refusal, describe_instance, require_permitted
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
 
@@ -79,7 +78,7 @@ def apply_answer(instance: Instance, definition: Definition, attribution: Attrib
         why = f"{clean_text(answer.choice, MAX_NAME_LENGTH)!r} is not a choice of {state.name!r}"
         suggestion = format_suggestion(answer.choice, state.targets)
         raise build_refusal(Operation.ANSWER, instance, why, list(state.targets), suggestion=suggestion)
-    document = {"choice": answer.choice, "form": _validate_form(state, answer.form), "username": attribution.username}
+    given = {"choice": answer.choice, "form": _validate_form(state, answer.form)}
     label = next(edge.label for edge in state.transitions if edge.target == answer.choice)
     action = build_action(
         ActionKind.ANSWERED,
@@ -89,12 +88,13 @@ def apply_answer(instance: Instance, definition: Definition, attribution: Attrib
         text=label or None,
         version=definition.version,
     )
+    action = replace(action, answer_json=write_json(given))
     after = replace(
         instance,
         status=Status.IN_PROGRESS,
         next_activation_us=attribution.at,
         attempt=0,
-        answer_json=orjson.dumps(document).decode(),
+        answer_json=write_json({**given, "username": attribution.username}),
         reason=None,
         modified_us=attribution.at,
         fingerprint=None,
@@ -176,8 +176,10 @@ def apply_cancel(
     after = replace(
         _revoke_lease(instance),
         status=Status.CANCELLED,
+        gate=None,
+        gated_state=None,
         next_activation_us=None,
-        waits_for_children=False,
+        wake_at_open_children=None,
         reason=clean_text(reason or f"cancelled by {attribution.username}", MAX_REASON_LENGTH),
         modified_us=attribution.at,
         ended_us=attribution.at,
@@ -202,7 +204,7 @@ def apply_retry(instance: Instance, definition: Definition | None, attribution: 
         instance,
         status=Status.IN_PROGRESS,
         next_activation_us=attribution.at,
-        waits_for_children=False,
+        wake_at_open_children=None,
         modified_us=attribution.at,
     )
     if instance.status == Status.IN_PROGRESS:
@@ -221,7 +223,7 @@ def apply_wake(instance: Instance, definition: Definition | None, attribution: A
         RefusedError: If the instance waits for neither.
     """
     require_permitted(Operation.WAKE, instance, definition, now=attribution.at)
-    after = replace(instance, next_activation_us=attribution.at, waits_for_children=False, modified_us=attribution.at)
+    after = replace(instance, next_activation_us=attribution.at, wake_at_open_children=None, modified_us=attribution.at)
     return Change(instance, after, (build_action(ActionKind.WOKEN, instance, attribution),))
 
 
@@ -266,6 +268,8 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
         status=Status.PAUSED if is_held else status,
         held_status=status if is_held else None,
         state=target.name,
+        gate=None,
+        gated_state=None,
         next_activation_us=max(attribution.at, move.run_at or 0)
         if status is Status.IN_PROGRESS
         else _compute_deadline(target, attribution),
@@ -273,7 +277,7 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
         visit=instance.visit + 1,
         streak=0,
         crashes=0,
-        waits_for_children=False,
+        wake_at_open_children=None,
         answer_json=None,
         reason=reason,
         modified_us=attribution.at,
@@ -284,7 +288,7 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
 
 
 def _compute_deadline(state: StateDefinition, attribution: Attribution) -> int | None:
-    return None if state.deadline is None else attribution.at + to_microseconds(state.deadline)
+    return None if state.deadline is None else limit_time(attribution.at + to_microseconds(state.deadline))
 
 
 def _revoke_lease(instance: Instance) -> Instance:
@@ -302,17 +306,17 @@ def _find_state(definition: Definition, name: str) -> StateDefinition:
 
 
 def _validate_form(state: StateDefinition, form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a form's values as they were given, after validating them against the model."""
+    """Return the values of a form to store, after validating them against its model."""
     subject = f"the form of {state.name!r}"
     if not isinstance(form, Mapping):
         raise VariablesError(subject, {"": f"has to be an object, not {type(form).__name__}"})
-    if state.form is not None:
-        validate_model(state.form, form, subject)
-    elif form:
+    if state.form_codec is not None:
+        return state.form_codec.accept(form)
+    if form:
         raise VariablesError(
             subject, {clean_text(name, MAX_NAME_LENGTH): "this state has no form: leave it out" for name in form}
         )
-    return dict(form)
+    return {}
 
 
 def _clean_reason(reason: str | None) -> str | None:

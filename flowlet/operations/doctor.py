@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.store.consistency import (
     InspectedInstance,
@@ -27,7 +28,7 @@ __all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine
 PATH = "path"
 """A history is not a path of its definition's graph, or does not end in the state of the instance."""
 STUCK = "stuck"
-"""Nothing will run the instance again."""
+"""Nothing will run the instance again, or the executor that holds it makes no progress."""
 LEASE = "lease"
 """An instance is held by a dead executor, or is executing although no executor holds it."""
 CHILDREN = "children"
@@ -60,13 +61,18 @@ class Finding:
     message: str
 
 
-async def examine_store(store: Store) -> list[Finding]:
+async def examine_store(store: Store, *, max_claim_gap: timedelta = timedelta(hours=1)) -> list[Finding]:
     """Return what is wrong with a database, by instance. The database may be in use.
+
+    Args:
+        store: The database.
+        max_claim_gap: How long an executor that sends heartbeats may claim nothing: above its poll interval. One whose
+            transitions wait for their commits counts as claiming nothing.
 
     Raises:
         StoreUnavailableError: If the database cannot be reached.
     """
-    return await _Examination(store).run()
+    return await _Examination(store, to_microseconds(max_claim_gap)).run()
 
 
 @dataclass(slots=True)
@@ -82,10 +88,12 @@ class _Examination:
 
     Args:
         store: The database.
+        max_claim_gap: How long an executor that sends heartbeats may claim nothing, in microseconds.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, max_claim_gap: int) -> None:
         self._store = store
+        self._max_claim_gap = max_claim_gap
         self._edges: dict[tuple[str, int], set[tuple[str, str]]] = {}
         self._has_read_edges = False
         self._unserved: dict[tuple[str, str], list[int]] = {}
@@ -114,6 +122,7 @@ class _Examination:
             for instance in again.values():
                 if _is_unchanged(moving[instance.id], instance):
                     findings += _check_instance(instance, found[instance.id], executors, now)
+                    findings += _check_holder(instance, executors, self._max_claim_gap)
                     self._record_unserved(instance, executors, now)
             moving = {id: instance for id, instance in again.items() if not _is_unchanged(moving[id], instance)}
         return findings
@@ -164,7 +173,8 @@ class _Examination:
         return edge in self._edges.get((type, version), {edge})
 
     def _record_unserved(self, instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> None:
-        due = instance.next_activation if instance.status in _RESUMABLE_STATUSES else None
+        is_queued = instance.status in _RESUMABLE_STATUSES and instance.gate is None
+        due = instance.next_activation if is_queued else None
         key = (instance.type, instance.executor_group)
         if due is None or due >= now - TOLERANCE_MICROSECONDS or _is_served(*key, executors.values(), now):
             return
@@ -233,13 +243,30 @@ def _check_lease(instance: InspectedInstance, executors: Mapping[str, ExecutorRe
     return None
 
 
+def _check_holder(
+    instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], max_claim_gap: int
+) -> Iterator[Finding]:
+    """Yield a finding if the executor that holds an instance sends heartbeats and makes no progress."""
+    record = executors.get(instance.executor_id or "")
+    if instance.status != Status.EXECUTING or record is None or record.status != "RUNNING":
+        return
+    gap = record.beat - (record.claimed or record.started)
+    if gap > max_claim_gap + TOLERANCE_MICROSECONDS:
+        yield Finding(
+            instance.id,
+            STUCK,
+            f"{instance.type}, executing in state {instance.state!r}: the executor {record.id!r}, which holds it, "
+            f"sends heartbeats and has neither claimed nor committed for {_format_seconds(gap)}. Restart it.",
+        )
+
+
 def _check_progress(instance: InspectedInstance) -> str | None:
     status = instance.status
     if status == Status.PAUSED:
         if instance.held_status not in _RESUMABLE_STATUSES:
             return f"it cannot be resumed: its held status is {instance.held_status}. Cancel it, or force a move"
         status = instance.held_status
-    waits = instance.waits_for_children and instance.open_children > 0
+    waits = instance.wake_at_open_children is not None and instance.open_children > instance.wake_at_open_children
     if status in (Status.NEW, Status.IN_PROGRESS) and instance.next_activation is None and not waits:
         return "it has no next activation and waits for no child: nothing will run it. Wake it"
     return None
@@ -249,8 +276,9 @@ def _check_children(instance: InspectedInstance) -> str | None:
     counted = instance.counted_open_children
     if instance.open_children != counted:
         return f"it counts {instance.open_children} open children, but {counted} of its children are open"
-    if instance.waits_for_children and not counted:
-        return "it waits for its children, but none of them is open. Wake it"
+    if instance.wake_at_open_children is not None and counted <= instance.wake_at_open_children:
+        awaited = "none of them is" if not counted else f"only {counted} of them are"
+        return f"it waits for its children, but {awaited} open. Wake it"
     return None
 
 

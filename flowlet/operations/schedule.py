@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from flowlet.clock import to_microseconds
+from flowlet.clock import limit_time, to_microseconds
 from flowlet.durations import Duration, parse_duration
 from flowlet.errors import VariablesError
 from flowlet.instance.instance import NewInstance, Status
@@ -14,7 +14,7 @@ __all__ = ["resolve_time", "schedule_first_run"]
 
 
 def resolve_time(when: datetime | Duration | None, now: int) -> int | None:
-    """Return a time, or a duration from now, as microseconds since 1970 UTC; None for at once.
+    """Return a time, or a duration from now, as microseconds since 1970 UTC, none after the year 9999; None: at once.
 
     Raises:
         DurationError: If ``when`` is a text that is not a duration.
@@ -22,7 +22,8 @@ def resolve_time(when: datetime | Duration | None, now: int) -> int | None:
     """
     if when is None:
         return None
-    return to_microseconds(when) if isinstance(when, datetime) else now + to_microseconds(parse_duration(when))
+    at = to_microseconds(when) if isinstance(when, datetime) else now + to_microseconds(parse_duration(when))
+    return limit_time(at)
 
 
 def schedule_first_run(new: NewInstance, run_at: int | None) -> NewInstance:

@@ -97,6 +97,7 @@ class Operations:
                 and the workflow starts in a manual state.
             DurationError: If ``when`` is a text that is not a duration.
             StoreUnavailableError: If the database cannot be reached.
+            TooLargeError: If the database does not accept an instance of this size.
         """
         now = self._store.clock.now()
         new = self._registry.get_definition(type).build_instance(

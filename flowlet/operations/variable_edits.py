@@ -8,11 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowlet.definition.definition import Definition, validate_model
+from flowlet.definition.definition import Definition
+from flowlet.definition.kept_names import KeptNames
+from flowlet.definition.model_shape import get_names
+from flowlet.definition.outside_values import SpelledVariables
 from flowlet.definition.variables import diff_variables
 from flowlet.errors import VariablesError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import ActionKind, Instance
+from flowlet.instance.snapshots import record_change
 from flowlet.operations.commands import Attribution, build_action
 from flowlet.operations.permitted import Operation, require_permitted
 from flowlet.text import MAX_NAME_LENGTH, clean_text, format_suggestion
@@ -38,43 +42,46 @@ def apply_edit(
         VariablesError: If a name is unknown, or the variables would not fit the model.
     """
     require_permitted(Operation.EDIT, instance, definition, now=attribution.at)
-    text, changes, _ = diff_variables(definition, instance.vars_json, _merge_variables(instance, definition, edit))
-    if text is None:
+    kept = _find_kept_names(instance, definition)
+    merged = _merge_variables(instance, definition, edit, kept)
+    text, changes, _ = diff_variables(definition, instance.vars_json, merged, kept=kept, removed=edit.unset)
+    if text is None or changes is None:
         return None
+    snapshot, unsnapped = record_change(text, changes, unsnapped=instance.unsnapped_characters)
     action = build_action(ActionKind.EDITED, instance, attribution, changes=changes, version=definition.version)
-    return Change(instance, replace(instance, vars_json=text, modified_us=attribution.at), (action,))
+    after = replace(instance, vars_json=text, unsnapped_characters=unsnapped, modified_us=attribution.at)
+    return Change(instance, after, (replace(action, vars_json=snapshot),))
 
 
-def _merge_variables(instance: Instance, definition: Definition, edit: VariableEdit) -> BaseModel | dict[str, Any]:
-    subject = f"the variables of {definition.name}"
+def _find_kept_names(instance: Instance, definition: Definition) -> KeptNames | None:
+    try:
+        return definition.find_kept_names(instance.vars_json, definition.read_vars(instance.vars_json))
+    except VariablesError:  # the edit is to mend them
+        return None
+
+
+def _merge_variables(
+    instance: Instance, definition: Definition, edit: VariableEdit, kept: KeptNames | None
+) -> BaseModel | dict[str, Any]:
     if not isinstance(edit.values, Mapping):
-        raise VariablesError(subject, {"": f"has to be an object, not {type(edit.values).__name__}"})
-    names = _map_stored_names(definition)
+        raise VariablesError(definition.subject, {"": f"has to be an object, not {type(edit.values).__name__}"})
+    names = dict(get_names(definition.vars).stored) if definition.vars else {}
     values = {names.get(name, name): value for name, value in edit.values.items()}
     variables = instance.vars
     unset = [names.get(name, name) for name in edit.unset]
     missing = [name for name in unset if name not in variables]
-    _raise_if_faulty(subject, {name: "cannot be both set and removed" for name in unset if name in values})
+    _raise_if_faulty(definition.subject, {name: "cannot be both set and removed" for name in unset if name in values})
     _raise_if_faulty(
-        subject, {name: f"this variable does not exist.{format_suggestion(name, variables)}" for name in missing}
+        definition.subject,
+        {name: f"this variable does not exist.{format_suggestion(name, variables)}" for name in missing},
     )
     merged = {name: value for name, value in (variables | values).items() if name not in unset}
-    if definition.vars is None:
+    if definition.codec is None:
         return merged
-    model = validate_model(definition.vars, merged, subject)
-    # A model may ignore a name that it does not know: a typing error would then change nothing, without an error.
-    kept = model.model_dump(by_alias=True, warnings=False)
-    unknown = [name for name in values if name not in kept]
-    _raise_if_faulty(
-        subject, {name: f"the model has no such variable.{format_suggestion(name, kept)}" for name in unknown}
-    )
-    return model
-
-
-def _map_stored_names(definition: Definition) -> dict[str, str]:
-    """Return the stored name of each field of the model."""
-    fields = definition.vars.model_fields if definition.vars else {}
-    return {name: field.serialization_alias or field.alias or name for name, field in fields.items()}
+    if kept is not None:
+        merged = kept.remove_unchanged(merged)
+    outside = SpelledVariables(merged) if isinstance(edit.values, SpelledVariables) else merged
+    return definition.codec.validate(outside, given=values.keys())
 
 
 def _raise_if_faulty(subject: str, faults: dict[str, str]) -> None:

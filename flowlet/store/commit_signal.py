@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flowlet.errors import StoreUnavailableError
+from flowlet.shutdown import BackgroundTask
 from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.connection import Connections
 from flowlet.store.dialects.signals import ListenRequest
@@ -67,8 +68,8 @@ class CommitSignal:
         self._subscriptions: set[_Subscription] = set()
         self._is_listening = self._is_closed = False
         self._pending_groups: set[str] | None = None
-        self._send_task: asyncio.Task[None] | None = None
-        self._listen_task: asyncio.Task[None] | None = None
+        self._send_task = BackgroundTask("commit-sender", self._send_while_pending)
+        self._listen_task = BackgroundTask("commit-listener", self._listen)
         self._listen_request = ListenRequest(
             connections.url,
             self._receive_commit,
@@ -102,8 +103,7 @@ class CommitSignal:
         subscription = _Subscription(on_commit, get_poll_seconds or _get_default_poll_seconds, poll_rest_seconds)
         if not self._is_closed:
             self._subscriptions.add(subscription)
-        if self._listen_task is None and not self._is_closed:
-            self._listen_task = asyncio.create_task(self._listen(), context=contextvars.Context())
+        self._listen_task.start()
         self.refresh_poll()
         return lambda: self._subscriptions.discard(subscription)
 
@@ -119,17 +119,11 @@ class CommitSignal:
         """Send what has not been sent, and call nothing any more."""
         self._is_closed, self._is_listening = True, False
         self._subscriptions.clear()
-        if self._listen_task is not None:
-            self._listen_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listen_task
-        if self._send_task is not None:
-            self._send_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._send_task
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._send_pending()
+        await self._listen_task.close()
+        await self._send_task.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._send_pending()
 
     def _publish_commit(self, commit: Commit) -> None:
         """Call the subscribers for a commit of this process, and notify the others where it has not done so itself."""
@@ -137,8 +131,7 @@ class CommitSignal:
         if commit.is_notified or not self._dialect.needs_notifications or self._is_closed:
             return
         self._pending_groups = (self._pending_groups or set()) | (commit.due_groups or set())
-        if self._send_task is None or self._send_task.done():
-            self._send_task = asyncio.create_task(self._send_while_pending(), context=contextvars.Context())
+        self._send_task.start()
 
     def _receive_commit(self, commit: Commit) -> None:
         self._is_listening = True
@@ -178,13 +171,19 @@ class CommitSignal:
             error: Exception | None = None
             try:
                 await self._dialect.listen_for_commits(self._listen_request)
+            except asyncio.CancelledError:
+                self._is_listening = False
+                raise
             except Exception as problem:  # noqa: BLE001 - whatever it is, the subscribers look from time to time
                 error = problem
             pause = MIN_RECONNECT_SECONDS if self._is_listening else min(2 * pause, MAX_RECONNECT_SECONDS)
             has_warned, self._is_listening = has_warned and not self._is_listening, False
             if error is not None:
-                logger.log(logging.DEBUG if has_warned else logging.WARNING, "cannot listen for commits: %s", error)
-                has_warned = True
+                # A server that has gone is logged as an outage of all. A silent connection may be this one alone.
+                is_outage = isinstance(error, OSError | StoreUnavailableError) and not isinstance(error, TimeoutError)
+                level = logging.DEBUG if is_outage or has_warned else logging.WARNING
+                logger.log(level, "cannot listen for commits: %s", error)
+                has_warned |= not is_outage
             await _wait_in_real_time(pause)
 
 

@@ -1,4 +1,4 @@
-"""Connections, and units of work that no cancellation can interrupt: the only module that calls ``databases``.
+"""Connections, and units of work that no cancellation can interrupt: only here and in dialects is ``databases`` used.
 
 ``databases.Database.transaction()`` loses a pooled connection when its task is cancelled at the wrong moment. So every
 unit of work here runs in a task of its own, shielded from its caller, with BEGIN, COMMIT and ROLLBACK by hand.
@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-import databases
-
-from flowlet.errors import StoreUnavailableError
-from flowlet.settings import mask_password
-from flowlet.shutdown import run_to_end
+from flowlet.clock import shorten_to_deadline
+from flowlet.database_url import mask_password
+from flowlet.errors import MissingRightsError, RowsLockedError, StoreUnavailableError, TooLargeError
+from flowlet.shutdown import run_to_end, wait_until_done
 from flowlet.store.commits import Commit
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.base import Dialect
+from flowlet.store.dialects.hosts import describe_error
+from flowlet.store.dialects.pooled_database import PooledDatabase
+from flowlet.store.dialects.sizes import SizeLimit
 from flowlet.store.handler_transaction_state import HandlerTransactionState, handler_transaction, track_transaction
+from flowlet.store.work_tasks import WorkTasks
+from flowlet.text import MAX_INTEGER
 
 __all__ = ["Connections"]
 
@@ -44,6 +48,7 @@ class Connections:
     the general one.
 
     Attributes:
+        size_limit: How much the database accepts, as read when it was opened for the engine.
         on_commit: Called with what each transaction of this process has committed, right after it has.
     """
 
@@ -53,17 +58,17 @@ class Connections:
         self.url = url
         self.dialect = dialect
         self.on_commit: Callable[[Commit], None] | None = None
+        self.size_limit = SizeLimit(MAX_INTEGER, "none is known")
         self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = WorkTasks()
         self._general = self._build_database(for_engine=False)
         self._engine = self._general
         if for_engine or not dialect.connections.has_pool:
             self._engine = self._build_database(for_engine=True)
-        self._write_lock = asyncio.Lock()
+        self._write_lock = dialect.connections.build_write_lock()
         self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.connections.has_pool else 1)
         self._writer: Any = None
         self._reader: Any = None
-        self._is_closed = False
 
     async def open(self) -> None:
         """Connect. A cancellation is raised when every connection is closed again.
@@ -85,14 +90,16 @@ class Connections:
             if not self.dialect.connections.has_pool:
                 self._writer = await self._engine.connection().__aenter__()
                 self._reader = await self._general.connection().__aenter__()
+            if self._engine is not self._general:
+                self.size_limit = await self._run_engine_work(_check_server)
         except Exception as error:
             await self.close()
-            raise StoreUnavailableError(f"cannot open the database {mask_password(self.url)}: {error}") from error
+            text = f"cannot open the database {mask_password(self.url)}: {describe_error(error)}"
+            raise StoreUnavailableError(text) from error
 
     async def wait_until_idle(self, *, timeout: float | None = None) -> None:
         """Return when the units of work that are under way now have ended, or the time is over."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+        await self._tasks.wait_until_idle(timeout=timeout)
 
     async def close(self) -> None:
         """Refuse further work, finish the units of work in flight within 10 seconds, and disconnect.
@@ -102,11 +109,7 @@ class Connections:
         await run_to_end(self._close())
 
     async def _close(self) -> None:
-        self._is_closed = True
-        await self.wait_until_idle(timeout=10)
-        for task in self._tasks:
-            task.cancel()
-        await self.wait_until_idle(timeout=5)
+        await self._tasks.close()
         for held in (self._writer, self._reader):
             if held is not None:
                 await held.__aexit__(None, None, None)
@@ -127,9 +130,10 @@ class Connections:
             RuntimeError: On SQLite, inside a handler's own transaction, which holds the only write lock.
         """
         self.refuse_nesting()
-        return await self._run_shielded(
+        return await self._tasks.run(
             self._run_with_retries(
-                lambda: self._run_in_transaction(work), self._timeout_seconds if is_bounded else None
+                lambda: self._run_in_transaction(work),
+                shorten_to_deadline(self._timeout_seconds) if is_bounded else None,
             )
         )
 
@@ -139,18 +143,18 @@ class Connections:
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
-        return await self._run_shielded(self._run_with_retries(lambda: self._run_read(work), self._timeout_seconds))
+        timeout = shorten_to_deadline(self._timeout_seconds)
+        return await self._tasks.run(self._run_with_retries(lambda: self._run_read(work), timeout))
 
-    async def run_on_engine(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
+    async def run_on_engine(self, work: Callable[[DatabaseSession], Awaitable[T]], *, waits_for_rows: bool = True) -> T:
         """Run a claim or a batch, which open and end their own transaction, on a connection set up for them.
 
         Raises:
-            StoreUnavailableError: If the database is unavailable; the outcome of a COMMIT is then unknown.
+            StoreUnavailableError: If it is unavailable, the outcome of a COMMIT being unknown; if others lock rows.
         """
         self.refuse_nesting()
-        return await self._run_shielded(
-            self._run_with_retries(lambda: self._run_engine_work(work), self._timeout_seconds)
-        )
+        run, timeout = partial(self._run_engine_work, work), shorten_to_deadline(self._timeout_seconds)
+        return await self._tasks.run(self._run_with_retries(run, timeout, waits_for_rows=waits_for_rows))
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[DatabaseSession]:
@@ -167,7 +171,7 @@ class Connections:
         opened: asyncio.Future[DatabaseSession] = loop.create_future()
         may_commit: asyncio.Future[bool] = loop.create_future()
         async with self._handler_slots:
-            holder = self._start_task(self._hold_transaction(opened, may_commit))
+            holder = self._tasks.start(self._hold_transaction(opened, may_commit))
             either: tuple[asyncio.Future[Any], ...] = (opened, holder)
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -176,10 +180,10 @@ class Connections:
                 yield opened.result()
             except BaseException:
                 may_commit.set_result(False)
-                await _wait_until_done(holder)
+                await wait_until_done(holder)
                 raise
             may_commit.set_result(True)
-            await _wait_until_done(holder)
+            await wait_until_done(holder)
             await holder
 
     def report_commit(self, commit: Commit) -> None:
@@ -200,9 +204,10 @@ class Connections:
                 "ctx.transaction() gives, or after the handler has ended"
             )
 
-    def _build_database(self, *, for_engine: bool) -> databases.Database:
+    def _build_database(self, *, for_engine: bool) -> PooledDatabase:
         dialect = self.dialect.connections
-        return databases.Database(dialect.build_database_url(self.url), **dialect.build_options(for_engine=for_engine))
+        options = dialect.build_options(self.url, for_engine=for_engine)
+        return PooledDatabase(dialect.build_database_url(self.url), backend=dialect.backend, **options)
 
     @contextlib.asynccontextmanager
     async def _acquire_session(self) -> AsyncIterator[DatabaseSession]:
@@ -216,7 +221,7 @@ class Connections:
     async def _run_in_transaction(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         async with self._acquire_session() as session:
             try:
-                return await self._drop_if_cancelled(session, partial(self._begin_and_commit, work))
+                return await self._drop_if_useless(session, partial(self._begin_and_commit, work))
             except BaseException:
                 await self._roll_back(session)
                 raise
@@ -247,7 +252,8 @@ class Connections:
             held.is_open = True
             try:
                 opened.set_result(session)
-                await (self._commit(session) if await may_commit else session.execute("ROLLBACK"))
+                end = self._commit if await may_commit else lambda session: session.execute("ROLLBACK")
+                await self._drop_if_useless(session, end)
             except BaseException:
                 await self._roll_back(session)
                 raise
@@ -260,23 +266,37 @@ class Connections:
             async with self._write_lock:
                 return await work(DatabaseSession(self._writer, self.dialect))
         async with self._engine.connection() as connection:
-            return await self._drop_if_cancelled(DatabaseSession(connection, self.dialect), work)
+            return await self._drop_if_useless(DatabaseSession(connection, self.dialect), work)
 
     async def _run_read(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         if self._reader is not None:
             return await work(DatabaseSession(self._reader, self.dialect))
         async with self._general.connection() as connection:
-            return await self._drop_if_cancelled(DatabaseSession(connection, self.dialect), work)
+            return await self._drop_if_useless(DatabaseSession(connection, self.dialect), work)
 
-    async def _drop_if_cancelled(self, session: DatabaseSession, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
-        """Run the work; if it takes too long, close the connection, so that releasing it does not wait for the work."""
+    async def _drop_if_useless(self, session: DatabaseSession, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
+        """Run the work; if it takes too long, close the connection, so that releasing it does not wait for the work.
+
+        If the server takes no writes any more, all connections are closed: the next ones find the one that does.
+        """
         try:
             return await work(session)
         except asyncio.CancelledError:
             self.dialect.connections.drop_connection(session.raw)
             raise
+        except Exception as error:
+            if self.dialect.errors.is_wrong_server(error):
+                await self._leave_server(session)
+            raise
+
+    async def _leave_server(self, session: DatabaseSession) -> None:
+        if not session.is_lost:
+            self.dialect.connections.drop_connection(session.raw)
+        for database in {self._engine, self._general}:
+            await self.dialect.connections.expire_connections(database.pool)
 
     async def _roll_back(self, session: DatabaseSession) -> None:
+        self.dialect.connections.lift_limit()
         try:
             await session.execute("ROLLBACK")
         except Exception as error:  # noqa: BLE001 - after any error the connection is unusable
@@ -292,46 +312,39 @@ class Connections:
             if not session.is_lost:
                 self.dialect.connections.drop_connection(session.raw)
 
-    async def _run_with_retries(self, attempt: Callable[[], Awaitable[T]], timeout_seconds: float | None) -> T:
+    async def _run_with_retries(
+        self, attempt: Callable[[], Awaitable[T]], timeout_seconds: float | None, *, waits_for_rows: bool = True
+    ) -> T:
         for tries in range(CONFLICT_RETRIES):
             try:
-                async with asyncio.timeout(timeout_seconds):
+                async with self.dialect.connections.limit_work(timeout_seconds):
                     return await attempt()
             except Exception as error:
                 if self.dialect.errors.is_unavailable(error):
-                    raise StoreUnavailableError(
-                        f"the database {mask_password(self.url)} is unavailable: {error}"
-                    ) from error
+                    text = f"the database {mask_password(self.url)} is unavailable: {describe_error(error)}"
+                    raise StoreUnavailableError(text) from error
+                if self.dialect.errors.is_missing_right(error):
+                    raise MissingRightsError(await self._describe_missing_rights(error)) from error
+                if self.dialect.errors.is_too_large(error):
+                    raise TooLargeError(limit_name=str(error)) from error
+                is_last = not waits_for_rows or tries == CONFLICT_RETRIES - 1
+                if is_last and self.dialect.errors.is_lock_timeout(error):
+                    raise RowsLockedError("another transaction has locked rows") from error
                 if not self.dialect.errors.is_conflict(error) or tries == CONFLICT_RETRIES - 1:
                     raise
             await asyncio.sleep(0.002 * 2 ** min(tries, 7))  # noqa: TID251 - real time: another transaction has to end
         raise AssertionError("unreachable")
 
-    async def _run_shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.shield(self._start_task(work))
-
-    def _start_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        if self._is_closed:
-            work.close()
-            raise RuntimeError("the store is closed, and nothing was read or written")
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finish_task)
-        return task
-
-    def _finish_task(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # read, or asyncio logs "exception was never retrieved" for an abandoned caller
-
-
-async def _wait_until_done(task: asyncio.Task[Any]) -> None:
-    """Wait until a task is done, and raise a cancellation only then."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
+    async def _describe_missing_rights(self, error: Exception) -> str:
+        subject = f"the database {mask_password(self.url)}"
         try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
+            async with asyncio.timeout(self._timeout_seconds), self._acquire_session() as session:
+                return f"{subject}: {await self.dialect.schema.describe_missing_rights(session.raw, error)}"
+        except Exception:  # noqa: BLE001 - what the database has said is worth more than why it says no more
+            return f"{subject}: {error}"
+
+
+async def _check_server(session: DatabaseSession) -> SizeLimit:
+    """Check what the server has to give, and return how much it accepts."""
+    await session.dialect.connections.check_server(session.raw)
+    return await session.dialect.connections.read_size_limit(session.raw)

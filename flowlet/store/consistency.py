@@ -39,11 +39,12 @@ class InspectedInstance:
     status: Status
     state: str
     next_activation: int | None
+    gate: str | None
     executor_id: str | None
     token: int
     version: int
     open_children: int
-    waits_for_children: bool
+    wake_at_open_children: int | None
     held_status: Status | None
     counted_open_children: int
 

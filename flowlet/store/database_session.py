@@ -12,10 +12,16 @@ from flowlet.store.dialects.base import Dialect
 __all__ = ["DatabaseSession", "build_in_list"]
 
 
+UNMEASURED_LENGTH = 4_000
+"""Characters of values that every database accepts; as many bytes are allowed for the statement beside its values."""
+
+
 class DatabaseSession:
     """One connection of the database. Statements are portable text with ``:named`` values.
 
-    ``raw`` is the driver's own connection, for what a dialect's module writes in the database's own way.
+    ``raw`` is the driver's connection, for what a dialect's module writes in the database's own way. Whatever is run
+    through a session names the schema of Flowlet's tables, where they have one; ``connection`` is for the statements of
+    handlers, which are run as they are.
 
     Attributes:
         pending_commit: What the transaction will have committed, for those that wait for commits; None for nothing.
@@ -25,25 +31,46 @@ class DatabaseSession:
         self.connection = connection
         self.dialect = dialect
         self.pending_commit: Commit | None = None
+        self._qualifier = dialect.qualifier
 
     @property
     def raw(self) -> Any:
         """The driver's connection."""
-        return self.connection.raw_connection
+        raw = self.connection.raw_connection
+        return raw if self._qualifier is None else self._qualifier.wrap_connection(raw)
 
     @property
     def is_lost(self) -> bool:
         """Whether the connection has been closed, by either side."""
         return self.dialect.connections.is_closed(self.raw)
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the server has a transaction open here, as of its last answer."""
+        return self.dialect.connections.is_in_transaction(self.raw)
+
     async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
-        records = await self.connection.fetch_all(sql, values)
+        await self._check_size(values)
+        records = await self.connection.fetch_all(self._qualify(sql), values)
         return [tuple(record._mapping.values()) for record in records]
 
     async def execute(self, sql: str, values: dict[str, Any] | None = None) -> None:
         """Run one statement; its result is ignored, because the drivers disagree about it."""
-        await self.connection.execute(sql, values)
+        await self._check_size(values)
+        await self.connection.execute(self._qualify(sql), values)
+
+    async def _check_size(self, values: dict[str, Any] | None) -> None:
+        """Refuse values that the database does not accept, before they are sent."""
+        if not values:
+            return
+        texts = [value for value in values.values() if isinstance(value, str)]
+        length = sum(map(len, texts))
+        if length > UNMEASURED_LENGTH:
+            dialect = self.dialect.connections
+            limit = await dialect.read_size_limit(self.raw)
+            if limit.may_exceed(length + UNMEASURED_LENGTH):
+                limit.check(UNMEASURED_LENGTH + sum(map(dialect.measure_text, texts)))
 
     async def insert_many(self, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows that have the values of these columns, one statement each."""
@@ -51,6 +78,9 @@ class DatabaseSession:
         sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
         for row in rows:
             await self.execute(sql, dict(zip(names, row, strict=True)))
+
+    def _qualify(self, sql: str) -> str:
+        return sql if self._qualifier is None else self._qualifier.qualify_sql(sql)
 
 
 def build_in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:

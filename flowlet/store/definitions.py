@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from flowlet.definition.definition import Definition
+from flowlet.instance.json_text import parse_json, write_json
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
@@ -54,7 +53,7 @@ class DefinitionStore:
         async def insert_new(session: DatabaseSession) -> list[str]:
             reshaped = []
             for definition in sorted(definitions, key=lambda definition: definition.name):
-                text = orjson.dumps(definition.to_json(), option=orjson.OPT_SORT_KEYS).decode()
+                text = write_json(definition.to_json(), is_sorted=True)
                 digest = hashlib.sha256(text.encode()).hexdigest()
                 sql = f"SELECT digest FROM {DEFINITION} WHERE name = :name AND version = :version"
                 known = await session.fetch_rows(sql, {"name": definition.name, "version": definition.version})
@@ -85,7 +84,7 @@ class DefinitionStore:
         sql = f"SELECT name, version, definition FROM {DEFINITION} ORDER BY name, version, created"
         shapes: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for name, version, text in await self._connections.read(lambda session: session.fetch_rows(sql)):
-            shapes.setdefault((name, version), []).append(orjson.loads(text))
+            shapes.setdefault((name, version), []).append(parse_json(text))
         return shapes
 
     async def read_history(self, name: str, *, limit: int) -> list[StoredDefinition]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
@@ -15,10 +16,23 @@ from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import EXECUTOR, WORKFLOW
 
-__all__ = ["EXECUTOR_READER", "SELECT_EXECUTORS", "ExecutorRecord", "ExecutorStore"]
+__all__ = [
+    "EXECUTOR_READER",
+    "MAX_FREED_INSTANCES",
+    "SELECT_EXECUTORS",
+    "SUSPECT_CRASHES",
+    "ExecutorRecord",
+    "ExecutorStore",
+    "read_served_types",
+]
 
-MAX_REPAIRED_INSTANCES = 500
-"""How many instances one repair frees at most, so that its transaction stays short."""
+MAX_FREED_INSTANCES = 25
+"""How many instances one transaction frees at most. 500 took one to three seconds, in which nothing else could be
+written to SQLite."""
+
+SUSPECT_CRASHES = 2
+"""After how many crashes in a row an instance is a suspect: further ones are counted only where it ran alone. The first
+one says little, because it hits all that ran there."""
 
 STOP_REASON = "released: the executor stops"
 LOST_CLAIM_REASON = "released: the answer to its claim was lost"
@@ -104,42 +118,57 @@ class ExecutorStore:
         await self._connections.write(lambda session: session.execute(sql, {"id": id}))
 
     async def deregister(self, id: str, *, now: int) -> int:
-        """Mark an executor as STOPPED and release the instances that it still holds; return how many."""
+        """Release the instances that an executor still holds, and mark it as STOPPED; return how many they were.
 
-        async def release_and_stop(session: DatabaseSession) -> int:
-            sql = build_select("executor_id = :id ORDER BY id", lock=session.dialect.expressions.for_update_sql)
-            held = INSTANCE_READER.parse_all(await session.fetch_rows(sql, {"id": id}))
+        The instances are released in transactions of 25 each. The executor must not claim any more.
+        """
+
+        async def release_or_stop(session: DatabaseSession) -> int:
+            sql = build_select("executor_id = :id ORDER BY id LIMIT :limit", lock=_get_lock(session))
+            rows = await session.fetch_rows(sql, {"id": id, "limit": MAX_FREED_INSTANCES})
+            held = INSTANCE_READER.parse_all(rows)
             await apply_changes(session, [_build_release(instance, now, STOP_REASON) for instance in held], now=now)
-            await session.execute(f"UPDATE {EXECUTOR} SET status = 'STOPPED' WHERE id = :id", {"id": id})
+            if len(held) < MAX_FREED_INSTANCES:
+                await session.execute(f"UPDATE {EXECUTOR} SET status = 'STOPPED' WHERE id = :id", {"id": id})
             return len(held)
 
-        return await self._connections.write(release_and_stop)
+        released = count = await self._connections.write(release_or_stop)
+        while count == MAX_FREED_INSTANCES:
+            count = await self._connections.write(release_or_stop)
+            released += count
+        return released
 
     async def release_instances(self, id: str, token_by_id: Mapping[int, int], *, now: int) -> None:
-        """Release some of the instances that an executor holds, by id with the token of the lease."""
+        """Release some of the instances that an executor holds, by id with the token of the lease, 25 at a time."""
 
-        async def release_held(session: DatabaseSession) -> None:
-            binds, values = build_in_list("held", list(token_by_id))
-            sql = build_select(
-                f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=session.dialect.expressions.for_update_sql
-            )
+        async def release_held(session: DatabaseSession, *, ids: Sequence[int]) -> None:
+            binds, values = build_in_list("held", ids)
+            sql = build_select(f"executor_id = :id AND id IN ({binds}) ORDER BY id", lock=_get_lock(session))
             found = INSTANCE_READER.parse_all(await session.fetch_rows(sql, {"id": id, **values}))
             changes = [_build_release(one, now, LOST_CLAIM_REASON) for one in found if token_by_id[one.id] == one.token]
             await apply_changes(session, changes, now=now)
 
-        await self._connections.write(release_held)
+        ids = sorted(token_by_id)
+        for first in range(0, len(ids), MAX_FREED_INSTANCES):
+            await self._connections.write(partial(release_held, ids=ids[first : first + MAX_FREED_INSTANCES]))
 
-    async def repair_leases(self, *, now: int, crash_limit: int) -> list[Change]:
-        """Mark executors whose lease has run out as LOST, and free what they hold, at most 500 instances at a time.
+    async def repair_leases(self, *, now: int, expired_before: int, crash_limit: int) -> list[Change]:
+        """Mark executors whose lease has run out as LOST, and free what they hold, at most 25 instances at a time.
 
-        A freed instance is due at once, under a new token; one whose executors have died ``crash_limit`` times in a
-        row becomes FAILED.
+        A freed instance is due at once, under a new token. Two crashes make it a suspect: from then on only those are
+        counted in which it ran alone, and ``count_crash`` has done that. At ``crash_limit``, and at three at least, it
+        becomes FAILED.
+
+        Args:
+            now: The time of the repair, in microseconds since 1970 UTC.
+            expired_before: A lease that ended before this time has run out.
+            crash_limit: How many executors in a row may die.
         """
 
         async def free_orphans(session: DatabaseSession) -> list[Change]:
-            await _mark_lost(session, now)
+            await _mark_lost(session, expired_before)
             sql = build_select(_ORPHANED, lock=session.dialect.expressions.skip_locked_sql)
-            rows = await session.fetch_rows(sql, {"limit": MAX_REPAIRED_INSTANCES})
+            rows = await session.fetch_rows(sql, {"limit": MAX_FREED_INSTANCES})
             orphans = INSTANCE_READER.parse_all(rows)
             changes = [_build_repair(instance, now, crash_limit) for instance in orphans]
             await apply_changes(session, changes, now=now)
@@ -147,14 +176,30 @@ class ExecutorStore:
 
         return await self._connections.write(free_orphans)
 
-    async def needs_repair(self, *, now: int) -> bool:
+    async def count_crash(self, executor_id: str, id: int, token: int) -> bool:
+        """Count a crash for an instance in advance, because it begins to run alone; return whether it is leased still.
+
+        Its next commit sets the count to zero, an orderly release to one.
+        """
+        where = "id = :id AND executor_id = :executor_id AND token = :token"
+        values = {"id": id, "executor_id": executor_id, "token": token}
+
+        async def count_if_held(session: DatabaseSession) -> bool:
+            await session.execute(f"UPDATE {WORKFLOW} SET crashes = crashes + 1 WHERE {where}", values)
+            return bool(await session.fetch_rows(f"SELECT 1 FROM {WORKFLOW} WHERE {where}", values))
+
+        return await self._connections.write(count_if_held)
+
+    async def needs_repair(self, *, expired_before: int) -> bool:
         """Return whether some executor's lease has run out, or an executor that is not live holds some instance."""
         sql = (
-            f"SELECT 1 FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :now UNION ALL "
+            f"SELECT 1 FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :expired_before UNION ALL "
             f"SELECT 1 FROM {WORKFLOW} WHERE executor_id IS NOT NULL "
             f"AND executor_id NOT IN (SELECT id FROM {EXECUTOR} WHERE {_LIVE}) LIMIT 1"
         )
-        return bool(await self._connections.read(lambda session: session.fetch_rows(sql, {"now": now})))
+        return bool(
+            await self._connections.read(lambda session: session.fetch_rows(sql, {"expired_before": expired_before}))
+        )
 
     async def read_held_tokens(self, id: str) -> dict[int, int]:
         """Return the instances that an executor holds, with their tokens."""
@@ -172,39 +217,25 @@ class ExecutorStore:
         sql = f"DELETE FROM {EXECUTOR} WHERE NOT {_LIVE} AND lease_until < :before"
         await self._connections.write(lambda session: session.execute(sql, {"before": before}))
 
-    async def explain_unserved(self, *, now: int) -> None:
-        """Write the reason of each due instance whose type no live executor serves."""
 
-        async def write_reasons(session: DatabaseSession) -> None:
-            rows = await session.fetch_rows(f"SELECT {EXECUTOR_READER.select_list} FROM {EXECUTOR} e WHERE {_LIVE}")
-            served: dict[str, set[str]] = {}
-            for record in EXECUTOR_READER.parse_all(rows):
-                for group in record.groups:
-                    served.setdefault(group, set()).update(record.types)
-            for group, types in served.items():
-                await _explain_group(session, group, sorted(types), now)
-
-        await self._connections.write(write_reasons)
+async def read_served_types(session: DatabaseSession) -> dict[str, set[str]]:
+    """Return the workflows that live executors serve, by executor group."""
+    rows = await session.fetch_rows(f"SELECT {EXECUTOR_READER.select_list} FROM {EXECUTOR} e WHERE {_LIVE}")
+    served: dict[str, set[str]] = {}
+    for record in EXECUTOR_READER.parse_all(rows):
+        for group in record.groups:
+            served.setdefault(group, set()).update(record.types)
+    return served
 
 
-async def _explain_group(session: DatabaseSession, group: str, types: Sequence[str], now: int) -> None:
-    binds, values = build_in_list("type", types)
-    # Only NEW and IN_PROGRESS rows that are due: a handful, found by the due index.
-    due = session.dialect.expressions.due_column
-    where = (
-        f"executor_group = :group AND status IN ('NEW', 'IN_PROGRESS') AND {due} <= :due "
-        f"AND priority BETWEEN 0 AND 9 AND workflow_type NOT IN ({binds}) AND reason IS NULL"
-    )
-    sql = f"UPDATE {WORKFLOW} SET reason = :reason WHERE {where}"
-    reason = f"no running executor of the group {group!r} knows this workflow"
-    await session.execute(sql, {**values, "group": group, "due": now - 1_000_000, "reason": reason})
+def _get_lock(session: DatabaseSession) -> str:
+    return session.dialect.expressions.for_update_sql
 
 
-async def _mark_lost(session: DatabaseSession, now: int) -> None:
-    sql = (
-        f"SELECT id FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :now {session.dialect.expressions.skip_locked_sql}"
-    )
-    for (id,) in await session.fetch_rows(sql, {"now": now}):
+async def _mark_lost(session: DatabaseSession, expired_before: int) -> None:
+    skip_locked = session.dialect.expressions.skip_locked_sql
+    sql = f"SELECT id FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :expired_before {skip_locked}"
+    for (id,) in await session.fetch_rows(sql, {"expired_before": expired_before}):
         await session.execute(f"UPDATE {EXECUTOR} SET status = 'LOST' WHERE id = :id", {"id": id})
 
 
@@ -217,11 +248,13 @@ def _build_release(instance: Instance, now: int, release_reason: str) -> Change:
         executor_id=instance.executor_id,
         version=instance.definition_version,
     )
-    return Change(instance, _free_instance(instance, now), (action,))
+    freed = replace(_free_instance(instance, now), crashes=min(instance.crashes, 1))  # this executor has not died
+    return Change(instance, freed, (action,))
 
 
 def _build_repair(instance: Instance, now: int, crash_limit: int) -> Change:
-    crashes = instance.crashes + 1
+    # What the executor ran beside it may be the cause: so company makes suspects, and does not convict them.
+    crashes = max(instance.crashes, min(instance.crashes + 1, SUSPECT_CRASHES))
     text = f"its executor's lease ran out ({crashes} in a row)"
     action = Action(
         ActionKind.REPAIRED,
@@ -232,7 +265,7 @@ def _build_repair(instance: Instance, now: int, crash_limit: int) -> Change:
         version=instance.definition_version,
     )
     freed = replace(_free_instance(instance, now), crashes=crashes)
-    if crashes < crash_limit:
+    if crashes < max(crash_limit, SUSPECT_CRASHES + 1):
         return Change(instance, freed, (action,))
     reason = f"{crashes} executors in a row died while they ran it"
     failure = Action(ActionKind.FAILED, now, instance.state, text=reason, version=instance.definition_version)

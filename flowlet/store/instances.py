@@ -7,17 +7,22 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 
+from flowlet.errors import StoreUnavailableError, TooLargeError
 from flowlet.instance.instance import Created, Instance, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import RowReader
 from flowlet.store.commits import Commit, build_batch_commit
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
-from flowlet.store.dialects.batch import PRIORITY_ORDER, Batch, ClaimRequest
+from flowlet.store.dialects.batch import Batch, ClaimRequest
+from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER
 from flowlet.store.rows import INSTANCE_READER
-from flowlet.store.tables import IS_READY, WORKFLOW
+from flowlet.store.tables import WORKFLOW
 
 __all__ = ["CommitResult", "InstanceStore"]
+
+MAX_BATCH_LENGTH = 2_000_000
+"""How many characters are sent together at most, whatever the database accepts: a larger batch is not faster."""
 
 
 class CommitResult(Enum):
@@ -81,7 +86,9 @@ class InstanceStore:
         )
 
     async def claim(self, request: ClaimRequest) -> list[Instance]:
-        """Lease due instances of the request's groups and types: by priority, then the one that is due the longest.
+        """Lease due instances of the request's groups and types: by priority, and of each type the longest due.
+
+        The types of one priority get equal shares.
 
         Raises:
             StoreUnavailableError: If the database is unavailable.
@@ -89,19 +96,15 @@ class InstanceStore:
         rows = await self._connections.run_on_engine(lambda session: self._dialect.writes.claim(session.raw, request))
         return INSTANCE_READER.parse_all(rows)
 
-    async def find_next_due(self, groups: Sequence[str], *, now: int) -> int | None:
-        """Return when the next instance of these groups becomes due, after ``now``; None if none is scheduled."""
-        # One probe of the due index for each priority and group: MIN over all of them would walk the whole index.
-        column = self._dialect.expressions.due_column
-        sql = " UNION ALL ".join(
-            f"SELECT MIN({column}) AS due FROM {WORKFLOW} WHERE executor_group = :group_{place} AND priority = {level} "
-            f"AND {IS_READY} AND {column} > :now"
-            for level in PRIORITY_ORDER
-            for place in range(len(groups))
+    async def find_next_due(self, groups: Sequence[str], types: Sequence[str], *, now: int) -> int | None:
+        """Return when the next instance of these groups and types becomes due, after ``now``; None if none does.
+
+        Raises:
+            StoreUnavailableError: If the database is unavailable.
+        """
+        return await self._connections.read(
+            lambda session: self._dialect.writes.find_next_due(session.raw, groups, types, now)
         )
-        values = {f"group_{place}": group for place, group in enumerate(groups)}
-        rows = await self._connections.read(lambda session: session.fetch_rows(sql, {**values, "now": now}))
-        return min((due for (due,) in rows if due is not None), default=None)
 
     async def commit(self, executor_id: str, transitions: Sequence[Transition], *, now: int) -> dict[int, CommitResult]:
         """Commit transitions as one batch and return the result of each, by the instance's id.
@@ -110,6 +113,7 @@ class InstanceStore:
 
         Raises:
             StoreUnavailableError: If the database is unavailable; whether the batch was committed is unknown then.
+            RowsLockedError: If another transaction has locked one of the rows; nothing was written.
             Exception: The driver's error if the database refuses a value; nothing of the batch was written.
         """
         batch = Batch(executor_id, sorted(transitions, key=lambda transition: transition.instance.id), now)
@@ -120,13 +124,31 @@ class InstanceStore:
             self.report_committed(executor_id, written, due_groups)
             return applied
 
-        verdicts = dict.fromkeys(await self._connections.run_on_engine(commit_and_report), CommitResult.COMMITTED)
+        verdicts = dict.fromkeys(
+            await self._connections.run_on_engine(commit_and_report, waits_for_rows=False), CommitResult.COMMITTED
+        )
         missing = [transition for transition in transitions if transition.instance.id not in verdicts]
         if missing:
             found = await self._read_commit_results(executor_id, missing)
             self.report_committed(executor_id, [t for t in missing if found[t.instance.id] is CommitResult.COMMITTED])
             verdicts |= found
         return verdicts
+
+    async def find_locked(self, ids: Sequence[int]) -> set[int]:
+        """Return which of these instances another transaction has locked, without waiting for it.
+
+        Raises:
+            StoreUnavailableError: If the database is unavailable.
+        """
+        binds, values = build_in_list("id", ids)
+
+        async def find_in_session(session: DatabaseSession) -> set[int]:
+            sql = f"SELECT id FROM {WORKFLOW} WHERE id IN ({binds})"
+            found = {id for (id,) in await session.fetch_rows(sql, values)}
+            skip_locked = session.dialect.expressions.skip_locked_sql
+            return found - {id for (id,) in await session.fetch_rows(f"{sql} {skip_locked}", values)}
+
+        return await self._connections.run_on_engine(find_in_session)
 
     def report_committed(
         self, executor_id: str, transitions: Sequence[Transition], due_groups: Iterable[str] = ()
@@ -160,9 +182,29 @@ class InstanceStore:
         """Return a transaction for a handler's own writes."""
         return self._connections.transaction()
 
+    @property
+    def max_batch_length(self) -> int:
+        """How many characters of transitions, or of new instances, are sent together at most."""
+        return min(MAX_BATCH_LENGTH, self._connections.size_limit.bytes // (2 * MAX_BYTES_PER_CHARACTER))
+
+    async def may_be_refusal(self, error: StoreUnavailableError) -> bool:
+        """Return whether an error may concern only what was sent: the connection was lost, and the store takes writes.
+
+        A statement that changes no row is the probe: a database that has become read-only refuses it too.
+        """
+        cause = error.__cause__
+        if cause is None or not self._dialect.errors.is_connection_loss(cause):
+            return False
+        sql = f"UPDATE {WORKFLOW} SET version = version WHERE id = 0"
+        try:
+            await self._connections.write(lambda session: session.execute(sql))
+        except StoreUnavailableError:
+            return False
+        return True
+
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether the database refuses a value of a row: it will refuse it again."""
-        return self._dialect.errors.is_refusal(error)
+        return isinstance(error, TooLargeError) or self._dialect.errors.is_refusal(error)
 
     async def _read_commit_results(self, executor_id: str, missing: Sequence[Transition]) -> dict[int, CommitResult]:
         held = await self._read_fences(missing)

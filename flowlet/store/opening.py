@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from flowlet.clock import StoreClock, VirtualClock
-from flowlet.settings import normalize_database_url
+from flowlet.database_url import mask_password, normalize_database_url
+from flowlet.errors import SettingsError
 from flowlet.shutdown import run_to_end
-from flowlet.store import migrations
 from flowlet.store.api_keys import ApiKeyStore
 from flowlet.store.commit_signal import CommitSignal
 from flowlet.store.connection import Connections
@@ -19,9 +19,11 @@ from flowlet.store.dialects.base import Dialect
 from flowlet.store.executors import ExecutorStore
 from flowlet.store.history import HistoryStore
 from flowlet.store.instances import InstanceStore
+from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
 from flowlet.store.queries import InstanceQueries
 from flowlet.store.sessions import SessionStore
 from flowlet.store.users import UserStore
+from flowlet.text import check_schema_name
 
 __all__ = ["Store", "load_dialect", "open_store"]
 
@@ -56,13 +58,26 @@ class Store:
         return self.clock.now()
 
 
-def load_dialect(url: str) -> Dialect:
-    """Return the dialect of a normalized URL. The driver is loaded here, and no other one."""
+def load_dialect(url: str, *, schema: str | None = None) -> Dialect:
+    """Return the dialect of a normalized URL. The driver is loaded here, and no other one.
+
+    Args:
+        url: The URL.
+        schema: The schema of the tables, only on PostgreSQL; None for the one that the role's search path finds.
+
+    Raises:
+        SettingsError: If the database has no schemas, or the schema's name cannot be used.
+    """
     scheme = url.partition(":")[0]
     if scheme == "postgresql":
         from flowlet.store.dialects.postgres.dialect import build_postgres_dialect
 
-        return build_postgres_dialect()
+        return build_postgres_dialect(_check_schema(schema) if schema is not None else None)
+    if schema is not None:
+        raise SettingsError(
+            f"FLOWLET_SCHEMA is {schema!r}: only PostgreSQL has schemas, and the database is {mask_password(url)}. "
+            "Remove it."
+        )
     if scheme == "mysql":
         from flowlet.store.dialects.mysql.dialect import build_mysql_dialect
 
@@ -74,25 +89,28 @@ def load_dialect(url: str) -> Dialect:
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, clock: StoreClock | VirtualClock | None = None, migrate: bool = True
+    url: str, *, schema: str | None = None, clock: StoreClock | VirtualClock | None = None, migrate: bool = True
 ) -> AsyncIterator[Store]:
     """Open a database for the length of the block.
 
     Args:
         url: ``sqlite:///file.db``, ``postgresql://...`` or ``mysql://...``.
+        schema: The schema of PostgreSQL that has the tables, created if it is missing; None for the one that the
+            role's search path finds.
         clock: A virtual one in tests; by default the database's time is used.
         migrate: Whether to bring the tables up to date; otherwise they are only checked.
 
     Raises:
-        SettingsError: If the URL cannot be used.
+        SettingsError: If the URL or the schema cannot be used.
         StoreUnavailableError: If the database cannot be reached or opened.
-        SchemaError: If its tables are missing (without ``migrate``), or made by a newer Flowlet.
+        MissingRightsError: If the database denies its user a right.
+        SchemaError: If its tables are missing (without ``migrate``), made by a newer Flowlet or by another program.
     """
     usable = normalize_database_url(url)
-    connections = Connections(usable, load_dialect(usable))
+    connections = Connections(usable, load_dialect(usable, schema=schema))
     await connections.open()
     try:
-        await (migrations.upgrade_schema(connections) if migrate else migrations.check_schema(connections))
+        await (upgrade_schema(connections) if migrate else check_schema(connections))
         store = Store(
             connections,
             clock or StoreClock(),
@@ -114,3 +132,10 @@ async def open_store(
             await run_to_end(store.commit_signal.close())
     finally:
         await connections.close()
+
+
+def _check_schema(schema: str) -> str:
+    try:
+        return check_schema_name(schema)
+    except ValueError as error:
+        raise SettingsError(f"the schema is {schema!r}: {error}.") from None

@@ -11,6 +11,7 @@ from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, Action, Actio
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
+from flowlet.store.database_session import build_in_list
 from flowlet.store.rows import ACTION_READER, INSTANCE_READER
 from flowlet.store.search.page import search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
@@ -111,6 +112,11 @@ class InstanceQueries:
             return await self._read_instances("parent_id = :id", {"id": id}, "ORDER BY id")
         return await self._read_instances("parent_id = :id", {"id": id, "limit": limit}, "ORDER BY id LIMIT :limit")
 
+    async def list_children_of(self, ids: Sequence[int]) -> list[Instance]:
+        """Return the children of several instances, the oldest first. At most 1,000 ids."""
+        binds, values = build_in_list("id", ids)
+        return await self._read_instances(f"parent_id IN ({binds})", values, "ORDER BY id")
+
     async def read_history(self, id: int) -> list[Action]:
         """Return the lines of an instance's history, the oldest first."""
         return await self._read_actions("ORDER BY id", {"id": id})
@@ -135,6 +141,20 @@ class InstanceQueries:
             " ".join([*parts, f"ORDER BY {self._connections.dialect.expressions.newest_first_sql} LIMIT :limit"]),
             values,
         )
+
+    async def find_entry_error(self, id: int) -> Action | None:
+        """Return the ERROR line of the attempt after which ``on_error`` led an instance to its state; None for none.
+
+        The transition of ``on_error`` is the only one that an attempt makes which has failed: both lines are of the
+        same attempt and of the same time.
+        """
+        entries = await self.read_latest_actions(id, limit=1, kinds=ENTRY_KINDS)
+        if not entries or entries[0].kind is not ActionKind.TRANSITION:
+            return None
+        entry = entries[0]
+        errors = await self.read_latest_actions(id, limit=1, before=entry.id, kinds=(ActionKind.ERROR,))
+        is_same = errors and _get_attempt_key(errors[0]) == _get_attempt_key(entry)
+        return errors[0] if is_same else None
 
     async def count_transitions(self, id: int) -> list[TransitionCount]:
         """Return how often an instance went from state to state, beginning with the entry into its first state."""
@@ -206,3 +226,7 @@ class InstanceQueries:
     async def _read_instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{build_select(where)} {tail}", values))
         return INSTANCE_READER.parse_all(rows)
+
+
+def _get_attempt_key(action: Action) -> tuple[str | None, int | None, int]:
+    return action.from_state, action.attempt, action.at_us

@@ -7,8 +7,8 @@ from typing import Any
 
 from flowlet.instance.instance import Action, ActionKind, Instance, NewInstance
 from flowlet.instance.transition import Transition
-from flowlet.store.columns import Codec, Column, ColumnType, RowEncoder, RowReader
-from flowlet.store.tables import ACTION, FLAG_CODEC, WORKFLOW
+from flowlet.store.columns import Codec, Column, ColumnType, Expression, RowEncoder, RowReader
+from flowlet.store.tables import ACTION, FLAG_CODEC, UNUSED_ACTION_COLUMNS, WORKFLOW
 
 __all__ = [
     "ACTION_COLUMNS",
@@ -23,12 +23,15 @@ __all__ = [
 ]
 
 INSTANCE_READER = RowReader(Instance, {"": WORKFLOW})
-ACTION_READER = RowReader(Action, {"": ACTION})
+ACTION_READER = RowReader(
+    Action, {"": ACTION}, expressions={"vars_json": Expression("CASE WHEN kind = 'CREATED' THEN vars END")}
+)
+"""Reads lines of history, without the snapshots of later variables: these may be long, and repeat what changed."""
 
 NEW_INSTANCE_ENCODER = RowEncoder(
     WORKFLOW.get_columns(
-        *("workflow_type", "definition_version", "external_id", "business_key", "parent_id", "executor_group"),
-        *("priority", "status", "state", "vars", "next_activation", "created_by"),
+        *("workflow_type", "definition_version", "external_id", "business_key", "parent_id", "root_id"),
+        *("executor_group", "priority", "status", "state", "vars", "next_activation", "created_by"),
     ),
     fields={"created_by": "username"},
 )
@@ -37,7 +40,7 @@ NEW_INSTANCE_ENCODER = RowEncoder(
 CREATION_TIME_NAMES = ("created", "modified")
 """The columns that a create sets to the store's time."""
 
-ACTION_COLUMNS = ACTION.omit_columns("id")
+ACTION_COLUMNS = ACTION.omit_columns("id", *UNUSED_ACTION_COLUMNS)
 """The columns of a new line of history; the first is the instance's id, which the line itself does not know."""
 
 _ACTION_ENCODER = RowEncoder(ACTION_COLUMNS[1:])
@@ -52,9 +55,9 @@ TRANSITION_ENCODER = RowEncoder(
         *WORKFLOW.get_columns("held_status", "answer", "reason"),
         Column("at", ColumnType.BIG, field="at_us"),
         Column("spawned", ColumnType.INTEGER, field="children", codec=Codec(encode=len)),
-        Column("waits", ColumnType.FLAG, field="waits_for_children", codec=FLAG_CODEC),
+        WORKFLOW["wake_at_open_children"],
         Column("rests", ColumnType.FLAG, field="is_resting", codec=FLAG_CODEC),
-        *WORKFLOW.get_columns("ended", "fingerprint", "failed"),
+        *WORKFLOW.get_columns("ended", "fingerprint", "failed", "unsnapped_characters"),
     )
 )
 """Encodes a transition as a row of a batch: the fence (the first four columns), then what the commit writes."""
@@ -78,7 +81,7 @@ def encode_created_action_row(workflow_id: int, new: NewInstance, now: int) -> l
         to_state=new.state,
         text=None if new.parent_id is None else f"child of {new.parent_id}",
         username=new.username,
-        changes_json=None if new.vars_json == "{}" else '{"set":' + new.vars_json + ',"unset":[]}',
         version=new.definition_version,
+        vars_json=None if new.vars_json == "{}" else new.vars_json,
     )
     return encode_action_row(workflow_id, created)

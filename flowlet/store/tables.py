@@ -10,22 +10,27 @@ import orjson
 
 from flowlet.accounts.roles import Role
 from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.json_text import parse_json
 from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
 
 __all__ = [
     "ACTION",
     "API_KEY",
     "CANCELLED_INDEX",
+    "CLAIMED_REASON",
     "COUNTER",
     "DEFINITION",
     "DUE_INDEX",
     "EXECUTOR",
     "FAILING_INDEX",
     "FLAG_CODEC",
+    "GATE_INDEX",
     "HAS_BUSINESS_KEY",
     "IS_CANCELLED",
     "IS_FAILING",
+    "IS_GATED",
     "IS_NOT_DONE",
+    "IS_QUEUED",
     "IS_READY",
     "IS_RETRYING",
     "RETRYING_INDEX",
@@ -33,6 +38,9 @@ __all__ = [
     "SESSION",
     "STATUS_CODEC",
     "TABLES",
+    "UNSERVED_REASON",
+    "UNUSED_ACTION_COLUMNS",
+    "UNUSED_COLUMNS",
     "USER",
     "WORKFLOW",
 ]
@@ -52,16 +60,26 @@ FLAG_CODEC = Codec(int, bool)
 ROLE_CODEC = Codec(lambda role: role.value, Role)
 NAMES_CODEC = Codec(lambda names: orjson.dumps(names).decode(), lambda text: tuple(orjson.loads(text)))
 
+UNSERVED_REASON = "no running executor "
+"""How the reason of a due instance begins that no executor serves."""
+CLAIMED_REASON = f"CASE WHEN SUBSTR(reason, 1, {len(UNSERVED_REASON)}) <> '{UNSERVED_REASON}' THEN reason END"
+"""The reason of an instance that is claimed: an error stays until the next attempt has ended."""
+
 # The conditions of the partial indexes. A database uses such an index only where a statement says the same words.
 IS_READY = "status IN ('NEW', 'IN_PROGRESS', 'WAITING')"
+IS_QUEUED = f"gate IS NULL AND {IS_READY}"
+IS_GATED = "gate IS NOT NULL"
 IS_NOT_DONE = "status NOT IN ('FINISHED', 'CANCELLED')"
 IS_CANCELLED = "status = 'CANCELLED'"
 IS_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
 IS_FAILING = "fingerprint IS NOT NULL"
 HAS_BUSINESS_KEY = "business_key <> ''"
 
-# Ended and running instances are not in the due index: they cost it nothing.
-DUE_INDEX = Index("flowlet_workflow_due", ("executor_group", "priority", "next_activation"), IS_READY)
+# Ended, running and gated instances are not in the due index: they cost it nothing. A lane is a group, a type and a
+# priority: an executor reads its own lanes only. The state is in no index, so that a transition moves no entry.
+DUE_INDEX = Index("flowlet_workflow_due", ("executor_group", "workflow_type", "priority", "next_activation"), IS_QUEUED)
+# What is due behind a gate, and what is leased through it, is one range each.
+GATE_INDEX = Index("flowlet_workflow_gate", ("gate", "status", "priority", "next_activation"), IS_GATED)
 # An instance is written to these when it is cancelled; when it starts to retry, and when it has succeeded.
 CANCELLED_INDEX = Index("flowlet_workflow_cancelled", ("id",), IS_CANCELLED)
 RETRYING_INDEX = Index("flowlet_workflow_retrying", ("id",), IS_RETRYING)
@@ -79,6 +97,7 @@ WORKFLOW = Table(
         Column("external_id", KEY, "NOT NULL UNIQUE"),
         Column("business_key", KEY, "NOT NULL DEFAULT ''", field="key"),
         Column("parent_id", BIG, OPTIONAL),
+        Column("root_id", BIG, OPTIONAL),
         Column("executor_group", NAME, field="group"),
         Column("priority", SMALL, ZERO),
         Column("status", WORD, codec=STATUS_CODEC),
@@ -94,7 +113,7 @@ WORKFLOW = Table(
         Column("version", BIG, ZERO),
         Column("children", INTEGER, ZERO),
         Column("open_children", INTEGER, ZERO),
-        Column("waits_for_children", FLAG, ZERO, codec=FLAG_CODEC),
+        Column("wake_at_open_children", INTEGER, OPTIONAL),
         Column("woken", FLAG, ZERO, codec=FLAG_CODEC),
         Column("pause_requested", FLAG, ZERO, codec=FLAG_CODEC),
         Column("held_status", WORD, OPTIONAL, codec=STATUS_CODEC),
@@ -107,9 +126,18 @@ WORKFLOW = Table(
         Column("ended", BIG, OPTIONAL, field="ended_us"),
         Column("fingerprint", WORD, OPTIONAL),
         Column("failed", BIG, OPTIONAL, field="failed_us"),
+        Column("gate", NAME, OPTIONAL),
+        Column("gated_state", NAME, OPTIONAL),
+        Column("vars_version", INTEGER, ZERO),
+        Column("awaits", TEXT, OPTIONAL),
+        Column("unread", INTEGER, ZERO),
+        Column("unread_seen", INTEGER, ZERO),
+        Column("message_id", BIG, OPTIONAL),
+        Column("unsnapped_characters", BIG, ZERO),
     ),
     indexes=(
         DUE_INDEX,
+        GATE_INDEX,
         Index("flowlet_workflow_held", ("executor_id",), "executor_id IS NOT NULL"),
         Index("flowlet_workflow_parent", ("parent_id",), "parent_id IS NOT NULL"),
         # For a search by time. The time of a change has no index: each transition would have to move its entry.
@@ -123,6 +151,10 @@ WORKFLOW = Table(
     ),
 )
 """The instances."""
+
+UNUSED_COLUMNS = ("vars_version", "awaits", "unread", "unread_seen", "message_id")
+"""The columns of instances that nothing reads or writes yet: the version of migrated variables, and messages (the names
+that it waits for, how many have not been read, how many of these it has seen, and the one that it consumes)."""
 
 ACTION = Table(
     "flowlet_action",
@@ -141,10 +173,16 @@ ACTION = Table(
         Column("detail", TEXT, OPTIONAL),
         Column("changes", TEXT, OPTIONAL, field="changes_json"),
         Column("definition_version", INTEGER, OPTIONAL, field="version"),
+        Column("vars", TEXT, OPTIONAL, field="vars_json"),
+        Column("answer", TEXT, OPTIONAL, field="answer_json"),
+        Column("on_behalf_of", NAME, OPTIONAL),
     ),
     indexes=(Index("flowlet_action_workflow", ("workflow_id",)),),
 )
 """The history of all instances."""
+
+UNUSED_ACTION_COLUMNS = ("on_behalf_of",)
+"""The column of a line that nothing reads or writes yet: the person for whom the user acted."""
 
 DEFINITION = Table(
     "flowlet_definition",
@@ -152,7 +190,7 @@ DEFINITION = Table(
         Column("name", NAME),
         Column("version", INTEGER),
         Column("digest", WORD),
-        Column("definition", TEXT, field="document", codec=Codec(decode=orjson.loads)),
+        Column("definition", TEXT, field="document", codec=Codec(decode=parse_json)),
         Column("created", BIG),
     ),
     primary_key=("name", "version", "digest"),
@@ -253,10 +291,10 @@ API_KEY = Table(
 
 SCHEMA_VERSION = Table(
     "flowlet_schema_version",
-    (Column("migration", INTEGER), Column("step", INTEGER), Column("applied", BIG)),
+    (Column("migration", INTEGER), Column("step", INTEGER), Column("applied", BIG, OPTIONAL)),
     primary_key=("migration", "step"),
 )
-"""Which steps of which migrations have been applied."""
+"""Which steps of which migrations were begun, and when each was applied."""
 
 TABLES = (WORKFLOW, ACTION, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY)
 """The tables that migrations create, in their order; the table of the schema's version comes before them."""

@@ -307,7 +307,7 @@ class Harness:
     async def _advance_to_next(self, until: int) -> bool:
         """Move the clock to the next due time; return False, and leave the clock, if nothing is due until then."""
         now = self.clock.now()
-        due = await self.store.instances.find_next_due(self._settings.groups, now=now)
+        due = await self.store.instances.find_next_due(self._settings.groups, self.registry.names, now=now)
         if due is None or due > until:
             return False
         self.clock.advance(due - now)

@@ -27,9 +27,10 @@ from flowlet.web.console.pages import definitions as definition_pages
 from flowlet.web.console.pages import executors as executor_pages
 from flowlet.web.console.pages import users as user_pages
 from flowlet.web.console.pages import workflows as workflow_pages
+from flowlet.web.deadline import DeadlineQuart
 from flowlet.web.openapi import document
-from flowlet.web.paths import IdConverter
-from flowlet.web.services import EXTENSION_NAME, Services
+from flowlet.web.paths import IdConverter, NameConverter
+from flowlet.web.services import EXTENSION_NAME, Services, get_services
 
 __all__ = ["API_BLUEPRINTS", "CONSOLE_BLUEPRINTS", "SECURITY_HEADERS", "create_app"]
 
@@ -92,19 +93,24 @@ def create_app(services: Services) -> Quart:
     Args:
         services: The services of its views, which call ``flowlet.web.services.get_services()``.
     """
-    app = Quart("flowlet.web", static_folder=None)
+    app = DeadlineQuart("flowlet.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
-    app.url_map.converters["int"] = IdConverter
+    app.url_map.converters |= {"int": IdConverter, "path": NameConverter}
     app.url_map.merge_slashes = False  # "a//b" is another external id than "a/b"
     app.extensions[EXTENSION_NAME] = services
     problems.install_error_handler(app, error_page.build_error_response)
     auth.install_auth(app)
     layout.install(app)
     app.after_request(_add_headers)
-    app.after_serving(services.event_broadcaster.close)
+    app.after_serving(_end_background_work)
     for blueprint in (*API_BLUEPRINTS, *CONSOLE_BLUEPRINTS):
         app.register_blueprint(blueprint)
     return app
+
+
+async def _end_background_work() -> None:
+    get_services().event_broadcaster.close()
+    await get_services().bulk_runs.close()
 
 
 async def _add_headers(response: Response) -> Response:

@@ -28,6 +28,7 @@ __all__ = [
     "Cursor",
     "ExpectedVersion",
     "Expiry",
+    "ExternalIdName",
     "KeyName",
     "Offset",
     "OptionalDuration",
@@ -55,6 +56,7 @@ MAX_STATUSES = 100
 """More than there are statuses: a request that repeats one is not refused."""
 
 NOT_BLANK_PATTERN = r"\S"
+NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 """The pattern of a text that is not only white space."""
 
 
@@ -119,13 +121,22 @@ def _build_schema(kind: str, *, is_optional: bool = True, **more: Any) -> Any:
 
 OptionalText = Annotated[str | None, AfterValidator(_convert_empty_to_none)]
 
+_NAME_SCHEMA: dict[str, Any] = {
+    "maxLength": MAX_IDENTIFIER_LENGTH,
+    "format": "trimmed",
+    "pattern": NO_CONTROL_PATTERN,
+}
+
 OptionalName = Annotated[
     str | None,
     Field(max_length=MAX_IDENTIFIER_LENGTH),
     AfterValidator(_check_trimmed),
-    _build_schema("string", maxLength=MAX_IDENTIFIER_LENGTH, format="trimmed"),
+    _build_schema("string", **_NAME_SCHEMA),
 ]
-"""A stored name, without white space at either end."""
+"""A stored name, without white space at either end, and on one line."""
+
+ExternalIdName = Annotated[OptionalName, _build_schema("string", **{**_NAME_SCHEMA, "not": {"enum": [".", ".."]}})]
+"""The same for a name that is a part of URLs: clients remove the two."""
 
 SearchText = Annotated[str | None, Field(max_length=MAX_IDENTIFIER_LENGTH), AfterValidator(_convert_empty_to_none)]
 SearchedSubstring = Annotated[
@@ -141,7 +152,8 @@ OptionalId = Annotated[
 ]
 
 ExpectedVersion = Annotated[
-    WholeNumber | None, _build_schema("integer", format="int64", minimum=-MAX_INTEGER, maximum=MAX_INTEGER)
+    Annotated[WholeNumber, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)] | None,
+    _build_schema("integer", format="int64", minimum=-MAX_INTEGER, maximum=MAX_INTEGER),
 ]
 
 Priority = Annotated[
@@ -184,7 +196,6 @@ SearchedVariables = Annotated[
         additionalProperties={
             "anyOf": [
                 {"type": "string", "maxLength": MAX_SEARCHED_TEXT_LENGTH},
-                {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
                 {"type": ["number", "boolean", "null"]},
             ]
         },

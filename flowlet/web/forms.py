@@ -12,6 +12,7 @@ from quart import g, request
 
 from flowlet.text import escape_control_characters, find_text_fault
 from flowlet.web.auth import SESSION_COOKIE
+from flowlet.web.deadline import receive_body
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_forbidden_error
 
 __all__ = [
@@ -76,7 +77,7 @@ async def read_request_form(*, max_bytes: int | None = None) -> Form:
     if request.mimetype != _FORM_CONTENT_TYPE:
         detail = f"The Content-Type is {request.mimetype or 'missing'!r}. Send a form as {_FORM_CONTENT_TYPE}."
         raise ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": _FORM_CONTENT_TYPE}))
-    body = await request.get_data(False, False, False)  # the bytes: not cached, not parsed by the framework
+    body = await receive_body()
     if max_bytes is not None and len(body) > max_bytes:
         raise ProblemError(Problem(413, "too-large", f"The form is larger than {max_bytes:,} bytes."))
     found = parse_form(body)

@@ -13,7 +13,7 @@ from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.errors import SchemaError, StoreUnavailableError
-from flowlet.store import migrations
+from flowlet.store.migrations.upgrade import check_schema
 from flowlet.web.auth import allow_anonymous, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
@@ -62,11 +62,15 @@ async def show_liveness() -> Response:
 @allow_anonymous
 @describe_route(answers={200: ReadinessResponse, 503: ReadinessResponse})
 async def show_readiness() -> Response:
-    """Return 200 if the database responds, its tables fit, and this process's executor claims work; else 503."""
+    """Return 200 if the database responds, its tables fit, and this process's executor claims and commits; else 503."""
     here = get_services()
     checks = {"database": await _check_database(here)}
     if here.executor is not None:
         checks["executor"] = "ok" if here.executor.is_claiming else "has not claimed recently"
+        checks["commits"] = "ok" if here.executor.is_committing else "a transition has waited for over a minute"
+        threads = here.executor.threads
+        is_stuck = threads is not None and threads.overdue_count >= threads.max_threads
+        checks["threads"] = "all are taken by handlers whose attempts have ended" if is_stuck else "ok"
     is_ready = all(found == "ok" for found in checks.values())
     status = {"status": "ready" if is_ready else "not ready", "checks": checks}
     return build_json_response(
@@ -86,7 +90,7 @@ async def show_metrics() -> Response:
 async def _check_database(app_services: Services) -> str:
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
-            await migrations.check_schema(app_services.store.connections)
+            await check_schema(app_services.store.connections)
     except (StoreUnavailableError, TimeoutError):
         return "unavailable"
     except SchemaError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from pydantic import BaseModel
 from quart import Response
+
+from flowlet.instance.json_text import write_json
 
 __all__ = ["build_json_response"]
 
@@ -23,7 +24,7 @@ def build_json_response(
         headers: Further headers, such as ``Location``.
     """
     return Response(
-        orjson.dumps(value, default=_encode_model), status, dict(headers or {}), content_type="application/json"
+        write_json(value, default=_encode_model), status, dict(headers or {}), content_type="application/json"
     )
 
 

@@ -109,6 +109,11 @@ class Metrics:
         if self._executor is not None:
             yield GaugeMetricFamily("flowlet_slots", "Activations that can run at once.", self._executor.slots)
             yield GaugeMetricFamily("flowlet_slots_free", "Slots without an activation.", self._executor.free_slots)
+            if (threads := self._executor.threads) is not None:
+                text = "Threads without a plain def handler."
+                yield GaugeMetricFamily("flowlet_threads_free", text, threads.free_count)
+                text = "Plain def handlers that run although their attempt has ended."
+                yield GaugeMetricFamily("flowlet_threads_overdue", text, threads.overdue_count)
         yield from self._database_metrics
 
 

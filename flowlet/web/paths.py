@@ -6,9 +6,17 @@ import re
 from urllib.parse import quote
 
 from quart import request
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import IntegerConverter, PathConverter
 
-__all__ = ["HOME_PATH", "IdConverter", "get_request_target", "is_api", "is_browser_request", "sanitize_redirect_target"]
+__all__ = [
+    "HOME_PATH",
+    "IdConverter",
+    "NameConverter",
+    "get_request_target",
+    "is_api",
+    "is_browser_request",
+    "sanitize_redirect_target",
+]
 
 HOME_PATH = "/"
 """The page after a login without another target."""
@@ -21,6 +29,13 @@ class IdConverter(IntegerConverter):
     """A number in a path, in ASCII digits; the framework's converter accepts the digits of every script."""
 
     regex = "[0-9]+"
+
+
+class NameConverter(PathConverter):
+    """A name in a path, which may contain slashes; the framework's converter refuses one that begins with a slash."""
+
+    regex = ".+?"
+    part_isolating = False
 
 
 def is_api(path: str) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from quart import Quart, Response, current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -27,11 +26,13 @@ from flowlet.errors import (
     SchemaError,
     SearchError,
     StoreUnavailableError,
+    TooLargeError,
     UserError,
     UserExistsError,
     VariablesError,
     WaitTimeoutError,
 )
+from flowlet.instance.json_text import write_json
 from flowlet.text import clean_text
 
 __all__ = [
@@ -97,14 +98,16 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     ),
     "body-timeout": ProblemType(408, "The body did not arrive within a minute."),
     "refused": ProblemType(409, "The operation is not permitted now; `permitted` lists what is."),
-    "too-large": ProblemType(413, "The body is too long."),
+    "too-large": ProblemType(413, "The body is too long, or the database does not accept a value of its size."),
     "unsupported-media-type": ProblemType(
         415, "The Content-Type is not JSON.", headers={"Accept-Post": "The supported content type."}
     ),
     "too-many-requests": ProblemType(429, "Rate limit exceeded.", headers=_RETRY_AFTER_HEADER),
     "unexpected": ProblemType(500, "A bug in the server; its log has the details under `id`.", ("id",)),
     "unavailable": ProblemType(
-        503, "The database is unavailable, or its tables do not fit.", headers=_RETRY_AFTER_HEADER
+        503,
+        "The database is unavailable or did not respond in time, or its tables do not fit.",
+        headers=_RETRY_AFTER_HEADER,
     ),
     "wait-timeout": ProblemType(504, "The wait timed out; `workflow` is the workflow at that moment.", ("workflowId",)),
 }
@@ -206,7 +209,7 @@ def build_problem(error: Exception) -> Problem | None:
 
 def build_problem_response(problem: Problem) -> Response:
     """Return the response of a problem."""
-    body = orjson.dumps(problem.to_json_object())
+    body = write_json(problem.to_json_object())
     return Response(body, problem.status, dict(problem.headers), content_type="application/problem+json")
 
 
@@ -240,14 +243,24 @@ def _build_unavailable_problem(detail: str) -> Problem:
     return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+def _describe_unavailability() -> str:
+    is_read = not has_request_context() or request.method in ("GET", "HEAD", "OPTIONS")
+    return _DATABASE_UNAVAILABLE if is_read else _CHANGE_UNKNOWN
+
+
 _DATABASE_UNAVAILABLE = "The database is unavailable. Everything that was confirmed is stored; try again."
+_CHANGE_UNKNOWN = (
+    "The database is unavailable, or did not respond in time. Everything that was confirmed is stored. This change may "
+    "have been made too: look before you repeat it. A create with an external ID can be repeated safely."
+)
 _SCHEMA_MISMATCH = "The database's tables are not those of this version of Flowlet. Run: flowlet db upgrade"
 _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
     ((UserExistsError, OwnerError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
     ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
-    ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_DATABASE_UNAVAILABLE)),
+    ((TooLargeError,), lambda error: Problem(413, "too-large", f"{error}. Nothing was changed.")),
+    ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_describe_unavailability())),
     ((SchemaError,), lambda _: _build_unavailable_problem(_SCHEMA_MISMATCH)),
 )
 """The problems of errors that carry only a message; the first match applies."""

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core.core_schema import CoreSchema
 
-from flowlet.clock import to_datetime, to_microseconds
+from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
 from flowlet.web.openapi.docstrings import split_attributes
 
 __all__ = ["ApiModel", "RequestModel", "Timestamp", "fold_name", "format_rfc3339"]
@@ -49,9 +49,10 @@ def _parse_rfc3339(value: str) -> int:
     text = re.sub(r"\.(\d{6})\d+", r".\1", value.upper())  # Go sends nanoseconds
     try:
         found = to_microseconds(datetime.fromisoformat(text))
-        to_datetime(found)  # in UTC it may be outside the years 1 to 9999
     except (ValueError, OverflowError):
         raise ValueError(expected) from None
+    if not is_calendar_time(found):
+        raise ValueError(expected)
     return found
 
 

@@ -151,6 +151,9 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
     """Serve until the shutdown is requested; then accept no connection, and give open requests the grace period.
 
     Event streams, which never end by themselves, are closed at once.
+
+    Raises:
+        RuntimeError: If the server has ended although no shutdown was requested.
     """
     feed: EventBroadcaster = app.extensions[EXTENSION_NAME].event_broadcaster
 
@@ -172,11 +175,14 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
     ending = asyncio.create_task(_wait_for_deadline(stop, grace_seconds + CANCEL_AFTER_SECONDS))
     try:
         await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
+        has_ended_by_itself = not stop.requested.is_set()
     finally:
         await run_to_end(_end_serving(serving, config, stop))
         await cancel_and_wait(ending)
     if not serving.cancelled():
         serving.result()
+    if has_ended_by_itself:
+        raise RuntimeError("the web server has ended by itself: nothing had asked it to stop")
 
 
 async def _end_serving(serving: asyncio.Task[None], config: Config, stop: Shutdown) -> None:

@@ -15,6 +15,7 @@ from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import Store
+from flowlet.web.bulk_runs import BulkRuns
 from flowlet.web.metrics import Metrics
 
 __all__ = ["EXTENSION_NAME", "Services", "get_services"]
@@ -33,6 +34,7 @@ class Services:
         executor: This process's executor; None if it runs none.
         started: When the process started to serve, in microseconds since 1970 UTC.
         metrics: The metrics of this process's executor.
+        bulk_runs: The bulk operations of this process.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Services:
     settings: Settings
     started: int
     metrics: Metrics = field(default_factory=Metrics)
+    bulk_runs: BulkRuns = field(default_factory=BulkRuns)
 
 
 def get_services() -> Services:

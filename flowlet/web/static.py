@@ -12,9 +12,9 @@ from urllib.parse import quote
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from flowlet.bundled import find_folder
 from flowlet.diagram.style import STYLESHEET
 from flowlet.web.auth import allow_anonymous
+from flowlet.web.bundled import find_folder
 
 __all__ = ["StaticFiles", "blueprint", "get_static_files"]
 

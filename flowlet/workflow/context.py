@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from threading import Event
+from typing import Any, NamedTuple, Protocol
 
 from flowlet.clock import Clock, to_datetime
 from flowlet.instance.instance import Instance
 
-__all__ = ["Context", "Transaction"]
+__all__ = ["NO_RELATIVES", "Context", "Failure", "Relatives", "Transaction"]
 
 
 class Transaction(Protocol):
@@ -41,6 +42,40 @@ class TransactionSource(Protocol):
         ...
 
 
+class Relatives(NamedTuple):
+    """The relatives of an instance that were read for an activation.
+
+    Attributes:
+        children: Its children; None if it has some that were not read.
+        parent: Its parent; None if there is none, or it was not read.
+        is_parent_unread: Whether it has a parent that was not read.
+    """
+
+    children: tuple[Instance, ...] | None = ()
+    parent: Instance | None = None
+    is_parent_unread: bool = False
+
+
+NO_RELATIVES = Relatives()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The failure of the last attempt in a state, after which its ``on_error`` was followed.
+
+    Attributes:
+        type: The name of the exception's class, such as ``TimeoutError``.
+        message: The exception's text; empty if it has none. Passwords in it are masked, as in the history.
+        state: The state in which the attempts failed.
+        attempts: How many attempts were made there.
+    """
+
+    type: str
+    message: str
+    state: str
+    attempts: int
+
+
 @dataclass(slots=True)
 class Context:
     """One activation: its instance, its attempt, and what the handler can do besides returning a state.
@@ -51,23 +86,60 @@ class Context:
         attempt: The attempt of this visit of the state, counted from 1.
         idempotency_key: Equal for all attempts of this visit of this state, and unique to it. Pass it to services that
             recognise a repeated request.
-        children: The instances that this one has spawned, oldest first, as they were when the activation began.
-        parent: The instance that spawned this one, or None.
         choice: In a manual state, the name of the chosen state; else None.
         username: In a manual state, the user who answered; else None.
+        error: In a state that was entered by ``on_error``, the failure that led there; else None. It stays the same
+            while the state's own attempts fail. It is read if the handler contains ``ctx.error``, or hands ``ctx`` on
+            to another function.
     """
 
     workflow: Instance
     vars: dict[str, Any]
     attempt: int
     idempotency_key: str
-    children: tuple[Instance, ...]
-    parent: Instance | None
     choice: str | None
     username: str | None
+    error: Failure | None
     _clock: Clock
     _transaction: TransactionSource
+    _relatives: Relatives = NO_RELATIVES
     _log_lines: list[tuple[int, str]] = field(default_factory=list)
+    _stop_requested: Event | None = None
+
+    @property
+    def children(self) -> tuple[Instance, ...]:
+        """The instances that this one has spawned, oldest first, as they were when this lease first used them.
+
+        They are read if the handler uses them: if it contains ``ctx.children``, or hands ``ctx`` on to another
+        function. They are read once per lease, and again when the instance has spawned more. Every wait ends a lease.
+
+        Raises:
+            RuntimeError: If they are reached in a way that the handler's code does not show, such as by a method of
+                the context that the handler has handed on.
+        """
+        if self._relatives.children is None:
+            raise _build_unread_error("children")
+        return self._relatives.children
+
+    @property
+    def parent(self) -> Instance | None:
+        """The instance that spawned this one, or None; read as ``children`` are.
+
+        Raises:
+            RuntimeError: As for ``children``.
+        """
+        if self._relatives.is_parent_unread:
+            raise _build_unread_error("parent")
+        return self._relatives.parent
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether this attempt is over: its timeout has passed, or its lease is lost. What it returns has no effect.
+
+        For plain ``def`` handlers, which run in a thread that nothing can stop: one that takes long looks from time to
+        time, and returns. An ``async def`` handler is cancelled, and sees False.
+        """
+        return self._stop_requested is not None and self._stop_requested.is_set()
 
     def log(self, text: str) -> None:
         """Add a line to the instance's history. It is kept if the attempt fails."""
@@ -87,3 +159,10 @@ class Context:
             RuntimeError: In a plain ``def`` handler, which runs in a thread.
         """
         return self._transaction()
+
+
+def _build_unread_error(name: str) -> RuntimeError:
+    return RuntimeError(
+        f"ctx.{name} was not read, because the handler seemed not to use it: name ctx.{name} in the handler itself, or "
+        "hand ctx on to the function that uses it"
+    )

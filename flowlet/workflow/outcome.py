@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from flowlet.clock import to_microseconds
+from flowlet.clock import limit_time, to_microseconds
 from flowlet.durations import Duration, parse_duration
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ class Destination:
         return replace(self._to_outcome(), enter_after=parse_duration(delay), enter_at_us=None)
 
     def at(self, when: datetime) -> Outcome:
-        """Enter the state at a moment. A moment in the past means now.
+        """Enter the state at a moment. A moment in the past means now; in UTC, none is after the year 9999.
 
         Raises:
             ValueError: If ``when`` has no time zone.
         """
-        return replace(self._to_outcome(), enter_at_us=to_microseconds(when), enter_after=None)
+        return replace(self._to_outcome(), enter_at_us=limit_time(to_microseconds(when)), enter_after=None)
 
     def log(self, text: str) -> Outcome:
         """Add a text to the transition's line of history: the reason for choosing this state."""

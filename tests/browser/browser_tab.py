@@ -22,10 +22,8 @@ from flowlet.settings import Settings
 from tests.web.api.api_users import build_shop_module
 from tests.web.http_server import serve_app
 
-__all__ = ["ADMIN_PASSWORD", "BROWSER_MARKS", "THEMES", "WINDOW_SIZES", "BrowserTab", "ServedSite", "open_site"]
+__all__ = ["ADMIN_PASSWORD", "THEMES", "WINDOW_SIZES", "BrowserTab", "ServedSite", "mark_browser_tests", "open_site"]
 
-BROWSER_MARKS = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
-"""The marks of every module here: one browser, which lives in one loop and one process."""
 ADMIN_PASSWORD = "correct horse"
 """The admin's."""
 WINDOW_SIZES = {1440: 1000, 768: 1024, 390: 844}
@@ -37,6 +35,11 @@ _OVERFLOW_SCRIPT = """() => [...document.querySelectorAll("body *")]
     .filter(each => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .map(each => each.outerHTML.slice(0, 120)).slice(0, 3)"""
 _IS_WIDER_SCRIPT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+def mark_browser_tests(module_name: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a module here: its tests share a site and a browser, which live in one loop and process."""
+    return [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group(module_name)]
 
 
 @dataclass(frozen=True, slots=True)

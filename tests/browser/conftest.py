@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.browser_tab import BrowserTab, ServedSite, open_site
 from tests.database_servers import skip_or_fail
 
+# Two browsers, their servers and the databases of other tests share two cores.
+expect.set_options(timeout=20_000)
+
 BROWSER_VARIABLE = "FLOWLET_TEST_BROWSER"
-BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -23,7 +26,9 @@ async def chromium() -> AsyncIterator[Browser]:
     """Chromium, as the system has it."""
     found = os.environ.get(BROWSER_VARIABLE) or next(filter(None, map(shutil.which, BROWSER_NAMES)), None)
     if not found:
-        skip_or_fail(f"Chromium is not installed: install chromium, or name a program by {BROWSER_VARIABLE}")
+        skip_or_fail(
+            f"Chromium is not installed: install chromium-headless-shell, or name a program by {BROWSER_VARIABLE}"
+        )
     async with async_playwright() as playwright:
         # A container's root may not use the sandbox, and its /dev/shm is small.
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]

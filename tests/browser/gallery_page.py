@@ -42,7 +42,12 @@ VARIABLES = {
     "gift": None,
 }
 CHANGED_VARIABLES = describe_changes(
-    '{"set": {"amount": 249.9, "paid": true}, "unset": ["gift"]}', {"amount": 1, "gift": "yes"}
+    [
+        {"op": "set", "path": "/amount", "value": 249.9, "old": 1},
+        {"op": "set", "path": "/paid", "value": True},
+        {"op": "append", "path": "/items", "value": [{"sku": "A-2", "count": 1}]},
+        {"op": "unset", "path": "/gift", "old": "yes"},
+    ]
 )
 
 

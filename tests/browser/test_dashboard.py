@@ -10,9 +10,9 @@ from playwright.async_api import expect
 
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import open_store
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab, ServedSite, open_site
+from tests.browser.browser_tab import BrowserTab, ServedSite, mark_browser_tests, open_site
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 LONG_TEXT = "a" * 200

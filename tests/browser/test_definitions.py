@@ -7,9 +7,9 @@ import uuid
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BrowserTab, mark_browser_tests
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 DEFINITION_PATH = "/definitions/Order%20%3C1%3E"
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BrowserTab, mark_browser_tests
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 
+@pytest.mark.timeout(180)
 async def test_the_reference_is_accessible_and_fits_every_window(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/docs")
 

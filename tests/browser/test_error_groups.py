@@ -16,10 +16,10 @@ from flowlet.settings import Settings
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Workflow, end, state
-from tests.browser.browser_tab import ADMIN_PASSWORD, BROWSER_MARKS, BrowserTab, ServedSite
+from tests.browser.browser_tab import ADMIN_PASSWORD, BrowserTab, ServedSite, mark_browser_tests
 from tests.web.http_server import serve_app
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 LONG_MESSAGE = "<b>the answer</b> cannot be read: " + "{'sku': None, 'left': None} " * 12

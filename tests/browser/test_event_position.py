@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab, ServedSite, open_site
+from tests.browser.browser_tab import BrowserTab, ServedSite, mark_browser_tests, open_site
 from tests.engine.executor_harness import wait_for
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 EVENTS = "**/api/events?*"
 SET_HIDDEN_SCRIPT = """isHidden => {

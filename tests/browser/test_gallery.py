@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab, ServedSite
+from tests.browser.browser_tab import BrowserTab, ServedSite, mark_browser_tests
 from tests.browser.gallery_page import GalleryPage, open_gallery
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 DONE_NOTICE = "The workflow moves on to <PackItems>."

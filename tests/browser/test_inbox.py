@@ -6,9 +6,9 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from flowlet.instance.instance import Instance
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BrowserTab, mark_browser_tests
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from flowlet.errors import Fail
 from flowlet.settings import Settings
 from flowlet.workflow.context import Context
 from flowlet.workflow.states import Workflow, end, manual, state
-from tests.browser.browser_tab import ADMIN_PASSWORD, BROWSER_MARKS, BrowserTab, ServedSite
+from tests.browser.browser_tab import ADMIN_PASSWORD, BrowserTab, ServedSite, mark_browser_tests
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.web.http_server import serve_app
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 ATTACK_SCRIPT = "window.attacked = 1"
 ATTACK_IMAGE = f'<img src="x" onerror="{ATTACK_SCRIPT}">'

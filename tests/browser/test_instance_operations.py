@@ -17,10 +17,10 @@ from flowlet.errors import Fail
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 from flowlet.workflow.states import Next, Workflow, end, error, state
-from tests.browser.browser_tab import ADMIN_PASSWORD, BROWSER_MARKS, BrowserTab, ServedSite
+from tests.browser.browser_tab import ADMIN_PASSWORD, BrowserTab, ServedSite, mark_browser_tests
 from tests.web.http_server import serve_app
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
     "browser_tab", [{}, {"java_script_enabled": False}], indirect=True, ids=["scripts", "no scripts"]

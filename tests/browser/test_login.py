@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BrowserTab, mark_browser_tests
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
     "browser_tab", [{}, {"java_script_enabled": False}], ids=["scripts", "no scripts"], indirect=True

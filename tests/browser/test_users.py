@@ -10,9 +10,9 @@ from playwright.async_api import expect
 from flowlet.accounts.roles import Role
 from flowlet.auth.users import Users
 from flowlet.store.opening import open_store
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BrowserTab, mark_browser_tests
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 

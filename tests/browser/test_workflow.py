@@ -6,9 +6,9 @@ import pytest
 from playwright.async_api import expect
 
 from flowlet.instance.instance import Instance
-from tests.browser.browser_tab import BROWSER_MARKS, BrowserTab
+from tests.browser.browser_tab import BrowserTab, mark_browser_tests
 
-pytestmark = BROWSER_MARKS
+pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 ELEMENT_TOP_SCRIPT = "each => each.getBoundingClientRect().top"
@@ -25,7 +25,7 @@ async def test_the_page_is_accessible_and_fits_every_window(browser_tab: Browser
     await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await browser_tab.page.get_by_text("Cancel…").click()
     await browser_tab.page.get_by_text("Force move…").click()
-    await browser_tab.page.get_by_text("variables changed").first.click()
+    await browser_tab.page.get_by_text("changes of variables").first.click()
 
     await browser_tab.check_layout_and_accessibility()
     await browser_tab.open_path(f"/workflows/{instance.id}?tab=variables")

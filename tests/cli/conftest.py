@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -66,6 +66,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith("FLOWLET_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("FLOWLET_START_TIMEOUT", "0s")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "orders.py").write_text(dedent(ORDERS_MODULE))
@@ -88,13 +89,15 @@ def start_process(working_folder: Path) -> Iterator[StartProcess]:
     """Start the command as a process of its own; what is left of it is killed at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def spawn_process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def spawn_process(
+        *arguments: str, output: IO[bytes] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str]:
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "flowlet", *arguments],
                 cwd=working_folder,
                 env={**os.environ, "FLOWLET_PORT": "0", **environment},
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.PIPE,
                 text=True,
             )

@@ -65,6 +65,73 @@ def test_a_module_that_raises_at_import_is_a_fault_with_its_line(run_flowlet: Ru
     assert result.stdout.startswith("broken.py:3: ")
 
 
+APPLICATION = """
+from collections.abc import AsyncIterator
+from flowlet import Flowlet
+
+app = Flowlet(["calls"])
+
+@app.provide
+async def numbers() -> AsyncIterator[complex]:
+    yield 1j
+"""
+CALLS_MODULE = """
+from flowlet import Next, child, end, state
+
+@state(start=True, next=["done"])
+async def call(number: complex) -> Next:
+    return done.spawn(child("Order"))
+
+done = end()
+"""
+
+
+def test_an_application_is_checked_with_what_it_provides_and_its_children(
+    run_flowlet: RunCommand, working_folder: Path
+) -> None:
+    (working_folder / "main.py").write_text(APPLICATION)
+    (working_folder / "calls.py").write_text(CALLS_MODULE)
+
+    result = run_flowlet("check", "main:app")
+
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "calls.py:6: state 'call' creates a child of 'Order', but no module of that workflow is loaded here. "
+        "Load its module too. Loaded: Calls.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("main.py:app",), "'main.py:app' is a path. Name an application by its module, as in shop.main:app."),
+        (("main:app", "orders"), "'main:app' is an application, and has to be the only module: remove the others."),
+        (("main:nosuch",), "'main:nosuch' cannot be loaded: "),
+        (("nosuch:app",), "'nosuch:app' cannot be loaded: there is no module 'nosuch', seen from "),
+        (("orders:done",), "'orders:done' is a State, not a Flowlet application."),
+    ],
+)
+def test_an_application_that_cannot_be_loaded_ends_with_2(
+    run_flowlet: RunCommand, working_folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (working_folder / "main.py").write_text(APPLICATION)
+
+    result = run_flowlet("check", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_an_application_whose_module_raises_is_a_fault_with_its_line(
+    run_flowlet: RunCommand, working_folder: Path
+) -> None:
+    (working_folder / "broken_main.py").write_text("import json\n\njson.loads('{')\n")
+
+    result = run_flowlet("check", "broken_main:app")
+
+    assert (result.exit_code, result.stdout.startswith("broken_main.py:3: ")) == (1, True)
+
+
 def test_a_diagram_is_mermaid_text_by_default(run_flowlet: RunCommand) -> None:
     result = run_flowlet("diagram", "OrderWorkflow", "-m", "orders.py")
 

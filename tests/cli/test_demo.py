@@ -15,12 +15,12 @@ import pytest
 from demo import approval, demo_workflow
 from flowlet.accounts.models import ApiKey
 from flowlet.auth.users import Users
-from flowlet.bundled import find_folder as bundled
 from flowlet.cli.demo import DEMO_MODULES
 from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
+from flowlet.web.bundled import find_folder as bundled
 from flowlet.workflow.outcome import Outcome
 from flowlet.workflow.states import Next
 from tests.cli.conftest import StartProcess

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
+from flowlet.cli.feed import MAX_LINES_PER_SECOND, TITLE, FeedPrinter
+from flowlet.cli.options import get_username
+from flowlet.clock import VirtualClock
+from flowlet.instance.instance import ActionKind, Status
+from flowlet.store.history import HistoryEvent
 from tests.cli.conftest import RunCommand, StartProcess
 
 ENDLESS_MODULE = """
@@ -28,6 +35,14 @@ ENDLESS_MODULE = """
     done = end()
 """
 
+OWN_LOGGING_MODULE = """
+    import logging
+    from flowlet import Flowlet
+
+    logging.basicConfig(format="own: %(message)s", level="INFO")
+    app = Flowlet(["orders"])
+"""
+
 
 def read_until_line(process: subprocess.Popen[str], text: str) -> None:
     """Read the log until a line holds the text."""
@@ -38,6 +53,14 @@ def read_until_line(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     pytest.fail(f"no line with {text!r} in:\n{''.join(lines)}")
+
+
+def read_screen_until(screen: FileIO, text: str) -> str:
+    """Read what a process writes to its terminal until it has written the text, and return all of it."""
+    shown = ""
+    while text not in shown:
+        shown += screen.read(4096).decode()
+    return shown
 
 
 def test_an_executor_runs_what_is_started_and_stops_at_a_signal(
@@ -64,6 +87,20 @@ def test_waiting_for_one_that_fails_ends_with_1_and_says_why(
     assert result.exit_code == 1
     assert result.stderr.startswith("FAILED in state check")
     assert "nothing was ordered" in result.stderr
+
+
+def test_a_failed_instance_is_shown_with_its_traceback(run_flowlet: RunCommand, start_process: StartProcess) -> None:
+    serving = start_process("serve", "orders.py")
+    arguments = ("start", "OrderWorkflow", "-m", "orders.py", "--vars", '{"amount": 0}', "--wait", "--timeout", "20s")
+    id = run_flowlet(*arguments).stdout.strip()
+
+    shown = run_flowlet("show", id).stdout
+
+    assert "Attempt 1 in state check at 20" in shown
+    assert 'raise Fail("nothing was ordered")\nflowlet.errors.Fail: nothing was ordered\n' in shown
+    read_until_line(serving, "attempt 1 of state 'check' of workflow 1 (OrderWorkflow) failed: Fail: nothing was")
+    read_until_line(serving, 'raise Fail("nothing was ordered")')
+    read_until_line(serving, "workflow 1 (OrderWorkflow) is FAILED in state 'check'")
 
 
 def test_a_failed_instance_is_due_again_after_a_retry(
@@ -111,6 +148,74 @@ def test_the_log_of_an_executor_can_be_json_and_hides_the_password(
 
     assert first["level"] == "info"
     assert postgres_url.replace("@", ":***@") in first["event"]
+
+
+def test_on_a_terminal_each_line_of_history_is_printed(run_flowlet: RunCommand, start_process: StartProcess) -> None:
+    terminal, own_end = os.openpty()
+    with os.fdopen(terminal, "rb", buffering=0) as screen, os.fdopen(own_end, "wb") as output:
+        start_process("serve", "orders.py", "--no-web", output=output)
+        read_screen_until(screen, TITLE)
+        run_flowlet("start", "OrderWorkflow", "-m", "orders.py")
+
+        shown = read_screen_until(screen, "ship -> done")
+
+    assert "OrderWorkflow 1: CREATED" in shown
+    assert "OrderWorkflow 1: TRANSITION  check -> ship  small enough" in shown
+
+
+def test_without_a_terminal_nothing_is_printed_unless_it_is_wanted(
+    run_flowlet: RunCommand, start_process: StartProcess
+) -> None:
+    silent = start_process("serve", "orders.py", "--no-web")
+    run_flowlet("start", "OrderWorkflow", "-m", "orders.py", "--wait", "--timeout", "20s")
+    silent.send_signal(signal.SIGTERM)
+    wanted = start_process("serve", "orders.py", "--no-web", "--feed")
+    assert wanted.stdout is not None
+    assert wanted.stdout.readline() == f"{TITLE}\n"
+    run_flowlet("start", "OrderWorkflow", "-m", "orders.py")
+
+    assert wanted.stdout.readline() == "OrderWorkflow 2: CREATED  check  by " + get_username() + "\n"
+    assert silent.communicate(timeout=20)[0] == ""
+
+
+def test_the_feed_prints_no_more_lines_than_can_be_read() -> None:
+    clock, lines = VirtualClock(), list[str]()
+    printer = FeedPrinter(clock, lines.append)
+    event = HistoryEvent(
+        id=1,
+        workflow_id=7,
+        kind=ActionKind.LOG,
+        at=0,
+        from_state="check",
+        to_state=None,
+        text="looked",
+        attempt=1,
+        duration_ms=None,
+        executor_id=None,
+        username=None,
+        type="Orders",
+        external_id="order-7",
+        business_key="order-7",
+        executor_group="default",
+        status=Status.EXECUTING,
+        state="check",
+    )
+
+    printer.print_events([event] * (MAX_LINES_PER_SECOND + 5))
+    printer.print_events([event])
+    clock.advance(1_000_000)
+    printer.print_events([])
+
+    assert lines == [*["Orders 7: LOG  check  looked"] * MAX_LINES_PER_SECOND, "… 6 more lines"]
+
+
+def test_the_applications_own_root_handlers_receive_the_lines(
+    working_folder: Path, start_process: StartProcess
+) -> None:
+    (working_folder / "main.py").write_text(dedent(OWN_LOGGING_MODULE))
+    serving = start_process("serve", "main:app", "--no-web")
+
+    read_until_line(serving, "own: executor ")
 
 
 def test_serving_a_module_with_faults_ends_with_1_before_any_database_is_made(

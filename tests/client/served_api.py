@@ -102,7 +102,7 @@ def connect_client(client_kind: str, url: str, **options: Any) -> AsyncClient:
 async def open_served_api(database_url: str, *, executes: bool) -> AsyncIterator[ServedApi]:
     """Serve an application with Orders and Families, with or without its executor."""
     async with open_api_harness(database_url, has_executor=executes) as api:
-        app = api.app_harness.app
+        app = api.app_harness.build_own_app().app
         requested: set[str] = set()
 
         @app.before_request

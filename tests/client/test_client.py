@@ -73,6 +73,8 @@ async def create_and_find(client: AsyncClient) -> None:
     assert await client.get_by_external_id("order-1") == ended
     history = await client.get_history("order-1")
     assert [action.kind for action in history] == [ActionKind.CREATED, *[ActionKind.TRANSITION] * 2]
+    assert (history[0].changes or [])[1:] == [{"op": "set", "path": "/amount", "value": 7}]
+    assert history[1].changes is None
     assert (await client.get_permitted_operations(created.id)).states == ()
 
     family = await client.create_and_wait("Families", vars={"children": ["Orders", "Orders"]}, timeout=WAIT_TIMEOUT)
@@ -151,6 +153,7 @@ async def operate_on_many(client: AsyncClient) -> None:
     done = await client.run_bulk("cancel", {"key": "many"}, reason="test", limit=3)
     rest = await client.run_bulk("cancel", {"key": "many"})
 
+    assert await client.get_bulk_run(rest.run_id) == rest
     assert (preview.matched, preview.ids) == (5, tuple(many))
     assert (done.done, done.limit_reached, rest.done, rest.refused_total) == (3, True, 2, 3)
     assert [refusal.problem["type"] for refusal in rest.refused] == ["/problems/refused"] * 3

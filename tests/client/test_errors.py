@@ -72,11 +72,11 @@ async def test_what_a_client_asks_in_vain_is_told(served_api: ServedApi, client:
         await client.get(4711)
     with pytest.raises(NotFoundError, match="Did you mean 'Orders'?"):
         await client.get_definition("Order")
-    with pytest.raises(BadRequestError, match="stateVars.amount: ") as faulty:
+    with pytest.raises(BadRequestError, match="vars.amount: ") as faulty:
         await client.create("Orders", vars={"amount": "many"})
 
     assert (missing.value.status, missing.value.problem.type) == (404, "/problems/not-found")
-    assert set(faulty.value.errors) == {"stateVars.amount"}
+    assert set(faulty.value.errors) == {"vars.amount"}
 
 
 async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
@@ -219,7 +219,7 @@ async def test_a_number_that_is_none_never_becomes_null() -> None:
         with pytest.raises(BadRequestError):
             await client.create("Orders", vars={"amount": float("nan")})
 
-    assert math.isnan(server.requests[0].body["stateVars"]["amount"])
+    assert math.isnan(server.requests[0].body["vars"]["amount"])
 
 
 def _read_source(module: Any) -> str:

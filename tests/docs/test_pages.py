@@ -139,7 +139,8 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_the_log_lines_of_the_operators_page_are_logged() -> None:
-    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "flowlet/engine").glob("*.py")))
+    modules = [*sorted((ROOT / "flowlet/engine").rglob("*.py")), ROOT / "flowlet/shutdown.py"]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in modules)
     lines = [names[0] for names, _ in read_table_rows("docs/how-to/operate.md", "Log lines of an executor")]
 
     parts = [part.strip() for line in lines for part in line.split("...")]

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from types import FunctionType
 from typing import Any
 
 import click
@@ -35,11 +36,11 @@ SETTING_BOUNDS = {
     for name, cells in SETTING_ROWS.items()
     if " to " in cells[2]
 }
-SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "modules", "executor_name"}
+SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "modules", "executor_name", "schema"}
 """Settings whose default is described in words: a random one, none, and one that differs by process."""
 
-SETTINGS_BOUNDED_BY_COUNT = {"admin_password", "groups", "executor_name"}
-"""Settings whose bounds are numbers of names or letters."""
+SETTINGS_BOUNDED_BY_COUNT = {"admin_password", "groups", "executor_name", "schema"}
+"""Settings whose bounds are numbers of names, letters or bytes."""
 
 SIGNATURES: dict[str, Callable[..., Any]] = {
     "`Workflow`": Workflow,
@@ -68,6 +69,8 @@ def test_a_settings_default_is_the_documented_one(name: str) -> None:
 
     if isinstance(default, timedelta):
         assert parse_duration(documented) == default
+    elif isinstance(default, bool):
+        assert documented == str(default).lower()
     else:
         assert documented == (", ".join(default) if isinstance(default, tuple) else str(default))
 
@@ -140,7 +143,11 @@ def test_every_argument_is_documented(heading: str) -> None:
 
 def test_everything_a_context_has_is_documented() -> None:
     fields = {field.name for field in dataclasses.fields(Context) if not field.name.startswith("_")}
-    methods = {name for name, value in vars(Context).items() if inspect.isfunction(value) and not name.startswith("_")}
+    methods = {
+        name
+        for name, value in vars(Context).items()
+        if isinstance(value, FunctionType | property) and not name.startswith("_")
+    }
 
     assert {names[0].split("(")[0] for names, _ in read_table_rows(STATES_PAGE, "`Context`")} == fields | methods
 

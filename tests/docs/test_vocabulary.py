@@ -6,16 +6,11 @@ import dataclasses
 import inspect
 import re
 import sqlite3
-import subprocess
-import sys
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
-import click
 import pytest
 from pydantic import BaseModel
 
@@ -26,7 +21,6 @@ from flowlet.cli.output import serialize_action, serialize_instance
 from flowlet.cli.serve import serve
 from flowlet.client.filters import Filter
 from flowlet.definition.definition import Definition
-from flowlet.errors import __all__ as all_errors
 from flowlet.store.opening import open_store
 from flowlet.store.search.query import SearchQuery
 from flowlet.testing import Harness
@@ -35,19 +29,13 @@ from flowlet.web.api.requests import CreateWorkflowRequest, WorkflowFilter
 from flowlet.web.api.responses import ActionResponse, WorkflowResponse
 from flowlet.web.api.waiting import WaitRequest
 from flowlet.web.console.filters import LABELS
-from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import ChildRequest
 from tests.docs.pages import ROOT
+from tests.docs.signatures import format_type, list_methods, list_options, list_parameters, list_properties
+from tests.docs.vocabulary import read_column, read_rows, read_table_cells
 
-PAGE = "docs/reference/vocabulary.md"
 RAW_SUFFIXES = ("_us", "_json")
 """The endings of stored values, which a property returns as Python's own value."""
-
-ERRORS_OF_OTHER_DOORS = {
-    *("UserError", "UserExistsError", "OwnerError", "StaleError", "LastAdminError"),
-    *("UnknownUserError", "UnknownKeyError", "SearchError"),
-}
-"""The errors that nothing raises which flowlet exports: users and keys are made elsewhere, and so are searches."""
 
 PAGING_FIELDS = {"order_by", "descending", "limit", "offset", "cursor", "scan_limit"}
 """The fields of a SearchQuery that choose a page and not instances."""
@@ -55,8 +43,6 @@ PAGING_FIELDS = {"order_by", "descending", "limit", "offset", "cursor", "scan_li
 RECORDS: dict[str, type] = {"Instance": Instance, "Line of history": Action}
 CLIENT_RECORDS: dict[str, type[BaseModel]] = {"Instance": client.Instance, "Line of history": client.Action}
 RESPONSES: dict[str, type[BaseModel]] = {"Instance": WorkflowResponse, "Line of history": ActionResponse}
-
-Row = Mapping[str, list[str]]
 
 
 @pytest.mark.parametrize("heading", RECORDS)
@@ -229,131 +215,6 @@ def test_the_settings_of_a_process_have_the_options_of_the_page() -> None:
     for row in read_rows("Processes"):
         assert row["Setting"][0].removeprefix("FLOWLET_").lower() in Settings.model_fields
         assert row["flowlet serve"][0] in list_options(serve)
-
-
-def test_the_exported_names_are_those_of_the_page() -> None:
-    documented = read_column("What `flowlet` exports", "Names")
-
-    assert sorted(documented) == sorted(flowlet.__all__)
-    assert [name for name in documented if not hasattr(flowlet, name)] == []
-
-
-def test_every_error_of_the_application_is_exported() -> None:
-    assert {name for name in flowlet.__all__ if name in all_errors} == set(all_errors) - ERRORS_OF_OTHER_DOORS
-
-
-@pytest.mark.parametrize("owner", [Flowlet, Operations, Context, Harness, flowlet.Workflow, flowlet.State])
-def test_every_type_in_a_public_signature_can_be_imported_from_flowlet(owner: type) -> None:
-    exported = [getattr(flowlet, name) for name in flowlet.__all__]
-    elsewhere = {"flowlet.testing", "flowlet.clock", "flowlet.shutdown"}  # for tests; for what serve() runs beside
-
-    found = {
-        one
-        for method in (*list_methods(owner).values(), *list_properties(owner).values())
-        for hint in read_hints(method).values()
-        for one in list_classes(hint)
-    }
-
-    own = [one for one in found if one.__module__.startswith("flowlet.") and one.__module__ not in elsewhere]
-    assert [one for one in own if one not in exported and one.__name__ not in INTERNAL_TYPES] == []
-
-
-INTERNAL_TYPES = {"Dependencies", "Transition", "TransactionSource"}
-"""Types in public signatures that users never name: each is made by Flowlet, or something simpler is accepted too."""
-
-
-def test_what_is_exported_on_first_use_is_not_loaded_before() -> None:
-    is_loaded = "print('flowlet.app' in sys.modules)"
-    script = f"import sys, flowlet; {is_loaded}; flowlet.Flowlet; {is_loaded}"
-
-    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-
-    assert printed == ["False", "True"]
-
-
-def read_table_cells(heading: str) -> list[tuple[list[str], list[str]]]:
-    """Return the rows of a table whose first cell is plain text: the names in each row, and its cells."""
-    text = (ROOT / PAGE).read_text(encoding="utf-8")
-    section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|") and not line.startswith("|--")]
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [(re.findall(r"`([^`]+)`", " ".join(cells)), cells) for cells in table]
-
-
-def read_rows(heading: str) -> list[Row]:
-    """Return the rows of a table by the heading of each column: the names in a cell, or its text; none for a dash."""
-    (_, headings), *rows = read_table_cells(heading)
-    names = [cell.strip("`") for cell in headings]
-    return [dict(zip(names, map(read_cell, cells), strict=True)) for _, cells in rows]
-
-
-def read_cell(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell) or ([] if cell in ("—", "") else [cell])
-
-
-def read_column(heading: str, column: str) -> list[str]:
-    """Return every name of a column, which has none twice."""
-    names = [name for row in read_rows(heading) for name in row[column]]
-    assert len(names) == len(set(names)), f"{column}: {sorted(names)}"
-    return names
-
-
-def format_type(hint: Any) -> str:
-    """Return a type as the page writes it."""
-    if get_origin(hint) is typing.Annotated:
-        return format_type(get_args(hint)[0])
-    if get_origin(hint) in (typing.Union, UnionType):
-        return " or ".join(sorted((format_type(one) for one in get_args(hint)), key=lambda name: name == "None"))
-    if hint is NoneType:
-        return "None"
-    return str((get_origin(hint) or hint).__name__).replace("AwareDatetime", "datetime")
-
-
-def list_properties(owner: type) -> dict[str, Callable[..., Any]]:
-    return {
-        name: value.fget
-        for parent in owner.__mro__
-        if parent.__module__.startswith("flowlet.")
-        for name, value in vars(parent).items()
-        if isinstance(value, property) and value.fget and not name.startswith("_")
-    }
-
-
-def list_methods(owner: type) -> dict[str, Callable[..., Any]]:
-    return {
-        name: value
-        for name, value in inspect.getmembers(owner, inspect.isfunction)
-        if name == "__init__" or not name.startswith("_")
-    }
-
-
-def list_parameters(function: Callable[..., Any]) -> set[str]:
-    return set(inspect.signature(function).parameters) - {"self"}
-
-
-def list_options(command: click.Command) -> set[str]:
-    return {
-        name
-        for parameter in command.params
-        for name in (parameter.opts if isinstance(parameter, click.Option) else [parameter.make_metavar(CONTEXT)])
-    }
-
-
-CONTEXT = click.Context(start)
-
-
-def read_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the hints of a function; names that are only imported for the type checker count as nothing."""
-    module = sys.modules[function.__module__]
-    return get_type_hints(function, localns={"Quart": object, "Metrics": object, **vars(module)})
-
-
-def list_classes(hint: Any) -> Iterable[type]:
-    """Yield the classes within a type."""
-    if isinstance(hint, type) and not get_args(hint):
-        yield hint
-    for one in get_args(hint):
-        yield from list_classes(one)
 
 
 def read_database_columns(file: Path) -> list[set[str]]:

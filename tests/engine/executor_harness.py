@@ -17,9 +17,10 @@ from flowlet.instance.instance import ActionKind, Instance
 from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store, open_store
+from tests.databases import find_schema
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
-__all__ = ["NEVER", "TIMEOUT_SECONDS", "ExecutorHarness", "GatedHandler", "run_executor", "wait_for"]
+__all__ = ["NEVER", "TIMEOUT_SECONDS", "ExecutorHarness", "GatedHandler", "find_tasks", "run_executor", "wait_for"]
 
 TIMEOUT_SECONDS = 20
 """How long a test waits for what has to happen."""
@@ -73,7 +74,7 @@ async def run_executor(
     for module in modules:
         registry.add(module)
     given = ExecutorSettings(**{"slots": 4, "poll_interval": NEVER, **settings})
-    async with open_store(database_url) as store:
+    async with open_store(database_url, schema=find_schema(database_url)) as store:
         run = ExecutorHarness(store, registry, Executor(store, registry, given))
         try:
             await wait_for(run.executor.is_ready.wait())
@@ -89,6 +90,13 @@ async def wait_for(awaitable: Any) -> Any:
     """Wait for what has to happen, and fail where it does not."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
         return await awaitable
+
+
+def find_tasks(*names: str) -> list[asyncio.Task[Any]]:
+    """Return the tasks of these names that run now, of which there has to be at least one."""
+    found = [task for task in asyncio.all_tasks() if task.get_name() in names]
+    assert found, f"no task is named {' or '.join(names)}"
+    return found
 
 
 class GatedHandler:

@@ -20,6 +20,8 @@ from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store, open_store
+from flowlet.workflow.context import Relatives
+from tests.databases import find_schema
 
 __all__ = ["EngineHarness", "ManualExecutor", "open_engine"]
 
@@ -91,14 +93,21 @@ class ManualExecutor:
         assert instance.id == id
         return instance
 
-    async def run_instance(self, instance: Instance) -> Transition:
-        """Run one activation and return its transition, uncommitted."""
+    async def run_instance(self, instance: Instance, *, read_vars: Any = None) -> Transition:
+        """Run one activation and return its transition, uncommitted.
+
+        Args:
+            instance: The instance, as claimed, or as the previous transition of the lease left it.
+            read_vars: The variables that the previous transition has parsed.
+        """
         reads = self._engine.store.queries
         children = tuple(await reads.list_children(instance.id)) if instance.children else ()
         parent = await reads.get(instance.parent_id) if instance.parent_id else None
         own = HandlerTransaction(self._engine.store, self.id)
         async with own:
-            return await self.activations.run(instance, children=children, parent=parent, transaction=own.open)
+            return await self.activations.run(
+                instance, relatives=Relatives(children, parent), transaction=own.open, read_vars=read_vars
+            )
 
     async def commit_transitions(self, *transitions: Transition) -> list[CommitResult]:
         """Commit transitions as one batch and return what became of each."""
@@ -131,5 +140,5 @@ async def open_engine(
     for module in modules:
         registry.add(module)
     clock = clock or VirtualClock()
-    async with open_store(database_url, clock=clock) as store:
+    async with open_store(database_url, schema=find_schema(database_url), clock=clock) as store:
         yield EngineHarness(store, registry, clock)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from flowlet.engine.batcher import Batcher, BatcherClosedError
+from flowlet.engine.batcher import ALONE, Batcher, BatcherClosedError
 from flowlet.errors import StoreUnavailableError
 from tests.engine.executor_harness import wait_for
 
@@ -56,9 +57,9 @@ async def test_a_batch_is_limited_in_number_and_weight() -> None:
     writer.may_write.set()
     batcher = Batcher(writer.write, max_batch_size=3, max_batch_weight=100, weigh=lambda number: number)
 
-    await wait_for(asyncio.gather(*put_all(batcher, [1, 2, 3, 4, 99, 5])))
+    await wait_for(asyncio.gather(*put_all(batcher, [1, 2, 3, 4, 99, 5, 900, 95])))
 
-    assert writer.batches == [[1, 2, 3], [4, 99], [5]]
+    assert writer.batches == [[1, 2, 3], [4], [99], [5], [900], [95]]
 
 
 async def test_only_the_caller_of_a_refused_item_gets_the_error() -> None:
@@ -139,3 +140,72 @@ async def test_abandoning_writes_nothing_more() -> None:
     results = await wait_for(asyncio.gather(*tasks, return_exceptions=True))
     assert [type(result) for result in results] == [BatcherClosedError] * 2
     assert writer.batches == [[1]]
+
+
+async def test_what_a_writer_that_was_cancelled_has_left_is_written_by_the_next_one() -> None:
+    writer = BatchWriter()
+    batcher = Batcher(writer.write, max_batch_size=10)
+    before = asyncio.all_tasks()
+    callers = put_all(batcher, [1, 2])
+    await wait_for(writer.has_begun.wait())
+
+    cancel_writers(before | set(callers))
+    writer.may_write.set()
+
+    assert await wait_for(asyncio.gather(*callers)) == [2, 4]
+    assert writer.batches == [[1, 2]] * 2
+
+
+async def test_a_writer_that_was_cancelled_before_its_first_step_is_replaced() -> None:
+    writer = BatchWriter()
+    writer.may_write.set()
+    batcher = Batcher(writer.write, max_batch_size=10)
+    before = asyncio.all_tasks()
+    callers = put_all(batcher, [1, 2])
+
+    asyncio.get_running_loop().call_soon(cancel_writers, before | set(callers))  # right after the callers' first steps
+
+    assert await wait_for(asyncio.gather(*callers)) == [2, 4]
+    assert writer.batches == [[1, 2]]
+    assert await wait_for(batcher.put(3)) == 6
+
+
+def cancel_writers(others: set[asyncio.Task[Any]]) -> None:
+    (task,) = asyncio.all_tasks() - others
+    task.cancel()
+
+
+async def test_a_writer_whose_answers_do_not_fit_fails_their_callers_and_no_other() -> None:
+    async def write(batch: Sequence[int]) -> list[int]:
+        return [2 * number for number in batch if number]
+
+    batcher = Batcher(write, max_batch_size=10)
+
+    found = await wait_for(asyncio.gather(*put_all(batcher, [0, 1]), return_exceptions=True))
+
+    assert [type(one) for one in found] == [RuntimeError, RuntimeError]
+    assert await wait_for(batcher.put(3)) == 6
+
+
+async def test_closing_writes_what_a_cancelled_writer_has_left() -> None:
+    writer = BatchWriter()
+    batcher = Batcher(writer.write, max_batch_size=10)
+    before = asyncio.all_tasks()
+    callers = put_all(batcher, [1, 2])
+    await wait_for(writer.has_begun.wait())
+    cancel_writers(before | set(callers))
+    writer.may_write.set()
+
+    await wait_for(batcher.close())
+
+    assert await wait_for(asyncio.gather(*callers)) == [2, 4]
+
+
+async def test_an_item_that_is_to_be_alone_is_a_batch_by_itself() -> None:
+    writer = BatchWriter()
+    writer.may_write.set()
+    batcher = Batcher(writer.write, max_batch_size=10, weigh=lambda number: ALONE if number == 3 else 0)
+
+    await wait_for(asyncio.gather(*put_all(batcher, [1, 2, 3, 4, 5])))
+
+    assert writer.batches == [[1, 2], [3], [4, 5]]

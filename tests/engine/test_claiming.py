@@ -16,12 +16,10 @@ from flowlet.clock import VirtualClock
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import Instance, Status
+from flowlet.instance.instance import Instance
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
-from flowlet.testing import Harness
-from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
 from flowlet.workflow.states import Next, Workflow, end, state
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
@@ -206,39 +204,3 @@ async def test_a_server_without_the_encryption_that_is_required_is_refused(postg
     with pytest.raises(StoreUnavailableError, match="SSL"):
         async with open_store(f"{postgres_url}?{option}"):
             raise AssertionError("unreachable")
-
-
-@pytest.mark.parametrize(("takes_context", "reads"), [(False, 0), (True, 1)])
-async def test_children_are_read_only_for_a_handler_that_takes_a_context(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, takes_context: bool, reads: int
-) -> None:
-    @state(start=True, next=["look"])
-    async def begin() -> Next:
-        return look.spawn([child("Kid")]).when_children_end()
-
-    async def ignore_wake() -> None: ...
-
-    async def find_next_work(ctx: Context) -> None:
-        assert len(ctx.children) == 1
-
-    async def check() -> str:
-        return "done"
-
-    look = state(next=["done"])(find_next_work if takes_context else ignore_wake)
-    parents = build_workflow_module(begin=begin, look=look, done=end())
-    kids = build_workflow_module(workflow=Workflow("Kid"), **build_single_state(check))
-    asked: list[int] = []
-    async with Harness([parents, kids], database_url=database_url) as flow:
-        children = flow.store.queries.list_children
-
-        async def count_history(id: int) -> Any:
-            asked.append(id)
-            return await children(id)
-
-        monkeypatch.setattr(flow.store.queries, "list_children", count_history)
-
-        id = await flow.start("Orders")
-        ended = await flow.run_to_end(id)
-
-        assert ended.status is Status.FINISHED
-        assert asked == [id] * reads

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from flowlet.clock import VirtualClock
 from flowlet.engine.committer import Committer, RejectedError
+from flowlet.engine.outage import DELAYS_SECONDS
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.clocks import RecordingClock, StillClock
+from tests.engine.executor_harness import wait_for
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
 Commit = Callable[..., Awaitable[dict[int, CommitResult]]]
@@ -67,9 +71,9 @@ class GroupCommitHarness:
 
 @asynccontextmanager
 async def open_group_commit(
-    database_url: str, patch: pytest.MonkeyPatch, *, count: int
+    database_url: str, patch: pytest.MonkeyPatch, *, count: int, clock: VirtualClock | None = None
 ) -> AsyncIterator[GroupCommitHarness]:
-    async with open_engine(database_url, ORDERS_MODULE) as hands:
+    async with open_engine(database_url, ORDERS_MODULE, clock=clock) as hands:
         hand = await hands.add_executor()
         for _ in range(count):
             await hands.create_instance()
@@ -259,3 +263,83 @@ async def test_an_idle_committer_closes_at_once(database_url: str) -> None:
 
         async with asyncio.timeout(5), hand.open_committer(writers=3):
             pass
+
+
+async def test_a_transition_that_the_store_has_trouble_with_does_not_hold_up_the_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        open_group_commit(database_url, monkeypatch, count=20, clock=StillClock()) as at,
+        at.hand.open_committer() as committer,
+    ):
+        bad = at.transitions[13]
+
+        async def commit(real: Commit, transitions: Sequence[Transition]) -> dict[int, CommitResult]:
+            if bad in transitions:
+                raise LookupError("an error that says nothing")
+            return await real()
+
+        at.replace_commit(commit)
+        tasks = start_commits(committer, at.transitions)
+        others = [task for task, transition in zip(tasks, at.transitions, strict=True) if transition is not bad]
+
+        assert await wait_for(asyncio.gather(*others)) == [one for one in at.transitions if one is not bad]
+        assert not tasks[13].done()
+        assert len(at.batch_sizes) < 15
+        tasks[13].cancel()
+
+
+async def test_a_batch_of_which_every_transition_has_trouble_is_halved_once(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = RecordingClock()
+    async with (
+        open_group_commit(sqlite_url, monkeypatch, count=10, clock=clock) as at,
+        at.hand.open_committer() as committer,
+    ):
+
+        async def commit(real: Commit, transitions: Sequence[Transition]) -> dict[int, CommitResult]:
+            if len(at.batch_sizes) <= 19 or len(transitions) > 1:
+                raise LookupError("an error that says nothing")
+            return await real()
+
+        at.replace_commit(commit)
+        committed = await wait_for(asyncio.gather(*start_commits(committer, at.transitions)))
+
+    assert committed == at.transitions
+    assert at.batch_sizes[0] == 10
+    assert at.batch_sizes[19:] == [1] * 10
+    assert clock.recorded_sleeps == [DELAYS_SECONDS[0]] * 10
+    assert caplog.text.count("unexpected error") == 1
+
+
+async def test_an_outage_that_is_followed_by_another_error_ends_no_writer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_group_commit(database_url, monkeypatch, count=2) as at, at.hand.open_committer() as committer:
+        errors: list[Exception] = [StoreUnavailableError("away")] * 8 + [LookupError("an error that says nothing")] * 5
+
+        async def commit(real: Commit, _: Sequence[Transition]) -> dict[int, CommitResult]:
+            if errors:
+                raise errors.pop(0)
+            return await real()
+
+        at.replace_commit(commit)
+        first, second = at.transitions
+
+        assert await wait_for(committer.commit(first)) is first
+        assert await wait_for(committer.commit(second)) is second
+
+
+async def test_how_long_a_transition_has_waited_is_known(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_group_commit(sqlite_url, monkeypatch, count=1) as at, at.hand.open_committer() as committer:
+        under_way, may_go_on = gate_first_batch(at)
+        (task,) = start_commits(committer, at.transitions)
+        await under_way.wait()
+
+        at.hands.clock.advance(90_000_000)
+
+        assert committer.get_oldest_wait_seconds() == 90
+        may_go_on.set()
+        await wait_for(task)
+        assert committer.get_oldest_wait_seconds() == 0

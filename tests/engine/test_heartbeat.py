@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flowlet.clock import StoreClock
-from flowlet.engine.heartbeat import Heartbeat
+from flowlet.engine.heartbeat import Heartbeat, LeaseTimer
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.executors import ExecutorRecord, ExecutorStore
 from flowlet.store.opening import Store, open_store
@@ -40,8 +40,19 @@ class HeartbeatHarness:
         self.store = store
         self.is_silent = asyncio.Event()
         self.was_lost = asyncio.Event()
+        self.has_expired = asyncio.Event()
+        self.was_renewed = asyncio.Event()
+        self.timer = LeaseTimer(store.clock, lease)
+        self.timer.renew(store.clock.monotonic())
         self.heartbeat = Heartbeat(
-            store, "executor-a", lease, on_lost=self.was_lost.set, on_missed_beat=self.is_silent.set
+            store,
+            "executor-a",
+            lease,
+            self.timer,
+            on_lost=self.was_lost.set,
+            on_missed_beat=lambda _sent_at: self.is_silent.set(),
+            on_expired=self.has_expired.set,
+            on_renewed=self.was_renewed.set,
         )
 
     async def read_record(self) -> ExecutorRecord:
@@ -166,6 +177,18 @@ async def trace_next_statement(store: Store) -> asyncio.Event:
 
     await store.connections.run_on_engine(set_trace)
     return begins
+
+
+async def test_a_lease_that_cannot_be_renewed_runs_out_by_the_executors_own_count(database_url: str) -> None:
+    async with open_store(database_url) as store, open_store(database_url) as other, run_heartbeat(store) as heart:
+        async with lock_executor_row(other):
+            await wait_for(heart.has_expired.wait())
+            assert heart.timer.remaining_seconds <= 0
+            assert not heart.was_renewed.is_set()
+
+        await wait_for(heart.was_renewed.wait())
+        assert heart.timer.remaining_seconds > 0
+        assert not heart.was_lost.is_set()
 
 
 class FixedElapsedClock(StoreClock):

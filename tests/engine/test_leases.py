@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from random import Random
-from types import ModuleType
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from flowlet.accounts.roles import Role
-from flowlet.auth.users import Users
-from flowlet.clock import to_microseconds
-from flowlet.engine.maintenance import Maintenance
-from flowlet.engine.wakeup import Wakeup
-from flowlet.engine.worker import Worker
+from flowlet.instance.change import Change
 from flowlet.instance.instance import ActionKind, Status
-from flowlet.settings import ExecutorSettings
-from flowlet.store.counters import MAX_ROLLUP_ROWS
+from flowlet.store import changes
+from flowlet.store.database_session import DatabaseSession
+from flowlet.store.executors import MAX_FREED_INSTANCES, SUSPECT_CRASHES
 from flowlet.store.instances import CommitResult
-from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
-from tests.accounts.password_hashes import CheapHashes
-from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
-from tests.engine.manual_executor import LEASE, EngineHarness, ManualExecutor, open_engine
-
-CRASH_LIMIT = 5
-PAST_LEASE_MICROSECONDS = to_microseconds(LEASE) + 1
-EXECUTOR_SETTINGS = ExecutorSettings(slots=8, lease=LEASE, crash_limit=CRASH_LIMIT)
-
-
-async def finish() -> str:
-    return "done"
-
-
-ORDERS_MODULE = build_workflow_module(**build_single_state(finish))
+from flowlet.workflow.states import Next, end, state
+from tests.engine.activation.activation_harness import build_workflow_module
+from tests.engine.children.family_modules import build_waiting_parent_module
+from tests.engine.lease_settings import CRASH_LIMIT, ORDERS_MODULE, PAST_LEASE_MICROSECONDS
+from tests.engine.manual_executor import LEASE, EngineHarness, open_engine
 
 
 async def repair_leases(engine: EngineHarness) -> list[int]:
     """Repair, and return which instances were freed."""
-    changes = await engine.store.executors.repair_leases(now=engine.clock.now(), crash_limit=CRASH_LIMIT)
+    changes = await engine.store.executors.repair_leases(
+        now=engine.clock.now(), expired_before=engine.clock.now(), crash_limit=CRASH_LIMIT
+    )
     return [change.before.id for change in changes]
 
 
@@ -83,7 +65,7 @@ async def test_what_live_executors_hold_is_left_to_them(database_url: str) -> No
         held = await live.claim_instance(await hands.create_instance())
         hands.clock.advance(PAST_LEASE_MICROSECONDS - 1)
 
-        assert not await hands.store.executors.needs_repair(now=hands.clock.now())
+        assert not await hands.store.executors.needs_repair(expired_before=hands.clock.now())
         assert await repair_leases(hands) == []
 
         assert await hands.get_instance(held.id) == held
@@ -95,7 +77,7 @@ async def test_what_nobody_on_the_list_holds_is_freed(database_url: str) -> None
         held = await hand.claim_instance(await hands.create_instance())
         await hands.execute_sql("DELETE FROM flowlet_executor")
 
-        assert await hands.store.executors.needs_repair(now=hands.clock.now())
+        assert await hands.store.executors.needs_repair(expired_before=hands.clock.now())
         assert await repair_leases(hands) == [held.id]
 
 
@@ -118,7 +100,9 @@ async def crash_executors(engine: EngineHarness, id: int, times: int) -> None:
     """Let executors die under an instance, one after another."""
     for number in range(times):
         hand = await engine.add_executor(f"executor-{engine.clock.now()}-{number}")
-        await hand.claim_instance(id)
+        instance = await hand.claim_instance(id)
+        if instance.crashes >= SUSPECT_CRASHES:
+            assert await engine.store.executors.count_crash(hand.id, id, instance.token)
         engine.clock.advance(PAST_LEASE_MICROSECONDS)
         await repair_leases(engine)
 
@@ -134,6 +118,44 @@ async def test_an_instance_under_which_executors_keep_dying_fails(database_url: 
         assert (failed.executor_id, failed.next_activation_us, failed.ended_us) == (None, None, hands.clock.now())
         assert [line.kind for line in await hands.read_history(id)][-1] is ActionKind.FAILED
         assert await hands.store.queries.count_by_type_and_status() == {("Orders", "FAILED"): 1}
+
+
+async def test_an_instance_that_was_held_and_not_begun_alone_does_not_fail(database_url: str) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as hands:
+        id = await hands.create_instance()
+
+        for number in range(2 * CRASH_LIMIT):
+            hand = await hands.add_executor(f"executor-{number}")
+            await hand.claim_instance(id)
+            hands.clock.advance(PAST_LEASE_MICROSECONDS)
+            await repair_leases(hands)
+
+        instance = await hands.get_instance(id)
+        assert (instance.status, instance.crashes) == (Status.IN_PROGRESS, 2)
+
+
+async def test_a_crash_is_not_counted_for_an_instance_that_is_held_by_another(database_url: str) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as hands:
+        id = await hands.create_instance()
+        hand = await hands.add_executor()
+        instance = await hand.claim_instance(id)
+
+        assert not await hands.store.executors.count_crash("another", id, instance.token)
+        assert not await hands.store.executors.count_crash(hand.id, id, instance.token + 1)
+        assert (await hands.get_instance(id)).crashes == 0
+
+
+async def test_an_orderly_release_takes_counted_crashes_back(database_url: str) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as hands:
+        id = await hands.create_instance()
+        await crash_executors(hands, id, CRASH_LIMIT - 1)
+        hand = await hands.add_executor()
+        instance = await hand.claim_instance(id)
+        await hands.store.executors.count_crash(hand.id, id, instance.token)
+
+        await hands.store.executors.deregister(hand.id, now=hands.clock.now())
+
+        assert (await hands.get_instance(id)).crashes == 1
 
 
 async def test_crashes_are_counted_in_a_row(database_url: str) -> None:
@@ -157,14 +179,7 @@ async def test_crashes_are_counted_in_a_row(database_url: str) -> None:
 
 
 async def test_a_child_that_a_repair_gives_up_wakes_its_parent(database_url: str) -> None:
-    @state(start=True, next=["wait"])
-    async def spawn() -> Next:
-        return wait.spawn(child("Orders")).when_children_end()
-
-    @state(next=["done"])
-    async def wait() -> None: ...
-
-    parent = build_workflow_module(workflow=Workflow("Parent"), spawn=spawn, wait=wait, done=end())
+    parent = build_waiting_parent_module("Orders")
     async with open_engine(database_url, parent, ORDERS_MODULE) as hands:
         hand = await hands.add_executor("executor-a")
         id = await hands.create_instance("Parent")
@@ -216,158 +231,38 @@ async def test_an_executor_that_leaves_hands_back_what_it_holds(database_url: st
         assert [one.status for one in await hands.store.executors.list_all()] == ["STOPPED"]
 
 
-@dataclass
-class WorkerHarness:
-    """An executor with its upkeep, and a handler that waits for the test."""
-
-    engine: EngineHarness
-    executor: ManualExecutor
-    runner: Worker
-    upkeep: Maintenance
-    has_started: asyncio.Event = field(default_factory=asyncio.Event)
-    was_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@asynccontextmanager
-async def open_worker(database_url: str, *other_modules: ModuleType) -> AsyncIterator[WorkerHarness]:
-    begun, was_cancelled = asyncio.Event(), asyncio.Event()
-
-    async def check() -> str:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            was_cancelled.set()
-            raise
-        return "done"
-
-    module = build_workflow_module(**build_single_state(check))
-    async with open_engine(database_url, module, *other_modules) as hands:
-        hand = await hands.add_executor("executor-a", lease=timedelta(days=1))
-        async with hand.open_committer() as committer:
-            waker, types = Wakeup(hands.clock), hands.registry.names
-            runner = Worker(
-                hands.store, hand.activations, committer, waker, EXECUTOR_SETTINGS, executor_id=hand.id, types=types
-            )
-            upkeep = Maintenance(hands.store, runner, EXECUTOR_SETTINGS, executor_id=hand.id, random=Random(7))
-            yield WorkerHarness(hands, hand, runner, upkeep, begun, was_cancelled)
-            runner.cancel_leases(runner.running.values())
-            await runner.wait_until_idle()
-
-
-async def test_the_activation_of_an_instance_that_was_taken_away_is_stopped(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        id = await at.engine.create_instance()
-        await at.runner.claim_due()
-        await at.has_started.wait()
-        await at.engine.execute_sql("UPDATE flowlet_workflow SET executor_id = NULL, token = token + 1")
-
-        await at.upkeep.drop_lost_leases()
-        await at.runner.wait_until_idle()
-
-        assert at.was_cancelled.is_set()
-        assert at.runner.running == {}
-        assert len(await at.engine.read_history(id)) == 1
-
-
-async def test_an_activation_whose_instance_is_held_goes_on(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        id = await at.engine.create_instance()
-        await at.runner.claim_due()
-        await at.has_started.wait()
-
-        for _ in range(3):
-            await at.upkeep.run_checks()
-
-        assert not at.was_cancelled.is_set()
-        assert list(at.runner.running) == [id]
-
-
-async def test_what_is_leased_and_not_run_is_handed_back_when_it_was_seen_twice(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        id = await at.engine.create_instance()
-        await at.executor.claim_instance(id)
-
-        await at.upkeep.drop_lost_leases()
-        assert (await at.engine.get_instance(id)).status is Status.EXECUTING
-        await at.upkeep.drop_lost_leases()
-
-        freed = await at.engine.get_instance(id)
-        assert (freed.status, freed.executor_id) == (Status.IN_PROGRESS, None)
-        assert [line.kind for line in await at.engine.read_history(id)][1:] == [ActionKind.RELEASED]
-
-
-async def test_an_executor_repairs_only_when_it_was_in_touch_for_the_length_of_a_lease(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        lost = await at.engine.add_executor("executor-b")
-        id = await at.engine.create_instance()
-        await lost.claim_instance(id)
-        at.engine.clock.advance(PAST_LEASE_MICROSECONDS)
-        at.upkeep.record_outage()
-
-        at.engine.clock.advance(to_microseconds(LEASE) - 1)
-        await at.upkeep.run_checks()
-        assert (await at.engine.get_instance(id)).executor_id == "executor-b"
-        at.engine.clock.advance(1)
-        await at.upkeep.run_checks()
-
-        assert (await at.engine.get_instance(id)).executor_id is None
-
-
-async def test_an_instance_that_nobody_here_can_run_waits_and_says_why(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        id = await at.engine.create_instance()
-        await at.engine.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Unknown'")
-        at.engine.clock.advance(2_000_000)
-        await at.runner.claim_due()
-        assert at.runner.running == {}
-
-        await at.upkeep.run_checks()
-
-        waiting = await at.engine.get_instance(id)
-        assert waiting.status is Status.NEW
-        assert waiting.reason == "no running executor of the group 'default' knows this workflow"
-
-
-async def test_counts_that_are_old_are_folded_also_those_of_writers_that_are_gone(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        writers = MAX_ROLLUP_ROWS + 10
-        for writer in range(1, writers + 1):
-            values = {"start": at.engine.clock.now(), "writer": writer}
-            await at.engine.execute_sql(
-                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values
-            )
-        at.engine.clock.advance(to_microseconds(timedelta(hours=3)))
-
-        await at.upkeep.run_checks()
-
-        rows = await at.engine.fetch_rows("SELECT minutes, writer, transitions, finished FROM flowlet_counter")
-        assert rows == [(60, 0, 2 * writers, writers)]
-
-
-@pytest.mark.parametrize("status", ["STOPPED", "LOST"])
-async def test_executors_that_are_gone_leave_the_list_after_a_while(database_url: str, status: str) -> None:
+@pytest.mark.parametrize("how", ["repair", "deregister", "release"])
+async def test_what_is_held_is_freed_in_short_transactions(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    count = 2 * MAX_FREED_INSTANCES + 1
     async with open_engine(database_url, ORDERS_MODULE) as hands:
-        await hands.add_executor("executor-a")
-        await hands.add_executor("executor-b")
-        await hands.execute_sql(
-            "UPDATE flowlet_executor SET status = :status WHERE id = 'executor-a'", {"status": status}
-        )
+        executor, executors = await hands.add_executor(), hands.store.executors
+        for _ in range(count):
+            await hands.create_instance()
+        held = await executor.claim_due()
+        sizes: list[int] = []
+        monkeypatch.setattr(changes, "_add_end_counts", record_sizes(sizes, changes._add_end_counts))
 
-        await hands.store.executors.delete_gone(before=hands.clock.now() + PAST_LEASE_MICROSECONDS)
+        if how == "deregister":
+            assert await executors.deregister(executor.id, now=hands.clock.now()) == count
+        elif how == "release":
+            await executors.release_instances(executor.id, {one.id: one.token for one in held}, now=hands.clock.now())
+        else:
+            hands.clock.advance(PAST_LEASE_MICROSECONDS)
+            while await repair_leases(hands):
+                assert await executors.needs_repair(expired_before=hands.clock.now()) == (sum(sizes) < count)
 
-        assert [one.id for one in await hands.store.executors.list_all()] == ["executor-b"]
+        assert [size for size in sizes if size] == [MAX_FREED_INSTANCES, MAX_FREED_INSTANCES, 1]
+        status = "SELECT COUNT(*) FROM flowlet_workflow WHERE status = 'IN_PROGRESS' AND executor_id IS NULL"
+        assert await hands.fetch_rows(status) == [(count,)]
 
 
-async def test_sessions_that_have_ended_are_deleted_and_others_stay(database_url: str) -> None:
-    async with open_worker(database_url) as at:
-        users = Users(at.engine.store, passwords=CheapHashes())
-        await users.create("ada", "correct horse", Role.VIEWER, actor="test")
-        await users.log_in("ada", "correct horse", user_agent="forgotten")
-        at.engine.clock.advance(to_microseconds(EXECUTOR_SETTINGS.session_idle))
-        await users.log_in("ada", "correct horse", user_agent="in use")
+def record_sizes(sizes: list[int], add_counts: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Return a function that also records how many instances each transaction changes."""
 
-        await at.upkeep.run_checks()
+    async def record_and_add(session: DatabaseSession, made: Sequence[Change]) -> None:
+        sizes.append(len(made))
+        await add_counts(session, made)
 
-        left = await at.engine.store.sessions.list_for_user((await users.get("ada")).id)
-        assert [session.user_agent for session in left] == ["in use"]
+    return record_and_add

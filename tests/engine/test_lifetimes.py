@@ -24,7 +24,7 @@ from tests.engine.executor_harness import NEVER
 from tests.engine.lifetime_harness import CLOCK, LifetimeHarness, choose_moments
 
 MOMENTS = 50
-LIFE_SIZE = 3
+LIFE_SIZE = 2
 """How many instances a life creates; each makes three transitions, and spawns a child."""
 pytestmark = pytest.mark.timeout(240)
 """Fifty lives, each of which opens the database: many seconds on a busy machine."""

@@ -1,4 +1,4 @@
-"""Retrying while the store is away: growing delays, one warning, and an end that is logged."""
+"""Retrying while the store is away: growing delays, one warning for all, and an end that is logged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from flowlet.engine.outage import DELAYS_SECONDS, Backoff, retry_while_away
 from flowlet.errors import StoreUnavailableError
+from flowlet.log_setup import OutageLog
 from tests.engine.clocks import RecordingClock
 
 
@@ -41,14 +42,32 @@ async def test_any_other_error_is_raised() -> None:
         await retry_while_away(UnreliableStore(1, ValueError("no such row")).read, RecordingClock(), "reading")
 
 
-async def test_an_outage_is_one_warning_and_its_end_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "flowlet.engine.outage")
+async def test_an_outage_is_one_warning_and_its_end_one_line_for_all_activities(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    outage = OutageLog()
+    claiming, maintenance = (Backoff(name, outage_log=outage) for name in ("claiming", "maintenance"))
 
-    await retry_while_away(UnreliableStore(3, AWAY).read, RecordingClock(), "reading a row")
+    for backoff in (claiming, maintenance, claiming):
+        backoff.next_delay(AWAY)
+    for backoff in (maintenance, claiming):
+        backoff.reset()
 
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "reading a row: the store is away, next attempt in 0.05 s: the database is away"),
-        ("INFO", "reading a row: succeeded after 3 failed attempts"),
+    assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
+        ("WARNING", "the store is away"),
+        ("INFO", "the store is back"),
+    ]
+
+
+async def test_each_failed_attempt_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "flowlet.engine.outage")
+
+    await retry_while_away(UnreliableStore(1, AWAY).read, RecordingClock(), "reading a row")
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records if "row" in record.getMessage()] == [
+        ("DEBUG", "reading a row: the store is away, next attempt in 0.05 s: the database is away"),
+        ("DEBUG", "reading a row: succeeded after 1 failed attempts"),
     ]
 
 

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 
-from flowlet.engine.maintenance import Maintenance
+import pytest
+
+from flowlet.clock import VirtualClock, to_microseconds
+from flowlet.engine.maintenance import REST_FACTOR, Maintenance
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Lease, Worker
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
+from tests.engine.clocks import RecordingClock
 from tests.engine.executor_harness import wait_for
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
@@ -67,7 +71,9 @@ class ReclaimHarness:
 
 
 @asynccontextmanager
-async def open_first_activation(database_url: str, *, is_stubborn: bool = False) -> AsyncIterator[ReclaimHarness]:
+async def open_first_activation(
+    database_url: str, *, is_stubborn: bool = False, clock: VirtualClock | None = None
+) -> AsyncIterator[ReclaimHarness]:
     """Give an executor in which the first activation of an instance runs."""
     former, present = ControlledActivation(is_stubborn=is_stubborn), ControlledActivation()
     left = [former, present]
@@ -76,7 +82,7 @@ async def open_first_activation(database_url: str, *, is_stubborn: bool = False)
         await left.pop(0).run_handler()
         return "done"
 
-    async with open_engine(database_url, build_workflow_module(**build_single_state(check))) as hands:
+    async with open_engine(database_url, build_workflow_module(**build_single_state(check)), clock=clock) as hands:
         hand = await hands.add_executor(lease=timedelta(days=1))
         async with hand.open_committer() as committer:
             waker, types, settings = Wakeup(hands.clock), hands.registry.names, ExecutorSettings(slots=8)
@@ -158,3 +164,31 @@ async def test_only_what_is_held_under_the_token_that_was_seen_is_handed_back(da
         await at.engine.store.executors.release_instances(at.executor.id, {at.id: at.current_lease.token - 1}, now=now)
 
         assert (await at.engine.get_instance(at.id)).executor_id == at.executor.id
+
+
+async def test_a_check_of_the_leases_is_followed_by_a_rest_although_the_next_one_is_requested(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, check_duration, is_checked = RecordingClock(), timedelta(milliseconds=30), asyncio.Event()
+    async with open_first_activation(sqlite_url, clock=clock) as at:
+        read = at.engine.store.executors.read_held_tokens
+
+        async def read_slowly(id: str) -> dict[int, int]:
+            clock.advance(to_microseconds(check_duration))
+            at.upkeep.request_check()
+            is_checked.set()
+            return await read(id)
+
+        monkeypatch.setattr(at.engine.store.executors, "read_held_tokens", read_slowly)
+        clock.advance(1_000_000)
+        at.upkeep.request_check()
+        maintenance = asyncio.create_task(at.upkeep.run())
+        for _ in range(3):
+            is_checked.clear()
+            await wait_for(is_checked.wait())
+        maintenance.cancel()
+        await asyncio.wait([maintenance])
+
+        rest_seconds = REST_FACTOR * check_duration.total_seconds()
+        assert clock.recorded_sleeps == pytest.approx([0.1, rest_seconds, rest_seconds])
+        assert not at.first_activation.was_cancelled.is_set()

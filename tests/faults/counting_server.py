@@ -25,13 +25,13 @@ def count_uses() -> None:
         open_arrivals(self, *given, **named)
         opened_waiters.append(self)
 
-    async def count_attempt(self: Connections, *given: Any) -> Any:
+    async def count_attempt(self: Connections, *given: Any, **named: Any) -> Any:
         global connection_use_count  # noqa: PLW0603 - one number for the whole process
         connection_use_count += 1
-        return await attempts(self, *given)
+        return await attempts(self, *given, **named)
 
     waiters.Waiters.__init__ = open_and_record  # type: ignore[method-assign]  # looked at, not changed
-    Connections._run_with_retries = count_attempt  # type: ignore[assignment,method-assign]  # the same
+    Connections._run_with_retries = count_attempt  # type: ignore[method-assign]  # the same
 
 
 def print_counts(*_: object) -> None:

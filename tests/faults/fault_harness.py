@@ -30,11 +30,15 @@ class FaultHarness:
         self.store = store
         self.registry = registry
 
-    async def create_instances(self, name: str, variables: Sequence[dict[str, Any]]) -> None:
+    async def create_instances(
+        self, name: str, variables: Sequence[dict[str, Any]], *, group: str | None = None
+    ) -> None:
         """Create an instance for each of the variables."""
         definition = self.registry.get_definition(name)
         now = self.store.clock.now()
-        await self.store.instances.create([definition.build_instance(one, now=now) for one in variables], now=now)
+        await self.store.instances.create(
+            [definition.build_instance(one, now=now, group=group) for one in variables], now=now
+        )
 
     async def fetch_rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.faults
 
 UNIT_COUNT = 400
 CONCURRENT_UNITS = 25
+MEASURED_UNITS = 100
+"""After how many units their duration is measured again."""
 INSERT_SQL = "INSERT INTO pair (unit, half) VALUES (:unit, :half)"
 
 
@@ -31,8 +33,12 @@ async def test_cancelled_units_of_work_lose_no_connection_and_commit_no_half(
 
         outcomes: list[bool] = []
         for first in range(0, UNIT_COUNT, CONCURRENT_UNITS):
+            if first % MEASURED_UNITS == 0:  # how long they take depends on what else the machine does
+                seconds = await measure_units(connections, seeded_random)
             numbers = range(first, first + CONCURRENT_UNITS)
-            outcomes += await asyncio.gather(*(cancel_at_random(connections, unit, seeded_random) for unit in numbers))
+            outcomes += await asyncio.gather(
+                *(cancel_at_random(connections, unit, seeded_random, seconds) for unit in numbers)
+            )
         await use_all_connections(connections)
 
         halves = Counter(unit for (unit,) in await seen.fetch_rows("SELECT unit FROM pair"))
@@ -41,11 +47,21 @@ async def test_cancelled_units_of_work_lose_no_connection_and_commit_no_half(
         assert 0 < outcomes.count(False) < UNIT_COUNT, "the cancels all came too early, or too late"
 
 
-async def cancel_at_random(connections: Connections, unit: int, random: Random) -> bool:
-    """Begin a unit of work, cancel it once or twice some milliseconds later; return whether it was quicker."""
+async def measure_units(connections: Connections, random: Random) -> float:
+    """Return how many seconds as many units of work take as run at once, all of them together."""
+    began = REAL_CLOCK.monotonic()
+    await asyncio.gather(
+        *(random.choice(UNITS_OF_WORK)(connections, UNIT_COUNT + unit) for unit in range(CONCURRENT_UNITS))
+    )
+    await connections.write(lambda session: session.execute(f"DELETE FROM pair WHERE unit >= {UNIT_COUNT}"))
+    return REAL_CLOCK.monotonic() - began
+
+
+async def cancel_at_random(connections: Connections, unit: int, random: Random, seconds: float) -> bool:
+    """Begin a unit of work, cancel it once or twice within some seconds; return whether it was quicker."""
     task = asyncio.create_task(random.choice(UNITS_OF_WORK)(connections, unit))
     for _ in range(random.randint(1, 2)):
-        await REAL_CLOCK.sleep(random.random() * 0.02)
+        await REAL_CLOCK.sleep(random.random() * seconds)
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -83,7 +99,8 @@ async def use_all_connections(connections: Connections) -> None:
     """Use every connection of both pools at the same time."""
     dialect = connections.dialect
     sizes = [
-        int(dialect.connections.build_options(for_engine=for_engine).get("max_size", 1)) for for_engine in (False, True)
+        int(dialect.connections.build_options(connections.url, for_engine=for_engine).get("max_size", 1))
+        for for_engine in (False, True)
     ]
     async with asyncio.timeout(20):
         await asyncio.gather(

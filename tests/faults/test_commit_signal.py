@@ -18,7 +18,10 @@ from tests.faults.test_waiters import ServedProcess, serve_process
 
 pytestmark = pytest.mark.faults
 
-LISTENERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%' ORDER BY pid"
+LISTENERS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+    "AND (query LIKE 'LISTEN%' OR query LIKE '%-- LISTEN') ORDER BY pid"
+)
 MAX_MILLISECONDS = 100
 TRIES = 15
 

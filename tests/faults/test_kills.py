@@ -13,7 +13,7 @@ from tests.faults.processes import ManagedProcess, StartProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
 
-KILL_COUNT = 20
+KILL_COUNT = 12
 JOURNEYS_PER_KILL = 20
 MODULES = ("journey", "leg")
 

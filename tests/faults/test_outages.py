@@ -36,7 +36,7 @@ async def check_outage(
     server: DatabaseServer, stop_server: Callable[[], None], url: str, start_process: StartProcess
 ) -> None:
     """Take a server away in the middle of work for longer than every lease, and check all that was done."""
-    settings = {"database_url": url, "lease": "3s", "crash_limit": "1"}
+    settings = {"database_url": url, "lease": "3s", "crash_limit": "3"}
     executors = [await start_process("run_executor.py", *MODULES, **settings) for _ in range(2)]
     await asyncio.gather(*(executor.wait_for_lines(" runs Errand") for executor in executors))
     async with open_fault_harness(url, *MODULES) as seen:
@@ -66,7 +66,8 @@ def check_runs(executors: list[ManagedProcess]) -> None:
     runs = Counter(line for executor in executors for line in executor.find_lines("ran "))
     again = [line for line, count in runs.items() if count > 1]
     assert not [line for line in again if " book " not in line]
-    assert all(executor.find_lines("the store is away") for executor in executors)
+    for executor in executors:
+        assert [len(executor.find_lines(f"the store is {word}: ")) for word in ("away", "back")] == [1, 1]
     assert not any(executor.find_lines("given up") for executor in executors)
 
 

@@ -15,7 +15,7 @@ from tests.faults.processes import StartProcess
 pytestmark = pytest.mark.faults
 
 ERRAND_COUNT = 1000
-KILL_COUNT = 8
+KILL_COUNT = 6
 
 
 async def test_sigterm_under_load_drains_and_leaves_the_rest_for_others(

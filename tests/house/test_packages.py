@@ -13,7 +13,7 @@ from tests.house.source import PACKAGE, ROOT, list_imports, list_strings, parse_
 
 # From the bottom up. A package may import from those of its own row only where the row is of modules, not of packages.
 ROWS: tuple[str, ...] = (
-    "bundled clock durations errors log_setup shutdown text",
+    "clock database_url durations errors log_setup shutdown text",
     "accounts instance",
     "settings",
     "workflow",

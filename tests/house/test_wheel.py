@@ -66,9 +66,8 @@ def install_wheel(wheel: Path, environment: Path) -> Path:
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     constraints = str(ROOT / "constraints.txt")
-    run_command(
-        str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel), cwd=environment
-    )
+    options = ["--quiet", "--no-compile", "--constraint", constraints]
+    run_command(str(python), "-m", "pip", "install", *options, str(wheel), cwd=environment)
     return python
 
 

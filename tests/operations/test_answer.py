@@ -47,16 +47,27 @@ async def test_a_form_may_be_given_as_its_model(harness: OperationsHarness) -> N
     }
 
 
-async def test_the_history_tells_who_chose_what_by_its_label_and_keeps_the_form_to_itself(
-    harness: OperationsHarness,
-) -> None:
+async def test_the_history_tells_who_chose_what_by_its_label(harness: OperationsHarness) -> None:
     instance = await harness.create_in_status(Status.WAITING)
 
-    await harness.operations.answer(instance.id, "rejected", form={"comment": "secret"}, username=OPERATOR_NAME)
+    await harness.operations.answer(instance.id, "rejected", form={"comment": "dear"}, username=OPERATOR_NAME)
 
     line = await harness.read_last_action(instance.id)
     assert (line.kind, line.from_state, line.to_state) == (ActionKind.ANSWERED, "review", "rejected")
     assert (line.text, line.username, line.changes_json) == ("Reject", OPERATOR_NAME, None)
+
+
+async def test_the_choice_and_the_form_stay_in_the_history_when_the_instance_has_moved_on(
+    harness: OperationsHarness,
+) -> None:
+    instance = await harness.create_in_status(Status.WAITING)
+    await harness.operations.answer(instance.id, "rejected", form={"comment": "too dear"}, username=OPERATOR_NAME)
+
+    after = await harness.run_until_released(instance.id)
+
+    assert (after.state, after.answer) == ("rejected", None)
+    (line,) = await harness.hands.read_history(instance.id, ActionKind.ANSWERED)
+    assert line.answer == {"choice": "rejected", "form": {"comment": "too dear"}}
 
 
 async def test_the_handler_runs_with_the_answer_and_the_choice_is_followed(harness: OperationsHarness) -> None:
@@ -95,7 +106,7 @@ async def test_a_choice_that_the_state_does_not_offer_is_refused_with_those_it_d
 
 @pytest.mark.parametrize(
     ("form", "faulty"),
-    [({"score": "many"}, "score"), ({"comment": None}, "comment"), ({"score": object()}, ""), ([1], "")],
+    [({"score": "many"}, "score"), ({"comment": None}, "comment"), ({"score": object()}, "score"), ([1], "")],
 )
 async def test_a_form_that_does_not_fit_goes_back_with_its_faults_and_nothing_moves(
     sqlite_harness: OperationsHarness, form: Any, faulty: str

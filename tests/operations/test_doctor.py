@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ async def test_a_history_of_a_version_whose_shape_is_not_stored_is_not_judged_by
         (Status.EXECUTING, {"executor_id": "nobody"}, LEASE),
         (Status.NEW, {"open_children": 1}, CHILDREN),
         (Status.FINISHED, {"open_children": -1}, CHILDREN),
-        (Status.IN_PROGRESS, {"waits_for_children": 1}, CHILDREN),
+        (Status.IN_PROGRESS, {"wake_at_open_children": 0}, CHILDREN),
     ],
 )
 async def test_an_instance_that_stands_as_none_may_is_found(
@@ -174,6 +175,17 @@ async def test_an_executor_whose_lease_has_only_just_run_out_is_left_to_the_repa
     harness.hands.clock.advance(MINUTE)
 
     assert await find_findings(harness) == []
+
+
+async def test_an_instance_of_an_executor_that_makes_no_progress_is_found(harness: OperationsHarness) -> None:
+    held = await harness.create_in_status(Status.EXECUTING)
+    await harness.hands.execute_sql("UPDATE flowlet_executor SET claimed = beat - 200000000")
+
+    assert await find_findings(harness) == []
+    (finding,) = await examine_store(harness.hands.store, max_claim_gap=timedelta(minutes=2))
+
+    assert (finding.instance_id, finding.rule) == (held.id, STUCK)
+    assert "sends heartbeats and has neither claimed nor committed for 200 s" in finding.message
 
 
 async def test_instances_that_are_due_and_served_by_nobody_are_one_warning_for_their_workflow(

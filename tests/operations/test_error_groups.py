@@ -142,13 +142,16 @@ async def test_a_move_into_an_error_state_is_a_failure_of_its_own(harness: Opera
 
 async def test_an_instance_that_killed_its_executors_is_in_a_group(harness: OperationsHarness) -> None:
     instance = await harness.create_in_status(Status.EXECUTING)
+    await harness.hands.execute_sql("UPDATE flowlet_workflow SET crashes = 3")
     harness.hands.clock.advance(60 * SECOND)
 
-    await harness.hands.store.executors.repair_leases(now=harness.hands.clock.now(), crash_limit=1)
+    await harness.hands.store.executors.repair_leases(
+        now=harness.hands.clock.now(), expired_before=harness.hands.clock.now(), crash_limit=3
+    )
 
     (group,) = await list_error_groups(harness)
     assert (group.newest_id, group.failed, group.last) == (instance.id, 1, harness.hands.clock.now())
-    assert group.message == "1 executors in a row died while they ran it"
+    assert group.message == "3 executors in a row died while they ran it"
 
 
 async def test_an_instance_that_is_handed_back_between_two_attempts_keeps_its_failure(

@@ -86,7 +86,9 @@ async def test_a_repair_of_an_instance_with_a_pause_asked_for_holds_it(harness: 
     await harness.operations.pause(instance.id, username=OPERATOR_NAME)
     harness.hands.clock.advance(DAY_MICROSECONDS)
 
-    await harness.hands.store.executors.repair_leases(now=harness.hands.clock.now(), crash_limit=5)
+    await harness.hands.store.executors.repair_leases(
+        now=harness.hands.clock.now(), expired_before=harness.hands.clock.now(), crash_limit=5
+    )
 
     after = await harness.get_instance(instance.id)
     assert (after.status, after.held_status) == (Status.PAUSED, Status.IN_PROGRESS)

@@ -60,8 +60,11 @@ async def test_a_manual_state_that_failed_without_an_answer_waits_again(harness:
     instance = await harness.create_in_status(Status.WAITING)
     harness.hands.clock.advance(4 * DAY_MICROSECONDS)
     await harness.claim_instance(instance.id)
+    await harness.hands.execute_sql("UPDATE flowlet_workflow SET crashes = 3")
     harness.hands.clock.advance(DAY_MICROSECONDS)
-    await harness.hands.store.executors.repair_leases(now=harness.hands.clock.now(), crash_limit=1)
+    await harness.hands.store.executors.repair_leases(
+        now=harness.hands.clock.now(), expired_before=harness.hands.clock.now(), crash_limit=1
+    )
     failed = await harness.get_instance(instance.id)
 
     after = await harness.operations.retry(instance.id, username=OPERATOR_NAME)

@@ -28,7 +28,7 @@ class NewmanReport:
     failures: tuple[str, ...]
 
 
-async def run_collection(cwd: Path, *, host: str, key: str, iteration_count: int = 1) -> NewmanReport:
+async def run_collection(cwd: Path, *, host: str, key: str, iteration_count: int) -> NewmanReport:
     """Run the collection against a server; the report is written into ``cwd``."""
     if not (NEWMAN_PATH.exists() and shutil.which("node")):
         skip_or_fail("newman is not installed: install nodejs and npm, and run .ci/prepare newman")

@@ -94,7 +94,7 @@ async def test_every_field_of_an_instance_that_may_change_is_written(engine: Eng
         "streak": 4,
         "crashes": 1,
         "token": 9,
-        "waits_for_children": True,
+        "wake_at_open_children": 1,
         "pause_requested": True,
         "answer_json": "{}",
         "reason": "because",

@@ -14,6 +14,7 @@ from flowlet.instance.instance import ActionKind, Instance, Status
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.workflow.states import Next, end, manual, state
+from tests.databases import find_schema
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, open_engine
 
@@ -75,7 +76,7 @@ async def test_claims_that_race_share_what_is_due(database_url: str) -> None:
     clock = VirtualClock()
     async with (
         open_engine(database_url, ORDERS_MODULE, clock=clock) as hands,
-        open_store(database_url, clock=clock) as other,
+        open_store(database_url, schema=find_schema(database_url), clock=clock) as other,
     ):
         created = [await hands.create_instance() for _ in range(20)]
         claims = [
@@ -184,9 +185,11 @@ async def test_the_earliest_due_time_is_that_of_the_next_instance_of_these_group
 
         earliest = hands.store.instances.find_next_due
 
-        assert await earliest(("default", "mail"), now=now) == now + 3600 * SECOND_MICROSECONDS
-        assert await earliest(("mail",), now=now) == now + 3601 * SECOND_MICROSECONDS
-        assert await earliest(("default", "mail"), now=now + 3601 * SECOND_MICROSECONDS) is None
+        types = hands.registry.names
+        assert await earliest(("default", "mail"), types, now=now) == now + 3600 * SECOND_MICROSECONDS
+        assert await earliest(("mail",), types, now=now) == now + 3601 * SECOND_MICROSECONDS
+        assert await earliest(("default", "mail"), types, now=now + 3601 * SECOND_MICROSECONDS) is None
+        assert await earliest(("default", "mail"), ["Others"], now=now) is None
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "CANCELLED", "PAUSED", "EXECUTING"])
@@ -222,7 +225,10 @@ async def test_one_external_id_twice_in_one_create_gives_one_instance(database_u
 
 
 async def test_clients_that_race_with_one_external_id_get_one_instance(database_url: str) -> None:
-    async with open_engine(database_url, ORDERS_MODULE) as hands, open_store(database_url, clock=hands.clock) as other:
+    async with (
+        open_engine(database_url, ORDERS_MODULE) as hands,
+        open_store(database_url, schema=find_schema(database_url), clock=hands.clock) as other,
+    ):
         new = build_definition().build_instance(None, now=0, external_id="order-1")
 
         created = await asyncio.gather(

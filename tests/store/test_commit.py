@@ -89,7 +89,7 @@ async def test_the_history_is_written_as_it_was_told(database_url: str) -> None:
             text='it\'s 100 % "done" \\ with :colons ☃ 🜁\nand lines',
             username="anna",
             detail="Traceback",
-            changes_json='{"set":{"a":1},"unset":["b"]}',
+            changes_json='[{"op":"set","path":"/a","value":1}]',
             attempt=2,
             duration_ms=2**40,
         )

@@ -17,6 +17,7 @@ from flowlet.store import commit_signal
 from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.dialects.mysql import signals as mysql_signals
 from flowlet.store.opening import Store, open_store
+from tests.databases import find_schema
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import ExecutorHarness, run_executor, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine
@@ -55,7 +56,7 @@ class CommitListener:
 @asynccontextmanager
 async def open_listener(url: str) -> AsyncIterator[tuple[Store, CommitListener]]:
     """Open a store as another process does, which has begun to listen."""
-    async with open_store(url) as store:
+    async with open_store(url, schema=find_schema(url)) as store:
         listener = CommitListener(store)
         await listener.wait_until(lambda: store.commit_signal.is_listening)
         listener.commits.clear()

@@ -10,8 +10,10 @@ import pytest
 
 from flowlet.errors import SchemaError
 from flowlet.store.connection import Connections
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.migrations import MIGRATIONS, Migration, check_schema, upgrade_schema
 from flowlet.store.opening import load_dialect, open_store
+from flowlet.store.tables import TABLES
 
 CREATE_FIRST_SQL, CREATE_THIRD_SQL = (
     "CREATE TABLE IF NOT EXISTS first (id integer)",
@@ -26,8 +28,8 @@ def append_migration(*statements: str) -> tuple[Migration, ...]:
 
 
 @asynccontextmanager
-async def open_connections(database_url: str) -> AsyncIterator[Connections]:
-    connections = Connections(database_url, load_dialect(database_url))
+async def open_connections(database_url: str, *, schema: str | None = None) -> AsyncIterator[Connections]:
+    connections = Connections(database_url, load_dialect(database_url, schema=schema))
     await connections.open()
     try:
         yield connections
@@ -94,11 +96,33 @@ async def test_the_next_start_goes_on_where_a_broken_migration_stopped(empty_dat
 async def test_a_start_after_a_kill_between_a_step_and_its_record_goes_on(empty_mariadb_url: str) -> None:
     async with open_connections(empty_mariadb_url) as connections:
         await upgrade_schema(connections)
-        later = sum(len(migration.list_steps(connections.dialect.schema)) - 1 for migration in MIGRATIONS)
-        forget = "DELETE FROM flowlet_schema_version WHERE step >= :step"
-        await connections.write(lambda session: session.execute(forget, {"step": 1}))
+        await forget_steps_after_kill(connections, killed_step=2)
 
-        assert await upgrade_schema(connections) == later
+        assert await upgrade_schema(connections) == len(TABLES) - 2
+        await check_schema(connections)
+
+
+async def forget_steps_after_kill(connections: Connections, *, killed_step: int) -> None:
+    """Leave what a start leaves that was killed after it made a table, and before it recorded that."""
+
+    async def forget(session: DatabaseSession) -> None:
+        for table in TABLES[killed_step + 1 :]:
+            await session.execute(f"DROP TABLE {table}")
+        await session.execute("DELETE FROM flowlet_schema_version WHERE step > :step", {"step": killed_step})
+        await session.execute(
+            "UPDATE flowlet_schema_version SET applied = NULL WHERE step = :step", {"step": killed_step}
+        )
+
+    await connections.write(forget)
+
+
+async def test_a_migration_that_a_newer_flowlet_only_began_does_not_keep_this_one_from_starting(
+    empty_mariadb_url: str,
+) -> None:
+    async with open_connections(empty_mariadb_url) as connections:
+        with pytest.raises(Exception, match="(?i)duplicate column"):
+            await upgrade_schema(connections, append_migration(BROKEN_SQL))
+
         await check_schema(connections)
 
 

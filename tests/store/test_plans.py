@@ -83,6 +83,9 @@ class ExplainingAsyncpgConnection:
         self._plans.append("\n".join(row[0] for row in rows))
         return await self._raw.fetch(sql, *values)
 
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        return (await self.fetch(sql, *values))[0][0]
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
@@ -174,7 +177,8 @@ async def test_sqlite_claims_and_commits_without_reading_the_whole_table(sqlite_
 
     used = "\n".join(plans)
     assert not re.search(r"SCAN flowlet_workflow(?! USING)", used), used
-    assert "flowlet_workflow_due (executor_group=? AND priority=? AND next_activation<?)" in used
+    lane = "executor_group=? AND workflow_type=? AND priority=?"
+    assert f"flowlet_workflow_due ({lane} AND next_activation<?)" in used
     assert "SEARCH flowlet_workflow USING INTEGER PRIMARY KEY" in used
 
 
@@ -182,7 +186,7 @@ async def set_trace_callback(raw: Any, callback: Callable[[str], None] | None) -
     await raw._execute(raw._conn.set_trace_callback, callback)
 
 
-async def read_query_plans(raw: Any, statements: list[str], *, words: str = "UPDATE flowlet_workflow SET") -> list[str]:
+async def read_query_plans(raw: Any, statements: list[str], *, words: str = "flowlet_workflow") -> list[str]:
     """Return the plans of the statements that have these words."""
     wanted = [sql for sql in statements if words in sql]
     return [row[3] for sql in wanted for row in await raw.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}")]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
 import httpx
 from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import Field
-from quart import Blueprint, Quart, Response
+from quart import Blueprint, Quart, Response, current_app
 
 from flowlet.accounts.passwords import PasswordHashing
 from flowlet.accounts.roles import Role
@@ -26,7 +26,7 @@ from flowlet.web.auth import allow_anonymous, get_principal, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.parsing import read_body, read_query
 from flowlet.web.schemas import RequestModel, Timestamp
-from flowlet.web.services import Services
+from flowlet.web.services import EXTENSION_NAME, Services
 from tests.accounts.password_hashes import CheapHashes
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "AppHarness",
     "AppServices",
     "Order",
+    "borrow_app",
     "create_tested_app",
     "open_app_harness",
     "open_app_services",
@@ -58,13 +59,29 @@ class _CompiledTemplates(BytecodeCache):
 
 
 _TEMPLATES = _CompiledTemplates()
+_IDLE_APPS: list[Quart] = []
+BUILD_ERROR = "build_error"
 
 
 def create_tested_app(services: Services) -> Quart:
-    """Return the web application of these services, which does not compile a template anew."""
+    """Return the web application of these services, with the tests' endpoints, for a test that changes it."""
     app = create_app(services)
     app.jinja_env.bytecode_cache = _TEMPLATES
+    app.register_blueprint(_build_blueprint())
     return app
+
+
+@contextmanager
+def borrow_app(services: Services, *, build_error: Callable[[], Exception] | None = None) -> Iterator[Quart]:
+    """Yield a web application of these services, which another test may have used with others.
+
+    Its routes are the costly part: making them took half of the time of a short test.
+    """
+    app = _IDLE_APPS.pop() if _IDLE_APPS else create_tested_app(services)
+    app.extensions |= {EXTENSION_NAME: services, BUILD_ERROR: build_error}
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
+    yield app
+    _IDLE_APPS.append(app)
 
 
 class Address(RequestModel):
@@ -87,6 +104,10 @@ class AppHarness:
     services: Services
     keys: dict[str, str]
     session: str
+
+    def build_own_app(self) -> AppHarness:
+        """Return a harness whose application no other test uses, so that it may be changed."""
+        return replace(self, app=create_tested_app(self.services))
 
     def open_client(self, role: str | None = None, **headers: str) -> httpx.AsyncClient:
         """Return a client with the key of a role, or without one."""
@@ -147,12 +168,11 @@ async def open_app_harness(
 ) -> AsyncIterator[AppHarness]:
     """Open a database and an application on it; ``/api/trouble`` raises the given error."""
     async with open_app_services(url, max_body_bytes=max_body_bytes) as behind:
-        app = create_tested_app(behind.services)
-        app.register_blueprint(_build_blueprint(build_error))
-        yield AppHarness(app, behind.services, behind.keys, behind.session)
+        with borrow_app(behind.services, build_error=build_error) as app:
+            yield AppHarness(app, behind.services, behind.keys, behind.session)
 
 
-def _build_blueprint(build_error: Callable[[], Exception] | None) -> Blueprint:
+def _build_blueprint() -> Blueprint:
     blueprint = Blueprint("probe", __name__)
 
     @blueprint.get("/api/viewer")
@@ -187,7 +207,7 @@ def _build_blueprint(build_error: Callable[[], Exception] | None) -> Blueprint:
     @blueprint.get("/api/trouble")
     @allow_anonymous
     async def raise_trouble() -> Response:
-        assert build_error
+        build_error: Callable[[], Exception] = current_app.extensions[BUILD_ERROR]
         raise build_error()
 
     return blueprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,8 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flowlet.engine import executor
 from flowlet.engine.executor import Executor
 from flowlet.settings import ExecutorSettings
 from flowlet.web.app import create_app
@@ -116,6 +119,71 @@ async def test_an_executor_whose_slots_are_all_taken_is_ready(sqlite_url: str) -
         gate.may_finish.set()
 
     assert answer.status_code == 200
+
+
+async def test_an_executor_that_does_not_commit_is_not_ready_and_counts_as_blocked(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_may_begin = asyncio.Event()
+    async with open_health_harness(sqlite_url, build_workflow_module(**build_single_state(lambda: "done"))) as here:
+        instances = here.probe.services.store.instances
+        commit = instances.commit
+
+        async def wait_and_commit(*given: Any, **named: Any) -> Any:
+            await commit_may_begin.wait()
+            return await commit(*given, **named)
+
+        instances.commit = wait_and_commit  # type: ignore[method-assign]  # a database that does not answer
+        await here.probe.services.operations.create("Orders")
+        here.executor.wake()
+        before = await here.fetch_readiness()
+        while not here.executor._oldest_commit_seconds:
+            await here.fetch_readiness()
+        monkeypatch.setattr(executor, "MAX_COMMIT_SECONDS", 0.0)
+
+        answer = await here.fetch_readiness()
+        stalled_at = here.probe.services.store.clock.now()
+        here.executor.wake()
+        while (here.executor._claimed_at_store_time or 0) <= stalled_at:
+            await here.fetch_readiness()
+        claimed = here.executor._get_last_claim()
+        commit_may_begin.set()
+        while here.executor._oldest_commit_seconds:
+            await here.fetch_readiness()
+        after = await here.fetch_readiness()
+
+    assert before.json()["checks"]["commits"] == after.json()["checks"]["commits"] == "ok"
+    assert (answer.status_code, answer.json()["checks"]["commits"]) == (
+        503,
+        "a transition has waited for over a minute",
+    )
+    assert claimed is not None
+    assert claimed < stalled_at
+
+
+async def test_threads_that_handlers_do_not_give_back_are_shown(sqlite_url: str) -> None:
+    released = threading.Event()
+
+    def hang() -> str:
+        released.wait()
+        return "done"
+
+    module = build_workflow_module(**build_single_state(hang, timeout="10ms", retry=Retry(limit=0)))
+    async with open_health_harness(sqlite_url, module, slots=1) as here:
+        before = await here.fetch_readiness()
+        await here.probe.services.operations.create("Orders")
+        here.executor.wake()
+        assert here.executor.threads is not None
+        while not here.executor.threads.overdue_count:
+            await here.fetch_readiness()
+
+        during, metrics = await here.fetch_readiness(), await here.fetch_metrics()
+        released.set()
+
+    assert before.json()["checks"]["threads"] == "ok"
+    assert during.status_code == 503
+    assert during.json()["checks"]["threads"] == "all are taken by handlers whose attempts have ended"
+    assert (metrics["threads_free"], metrics["threads_overdue"]) == (0, 1)
 
 
 async def test_metrics_need_a_key_because_they_name_workflows(app_harness: AppHarness) -> None:

@@ -104,10 +104,11 @@ async def serve_connections(app_harness: AppHarness, caplog: pytest.LogCaptureFi
     At the end it answers a request in good order, and has logged no error.
     """
     caplog.set_level(logging.DEBUG)
-    app_harness.app.config["BODY_TIMEOUT"] = 0.2
+    app = app_harness.build_own_app().app
+    app.config["BODY_TIMEOUT"] = 0.2
     stop, listener = Shutdown(), create_listener("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
-    task = asyncio.create_task(serve_web(app_harness.app, listener, stop=stop, grace_seconds=0.1))
+    task = asyncio.create_task(serve_web(app, listener, stop=stop, grace_seconds=0.1))
     try:
         yield port
         assert await is_answering(port)

@@ -47,9 +47,6 @@ FAULTY_BODIES = [
     (b'"order"', "", "has to be an object, not a text"),
     (b"17", "", "has to be an object, not a number"),
     (b'{"number": "many"}', "number", "valid integer"),
-    (b'{"number": 18446744073709551616}', "number", "beyond 64 bits"),
-    (b'{"number": ' + b"9" * 3000 + b"}", "number", "beyond 64 bits"),
-    (b'{"stateVars": {"a": [0, -9223372036854775809]}}', "stateVars.a.1", "beyond 64 bits"),
     (b'{"stateVars": {"a": 1e999}}', "stateVars.a", "beyond the range of a double"),
     (b'{"stateVars": {"a": NaN}}', "stateVars.a", "NaN is not JSON"),
     (b'{"stateVars": {"a": -Infinity}}', "stateVars.a", "-Infinity is not JSON"),
@@ -110,6 +107,10 @@ def test_what_stands_too_deep_in_itself_is_refused(brackets: tuple[str, str], de
 
     (fault,) = caught.value.problem.extensions["errors"]
     assert fault["message"] == "is nested deeper than 64 arrays and objects"
+
+
+def test_integers_beyond_64_bits_are_read_exactly() -> None:
+    assert parse_json(b"[18446744073709551616, -9223372036854775809]") == [2**64, -(2**63) - 1]
 
 
 def test_what_stands_64_deep_is_read() -> None:

@@ -13,6 +13,9 @@ from flowlet.client.models import BulkPreview, BulkResult, Instance
 
 __all__ = ["AsyncOperator"]
 
+BULK_POLL_SECONDS = 1.0
+"""How often the result of a bulk operation is read that goes on in the server."""
+
 
 class AsyncOperator(AsyncReader):
     """The part of ``AsyncClient`` that changes instances. It requires a key with the role operator.
@@ -98,7 +101,7 @@ class AsyncOperator(AsyncReader):
             BadRequestError: If the variables would not fit; each fault names its field.
             TypeError: If a value cannot be written as JSON.
         """
-        body = {"values": vars, "unset": unset, "expected_version": expected_version}
+        body = {"vars": vars, "unset": unset, "expected_version": expected_version}
         return await self._transport.send(build_operation_request(await self._resolve_segment(id), "statevars", body))
 
     async def pause(self, id: Id, *, reason: str | None = None, expected_version: int | None = None) -> Instance:
@@ -171,6 +174,8 @@ class AsyncOperator(AsyncReader):
     ) -> BulkResult:
         """Apply one operation to every instance that matches. A refusal of one does not affect the others.
 
+        An operation that takes longer than a request may goes on in the server, and this method waits for its end.
+
         Args:
             operation: The operation.
             filters: Which instances, such as ``{"type": "OrderWorkflow"}``; an empty filter matches every instance.
@@ -182,9 +187,22 @@ class AsyncOperator(AsyncReader):
         Raises:
             BadRequestError: If a filter cannot be searched for, or an argument does not go with the operation.
             ValueError: If a datetime has no time zone, or a filter is empty.
+            NotFoundError: If the operation goes on, and another process of the server responds to the next request.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
-        return await self._transport.send(endpoints.build_bulk_request(operation, filters, more))
+        result = await self._transport.send(endpoints.build_bulk_request(operation, filters, more))
+        while result.is_running:
+            await self._transport.clock.sleep(BULK_POLL_SECONDS)
+            result = await self.get_bulk_run(result.run_id)
+        return result
+
+    async def get_bulk_run(self, run_id: str) -> BulkResult:
+        """Return what a bulk operation has done so far, by its ``run_id``.
+
+        Raises:
+            NotFoundError: If the process that responds does not run it, or has forgotten it: it knows its latest 200.
+        """
+        return await self._transport.send(endpoints.build_bulk_run_request(run_id))
 
     async def preview_bulk(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
         """Return how many instances ``run_bulk`` would operate on, without changing any.

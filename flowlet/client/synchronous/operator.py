@@ -14,6 +14,9 @@ from flowlet.client.synchronous.reader import Reader
 
 __all__ = ["Operator"]
 
+BULK_POLL_SECONDS = 1.0
+"""How often the result of a bulk operation is read that goes on in the server."""
+
 
 class Operator(Reader):
     """The part of ``Client`` that changes instances. It requires a key with the role operator.
@@ -99,7 +102,7 @@ class Operator(Reader):
             BadRequestError: If the variables would not fit; each fault names its field.
             TypeError: If a value cannot be written as JSON.
         """
-        body = {"values": vars, "unset": unset, "expected_version": expected_version}
+        body = {"vars": vars, "unset": unset, "expected_version": expected_version}
         return self._transport.send(build_operation_request(self._resolve_segment(id), "statevars", body))
 
     def pause(self, id: Id, *, reason: str | None = None, expected_version: int | None = None) -> Instance:
@@ -172,6 +175,8 @@ class Operator(Reader):
     ) -> BulkResult:
         """Apply one operation to every instance that matches. A refusal of one does not affect the others.
 
+        An operation that takes longer than a request may goes on in the server, and this method waits for its end.
+
         Args:
             operation: The operation.
             filters: Which instances, such as ``{"type": "OrderWorkflow"}``; an empty filter matches every instance.
@@ -183,9 +188,22 @@ class Operator(Reader):
         Raises:
             BadRequestError: If a filter cannot be searched for, or an argument does not go with the operation.
             ValueError: If a datetime has no time zone, or a filter is empty.
+            NotFoundError: If the operation goes on, and another process of the server responds to the next request.
         """
         more = {"state": state, "reason": reason, "with_children": with_children, "limit": limit}
-        return self._transport.send(endpoints.build_bulk_request(operation, filters, more))
+        result = self._transport.send(endpoints.build_bulk_request(operation, filters, more))
+        while result.is_running:
+            self._transport.clock.block(BULK_POLL_SECONDS)
+            result = self.get_bulk_run(result.run_id)
+        return result
+
+    def get_bulk_run(self, run_id: str) -> BulkResult:
+        """Return what a bulk operation has done so far, by its ``run_id``.
+
+        Raises:
+            NotFoundError: If the process that responds does not run it, or has forgotten it: it knows its latest 200.
+        """
+        return self._transport.send(endpoints.build_bulk_run_request(run_id))
 
     def preview_bulk(self, operation: BulkOperation, filters: Filter, *, state: str | None = None) -> BulkPreview:
         """Return how many instances ``run_bulk`` would operate on, without changing any.

@@ -7,6 +7,7 @@ Methods that take a raw connection run statements that have no portable form.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from flowlet.store.dialects.connection import ConnectionDialect
 from flowlet.store.dialects.errors import ErrorDialect
@@ -15,7 +16,19 @@ from flowlet.store.dialects.schema import SchemaDialect
 from flowlet.store.dialects.signals import SignalDialect
 from flowlet.store.dialects.writes import WriteDialect
 
-__all__ = ["Dialect"]
+__all__ = ["Dialect", "TableQualifier"]
+
+
+class TableQualifier(Protocol):
+    """Names the schema of Flowlet's tables in statements."""
+
+    def qualify_sql(self, sql: str) -> str:
+        """Return a statement in which each table has its schema."""
+        ...
+
+    def wrap_connection(self, raw: Any) -> Any:
+        """Return the driver's connection as one that does so with the statements that it is given."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,7 @@ class Dialect:
         expressions: Pieces of SQL that statements of the store are made with.
         errors: What an error of the driver means.
         signals: How processes hear of each other's commits.
+        qualifier: Names the schema of the tables; None where a table's name alone finds it.
     """
 
     name: str
@@ -39,3 +53,4 @@ class Dialect:
     expressions: ExpressionDialect
     errors: ErrorDialect
     signals: SignalDialect
+    qualifier: TableQualifier | None = None

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flowlet.instance.instance import ENDED_STATUSES, PRIORITIES, NewInstance
+from flowlet.instance.instance import ENDED_STATUSES, NewInstance
 from flowlet.instance.transition import Transition
+from flowlet.store.dialects.sizes import split_by_length
 
 __all__ = [
-    "PRIORITY_ORDER",
     "Batch",
     "BatchResult",
     "ClaimRequest",
     "Followups",
     "collect_followups",
     "count_ended_children",
+    "split_children",
 ]
 
-PRIORITY_ORDER = tuple(reversed(PRIORITIES))
-"""The priorities in the order in which they are served."""
+
+MAX_CHILDREN_LENGTH = 2_000_000
+"""How many characters of children one statement creates; a handler may spawn many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +93,8 @@ def collect_followups(transitions: Sequence[Transition]) -> Followups:
     children = [child for transition in transitions for child in transition.children]
     woken = {t.instance.parent_id for t in transitions if t.wakes_parent and t.instance.parent_id is not None}
     return Followups(children, count_ended_children(transitions), sorted(woken))
+
+
+def split_children(children: Sequence[NewInstance]) -> Iterator[Sequence[NewInstance]]:
+    """Yield the children in groups, each for statements of its own."""
+    return split_by_length(children, (child.text_length for child in children), limit=MAX_CHILDREN_LENGTH)

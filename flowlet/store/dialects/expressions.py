@@ -17,12 +17,23 @@ class ExpressionDialect(Protocol):
     """What locks the rows of a SELECT and leaves out those that others have locked; empty as above."""
     newest_first_sql: str
     """What sorts one instance's history by the newest line first, after ORDER BY."""
+    due_type_column: str
+    """The column of the due index that has the workflow."""
     due_column: str
     """The column of the due index that has the time of the next activation."""
     is_scheduled_sql: str
     """The condition of the rows that the due index lists with a time, in words that let it be used."""
+    is_queued_sql: str
+    """The condition of the rows that the due index lists, for a statement that has another one of the time."""
     due_index_has_all_groups: bool
     """Whether the due index also lists the groups of instances that have ended."""
+    next_group_sql: str
+    """The statement that reads the first group behind ``:last`` in the due index, by one probe; NULL for none."""
+    due_index_sql: str
+    """The table of instances after FROM, read by the due index where the statement has its condition."""
+    lanes_sql: str
+    """The statement that reads the lanes of ``:group``, as rows of ``Lane``, in order: those of at most ``:limit``
+    workflows whose names come behind ``:after``; on MySQL at most so many lanes."""
     failing_status_column: str
     """The column of the index of failures that has the status."""
     has_slow_json: bool

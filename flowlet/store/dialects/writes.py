@@ -30,8 +30,13 @@ class WriteDialect(Protocol):
     async def claim(self, raw: Any, request: ClaimRequest) -> Sequence[Sequence[Any]]:
         """Lease due instances, the higher priority first, and return their rows for ``INSTANCE_READER``.
 
-        One transaction.
+        Of one priority each workflow gets an equal share; of one workflow the longest due comes first. Only the lanes
+        of the request's groups and types are read. One transaction.
         """
+        ...
+
+    async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:
+        """Return when the next instance of these groups and types becomes due, after ``now``; None for none."""
         ...
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
@@ -14,7 +15,7 @@ from flowlet.instance.instance import Action, Status
 from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.dialects.batch import PRIORITY_ORDER
+from flowlet.store.dialects.lanes import Lane
 from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = [
@@ -38,8 +39,12 @@ MAX_GROUPS = 16
 """How many executor groups are read, in the order of their names, and how many more that live executors serve."""
 MAX_WALKED_GROUPS = 128
 """How many groups are walked through: those with scheduled instances, and on MySQL those with ended ones too."""
-GROUPS_PER_STATEMENT = 4
-"""How many groups one statement reads: asyncpg keeps the plans of short ones (16 groups: 31 ms in one, 3 in four)."""
+MAX_TYPES = 256
+"""How many workflows of one executor group are read at most; on MySQL, how many queues."""
+MAX_QUEUES = 160
+"""How many queues are searched for the nearest instances: each is a part of one statement."""
+GROUPS_PER_WALK = 4
+"""How many groups are found before it is seen whether they are enough."""
 MAX_SHOWN_TEXT_LENGTH = 300
 """How many characters of a line of history are read."""
 
@@ -78,13 +83,14 @@ class ExecutorGroups:
 
 @dataclass(frozen=True, slots=True)
 class DueQueue:
-    """The instances of a group and a priority that have a next activation: at least one.
+    """The instances of a group, a workflow and a priority that have a next activation: at least one.
 
     Attributes:
         earliest_due: When the first of them runs again, in microseconds since 1970 UTC.
     """
 
     group: str
+    type: str
     priority: int
     earliest_due: int
 
@@ -122,6 +128,7 @@ class RecentAction:
     action: Action
 
 
+_EARLIEST = attrgetter("earliest_due")
 _RECENT_READER = RowReader(
     Action,
     {"a": ACTION},
@@ -129,6 +136,7 @@ _RECENT_READER = RowReader(
         "text": Expression(f"SUBSTR(a.text, 1, {MAX_SHOWN_TEXT_LENGTH})"),
         "detail": Expression("NULL"),
         "changes_json": Expression("NULL"),
+        "vars_json": Expression("NULL"),
     },
 )
 
@@ -155,14 +163,12 @@ async def read_groups(connections: Connections, *, served: Collection[str] = ())
     expressions = connections.dialect.expressions
     # One probe of the due index for each group: SELECT DISTINCT would walk the whole of it. Where the index has the
     # groups of ended instances too, the statement cannot leave them out: each group's queues say whether it has any.
-    lists_all = expressions.due_index_has_all_groups
-    scheduled = "" if lists_all else f"{expressions.is_scheduled_sql} AND "
-    sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {scheduled}executor_group > :last"
+    lists_all, sql = expressions.due_index_has_all_groups, expressions.next_group_sql
     kept = sorted(set(served))[:MAX_GROUPS]
 
     async def walk_groups(session: DatabaseSession, last: str) -> list[str]:
         names: list[str] = []
-        while len(names) < GROUPS_PER_STATEMENT:
+        while len(names) < GROUPS_PER_WALK:
             ((name,),) = await session.fetch_rows(sql, {"last": names[-1] if names else last})
             if name is None:
                 break
@@ -192,26 +198,21 @@ def _merge_groups(found: Sequence[str], kept: Sequence[str]) -> tuple[str, ...]:
 
 async def read_queues(connections: Connections, groups: Sequence[str]) -> list[DueQueue]:
     """Return the queues of these groups that are not empty: with instances that are due or scheduled."""
-
-    async def read_parts(session: DatabaseSession) -> list[DueQueue]:
-        parts = [groups[place : place + GROUPS_PER_STATEMENT] for place in range(0, len(groups), GROUPS_PER_STATEMENT)]
-        return [queue for part in parts for queue in await _read_queues(session, part)]
-
-    return await connections.read(read_parts)
+    return await connections.read(lambda session: _read_queues(session, groups))
 
 
 async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[DueQueue]:
-    expressions = session.dialect.expressions
-    column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
-    # One probe of the due index for each priority and group reads its first entry.
-    sql = " UNION ALL ".join(
-        f"SELECT {place} AS place, {level} AS level, MIN({column}) AS earliest FROM {WORKFLOW} "
-        f"WHERE executor_group = :group_{place} AND priority = {level} AND {is_scheduled}"
-        for place in range(len(groups))
-        for level in PRIORITY_ORDER
-    )
-    rows = await session.fetch_rows(sql, {f"group_{place}": group for place, group in enumerate(groups)})
-    return [DueQueue(groups[int(place)], level, earliest) for place, level, earliest in rows if earliest is not None]
+    sql = session.dialect.expressions.lanes_sql
+    lanes = [
+        Lane(*row)
+        for group in groups
+        for row in await session.fetch_rows(sql, {"group": group, "after": "", "limit": MAX_TYPES})
+    ]
+    return [
+        DueQueue(lane.group, lane.type, lane.priority, lane.earliest_due)
+        for lane in lanes
+        if lane.earliest_due is not None
+    ]
 
 
 def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:
@@ -223,15 +224,19 @@ async def read_upcoming(
     connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
 ) -> list[UpcomingInstance]:
     """Return the instances that run after ``now`` in these queues: timers, retries, deadlines, the earliest first."""
-    return await _read_nearest(connections, queues, ">", {"now": now, "limit": limit})
+    # Of those whose first instance is still to come, no more than the limit can be among the nearest.
+    begun = [queue for queue in queues if queue.earliest_due <= now]
+    coming = sorted((queue for queue in queues if queue.earliest_due > now), key=_EARLIEST)[:limit]
+    nearest = [*coming, *sorted(begun, key=_EARLIEST)][:MAX_QUEUES]
+    return await _read_nearest(connections, nearest, ">", {"now": now, "limit": limit})
 
 
 async def read_overdue(
     connections: Connections, queues: Sequence[DueQueue], *, now: int, limit: int
 ) -> list[UpcomingInstance]:
     """Return the instances that are due in these queues at ``now`` and do not run yet, the longest due first."""
-    late = [queue for queue in queues if queue.earliest_due <= now]
-    return await _read_nearest(connections, late, "<=", {"now": now, "limit": limit})
+    late = sorted((queue for queue in queues if queue.earliest_due <= now), key=_EARLIEST)
+    return await _read_nearest(connections, late[: min(limit, MAX_QUEUES)], "<=", {"now": now, "limit": limit})
 
 
 async def read_recent_actions(connections: Connections, *, limit: int) -> list[RecentAction]:
@@ -253,11 +258,12 @@ async def _read_nearest(
         return []
     expressions = connections.dialect.expressions
     column, is_scheduled = expressions.due_column, expressions.is_scheduled_sql
+    due_type = expressions.due_type_column
     # One subquery for each queue walks the due index from its nearest entry and stops at the limit.
     legs = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM {WORKFLOW} WHERE executor_group = :group_{place} "
-        f"AND priority = {queue.priority} AND {is_scheduled} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) "
-        f"leg_{place}"
+        f"SELECT * FROM (SELECT id AS found, {column} AS moment FROM {WORKFLOW} "
+        f"WHERE executor_group = :group_{place} AND {due_type} = :type_{place} AND priority = {queue.priority} "
+        f"AND {is_scheduled} AND {column} {sign} :now ORDER BY {column} LIMIT :limit) leg_{place}"
         for place, queue in enumerate(queues)
     )
     sql = (
@@ -266,6 +272,7 @@ async def _read_nearest(
         "ORDER BY moment, id"
     )
     values |= {f"group_{place}": queue.group for place, queue in enumerate(queues)}
+    values |= {f"type_{place}": queue.type for place, queue in enumerate(queues)}
     rows = await connections.read(lambda session: session.fetch_rows(sql, values))
     return [
         UpcomingInstance(id, type, key, state, Status(status), attempt, at, group)

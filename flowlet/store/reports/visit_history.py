@@ -27,7 +27,9 @@ MAX_ACTIONS_READ = 400
 """How many lines of history are read at most, without the handlers' log lines."""
 _NOTHING = Expression("NULL")
 _TURN_READER = RowReader(
-    Action, {"": ACTION}, expressions={"text": _NOTHING, "detail": _NOTHING, "changes_json": _NOTHING}
+    Action,
+    {"": ACTION},
+    expressions={"text": _NOTHING, "detail": _NOTHING, "changes_json": _NOTHING, "vars_json": _NOTHING},
 )
 """Reads lines of history without their texts, which no visit shows."""
 

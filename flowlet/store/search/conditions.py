@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from flowlet.instance.instance import Status
+from flowlet.instance.json_text import parse_outside_json, write_json
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.search.prefix import build_prefix_search
 from flowlet.store.search.query import TIME_COLUMNS, SearchQuery, VariableFilter
@@ -17,7 +16,8 @@ __all__ = ["UNINDEXED_STATUSES", "build_conditions", "build_name_condition"]
 UNINDEXED_STATUSES = frozenset({Status.FINISHED, Status.CANCELLED})
 """The statuses that the index of statuses leaves out."""
 
-_IS_SCHEDULED = f"next_activation IS NOT NULL AND {IS_READY}"
+# The last condition follows from the one before it. SQLite uses the index of statuses only where it is said.
+_IS_SCHEDULED = f"next_activation IS NOT NULL AND {IS_READY} AND {IS_NOT_DONE}"
 
 
 def build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any]]:
@@ -102,14 +102,14 @@ def _list_json_spellings(value: str | float | bool | None) -> list[str]:
     spelled: Any = value
     sources = []
     if isinstance(value, str):
-        sources = [orjson.dumps(value).decode()]
+        sources = [write_json(value)]
         try:
-            spelled = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            spelled, faults = parse_outside_json(value)
+        except ValueError:
             return sources
-        if isinstance(spelled, str | list | dict):
+        if faults or isinstance(spelled, str | list | dict):
             return sources
-    sources.append(orjson.dumps(spelled).decode())
+    sources.append(write_json(spelled))
     if not isinstance(spelled, bool | None) and abs(spelled) < 2**53 and spelled == int(spelled):
         sources += [str(int(spelled)), f"{int(spelled)}.0"]
     return list(dict.fromkeys(sources))

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 from flowlet.errors import SearchError
 from flowlet.instance.instance import Instance, Status
+from flowlet.instance.json_text import find_json_faults
 from flowlet.store.search.cursor import decode_cursor
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, find_text_fault
 
@@ -185,5 +186,5 @@ def _check_variables(variables: Sequence[VariableFilter]) -> Iterator[tuple[str,
             yield from _check_text(f"variables.{place}.value", value, MAX_SEARCHED_TEXT_LENGTH)
         elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
             yield f"variables.{place}.value", "has to be a text, a number, true, false or null"
-        elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
-            yield f"variables.{place}.value", f"has to be a number from {-MAX_INTEGER:,} to {MAX_INTEGER:,}"
+        elif isinstance(value, int) and (faults := find_json_faults(value)):
+            yield f"variables.{place}.value", faults[""]

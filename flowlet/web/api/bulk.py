@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -19,20 +19,20 @@ from flowlet.web.bulk import (
     InstanceOperation,
     RefusalError,
     bind_operation,
-    run_operation,
     search_pages,
 )
+from flowlet.web.bulk_runs import BulkRun
+from flowlet.web.deadline import compute_background_seconds
 from flowlet.web.field_types import OptionalText, WholeNumber
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
-from flowlet.web.problems import ProblemError, build_faults_problem, build_problem
+from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_problem
 from flowlet.web.schemas import ApiModel, RequestModel
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
-MAX_REFUSALS = 100
 PREVIEW_SIZE = 10
 
 blueprint = Blueprint("bulk", __name__)
@@ -122,32 +122,73 @@ class RefusalResponse(ApiModel):
 
 
 class BulkResponse(ApiModel):
-    """The result of a bulk operation.
+    """The result of a bulk operation, or of what it has done so far.
 
     Attributes:
+        run_id: Its id in the process that runs it.
+        is_running: Whether it goes on.
         matched: How many workflows it was applied to.
         done: How many of them it changed.
         refused: The first 100 workflows that refused it.
         refused_total: How many refused it in all.
         limit_reached: Whether it stopped at its limit, so that more workflows may match.
+        problem: The problem that ended it early, such as a database that became unavailable; else null.
     """
 
+    run_id: str
+    is_running: bool
     matched: int
     done: int
     refused: list[RefusalResponse]
     refused_total: int
     limit_reached: bool
+    problem: Annotated[
+        dict[str, Any] | None,
+        WithJsonSchema({"anyOf": [{"$ref": "#/components/schemas/Problem"}, {"type": "null"}]}),
+    ]
+
+    @classmethod
+    def of(cls, run: BulkRun) -> Self:
+        """Return the representation of a run."""
+        return cls(
+            run_id=run.id,
+            is_running=run.is_running,
+            matched=run.matched,
+            done=run.done_count,
+            refused=[_build_refusal(id, refusal) for id, refusal in run.refusals],
+            refused_total=run.refused_total,
+            limit_reached=run.matched == run.limit,
+            problem=_describe_error(run.error),
+        )
 
 
 @blueprint.post("/api/workflows/bulk")
 @require_role(Role.OPERATOR)
-@describe_route(body=BulkRequest, answers={200: BulkResponse | BulkPreviewResponse})
+@describe_route(body=BulkRequest, answers={200: BulkResponse | BulkPreviewResponse, 202: BulkResponse})
 async def operate_in_bulk() -> Response:
-    """Apply one operation to every workflow that a filter matches, or count these workflows."""
+    """Apply one operation to every workflow that a filter matches, or count these workflows.
+
+    An operation that takes longer than a request may (FLOWLET_REQUEST_TIMEOUT) goes on in the background: the answer is
+    202 with what it has done so far, and ``GET /api/bulkRuns/{id}`` of the same process has its result.
+    """
     bulk_request = await read_body(BulkRequest)
     if faults := _find_conflicts(bulk_request):
         raise ProblemError(build_faults_problem(faults))
-    return build_json_response(await (_preview_bulk(bulk_request) if bulk_request.preview else _run_bulk(bulk_request)))
+    if bulk_request.preview:
+        return build_json_response(await _preview_bulk(bulk_request))
+    run = await _run_bulk(bulk_request)
+    return build_json_response(BulkResponse.of(run), status=202 if run.is_running else 200)
+
+
+@blueprint.get("/api/bulkRuns/<id>")
+@require_role(Role.OPERATOR)
+@describe_route(answers={200: BulkResponse}, problems=(404,))
+async def show_bulk_run(id: str) -> Response:
+    """Return what a bulk operation has done so far; the process that runs it remembers its latest 200."""
+    run = get_services().bulk_runs.find(id)
+    if run is None:
+        raise ProblemError(Problem(404, "not-found", f"This process has no bulk operation {id!r}."))
+    return build_json_response(BulkResponse.of(run))
 
 
 def _find_conflicts(bulk_request: BulkRequest) -> dict[str, str]:
@@ -180,20 +221,20 @@ async def _preview_bulk(bulk_request: BulkRequest) -> BulkPreviewResponse:
     return BulkPreviewResponse(matched=found.total, matched_is_at_least=found.total_is_at_least, ids=ids)
 
 
-async def _run_bulk(bulk_request: BulkRequest) -> BulkResponse:
-    matched, refusals, refused_total = 0, list[RefusalResponse](), 0
-    async for id, refusal in run_operation(_bind_requested_operation(bulk_request), _search_ids(bulk_request)):
-        matched += 1
-        if refusal is not None:
-            refused_total += 1
-            refusals += [_build_refusal(id, refusal)] if len(refusals) < MAX_REFUSALS else []
-    return BulkResponse(
-        matched=matched,
-        done=matched - refused_total,
-        refused=refusals,
-        refused_total=refused_total,
-        limit_reached=matched == bulk_request.limit,
-    )
+async def _run_bulk(bulk_request: BulkRequest) -> BulkRun:
+    """Start the operation, and return it when it has ended, or when the request has to be answered."""
+    operate = _bind_requested_operation(bulk_request)
+    subject = f"bulk {bulk_request.operation} by {get_principal().username!r}"
+    run = get_services().bulk_runs.start(operate, _search_ids(bulk_request), subject=subject, limit=bulk_request.limit)
+    await run.wait(compute_background_seconds())
+    return run
+
+
+def _describe_error(error: Exception | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    unexpected = Problem(500, "unexpected", "This is a bug in the server; its log has the details.")
+    return (build_problem(error) or unexpected).to_json_object()
 
 
 async def _search_ids(bulk_request: BulkRequest) -> AsyncIterator[Sequence[int]]:

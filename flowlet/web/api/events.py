@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, suppress
 from typing import Annotated, Self
 
-import orjson
 from pydantic import BeforeValidator, Field
 from quart import Blueprint, Response, request
 
@@ -18,6 +17,7 @@ from flowlet.clock import Clock
 from flowlet.engine.event_stream import MAX_SUBSCRIBERS, EventBatch, EventDelivery
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
 from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.json_text import write_json
 from flowlet.store.history import HistoryEvent
 from flowlet.text import MAX_INTEGER, parse_number
 from flowlet.web.auth import make_access_check, require_role
@@ -209,7 +209,7 @@ def _format_server_sent_events(batch: EventBatch, deliveries: Sequence[EventDeli
     """Return deliveries as server-sent events. An id alone is no event: it is where to resume."""
     events = [
         b"id: %d\ndata: %s\n\n"
-        % (one.position, orjson.dumps(EventResponse.of(one.event).model_dump(by_alias=True, mode="json")))
+        % (one.position, write_json(EventResponse.of(one.event).model_dump(by_alias=True, mode="json")).encode())
         for one in deliveries
     ]
     return b"".join(events) or b": \nid: %d\n\n" % batch.position

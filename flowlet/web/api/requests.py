@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from flowlet.definition.outside_values import SpelledVariables
 from flowlet.web.field_types import (
     NOT_BLANK_PATTERN,
     Cursor,
     ExpectedVersion,
+    ExternalIdName,
     Offset,
     OptionalDuration,
     OptionalId,
@@ -38,7 +40,14 @@ __all__ = [
 ]
 
 _NONEMPTY_TEXT_SCHEMA: Any = {"type": "string", "minLength": 1}
+_EMPTY_OBJECT_SCHEMA: Any = {"type": ["object", "null"], "maxProperties": 0}
 _EMPTY_TEXT_SCHEMA: Any = {"type": ["string", "null"], "maxLength": 0}
+
+
+def _build_several_schema(name: str, *, other: str) -> Any:
+    """Return the schema of an edit of several variables under one of two names."""
+    given = {"key": _EMPTY_TEXT_SCHEMA, other: _EMPTY_OBJECT_SCHEMA, name: {"type": "object", "minProperties": 1}}
+    return {"properties": given, "required": [name]}
 
 
 class CreateWorkflowRequest(RequestModel):
@@ -50,7 +59,9 @@ class CreateWorkflowRequest(RequestModel):
         business_key: A key to find it by, which need not be unique; the external id if left out.
         executor_group: The definition's if left out.
         priority: 0 to 9, and 9 runs first; the definition's if left out.
-        state_vars: The initial variables, which have to fit the definition's model.
+        vars: The initial variables, which have to fit the definition's model.
+        state_vars: The same for clients that can only send texts: a text may also spell the JSON value of a field that
+            is no text, such as "7" or "true".
         next_activation: When it runs first; at once if left out or past.
         next_activation_offset: The same as a duration from now, such as "10 minutes".
     """
@@ -65,10 +76,11 @@ class CreateWorkflowRequest(RequestModel):
     )
 
     workflow_type: str
-    external_id: OptionalName = None
+    external_id: ExternalIdName = None
     business_key: OptionalName = None
     executor_group: OptionalName = None
     priority: Priority = None
+    vars: dict[str, Any] | None = None
     state_vars: dict[str, Any] | None = None
     next_activation: Timestamp | None = None
     next_activation_offset: OptionalDuration = None
@@ -193,12 +205,14 @@ class StateRequest(RequestModel):
 
 
 class StateVarsRequest(RequestModel):
-    """Variables to set: one by ``key`` and ``value``, or several by ``values`` and ``unset``.
+    """Variables to set: one by ``key`` and ``value``, or several by ``vars`` or ``values``, and ``unset``.
 
     Attributes:
         key: The variable's name.
-        value: Its new value; an empty text if left out.
-        values: New values by name; other variables stay.
+        value: Its new value; an empty text if left out. A text may also spell the JSON value of a field that is no
+            text, such as "7" or "true".
+        vars: New values by name; other variables stay.
+        values: The same for clients that can only send texts, as for ``value``.
         unset: Names of variables to remove; a field of the model gets its default.
         expected_version: The version that you read; 409 if the workflow has another one by now.
     """
@@ -209,26 +223,34 @@ class StateVarsRequest(RequestModel):
                 {
                     "properties": {
                         "key": {"type": "string", "pattern": NOT_BLANK_PATTERN},
-                        "values": {"type": ["object", "null"], "maxProperties": 0},
+                        "values": _EMPTY_OBJECT_SCHEMA,
+                        "vars": _EMPTY_OBJECT_SCHEMA,
                         "unset": {"maxItems": 0},
                     },
                     "required": ["key"],
                 },
+                _build_several_schema("values", other="vars"),
+                _build_several_schema("vars", other="values"),
                 {
-                    "properties": {"key": _EMPTY_TEXT_SCHEMA, "values": {"type": "object", "minProperties": 1}},
-                    "required": ["values"],
+                    "properties": {
+                        "key": _EMPTY_TEXT_SCHEMA,
+                        "unset": {"minItems": 1},
+                        "values": _EMPTY_OBJECT_SCHEMA,
+                        "vars": _EMPTY_OBJECT_SCHEMA,
+                    },
+                    "required": ["unset"],
                 },
-                {"properties": {"key": _EMPTY_TEXT_SCHEMA, "unset": {"minItems": 1}}, "required": ["unset"]},
             ],
             "examples": [
                 {"key": "address", "value": "12 Quay Street"},
-                {"values": {"amount": 2, "paid": True}, "unset": ["voucher"], "expectedVersion": 7},
+                {"vars": {"amount": 2, "paid": True}, "unset": ["voucher"], "expectedVersion": 7},
             ],
         }
     )
 
     key: OptionalText = None
     value: Any = ""
+    vars: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
     unset: list[str] = Field(default_factory=list, max_length=1_000)
     expected_version: ExpectedVersion = None
@@ -236,22 +258,25 @@ class StateVarsRequest(RequestModel):
     @property
     def is_empty(self) -> bool:
         """Whether it names no variable."""
-        return not ((self.key or "").strip() or self.values or self.unset)
+        return not ((self.key or "").strip() or self.vars or self.values or self.unset)
 
     @property
     def new_values(self) -> dict[str, Any]:
         """The new values by name.
 
         Raises:
-            ProblemError: 400 if it names no variable, or uses ``key`` together with ``values`` or ``unset``.
+            ProblemError: 400 if it names no variable, or uses two of ``key``, ``vars`` and ``values``, or ``key``
+                together with ``unset``.
         """
         if self.is_empty:
-            raise ProblemError(build_faults_problem({"key": "is missing: name a variable, or send values or unset"}))
+            raise ProblemError(build_faults_problem({"key": "is missing: name a variable, or send vars or unset"}))
+        if self.values and self.vars:
+            raise ProblemError(build_faults_problem({"values": "cannot be combined with vars: leave out one"}))
         if self.key is None:
-            return self.values or {}
-        if self.values or self.unset:
-            raise ProblemError(build_faults_problem({"key": "cannot be combined with values or unset"}))
-        return {self.key.strip(): self.value}
+            return self.vars or SpelledVariables(self.values or {})
+        if self.values or self.vars or self.unset:
+            raise ProblemError(build_faults_problem({"key": "cannot be combined with vars, values or unset"}))
+        return SpelledVariables({self.key.strip(): self.value})
 
 
 class OperationRequest(RequestModel):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
 
-import orjson
 from pydantic import ConfigDict
 
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.instance.path_changes import PathChange
 from flowlet.operations.permitted import Operation, PermittedOperations
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.web.schemas import ApiModel, Timestamp
@@ -189,7 +189,7 @@ class WorkflowResponse(ApiModel):
             "state_vars": instance.vars,
             "execution_count": instance.visit + 1,
             "retry_count": instance.attempt,
-            "answer": _parse_json(instance.answer_json),
+            "answer": instance.answer,
         }
         same = _read_fields(instance, cls.model_fields.keys() - renamed.keys())
         return cls(**renamed, **same)
@@ -284,7 +284,9 @@ class ActionResponse(ApiModel):
         execution_count: The number of the visit that the action belongs to, counted from 1.
         retry_count: How many attempts of that visit had failed before.
         detail: A traceback; null for none.
-        changes: The changed variables, ``{"set": {name: value}, "unset": [name]}``; null if none changed.
+        changes: The changes of variables by path, in order; of the first action, each variable that was given. Null if
+            none changed.
+        answer: The choice and the form's values of an answer; null for every other action.
     """
 
     id: int
@@ -301,7 +303,8 @@ class ActionResponse(ApiModel):
     username: str | None
     duration_ms: int | None
     detail: str | None
-    changes: dict[str, Any] | None
+    changes: list[PathChange] | None
+    answer: dict[str, Any] | None
     definition_version: int | None
 
     @classmethod
@@ -313,7 +316,7 @@ class ActionResponse(ApiModel):
             "type": action.kind,
             "name": action.to_state or action.from_state,
             "date_time": action.at_us,
-            "changes": _parse_json(action.changes_json),
+            "changes": action.changes,
             "definition_version": action.version,
         }
         same = {name: getattr(action, name) for name in cls.model_fields if name not in renamed}
@@ -332,7 +335,3 @@ def build_history_response(actions: Sequence[Action]) -> list[ActionResponse]:
 def _read_fields(instance: Instance, names: Iterable[str]) -> dict[str, Any]:
     """Return fields of an instance under their names in the API."""
     return {name: getattr(instance, _STORED_NAMES.get(name, name)) for name in names}
-
-
-def _parse_json(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)

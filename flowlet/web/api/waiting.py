@@ -27,6 +27,7 @@ from flowlet.web.api.workflow_changes import (
     find_by_external_id_first,
 )
 from flowlet.web.auth import require_role
+from flowlet.web.deadline import WAIT_GRACE_SECONDS, set_request_deadline
 from flowlet.web.field_types import WaitSeconds, WaitStates
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
@@ -144,6 +145,7 @@ def _reserve_wait(wait_request: WaitRequest) -> AbstractContextManager[WaitFunct
             f"{MAX_WAITERS:,} requests are waiting already. Poll the workflow instead.",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
+    set_request_deadline(wait_request.wait_seconds + WAIT_GRACE_SECONDS)
     return get_services().waiters.reserve_wait(wait_request.wait_seconds)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
+from flowlet.definition.outside_values import SpelledVariables
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.instance import Created, Instance
 from flowlet.operations.permitted import Operation
@@ -26,13 +27,18 @@ async def create_instance(create_request: CreateWorkflowRequest) -> Created:
     """Create the instance that a request describes, in the name of the request's user.
 
     Raises:
-        ProblemError: 400 if there is no such workflow, or the request gives both forms of the first activation.
+        ProblemError: 400 if there is no such workflow, or the request gives both forms of the variables or of the first
+            activation.
         VariablesError: If a value does not fit.
     """
-    with rename_faults(variables="stateVars", workflow="workflowType"):
+    spelled = create_request.state_vars
+    if spelled is not None and create_request.vars is not None:
+        raise ProblemError(build_faults_problem({"stateVars": "cannot be combined with vars: leave out one"}))
+    field_name = "vars" if spelled is None else "stateVars"
+    with rename_faults(variables=field_name, workflow="workflowType"):
         return await get_services().operations.create(
             create_request.workflow_type,
-            vars=create_request.state_vars,
+            vars=create_request.vars if spelled is None else SpelledVariables(spelled),
             key=create_request.business_key,
             external_id=create_request.external_id,
             group=create_request.executor_group,
@@ -50,7 +56,7 @@ async def edit_instance_variables(instance: Instance, variables_request: StateVa
         RefusedError: If the instance may not be edited now.
         VariablesError: If the variables would not fit.
     """
-    with rename_faults(variables="stateVars"):
+    with rename_faults(variables="vars" if variables_request.vars else "stateVars"):
         return await get_services().operations.edit_variables(
             instance.id,
             variables_request.new_values,

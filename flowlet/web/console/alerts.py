@@ -145,7 +145,7 @@ def _find_unhealthy_executors(
             held = f"it still holds {one.busy:,}" if one.busy else "its work was released"
             yield Alert("err", "Lost", cleaned(one.name), address, f"no heartbeat; {held}", one.beat)
         since = one.claimed or one.started
-        if one.status == "RUNNING" and one.busy < one.slots and one.beat - since > max_claim_gap_microseconds:
+        if one.status == "RUNNING" and one.beat - since > max_claim_gap_microseconds:
             text = f"sends heartbeats, but has {'claimed no work since' if one.claimed else 'never claimed work'}"
             yield Alert("warn", "Blocked", cleaned(one.name), address, text, since)
 

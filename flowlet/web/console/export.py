@@ -7,10 +7,10 @@ import io
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
-import orjson
 from quart import Response
 
 from flowlet.instance.instance import Instance
+from flowlet.instance.json_text import write_json
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.bulk import search_pages
 from flowlet.web.console.filters import Filters
@@ -67,7 +67,9 @@ async def _stream_file(
         yield suffix
 
     headers = {"Content-Disposition": f'attachment; filename="workflows.{extension}"'}
-    return Response(stream_text(), headers=headers, content_type=media_type)
+    answer = Response(stream_text(), headers=headers, content_type=media_type)
+    answer.timeout = None  # Quart would cut it after a minute
+    return answer
 
 
 def _format_csv(instance: Instance) -> str:
@@ -101,4 +103,4 @@ def _format_csv_lines(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _format_json(instance: Instance) -> str:
-    return "\n" + orjson.dumps(WorkflowResponse.of(instance).as_json()).decode()
+    return "\n" + write_json(WorkflowResponse.of(instance).as_json())

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from flowlet.clock import to_datetime, to_microseconds
+from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
 from flowlet.errors import SearchError
 from flowlet.instance.fingerprint import extract_message
 from flowlet.instance.instance import ENDED_STATUSES, Instance
@@ -257,9 +257,10 @@ def _parse_time(text: str) -> int:
     try:
         at = datetime.fromisoformat(text)
         found = to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
-        to_datetime(found)  # in UTC the time may be outside the range of datetime
     except (ValueError, OverflowError):
         raise ValueError(_TIME_FAULT) from None
+    if not is_calendar_time(found):
+        raise ValueError(_TIME_FAULT)
     return found
 
 

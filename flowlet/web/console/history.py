@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowlet.diagram.text_metrics import clean_lines
 from flowlet.instance.instance import Action, ActionKind
-from flowlet.web.console.values import VariableChange, describe_changes
+from flowlet.instance.path_changes import PathChange, apply_path_changes
+from flowlet.web.console.values import VariableChange, describe_changes, format_json
 
 __all__ = ["LINES_SHOWN", "PROBLEM_KINDS", "TITLES", "HistoryLine", "build_history_lines"]
 
@@ -60,7 +60,8 @@ class HistoryLine:
         transition: The states, as "check → review".
         text: The message, without characters that change the direction of text.
         detail: A traceback.
-        changes: The changed variables.
+        changes: The changes of variables.
+        form: The values of an answer's form, each as JSON.
     """
 
     action: Action
@@ -70,32 +71,39 @@ class HistoryLine:
     text: str
     detail: str
     changes: Sequence[VariableChange]
+    form: Sequence[tuple[str, str]]
 
 
-def build_history_lines(actions: Sequence[Action]) -> list[HistoryLine]:
+def build_history_lines(
+    actions: Sequence[Action], *, variables_before: dict[str, Any] | None = None
+) -> list[HistoryLine]:
     """Return lines of history as they are shown, in the order given: the newest first.
 
-    The value of a variable before a change is shown if an earlier one of these lines has it. Lines beyond
-    ``MAX_CHARACTERS_SHOWN`` characters are left out.
+    Lines beyond ``MAX_CHARACTERS_SHOWN`` characters are left out.
+
+    Args:
+        actions: Lines of history, the newest first.
+        variables_before: The instance's variables before the oldest of them, to show what a value was; modified. None
+            where they are unknown, or the lines do not follow each other: then only old values that a line keeps are
+            shown.
     """
-    lines = list(_build_lines(actions[::-1]))[::-1]
+    lines = list(_build_lines(actions[::-1], variables_before))[::-1]
     characters = 0
     for position, line in enumerate(lines):
-        characters += len(line.text) + len(line.detail) + len(line.action.changes_json or "")
+        characters += len(line.text) + len(line.detail)
+        characters += sum(len(value) for _, value in line.form)
+        characters += sum(len(change.before or "") + len(change.after or "") for change in line.changes)
         if characters > MAX_CHARACTERS_SHOWN and position:
             return lines[:position]
     return lines
 
 
-def _build_lines(actions: Sequence[Action]) -> Iterator[HistoryLine]:
-    known: dict[str, Any] = {}
+def _build_lines(actions: Sequence[Action], variables: Any) -> Iterator[HistoryLine]:
     for action in actions:
-        changed = describe_changes(action.changes_json, known)
-        if action.changes_json:
-            document = json.loads(action.changes_json)
-            known |= document.get("set", {})
-            for name in document.get("unset", ()):
-                known.pop(name, None)
+        changes = action.changes or []
+        described = describe_changes(changes, variables)
+        if variables is not None and changes:
+            variables = _apply_changes(variables, changes)
         yield HistoryLine(
             action=action,
             tone=_TONES.get(action.kind, _PERSON_TONE),
@@ -103,5 +111,19 @@ def _build_lines(actions: Sequence[Action]) -> Iterator[HistoryLine]:
             transition=clean_lines(" → ".join(filter(None, (action.from_state, action.to_state)))),
             text=clean_lines(action.text or ""),
             detail=clean_lines(action.detail or ""),
-            changes=changed,
+            changes=described,
+            form=[(clean_lines(name), format_json(value)) for name, value in _get_form(action).items()],
         )
+
+
+def _get_form(action: Action) -> dict[str, Any]:
+    form: dict[str, Any] = (action.answer or {}).get("form") or {}
+    return form
+
+
+def _apply_changes(variables: Any, changes: Sequence[PathChange]) -> Any:
+    """Return the variables after a line; None if it was changed from outside and does not fit them."""
+    try:
+        return apply_path_changes(variables, changes)
+    except ValueError:
+        return None

@@ -10,11 +10,12 @@ from jinja2 import StrictUndefined
 from quart import Quart, Response, g, render_template, request
 
 from flowlet.accounts.roles import Principal, Role
-from flowlet.bundled import find_folder
+from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import Status
 from flowlet.store.reports.errors import count_failed
 from flowlet.store.reports.inbox import count_waiting
 from flowlet.web.auth import SESSION_COOKIE
+from flowlet.web.bundled import find_folder
 from flowlet.web.console import charts, flash, times, user_agent, values
 from flowlet.web.console.flash import Notice
 from flowlet.web.console.markup import insert_breaks, render_code, render_prose
@@ -167,7 +168,7 @@ async def render_page(
         headers: Further headers, such as ``Retry-After``.
         values: The template's variables.
     """
-    layout = await _build_layout(with_counts=status < 500)
+    layout = await _build_layout(status)
     text = await render_template(template, layout=layout, **values)
     answer = Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
     if layout.notice:
@@ -175,15 +176,24 @@ async def render_page(
     return answer
 
 
-async def _build_layout(*, with_counts: bool) -> PageLayout:
+async def _build_layout(status: int) -> PageLayout:
     principal: Principal | None = g.get("principal")
     session = request.cookies.get(SESSION_COOKIE, "") if principal and principal.key_id is None else ""
     # If the store is unavailable, the page that reports it must not query the store.
-    counted = [entry for entry in _list_navigation(principal) if entry.counter] if with_counts else []
-    counts = {entry.href: await entry.counter() for entry in counted if entry.counter}
+    counts = await _read_counts(principal, is_error=status >= 400) if status < 500 else {}
     token, notice = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
     position = g.get("event_position", "")
     return PageLayout(principal, token, request.path, times.now() // 1000, position, counts, notice)
+
+
+async def _read_counts(principal: Principal | None, *, is_error: bool) -> dict[str, int]:
+    """Return the counts beside the entries of the navigation; none on the page of another error, if there is one."""
+    try:
+        return {entry.href: await entry.counter() for entry in _list_navigation(principal) if entry.counter}
+    except StoreUnavailableError:
+        if not is_error:
+            raise
+        return {}
 
 
 async def _read_event_position() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from flowlet.diagram.text_metrics import clean_lines
+from flowlet.instance.path_changes import PathChange, parse_path
 
 __all__ = ["VariableChange", "describe_changes", "format_json", "render_json"]
 
+_MISSING: Any = object()
 _TOKEN_PATTERN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*|true|false|null)'
 )
@@ -21,16 +23,19 @@ _TOKEN_PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class VariableChange:
-    """A changed variable.
+    """A change of a variable, or of a part of one.
 
     Attributes:
+        name: The variable, with the path to the part: ``items/2/price``.
         before: The old value as JSON; None if there was none, or if it is unknown.
         after: The new value as JSON; None if the variable was removed.
+        note: For a part of a text or a list what was done: "appended", "inserted at 3"; otherwise empty.
     """
 
     name: str
     before: str | None
     after: str | None
+    note: str = ""
 
 
 def format_json(value: Any) -> str:
@@ -48,21 +53,41 @@ def render_json(value: Any) -> Markup:
     return Markup("").join([*pieces, escape(text[end:])])
 
 
-def describe_changes(line: str | None, before: Mapping[str, Any] | None = None) -> list[VariableChange]:
-    """Return the variables that a line of history changed, sorted by name.
+def describe_changes(changes: Sequence[PathChange], before: Any = None) -> list[VariableChange]:
+    """Return the changes of a line of history, in their order.
 
     Args:
-        line: The line's changes, the JSON text ``{"set": {name: value}, "unset": [name]}``.
-        before: The variables before the line, as far as they are known.
+        changes: The line's changes.
+        before: The variables before the line; None if they are unknown. Not changed.
     """
-    document: dict[str, Any] = json.loads(line) if line else {}
-    after: dict[str, Any] = document.get("set", {})
-    previous = before or {}
-    return [
-        VariableChange(
-            name,
-            format_json(previous[name]) if name in previous else None,
-            format_json(after[name]) if name in after else None,
-        )
-        for name in sorted({*after, *document.get("unset", ())})
-    ]
+    return [_describe_change(change, before) for change in changes]
+
+
+def _describe_change(change: PathChange, before: Any) -> VariableChange:
+    name = change["path"].removeprefix("/") or "all variables"
+    value = change.get("value", _MISSING)
+    if change["op"] == "append":
+        return VariableChange(name, None, _format_known(value), "appended")
+    old = change["old"] if "old" in change else _find_value(before, change["path"])
+    if change["op"] != "splice":
+        return VariableChange(name, _format_known(old), _format_known(value))
+    at, count = change.get("at", 0), change.get("remove", 0)
+    if "old" not in change:
+        old = old[at : at + count] if count and isinstance(old, (str, list)) else _MISSING
+    did = ("replaced" if value else "removed") if count else "inserted"
+    return VariableChange(name, _format_known(old), _format_known(value or _MISSING), f"{did} at {at}")
+
+
+def _format_known(value: Any) -> str | None:
+    return None if value is _MISSING else format_json(value)
+
+
+def _find_value(variables: Any, path: str) -> Any:
+    """Return the value at a path, or a mark for none."""
+    value = _MISSING if variables is None else variables
+    for part in parse_path(path):
+        try:
+            value = value[int(part) if isinstance(value, list) else part]
+        except (LookupError, TypeError, ValueError):
+            return _MISSING
+    return value

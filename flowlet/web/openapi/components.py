@@ -113,7 +113,7 @@ class ModelSchemas:
         for name, more, examples in (
             (
                 "CreateWorkflowRequest",
-                build_create_conditions(definitions, SCHEMA_REF_PREFIX),
+                build_create_conditions(definitions, self.schemas, SCHEMA_REF_PREFIX),
                 build_create_examples(definitions),
             ),
             ("CreateAndWaitRequest", build_wait_conditions(definitions), build_wait_examples(definitions)),

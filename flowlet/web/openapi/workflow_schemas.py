@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowlet.definition.definition import Definition
 from flowlet.errors import VariablesError
 from flowlet.web.openapi.docstrings import describe_properties
+from flowlet.web.openapi.spelled_schemas import build_spelled_schema
 
 __all__ = [
     "build_create_conditions",
@@ -36,22 +37,36 @@ def build_variable_schemas(definitions: Sequence[Definition], ref_prefix: str) -
         schema: dict[str, Any] = {"type": "object"}
         if definition.vars:
             schema = definition.vars.model_json_schema(ref_template=f"{ref_prefix}{key}.{{model}}")
-        components |= {f"{key}.{name}": describe_properties(inner) for name, inner in schema.pop("$defs", {}).items()}
-        components[key] = {**describe_properties(schema), "title": definition.name}
+        inner = schema.pop("$defs", {})
+        components |= {f"{key}.{name}": _close(describe_properties(one)) for name, one in inner.items()}
+        components[key] = {**_close(describe_properties(schema)), "title": definition.name}
     return components
 
 
-def build_create_conditions(definitions: Sequence[Definition], ref_prefix: str) -> dict[str, Any]:
-    """Return the conditions on a create beyond its own schema, for each definition."""
-    conditions = []
+def build_create_conditions(
+    definitions: Sequence[Definition], schemas: Mapping[str, Any], ref_prefix: str
+) -> dict[str, Any]:
+    """Return the conditions on a create beyond its own schema: two alternatives for each definition.
+
+    The variables are ``vars`` or ``stateVars``. A list of alternatives grows with the number of definitions; for a list
+    of ``if`` and ``then``, generators of requests multiply the choices of all definitions with each other.
+
+    Args:
+        definitions: The definitions.
+        schemas: All components, those of ``build_variable_schemas`` included.
+        ref_prefix: The beginning of a reference to a component.
+    """
+    choices = []
     for definition in definitions:
-        reference = {"$ref": f"{ref_prefix}{_format_component_name(definition)}"}
-        is_needed = definition.vars is not None and definition.vars.model_json_schema().get("required")
-        then = {"properties": {"stateVars": reference if is_needed else {"anyOf": [reference, {"type": "null"}]}}}
-        conditions.append(
-            _build_type_condition(definition, {**then, **({"required": ["stateVars"]} if is_needed else {})})
-        )
-    return {"allOf": conditions} if conditions else {}
+        key = _format_component_name(definition)
+        reference = {"$ref": f"{ref_prefix}{key}"}
+        spelled = build_spelled_schema(schemas[key], schemas, reference["$ref"]) if definition.vars else reference
+        is_needed = definition.vars is not None and bool(definition.vars.model_json_schema().get("required"))
+        for name, other, schema in (("vars", "stateVars", reference), ("stateVars", "vars", spelled)):
+            given = schema if is_needed else {"anyOf": [schema, {"type": "null"}]}
+            properties = {"workflowType": {"const": definition.name}, name: given, other: {"type": "null"}}
+            choices.append({"properties": properties, **({"required": [name]} if is_needed else {})})
+    return {"anyOf": choices} if choices else {}
 
 
 def build_wait_conditions(definitions: Sequence[Definition]) -> dict[str, Any]:
@@ -80,6 +95,11 @@ def build_wait_examples(definitions: Sequence[Definition]) -> dict[str, Any]:
         name: {"createWorkflowRequest": example, "waitSeconds": _EXAMPLE_WAIT_SECONDS}
         for name, example in build_create_examples(definitions).items()
     }
+
+
+def _close(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a model that refuses the names that it does not declare, unless it says otherwise."""
+    return {"additionalProperties": False, **schema} if "properties" in schema else schema
 
 
 def _format_component_name(definition: Definition) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from flowlet.definition.dependencies import Dependencies
 from flowlet.instance.instance import ActionKind, Status
-from flowlet.workflow.context import Context
+from flowlet.workflow.context import Context, Relatives
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Next, State, Workflow, end, state
 from tests.engine.activation.activation_harness import (
@@ -121,7 +121,7 @@ async def test_the_context_tells_about_the_activation(harness: ActivationHarness
     definition = harness.add_definition(**build_single_state(check))
     instance = build_leased_instance(definition, attempt=1, visit=3)
     child, parent = build_leased_instance(definition, id=42), build_leased_instance(definition, id=7)
-    await harness.run_activation(instance, children=(child,), parent=parent)
+    await harness.run_activation(instance, relatives=Relatives((child,), parent))
 
     (ctx,) = seen
     assert (ctx.workflow, ctx.attempt, ctx.children, ctx.parent) == (instance, 2, (child,), parent)

@@ -13,13 +13,14 @@ from flowlet.errors import Fail, StoreError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, Workflow, end, error, manual, state
 from tests.engine.activation.activation_harness import (
     EXECUTOR_ID,
     SECOND_MICROSECONDS,
     START_TIME,
     ActivationHarness,
     build_leased_instance,
+    build_single_state,
     get_only_action,
     list_action_kinds,
 )
@@ -267,3 +268,31 @@ async def test_the_reason_names_the_moment_in_utc(harness: ActivationHarness) ->
     due = to_datetime(transition.next_activation_us or 0)
     assert f"again at {due:%Y-%m-%d %H:%M:%S} UTC" in str(transition.reason)
     assert to_microseconds(due) == transition.next_activation_us
+
+
+async def test_no_secret_of_a_handler_reaches_the_history(harness: ActivationHarness) -> None:
+    url = "postgresql://app:s3cret@db/shop"
+
+    async def check(ctx: Context) -> Next:
+        ctx.log(f"connecting to {url}")
+        raise ExceptionGroup(f"no {url}", [ConnectionError(f"{url} is away")])
+
+    transition = await harness.run_first_activation(harness.add_definition(**build_single_state(check)))
+
+    assert "s3cret" not in repr(transition.actions) + str(transition.reason)
+    assert get_only_action(transition, ActionKind.LOG).text == "connecting to postgresql://app:***@db/shop"
+    error = get_only_action(transition, ActionKind.ERROR)
+    assert str(error.text).count("postgresql://app:***@db/shop") == 2
+    assert "ConnectionError: postgresql://app:***@db/shop is away" in str(error.detail)
+
+
+async def test_no_secret_of_an_outcome_reaches_the_history(harness: ActivationHarness) -> None:
+    async def check() -> Next:
+        outcome: Next = done.log("sent to https://ada:s3cret@bank.example")
+        return outcome
+
+    members = build_single_state(check)
+    done = members["done"]
+    transition = await harness.run_first_activation(harness.add_definition(**members))
+
+    assert get_only_action(transition, ActionKind.TRANSITION).text == "sent to https://ada:***@bank.example"

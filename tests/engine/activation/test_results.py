@@ -76,6 +76,24 @@ async def read_outcome_error(harness: ActivationHarness, answer: Any) -> str:
     return text.split(": ", 2)[2]
 
 
+async def test_a_wrong_result_fails_at_once_because_no_attempt_can_heal_it(harness: ActivationHarness) -> None:
+    transition = await run_with_answer(harness, 3)
+
+    assert (transition.status, transition.state) == (Status.FAILED, "check")
+    assert list_action_kinds(transition) == [ActionKind.ERROR, ActionKind.FAILED]
+
+
+async def test_a_wrong_result_follows_on_error_at_once(harness: ActivationHarness) -> None:
+    @state(start=True, next=["check", "broken"], on_error="broken")
+    async def check() -> Any:
+        return object()
+
+    transition = await harness.run_first_activation(harness.add_definition(check=check, broken=error()))
+
+    assert (transition.status, transition.state) == (Status.FAILED, "broken")
+    assert list_action_kinds(transition) == [ActionKind.ERROR, ActionKind.TRANSITION]
+
+
 @pytest.mark.parametrize("answer", [lambda states: states["ship"], lambda states: states["ship"].log(""), "ship"])
 async def test_a_state_an_outcome_and_a_name_all_say_where_to_go(harness: ActivationHarness, answer: Any) -> None:
     transition = await run_with_answer(harness, answer)
@@ -211,14 +229,14 @@ async def test_children_may_be_waited_for(harness: ActivationHarness) -> None:
         harness, lambda s: s["ship"].when_children_end(within="14 days"), streak=4, open_children=2
     )
 
-    assert (transition.status, transition.waits_for_children, transition.streak) == (Status.IN_PROGRESS, True, 0)
+    assert (transition.status, transition.wake_at_open_children, transition.streak) == (Status.IN_PROGRESS, 0, 0)
     assert transition.next_activation_us == harness.get_time_after(days=14)
 
 
 async def test_children_may_be_waited_for_without_a_limit(harness: ActivationHarness) -> None:
     transition = await run_with_answer(harness, lambda s: s["ship"].spawn(child("Orders")).when_children_end())
 
-    assert (transition.waits_for_children, transition.next_activation_us, transition.streak) == (True, None, 0)
+    assert (transition.wake_at_open_children, transition.next_activation_us, transition.streak) == (0, None, 0)
 
 
 async def test_waiting_for_children_that_do_not_exist_counts_as_going_straight_on(harness: ActivationHarness) -> None:

@@ -102,9 +102,9 @@ async def test_what_comes_next_is_found_in_every_group_and_priority(engine: Engi
     ]
     assert [one.id for one in late] == [due]
     assert [one.id for one in await read_upcoming(connections, ahead, now=now, limit=2)] == [first, second]
-    assert [one.id for one in await read_upcoming(connections, [DueQueue("default", 0, now)], now=now, limit=1)] == [
-        third
-    ]
+    assert [
+        one.id for one in await read_upcoming(connections, [DueQueue("default", "Orders", 0, now)], now=now, limit=1)
+    ] == [third]
 
 
 async def test_the_oldest_due_one_says_how_late_it_is(engine: EngineHarness) -> None:

@@ -123,5 +123,6 @@ async def test_sqlite_reads_no_more_than_is_shown(sqlite_url: str) -> None:
     used = "\n".join(plans)
     scanned = [line for line in plans if re.match(r"SCAN (flowlet_workflow|w|a)\b", line)]
     assert not [line for line in scanned if "INDEX" not in line], used
-    assert "flowlet_workflow_due (executor_group=? AND priority=? AND next_activation>?)" in used
+    lane = "executor_group=? AND workflow_type=? AND priority=?"
+    assert f"flowlet_workflow_due ({lane} AND next_activation>?)" in used
     assert "flowlet_workflow_held" in used

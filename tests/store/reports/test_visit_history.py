@@ -160,7 +160,7 @@ def test_a_wait_for_children_is_told_by_their_ends() -> None:
             [("waiting", 29), ("running", 70)],
         ),
         (build_instance(next_activation_us=30 * SECOND_MICROSECONDS), [("waiting", 29), ("queued", 70)]),
-        (build_instance(waits_for_children=True), [("children", 99)]),
+        (build_instance(wake_at_open_children=0), [("children", 99)]),
     ],
     ids=["executing", "due", "waits for children"],
 )

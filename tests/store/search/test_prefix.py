@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from flowlet.clock import VirtualClock
 from flowlet.errors import SearchError
 from flowlet.instance.instance import Status
 from flowlet.store.dialects.prefix_range import compute_prefix_end
-from flowlet.store.opening import open_store
 from flowlet.store.search import prefix as prefix_search
 from flowlet.store.search.query import SearchQuery
 from tests.store.store_harness import NOW, StoreHarness
@@ -56,12 +52,6 @@ HOSTILE_PREFIXES = (
     ),
     *("é", "e", "s", "ß", "𝄞", "A", "\uffff", "x" * 255),
 )
-
-
-@pytest.fixture
-async def store_harness(database_url: str) -> AsyncIterator[StoreHarness]:
-    async with open_store(database_url, clock=VirtualClock()) as store:
-        yield StoreHarness(store)
 
 
 @pytest.fixture(params=["few", "many"])

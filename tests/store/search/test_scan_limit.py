@@ -10,13 +10,14 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
 from flowlet.store.opening import open_store
+from tests.databases import find_schema
 from tests.store.store_harness import NOW, StoreHarness
 
 
 @pytest.fixture
 async def store_harness(database_url: str) -> AsyncIterator[StoreHarness]:
     """Twenty instances, of which every fifth is in another state."""
-    async with open_store(database_url, clock=VirtualClock()) as store:
+    async with open_store(database_url, schema=find_schema(database_url), clock=VirtualClock()) as store:
         shelf = StoreHarness(store)
         made = [
             shelf.build_new_instance(external_id=f"order-{n}", type=_choose_type(n), state=_choose_state(n))
@@ -185,7 +186,7 @@ async def test_what_is_paused_or_waits_without_a_deadline_has_no_next_activation
 
 
 async def test_an_empty_database_is_searched_to_its_end(database_url: str) -> None:
-    async with open_store(database_url, clock=VirtualClock()) as store:
+    async with open_store(database_url, schema=find_schema(database_url), clock=VirtualClock()) as store:
         found = await StoreHarness(store).search_instances(state="pack", scan_limit=3)
 
     assert (found.instances, found.is_cut, found.next_cursor) == ((), False, None)

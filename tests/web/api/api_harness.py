@@ -13,7 +13,7 @@ import httpx
 from flowlet.assembly import build_engine, run_executor
 from flowlet.settings import ExecutorSettings
 from tests.operations.operations_harness import build_families_module, build_orders_module
-from tests.web.app_harness import AppHarness, create_tested_app, open_app_services
+from tests.web.app_harness import AppHarness, borrow_app, open_app_services
 
 __all__ = ["WAIT_SECONDS", "ApiHarness", "open_api_harness"]
 
@@ -64,8 +64,9 @@ async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[Api
         settings = ExecutorSettings(slots=4, poll_interval=timedelta(hours=1))
         engine = build_engine(bare.store, bare.registry, settings)
         services = replace(bare, operations=engine.operations, waiters=engine.waiters, executor=engine.executor)
-        probe = AppHarness(create_tested_app(services), services, behind.keys, behind.session)
         async with AsyncExitStack() as stack:
+            app = stack.enter_context(borrow_app(services))
+            probe = AppHarness(app, services, behind.keys, behind.session)
             stack.push_async_callback(engine.close)
             if has_executor and engine.executor is not None:
                 await stack.enter_async_context(run_executor(engine.executor))

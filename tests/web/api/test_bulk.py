@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from flowlet.web.services import EXTENSION_NAME
 from tests.web.api.api_harness import ApiHarness, open_api_harness
-
-
-@pytest.fixture
-async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application without an executor, on each of the three databases."""
-    async with open_api_harness(database_url, has_executor=False) as office:
-        yield office
-
-
-@pytest.fixture
-async def sqlite_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
-    """An application without an executor, on SQLite."""
-    async with open_api_harness(sqlite_url, has_executor=False) as office:
-        yield office
 
 
 async def run_bulk(
@@ -39,40 +29,42 @@ async def read_statuses(api_harness: ApiHarness) -> list[str]:
     return [one["status"] for one in found["workflows"]]
 
 
-async def test_a_preview_counts_and_changes_nothing(api_harness: ApiHarness) -> None:
-    ids = [await api_harness.create(executorGroup="night") for _ in range(12)]
-    await api_harness.create()
+async def test_a_preview_counts_and_changes_nothing(idle_api_harness: ApiHarness) -> None:
+    ids = [await idle_api_harness.create(executorGroup="night") for _ in range(12)]
+    await idle_api_harness.create()
 
-    found = await run_bulk(api_harness, "cancel", {"executorGroup": "night"}, preview=True)
+    found = await run_bulk(idle_api_harness, "cancel", {"executorGroup": "night"}, preview=True)
 
     assert found == {"matched": 12, "matchedIsAtLeast": False, "ids": ids[:10]}
-    assert await read_statuses(api_harness) == ["NEW"] * 13
+    assert await read_statuses(idle_api_harness) == ["NEW"] * 13
 
 
 async def test_an_operation_is_done_with_all_that_fit_over_all_pages(
-    api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+    idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowlet.web.bulk.PAGE_SIZE", 2)
     for _ in range(5):
-        await api_harness.create("later")
-    await api_harness.create("charge")
+        await idle_api_harness.create("later")
+    await idle_api_harness.create("charge")
 
     # What it is found by changes with each operation: no page may skip any.
     paused = await run_bulk(
-        api_harness, "pause", {"status": "NEW", "stateVars": {"way": "later"}}, reason="stock-taking"
+        idle_api_harness, "pause", {"status": "NEW", "stateVars": {"way": "later"}}, reason="stock-taking"
     )
 
-    assert paused == {"matched": 5, "done": 5, "refused": [], "refusedTotal": 0, "limitReached": False}
-    assert await read_statuses(api_harness) == ["PAUSED"] * 5 + ["NEW"]
-    history = await api_harness.get("/api/actions/byWorkflowId/1")
+    assert paused.pop("runId")
+    counts = {"matched": 5, "done": 5, "refused": [], "refusedTotal": 0, "limitReached": False}
+    assert paused == {"isRunning": False, "problem": None, **counts}
+    assert await read_statuses(idle_api_harness) == ["PAUSED"] * 5 + ["NEW"]
+    history = await idle_api_harness.get("/api/actions/byWorkflowId/1")
     assert (history[0]["type"], history[0]["text"], history[0]["username"]) == ("PAUSED", "stock-taking", "ada")
 
 
-async def test_those_that_refuse_are_told_and_hold_up_no_other(api_harness: ApiHarness) -> None:
-    one, two, three = [await api_harness.create() for _ in range(3)]
-    await api_harness.post(f"/api/workflows/{two}/pause")
+async def test_those_that_refuse_are_told_and_hold_up_no_other(idle_api_harness: ApiHarness) -> None:
+    one, two, three = [await idle_api_harness.create() for _ in range(3)]
+    await idle_api_harness.post(f"/api/workflows/{two}/pause")
 
-    found = await run_bulk(api_harness, "resume")
+    found = await run_bulk(idle_api_harness, "resume")
 
     assert (found["matched"], found["done"], found["refusedTotal"]) == (3, 1, 2)
     assert [refusal["id"] for refusal in found["refused"]] == [one, three]
@@ -84,7 +76,7 @@ async def test_those_that_refuse_are_told_and_hold_up_no_other(api_harness: ApiH
 async def test_refusals_are_counted_beyond_those_that_are_told(
     sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowlet.web.api.bulk.MAX_REFUSALS", 2)
+    monkeypatch.setattr("flowlet.web.bulk_runs.MAX_REFUSALS", 2)
     monkeypatch.setattr("flowlet.web.bulk.PAGE_SIZE", 3)
     for _ in range(5):
         await sqlite_api_harness.create()
@@ -94,41 +86,41 @@ async def test_refusals_are_counted_beyond_those_that_are_told(
     assert (len(found["refused"]), found["refusedTotal"], found["done"]) == (2, 5, 0)
 
 
-async def test_a_limit_bounds_the_work(api_harness: ApiHarness) -> None:
+async def test_a_limit_bounds_the_work(idle_api_harness: ApiHarness) -> None:
     for _ in range(4):
-        await api_harness.create()
+        await idle_api_harness.create()
 
-    found = await run_bulk(api_harness, "cancel", limit=3)
+    found = await run_bulk(idle_api_harness, "cancel", limit=3)
 
     assert (found["matched"], found["done"], found["limitReached"]) == (3, 3, True)
-    assert await read_statuses(api_harness) == ["CANCELLED"] * 3 + ["NEW"]
+    assert await read_statuses(idle_api_harness) == ["CANCELLED"] * 3 + ["NEW"]
 
 
-async def test_a_group_of_errors_is_found_and_operated_by_its_fingerprint(api_harness: ApiHarness) -> None:
+async def test_a_group_of_errors_is_found_and_operated_by_its_fingerprint(idle_api_harness: ApiHarness) -> None:
     for group in ("early", "late", "late"):
-        await api_harness.create(executorGroup=group)
-    await run_bulk(api_harness, "move", state="charge")
-    await run_bulk(api_harness, "move", {"executorGroup": "late"}, state="unpaid", reason="The card has expired.")
-    await run_bulk(api_harness, "move", {"executorGroup": "early"}, state="unpaid")
+        await idle_api_harness.create(executorGroup=group)
+    await run_bulk(idle_api_harness, "move", state="charge")
+    await run_bulk(idle_api_harness, "move", {"executorGroup": "late"}, state="unpaid", reason="The card has expired.")
+    await run_bulk(idle_api_harness, "move", {"executorGroup": "early"}, state="unpaid")
 
     path = "/api/workflows/{}"
-    one, two, three = [(await api_harness.get(path.format(id)))["fingerprint"] for id in (1, 2, 3)]
-    found = await api_harness.post("/api/workflows/search", {"fingerprint": two, "descending": False})
-    preview = await run_bulk(api_harness, "retry", {"fingerprint": two}, preview=True)
+    one, two, three = [(await idle_api_harness.get(path.format(id)))["fingerprint"] for id in (1, 2, 3)]
+    found = await idle_api_harness.post("/api/workflows/search", {"fingerprint": two, "descending": False})
+    preview = await run_bulk(idle_api_harness, "retry", {"fingerprint": two}, preview=True)
 
     assert one
     assert one != two
     assert two == three
     assert [instance["id"] for instance in found["workflows"]] == preview["ids"] == [2, 3]
-    assert (await api_harness.get(path.format(await api_harness.create())))["fingerprint"] is None
+    assert (await idle_api_harness.get(path.format(await idle_api_harness.create())))["fingerprint"] is None
 
 
-async def test_a_move_goes_along_transitions_and_names_what_is_unknown(api_harness: ApiHarness) -> None:
-    await api_harness.create()
-    await api_harness.post("/api/workflows", {"workflowType": "Families", "stateVars": {}}, status=201)
+async def test_a_move_goes_along_transitions_and_names_what_is_unknown(idle_api_harness: ApiHarness) -> None:
+    await idle_api_harness.create()
+    await idle_api_harness.post("/api/workflows", {"workflowType": "Families", "stateVars": {}}, status=201)
 
-    found = await run_bulk(api_harness, "move", state="charge", reason="skip the check")
-    wakes = await run_bulk(api_harness, "wake", {"state": "charge"})
+    found = await run_bulk(idle_api_harness, "move", state="charge", reason="skip the check")
+    wakes = await run_bulk(idle_api_harness, "wake", {"state": "charge"})
 
     assert (found["done"], [one["problem"]["status"] for one in found["refused"]]) == (1, [404])
     assert wakes["refusedTotal"] == 1
@@ -179,10 +171,34 @@ async def test_a_request_that_cannot_be_says_which_field_is_wrong(
     ],
     ids=str,
 )
-async def test_a_filter_by_nothing_does_not_stand_for_all(api_harness: ApiHarness, given: dict[str, Any]) -> None:
-    id = await api_harness.create("later")
+async def test_a_filter_by_nothing_does_not_stand_for_all(idle_api_harness: ApiHarness, given: dict[str, Any]) -> None:
+    id = await idle_api_harness.create("later")
 
-    problem = await api_harness.post("/api/workflows/bulk", {"operation": "cancel", "filter": given}, status=400)
+    problem = await idle_api_harness.post("/api/workflows/bulk", {"operation": "cancel", "filter": given}, status=400)
 
     assert [fault["field"] for fault in problem["errors"]] == [f"filter.{next(iter(given))}"]
-    assert (await api_harness.get(f"/api/workflows/{id}"))["status"] != "CANCELLED"
+    assert (await idle_api_harness.get(f"/api/workflows/{id}"))["status"] != "CANCELLED"
+
+
+async def test_an_operation_that_outlasts_its_request_goes_on_and_reports(sqlite_url: str) -> None:
+    async with open_api_harness(sqlite_url, has_executor=False) as office:
+        services = office.app_harness.services
+        settings = services.settings.model_copy(update={"request_timeout": timedelta(seconds=1)})
+        office.app_harness.app.extensions[EXTENSION_NAME] = replace(services, settings=settings)
+        id = await office.create("later")
+        body = {"filter": {"id": id}, "operation": "pause"}
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")  # no other connection can write
+
+            started = await office.post("/api/workflows/bulk", body, status=202)
+            progress = await office.get(f"/api/bulkRuns/{started['runId']}")
+
+        run = services.bulk_runs.find(started["runId"])
+        assert run
+        await run.wait(20)
+        result = await office.get(f"/api/bulkRuns/{started['runId']}")
+        assert (started["isRunning"], started["matched"]) == (True, 0)
+        assert progress == started
+        assert (result["isRunning"], result["matched"], result["done"], result["problem"]) == (False, 1, 1, None)
+        assert await read_statuses(office) == ["PAUSED"]
+        await office.get("/api/bulkRuns/unknown", status=404)

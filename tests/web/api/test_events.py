@@ -67,12 +67,6 @@ async def follow_events(
 
 
 @pytest.fixture
-async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    async with open_api_harness(database_url, has_executor=True) as opened:
-        yield opened
-
-
-@pytest.fixture
 async def client(api_harness: ApiHarness) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the office on a real socket: what is answered bit by bit is read bit by bit."""
     async with serve_app(api_harness.app_harness.app) as client:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from flowlet.accounts.roles import Role
-from tests.web.api.api_harness import ApiHarness, open_api_harness
+from tests.web.api.api_harness import ApiHarness
 from tests.web.api.api_users import create_api_user
 from tests.web.app_harness import AppHarness
 
@@ -26,22 +25,17 @@ USER_REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-async def idle_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
-    """An application where nothing runs, on SQLite: the databases differ below the API only."""
-    async with open_api_harness(sqlite_url, has_executor=False) as harness:
-        yield harness
-
-
 @pytest.mark.parametrize("name", WORKFLOW_REQUESTS)
-async def test_a_workflow_is_changed_only_in_the_expected_version(idle_api_harness: ApiHarness, name: str) -> None:
-    id = await idle_api_harness.create()
+async def test_a_workflow_is_changed_only_in_the_expected_version(sqlite_api_harness: ApiHarness, name: str) -> None:
+    id = await sqlite_api_harness.create()
     path, body = WORKFLOW_REQUESTS[name]
-    before = await idle_api_harness.get(f"/api/workflows/{id}")
+    before = await sqlite_api_harness.get(f"/api/workflows/{id}")
 
-    stale = await idle_api_harness.post(f"/api/workflows/{id}/{path}", {**body, "expectedVersion": 7}, status=409)
-    after_stale = await idle_api_harness.get(f"/api/workflows/{id}")
-    changed = await idle_api_harness.post(f"/api/workflows/{id}/{path}", {**body, "expectedVersion": before["version"]})
+    stale = await sqlite_api_harness.post(f"/api/workflows/{id}/{path}", {**body, "expectedVersion": 7}, status=409)
+    after_stale = await sqlite_api_harness.get(f"/api/workflows/{id}")
+    changed = await sqlite_api_harness.post(
+        f"/api/workflows/{id}/{path}", {**body, "expectedVersion": before["version"]}
+    )
 
     assert stale["type"] == "/problems/refused"
     assert "was changed in the meantime: it has version 0 now, but version 7 was expected" in stale["detail"]
@@ -51,11 +45,11 @@ async def test_a_workflow_is_changed_only_in_the_expected_version(idle_api_harne
 
 @pytest.mark.parametrize("operation", ["resume", "retry", "wake"])
 async def test_an_operation_without_further_fields_takes_the_expected_version(
-    idle_api_harness: ApiHarness, operation: str
+    sqlite_api_harness: ApiHarness, operation: str
 ) -> None:
-    id = await idle_api_harness.create()
+    id = await sqlite_api_harness.create()
 
-    stale = await idle_api_harness.post(f"/api/workflows/{id}/{operation}", {"expectedVersion": 7}, status=409)
+    stale = await sqlite_api_harness.post(f"/api/workflows/{id}/{operation}", {"expectedVersion": 7}, status=409)
 
     assert "but version 7 was expected" in stale["detail"]
 
@@ -63,9 +57,9 @@ async def test_an_operation_without_further_fields_takes_the_expected_version(
 @pytest.mark.parametrize("place", ["updateWorkflowStateRequest", "updateStateVarRequest"])
 @pytest.mark.parametrize(("version", "status"), [(0, 504), (7, 409)])
 async def test_a_change_of_variables_and_state_takes_the_version_before_both(
-    idle_api_harness: ApiHarness, place: str, version: int, status: int
+    sqlite_api_harness: ApiHarness, place: str, version: int, status: int
 ) -> None:
-    id = await idle_api_harness.create()
+    id = await sqlite_api_harness.create()
     body: dict[str, Any] = {
         "updateWorkflowStateRequest": {"state": "charge"},
         "updateStateVarRequest": {"key": "amount", "value": 4},
@@ -74,9 +68,9 @@ async def test_a_change_of_variables_and_state_takes_the_version_before_both(
     }
     body[place] = {**body[place], "expectedVersion": version}
 
-    await idle_api_harness.post(f"/api/workflows/{id}/stateAndWait", body, status=status)
+    await sqlite_api_harness.post(f"/api/workflows/{id}/stateAndWait", body, status=status)
 
-    after = await idle_api_harness.get(f"/api/workflows/{id}")
+    after = await sqlite_api_harness.get(f"/api/workflows/{id}")
     assert (after["state"], after["version"]) == (("charge", 2) if status == 504 else ("check", 0))
 
 

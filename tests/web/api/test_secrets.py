@@ -20,7 +20,7 @@ ADMIN_SECRET = "swordfish-of-the-admin"
 FIRST_START_SECRET = "swordfish-of-the-first-start"
 GIVEN_SECRET = "swordfish-that-is-given"
 FORGED_KEY = "flk_aaaaaaaa_" + "swordfish" * 4 + "swordfi"
-FREE_FIELDS = ("stateVars", "value", "values")
+FREE_FIELDS = ("stateVars", "value", "values", "vars")
 """Variables, whose values every viewer can see."""
 SECRET_FIELDS = {"password": GIVEN_SECRET, "newPassword": GIVEN_SECRET, "key": FORGED_KEY}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -11,21 +10,7 @@ import pytest
 
 from flowlet.engine.waiters import Waiters
 from tests.engine.executor_harness import wait_for
-from tests.web.api.api_harness import WAIT_SECONDS, ApiHarness, open_api_harness
-
-
-@pytest.fixture
-async def api_harness(database_url: str) -> AsyncIterator[ApiHarness]:
-    """An application with a running executor, on each of the three databases."""
-    async with open_api_harness(database_url, has_executor=True) as office:
-        yield office
-
-
-@pytest.fixture
-async def idle_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
-    """An application without an executor, on SQLite."""
-    async with open_api_harness(sqlite_url, has_executor=False) as office:
-        yield office
+from tests.web.api.api_harness import WAIT_SECONDS, ApiHarness
 
 
 def build_create_body(way: str = "charge", **values: Any) -> dict[str, Any]:
@@ -101,47 +86,47 @@ async def test_a_state_passed_before_the_change_does_not_count(api_harness: ApiH
     assert found["status"] == "FINISHED"
 
 
-async def test_a_wrong_state_to_come_from_is_named_and_nothing_changes(idle_api_harness: ApiHarness) -> None:
-    id = await idle_api_harness.create(externalId="order-1")
+async def test_a_wrong_state_to_come_from_is_named_and_nothing_changes(sqlite_api_harness: ApiHarness) -> None:
+    id = await sqlite_api_harness.create(externalId="order-1")
     body = build_change_body(
         "charge", fromStates=["review", "sign"], updateStateVarRequest={"key": "amount", "value": 7}
     )
 
-    problem = await idle_api_harness.post("/api/workflows/order-1/stateAndWait", body, status=409)
+    problem = await sqlite_api_harness.post("/api/workflows/order-1/stateAndWait", body, status=409)
 
     assert "its state is 'check', and none of the expected 'review', 'sign'" in problem["detail"]
     assert problem["permitted"] == ["review", "charge"]
-    found = await idle_api_harness.get(f"/api/workflows/{id}")
+    found = await sqlite_api_harness.get(f"/api/workflows/{id}")
     assert (found["state"], found["stateVars"]["amount"]) == ("check", 1)
 
 
-async def test_where_the_state_is_refused_the_variables_stay(idle_api_harness: ApiHarness) -> None:
-    id = await idle_api_harness.create()
+async def test_where_the_state_is_refused_the_variables_stay(sqlite_api_harness: ApiHarness) -> None:
+    id = await sqlite_api_harness.create()
     body = build_change_body("delivered", updateStateVarRequest={"key": "amount", "value": 7})
 
-    problem = await idle_api_harness.post(f"/api/workflows/{id}/stateAndWait", body, status=409)
+    problem = await sqlite_api_harness.post(f"/api/workflows/{id}/stateAndWait", body, status=409)
 
     assert problem["permitted"] == ["review", "charge"]
-    assert (await idle_api_harness.get(f"/api/workflows/{id}"))["stateVars"]["amount"] == 1
+    assert (await sqlite_api_harness.get(f"/api/workflows/{id}"))["stateVars"]["amount"] == 1
 
 
-async def test_an_empty_request_for_a_variable_sets_none(idle_api_harness: ApiHarness) -> None:
-    id = await idle_api_harness.create()
+async def test_an_empty_request_for_a_variable_sets_none(sqlite_api_harness: ApiHarness) -> None:
+    id = await sqlite_api_harness.create()
     body = build_change_body("charge", waitForStates=["charge"], updateStateVarRequest={"key": "", "value": ""})
 
-    found = await idle_api_harness.post(f"/api/workflows/{id}/stateAndWait", body)
+    found = await sqlite_api_harness.post(f"/api/workflows/{id}/stateAndWait", body)
 
     assert (found["state"], found["stateVars"]) == ("charge", {"way": "charge", "amount": 1})
 
 
-async def test_the_external_id_comes_first_even_where_it_is_a_number(idle_api_harness: ApiHarness) -> None:
-    first = await idle_api_harness.create()
-    second = await idle_api_harness.create(externalId=str(first))
-    third = await idle_api_harness.create()
+async def test_the_external_id_comes_first_even_where_it_is_a_number(sqlite_api_harness: ApiHarness) -> None:
+    first = await sqlite_api_harness.create()
+    second = await sqlite_api_harness.create(externalId=str(first))
+    third = await sqlite_api_harness.create()
     body = build_change_body("charge", waitForStates=["charge"])
 
-    by_external_id = await idle_api_harness.post(f"/api/workflows/{first}/stateAndWait", body)
-    by_id = await idle_api_harness.post(f"/api/workflows/{third}/stateAndWait", body)
+    by_external_id = await sqlite_api_harness.post(f"/api/workflows/{first}/stateAndWait", body)
+    by_id = await sqlite_api_harness.post(f"/api/workflows/{third}/stateAndWait", body)
 
     assert (by_external_id["id"], by_id["id"]) == (second, third)
 
@@ -161,27 +146,27 @@ WAIT_FAULTS = [
 
 @pytest.mark.parametrize(("values", "field"), WAIT_FAULTS, ids=str)
 async def test_a_wait_that_cannot_be_says_why_and_creates_nothing(
-    idle_api_harness: ApiHarness, values: dict[str, Any], field: str
+    sqlite_api_harness: ApiHarness, values: dict[str, Any], field: str
 ) -> None:
-    problem = await idle_api_harness.post("/api/createAndWait", build_create_body(**values), status=400)
+    problem = await sqlite_api_harness.post("/api/createAndWait", build_create_body(**values), status=400)
 
     assert [fault["field"] for fault in problem["errors"]] == [field]
-    assert (await idle_api_harness.post("/api/workflows/search", {}))["total"] == 0
+    assert (await sqlite_api_harness.post("/api/workflows/search", {}))["total"] == 0
 
 
 async def test_too_many_who_wait_are_asked_to_come_back(
-    idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+    sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowlet.web.api.waiting.MAX_WAITERS", 0)
 
-    answer = await idle_api_harness.client.post("/api/createAndWait", json=build_create_body())
+    answer = await sqlite_api_harness.client.post("/api/createAndWait", json=build_create_body())
 
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
-    assert (await idle_api_harness.post("/api/workflows/search", {}))["total"] == 0
+    assert (await sqlite_api_harness.post("/api/workflows/search", {}))["total"] == 0
 
 
 async def test_a_client_that_goes_away_waits_no_longer(
-    idle_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+    sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = asyncio.Event()
     wait = Waiters._wait_for_instance
@@ -200,7 +185,7 @@ async def test_a_client_that_goes_away_waits_no_longer(
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": orjson.dumps(build_create_body()), "more_body": False}
     ]
-    probe = idle_api_harness.app_harness
+    probe = sqlite_api_harness.app_harness
     app: Any = probe.app  # its own types of ASGI are narrower than what a test sends
 
     await wait_for(app(build_scope("/api/createAndWait", key=probe.keys["operator"]), receive_body, refuse_send))

@@ -14,7 +14,7 @@ from flowlet.accounts.roles import Role
 from flowlet.auth.login_limiter import LoginLimiter
 from flowlet.clock import VirtualClock
 from tests.accounts.password_hashes import CheapHashes
-from tests.web.app_harness import BASE_URL, AppHarness, create_tested_app, open_app_services
+from tests.web.app_harness import BASE_URL, AppHarness, borrow_app, open_app_services
 
 __all__ = ["HTML_ACCEPT", "PASSWORD", "ConsoleHarness", "open_console", "read_csrf_token", "submit_login"]
 
@@ -67,6 +67,5 @@ async def open_console(url: str, **settings: Any) -> AsyncIterator[ConsoleHarnes
         hashes.verify_count = 0
         changed = behind.services.settings.model_copy(update=settings)
         services = replace(behind.services, login_limiter=LoginLimiter(clock), settings=changed)
-        yield ConsoleHarness(
-            AppHarness(create_tested_app(services), services, behind.keys, behind.session), hashes, clock
-        )
+        with borrow_app(services) as app:
+            yield ConsoleHarness(AppHarness(app, services, behind.keys, behind.session), hashes, clock)

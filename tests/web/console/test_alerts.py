@@ -42,7 +42,7 @@ def list_concerns(*executors: ExecutorRecord, **found: object) -> list[tuple[str
 def test_where_all_is_well_nothing_needs_attention() -> None:
     well = {("Orders", "NEW"): 2, ("Orders", "EXECUTING"): 1, ("Orders", "FINISHED"): 9}
 
-    assert list_concerns(LIVE_EXECUTOR, counts=well, queues=[DueQueue("default", 0, NOW - MINUTE)]) == []
+    assert list_concerns(LIVE_EXECUTOR, counts=well, queues=[DueQueue("default", "Orders", 0, NOW - MINUTE)]) == []
     assert list_concerns() == []
 
 
@@ -64,9 +64,9 @@ def test_a_workflow_that_nobody_has_loaded_is_unserved() -> None:
 
 def test_a_group_that_nobody_runs_is_unserved_once_something_is_due() -> None:
     queues = [
-        DueQueue("night", 0, NOW - MINUTE),
-        DueQueue("night", 9, NOW + MINUTE),
-        DueQueue("later", 0, NOW + MINUTE),
+        DueQueue("night", "Orders", 0, NOW - MINUTE),
+        DueQueue("night", "Orders", 9, NOW + MINUTE),
+        DueQueue("later", "Orders", 0, NOW + MINUTE),
     ]
 
     assert list_concerns(LIVE_EXECUTOR, queues=queues) == [
@@ -76,7 +76,7 @@ def test_a_group_that_nobody_runs_is_unserved_once_something_is_due() -> None:
 
 def test_what_drains_claims_nothing_and_serves_nobody() -> None:
     counts, draining = {("Orders", "NEW"): 2}, replace(LIVE_EXECUTOR, id="leaving", status="DRAINING")
-    queues = [DueQueue("default", 0, NOW - MINUTE)]
+    queues = [DueQueue("default", "Orders", 0, NOW - MINUTE)]
     other = replace(LIVE_EXECUTOR, types=("Loans",), groups=("gpu",))
 
     (stopped,) = find_alerts(counts, [draining], queues, [], now=NOW)
@@ -114,11 +114,12 @@ def test_a_lost_executor_is_shown_for_an_hour_or_as_long_as_it_holds_something()
     assert list_concerns(LIVE_EXECUTOR, replace(LOST_EXECUTOR, status="STOPPED")) == []
 
 
-def test_one_that_beats_and_has_room_but_claims_nothing_is_blocked() -> None:
+def test_one_that_beats_but_claims_nothing_is_blocked_also_if_it_is_full() -> None:
     blocked = replace(LIVE_EXECUTOR, claimed=LIVE_EXECUTOR.beat - 6 * MINUTE)
 
     assert list_concerns(blocked) == [("Blocked", "worker", "/executors#worker-1f")]
-    assert list_concerns(replace(blocked, busy=4)) == []
+    # While its slots are full, each heartbeat counts as a claim, unless its commits wait.
+    assert list_concerns(replace(blocked, busy=4)) == [("Blocked", "worker", "/executors#worker-1f")]
     assert list_concerns(replace(blocked, status="DRAINING")) == []
     assert list_concerns(replace(blocked, claimed=None)) == [("Blocked", "worker", "/executors#worker-1f")]
     assert list_concerns(replace(blocked, claimed=None, started=NOW - 4 * MINUTE)) == []

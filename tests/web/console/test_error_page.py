@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -27,6 +28,12 @@ PROGRAM_ACCEPTS = [
     "text/css,*/*;q=0.1",
     "nonsense",
 ]
+
+
+@pytest.fixture
+def console(console: ConsoleHarness) -> ConsoleHarness:
+    """A console whose application gets pages of the test's own."""
+    return replace(console, app_harness=console.app_harness.build_own_app())
 
 
 def add_failing_pages(console: ConsoleHarness, build_error: Callable[[], Exception]) -> None:

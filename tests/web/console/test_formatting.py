@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import replace
 from datetime import datetime
 
 import httpx
@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as Redirection
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_microseconds
 from flowlet.instance.instance import Status
+from flowlet.instance.path_changes import PathChange
 from flowlet.web.auth import require_role
 from flowlet.web.console import layout, times
 from flowlet.web.console.charts import Bar, ChartSegment, render_chart, render_share_bar, render_sparkline
@@ -127,21 +128,57 @@ def test_json_is_coloured_and_holds_no_markup() -> None:
 
 
 def test_changes_tell_what_a_variable_was_and_is() -> None:
-    line = json.dumps({"set": {"b": [1], "c": 2}, "unset": ["a", "d"]})
+    changes: list[PathChange] = [
+        {"op": "unset", "path": "/a"},
+        {"op": "set", "path": "/b", "value": [1]},
+        {"op": "set", "path": "/c", "value": 2, "old": 1},
+        {"op": "unset", "path": "/d"},
+        {"op": "set", "path": "/items/1/n", "value": 3},
+        {"op": "set", "path": "", "value": {}},
+    ]
 
-    found = describe_changes(line, {"a": "x", "b": None})
+    found = describe_changes(changes, {"a": "x", "b": None, "items": [{}, {"n": 2}]})
 
-    assert found == [
+    assert found[:-1] == [
         VariableChange("a", '"x"', None),
         VariableChange("b", "null", "[\n  1\n]"),
-        VariableChange("c", None, "2"),
+        VariableChange("c", "1", "2"),
         VariableChange("d", None, None),
+        VariableChange("items/1/n", "2", "3"),
     ]
-    assert describe_changes(None) == []
+    assert (found[-1].name, found[-1].after) == ("all variables", "{}")
+    assert describe_changes([]) == []
+    assert [change.before for change in describe_changes(changes)] == [None, None, "1", None, None, None]
+
+
+def test_changes_of_a_part_tell_only_the_part() -> None:
+    changes: list[PathChange] = [
+        {"op": "append", "path": "/log", "value": "more"},
+        {"op": "splice", "path": "/log", "at": 1, "remove": 2, "value": "x"},
+        {"op": "splice", "path": "/items", "at": 0, "remove": 1, "value": []},
+        {"op": "splice", "path": "/items", "at": 0, "remove": 0, "value": [8]},
+        {"op": "splice", "path": "/missing", "at": 0, "remove": 1, "value": ""},
+    ]
+
+    found = describe_changes(changes, {"log": "abcd", "items": [7]})
+
+    assert found == [
+        VariableChange("log", None, '"more"', "appended"),
+        VariableChange("log", '"bc"', '"x"', "replaced at 1"),
+        VariableChange("items", "[\n  7\n]", None, "removed at 0"),
+        VariableChange("items", None, "[\n  8\n]", "inserted at 0"),
+        VariableChange("missing", None, None, "removed at 0"),
+    ]
 
 
 def test_every_status_has_a_colour() -> None:
     assert set(layout.TONES) == set(Status)
+
+
+@pytest.fixture
+def console(console: ConsoleHarness) -> ConsoleHarness:
+    """A console whose application gets pages of the test's own."""
+    return replace(console, app_harness=console.app_harness.build_own_app())
 
 
 async def _submit_and_follow(console: ConsoleHarness) -> tuple[httpx.AsyncClient, str]:

@@ -11,11 +11,13 @@ from pathlib import Path
 from flowlet.accounts.roles import Role
 from flowlet.auth.users import Users
 from flowlet.store.opening import open_store
+from tests.docs.pages import ROOT
 from tests.faults.processes import ManagedProcess
 
 __all__ = ["ENDLESS_PATHS", "build_environment", "create_admin", "serve_process"]
 
-CONTRACT_FOLDER = Path(__file__).parent
+WORKFLOW_FOLDERS = (Path(__file__).parent / "workflows", ROOT / "demo")
+"""The demo's models are those that anyone would write: not strict, and with few bounds."""
 ENDLESS_PATHS = ["/api/events"]
 """A stream of events has no answer that one could wait for."""
 
@@ -33,9 +35,9 @@ async def create_admin(url: str, password: str = "a very good password") -> tupl
 @asynccontextmanager
 async def serve_process(url: str, folder: Path, **settings: str) -> AsyncIterator[tuple[ManagedProcess, str]]:
     """Serve the workflows of this folder by a process, with settings as ``log_level="DEBUG"``; give its address."""
-    given = {"database_url": url, "port": "0", **settings}
+    given = {"database_url": url, "port": "0", "demo_ip_url": "http://127.0.0.1:9/ip", **settings}
     variables = {f"FLOWLET_{name.upper()}": value for name, value in given.items()}
-    modules = [str(path) for path in sorted((CONTRACT_FOLDER / "workflows").glob("*.py"))]
+    modules = [str(path) for folder in WORKFLOW_FOLDERS for path in sorted(folder.glob("[!_]*.py"))]
     process = await ManagedProcess.start_command(
         [sys.executable, "-m", "flowlet", "serve", *modules], env=build_environment(variables), cwd=folder
     )

@@ -13,20 +13,24 @@ from flowlet import (
     Flowlet,
     FlowletError,
     Instance,
+    MissingRightsError,
     NotEndedError,
     NotFoundError,
     Operation,
     Operations,
     OutcomeError,
+    PathChange,
     PermittedOperations,
     RefusedError,
     Registry,
+    RowsLockedError,
     SchemaError,
     Settings,
     SettingsError,
     Store,
     StoreError,
     StoreUnavailableError,
+    TooLargeError,
     UnknownInstanceError,
     UnknownStateError,
     UnknownWorkflowError,
@@ -52,6 +56,8 @@ async def place_order(order: Order) -> Instance | None:
     except DefinitionError as error:
         faults: tuple[Fault, ...] = error.faults
         print(*faults)
+    except (MissingRightsError, RowsLockedError, TooLargeError) as error:
+        print(error)
     except (StoreUnavailableError, SchemaError, StoreError, SettingsError, DurationError) as error:
         print(error)
     except (UnknownWorkflowError, VariablesError, FlowletError) as error:
@@ -94,4 +100,6 @@ async def test_an_order() -> list[datetime]:
         except (NotEndedError, OutcomeError):
             raise
         history: list[Action] = await flow.history(ended.id, ActionKind.TRANSITION)
+        changes: list[PathChange] | None = history[-1].changes
+        print(changes)
     return [line.at for line in history if line.changes]

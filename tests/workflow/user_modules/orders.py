@@ -11,6 +11,7 @@ from flowlet import (
     Context,
     Duration,
     Fail,
+    Failure,
     Instance,
     Next,
     Outcome,
@@ -99,7 +100,13 @@ payment_failed = error("The customer could not be charged.")
 
 
 @manual(next={done: "Close"})
-def complaint(order: Order) -> None: ...
+def complaint(order: Order, ctx: Context) -> None:
+    if ctx.error:
+        ctx.log(describe_failure(ctx.error))
+
+
+def describe_failure(failure: Failure) -> str:
+    return f"{failure.type} in {failure.state} after {failure.attempts} attempts: {failure.message}"
 
 
 @state(next=[done, complaint, "payment_failed"], on_error=payment_failed)

@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 
-from flowlet.store.dialects.mysql.schema import DUE_COLUMN, FAILING_COLUMN
+from flowlet.store.dialects.mysql.lanes import build_lanes_sql
+from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN, FAILING_COLUMN
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
+from flowlet.store.tables import DUE_INDEX, WORKFLOW
 
 __all__ = ["MySQLExpressions"]
 
@@ -19,9 +21,16 @@ class MySQLExpressions:
     for_update_sql = "FOR UPDATE"
     skip_locked_sql = "FOR UPDATE SKIP LOCKED"
     newest_first_sql = "id DESC"
+    due_type_column = DUE_TYPE_COLUMN
     due_column = DUE_COLUMN
     is_scheduled_sql = f"{DUE_COLUMN} > 0"
+    is_queued_sql = f"{DUE_COLUMN} IS NOT NULL"
     due_index_has_all_groups = True
+    next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE executor_group > :last"
+    due_index_sql = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"
+    lanes_sql = build_lanes_sql(
+        groups=":group", types=f"{DUE_TYPE_COLUMN} > :after", tail=f"ORDER BY {DUE_TYPE_COLUMN}, priority LIMIT :limit"
+    )
     failing_status_column = FAILING_COLUMN
     has_slow_json = False
 

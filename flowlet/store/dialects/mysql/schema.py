@@ -1,12 +1,16 @@
 """Tables in MariaDB and MySQL, which have no partial index.
 
-A generated column that is NULL for the rows that must not be found takes the place of an index's condition.
+A generated column that is NULL for the rows that must not be found takes the place of an index's condition. It is
+stored: indexes of virtual columns have been corrupted by updates and the purge of old versions (MDEV-38140).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import pymysql
 
 from flowlet.store.columns import ColumnType, Table
 from flowlet.store.dialects.mysql.statement import fetch_rows
@@ -15,16 +19,20 @@ from flowlet.store.tables import (
     CANCELLED_INDEX,
     DUE_INDEX,
     FAILING_INDEX,
+    GATE_INDEX,
     IS_FAILING,
-    IS_READY,
+    IS_GATED,
+    IS_QUEUED,
     RETRYING_INDEX,
     WORKFLOW,
 )
 
-__all__ = ["DUE_COLUMN", "FAILING_COLUMN", "MySQLSchema"]
+__all__ = ["DUE_COLUMN", "DUE_TYPE_COLUMN", "FAILING_COLUMN", "MySQLSchema"]
 
 MIGRATION_LOCK_SECONDS = 120
-DUE_COLUMN, FAILING_COLUMN = "due", "failing"
+DUE_TYPE_COLUMN, DUE_COLUMN = "due_type", "due"
+GATED_STATUS_COLUMN, GATED_DUE_COLUMN = "gated_status", "gated_due"
+FAILING_COLUMN = "failing"
 _OPTIONS = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC"
 _TYPES = {
     ColumnType.IDENTITY: "bigint NOT NULL AUTO_INCREMENT PRIMARY KEY",
@@ -37,20 +45,40 @@ _TYPES = {
     ColumnType.INTEGER: "integer",
     ColumnType.BIG: "bigint",
 }
+_HAS_DUE_TIME = f"{IS_QUEUED} AND next_activation IS NOT NULL"
+
+
+def _build_generated_column(name: str, type: str, condition: str, column: str) -> str:
+    return f"{name} {type} GENERATED ALWAYS AS (CASE WHEN {condition} THEN {column} END) STORED"
+
+
 _GENERATED_COLUMNS = {
     WORKFLOW.name: (
-        f"{DUE_COLUMN} bigint GENERATED ALWAYS AS (CASE WHEN {IS_READY} THEN next_activation END) VIRTUAL",
-        f"{FAILING_COLUMN} varchar(64) GENERATED ALWAYS AS (CASE WHEN {IS_FAILING} THEN status END) VIRTUAL",
+        _build_generated_column(DUE_TYPE_COLUMN, "varchar(255)", _HAS_DUE_TIME, "workflow_type"),
+        _build_generated_column(DUE_COLUMN, "bigint", _HAS_DUE_TIME, "next_activation"),
+        _build_generated_column(GATED_STATUS_COLUMN, "varchar(64)", IS_GATED, "status"),
+        _build_generated_column(GATED_DUE_COLUMN, "bigint", IS_GATED, "next_activation"),
+        _build_generated_column(FAILING_COLUMN, "varchar(64)", IS_FAILING, "status"),
     )
 }
 _INDEXED_COLUMNS = {
-    DUE_INDEX.name: ("executor_group", "priority", DUE_COLUMN),
+    DUE_INDEX.name: ("executor_group", DUE_TYPE_COLUMN, "priority", DUE_COLUMN),
+    GATE_INDEX.name: ("gate", GATED_STATUS_COLUMN, "priority", GATED_DUE_COLUMN),
     FAILING_INDEX.name: ("fingerprint", "failed", "workflow_type", FAILING_COLUMN),
 }
 """The columns of the indexes that have a generated one."""
 
 _OMITTED_INDEXES = frozenset({CANCELLED_INDEX.name, RETRYING_INDEX.name})
 """The indexes that without their condition would list every instance; the one of statuses serves instead."""
+
+# The name of a lock has at most 64 characters, without regard to upper and lower case; it is known in the whole server.
+_LOCK_NAME = "CONCAT('flowlet ', SHA2(DATABASE(), 224))"
+_COLUMNS = """
+SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name IN ({names})
+"""
+_DDL_DENIED = re.compile(r"\b(CREATE|ALTER|INDEX|DROP)\b.* command denied", re.IGNORECASE)
+_NO_SUCH_TABLE = 1146
 
 
 class MySQLSchema:
@@ -59,20 +87,56 @@ class MySQLSchema:
     def build_create_statements(self, table: Table) -> list[str]:
         """Return CREATE TABLE, which has the indexes too: a table without them would be left by a kill in between."""
         more = [*_GENERATED_COLUMNS.get(table.name, ()), *_list_keys(table)]
-        return [build_table_statement(table, _TYPES, more=more, options=_OPTIONS)]
+        verb = "CREATE TABLE IF NOT EXISTS"  # each statement of DDL is committed by itself, and may have run before
+        return [build_table_statement(table, _TYPES, more=more, options=_OPTIONS, verb=verb)]
+
+    async def read_columns(self, raw: Any, names: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return the columns of tables and views by name. The catalog hides what the user has no right to."""
+        found: dict[str, set[str]] = {}
+        for table, column in await fetch_rows(raw, _COLUMNS.format(names=", ".join(["%s"] * len(names))), names):
+            found.setdefault(table, set()).add(column)
+        for name in names:
+            if name not in found:
+                await _refuse_hidden_table(raw, name)
+        return {table: frozenset(columns) for table, columns in found.items()}
+
+    async def find_taken_names(self, raw: Any, tables: Sequence[Table]) -> list[str]:
+        """Return none: the name of an index is its table's own."""
+        return []
+
+    async def prepare_schema(self, raw: Any) -> None:
+        """Do nothing: the database is the schema."""
+
+    async def describe_missing_rights(self, raw: Any, error: BaseException) -> str:
+        """Return the server's message, which names the right and the table, and the statement that grants it."""
+        ((user, database),) = await fetch_rows(raw, "SELECT CURRENT_USER(), DATABASE()")
+        name, _, host = user.rpartition("@")
+        is_about_tables = _DDL_DENIED.search(str(error)) is not None
+        rights = "CREATE, ALTER, INDEX" if is_about_tables else "SELECT, INSERT, UPDATE, DELETE"
+        whose = "the user who is to run 'flowlet db upgrade'" if is_about_tables else "the user"
+        cure = f"GRANT {rights} ON `{database}`.* TO '{name}'@'{host}'"
+        return f"{error.args[-1]}. To give {whose} the right, an administrator runs: {cure}"
 
     async def lock_migrations(self, raw: Any) -> None:
-        """Wait until no other process migrates this database, and silence the notes about tables that exist."""
-        sql = "SELECT GET_LOCK(CONCAT('flowlet ', DATABASE()), %s)"
-        ((is_locked,),) = await fetch_rows(raw, sql, (MIGRATION_LOCK_SECONDS,))
+        """Wait until no other process migrates this database, however long a statement may take on the server."""
+        await raw.lift_time_limit()
+        ((is_locked,),) = await fetch_rows(raw, f"SELECT GET_LOCK({_LOCK_NAME}, %s)", (MIGRATION_LOCK_SECONDS,))
         if is_locked != 1:
             raise TimeoutError(f"another process has been migrating for {MIGRATION_LOCK_SECONDS} seconds")
-        await fetch_rows(raw, "SET SESSION sql_notes = 0")
 
     async def unlock_migrations(self, raw: Any) -> None:
         """Let the next process migrate."""
-        await fetch_rows(raw, "SET SESSION sql_notes = 1")
-        await fetch_rows(raw, "SELECT RELEASE_LOCK(CONCAT('flowlet ', DATABASE()))")
+        await fetch_rows(raw, f"SELECT RELEASE_LOCK({_LOCK_NAME})")
+        await fetch_rows(raw, "SET SESSION /*M! max_statement_time = DEFAULT, */ sql_notes = 0")
+
+
+async def _refuse_hidden_table(raw: Any, name: str) -> None:
+    """Raise the server's error if there may be a table that the user has no right to."""
+    try:
+        await fetch_rows(raw, f"SELECT 1 FROM {name} LIMIT 0")
+    except pymysql.err.ProgrammingError as error:
+        if error.args[0] != _NO_SUCH_TABLE:
+            raise
 
 
 def _list_keys(table: Table) -> Iterator[str]:

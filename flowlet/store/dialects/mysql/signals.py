@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from flowlet.store.dialects.mysql.session import refuse_read_only
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.signals import ListenRequest
 from flowlet.store.tables import ACTION
@@ -20,7 +21,11 @@ UNSETTLED_SECONDS, UNSETTLED_POLL_SECONDS = 10.0, 0.2
 window."""
 
 _LAST_ID = f"SELECT COALESCE(MAX(id), 0) FROM {ACTION}"
-_END = f"SELECT COALESCE(MAX(id), 0), COUNT(*) FROM {ACTION} WHERE id > %s"
+_END = f"""
+SELECT last, count, @@global.read_only
+FROM (SELECT COALESCE(MAX(id), 0) AS last, COUNT(*) AS count FROM {ACTION} WHERE id > %s) AS window_end
+"""
+"""Beside an aggregate, MariaDB 10.11 always returns 0 for a variable that is on or off: therefore the subquery."""
 
 
 class MySQLSignals:
@@ -52,6 +57,11 @@ class MySQLSignals:
 
 
 async def _read_end(floor: int, raw: Any) -> tuple[int, int]:
-    """Return the last id beyond the floor, and how many there are."""
-    ((last, count),) = await fetch_rows(raw, _END, (floor,))
+    """Return the last id beyond the floor, and how many there are.
+
+    A server that takes no writes any more will have no commits either: another one has them.
+    """
+    ((last, count, is_read_only),) = await fetch_rows(raw, _END, (floor,))
+    if is_read_only:
+        await refuse_read_only(raw)
     return last, count

@@ -1,15 +1,22 @@
-"""Statements on a raw connection of MariaDB or MySQL."""
+"""Statements on a raw connection of MariaDB or MySQL, which refuses those that the server would not accept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from flowlet.store.dialects.mysql.session import read_packet_limit
+from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER, split_by_length
+
 __all__ = ["execute_and_count", "fetch_rows", "insert_rows"]
 
 
 async def fetch_rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
-    """Run a statement and return its rows."""
+    """Run a statement and return its rows.
+
+    Raises:
+        TooLargeError: If the server would not accept it; it is not sent.
+    """
     async with raw.cursor() as cursor:
         await cursor.execute(sql, values or None)
         found: Sequence[Any] = await cursor.fetchall()
@@ -17,17 +24,42 @@ async def fetch_rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence
 
 
 async def execute_and_count(raw: Any, sql: str, values: Sequence[Any]) -> int:
-    """Run a statement and return how many rows its condition found."""
+    """Run a statement and return how many rows its condition found.
+
+    Raises:
+        TooLargeError: If the server would not accept it; it is not sent.
+    """
     async with raw.cursor() as cursor:
-        await cursor.execute(sql, values)
+        await cursor.execute(sql, values or None)
         count: int = cursor.rowcount
         return count
 
 
 async def insert_rows(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows with one statement, which ends with VALUES; none for no rows."""
+    """Insert rows, with as few statements as the server accepts; the given text ends with VALUES.
+
+    Raises:
+        TooLargeError: If the server would not accept one of the rows.
+    """
     if not rows:
         return
     binds = f"({', '.join(['%s'] * len(rows[0]))})"
-    values = [value for row in rows for value in row]
-    await fetch_rows(raw, insert + ", ".join([binds] * len(rows)), values)
+    limit = await read_packet_limit(raw)
+    async with raw.cursor() as cursor:
+        statement = _build_insert(cursor, insert, binds, rows)
+        if not limit.may_exceed(len(statement)):
+            await cursor.execute(statement)
+            return
+        group_limit = limit.bytes // (2 * MAX_BYTES_PER_CHARACTER)
+        for group in split_by_length(rows, map(_measure_row, rows), limit=group_limit):
+            await cursor.execute(_build_insert(cursor, insert, binds, group))
+
+
+def _build_insert(cursor: Any, insert: str, binds: str, rows: Sequence[Sequence[Any]]) -> str:
+    statement: str = cursor.mogrify(insert + ", ".join([binds] * len(rows)), [value for row in rows for value in row])
+    return statement
+
+
+def _measure_row(row: Sequence[Any]) -> int:
+    """Return how many characters the row's values have, about; a number has 20 at most."""
+    return sum(len(value) if isinstance(value, str) else 20 for value in row)

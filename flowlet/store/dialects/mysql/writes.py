@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import orjson
@@ -16,8 +17,8 @@ import pymysql
 from flowlet.instance.instance import NewInstance
 from flowlet.store.columns import ColumnType, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups
-from flowlet.store.dialects.mysql.claims import claim_instances
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
+from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
 from flowlet.store.dialects.mysql.connection import NOW_SQL
 from flowlet.store.dialects.mysql.statement import execute_and_count, fetch_rows, insert_rows
 from flowlet.store.dialects.transaction import begin_transaction
@@ -34,11 +35,13 @@ from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, WORKFLOW
 __all__ = ["MySQLWrites"]
 
 # Wider than the columns: a value out of the range of JSON_TABLE's own type would become NULL, and no error.
+# Without a charset its texts have the database's, which may lack characters: these would become question marks.
+_TEXT_CHARSET = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 _BATCH_TYPES = {
     **dict.fromkeys(ColumnType, "bigint"),
-    ColumnType.NAME: "varchar(255)",
-    ColumnType.WORD: "varchar(64)",
-    ColumnType.TEXT: "longtext",
+    **dict.fromkeys((ColumnType.NAME, ColumnType.KEY), f"varchar(255) {_TEXT_CHARSET}"),
+    ColumnType.WORD: f"varchar(64) {_TEXT_CHARSET}",
+    ColumnType.TEXT: f"longtext {_TEXT_CHARSET}",
 }
 _BATCH = "JSON_TABLE(%s, '$[*]' COLUMNS({})) b".format(
     ", ".join(
@@ -48,31 +51,38 @@ _BATCH = "JSON_TABLE(%s, '$[*]' COLUMNS({})) b".format(
 )
 _FENCE = "w.executor_id = %s AND w.token = b.token AND w.version = b.version AND w.pause_requested = b.pausing"
 # STRAIGHT_JOIN fixes the order: the batch first, then each row by its key. No assignment reads a column that another
-# one has changed, because MySQL does not say in which order they are made.
+# one has changed, because MySQL does not say in which order they are made: new children are counted afterwards.
 _COMMIT = f"""
 UPDATE {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
 SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1)
-        OR (b.waits = 1 AND b.spawned = 0 AND w.open_children = 0) THEN b.at ELSE b.next_activation END,
+        OR w.open_children + b.spawned <= b.wake_at_open_children THEN b.at ELSE b.next_activation END,
     w.attempt = b.attempt, w.visit = b.visit, w.streak = b.streak, w.crashes = 0,
     w.executor_id = CASE WHEN b.status = 'EXECUTING' THEN w.executor_id END, w.version = w.version + 1,
-    w.waits_for_children = (b.waits = 1 AND (b.spawned > 0 OR w.open_children > 0) AND w.woken = 0),
-    w.children = w.children + b.spawned, w.open_children = w.open_children + b.spawned,
+    w.wake_at_open_children = CASE WHEN w.open_children + b.spawned > b.wake_at_open_children AND w.woken = 0
+        THEN b.wake_at_open_children END,
     w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
-    w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed
+    w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed,
+    w.unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters)
 WHERE {_FENCE}
+"""
+_ADD_CHILDREN = f"""
+UPDATE {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
+SET w.children = w.children + b.spawned, w.open_children = w.open_children + b.spawned
+WHERE b.spawned > 0
 """
 _LOCK_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
 # From left to right: MySQL's single-table UPDATE reads what it has just assigned.
 _END_CHILD = f"""
 UPDATE {WORKFLOW} SET
-    next_activation = CASE WHEN waits_for_children AND open_children <= %s THEN %s ELSE next_activation END,
-    waits_for_children = (waits_for_children AND open_children > %s), open_children = open_children - %s
+    next_activation = CASE WHEN open_children - %s <= wake_at_open_children THEN %s ELSE next_activation END,
+    wake_at_open_children = CASE WHEN open_children - %s > wake_at_open_children THEN wake_at_open_children END,
+    open_children = open_children - %s
 WHERE id = %s
 """
 # A parent that is executing is about to wait: its next commit finds the mark.
 _WAKE = f"""
-UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), waits_for_children = 0,
+UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), wake_at_open_children = NULL,
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE %s END
 WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
@@ -96,6 +106,9 @@ class MySQLWrites:
 
     writer_count = 3
 
+    def __init__(self) -> None:
+        self._turns = count()
+
     async def renew_lease(
         self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
     ) -> int | None:
@@ -107,7 +120,11 @@ class MySQLWrites:
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
         """Lease due instances, the higher priority first, and return their rows."""
-        return await claim_instances(raw, request)
+        return await claim_instances(raw, request, next(self._turns))
+
+    async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:
+        """Return when the next instance of these groups and types becomes due, after ``now``; None for none."""
+        return await find_next_due(raw, groups, types, now)
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch; where a fence does not hold, roll back and write the others."""
@@ -123,6 +140,8 @@ class MySQLWrites:
         document = orjson.dumps([TRANSITION_ENCODER.encode(transition) for transition in batch.transitions]).decode()
         if await execute_and_count(raw, _COMMIT, (document, batch.executor_id)) != len(batch.transitions):
             raise _FenceLostError
+        if any(transition.children for transition in batch.transitions):
+            await execute_and_count(raw, _ADD_CHILDREN, (document,))
         await insert_rows(raw, _INSERT_ACTION, encode_action_rows(batch.transitions))
         await self.apply_followups(raw, collect_followups(batch.transitions), batch.now)
         await self.add_counts(raw, self.get_writer_id(raw), count_transitions(batch.transitions))
@@ -167,8 +186,8 @@ class MySQLWrites:
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
-        if batch_followups.children:
-            created = await self._insert_instances(raw, batch_followups.children, now)
+        for children in split_children(batch_followups.children):
+            created = await self._insert_instances(raw, children, now)
             if not all(is_new for _, is_new in created):
                 raise pymysql.err.IntegrityError(0, "a child's external id exists already")
         for id, ended in batch_followups.ended_child_counts:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import IS_READY
+from flowlet.store.tables import IS_QUEUED, WORKFLOW
 
 __all__ = ["PostgresExpressions"]
 
@@ -19,9 +20,14 @@ class PostgresExpressions:
     # A sum has no index. By the primary key, backwards, an old long history would cost reading all lines that were
     # written since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
     newest_first_sql = "id + 0 DESC"
+    due_type_column = "workflow_type"
     due_column = "next_activation"
-    is_scheduled_sql = f"{IS_READY} AND next_activation > 0"
+    is_scheduled_sql = f"{IS_QUEUED} AND next_activation > 0"
+    is_queued_sql = IS_QUEUED
     due_index_has_all_groups = False
+    next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
+    due_index_sql = WORKFLOW.name
+    lanes_sql = build_group_lanes_sql("CAST(:group AS text)", "CAST(:after AS text)", ":limit")
     failing_status_column = "status"
     has_slow_json = True
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from flowlet.store.dialects.postgres.listen import listen
-from flowlet.store.dialects.postgres.statements import NOTIFY, NOTIFY_AT_ONCE, format_notification
+from flowlet.store.dialects.postgres.qualifier import SchemaQualifier
+from flowlet.store.dialects.postgres.statements import NOTIFY, NOTIFY_AT_ONCE, READ_CHANNEL, format_notification
 from flowlet.store.dialects.signals import ListenRequest
 
 __all__ = ["PostgresSignals"]
@@ -17,12 +18,14 @@ class PostgresSignals:
 
     Args:
         process_name: The sender's name in notifications.
+        qualifier: Names the schema of the tables; None where they are found by the search path.
     """
 
     needs_notifications = True
 
-    def __init__(self, process_name: str) -> None:
+    def __init__(self, process_name: str, qualifier: SchemaQualifier | None = None) -> None:
         self._process_name = process_name
+        self._read_channel = qualifier.qualify_sql(READ_CHANNEL) if qualifier else READ_CHANNEL
 
     async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Send notifications, which arrive when the transaction commits."""
@@ -34,7 +37,7 @@ class PostgresSignals:
 
     async def listen_for_commits(self, listen_request: ListenRequest) -> None:
         """Listen on a connection of its own."""
-        await listen(listen_request, self._process_name)
+        await listen(listen_request, self._process_name, self._read_channel)
 
     def _format_notifications(self, groups: Iterable[str]) -> list[str]:
         return [format_notification(self._process_name, group) for group in sorted(groups) or ("",)]

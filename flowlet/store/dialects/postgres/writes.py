@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import asyncpg
 
 from flowlet.instance.instance import NewInstance, Status
 from flowlet.store.counter_buckets import CounterBucket, count_activations
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups
-from flowlet.store.dialects.postgres import statements
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
+from flowlet.store.dialects.postgres import connection, statements
+from flowlet.store.dialects.postgres.claims import claim_instances, find_next_due
 from flowlet.store.dialects.transaction import begin_transaction
 from flowlet.store.rows import ACTION_COLUMNS, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER, encode_action_rows
 
@@ -28,6 +30,7 @@ class PostgresWrites:
 
     def __init__(self, process_name: str) -> None:
         self._process_name = process_name
+        self._turns = count()
 
     async def renew_lease(
         self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
@@ -37,10 +40,12 @@ class PostgresWrites:
         return value
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
-        """Lease due instances, the higher priority first, in one statement, and return their rows."""
-        sql = statements.build_claim_sql(len(request.groups))
-        rows = await raw.fetch(sql, request.executor_id, request.groups, request.now, request.types, request.limit)
-        return [tuple(row) for row in rows]
+        """Lease due instances, the higher priority first, and return their rows."""
+        return await claim_instances(raw, request, next(self._turns))
+
+    async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:
+        """Return when the next instance of these groups and types becomes due, after ``now``; None for none."""
+        return await find_next_due(raw, groups, types, now)
 
     async def commit(self, raw: Any, batch: Batch, *, in_transaction: bool = False) -> BatchResult:
         """Write the batch: one statement, or a transaction of several where other rows are touched."""
@@ -65,7 +70,9 @@ class PostgresWrites:
         Inside of a transaction this process cannot say when they exist, and has to hear of its own notification.
         """
         sender = statements.format_notification("" if in_transaction else self._process_name)
-        columns = _transpose([NEW_INSTANCE_ENCODER.encode(new) for new in new_instances])
+        rows = [NEW_INSTANCE_ENCODER.encode(new) for new in new_instances]
+        _check_size(sum(new.text_length for new in new_instances), rows)
+        columns = _transpose(rows)
         created = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *columns, now, sender)}
         known = dict(created)
         if len(created) < len(new_instances):
@@ -75,8 +82,8 @@ class PostgresWrites:
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents."""
-        if batch_followups.children:
-            created = await self.create(raw, batch_followups.children, now, in_transaction=True)
+        for children in split_children(batch_followups.children):
+            created = await self.create(raw, children, now, in_transaction=True)
             if not all(is_new for _, is_new in created):
                 raise asyncpg.UniqueViolationError("a child's external id exists already")
         if batch_followups.ended_child_counts or batch_followups.woken_parents:
@@ -97,7 +104,7 @@ class PostgresWrites:
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number of the server's process that serves the connection."""
-        number: int = raw.get_server_pid()
+        number: int = raw.backend_pid
         return number
 
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
@@ -119,9 +126,16 @@ async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
         [*count_activations(transition), *TRANSITION_ENCODER.encode(transition)] for transition in batch.transitions
     ]
     action_rows = encode_action_rows(batch.transitions)
+    _check_size(sum(transition.text_length for transition in batch.transitions), [*rows, *action_rows])
     actions = _transpose(action_rows) if action_rows else [[] for _ in ACTION_COLUMNS]
     applied = await raw.fetch(statements.COMMIT, batch.executor_id, *_transpose(rows), *actions)
     return {id for (id,) in applied}
+
+
+def _check_size(text_length: int, rows: Sequence[Sequence[Any]]) -> None:
+    """Refuse rows that one message cannot carry. Their bytes are counted only where they may be too many."""
+    if connection.SIZE_LIMIT.may_exceed(text_length):
+        connection.SIZE_LIMIT.check_values(value for row in rows for value in row)
 
 
 def _transpose(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import IS_READY
+from flowlet.store.tables import DUE_INDEX, IS_QUEUED, WORKFLOW
 
 __all__ = ["SQLiteExpressions"]
 
@@ -19,9 +20,14 @@ class SQLiteExpressions:
     for_update_sql = ""
     skip_locked_sql = ""
     newest_first_sql = "id DESC"
+    due_type_column = "workflow_type"
     due_column = "next_activation"
-    is_scheduled_sql = f"{IS_READY} AND next_activation > 0"
+    is_scheduled_sql = f"{IS_QUEUED} AND next_activation > 0"
+    is_queued_sql = IS_QUEUED
     due_index_has_all_groups = False
+    next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
+    due_index_sql = f"{WORKFLOW} INDEXED BY {DUE_INDEX.name}"
+    lanes_sql = build_group_lanes_sql(":group", ":after", ":limit")
     failing_status_column = "status"
     has_slow_json = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flowlet.store.columns import ColumnType, Table
@@ -24,6 +25,29 @@ class SQLiteSchema:
     def build_create_statements(self, table: Table) -> list[str]:
         """Return CREATE TABLE and CREATE INDEX."""
         return [build_table_statement(table, _TYPES), *(build_index_statement(table, one) for one in table.indexes)]
+
+    async def read_columns(self, raw: Any, names: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return the columns of tables and views by name; SQLite does not distinguish upper and lower case."""
+        found: dict[str, frozenset[str]] = {}
+        for name in names:
+            async with raw.execute("SELECT name FROM pragma_table_info(?)", (name,)) as cursor:
+                if columns := frozenset(column.lower() for (column,) in await cursor.fetchall()):
+                    found[name] = columns
+        return found
+
+    async def find_taken_names(self, raw: Any, tables: Sequence[Table]) -> list[str]:
+        """Return the names of the tables' indexes that something else has."""
+        names = [index.name for table in tables for index in table.indexes]
+        sql = f"SELECT name FROM sqlite_master WHERE LOWER(name) IN ({', '.join('?' * len(names))})"
+        async with raw.execute(sql, names) as cursor:
+            return [name for (name,) in await cursor.fetchall()]
+
+    async def prepare_schema(self, raw: Any) -> None:
+        """Do nothing: SQLite has no schemas."""
+
+    async def describe_missing_rights(self, raw: Any, error: BaseException) -> str:
+        """Return the error: the rights are those of the file."""
+        return str(error)
 
     async def lock_migrations(self, raw: Any) -> None:
         """Do nothing: BEGIN IMMEDIATE has locked the database."""

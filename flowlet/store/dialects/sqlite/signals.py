@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from flowlet.settings import get_sqlite_path
+from flowlet.database_url import get_sqlite_path
 from flowlet.store.commits import UNKNOWN_COMMIT
 from flowlet.store.dialects.signals import ListenRequest
 

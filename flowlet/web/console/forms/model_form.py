@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.text import MAX_INTEGER
+from flowlet.instance.json_text import MAX_DIGITS
 from flowlet.web.console.forms.controls import WHOLE_OBJECT, Control, ControlKind, build_controls, format_plain_value
 from flowlet.web.forms import Form
-from flowlet.web.parsing import MIN_INTEGER, parse_json
+from flowlet.web.parsing import parse_json
 from flowlet.web.problems import ProblemError
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "read_submission",
 ]
 
-_INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}")
+_INTEGER_PATTERN = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}", re.ASCII)
 _NUMBER_PATTERN = re.compile(r"[-+]?[0-9]{0,40}\.?[0-9]{1,40}(?:[eE][-+]?[0-9]{1,3})?")
 _DATE_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -178,7 +178,7 @@ def _parse_value(control: Control, text: str) -> Any:
         case _ if not text.strip():
             return None
         case ControlKind.INTEGER:
-            if not _INTEGER_PATTERN.fullmatch(text.strip()) or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
+            if not _INTEGER_PATTERN.fullmatch(text.strip()):
                 raise ValueError("Enter a whole number, e.g. 12")
             return int(text)
         case ControlKind.NUMBER:
@@ -193,7 +193,7 @@ def _parse_value(control: Control, text: str) -> Any:
 
 
 def _parse_number(text: str) -> int | float:
-    if _INTEGER_PATTERN.fullmatch(text) and MIN_INTEGER <= int(text) <= MAX_INTEGER:
+    if _INTEGER_PATTERN.fullmatch(text):
         return int(text)
     if not _NUMBER_PATTERN.fullmatch(text) or not math.isfinite(value := float(text)):
         raise ValueError("Enter a number, e.g. 12.5")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from flowlet.clock import to_datetime, to_microseconds
+from flowlet.clock import is_calendar_time, to_microseconds
 from flowlet.durations import parse_duration
 from flowlet.errors import DurationError
 
@@ -30,7 +30,8 @@ def parse_run_at(text: str) -> datetime | str | None:
             return entered
         found = datetime.fromisoformat(entered)
         found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        to_datetime(to_microseconds(found))  # in UTC the time may be outside the range of datetime
+        if not is_calendar_time(to_microseconds(found)):
+            raise ValueError(entered)
     except (DurationError, ValueError, OverflowError):
         shown = entered if len(entered) <= _MAX_LENGTH_SHOWN else f"{entered[:_MAX_LENGTH_SHOWN]}…"
         raise DurationError(

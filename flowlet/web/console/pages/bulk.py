@@ -6,11 +6,11 @@ A preview is a GET, and changes nothing. The operation does not affect workflows
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
@@ -18,11 +18,13 @@ from flowlet.instance.instance import Instance
 from flowlet.store.search.query import SearchQuery
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
-from flowlet.web.bulk import MAX_INSTANCES, BulkOperation, RefusalError, bind_operation, run_operation, search_pages
+from flowlet.web.bulk import MAX_INSTANCES, BulkOperation, bind_operation, search_pages
+from flowlet.web.bulk_runs import BulkRun
 from flowlet.web.console.filters import Filters, read_filters
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.times import now
+from flowlet.web.deadline import compute_background_seconds
 from flowlet.web.forms import MAX_FIELDS, read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
@@ -31,7 +33,6 @@ __all__ = ["OPERATIONS", "blueprint"]
 
 PREVIEW_SIZE = 10
 MAX_SELECTED = 500
-MAX_IDS_SHOWN = 10
 MAX_REASON_LENGTH = 1_000
 
 
@@ -88,34 +89,14 @@ class BulkSelection:
         return self.ids is None and self.filters.is_empty
 
     @property
+    def query_string_with_operation(self) -> str:
+        """The operation and the filters as the query string of the page of a run."""
+        return urlencode({"operation": self.name, "filters": self.query_string})
+
+    @property
     def query_string(self) -> str:
         """The filters as the query string of a URL."""
         return self.filters.build_url("")[1:]
-
-
-@dataclass
-class BulkSummary:
-    """The result of a bulk operation: how many workflows were changed, and the skipped ones by reason."""
-
-    done_count: int = 0
-    refused_ids: dict[str, list[int]] = field(default_factory=dict)
-    refused_counts: dict[str, int] = field(default_factory=dict)
-
-    def count_workflow(self, id: int, refusal: RefusalError | None) -> None:
-        """Count one workflow."""
-        if refusal is None:
-            self.done_count += 1
-            return
-        reason = getattr(refusal, "reason", "it does not exist")
-        self.refused_counts[reason] = self.refused_counts.get(reason, 0) + 1
-        ids = self.refused_ids.setdefault(reason, [])
-        ids += [id] if len(ids) < MAX_IDS_SHOWN else []
-
-    @property
-    def groups(self) -> list[tuple[str, int, list[int]]]:
-        """Each reason with its count and its first ids, the most frequent reason first."""
-        groups = ((reason, self.refused_counts[reason], ids) for reason, ids in self.refused_ids.items())
-        return sorted(groups, key=lambda group: -group[1])
 
 
 blueprint = Blueprint("workflow_bulk", __name__)
@@ -151,17 +132,31 @@ async def run_bulk_operation() -> Response | Redirection:
         faults["confirm_all"] = "No filter is set: confirm that you mean all workflows, or go back and add a filter."
     if faults:
         return await _render_preview(choice, faults, reason=reason, with_children=with_children)
-    result = await _run_selection(choice, reason=reason or None, with_children=with_children)
-    if not result.refused_ids:
-        return redirect_with_success(
-            _describe_result(result.done_count, choice.operation_text), choice.filters.build_url()
+    run = await _run_selection(choice, reason=reason or None, with_children=with_children)
+    if run.is_running:
+        return redirect(f"/workflows/bulk/{run.id}?{choice.query_string_with_operation}", 303)
+    return await _render_result(choice, run)
+
+
+@blueprint.get("/workflows/bulk/<run_id>")
+@require_role(Role.OPERATOR)
+async def show_run(run_id: str) -> Response | Redirection:
+    """Show what an operation that goes on in the background has done so far."""
+    choice = _read_selection(request.args.get("operation", ""), None, request.args.get("filters", ""), now())
+    run = get_services().bulk_runs.find(run_id)
+    if run is None:
+        return redirect_with_error(
+            "This process does not know the bulk operation: look at the workflows.", choice.filters.build_url()
         )
-    return await render_page(
-        "bulk/result.html",
-        selection=choice,
-        result=result,
-        summary=_describe_result(result.done_count, choice.operation_text),
-    )
+    return await _render_result(choice, run)
+
+
+async def _render_result(selection: BulkSelection, run: BulkRun) -> Response | Redirection:
+    """Return the page of a result; the list, with a notice, where there is no more to say."""
+    summary = _describe_result(run.done_count, selection.operation_text)
+    if not (run.is_running or run.error or run.refused_ids):
+        return redirect_with_success(summary, selection.filters.build_url())
+    return await render_page("bulk/result.html", selection=selection, result=run, summary=summary)
 
 
 async def _render_preview(
@@ -187,7 +182,8 @@ async def _render_preview(
     return await render_page("bulk/preview.html", status=422 if faults else 200, **values)
 
 
-async def _run_selection(selection: BulkSelection, *, reason: str | None, with_children: bool) -> BulkSummary:
+async def _run_selection(selection: BulkSelection, *, reason: str | None, with_children: bool) -> BulkRun:
+    """Start the operation, and return it when it has ended, or when the request has to be answered."""
     operate = bind_operation(
         get_services().operations,
         selection.name,
@@ -195,10 +191,10 @@ async def _run_selection(selection: BulkSelection, *, reason: str | None, with_c
         reason=reason if selection.operation_text.takes_reason else None,
         with_children=with_children,
     )
-    result = BulkSummary()
-    async for id, refusal in run_operation(operate, _iterate_ids(selection)):
-        result.count_workflow(id, refusal)
-    return result
+    subject = f"bulk {selection.name} by {get_principal().username!r}"
+    run = get_services().bulk_runs.start(operate, _iterate_ids(selection), subject=subject)
+    await run.wait(compute_background_seconds())
+    return run
 
 
 async def _iterate_ids(selection: BulkSelection) -> AsyncIterator[Sequence[int]]:

@@ -14,7 +14,7 @@ from quart import Blueprint, Response
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
-from flowlet.clock import to_datetime, to_microseconds
+from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.errors import VariablesError
 from flowlet.instance.instance import PRIORITIES, Created
@@ -119,9 +119,10 @@ def _parse_common_values(common_values: Mapping[str, str]) -> tuple[dict[str, An
 def _parse_time(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-        return to_datetime(to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC)))
+        found = to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None
+    return to_datetime(found) if is_calendar_time(found) else None
 
 
 def _build_variable_controls(definition: Definition) -> tuple[Control, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from werkzeug.wrappers import Response as Redirection
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition, StateDefinition
 from flowlet.errors import UnknownWorkflowError, VariablesError
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Action, Instance
 from flowlet.operations.permitted import Operation
 from flowlet.operations.service import Operations
 from flowlet.store.reports.children import count_children_by_status
@@ -266,9 +267,20 @@ async def _read_tab(instance: Instance, tab: str) -> dict[str, Any]:
     is_narrowed, before = request.args.get("only") == "problems", _parse_before()
     kinds = PROBLEM_KINDS if is_narrowed else ()
     latest = await reads.read_latest_actions(instance.id, limit=LINES_SHOWN + 1, before=before, kinds=kinds)
-    lines = build_history_lines(latest[:LINES_SHOWN])
+    shown = latest[:LINES_SHOWN]
+    lines = build_history_lines(shown, variables_before=await _read_variables_before(instance, shown))
     older = lines[-1].action.id if lines and len(lines) < len(latest) else None
     return {"lines": lines, "older_before": older, "before": before, "line_filter": "problems" if is_narrowed else ""}
+
+
+async def _read_variables_before(instance: Instance, shown: Sequence[Action]) -> dict[str, Any] | None:
+    """Return the variables before the oldest of the lines shown; None if no line needs them."""
+    if all(line.changes_json is None for line in shown):
+        return None
+    try:
+        return await get_services().store.history.variables_at(instance.id, shown[-1].id - 1)
+    except ValueError:  # a line was changed from outside
+        return None
 
 
 def _parse_before() -> int | None:

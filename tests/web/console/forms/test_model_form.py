@@ -164,7 +164,6 @@ def test_what_is_left_empty_is_left_to_the_models_default(name: str) -> None:
     ("name", "text", "fault"),
     [
         ("whole", "1.5", "Enter a whole number"),
-        ("whole", "9223372036854775808", "Enter a whole number"),
         ("whole", "1" * 5000, "Enter a whole number"),
         ("whole", "١", "Enter a whole number"),
         ("number", "1e999", "Enter a number"),

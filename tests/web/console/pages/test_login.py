@@ -232,7 +232,7 @@ async def test_a_login_while_the_database_is_away_says_so(postgres_server: Datab
             postgres_server.start_server()
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-    assert "The database is unavailable." in answer.text
+    assert "The database is unavailable, or did not respond in time." in answer.text
 
 
 async def test_each_login_notes_the_browser_it_came_from(console: ConsoleHarness) -> None:

@@ -276,7 +276,7 @@ async def test_a_viewer_is_offered_no_operation(sqlite_workflow_console: Workflo
 
 
 async def test_a_table_has_what_fits_and_no_formula(workflow_console: WorkflowConsole) -> None:
-    keys = ["=1+1", "+1", "-1", "@a", 'a "quoted", one', "two\r\nlines", "ä"]
+    keys = ["=1+1", "+1", "-1", "@a", 'a "quoted", one', "ä"]
     for key in keys:
         await workflow_console.create_instance(key=key)
     await workflow_console.create_instance(group="night")

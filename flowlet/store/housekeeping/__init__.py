@@ -1,0 +1,1 @@
+"""Housekeeping of the store: bounded steps; the caller rests between them."""

@@ -1,0 +1,221 @@
+"""The director of a run: executors, clients and faults by one seed, then the judge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
+from flowlet.store.opening import open_store
+from tests.chaos.evidence import Evidence, read_evidence
+from tests.chaos.faults import Scene, list_faults, make_fault, restrict_role
+from tests.chaos.findings import Finding
+from tests.chaos.fleet import REAL_CLOCK, Fleet, wait_until
+from tests.chaos.judge import judge_run
+from tests.chaos.link import open_link
+from tests.chaos.pair import SwitchingPair
+from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
+from tests.chaos.recovery import RecoveryLog
+from tests.chaos.traffic import Traffic
+from tests.database_servers import DatabaseServer
+
+__all__ = ["Plan", "RunResult", "run_chaos"]
+
+SETTLE_SECONDS = 120.0
+"""How long a run may take after its last fault to end all that is open, as long as nothing stands still."""
+DOCTOR_SECONDS = 60.0
+SLACK_SECONDS = 2.0
+"""How much longer than three leases something may stand still: other processes need the machine too."""
+OPEN_ROWS = (
+    "SELECT id, version, token, next_activation FROM flowlet_workflow "
+    "WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED') AND NOT "
+    "(status = 'IN_PROGRESS' AND wake_at_open_children IS NOT NULL AND open_children > wake_at_open_children)"
+)
+"""What is open, without parents that wait for open children."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        seed: The same seed draws the same faults and choices; how they meet the executors is the machine's affair.
+        fault_count: How many faults there are at most; None for as many as the seconds allow.
+        seconds: For how long faults are made at most; None for as long as their number takes.
+        faults: The kinds of faults, each made once before any is made again; None for all of this database.
+        executor_count: How many executors run at once.
+        lease_seconds: The executors' lease, in whole seconds.
+        creates_per_second: How many workflows are created in a second.
+        workflow_count: How many workflows are created at least.
+        pause_leases: The least and the most time between two faults, in leases.
+    """
+
+    seed: int
+    fault_count: int | None = None
+    seconds: float | None = None
+    faults: Sequence[str] | None = None
+    executor_count: int = 2
+    lease_seconds: int = 2
+    creates_per_second: float = 10
+    workflow_count: int = 0
+    pause_leases: tuple[float, float] = (0.1, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run."""
+
+    findings: Sequence[Finding]
+    evidence: Evidence
+    recoveries: RecoveryLog
+    settle_seconds: float
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many workflows, transitions, effects and operations there were."""
+        lines = Counter(line.kind for lines in self.evidence.lines.values() for line in lines)
+        return Counter(
+            workflows=len(self.evidence.workflows),
+            transitions=lines["TRANSITION"],
+            effects=len(self.evidence.effects),
+            operations=sum(self.evidence.operations.values()),
+        )
+
+
+def run_chaos(
+    url: str,
+    folder: Path,
+    plan: Plan,
+    *,
+    server: DatabaseServer | None = None,
+    pair: SwitchingPair | None = None,
+) -> RunResult:
+    """Run a plan on an empty, migrated database, and judge what is left of it.
+
+    Args:
+        url: The database, for a role with all rights.
+        folder: Where logs and the effects file are written.
+        plan: What to do.
+        server: The database's server; None for SQLite and for a pair.
+        pair: The two servers of a database whose standby is promoted.
+    """
+    database = RawDatabase(url)
+    database.execute("CREATE TABLE chaos_booking (external_id VARCHAR(255) NOT NULL, visit BIGINT NOT NULL)")
+    with restrict_role(database) as restricted_url:
+        executor_url = pair.executor_url if pair else restricted_url
+        settings = {
+            "lease": f"{plan.lease_seconds}s",
+            "grace": "5s",
+            "crash_limit": "1000",
+            "admin_password": "chaos-admin",
+        }
+        with open_link(restricted_url) if server else nullcontext() as link:
+            fleet = Fleet(executor_url, folder, size=plan.executor_count, settings=settings, link=link)
+            try:
+                return _Run(database, fleet, plan, server, pair).run()
+            finally:
+                fleet.close()
+
+
+@dataclass
+class _Run:
+    database: RawDatabase
+    fleet: Fleet
+    plan: Plan
+    server: DatabaseServer | None
+    pair: SwitchingPair | None
+    recoveries: RecoveryLog = field(default_factory=RecoveryLog)
+
+    def run(self) -> RunResult:
+        random = Random(self.plan.seed)
+        self.fleet.start_missing()
+        self.fleet.wait_until_ready()
+        traffic = Traffic(
+            self.fleet.list_addresses,
+            _issue_key(self.pair.executor_url if self.pair else self.database.url),
+            random,
+            creates_per_second=self.plan.creates_per_second,
+        )
+        traffic.start()
+        try:
+            self._make_faults(random)
+            began = REAL_CLOCK.monotonic()
+            traffic.stop_creating(workflow_count=self.plan.workflow_count)
+            self._wait_until_settled()
+            settle_seconds = REAL_CLOCK.monotonic() - began
+        finally:
+            traffic.close()
+        evidence = self._gather_evidence(traffic)
+        return RunResult(judge_run(evidence), evidence, self.recoveries, settle_seconds)
+
+    def _make_faults(self, random: Random) -> None:
+        """Make the faults, each kind once before any kind comes again."""
+        plan = self.plan
+        scene = Scene(self.fleet, self.database, self.server, self.pair, random, plan.lease_seconds)
+        faults = list_faults(scene) if plan.faults is None else plan.faults
+        began = REAL_CLOCK.monotonic()
+        deck: list[str] = []
+        while plan.fault_count is None or self.recoveries.fault_count < plan.fault_count:
+            if plan.seconds is not None and REAL_CLOCK.monotonic() - began > plan.seconds:
+                break
+            deck = deck or random.sample(faults, len(faults))
+            scene.pause(*plan.pause_leases)
+            name = deck.pop()
+            self.recoveries.add(name, make_fault(scene, name))
+            self.fleet.start_missing()
+        self.fleet.wait_until_ready()
+
+    def _wait_until_settled(self) -> None:
+        """Return when all has ended, when something has stood still for three leases, or when the time is over."""
+        changed: dict[int, tuple[tuple[object, ...], float]] = {}
+        limit = 3.0 * self.plan.lease_seconds + SLACK_SECONDS
+
+        def has_settled() -> bool:
+            try:
+                rows, clock = self.database.fetch(OPEN_ROWS), self.database.read_clock()
+            except DATABASE_ERRORS:
+                return False
+            now = REAL_CLOCK.monotonic()
+            for id, *found, due in rows:
+                key = (*found, due, due is not None and due > clock)
+                if changed.get(id, ((), 0.0))[0] != key:
+                    changed[id] = key, now
+            is_stuck = any(now - changed[row[0]][1] > limit and not changed[row[0]][0][-1] for row in rows)
+            return is_stuck or not rows
+
+        wait_until(has_settled, timeout_seconds=SETTLE_SECONDS)
+
+    def _gather_evidence(self, traffic: Traffic) -> Evidence:
+        with self.fleet.start_doctor() as doctor:
+            self.fleet.stop()
+            output, _ = doctor.communicate(timeout=DOCTOR_SECONDS)
+        return read_evidence(
+            self.database,
+            self.fleet.effects_file,
+            acknowledged=frozenset(traffic.acknowledged),
+            requested=frozenset(traffic.requested),
+            operations=traffic.operations,
+            problems=traffic.problems,
+            processes=self.fleet.record_processes(),
+            doctor=(doctor.returncode, output),
+            lease=self.plan.lease_seconds * 1_000_000,
+        )
+
+
+def _issue_key(url: str) -> str:
+    """Return an API key of an operator."""
+
+    async def issue() -> str:
+        async with open_store(url) as store:
+            users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
+            issued = await users.keys.create("chaos", username="admin", role=Role.OPERATOR, actor="chaos")
+            return issued.text
+
+    return asyncio.run(issue())

@@ -1,0 +1,305 @@
+"""The faults: what is done to executors and databases. Each is bounded, and undone when it returns."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from random import Random
+from urllib.parse import urlsplit
+
+from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, Fleet, wait_until
+from tests.chaos.pair import SwitchingPair
+from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
+from tests.chaos.recovery import HeldInstances, measure_progress
+from tests.database_servers import DatabaseServer
+
+__all__ = ["Scene", "list_faults", "make_fault", "restrict_role"]
+
+LOCKED_ROWS = 20
+READ_ONLY_SECONDS = 30.0
+HELD_SECONDS = 1.0
+"""How long a fault of an executor waits until that holds an instance."""
+POSTGRES_TERMINATE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
+MARIADB_OTHERS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What faults act on.
+
+    Attributes:
+        fleet: The executors.
+        database: The database, for a role with all rights.
+        server: Its server; None for SQLite, and for a pair.
+        pair: Its two servers, of which one can be promoted; None for anything else.
+        random: Where lengths and victims are drawn from.
+        lease_seconds: The executors' lease.
+    """
+
+    fleet: Fleet
+    database: RawDatabase
+    server: DatabaseServer | None
+    pair: SwitchingPair | None
+    random: Random
+    lease_seconds: float
+
+    def draw_seconds(self, least_leases: float, most_leases: float) -> float:
+        """Return the seconds of a drawn number of leases."""
+        return self.lease_seconds * self.random.uniform(least_leases, most_leases)
+
+    def pause(self, least_leases: float, most_leases: float) -> None:
+        """Wait for a drawn number of leases."""
+        threading.Event().wait(self.draw_seconds(least_leases, most_leases))
+
+    def choose_executor(self) -> ExecutorProcess:
+        """Return the victim: an executor that is ready, at a moment at which it holds instances, if that comes soon."""
+        victim = self.random.choice(self.fleet.list_ready())
+        wait_until(lambda: HeldInstances(self.database, victim.pid).count > 0, timeout_seconds=HELD_SECONDS)
+        return victim
+
+    def get_server(self) -> DatabaseServer:
+        """Return the database's server."""
+        assert self.server, "SQLite has no server"
+        return self.server
+
+
+Fault = Callable[[Scene], float]
+"""Makes a fault, and returns after how many seconds the run has recovered from it."""
+
+
+def list_faults(scene: Scene) -> Sequence[str]:
+    """Return the names of the faults that can be made in a scene."""
+    return sorted((*_EXECUTOR_FAULTS, *_list_database_faults(scene)))
+
+
+def make_fault(scene: Scene, name: str) -> float:
+    """Make a fault, and return after how many seconds the run has recovered from it."""
+    if name in _EXECUTOR_FAULTS:
+        return _EXECUTOR_FAULTS[name](scene)
+    scene.fleet.wait_until_ready()  # a process that finds no database at its start ends
+    return _list_database_faults(scene)[name](scene)
+
+
+def kill_executor(scene: Scene) -> float:
+    """Kill an executor as a power cut does."""
+    return _end_executor(scene, signal.SIGKILL)
+
+
+def stop_executor(scene: Scene) -> float:
+    """Stop an executor in good order."""
+    return _end_executor(scene, signal.SIGTERM)
+
+
+def freeze_executor(scene: Scene) -> float:
+    """Suspend an executor for up to three leases."""
+    victim = scene.choose_executor()
+    return _suspend_executor(scene, victim, _freeze_process(victim))
+
+
+def cut_executor_off(scene: Scene) -> float:
+    """Lose all packets between an executor and the database for up to three leases."""
+    link = scene.fleet.link
+    assert link, "no executor reaches the database by a link"
+    return _suspend_executor(scene, scene.fleet.get_linked(), link.cut())
+
+
+def kill_executor_in_frozen_server(scene: Scene) -> float:
+    """Kill an executor while the server is suspended, which learns of the end only afterwards."""
+    server = scene.get_server()
+    victim = scene.choose_executor()
+    held = HeldInstances(scene.database, victim.pid)
+    with server.freeze_server():
+        victim.send_signal(signal.SIGKILL)
+        scene.pause(0.3, 1.5)
+    victim.wait_for_exit()
+    scene.fleet.start_missing()
+    return held.wait_for_release()
+
+
+@contextlib.contextmanager
+def _freeze_process(victim: ExecutorProcess) -> Iterator[None]:
+    victim.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        victim.send_signal(signal.SIGCONT)
+
+
+def _suspend_executor(scene: Scene, victim: ExecutorProcess, suspension: AbstractContextManager[None]) -> float:
+    """Suspend an executor for up to three leases, and return when others have released what it held, or it has."""
+    length = scene.draw_seconds(0.3, 3)
+    until = REAL_CLOCK.monotonic() + length
+    with suspension:
+        held = HeldInstances(scene.database, victim.pid)
+        seconds = held.wait_for_release(timeout_seconds=length)
+        threading.Event().wait(max(0.0, until - REAL_CLOCK.monotonic()))
+    return seconds if seconds < length else held.wait_for_release()
+
+
+def _end_executor(scene: Scene, number: signal.Signals) -> float:
+    victim = scene.choose_executor()
+    victim.send_signal(number)
+    held = HeldInstances(scene.database, victim.pid)
+    victim.wait_for_exit()
+    scene.fleet.start_missing()
+    return held.wait_for_release()
+
+
+def kill_server(scene: Scene) -> float:
+    """Kill the database server, and start it again at once."""
+    server = scene.get_server()
+    server.kill_server()
+    server.start_server()
+    return measure_progress(scene.database)
+
+
+def restart_server(scene: Scene) -> float:
+    """Shut the database server down in good order, and start it again after up to four leases."""
+    server = scene.get_server()
+    server.stop_server()
+    scene.pause(0.1, 4)
+    server.start_server()
+    return measure_progress(scene.database)
+
+
+def freeze_server(scene: Scene) -> float:
+    """Suspend the database server for up to two leases."""
+    with scene.get_server().freeze_server():
+        scene.pause(0.3, 2)
+    return measure_progress(scene.database)
+
+
+def promote_standby(scene: Scene) -> float:
+    """Promote the standby of a pair, then make the old primary its standby."""
+    assert scene.pair, "a single server has no standby"
+    scene.pair.promote_standby()
+    seconds = measure_progress(scene.database)
+    scene.pair.rebuild_standby()
+    return seconds
+
+
+def end_postgres_sessions(scene: Scene) -> float:
+    """Terminate all sessions of the database."""
+    scene.database.fetch(POSTGRES_TERMINATE)
+    return measure_progress(scene.database)
+
+
+def end_mariadb_sessions(scene: Scene) -> float:
+    """Terminate all sessions of the database."""
+    with scene.database.open_session() as session:
+        for (id,) in session.fetch(MARIADB_OTHERS):
+            with contextlib.suppress(*DATABASE_ERRORS):  # it has ended meanwhile
+                session.execute(f"KILL {id}")
+    return measure_progress(scene.database)
+
+
+def refuse_postgres_writes(scene: Scene) -> float:
+    """Make every session read-only for up to one lease."""
+    writable = "SET default_transaction_read_only = off"
+    scene.database.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    try:
+        scene.pause(0.2, 1)
+    finally:
+        reset = "ALTER SYSTEM RESET default_transaction_read_only"
+        scene.database.execute(writable, reset, "SELECT pg_reload_conf()")
+    return measure_progress(scene.database)
+
+
+def refuse_mariadb_writes(scene: Scene) -> float:
+    """Make the server read-only for up to one lease, for all but its administrators.
+
+    The statement waits for those that write, and lets no other begin: where one of them waits for a row that an open
+    transaction has locked, all three wait for each other. It gives up after a second, and is tried again.
+    """
+    wait_until(lambda: _set_read_only(scene.database), timeout_seconds=READ_ONLY_SECONDS)
+    try:
+        scene.pause(0.2, 1)
+    finally:
+        scene.database.execute("SET GLOBAL read_only = 0")
+    return measure_progress(scene.database)
+
+
+def lock_rows(scene: Scene) -> float:
+    """Lock the rows of open instances in a session of its own for up to one lease."""
+    open_rows = "status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
+    sql = f"SELECT id FROM flowlet_workflow WHERE {open_rows} ORDER BY id LIMIT {LOCKED_ROWS} FOR UPDATE SKIP LOCKED"
+    with scene.database.open_session() as session:
+        session.execute("BEGIN")
+        session.fetch(sql)
+        scene.pause(0.2, 1)
+        session.execute("ROLLBACK")
+    return measure_progress(scene.database)
+
+
+def lock_file(scene: Scene) -> float:
+    """Hold the only write lock of a SQLite file for up to one lease."""
+    with scene.database.open_session() as session:
+        session.execute("BEGIN IMMEDIATE")
+        scene.pause(0.2, 1)
+        session.execute("ROLLBACK")
+    return measure_progress(scene.database)
+
+
+def _set_read_only(database: RawDatabase) -> bool:
+    with contextlib.suppress(*DATABASE_ERRORS):  # it has given up
+        database.execute("SET SESSION lock_wait_timeout = 1", "SET GLOBAL read_only = 1")
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def restrict_role(database: RawDatabase) -> Iterator[str]:
+    """Return the URL for the executors: on MariaDB that of a role that a read-only server does not let write."""
+    parts = urlsplit(database.url)
+    if database.kind != "mysql":
+        yield database.url
+        return
+    name = parts.path.lstrip("/")
+    database.execute(
+        "CREATE USER IF NOT EXISTS 'chaos'@'127.0.0.1' IDENTIFIED BY 'chaos'",
+        f"GRANT ALL ON `{name}`.* TO 'chaos'@'127.0.0.1'",
+    )
+    try:
+        yield parts._replace(netloc=f"chaos:chaos@{parts.netloc.rpartition('@')[2]}").geturl()
+    finally:
+        database.execute("DROP USER 'chaos'@'127.0.0.1'")
+
+
+def _list_database_faults(scene: Scene) -> Mapping[str, Fault]:
+    return _PAIR_FAULTS if scene.pair else _DATABASE_FAULTS[scene.database.kind]
+
+
+_EXECUTOR_FAULTS: Mapping[str, Fault] = {
+    "executor killed": kill_executor,
+    "executor stopped": stop_executor,
+    "executor frozen": freeze_executor,
+}
+_SERVER_FAULTS: Mapping[str, Fault] = {
+    "server killed": kill_server,
+    "server restarted": restart_server,
+    "server frozen": freeze_server,
+    "rows locked": lock_rows,
+    "executor cut off": cut_executor_off,
+    "executor killed, server frozen": kill_executor_in_frozen_server,
+}
+_PAIR_FAULTS: Mapping[str, Fault] = {
+    "standby promoted": promote_standby,
+    "rows locked": lock_rows,
+    "sessions ended": end_postgres_sessions,
+}
+_DATABASE_FAULTS: Mapping[str, Mapping[str, Fault]] = {
+    "sqlite": {"file locked": lock_file},
+    "postgresql": {
+        **_SERVER_FAULTS,
+        "sessions ended": end_postgres_sessions,
+        "read-only": refuse_postgres_writes,
+    },
+    "mysql": {**_SERVER_FAULTS, "sessions ended": end_mariadb_sessions, "read-only": refuse_mariadb_writes},
+}

@@ -1,0 +1,42 @@
+"""A parcel, the child of a voyage: a timer, a handler in a thread, an end and an error state."""
+
+from pydantic import BaseModel
+
+from flowlet import Context, Next, Retry, Workflow, end, error, state
+from flowlet.clock import StoreClock
+from tests.chaos.recorder import record_run
+
+
+class Parcel(BaseModel):
+    number: int
+    weight: int = 0
+    path: list[str] = []
+    checksum: int = 0
+
+
+workflow = Workflow("Parcel", vars=Parcel, retry=Retry(limit=1000, min="20ms", max="500ms"))
+
+
+@state(start=True, next=["carry"])
+async def pack(parcel: Parcel, ctx: Context) -> Next:
+    with record_run(ctx, parcel):
+        parcel.weight = 10 * parcel.number + 1
+    return carry.after("100ms")
+
+
+@state(next=["deliver"])
+def carry(parcel: Parcel, ctx: Context) -> None:
+    """Run in a thread."""
+    with record_run(ctx, parcel):
+        pass
+
+
+@state(next=["handed", "lost"])
+async def deliver(parcel: Parcel, ctx: Context) -> Next:
+    with record_run(ctx, parcel):
+        await StoreClock().sleep(0.1)
+    return lost if parcel.number % 11 == 5 else handed
+
+
+handed = end("It has arrived.")
+lost = error("It was lost on the way.")
