@@ -44,6 +44,8 @@ _SQLITE_FORMS = "Write sqlite:///file.db for a file in the current folder, or sq
 _ENCODING_HINT = "In a password or a name, write '@', ':', '/', '?' and '#' as %40, %3A, %2F, %3F and %23."
 _PASSWORD = re.compile(r"(://[^:/@]*:).*@", re.DOTALL)
 _OPTION = re.compile(r"([?&])([^=&?]*)(=?)([^&]*)", re.DOTALL)
+_IPV6_HOSTS = re.compile(r"([a-z]+://)([^/?#]*\[[^/?#]*)", re.IGNORECASE)
+_IPV6_ADDRESS = re.compile(r"\[[^\]]*\]")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?")
 
 
@@ -95,7 +97,7 @@ def normalize_url(url: str) -> str:
     """
     url = url.strip()
     try:
-        parts = urlsplit(url)
+        parts = _split_url(url)
     except ValueError:  # its text may hold the password
         raise ValueError(f"it cannot be parsed. Expected {_URL_FORMS}. {_ENCODING_HINT}") from None
     scheme = _SCHEMES.get(parts.scheme)
@@ -123,7 +125,7 @@ def parse_server_url(url: str) -> ServerUrl:
     Raises:
         ValueError: If a port is not a number from 0 to 65535.
     """
-    parts = urlsplit(url)
+    parts = _split_url(url)
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -135,6 +137,21 @@ def parse_server_url(url: str) -> ServerUrl:
         unquote(parts.path[1:]),
         options,
     )
+
+
+def _split_url(url: str) -> SplitResult:
+    """Return a URL's parts as ``urlsplit`` does, which allows an IPv6 address only as the whole host.
+
+    Raises:
+        ValueError: As ``urlsplit``.
+    """
+    found = _IPV6_HOSTS.match(url)
+    if found is None:
+        return urlsplit(url)
+    scheme, netloc = found.groups()
+    for address in _IPV6_ADDRESS.findall(netloc):
+        urlsplit(f"//{address}")
+    return urlsplit(scheme + _IPV6_ADDRESS.sub("", netloc) + url[found.end() :])._replace(netloc=netloc)
 
 
 def _parse_host(text: str) -> tuple[str, int | None]:

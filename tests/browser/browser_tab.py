@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import ConsoleMessage, Page, Request, Response
+from playwright.async_api import ConsoleMessage, Page, Request, Response, expect
 
 from flowlet.app import Flowlet
 from flowlet.definition.registry import Registry
@@ -92,7 +92,12 @@ class BrowserTab:
         return answer
 
     async def log_in(self, *, username: str = "admin", password: str = ADMIN_PASSWORD) -> None:
-        """Fill in and send the login form, which has to be open."""
+        """Fill in and send the login form, which has to be open and new.
+
+        A field gets the focus when the page is first drawn. Chromium writes a message on its console if something has
+        the focus by then.
+        """
+        await expect(self.page.locator("input[autofocus]")).to_be_focused()
         await self.page.get_by_label("Username").fill(username)
         await self.page.get_by_label("Password").fill(password)
         await self.page.get_by_role("button", name="Log in").click()
