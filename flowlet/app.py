@@ -216,6 +216,7 @@ class Flowlet:
     def _running_engine(self) -> Engine:
         if self._engine is None:
             raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
+        self._engine.store.check_event_loop()
         return self._engine
 
     @asynccontextmanager
@@ -291,8 +292,7 @@ class Flowlet:
     ) -> None:
         """Run until SIGTERM or SIGINT; wait at the start for a database that is away, as long as the settings say.
 
-        The first signal lets activations and requests finish within the grace period, a second one stops at once, as
-        does a cancellation.
+        The first signal lets work finish within the grace period; a second one, or a cancellation, stops at once.
 
         Args:
             web: Whether to serve the API and the console, at ``settings.host`` and ``settings.port``.

@@ -171,6 +171,12 @@ async def test_without_a_running_application_nobody_waits(sqlite_url: str) -> No
             await wait
 
 
+async def test_an_application_is_refused_in_another_event_loop(app: Flowlet) -> None:
+    for use in (app.start("Orders"), app.start_and_wait("Orders"), app.wait(1)):
+        with pytest.raises(RuntimeError, match="opened in another event loop"):
+            await asyncio.to_thread(asyncio.run, use)
+
+
 async def test_a_wait_ends_when_the_application_stops(sqlite_url: str) -> None:
     app = build_app(sqlite_url)
     async with app.running():

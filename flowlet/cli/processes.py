@@ -1,4 +1,7 @@
-"""The additional executors of ``flowlet serve --processes``, each in its own process, which is restarted if it ends."""
+"""The additional executors of ``flowlet serve --processes``, each in its own process, which is restarted if it ends.
+
+Each stops when the process that started it has ended, also by a kill: its standard input ends then.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from collections.abc import Sequence
 
 from flowlet.clock import Clock, StoreClock
 from flowlet.settings import Settings
-from flowlet.shutdown import Shutdown, wait_for_first
+from flowlet.shutdown import Shutdown, end_when_requested, wait_for_first
 
-__all__ = ["ExecutorProcesses"]
+__all__ = ["ExecutorProcesses", "stop_with_parent"]
 
 MAX_RESTART_DELAY_SECONDS = 30.0
 """The longest delay between the end of a process and the start of its replacement, in seconds."""
@@ -38,7 +41,8 @@ class ExecutorProcesses:
     """
 
     def __init__(self, modules: Sequence[str], settings: Settings, count: int, *, clock: Clock | None = None) -> None:
-        self._command = (sys.executable, "-m", "flowlet", "serve", *modules, "--no-web", "--no-feed")
+        options = ("--no-web", "--no-feed", "--stop-with-parent")
+        self._command = (sys.executable, "-m", "flowlet", "serve", *modules, *options)
         self._environment = {
             **os.environ,
             "FLOWLET_DATABASE_URL": settings.database_url,
@@ -78,13 +82,28 @@ class ExecutorProcesses:
         """
         # In a session of its own: Ctrl-C at a terminal goes to its whole session, and would be a second signal.
         process = await asyncio.create_subprocess_exec(
-            *self._command, env=self._environment, start_new_session=True, stdin=asyncio.subprocess.DEVNULL
+            *self._command, env=self._environment, start_new_session=True, stdin=asyncio.subprocess.PIPE
         )
         try:
             code = await _wait_for_exit(process, stop)
         finally:
             _send_signal(process, signal.SIGKILL)
         return f"executor process {process.pid} ended with exit code {code}"
+
+
+async def stop_with_parent(stop: Shutdown) -> None:
+    """Request a stop when the process that started this one has ended: it holds the other end of standard input."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        async with end_when_requested(stop):
+            await reader.read()
+            logger.error("the process that has started this one has ended: stopping")
+            stop.request()
+    finally:
+        transport.close()
 
 
 async def _wait_for_exit(process: asyncio.subprocess.Process, stop: Shutdown) -> int:

@@ -10,7 +10,7 @@ import click
 from flowlet.app import BackgroundService, Flowlet
 from flowlet.cli.feed import LiveFeed
 from flowlet.cli.options import database_option, load_registry, load_settings, modules_argument
-from flowlet.cli.processes import ExecutorProcesses
+from flowlet.cli.processes import ExecutorProcesses, stop_with_parent
 
 __all__ = ["serve"]
 
@@ -25,9 +25,17 @@ __all__ = ["serve"]
 @click.option("--executor/--no-executor", default=True, help="Run workflows.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, help="How many executors, each in its own process.")
 @click.option("--feed/--no-feed", default=None, help="Print the history as it is written; by default on a terminal.")
+@click.option("--stop-with-parent", "has_parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
 @database_option
 def serve(
-    modules: tuple[str, ...], web: bool, executor: bool, processes: int, feed: bool | None, **overrides: Any
+    modules: tuple[str, ...],
+    *,
+    web: bool,
+    executor: bool,
+    processes: int,
+    feed: bool | None,
+    has_parent: bool,
+    **overrides: Any,
 ) -> None:
     """Run the workflows of the modules and serve the API and the console, until SIGTERM or Ctrl-C.
 
@@ -52,4 +60,6 @@ def serve(
         services.append(ExecutorProcesses(modules, settings, processes - 1))
     if sys.stdout.isatty() if feed is None else feed:
         services.append(LiveFeed(settings))
+    if has_parent:
+        services.append(stop_with_parent)
     app.run(settings, web=web, executor=executor, background_services=services)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.database_url import mask_password, normalize_database_url
@@ -44,11 +45,28 @@ class Store:
     api_keys: ApiKeyStore
     counters: CounterStore
     commit_signal: CommitSignal
+    event_loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     @property
     def url(self) -> str:
         """The database's URL with its password: mask it before showing it."""
         return self.connections.url
+
+    def check_event_loop(self) -> None:
+        """Check that the caller runs in the event loop of the store, or in none.
+
+        Raises:
+            RuntimeError: If it runs in another one, where each use of the store could wait for ever.
+        """
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if running is not self.event_loop:
+            raise RuntimeError(
+                "this was opened in another event loop, and can only be used there. In tests with pytest-asyncio, give "
+                "the fixture and the test the same loop_scope."
+            )
 
     async def read_clock(self) -> int:
         """Set the clock by the database and return its time, in microseconds since 1970 UTC."""

@@ -112,6 +112,7 @@ class Harness:
 
     async def __aexit__(self, *exception: object) -> None:
         """Close the resources and the database; the harness cannot be used any more."""
+        self._opened.store.check_event_loop()
         self._open = None
         await self._stack.aclose()
 
@@ -299,6 +300,7 @@ class Harness:
     def _opened(self) -> _OpenHarness:
         if self._open is None:
             raise RuntimeError("the harness is not open: use it inside 'async with Harness(...) as flow'")
+        self._open.store.check_event_loop()
         return self._open
 
     async def _deregister_executor(self, store: Store) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from random import Random
 from typing import Any
 
 import pytest
@@ -16,19 +15,12 @@ from flowlet.store.connection import Connections
 from flowlet.store.opening import Store
 from tests.engine.executor_harness import wait_for
 
-__all__ = ["LifetimeHarness", "choose_moments"]
+__all__ = ["LifetimeHarness"]
 
 CLOCK = StoreClock()
 THREAD_SECONDS = 5.0
 LOOP_THREAD_PREFIX = "asyncio_"
 """The loop's own pool of threads, which ends with the loop."""
-
-
-def choose_moments(step_count: int, *, count: int, seed: int) -> list[int]:
-    """Return at which steps of a life to cancel it: one at random in each part of so many equal parts."""
-    random = Random(seed)
-    part = step_count / count
-    return [int(part * (index + random.random())) for index in range(count)]
 
 
 class LifetimeHarness:
@@ -50,18 +42,19 @@ class LifetimeHarness:
             await run()
         return steps[0]
 
-    async def cancel_at(self, step: int, run: Callable[[], Awaitable[None]]) -> bool:
-        """Run a life in a task, cancel it at a step, and return whether it was cancelled before its end."""
+    async def cancel_at(self, step: int, run: Callable[[], Awaitable[None]]) -> int | None:
+        """Run a life in a task, and cancel it at a step; return how many it had if it ended before, otherwise None."""
         self._is_over = False
         tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
         life = asyncio.ensure_future(run())
-        with _watch_steps(step, life.cancel):
+        with _watch_steps(step, life.cancel) as steps:
             await wait_for(asyncio.wait([life]))
         self._is_over = True
         self.check_nothing_runs(tasks, threads)
-        if not life.cancelled():
-            life.result()
-        return life.cancelled()
+        if life.cancelled():
+            return None
+        life.result()
+        return steps[0]
 
     def check_nothing_runs(self, tasks: set[asyncio.Task[Any]], threads: set[threading.Thread]) -> None:
         """Check that there are no tasks and no threads besides those that were there before."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,27 @@ async def test_of_many_that_start_at_once_one_migrates_and_the_others_wait(empty
         assert sum(steps > 0 for steps in applied) == 1
         for starter in starters:
             await check_schema(starter)
+
+
+async def test_tables_that_another_process_makes_meanwhile_are_not_taken_for_foreign_ones(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_connections(empty_database_url) as one, open_connections(empty_database_url) as other:
+        schema = one.dialect.schema
+        is_first, original = True, schema.read_columns
+
+        async def read_columns(raw: Any, names: Sequence[str]) -> Mapping[str, frozenset[str]]:
+            nonlocal is_first
+            columns = await original(raw, names)
+            if is_first:
+                is_first = False
+                await upgrade_schema(other)
+            return columns
+
+        monkeypatch.setattr(type(schema), "read_columns", lambda _, raw, names: read_columns(raw, names))
+
+        assert await upgrade_schema(one) == 0
+        await check_schema(one)
 
 
 async def test_a_migration_that_breaks_off_is_rolled_back_where_the_database_can(empty_database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import AsyncIterator
@@ -269,6 +270,16 @@ async def test_faults_of_the_test_itself_are_told() -> None:
 async def test_a_harness_outside_of_its_block_says_how_it_is_used() -> None:
     with pytest.raises(RuntimeError, match="async with Harness"):
         await build_harness().start("OrderWorkflow")
+
+
+def test_a_harness_is_refused_in_another_event_loop() -> None:
+    with asyncio.Runner() as opener, asyncio.Runner() as other:
+        flow = build_harness()
+        opener.run(flow.__aenter__())
+        for use in (flow.start("OrderWorkflow"), flow.settle(), flow.get(1), flow.__aexit__(None, None, None)):
+            with pytest.raises(RuntimeError, match="opened in another event loop.* the same loop_scope"):
+                other.run(use)
+        opener.run(flow.__aexit__(None, None, None))
 
 
 async def test_resources_are_opened_and_closed_with_the_harness() -> None:

@@ -236,6 +236,21 @@ async def test_a_process_that_dies_is_replaced(start_flowlet: StartFlowlet, empt
     assert await process.wait_for_exit() == 0
 
 
+async def test_processes_end_with_a_first_one_that_is_killed(
+    start_flowlet: StartFlowlet, empty_postgres_url: str
+) -> None:
+    process = await start_flowlet(
+        "serve", "slow.py", "--port", "0", "--processes", "3", database_url=empty_postgres_url, grace="1s"
+    )
+    await process.wait_for_lines(" runs SlowWorkflow", times=3)
+
+    process.send_signal(signal.SIGKILL)
+
+    assert await process.wait_for_exit() == -signal.SIGKILL  # the others have closed the output by then
+    assert len(process.find_lines("the process that has started this one has ended")) == 2
+    assert len(process.find_lines("has stopped")) == 2
+
+
 @asynccontextmanager
 async def open_process_client(process: ManagedProcess) -> AsyncIterator[httpx.AsyncClient]:
     """Wait until a process logs its address, and return a client of it."""

@@ -7,10 +7,11 @@ continues where a killed one stopped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
-from flowlet.errors import SchemaError
+from flowlet.errors import SchemaError, StoreUnavailableError
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.migrations.inspection import SchemaState, inspect_schema
@@ -32,7 +33,7 @@ async def upgrade_schema(connections: Connections, migrations: Sequence[Migratio
         MissingRightsError: If the database denies the role a right.
         StoreUnavailableError: If the database is unavailable.
     """
-    state = await connections.read(partial(inspect_schema, migrations=migrations))
+    state = await _inspect_schema(connections, migrations)
     if not state.missing:
         return 0
     return await connections.write(partial(_upgrade_under_lock, migrations=migrations), is_bounded=False)
@@ -46,7 +47,7 @@ async def check_schema(connections: Connections, migrations: Sequence[Migration]
         MissingRightsError: If the database denies the role a right.
         StoreUnavailableError: If the database is unavailable.
     """
-    state = await connections.read(partial(inspect_schema, migrations=migrations))
+    state = await _inspect_schema(connections, migrations)
     if not state.has_version_table:
         raise SchemaError("the database has no Flowlet tables. Run: flowlet db upgrade")
     if state.missing:
@@ -55,10 +56,31 @@ async def check_schema(connections: Connections, migrations: Sequence[Migration]
         )
 
 
+async def _inspect_schema(connections: Connections, migrations: Sequence[Migration]) -> SchemaState:
+    """Return what a database has of the tables.
+
+    What is refused is read again under the lock: another process may make the tables while this one reads them.
+
+    Raises:
+        SchemaError: As ``inspect_schema``.
+    """
+    try:
+        return await connections.read(partial(inspect_schema, migrations=migrations))
+    except SchemaError as error:
+        try:
+            return await connections.write(partial(_inspect_under_lock, migrations=migrations), is_bounded=False)
+        except StoreUnavailableError:  # also where the role, or the server, permits no writes
+            raise error from None
+
+
+async def _inspect_under_lock(session: DatabaseSession, migrations: Sequence[Migration]) -> SchemaState:
+    async with _lock_migrations(session):
+        return await inspect_schema(session, migrations)
+
+
 async def _upgrade_under_lock(session: DatabaseSession, migrations: Sequence[Migration]) -> int:
     schema = session.dialect.schema
-    await schema.lock_migrations(session.raw)
-    try:
+    async with _lock_migrations(session):
         state = await inspect_schema(session, migrations)
         if not state.has_version_table:
             await schema.prepare_schema(session.raw)
@@ -66,6 +88,15 @@ async def _upgrade_under_lock(session: DatabaseSession, migrations: Sequence[Mig
                 await session.execute(statement)
         await _apply_missing_steps(session, state)
         return len(state.missing)
+
+
+@asynccontextmanager
+async def _lock_migrations(session: DatabaseSession) -> AsyncIterator[None]:
+    """Let no other process migrate these tables for the length of the block."""
+    schema = session.dialect.schema
+    await schema.lock_migrations(session.raw)
+    try:
+        yield
     finally:
         await schema.unlock_migrations(session.raw)
 
