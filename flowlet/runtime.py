@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -21,7 +19,14 @@ from flowlet.assembly import Engine
 from flowlet.engine.executor import Executor
 from flowlet.engine.threads.handler_threads import THREAD_PREFIX
 from flowlet.settings import Settings
-from flowlet.shutdown import BackgroundTask, Shutdown, are_stop_signals_watched, cancel_and_wait, run_to_end
+from flowlet.shutdown import (
+    BackgroundTask,
+    Shutdown,
+    are_stop_signals_watched,
+    cancel_and_wait,
+    end_process,
+    run_to_end,
+)
 
 try:
     from uvloop import new_event_loop
@@ -126,9 +131,7 @@ def exit_despite_running_threads() -> None:
     stuck = [thread.name for thread in handlers if thread.is_alive()]
     if stuck:
         logger.warning("exiting while %d handlers still run: %s", len(stuck), ", ".join(stuck))
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)
+        end_process(0)
 
 
 async def run_until_shutdown(executor: Executor, shutdown: Shutdown) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 __all__ = [
     "BackgroundTask",
     "Shutdown",
     "are_stop_signals_watched",
     "cancel_and_wait",
+    "end_process",
     "end_when_requested",
     "run_to_end",
     "wait_for_all",
@@ -25,6 +29,9 @@ __all__ = [
 
 GRACE_SECONDS = 30.0
 """How long work may take after its caller was cancelled; it is then cancelled itself."""
+
+FORCED_STOP_SECONDS = 5.0
+"""How long a process may take to stop after a second signal; it is then ended as it is."""
 
 MIN_RESTART_SECONDS, MAX_RESTART_SECONDS = 0.05, 5.0
 """After how long a background task that has ended by itself starts again; the pauses double while it ends soon."""
@@ -147,24 +154,55 @@ async def end_when_requested(stop: Shutdown) -> AsyncIterator[None]:
 
 @contextmanager
 def watch_stop_signals(on_signal: Callable[[], object]) -> Iterator[None]:
-    """Call ``on_signal`` on the running loop at each SIGTERM and SIGINT while the block runs."""
-    loop = asyncio.get_running_loop()
+    """Call ``on_signal`` on the running loop at each SIGTERM and SIGINT while the block runs.
 
-    def receive_signal() -> None:
+    A second signal ends the process if it is still in the block 5 seconds later: neither a handler that blocks the loop
+    nor a database that does not answer keeps it. Another executor takes over what it holds when its lease has run out.
+    """
+    loop = asyncio.get_running_loop()
+    timer = threading.Timer(FORCED_STOP_SECONDS, _end_stuck_process)
+    timer.daemon = True
+    signal_count = 0
+
+    def receive_signal(*_: object) -> None:
+        nonlocal signal_count
+        signal_count += 1
+        if signal_count == 2:
+            timer.start()
+        loop.call_soon_threadsafe(pass_signal_on)
+
+    def pass_signal_on() -> None:
         logger.info("stop signal received; running activations may finish, a second signal stops them")
         on_signal()
 
     global _watcher_count  # noqa: PLW0603 - signals belong to the process, not to an object
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in before:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(receive_signal))
+        signal.signal(number, receive_signal)
     _watcher_count += 1
     try:
         yield
     finally:
+        timer.cancel()
         _watcher_count -= 1
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process with this exit code, whatever runs in it: nothing is closed but the log and the output."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _end_stuck_process() -> None:
+    logger.error(
+        "the process has not stopped within %g s of the second signal and is ended; what it holds is freed when its "
+        "lease runs out",
+        FORCED_STOP_SECONDS,
+    )
+    end_process(1)
 
 
 def are_stop_signals_watched() -> bool:

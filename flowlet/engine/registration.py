@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from random import Random
 
+from flowlet.clock import set_call_deadline
 from flowlet.engine.batcher import BatchTotals
 from flowlet.engine.heartbeat import Heartbeat
 from flowlet.engine.maintenance import Maintenance
@@ -16,7 +17,7 @@ from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
-from flowlet.shutdown import BackgroundTask, wait_for_first
+from flowlet.shutdown import BackgroundTask, cancel_and_wait, wait_for_first
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
@@ -125,18 +126,27 @@ class Registration:
         """
         await self.worker.cancel_all()
         await self._maintenance_task.close()
-        await self._leave()
-        await self._heartbeat.stop()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._leave())
+            group.create_task(self._heartbeat.stop())
         self._parts.activations.close()
 
     async def _finish_activations(self) -> None:
+        marking = asyncio.create_task(self._mark_draining())
+        try:
+            await self.worker.wait_until_idle(timeout=self._settings.grace.total_seconds())
+        finally:
+            await cancel_and_wait(marking)
+
+    async def _mark_draining(self) -> None:
+        set_call_deadline(DEREGISTER_SECONDS)
         with contextlib.suppress(StoreUnavailableError):
             await self._store.executors.mark_draining(self._record.id)
-        await self.worker.wait_until_idle(timeout=self._settings.grace.total_seconds())
 
     async def _leave(self) -> None:
         committer, id = self._parts.committer, self._record.id
         if self._is_registered and not self.is_lost.is_set():
+            set_call_deadline(DEREGISTER_SECONDS)
             try:
                 async with asyncio.timeout(DEREGISTER_SECONDS):
                     await committer.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,6 +137,29 @@ def test_a_second_signal_stops_at_once(
 
     assert serving.wait(20) == 0
     assert json.loads(run_flowlet("list", "--status", "EXECUTING", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("obstacle", ["a handler", "the database"])
+def test_a_second_signal_ends_what_cannot_stop(
+    run_flowlet: RunCommand, start_process: StartProcess, working_folder: Path, obstacle: str
+) -> None:
+    wait = "await asyncio.Event().wait()"
+    blocked = "all(not zero for zero in iter(int, 1))" if obstacle == "a handler" else wait
+    module = dedent(ENDLESS_MODULE).replace(wait, f"print('ran', flush=True); {blocked}")
+    (working_folder / "endless.py").write_text(module)
+    serving = start_process("serve", "endless.py", "--no-web", FLOWLET_GRACE="1h")
+    read_until_line(serving, "EndlessWorkflow")
+    run_flowlet("start", "EndlessWorkflow", "-m", "endless.py")
+    assert serving.stdout
+    assert serving.stdout.readline() == "ran\n"
+
+    with contextlib.closing(sqlite3.connect(working_folder / "flowlet.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in (signal.SIGTERM, signal.SIGINT):  # of two equal ones that are pending, one is lost
+            serving.send_signal(number)
+        assert serving.wait(20) == 1
+
+    read_until_line(serving, "not stopped within 5 s of the second signal")
 
 
 def test_the_log_of_an_executor_can_be_json_and_hides_the_password(

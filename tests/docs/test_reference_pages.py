@@ -230,7 +230,7 @@ def _list_commands() -> dict[str, click.Command]:
 
 
 def _list_options(command: click.Command) -> set[str]:
-    options = (parameter for parameter in command.params if isinstance(parameter, click.Option))
+    options = (one for one in command.params if isinstance(one, click.Option) and not one.hidden)
     return {name for option in options for name in option.opts}
 
 
