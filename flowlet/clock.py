@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 __all__ = [
@@ -103,12 +105,13 @@ class Clock(Protocol):
         ...
 
 
-def _read_elapsed_ns() -> int:
-    """Return the nanoseconds since this machine was started; where the system can tell, those of a suspend too."""
-    return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
+def _find_elapsed_clock() -> Callable[[], int]:
+    """Return what reads the nanoseconds since this machine was started; where the system can tell, of a suspend too."""
+    boot_clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns if boot_clock is None else partial(time.clock_gettime_ns, boot_clock)
 
 
-_BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+_read_elapsed_ns = _find_elapsed_clock()
 
 
 class StoreClock:

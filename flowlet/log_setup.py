@@ -130,7 +130,8 @@ def bind_lease(*, workflow_id: int, external_id: str, type: str, token: int) -> 
 def bind_attempt(state: str, attempt: int) -> None:
     """Bind the state and the number of the attempt to each further log line of the current task."""
     _set_state(state)
-    _set_attempt(attempt)
+    if _ATTEMPT.get(0) != attempt:  # mostly it is the first one again, and to set takes five times as long as to look
+        _set_attempt(attempt)
 
 
 class OutageLog:

@@ -22,10 +22,7 @@ MAX_LOG_LINES = 1_000
 class LogLines(list[tuple[int, str]]):
     """The lines that a handler logged, with their times: cleaned, without secrets, and limited in number."""
 
-    __slots__ = ("dropped",)
-
-    def __init__(self) -> None:
-        self.dropped = 0
+    dropped = 0
 
     def append(self, line: tuple[int, str]) -> None:
         """Keep a line; beyond the limit only count it."""

@@ -92,20 +92,22 @@ class Batcher(Generic[T, R]):
         self._is_closed = self._is_abandoned = False
         self.totals = BatchTotals()
 
-    async def put(self, item: T) -> R:
-        """Return the result of an item when its batch is written.
+    def put(self, item: T) -> asyncio.Future[R]:
+        """Add an item, and return a future with its result when its batch is written.
+
+        The future raises ``StoreUnavailableError`` if ``write`` does, or what ``write`` raises for this item alone, or
+        ``BatcherClosedError`` if the batcher is abandoned before.
 
         Raises:
-            BatcherClosedError: If the batcher is closed, or abandoned before the item is written.
-            StoreUnavailableError: If ``write`` raises it.
-            Exception: What ``write`` raises for this item alone.
+            BatcherClosedError: If the batcher is closed.
         """
         if self._is_closed:
             raise BatcherClosedError("the batcher is closed")
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._pending.append(_Pending(item, self._weigh(item), done))
-        self._start_writer()
-        return await done
+        if len(self._writer_tasks) < self._writer_count:
+            self._start_writer()
+        return done
 
     async def close(self) -> None:
         """Refuse further items, write those that wait, and return when no batch is under way."""

@@ -99,34 +99,30 @@ class Committer:
         Raises:
             RejectedError: If the store refuses it; nothing of it was written.
         """
-        id = transition.instance.id
+        id, faults = transition.instance.id, 0
         self._waiting[id] = self._store.clock.monotonic()
         try:
-            return await self._commit_until_settled(transition)
+            while True:
+                try:
+                    result = await self._batcher.put(transition)
+                except BatcherClosedError:
+                    return None
+                except _LockedError:
+                    self._suspect_ids.add(id)
+                    await self._store.clock.sleep(LOCKED_SECONDS)
+                    continue
+                except Exception as error:
+                    faults += 1
+                    if faults == MAX_SINGLE_ATTEMPTS or self._store.instances.is_refusal(error):
+                        raise RejectedError(error) from error
+                    await self._store.clock.sleep(DELAYS_SECONDS[min(faults, len(DELAYS_SECONDS)) - 1])
+                    continue
+                if result is not CommitResult.PAUSE_CHANGED:
+                    return transition if result is CommitResult.COMMITTED else None
+                transition = toggle_pause(transition)
         finally:
             self._waiting.pop(id, None)
             self._suspect_ids.discard(id)
-
-    async def _commit_until_settled(self, transition: Transition) -> Transition | None:
-        faults = 0
-        while True:
-            try:
-                result = await self._batcher.put(transition)
-            except BatcherClosedError:
-                return None
-            except _LockedError:
-                self._suspect_ids.add(transition.instance.id)
-                await self._store.clock.sleep(LOCKED_SECONDS)
-                continue
-            except Exception as error:
-                faults += 1
-                if faults == MAX_SINGLE_ATTEMPTS or self._store.instances.is_refusal(error):
-                    raise RejectedError(error) from error
-                await self._store.clock.sleep(DELAYS_SECONDS[min(faults, len(DELAYS_SECONDS)) - 1])
-                continue
-            if result is not CommitResult.PAUSE_CHANGED:
-                return transition if result is CommitResult.COMMITTED else None
-            transition = toggle_pause(transition)
 
     def get_oldest_wait_seconds(self) -> float:
         """Return for how long the transition that has waited longest has not been committed; 0 if none waits.

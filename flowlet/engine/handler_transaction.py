@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.committer import RejectedError, toggle_pause
@@ -58,7 +57,7 @@ class _RollbackError(Exception):
 class HandlerTransaction:
     """The transaction that ``Context.transaction`` opens on first use, and in which the transition is committed.
 
-    The block around the activation rolls back whatever has not been committed when it ends.
+    Its maker ends it after the activation, and closes it if it may be open: most activations never open it.
 
     Args:
         store: The database.
@@ -77,18 +76,18 @@ class HandlerTransaction:
         self._open_lock: asyncio.Lock | None = None
         self._has_failed_to_open = False
         self._has_ended = False
-
-    async def __aenter__(self) -> HandlerTransaction:
         track_transaction()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def end(self) -> bool:
+        """Refuse to open it from now on, and return whether it may be open: it has to be closed then."""
         self._has_ended = True
-        if self._open_lock is not None:
-            async with self._open_lock:  # a task that the handler has left behind may be opening it right now
-                await self._roll_back()
+        return self._open_lock is not None
+
+    async def close(self) -> None:
+        """Roll back what was not committed."""
+        assert self._open_lock is not None  # noqa: S101 - it may be open
+        async with self._open_lock:  # a task that the handler has left behind may be opening it right now
+            await self._roll_back()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[HandlerConnection]:
@@ -104,7 +103,7 @@ class HandlerTransaction:
             connection = self._connection = self._connection or await self._open_connection()
         yield connection
 
-    async def commit(self, transition: Transition, commit: CommitFunction) -> Transition | None:
+    def commit(self, transition: Transition, commit: CommitFunction) -> Awaitable[Transition | None]:
         """Commit the handler's writes together with its transition; a failed attempt commits without them.
 
         An attempt that was ended by a deadlock, because the store went away, or by a server that takes no writes, does
@@ -116,12 +115,14 @@ class HandlerTransaction:
                 transaction because the handler left it idle, or if the handler has ended it itself.
         """
         self._has_ended = True
-        if self._open_lock is None:
-            return await commit(transition)
-        async with self._open_lock:
-            return await self._commit_opened(transition, commit)
+        return commit(transition) if self._open_lock is None else self._commit_opened(transition, commit)
 
     async def _commit_opened(self, transition: Transition, commit: CommitFunction) -> Transition | None:
+        assert self._open_lock is not None  # noqa: S101 - it may be open
+        async with self._open_lock:
+            return await self._commit_locked(transition, commit)
+
+    async def _commit_locked(self, transition: Transition, commit: CommitFunction) -> Transition | None:
         connection, block = self._connection, self._transaction_block
         conflict = None if connection is None else connection.conflict
         if any(action.kind is ActionKind.ERROR for action in transition.actions):

@@ -271,7 +271,7 @@ class Worker:
         if instance.visit and self._activations.reads_error(instance):
             failure = await self._relatives.read_failure(instance)
         own = HandlerTransaction(self._store, self._executor_id, self._excuses)
-        async with own:
+        try:
             transition = await self._activations.run(
                 instance,
                 relatives=given,
@@ -287,6 +287,9 @@ class Worker:
                 return await own.commit(transition, self._committer.commit)
             except RejectedError as error:
                 return await self._commit_rejection(instance, error.cause, transition)
+        finally:
+            if own.end():
+                await own.close()
 
     async def _commit_rejection(self, instance: Instance, error: Exception, refused: Transition) -> Transition | None:
         """Commit a failed attempt instead of a transition that the store refuses; without its lines if need be."""

@@ -94,7 +94,12 @@ def diff_values(old: Any, new: Any, names: Sequence[str] | None = None) -> list[
     if names is not None and len(names) <= MAX_CHANGES:
         changes: list[PathChange] = []
         for name in names:
-            _add_changes(changes, build_path("", name), old[name], new[name], 0)
+            before, value = old[name], new[name]
+            kind = type(value)
+            if kind in _SCALARS or (kind is str and len(value) <= MAX_OLD_CHARACTERS):
+                changes.append(_build_set(build_path("", name), before, value))
+            else:
+                _add_changes(changes, build_path("", name), before, value, 0)
         if len(changes) <= MAX_CHANGES:
             return changes
     is_object = type(old) is type(new) is dict

@@ -9,12 +9,14 @@ from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Action, Instan
 
 __all__ = ["Transition"]
 
-_IN_PROGRESS = Status.IN_PROGRESS  # each commit reads it, and an enum's attribute is slow to read
+_EXECUTING, _IN_PROGRESS = Status.EXECUTING, Status.IN_PROGRESS  # each commit reads them, which is slow from an enum
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transition:
     """Everything that one commit writes for one instance. Times in microseconds since 1970 UTC.
+
+    It is never changed, but not frozen because each commit makes one: making a frozen one takes twice as long.
 
     Attributes:
         instance: The instance as it was when the activation began; its lease and its version are the expected ones.
@@ -60,6 +62,7 @@ class Transition:
     failed_us: int | None = None
     unsnapped_characters: int | None = None
     parsed_vars: Any = field(default=None, compare=False, repr=False)
+    _text_length: int | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def ended_us(self) -> int | None:
@@ -69,13 +72,40 @@ class Transition:
     @property
     def text_length(self) -> int:
         """How many characters it writes, about: the instance's row, the history's lines and the children's rows."""
-        length = ROW_LENGTH + len(self.vars_json or "") + len(self.answer_json or "") + len(self.reason or "")
+        if self._text_length is None:
+            self._text_length = self._count_characters()
+        return self._text_length
+
+    def _count_characters(self) -> int:
+        length = ROW_LENGTH
+        for text in (self.vars_json, self.answer_json, self.reason):
+            if text:
+                length += len(text)
         for action in self.actions:
-            length += ROW_LENGTH + len(action.text or "") + len(action.detail or "")
-            length += len(action.changes_json or "") + len(action.vars_json or "")
+            length += ROW_LENGTH
+            for text in (action.text, action.detail, action.changes_json, action.vars_json):
+                if text:
+                    length += len(text)
         for child in self.children:
             length += child.text_length
         return length
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it only enters a state that runs at once, in the same lease: most of the row stays as it is."""
+        before = self.instance
+        return (
+            self.status is _EXECUTING
+            and self.attempt == before.attempt
+            and self.next_activation_us == before.next_activation_us
+            and not (before.pause_requested or self.children)
+            and self.answer_json is before.answer_json is None
+            and self.reason is before.reason is None
+            and self.fingerprint is before.fingerprint is None
+            and self.failed_us is before.failed_us is None
+            and self.held_status is before.held_status is None
+            and self.wake_at_open_children is before.wake_at_open_children is None
+        )
 
     @property
     def is_resting(self) -> bool:

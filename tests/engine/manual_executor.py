@@ -104,10 +104,13 @@ class ManualExecutor:
         children = tuple(await reads.list_children(instance.id)) if instance.children else ()
         parent = await reads.get(instance.parent_id) if instance.parent_id else None
         own = HandlerTransaction(self._engine.store, self.id)
-        async with own:
+        try:
             return await self.activations.run(
                 instance, relatives=Relatives(children, parent), transaction=own.open, read_vars=read_vars
             )
+        finally:
+            if own.end():
+                await own.close()
 
     async def commit_transitions(self, *transitions: Transition) -> list[CommitResult]:
         """Commit transitions as one batch and return what became of each."""

@@ -35,7 +35,7 @@ class BatchWriter:
 
 
 def put_all(batcher: Batcher[int, int], numbers: Sequence[int]) -> list[asyncio.Task[int]]:
-    return [asyncio.create_task(batcher.put(number)) for number in numbers]
+    return [asyncio.ensure_future(batcher.put(number)) for number in numbers]
 
 
 async def test_items_that_arrive_during_a_batch_are_the_next_batch() -> None:

@@ -30,7 +30,7 @@ _TYPES = {
 }
 # A transition that starts the next activation at once changes no indexed column: with room on the page the update
 # stays on it (HOT).
-_OPTIONS = {WORKFLOW.name: " WITH (fillfactor = 75)"}
+_OPTIONS = {WORKFLOW.name: " WITH (fillfactor = 60)"}
 # With the id the newest due instances are found without reading the table, whose rows lie far apart. SQLite and MySQL
 # keep the id in every index.
 _MORE_COLUMNS = {DUE_INDEX.name: ("id",)}

@@ -138,6 +138,10 @@ def _check_size(text_length: int, rows: Sequence[Sequence[Any]]) -> None:
         connection.SIZE_LIMIT.check_values(value for row in rows for value in row)
 
 
-def _transpose(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Return the columns of rows, each as a list."""
-    return [list(column) for column in zip(*rows, strict=True)]
+def _transpose(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
+    """Return the columns of rows; None for one of NULLs only, which ``unnest`` fills up with NULLs again.
+
+    The driver takes as long for each NULL of an array as for a value.
+    """
+    count = len(rows)
+    return [None if column.count(None) == count else column for column in zip(*rows, strict=True)]

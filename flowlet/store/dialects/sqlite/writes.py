@@ -46,7 +46,11 @@ _INSERT_NEW = (
     f"INSERT INTO {WORKFLOW} ({', '.join(_NEW_NAMES)}) VALUES ({', '.join('?' * len(_NEW_NAMES))}) "
     "ON CONFLICT (external_id) DO NOTHING RETURNING id"
 )
-# The fence is the WHERE: the executor, the token, the version, and whether a pause was requested meanwhile.
+_BATCH_NAMES = (*TRANSITION_ENCODER.names, "executor_id")
+# The executor, the token, the version, and whether a pause was requested meanwhile.
+_FENCE = (
+    "id = :id AND executor_id = :executor_id AND token = :token AND version = :version AND pause_requested = :pausing"
+)
 _COMMIT = PlacedStatement(
     f"""
 UPDATE {WORKFLOW} SET status = :status, state = :state, vars = COALESCE(:vars, vars),
@@ -61,9 +65,19 @@ UPDATE {WORKFLOW} SET status = :status, state = :state, vars = COALESCE(:vars, v
     held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended,
     fingerprint = :fingerprint, failed = :failed,
     unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters)
-WHERE id = :id AND executor_id = :executor_id AND token = :token AND version = :version AND pause_requested = :pausing
+WHERE {_FENCE}
 """,
-    (*TRANSITION_ENCODER.names, "executor_id"),
+    _BATCH_NAMES,
+)
+# SQLite writes each index of each column that a statement sets, even to the value that it has. A step sets none.
+_COMMIT_STEP = PlacedStatement(
+    f"""
+UPDATE {WORKFLOW} SET state = :state, vars = COALESCE(:vars, vars), visit = :visit, streak = :streak, crashes = 0,
+    version = version + 1, modified = :at,
+    unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters)
+WHERE {_FENCE}
+""",
+    _BATCH_NAMES,
 )
 _END_CHILD = f"""
 UPDATE {WORKFLOW} SET open_children = open_children - :ended,
@@ -164,8 +178,12 @@ def _apply_batch(connection: sqlite3.Connection, batch: Batch) -> set[int]:
     for transition in batch.transitions:
         if limit.may_exceed(transition.text_length):
             _check_rows(limit, [TRANSITION_ENCODER.encode(transition), *encode_action_rows([transition])])
-    sql, bind, encode = _COMMIT.sql, _COMMIT.bind, TRANSITION_ENCODER.encode
-    held = [t for t in batch.transitions if write(sql, bind([*encode(t), executor_id])).rowcount == 1]
+    held = []
+    for transition in batch.transitions:
+        statement = _COMMIT_STEP if transition.is_step else _COMMIT
+        values = statement.bind([*TRANSITION_ENCODER.encode(transition), executor_id])
+        if write(statement.sql, values).rowcount == 1:
+            held.append(transition)
     connection.executemany(_INSERT_ACTION, encode_action_rows(held))
     _apply_followups(connection, collect_followups(held), batch.now)
     _add_counts(connection, SHARED_WRITER_ID, count_transitions(held))
