@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -59,6 +60,14 @@ def test_a_server_that_is_not_there(run_flowlet: RunCommand) -> None:
     for scheme in ("postgresql", "mysql"):
         url = f"{scheme}://ada:secret@127.0.0.1:1/shop"
         assert_each_is_refused(run_flowlet, url, f"cannot open the database {mask_password(url)}")
+
+
+def test_a_process_whose_user_has_no_name(run_flowlet: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "PGUSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2_000_000_000)
+
+    assert_each_is_refused(run_flowlet, "postgresql://127.0.0.1:1/shop", "Write user@ before the host")
 
 
 def test_a_database_that_does_not_exist(run_flowlet: RunCommand, postgres_url: str, mariadb_url: str) -> None:
