@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from flowlet.database_url import get_sqlite_path
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import Batch, ClaimRequest
+from flowlet.store.dialects.sqlite import writes as sqlite_writes
 from flowlet.store.instances import CommitResult
+from flowlet.store.opening import open_store
 from flowlet.store.reports.errors import count_failed, read_error_groups, read_failing_types
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.query import SearchQuery
@@ -49,6 +54,19 @@ async def fill_instances(engine: EngineHarness) -> None:
 
 def build_claim_request(engine: EngineHarness) -> ClaimRequest:
     return ClaimRequest("executor-a", ("default",), engine.registry.names, 100, engine.clock.now())
+
+
+async def test_sqlite_writes_no_index_for_a_step_in_the_same_lease(sqlite_url: str) -> None:
+    async with open_store(sqlite_url):
+        with contextlib.closing(sqlite3.connect(get_sqlite_path(sqlite_url))) as connection:
+            step, other = [
+                {row[1] for row in connection.execute(f"EXPLAIN {sql}", [None] * sql.count("?"))}
+                for sql in (sqlite_writes._COMMIT_STEP.sql, sqlite_writes._COMMIT.sql)
+            ]
+
+    assert "Insert" in step
+    assert {"IdxInsert", "IdxDelete"}.isdisjoint(step)
+    assert {"IdxInsert", "IdxDelete"} <= other
 
 
 async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[Any], Any]) -> None:

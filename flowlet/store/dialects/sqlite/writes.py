@@ -69,7 +69,8 @@ WHERE {_FENCE}
 """,
     _BATCH_NAMES,
 )
-# SQLite writes each index of each column that a statement sets, even to the value that it has. A step sets none.
+# SQLite writes each index of each column that a statement sets, even to the value that it has. A step
+# sets no column of an index.
 _COMMIT_STEP = PlacedStatement(
     f"""
 UPDATE {WORKFLOW} SET state = :state, vars = COALESCE(:vars, vars), visit = :visit, streak = :streak, crashes = 0,
