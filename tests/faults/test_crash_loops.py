@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.fault_harness import FaultHarness, open_fault_harness
+from tests.faults.fault_harness import REAL_CLOCK, FaultHarness, open_fault_harness
 from tests.faults.processes import StartProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
@@ -27,7 +27,7 @@ async def test_only_the_instance_that_kills_its_process_fails(database_url: str,
                 log_level="WARNING",
             )
             while executor.is_alive and await seen.count_instances("status = 'FAILED'") == 0:
-                await seen.store.read_clock()
+                await REAL_CLOCK.sleep(0.05)
             if not executor.is_alive:
                 exit_codes.append(await executor.wait_for_exit())
         await seen.wait_until(

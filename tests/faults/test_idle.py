@@ -15,7 +15,7 @@ from tests.faults.test_waiters import ServedProcess, serve_process
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
-MEASURED_SECONDS = 15
+MEASURED_SECONDS = 10
 SETTLING_SECONDS = 12
 """After a commit skipped ids are looked for, and a database that is polled counts as busy, for ten seconds."""
 

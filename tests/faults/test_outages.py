@@ -14,12 +14,12 @@ from tests.faults.processes import ManagedProcess, StartProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
 
-OUTAGE_SECONDS = 30
+OUTAGE_SECONDS = 20
 ERRAND_COUNT, JOURNEY_COUNT = 2000, 100
 MODULES = ("errand", "journey", "leg")
 
 
-async def test_a_database_that_is_away_for_30_seconds_costs_nothing_but_time(
+async def test_a_database_that_is_away_for_20_seconds_costs_nothing_but_time(
     postgres_server: DatabaseServer,
     postgres_url: str,
     mariadb_server: DatabaseServer,
