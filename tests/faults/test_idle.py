@@ -16,6 +16,8 @@ from tests.faults.test_waiters import ServedProcess, serve_process
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 MEASURED_SECONDS = 10
+EDGE_STATEMENTS = 2
+"""How many statements more may fall into one of two equal lengths of time."""
 SETTLING_SECONDS = 12
 """After a commit skipped ids are looked for, and a database that is polled counts as busy, for ten seconds."""
 
@@ -41,7 +43,7 @@ async def test_an_idle_process_costs_next_to_nothing_and_an_open_page_one_statem
     assert {name: cost for name, cost in idle.items() if cost.statement_count >= limits[name] * MEASURED_SECONDS} == {}
     assert {name: cost for name, cost in idle.items() if cost.cpu_seconds >= 0.01 * MEASURED_SECONDS} == {}
     added = {name: with_page.statement_count - alone.statement_count for name, (alone, with_page) in costs.items()}
-    assert {name: count for name, count in added.items() if count > MEASURED_SECONDS} == {}
+    assert {name: count for name, count in added.items() if count > MEASURED_SECONDS + EDGE_STATEMENTS} == {}
 
 
 async def measure_costs(url: str, start_process: StartProcess) -> tuple[Cost, Cost]:
