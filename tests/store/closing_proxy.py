@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -16,26 +16,37 @@ CHUNK_BYTES = 65_536
 async def open_closing_proxy(url: str, forbidden: bytes) -> AsyncIterator[str]:
     """Give the URL of a server through a proxy that closes a connection when the client sends the forbidden bytes."""
     parts = urlsplit(url)
-    tasks: set[asyncio.Task[None]] = set()
+    tasks: set[asyncio.Task[None] | None] = set()
 
     async def accept_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        tasks.add(asyncio.current_task())
+        writers = [writer]
 
         async def forward(source: asyncio.StreamReader, target: asyncio.StreamWriter, unwanted: bytes | None) -> None:
             while data := await source.read(CHUNK_BYTES):
                 if unwanted is not None and unwanted in data:
                     break
                 target.write(data)
-            writer.transport.abort()
-            server_writer.transport.abort()
+            abort_all(writers)
 
-        for pipe in (forward(reader, server_writer, forbidden), forward(server_reader, writer, None)):
-            tasks.add(asyncio.create_task(pipe))
+        try:
+            server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writers.append(server_writer)
+            await asyncio.gather(forward(reader, server_writer, forbidden), forward(server_reader, writer, None))
+        finally:
+            abort_all(writers)
 
     server = await asyncio.start_server(accept_connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
         yield parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
-        for task in tasks:
+        accepted = [task for task in tasks if task is not None]
+        for task in accepted:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*accepted, return_exceptions=True)
+
+
+def abort_all(writers: Iterable[asyncio.StreamWriter]) -> None:
+    """Close connections at once."""
+    for writer in writers:
+        writer.transport.abort()

@@ -20,8 +20,7 @@ class SilentProxy:
         self._port = port
         self._silent: set[int] = set()
         self._is_silent = False
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
 
     def silence_connections(self) -> None:
@@ -40,14 +39,23 @@ class SilentProxy:
         self._host, self._port = parts.hostname, parts.port
 
     async def accept_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Connect a client with the server."""
+        """Connect a client with the server, until both have closed."""
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
         number, self._connections = self._connections, self._connections + 1
         if self._is_silent:
             self._silent.add(number)
-        server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
-        self._writers += [writer, server_writer]
-        for source, target in ((reader, server_writer), (server_reader, writer)):
-            self._tasks.append(asyncio.create_task(self._forward_bytes(number, source, target)))
+        writers = [writer]
+        try:
+            server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
+            writers.append(server_writer)
+            await asyncio.gather(
+                self._forward_bytes(number, reader, server_writer), self._forward_bytes(number, server_reader, writer)
+            )
+        finally:
+            for one in writers:
+                one.transport.abort()
 
     async def _forward_bytes(
         self, connection_number: int, source: asyncio.StreamReader, target: asyncio.StreamWriter
@@ -59,8 +67,8 @@ class SilentProxy:
 
     async def close_connections(self) -> None:
         """End every connection."""
-        for writer in self._writers:
-            writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
