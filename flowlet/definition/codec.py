@@ -56,8 +56,7 @@ class ModelCodec:
     @property
     def is_exact(self) -> bool:
         """Whether equal JSON texts of the model mean equal values."""
-        shape = self._shape
-        return shape.is_exact and (not shape.nested or shape.is_exact_now())
+        return self._shape.is_exact_now()
 
     def read(self, text: str) -> BaseModel:
         """Return a new model object from a stored JSON text. Names that the model does not declare are ignored.

@@ -81,7 +81,7 @@ class ModelShape:
 
     def is_exact_now(self) -> bool:
         """Return whether the model is exact: a subclass may have been defined since the module was loaded."""
-        return self.is_exact and not any(map(type.__subclasses__, self.nested))
+        return self.is_exact and not (self.nested and any(map(type.__subclasses__, self.nested)))
 
 
 @lru_cache(maxsize=1_000)

@@ -115,11 +115,13 @@ class HandlerTransaction:
                 transaction because the handler left it idle, or if the handler has ended it itself.
         """
         self._has_ended = True
-        return commit(transition) if self._open_lock is None else self._commit_opened(transition, commit)
+        lock = self._open_lock
+        return commit(transition) if lock is None else self._commit_opened(lock, transition, commit)
 
-    async def _commit_opened(self, transition: Transition, commit: CommitFunction) -> Transition | None:
-        assert self._open_lock is not None  # noqa: S101 - it may be open
-        async with self._open_lock:
+    async def _commit_opened(
+        self, lock: asyncio.Lock, transition: Transition, commit: CommitFunction
+    ) -> Transition | None:
+        async with lock:
             return await self._commit_locked(transition, commit)
 
     async def _commit_locked(self, transition: Transition, commit: CommitFunction) -> Transition | None:

@@ -94,12 +94,7 @@ def diff_values(old: Any, new: Any, names: Sequence[str] | None = None) -> list[
     if names is not None and len(names) <= MAX_CHANGES:
         changes: list[PathChange] = []
         for name in names:
-            before, value = old[name], new[name]
-            kind = type(value)
-            if kind in _SCALARS or (kind is str and len(value) <= MAX_OLD_CHARACTERS):
-                changes.append(_build_set(build_path("", name), before, value))
-            else:
-                _add_changes(changes, build_path("", name), before, value, 0)
+            _add_changes(changes, build_path("", name), old[name], new[name], 0)
         if len(changes) <= MAX_CHANGES:
             return changes
     is_object = type(old) is type(new) is dict
@@ -188,7 +183,8 @@ def _keeps_order(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 def _add_changes(changes: list[PathChange], path: str, old: Any, new: Any, depth: int) -> None:
     """Add the changes of one value inside another; where they are too many, one that sets it as a whole."""
-    if old is _MISSING or type(new) in _SCALARS:
+    kind = type(new)
+    if old is _MISSING or kind in _SCALARS or (kind is str and len(new) <= MAX_OLD_CHARACTERS):
         changes.append(_build_set(path, old, new))
         return
     found = _diff(path, old, new, depth + 1)
