@@ -12,10 +12,15 @@ unexport PYTHONDONTWRITEBYTECODE
 # Without --no-compile pip would compile every module of every package, of which most are never imported.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
+CHECK_TYPES := ( \
+  $(BIN)/mypy --strict --no-error-summary & mypy=$$!; status=0; \
+  PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python || status=1; \
+  wait $$mypy && exit $$status )
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test soak lint format client pictures constraints clean databases browser newman
+.PHONY: help demo test soak lint style format client pictures constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,22 +28,26 @@ help: ## List the commands.
 demo: $(VENV)/.flowlet ## Serve the demo, in an environment of its own, until Ctrl-C.
 	@$(DEMO)
 
-test: $(VENV)/.dev databases browser newman lint ## Check and test everything, as .ci/run does.
-	@echo "== pytest"
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+# The types are checked while the first tests run, as these wait for databases; what is wrong is shown after the tests.
+test: $(VENV)/.dev databases browser newman style ## Check and test everything, as .ci/run does.
+	@echo "== pytest, and the types at the same time"
+	@$(CHECK_TYPES) > $(VENV)/types.log 2>&1 & types=$$!; status=0; \
+	  $(BIN)/python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
+	  wait $$types || { status=1; echo "== the types are wrong"; cat $(VENV)/types.log; }; \
+	  exit $$status
 
 soak: $(VENV)/.dev databases ## Kill and freeze executors and databases for ten minutes each, and judge the rest.
 	@$(BIN)/python -m tests.chaos.soak $(SOAK_OPTIONS)
 
-lint: $(VENV)/.dev ## Check format, style and types.
+lint: style ## Check format, style and types.
+	@echo "== mypy --strict, and pyright at the same time"
+	@$(CHECK_TYPES)
+
+style: $(VENV)/.dev
 	@echo "== ruff format --check"
 	@$(BIN)/ruff format --quiet --check --output-format concise .
 	@echo "== ruff check"
 	@$(BIN)/ruff check --quiet --output-format concise .
-	@echo "== mypy --strict, and pyright at the same time"
-	@$(BIN)/mypy --strict --no-error-summary & mypy=$$!; status=0; \
-	  PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python || status=1; \
-	  wait $$mypy && exit $$status
 
 format: $(VENV)/.dev ## Put the source into shape.
 	@$(BIN)/ruff format .
