@@ -27,9 +27,11 @@ from flowlet.errors import (
     VariablesError,
     WaitTimeoutError,
 )
-from flowlet.instance.instance import Action, ActionKind, Created, Instance, Status
+from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.new_instance import Created
 from flowlet.instance.path_changes import PathChange
 from flowlet.workflow.context import Context, Failure, Transaction
+from flowlet.workflow.migration import migrate
 from flowlet.workflow.outcome import ChildRequest, Outcome, child
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Next, State, StateKind, Workflow, end, error, manual, state
@@ -94,6 +96,7 @@ __all__ = [
     "end",
     "error",
     "manual",
+    "migrate",
     "open_store",
     "state",
 ]

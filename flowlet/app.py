@@ -15,7 +15,8 @@ from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
 from flowlet.engine.observer import ExecutorObserver
-from flowlet.instance.instance import Created, Instance
+from flowlet.instance.instance import Instance
+from flowlet.instance.new_instance import Created
 from flowlet.operations.service import Operations
 from flowlet.settings import Settings, find_unknown_variables
 from flowlet.shutdown import Shutdown, end_when_requested, wait_for_all, watch_stop_signals

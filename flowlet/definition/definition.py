@@ -14,12 +14,14 @@ from pydantic import BaseModel
 
 from flowlet.clock import limit_time, to_microseconds
 from flowlet.definition.codec import ModelCodec
+from flowlet.definition.document import build_document
 from flowlet.definition.kept_names import KeptNames
-from flowlet.durations import Duration
 from flowlet.errors import UnknownStateError, VariablesError
-from flowlet.instance.instance import PRIORITIES, NewInstance, Status
+from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_json
+from flowlet.instance.new_instance import NewInstance
 from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault, is_one_line
+from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
 
@@ -56,8 +58,8 @@ class TransitionDefinition:
 class StateDefinition:
     """A state of a definition.
 
-    ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1. ``form_codec``
-    reads and writes the form; None without one.
+    ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1.
+    ``renamed_from`` are its names in earlier versions. ``form_codec`` reads and writes the form; None without one.
     """
 
     name: str
@@ -75,6 +77,7 @@ class StateDefinition:
     handler: Callable[..., Any] | None
     is_async: bool
     parameters: tuple[Parameter, ...]
+    renamed_from: tuple[str, ...] = ()
     form_codec: ModelCodec | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +125,10 @@ class Definition:
         codec: Reads and writes the variables; None if they are a free JSON object.
         names_by_id: The name of each state object, by its ``id()``; read only.
         state_objects: The state objects. Holding them keeps each ``id()`` in ``names_by_id`` from being reused.
+        migrations: The migrations of variables, by their versions.
+        vars_version: The version of the variables that it writes: one above its last migration's, or 0 without one. It
+            never runs an instance whose variables have a higher version.
+        digest: Another text for each text of its module; empty for a definition that was read from the database.
     """
 
     name: str
@@ -139,26 +146,39 @@ class Definition:
     vars: type[BaseModel] | None
     names_by_id: Mapping[int, str] = field(repr=False)
     state_objects: tuple[State[..., Any], ...] = field(default=(), repr=False)
+    migrations: tuple[VarsMigration, ...] = field(default=(), repr=False)
+    vars_version: int = 0
+    digest: str = field(default="", repr=False)
     codec: ModelCodec | None = field(init=False, repr=False)
+    _name_by_former: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         codec = ModelCodec(self.vars, self.subject) if self.vars else None
         object.__setattr__(self, "codec", codec)
         object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
         object.__setattr__(self, "names_by_id", MappingProxyType(dict(self.names_by_id)))
+        former = {name: state.name for state in self.states.values() for name in state.renamed_from}
+        object.__setattr__(self, "_name_by_former", former)
+
+    def resolve(self, name: str) -> str:
+        """Return the present name of a state, given that or a former one; an unknown name stays as it is."""
+        return self._name_by_former.get(name, name)
+
+    def find_state(self, name: str) -> StateDefinition | None:
+        """Return the state of a present or a former name; None if the definition has no such state."""
+        return self.states.get(name) or self.states.get(self.resolve(name))
 
     def get_state(self, name: str) -> StateDefinition:
-        """Return the named state.
+        """Return the state of a present or a former name.
 
         Raises:
             UnknownStateError: If the definition has no such state.
         """
-        try:
-            return self.states[name]
-        except KeyError:
-            raise UnknownStateError(
-                f"{self.name} version {self.version} has no state {name!r}. It has: {', '.join(self.states)}."
-            ) from None
+        if found := self.find_state(name):
+            return found
+        raise UnknownStateError(
+            f"{self.name} version {self.version} has no state {name!r}. It has: {', '.join(self.states)}."
+        )
 
     def get_state_name(self, state_object: State[..., Any]) -> str | None:
         """Return the name of a state object in this definition, or None if it belongs to another one."""
@@ -259,6 +279,7 @@ class Definition:
             parent_id=parent_id,
             root_id=root_id,
             username=username,
+            vars_version=self.vars_version,
         )
 
     def validate_vars(self, vars: BaseModel | Mapping[str, Any]) -> str:
@@ -276,18 +297,7 @@ class Definition:
 
     def to_json(self) -> dict[str, Any]:
         """Return the definition as plain JSON values with names in camelCase, as the store and the API use it."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "version": self.version,
-            "start": self.start,
-            "executorGroup": self.group,
-            "priority": self.priority,
-            "loopLimit": self.loop_limit,
-            "retry": _retry_to_json(self.retry),
-            "variables": self.vars.model_json_schema() if self.vars else {"type": "object"},
-            "states": [_state_to_json(state) for state in self.states.values()],
-        }
+        return build_document(self)
 
 
 def _write_if_possible(values: dict[str, Any]) -> str | None:
@@ -311,33 +321,3 @@ def _check_texts(**texts: str | None) -> dict[str, str]:
         elif not is_one_line(text):
             faults[name] = "contains a line end or another control character"
     return faults
-
-
-def _retry_to_json(retry: Retry) -> dict[str, Any]:
-    return {
-        "limit": retry.limit,
-        "min": _duration_to_json(retry.min),
-        "max": _duration_to_json(retry.max),
-        "backoff": retry.backoff,
-        "never": [error.__qualname__ for error in retry.never],
-    }
-
-
-def _duration_to_json(value: Duration) -> str:
-    return value if isinstance(value, str) else f"{value.total_seconds():g}s"
-
-
-def _state_to_json(state: StateDefinition) -> dict[str, Any]:
-    return {
-        "name": state.name,
-        "kind": state.kind.value,
-        "description": state.description,
-        "line": state.line,
-        "transitions": [{"target": edge.target, "label": edge.label} for edge in state.transitions],
-        "retry": _retry_to_json(state.retry),
-        "timeoutSeconds": state.timeout.total_seconds() if state.timeout else None,
-        "onError": state.on_error,
-        "form": state.form.model_json_schema() if state.form else None,
-        "deadlineSeconds": state.deadline.total_seconds() if state.deadline else None,
-        "onDeadline": state.on_deadline,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from flowlet.definition.loader import PATH_PREFIX, format_path
 from flowlet.errors import Fault
 from flowlet.text import find_nearest_name, format_suggestion
+from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.states import State, Workflow
 
 __all__ = ["ModuleSource"]
@@ -31,6 +33,8 @@ class ModuleSource:
             under the first.
         names_by_id: The name of each state object, by its ``id()``.
         workflows: The ``Workflow`` objects of the module; more than one is a fault.
+        migrations: The migrations of variables, by their versions.
+        digest: Another text for each text of the module.
         namespace: The module's namespace.
     """
 
@@ -41,6 +45,8 @@ class ModuleSource:
     states: Mapping[str, State[..., Any]]
     names_by_id: Mapping[int, str]
     workflows: tuple[Workflow, ...]
+    migrations: tuple[VarsMigration, ...]
+    digest: str
     namespace: Mapping[str, Any]
 
     @classmethod
@@ -66,6 +72,8 @@ class ModuleSource:
             states={name: namespace[name] for name in found},
             names_by_id=names,
             workflows=workflows,
+            migrations=_find_migrations(namespace),
+            digest=_compute_digest(module),
             namespace=namespace,
         )
 
@@ -115,6 +123,19 @@ def _find_workflows(namespace: Mapping[str, Any], file: str | None) -> tuple[Wor
     found = {id(value): value for value in namespace.values() if isinstance(value, Workflow)}
     own = [value for value in found.values() if file is None or _is_same_file(value.file, file)]
     return tuple(sorted(own, key=lambda workflow: workflow.line))
+
+
+def _find_migrations(namespace: Mapping[str, Any]) -> tuple[VarsMigration, ...]:
+    found = {id(value): value for value in namespace.values() if isinstance(value, VarsMigration)}
+    return tuple(sorted(found.values(), key=lambda migration: (migration.from_version, migration.line)))
+
+
+def _compute_digest(module: ModuleType) -> str:
+    try:
+        text = inspect.getsource(module)
+    except (OSError, TypeError):  # a module that was made in memory
+        text = repr(sorted(vars(module)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _make_sort_key(state: State[..., Any], file: str | None) -> tuple[bool, str, int]:

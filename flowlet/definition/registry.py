@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
@@ -100,6 +101,12 @@ class Registry:
         return tuple(self._definitions[name] for name in self.names)
 
     @property
+    def digest(self) -> str:
+        """Twelve characters that differ where any of the definitions does: what can run here, in one word."""
+        parts = (f"{definition.name}\n{definition.digest}" for definition in self.definitions)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of all definitions, sorted."""
         return tuple(sorted(self._definitions))
@@ -144,6 +151,9 @@ def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Paramete
         vars=workflow.vars if workflow else None,
         names_by_id=source.names_by_id,
         state_objects=tuple(source.states.values()),
+        migrations=source.migrations,
+        vars_version=source.migrations[-1].from_version + 1 if source.migrations else 0,
+        digest=source.digest,
     )
 
 
@@ -169,6 +179,7 @@ def _build_state_definition(
         handler=state.handler,
         is_async=_is_async(state),
         parameters=parameters,
+        renamed_from=state.renamed_from,
     )
 
 

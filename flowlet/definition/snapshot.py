@@ -37,6 +37,7 @@ def restore_definition(document: Mapping[str, Any]) -> Definition:
         loop_limit=document["loopLimit"],
         vars=None,
         names_by_id={},
+        vars_version=document["varsVersion"],
     )
 
 
@@ -57,6 +58,7 @@ def _restore_state(document: Mapping[str, Any]) -> StateDefinition:
         handler=None,
         is_async=False,
         parameters=(),
+        renamed_from=tuple(document["renamedFrom"]),
     )
 
 

@@ -14,6 +14,7 @@ from flowlet.definition.dependencies import format_type
 from flowlet.definition.model_faults import find_model_faults
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.return_faults import find_return_faults
+from flowlet.definition.versions.version_faults import find_version_faults
 from flowlet.errors import Fault
 from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.states import State, StateKind
@@ -28,7 +29,7 @@ def find_faults(source: ModuleSource) -> list[Fault]:
     if not source.states:
         cure = "Decorate functions with @state(next=[...], start=True), and name the ends: done = end()."
         return [*_check_workflow(source), Fault(source.file, 0, f"no state is defined here.\n{cure}")]
-    faults = [*_check_workflow(source), *_check_names(source), *_check_start(source)]
+    faults = [*_check_workflow(source), *_check_names(source), *_check_start(source), *find_version_faults(source)]
     for name, state in source.states.items():
         faults += _check_form(source, name, state)
         if state.kind not in _FINAL_KINDS:

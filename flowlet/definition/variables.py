@@ -15,7 +15,7 @@ from flowlet.errors import VariablesError
 from flowlet.instance.json_text import parse_json, parse_json_roughly, write_json
 from flowlet.instance.path_changes import diff_values, find_changed_names
 
-__all__ = ["UNCHANGED", "SavedVariables", "diff_variables"]
+__all__ = ["UNCHANGED", "SavedVariables", "diff_loaded_variables", "diff_variables"]
 
 SavedVariables = tuple[str | None, str | None, BaseModel | dict[str, Any] | None]
 """The variables' JSON text, the action's ``changes_json``, the variables as an object; all None if unchanged."""
@@ -71,6 +71,37 @@ def diff_variables(
     else:
         names = find_changed_names(old, new, text)
     changes = diff_values(old, new, names)
+    return (text, write_json(changes), read) if changes else UNCHANGED
+
+
+def diff_loaded_variables(
+    definition: Definition,
+    stored_text: str,
+    loaded_text: str,
+    value: BaseModel | dict[str, Any],
+    *,
+    kept: KeptNames | None = None,
+    removed: Collection[str] = (),
+) -> SavedVariables:
+    """Return what ``diff_variables`` does, for variables that were migrated when they were loaded.
+
+    Args:
+        definition: The definition of the instance.
+        stored_text: The JSON text that is stored.
+        loaded_text: The JSON text after the migrations; the same object if none ran.
+        value: The model object or the dict after the handler has run.
+        kept: The names inside of the loaded variables that the model does not declare.
+        removed: Names to remove although the model does not declare them.
+
+    Raises:
+        VariablesError: As ``diff_variables``.
+    """
+    saved = diff_variables(definition, loaded_text, value, kept=kept, removed=removed)
+    if loaded_text is stored_text:
+        return saved
+    text, _, read = saved
+    text = text or loaded_text
+    changes = diff_values(_parse_document(definition, stored_text), _parse_document(definition, text))
     return (text, write_json(changes), read) if changes else UNCHANGED
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from flowlet.clock import Clock
 from flowlet.definition.definition import Definition
 from flowlet.definition.entry import build_state_entry
-from flowlet.definition.kept_names import KeptNames
-from flowlet.definition.variables import UNCHANGED, SavedVariables, diff_variables
+from flowlet.definition.versions.migrations import describe_higher_version
 from flowlet.durations import format_duration
 from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
 from flowlet.engine.children import build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
+from flowlet.engine.handlers.handler_call import HandlerCall, UnreadableError, fill_form, load_vars, save_vars
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
+from flowlet.engine.release import build_gated
 from flowlet.engine.results import (
     TransitionEffects,
     build_effects,
@@ -28,9 +28,15 @@ from flowlet.engine.results import (
     return_to_wait,
 )
 from flowlet.engine.threads.handler_threads import HandlerThreads
-from flowlet.errors import FlowletError, UnknownWorkflowError, VariablesError
+from flowlet.errors import (
+    FlowletError,
+    UnknownChildError,
+    UnknownStateError,
+    UnknownWorkflowError,
+    VersionError,
+)
 from flowlet.instance.instance import ActionKind, Instance
-from flowlet.instance.json_text import parse_json, write_json
+from flowlet.instance.json_text import parse_json
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_attempt
 from flowlet.workflow.context import NO_RELATIVES, Context, Failure, Relatives, TransactionSource
@@ -50,18 +56,6 @@ class Resources(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _HandlerCall:
-    """The arguments of a handler's call, and those of them that are read again after it."""
-
-    arguments: dict[str, Any]
-    vars: Any = None
-    kept: KeptNames | None = None
-    context: Context | None = None
-    choice: str | None = None
-    stop_requested: threading.Event | None = None
-
-
 class _ActivationInputs(NamedTuple):
     relatives: Relatives
     transaction: TransactionSource
@@ -78,6 +72,8 @@ class ActivationRunner:
         clock: The clock of the history, of delays and deadlines.
         random: The source of the delays of retries.
         executor_id: The executor that runs the activations.
+        digest: The digest of all definitions, for the gates of instances that none of them can run.
+        is_known_elsewhere: Returns whether an executor has ever loaded a workflow, by its name; by default none has.
         max_threads: How many plain ``def`` handlers run at once. Others wait for a thread: that is no part of their
             attempt, nor of its timeout.
         on_thread_free: Called when a thread has become free, where none was.
@@ -94,9 +90,13 @@ class ActivationRunner:
         random: Random,
         executor_id: str,
         *,
+        digest: str = "",
+        is_known_elsewhere: Callable[[str], Awaitable[bool]] | None = None,
         max_threads: int = 128,
         on_thread_free: Callable[[], None] | None = None,
     ) -> None:
+        self._digest = digest
+        self._is_known_elsewhere = is_known_elsewhere
         self._find_definition = find_definition
         self._resource_by_type = resource_by_type
         self._clock = clock
@@ -141,7 +141,7 @@ class ActivationRunner:
         try:
             plan = self._get_plan(instance)
         except FlowletError as error:
-            return self._build_failure(self._start_attempt(instance), error)
+            return self._refuse_instance(instance, error)
         attempt = Attempt(instance, plan.policy, self._executor_id, self._clock.monotonic())
         bind_attempt(instance.state, instance.attempt + 1)
         handler = plan.handler
@@ -167,7 +167,7 @@ class ActivationRunner:
                     await take_back_cancellations(task, cancels)
                 if is_stopped():
                     raise asyncio.CancelledError from error
-            return self._build_failure(attempt, error)
+            return await self._build_gated_or_failure(attempt, error)
 
     def get_context_attributes(self, instance: Instance) -> frozenset[str] | None:
         """Return what the handler of an instance's state reads of its context; None if that cannot be known."""
@@ -201,6 +201,8 @@ class ActivationRunner:
     def _get_plan(self, instance: Instance) -> Plan:
         definition = self._find_definition(instance.type)
         state = definition.states.get(instance.state) or definition.get_state(instance.state)
+        if instance.vars_version > definition.vars_version:
+            raise VersionError(describe_higher_version(definition, instance.vars_version))
         plan = self._plans.get(id(state))  # the plan holds the state, so no other object can take its id
         if plan is None:
             plan = self._plans[id(state)] = build_plan(definition, state)
@@ -214,7 +216,7 @@ class ActivationRunner:
             definition = self._find_definition(instance.type)
         except UnknownWorkflowError:
             return NO_POLICY
-        return build_policy(definition, definition.states.get(instance.state))
+        return build_policy(definition, definition.find_state(instance.state))
 
     def _skip_handler(self, plan: Plan, attempt: Attempt) -> Transition:
         """Return the transition where no handler is to run: at an end, or in a manual state without an answer."""
@@ -227,19 +229,17 @@ class ActivationRunner:
             attempt, plan.deadline_entry, TransitionEffects(text="no answer before the deadline"), preceding_actions=()
         )
 
-    def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs) -> _HandlerCall:
+    def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs) -> HandlerCall:
         """Return the handler's arguments, with variables parsed again: a failed attempt leaves no changes in them."""
         instance, definition = attempt.instance, plan.definition
         arguments: dict[str, Any] = {}
-        run = _HandlerCall(arguments)
+        run = HandlerCall(arguments)
         if plan.is_manual:
             answer = parse_json(instance.answer_json or "{}")
             run.choice, attempt.username = answer.get("choice"), answer.get("username")
-            _fill_form(plan, arguments, answer.get("form"))
+            fill_form(plan, arguments, answer.get("form"))
         if plan.reads_vars:
-            is_read = inputs.read_vars is not None
-            run.vars = inputs.read_vars if is_read else definition.read_vars(instance.vars_json)
-            run.kept = definition.find_kept_names(instance.vars_json, run.vars)
+            load_vars(run, instance, definition, inputs.read_vars)
             for name in plan.vars_names:
                 arguments[name] = run.vars
         for name, type_ in plan.resources:
@@ -250,7 +250,7 @@ class ActivationRunner:
                 arguments[name] = run.context
         return run
 
-    def _build_context(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs, call: _HandlerCall) -> Context:
+    def _build_context(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs, call: HandlerCall) -> Context:
         instance = attempt.instance
         if not plan.is_async:
             call.stop_requested = threading.Event()
@@ -270,7 +270,7 @@ class ActivationRunner:
             _stop_requested=call.stop_requested,
         )
 
-    async def _call_handler(self, plan: Plan, handler: Callable[..., Any], call: _HandlerCall, attempt: Attempt) -> Any:
+    async def _call_handler(self, plan: Plan, handler: Callable[..., Any], call: HandlerCall, attempt: Attempt) -> Any:
         """Return a handler's result. A plain ``def`` runs in a thread; both kinds are stopped at their timeout."""
         if not plan.is_async:
             await self.threads.take()
@@ -293,14 +293,14 @@ class ActivationRunner:
             raise TimeoutError(f"the attempt took longer than {format_duration(plan.timeout)}") from late
         return result
 
-    def _call_in_thread(self, handler: Callable[..., Any], call: _HandlerCall, attempt: Attempt) -> Awaitable[Any]:
+    def _call_in_thread(self, handler: Callable[..., Any], call: HandlerCall, attempt: Attempt) -> Awaitable[Any]:
         instance = attempt.instance
         subject = f"the handler of state {instance.state!r} of {instance.type} {instance.id}"
         return self.threads.call_handler(handler, call.arguments, subject=subject, stop_requested=call.stop_requested)
 
-    def _build_success(self, plan: Plan, attempt: Attempt, call: _HandlerCall, result: object) -> Transition:
+    def _build_success(self, plan: Plan, attempt: Attempt, call: HandlerCall, result: object) -> Transition:
         entry, outcome = resolve_next_state(plan, result, call.choice)
-        variables = _save_variables(plan, attempt, call)
+        variables = save_vars(plan, attempt, call)
         requests = outcome.children if outcome is not None else ()
         children = (
             build_children(attempt.instance, requests, now=attempt.ended_at, find_definition=self._find_definition)
@@ -308,31 +308,39 @@ class ActivationRunner:
             else ()
         )
         effects = build_effects(plan, entry, outcome, ended_at=attempt.ended_at, children=children, variables=variables)
+        if plan.reads_vars and attempt.instance.vars_version != plan.definition.vars_version:
+            effects = effects._replace(vars_version=plan.definition.vars_version)
         return enter_state(attempt, entry, effects, preceding_actions=attempt.build_log_actions())
+
+    def _refuse_instance(self, instance: Instance, error: FlowletError) -> Transition:
+        if isinstance(error, UnknownStateError | VersionError):
+            return self._build_gated(instance, str(error).partition(". ")[0])
+        return self._build_failure(self._start_attempt(instance), error)
+
+    async def _build_gated_or_failure(self, attempt: Attempt, error: BaseException) -> Transition:
+        if isinstance(error, UnreadableError):
+            return self._build_gated(attempt.instance, str(error))
+        if isinstance(error, UnknownChildError) and self._is_known_elsewhere is not None:
+            attempt.end(self._clock)
+            if await self._is_known_elsewhere(error.type):
+                reason = f"{error.type!r}, of which it spawns a child, is not loaded here"
+                return self._build_gated(attempt.instance, reason)
+        return self._build_failure(attempt, error)
+
+    def _build_gated(self, instance: Instance, reason: str) -> Transition:
+        """Return the transition that leaves the instance to executors with other definitions."""
+        return build_gated(
+            instance,
+            now=self._clock.now(),
+            executor_id=self._executor_id,
+            digest=self._digest,
+            version=self._find_definition(instance.type).version,
+            reason=reason,
+        )
 
     def _build_failure(self, attempt: Attempt, error: BaseException) -> Transition:
         attempt.end(self._clock)
         return fail_attempt(attempt, error, detail=format_error_traceback(error), random=self._random)
-
-
-def _save_variables(plan: Plan, attempt: Attempt, call: _HandlerCall) -> SavedVariables:
-    """Return the variables to store, as the handler left them."""
-    definition, context = plan.definition, call.context
-    if context is not None:
-        if definition.vars is None:
-            return diff_variables(definition, attempt.instance.vars_json, context.vars)
-        if context.vars:
-            cure = f"has a model: change the parameter annotated with {definition.vars.__name__}, not ctx.vars"
-            raise VariablesError(definition.subject, {"": cure})
-    if not plan.reads_vars:
-        return UNCHANGED
-    return diff_variables(definition, attempt.instance.vars_json, call.vars, kept=call.kept)
-
-
-def _fill_form(plan: Plan, arguments: dict[str, Any], values: dict[str, Any] | None) -> None:
-    if plan.form_names and plan.state.form_codec is not None:
-        form = plan.state.form_codec.read(write_json(values or {}))
-        arguments.update(dict.fromkeys(plan.form_names, form))
 
 
 def _refuse_transaction() -> NoReturn:

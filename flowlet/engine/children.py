@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from flowlet.definition.definition import Definition
-from flowlet.errors import OutcomeError
-from flowlet.instance.instance import Instance, NewInstance
+from flowlet.errors import OutcomeError, UnknownChildError, UnknownWorkflowError
+from flowlet.instance.instance import Instance
+from flowlet.instance.new_instance import NewInstance
 from flowlet.text import MAX_IDENTIFIER_LENGTH
 from flowlet.workflow.outcome import ChildRequest
 
@@ -31,8 +32,8 @@ def build_children(
         find_definition: Returns a definition by its name.
 
     Raises:
-        UnknownWorkflowError: If a child's workflow is not known here.
         VariablesError: If a child's variables do not fit its model, or another value cannot be stored.
+        UnknownChildError: If a child's workflow is not known here.
         OutcomeError: If a value is no child request, or two have the same external id.
     """
     children: dict[str, NewInstance] = {}
@@ -42,9 +43,16 @@ def build_children(
         if external_id in children:
             raise OutcomeError(f"spawn() was given two children with the external id {external_id!r}")
         children[external_id] = _build_child(
-            instance, request, external_id, now=now, definition=find_definition(request.type)
+            instance, request, external_id, now=now, definition=_find_child_definition(request.type, find_definition)
         )
     return tuple(children.values())
+
+
+def _find_child_definition(type: str, find_definition: Callable[[str], Definition]) -> Definition:
+    try:
+        return find_definition(type)
+    except UnknownWorkflowError as error:
+        raise UnknownChildError(f"spawn() was given a child of a workflow that is not loaded: {error}", type) from None
 
 
 def _build_child(

@@ -10,7 +10,7 @@ from operator import attrgetter
 from flowlet.engine.batcher import Batcher, BatcherClosedError
 from flowlet.engine.outage import ConnectionLossError
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import Created, NewInstance
+from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.store.opening import Store
 
 __all__ = ["CreateBatcher"]

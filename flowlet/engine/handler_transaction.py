@@ -130,6 +130,9 @@ class HandlerTransaction:
         if any(action.kind is ActionKind.ERROR for action in transition.actions):
             is_excused = self._has_failed_to_open or await self._roll_back_and_check_excuse(transition, conflict)
             return await commit(self._release_instance(transition) if is_excused else transition)
+        if transition.gate is not None:
+            await self._roll_back()
+            return await commit(transition)
         if connection is None or block is None:
             return await commit(transition)
         connection.end()

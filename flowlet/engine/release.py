@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.instance.transition import Transition
-from flowlet.text import clean_text
+from flowlet.instance.version_gate import VersionGate, compute_lane
+from flowlet.text import MAX_REASON_LENGTH, clean_text, mask_secrets
 
-__all__ = ["apply_transition", "build_release"]
+__all__ = ["apply_transition", "build_gated", "build_release"]
 
 
 def build_release(instance: Instance, *, now: int, executor_id: str, reason: str) -> Transition:
@@ -20,13 +23,48 @@ def build_release(instance: Instance, *, now: int, executor_id: str, reason: str
         executor_id: The executor that hands it back.
         reason: Why, for the history.
     """
+    return _give_up_lease(instance, ActionKind.RELEASED, now=now, executor_id=executor_id, text=clean_text(reason))
+
+
+def build_gated(
+    instance: Instance, *, now: int, executor_id: str, digest: str, version: int, reason: str
+) -> Transition:
+    """Return the transition that leaves an instance to executors with other definitions: it is due behind a gate.
+
+    State, variables, attempts, visits and crashes are those of the claim.
+
+    Args:
+        instance: The instance as this executor holds it; its gate is the one that it was claimed through.
+        now: The store's time, in microseconds since 1970 UTC.
+        executor_id: The executor that leaves it.
+        digest: The digest of the executor's definitions.
+        version: The version of the definition that cannot run it.
+        reason: Why not, without a full stop.
+    """
+    lane = compute_lane(instance.type, instance.group)
+    former = VersionGate.parse(instance.gate)
+    gate = (former if former and former.lane == lane else VersionGate(lane)).add(digest)
+    text = clean_text(mask_secrets(f"waits for another version: {reason}"), MAX_REASON_LENGTH)
+    back = _give_up_lease(instance, ActionKind.GATED, now=now, executor_id=executor_id, text=text, version=version)
+    return replace(back, gate=str(gate), gated_state=instance.state, reason=text)
+
+
+def _give_up_lease(
+    instance: Instance,
+    kind: ActionKind,
+    *,
+    now: int,
+    executor_id: str,
+    text: str,
+    version: int | None = None,
+) -> Transition:
     action = Action(
-        ActionKind.RELEASED,
+        kind,
         now,
         from_state=instance.state,
-        text=clean_text(reason),
+        text=text,
         executor_id=executor_id,
-        version=instance.definition_version,
+        version=instance.definition_version if version is None else version,
     )
     return Transition(
         instance=instance,
@@ -94,6 +132,7 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
         ended_us=None,
         fingerprint=transition.fingerprint,
         failed_us=transition.failed_us,
+        vars_version=instance.vars_version if transition.vars_version is None else transition.vars_version,
         unsnapped_characters=(
             instance.unsnapped_characters
             if transition.unsnapped_characters is None

@@ -11,7 +11,8 @@ from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Plan
 from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
-from flowlet.instance.instance import Action, ActionKind, NewInstance, Status
+from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.snapshots import record_change
 from flowlet.instance.transition import Transition
 from flowlet.text import MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion, mask_secrets
@@ -37,6 +38,7 @@ class TransitionEffects(NamedTuple):
         vars: The variables' JSON text, or None where they have not changed.
         changes: JSON text of their changes, a list of ``PathChange``.
         read_vars: The changed variables, parsed again.
+        vars_version: The version of the variables; None if they have not been migrated.
         due: When the state is run, in microseconds since 1970 UTC; None means at once.
         children: The children to create.
         waits_for_children: Whether the state is entered when the last open child has ended.
@@ -47,6 +49,7 @@ class TransitionEffects(NamedTuple):
     vars: str | None = None
     changes: str | None = None
     read_vars: Any = None
+    vars_version: int | None = None
     due: int | None = None
     children: tuple[NewInstance, ...] = ()
     waits_for_children: bool = False
@@ -189,6 +192,7 @@ def enter_state(
         wakes_parent=effects.wakes_parent,
         fingerprint=None if reason is None else compute_fingerprint(instance.type, entry.name, reason),
         failed_us=None if reason is None else attempt.ended_at,
+        vars_version=effects.vars_version,
         unsnapped_characters=unsnapped,
         parsed_vars=effects.read_vars,
     )

@@ -14,6 +14,7 @@ from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.crashes.quarantine import Quarantine
+from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.handler_transaction import Excuses, HandlerTransaction
 from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.observer import ExecutorObserver, log_transition
@@ -88,6 +89,7 @@ class Worker:
         executor_id: The id under which instances are claimed.
         types: The workflows that this executor knows.
         thread_types: Those that need a thread in each state: they are not claimed while none is free.
+        gates: Claims what other versions of the workflows could not run; without it none of that is claimed.
         lease_timer: Tells whether the executor still has its lease; without one it always has.
         observer: Is notified of each claim and each transition.
     """
@@ -103,12 +105,14 @@ class Worker:
         executor_id: str,
         types: Sequence[str],
         thread_types: Collection[str] = (),
+        gates: VersionGateClaims | None = None,
         lease_timer: LeaseTimer | None = None,
         observer: ExecutorObserver | None = None,
     ) -> None:
         self._store = store
         self._lease_timer = lease_timer or LeaseTimer(store.clock, settings.lease)
         self._observer = observer
+        self._gates = gates
         self._activations = activations
         self._committer = committer
         self._wakeup = wakeup
@@ -144,8 +148,9 @@ class Worker:
         if self._lease_timer.remaining_seconds <= 0 or not types:
             # When it has been renewed, or a thread is free, the executor is woken.
             return ClaimResult(0, now, may_have_more=False)
-        request = ClaimRequest(self._executor_id, self._settings.groups, types, limit, now)
-        claimed = await self._store.instances.claim(request)
+        gated = [] if self._gates is None else await self._gates.claim(limit, now=now)
+        request = ClaimRequest(self._executor_id, self._settings.groups, types, limit - len(gated), now)
+        claimed = [*gated, *(await self._store.instances.claim(request) if request.limit else ())]
         if self._observer:
             self._observer.on_claim(len(claimed), clock.monotonic() - began)
         if claimed and not self._lease_timer.is_claim_valid(began):
@@ -154,7 +159,7 @@ class Worker:
             return ClaimResult(0, now, may_have_more=False)
         for instance in claimed:
             self._start_instance(instance, now)
-        return ClaimResult(len(claimed), now, may_have_more=len(claimed) == limit)
+        return ClaimResult(len(claimed), now, may_have_more=len(claimed) == limit or bool(gated))
 
     def _start_instance(self, instance: Instance, now: int) -> None:
         if former := self.running.get(instance.id):

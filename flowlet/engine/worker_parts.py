@@ -13,6 +13,7 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer
+from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.wakeup import Wakeup
@@ -66,6 +67,8 @@ def build_worker_parts(
         store.clock,
         random,
         executor_id,
+        digest=registry.digest,
+        is_known_elsewhere=store.definitions.has_definition,
         max_threads=min(settings.slots, MAX_THREADS),
         on_thread_free=wakeup.wake,
     )
@@ -86,6 +89,14 @@ def build_worker_parts(
         executor_id=executor_id,
         types=registry.names,
         thread_types=frozenset(name for name in registry.names if _needs_thread(registry.get_definition(name))),
+        gates=VersionGateClaims(
+            store,
+            wakeup,
+            executor_id=executor_id,
+            groups=settings.groups,
+            types=registry.names,
+            digest=registry.digest,
+        ),
         lease_timer=lease_timer,
         observer=observer,
     )

@@ -19,9 +19,7 @@ __all__ = [
     "ROW_LENGTH",
     "Action",
     "ActionKind",
-    "Created",
     "Instance",
-    "NewInstance",
     "Status",
 ]
 
@@ -89,6 +87,8 @@ class ActionKind(StrEnum):
     """An executor released the instance from another one whose lease had expired."""
     RELEASED = "RELEASED"
     """An executor that was stopping handed the instance back."""
+    GATED = "GATED"
+    """An executor whose version of the workflow cannot run the instance left it to another one."""
 
 
 ENTRY_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
@@ -200,8 +200,10 @@ class Instance:
         created_by: The user who created it; None for code.
         fingerprint: Equal for failures of the same kind; None unless it is FAILED or its last attempt failed.
         failed_us: When its last attempt failed; None without a fingerprint.
-        gate: Why no executor claims it from the common queue although it is due; None if it is in that queue.
+        gate: Why no executor claims it from the common queue although it is due; None if it is in that queue. Of an
+            instance that was claimed through a gate, the one that it came through.
         gated_state: The state in which the gate holds it; None without a gate.
+        vars_version: The version of its variables: 0, or what the last migration of them has led to.
         unsnapped_characters: How much its variables have changed since the latest snapshot of them in its history.
     """
 
@@ -241,6 +243,7 @@ class Instance:
     failed_us: int | None = None
     gate: str | None = None
     gated_state: str | None = None
+    vars_version: int = 0
     unsnapped_characters: int = 0
 
     @property
@@ -300,49 +303,6 @@ class Instance:
     def answer(self) -> dict[str, Any] | None:
         """The answer in a manual state, ``{"choice": ..., "form": {...}, "username": ...}``; None until answered."""
         return parse_optional_object(self.answer_json)
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """The result of a create.
-
-    Attributes:
-        id: The id of the instance.
-        external_id: Its external id: the given one, or a generated one.
-        is_new: Whether this call created the instance; False if the external id already existed.
-    """
-
-    id: int
-    external_id: str
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewInstance:
-    """An instance to create, validated against its definition.
-
-    ``status`` is NEW, or WAITING if the start state is a manual state; then ``next_activation_us`` is the deadline.
-    Times are microseconds since 1970 UTC.
-    """
-
-    type: str
-    definition_version: int
-    external_id: str
-    key: str
-    group: str
-    priority: int
-    state: str
-    status: Status
-    vars_json: str
-    next_activation_us: int | None
-    parent_id: int | None = None
-    username: str | None = None
-    root_id: int | None = None
-
-    @property
-    def text_length(self) -> int:
-        """How many characters its row and the first line of its history have, about."""
-        return ROW_LENGTH + 2 * len(self.vars_json)
 
 
 def _to_optional_datetime(microseconds: int | None) -> datetime | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Action, Instance, NewInstance, Status
+from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Action, Instance, Status
+from flowlet.instance.new_instance import NewInstance
 
 __all__ = ["Transition"]
 
@@ -38,6 +39,9 @@ class Transition:
         wakes_parent: Whether the parent becomes due now.
         fingerprint: The fingerprint of the failure; None if the attempt did not fail.
         failed_us: When the attempt failed.
+        gate: Why only some executors may run the instance next; None for no such gate.
+        gated_state: The state in which the gate holds it; None without a gate.
+        vars_version: The version of the variables; None if they have not been migrated.
         unsnapped_characters: The new value of the instance's; None if the variables have not changed.
         parsed_vars: The new variables as an object, for the next activation in the same lease; not stored.
     """
@@ -60,6 +64,9 @@ class Transition:
     wakes_parent: bool = False
     fingerprint: str | None = None
     failed_us: int | None = None
+    gate: str | None = None
+    gated_state: str | None = None
+    vars_version: int | None = None
     unsnapped_characters: int | None = None
     parsed_vars: Any = field(default=None, compare=False, repr=False)
     _text_length: int | None = field(default=None, init=False, compare=False, repr=False)

@@ -73,18 +73,19 @@ def apply_answer(instance: Instance, definition: Definition, attribution: Attrib
         VariablesError: If the form's values do not fit the model, or the state has no form.
     """
     require_permitted(Operation.ANSWER, instance, definition, now=attribution.at)
-    state = definition.states[instance.state]
-    if not state.has_transition_to(answer.choice):
+    state = definition.get_state(instance.state)
+    choice = definition.resolve(answer.choice)
+    if not state.has_transition_to(choice):
         why = f"{clean_text(answer.choice, MAX_NAME_LENGTH)!r} is not a choice of {state.name!r}"
         suggestion = format_suggestion(answer.choice, state.targets)
         raise build_refusal(Operation.ANSWER, instance, why, list(state.targets), suggestion=suggestion)
-    given = {"choice": answer.choice, "form": _validate_form(state, answer.form)}
-    label = next(edge.label for edge in state.transitions if edge.target == answer.choice)
+    given = {"choice": choice, "form": _validate_form(state, answer.form)}
+    label = next(edge.label for edge in state.transitions if edge.target == choice)
     action = build_action(
         ActionKind.ANSWERED,
         instance,
         attribution,
-        to_state=answer.choice,
+        to_state=choice,
         text=label or None,
         version=definition.version,
     )
@@ -111,7 +112,7 @@ def apply_move(instance: Instance, definition: Definition, attribution: Attribut
         RefusedError: If the move is not permitted without force, or has a time but the state has no handler to run.
     """
     target = _find_state(definition, move.state)
-    origin = definition.states.get(instance.state)
+    origin = definition.find_state(instance.state)
     is_edge = origin is not None and origin.has_transition_to(target.name)
     if not move.is_forced:
         require_permitted(Operation.MOVE, instance, definition, now=attribution.at)
@@ -203,13 +204,15 @@ def apply_retry(instance: Instance, definition: Definition | None, attribution: 
     after = replace(
         instance,
         status=Status.IN_PROGRESS,
+        gate=None,
+        gated_state=None,
         next_activation_us=attribution.at,
         wake_at_open_children=None,
         modified_us=attribution.at,
     )
     if instance.status == Status.IN_PROGRESS:
         return Change(instance, after, (action,))
-    state = definition.states.get(instance.state) if definition else None
+    state = definition.find_state(instance.state) if definition else None
     if state and state.is_manual and instance.answer_json is None:
         after = replace(after, status=Status.WAITING, next_activation_us=_compute_deadline(state, attribution))
     after = replace(after, attempt=0, streak=0, crashes=0, reason=None, ended_us=None, fingerprint=None, failed_us=None)
@@ -219,11 +222,20 @@ def apply_retry(instance: Instance, definition: Definition | None, attribution: 
 def apply_wake(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
     """Return the change of "run now": the instance is due at once and waits neither for its timer nor its children.
 
+    One that waits for another version of its workflow is tried again by all executors.
+
     Raises:
-        RefusedError: If the instance waits for neither.
+        RefusedError: If the instance waits for none of these.
     """
     require_permitted(Operation.WAKE, instance, definition, now=attribution.at)
-    after = replace(instance, next_activation_us=attribution.at, wake_at_open_children=None, modified_us=attribution.at)
+    after = replace(
+        instance,
+        gate=None,
+        gated_state=None,
+        next_activation_us=attribution.at,
+        wake_at_open_children=None,
+        modified_us=attribution.at,
+    )
     return Change(instance, after, (build_action(ActionKind.WOKEN, instance, attribution),))
 
 
@@ -297,7 +309,7 @@ def _revoke_lease(instance: Instance) -> Instance:
 
 
 def _find_state(definition: Definition, name: str) -> StateDefinition:
-    if found := definition.states.get(name):
+    if found := definition.find_state(name):
         return found
     raise UnknownStateError(
         f"{definition.name} version {definition.version} has no state {clean_text(name, MAX_NAME_LENGTH)!r}."

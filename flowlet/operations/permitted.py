@@ -100,7 +100,7 @@ def compute_permitted_operations(instance: Instance, definition: Definition | No
         definition: Its definition; None if it is not loaded: then it can be neither answered, moved nor edited.
         now: The store's time, in microseconds since 1970 UTC.
     """
-    state = definition.states.get(instance.state) if definition else None
+    state = definition.find_state(instance.state) if definition else None
     states = state.targets if state and _may_move(instance) else ()
     open_again = instance.status == Status.FAILED and may_be_retried(instance.state, definition)
     allowed = {
@@ -123,7 +123,7 @@ def may_be_retried(state: str, definition: Definition | None) -> bool:
         state: The state's name; an unknown state may be retried.
         definition: The instance's definition; None if it is not loaded.
     """
-    known = definition.states.get(state) if definition else None
+    known = definition.find_state(state) if definition else None
     return not (known and known.is_final)
 
 
@@ -183,7 +183,8 @@ def _is_pausing(instance: Instance) -> bool:
 
 def _is_due(instance: Instance, now: int) -> bool:
     return (
-        instance.next_activation_us is not None
+        instance.gate is None
+        and instance.next_activation_us is not None
         and instance.next_activation_us <= now
         and not instance.waits_for_children
     )

@@ -8,7 +8,8 @@ from datetime import datetime
 from flowlet.clock import limit_time, to_microseconds
 from flowlet.durations import Duration, parse_duration
 from flowlet.errors import VariablesError
-from flowlet.instance.instance import NewInstance, Status
+from flowlet.instance.instance import Status
+from flowlet.instance.new_instance import NewInstance
 
 __all__ = ["resolve_time", "schedule_first_run"]
 

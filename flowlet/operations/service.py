@@ -20,7 +20,8 @@ from flowlet.durations import Duration
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Created, Instance
+from flowlet.instance.instance import Instance
+from flowlet.instance.new_instance import Created
 from flowlet.operations import commands
 from flowlet.operations.commands import Answer, Attribution, Move
 from flowlet.operations.descendants import change_descendants

@@ -12,13 +12,14 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.model_shape import get_names
 from flowlet.definition.outside_values import SpelledVariables
-from flowlet.definition.variables import diff_variables
-from flowlet.errors import VariablesError
+from flowlet.definition.variables import diff_loaded_variables
+from flowlet.definition.versions.migrations import migrate_vars
+from flowlet.errors import VariablesError, VersionError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import ActionKind, Instance
 from flowlet.instance.snapshots import record_change
 from flowlet.operations.commands import Attribution, build_action
-from flowlet.operations.permitted import Operation, require_permitted
+from flowlet.operations.permitted import Operation, build_refusal, require_permitted
 from flowlet.text import MAX_NAME_LENGTH, clean_text, format_suggestion
 
 __all__ = ["VariableEdit", "apply_edit"]
@@ -38,19 +39,37 @@ def apply_edit(
     """Return the change of an edit; None if it changes no variable.
 
     Raises:
-        RefusedError: If the instance is executing or has ended.
+        RefusedError: If the instance is executing or has ended, or this version cannot read its variables.
         VariablesError: If a name is unknown, or the variables would not fit the model.
     """
     require_permitted(Operation.EDIT, instance, definition, now=attribution.at)
-    kept = _find_kept_names(instance, definition)
-    merged = _merge_variables(instance, definition, edit, kept)
-    text, changes, _ = diff_variables(definition, instance.vars_json, merged, kept=kept, removed=edit.unset)
+    loaded = replace(instance, vars_json=_migrate_vars(instance, definition))
+    kept = _find_kept_names(loaded, definition)
+    merged = _merge_variables(loaded, definition, edit, kept)
+    text, changes, _ = diff_loaded_variables(
+        definition, instance.vars_json, loaded.vars_json, merged, kept=kept, removed=edit.unset
+    )
     if text is None or changes is None:
         return None
     snapshot, unsnapped = record_change(text, changes, unsnapped=instance.unsnapped_characters)
     action = build_action(ActionKind.EDITED, instance, attribution, changes=changes, version=definition.version)
-    after = replace(instance, vars_json=text, unsnapped_characters=unsnapped, modified_us=attribution.at)
+    after = replace(
+        instance,
+        vars_json=text,
+        vars_version=definition.vars_version,
+        gate=None,
+        gated_state=None,
+        unsnapped_characters=unsnapped,
+        modified_us=attribution.at,
+    )
     return Change(instance, after, (replace(action, vars_json=snapshot),))
+
+
+def _migrate_vars(instance: Instance, definition: Definition) -> str:
+    try:
+        return migrate_vars(definition, instance.vars_json, instance.vars_version)
+    except VersionError as error:
+        raise build_refusal(Operation.EDIT, instance, str(error), []) from None
 
 
 def _find_kept_names(instance: Instance, definition: Definition) -> KeptNames | None:

@@ -73,6 +73,12 @@ class DefinitionStore:
                     raise
         return await self._connections.write(insert_new)
 
+    async def has_definition(self, name: str) -> bool:
+        """Return whether an executor has ever served a workflow of this name."""
+        sql = f"SELECT COUNT(*) FROM {DEFINITION} WHERE name = :name"
+        ((count,),) = await self._connections.read(lambda session: session.fetch_rows(sql, {"name": name}))
+        return bool(count)
+
     async def read_save_times(self) -> dict[str, tuple[int, int]]:
         """Return when each definition was first stored, and when in its newest shape, in microseconds since 1970."""
         sql = f"SELECT name, MIN(created), MAX(created) FROM {DEFINITION} GROUP BY name"

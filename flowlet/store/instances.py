@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from flowlet.errors import StoreUnavailableError, TooLargeError
-from flowlet.instance.instance import Created, Instance, NewInstance
+from flowlet.instance.instance import Instance
+from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import RowReader
 from flowlet.store.commits import Commit, build_batch_commit

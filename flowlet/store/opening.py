@@ -18,6 +18,7 @@ from flowlet.store.counters import CounterStore
 from flowlet.store.definitions import DefinitionStore
 from flowlet.store.dialects.base import Dialect
 from flowlet.store.executors import ExecutorStore
+from flowlet.store.gates.version_gates import VersionGates
 from flowlet.store.history import HistoryStore
 from flowlet.store.instances import InstanceStore
 from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
@@ -44,6 +45,7 @@ class Store:
     sessions: SessionStore
     api_keys: ApiKeyStore
     counters: CounterStore
+    version_gates: VersionGates
     commit_signal: CommitSignal
     event_loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
@@ -141,6 +143,7 @@ async def open_store(
             SessionStore(connections),
             ApiKeyStore(connections),
             CounterStore(connections),
+            VersionGates(connections),
             CommitSignal(connections),
         )
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flowlet.instance.instance import Action, ActionKind, Instance, NewInstance
+from flowlet.instance.instance import Action, ActionKind, Instance
+from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import Codec, Column, ColumnType, Expression, RowEncoder, RowReader
 from flowlet.store.tables import ACTION, FLAG_CODEC, UNUSED_ACTION_COLUMNS, WORKFLOW
@@ -31,7 +32,7 @@ ACTION_READER = RowReader(
 NEW_INSTANCE_ENCODER = RowEncoder(
     WORKFLOW.get_columns(
         *("workflow_type", "definition_version", "external_id", "business_key", "parent_id", "root_id"),
-        *("executor_group", "priority", "status", "state", "vars", "next_activation", "created_by"),
+        *("executor_group", "priority", "status", "state", "vars", "next_activation", "created_by", "vars_version"),
     ),
     fields={"created_by": "username"},
 )
@@ -58,6 +59,7 @@ TRANSITION_ENCODER = RowEncoder(
         WORKFLOW["wake_at_open_children"],
         Column("rests", ColumnType.FLAG, field="is_resting", codec=FLAG_CODEC),
         *WORKFLOW.get_columns("ended", "fingerprint", "failed", "unsnapped_characters"),
+        *WORKFLOW.get_columns("gate", "gated_state", "vars_version"),
     )
 )
 """Encodes a transition as a row of a batch: the fence (the first four columns), then what the commit writes."""

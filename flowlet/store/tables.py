@@ -152,9 +152,9 @@ WORKFLOW = Table(
 )
 """The instances."""
 
-UNUSED_COLUMNS = ("vars_version", "awaits", "unread", "unread_seen", "message_id")
-"""The columns of instances that nothing reads or writes yet: the version of migrated variables, and messages (the names
-that it waits for, how many have not been read, how many of these it has seen, and the one that it consumes)."""
+UNUSED_COLUMNS = ("awaits", "unread", "unread_seen", "message_id")
+"""The columns of instances that nothing reads or writes yet, for messages: the names that it waits for, how many have
+not been read, how many of these it has seen, and the one that it consumes."""
 
 ACTION = Table(
     "flowlet_action",

@@ -44,8 +44,11 @@ def _describe_wait(instance: Instance, registry: Registry, groups: Collection[st
         return f"and its executor group {instance.group!r} is not run: pass Harness(groups=...)"
     if instance.waits_for_children:
         return f"waiting for {instance.open_children} children"
-    if instance.status is Status.WAITING:
-        targets = registry.get_definition(instance.type).get_state(instance.state).targets
+    if instance.gate is not None:
+        return "which the version of the workflow that is loaded here cannot run"
+    state = registry.get_definition(instance.type).find_state(instance.state)
+    if instance.status is Status.WAITING and state is not None:
+        targets = state.targets
         return f"waiting for an answer ({', '.join(targets)}): await flow.answer(...)"
     if instance.next_activation_us is not None:
         return f"due at {to_datetime(instance.next_activation_us):%Y-%m-%d %H:%M:%S} UTC"

@@ -25,6 +25,8 @@ VarsModel = TypeVarWithDefault("VarsModel", bound=BaseModel, default=Any)
 """The model of a workflow's variables; Any if it has none."""
 Targets: TypeAlias = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
 """The values of ``next``: a list of states or names, or a dict of either to label."""
+FormerNames: TypeAlias = str | Sequence[str]
+"""The values of ``renamed_from``: the former name of a state, or a list of them."""
 
 
 class StateKind(StrEnum):
@@ -59,6 +61,7 @@ class State(Destination, Generic[P, R]):
         deadline: Duration | None = None,
         on_deadline: str | State[..., Any] | None = None,
         is_start: bool = False,
+        renamed_from: FormerNames = (),
         location: tuple[str, int] = ("", 0),
     ) -> None:
         self.kind = kind
@@ -72,6 +75,7 @@ class State(Destination, Generic[P, R]):
         self.deadline: timedelta | None = None if deadline is None else parse_duration(deadline)
         self.on_deadline = on_deadline
         self.is_start = is_start
+        self.renamed_from = (renamed_from,) if isinstance(renamed_from, str) else tuple(renamed_from)
         self.file, self.line = location
         if handler is not None:
             self.__doc__ = handler.__doc__
@@ -112,6 +116,7 @@ def state(
     retry: Retry | None = None,
     timeout: Duration | None = None,
     on_error: str | State[..., Any] | None = None,
+    renamed_from: FormerNames = (),
 ) -> Callable[[Callable[P, R]], State[P, R]]:
     """Make a function the handler of a state.
 
@@ -124,6 +129,8 @@ def state(
             cannot be stopped: its result is discarded.
         on_error: The state to go to when no attempt is left; one of ``next``. Without it the instance is FAILED and
             stays in this state, where a retry continues.
+        renamed_from: The names that the state had in earlier versions. An instance that is stored in one of them is in
+            this state, and its row keeps the former name until its next transition.
 
     Raises:
         DurationError: If ``timeout`` is not a duration.
@@ -139,6 +146,7 @@ def state(
             timeout=timeout,
             on_error=on_error,
             is_start=start,
+            renamed_from=renamed_from,
             location=_locate_handler(handler),
         )
 
@@ -155,6 +163,7 @@ def manual(
     retry: Retry | None = None,
     timeout: Duration | None = None,
     on_error: str | State[..., Any] | None = None,
+    renamed_from: FormerNames = (),
 ) -> Callable[[Callable[P, R]], State[P, R]]:
     """Make a function the handler of a manual state. It runs when a person, or a program, has answered.
 
@@ -171,6 +180,7 @@ def manual(
         retry: As for ``state``.
         timeout: As for ``state``: the time limit of the handler, not of the wait.
         on_error: As for ``state``.
+        renamed_from: As for ``state``.
 
     Raises:
         DurationError: If ``deadline`` or ``timeout`` is not a duration.
@@ -189,20 +199,21 @@ def manual(
             deadline=deadline,
             on_deadline=on_deadline,
             is_start=start,
+            renamed_from=renamed_from,
             location=_locate_handler(handler),
         )
 
     return decorate
 
 
-def end(description: str = "") -> State[[], None]:
+def end(description: str = "", *, renamed_from: FormerNames = ()) -> State[[], None]:
     """Return an end state: an instance that enters it is FINISHED. Its name is the name it is assigned to."""
-    return State(StateKind.END, None, description=description, location=_locate_caller())
+    return State(StateKind.END, None, description=description, renamed_from=renamed_from, location=_locate_caller())
 
 
-def error(description: str = "") -> State[[], None]:
+def error(description: str = "", *, renamed_from: FormerNames = ()) -> State[[], None]:
     """Return an error state: an instance that enters it is FAILED. Its name is the name it is assigned to."""
-    return State(StateKind.ERROR, None, description=description, location=_locate_caller())
+    return State(StateKind.ERROR, None, description=description, renamed_from=renamed_from, location=_locate_caller())
 
 
 class Workflow(Generic[VarsModel]):

@@ -173,6 +173,7 @@ def test_a_definition_describes_itself_as_json() -> None:
         "form": Line,
         "timeout": timedelta(minutes=2),
         "on_error": "done",
+        "renamed_from": ("former",),
     }
 
     described = build_with_start(
@@ -182,6 +183,7 @@ def test_a_definition_describes_itself_as_json() -> None:
     assert described["states"][0] == {
         "name": "first",
         "kind": "manual",
+        "renamedFrom": ["former"],
         "description": "",
         "line": 10,
         "transitions": [{"target": "done", "label": "Approve"}],

@@ -13,7 +13,8 @@ import pytest
 from flowlet.clock import to_datetime
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError, UnknownWorkflowError, VariablesError
-from flowlet.instance.instance import Created, NewInstance, Status
+from flowlet.instance.instance import Status
+from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.operations.service import Operations
 from flowlet.store.instances import InstanceStore
 from flowlet.store.opening import open_store

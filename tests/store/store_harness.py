@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from flowlet.clock import VirtualClock
-from flowlet.instance.instance import NewInstance, Status
+from flowlet.instance.instance import Status
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.opening import Store
 from flowlet.store.search.query import SearchQuery, SearchResult
 

@@ -11,7 +11,7 @@ import pymysql
 import pytest
 
 from flowlet.errors import MissingRightsError, SchemaError
-from flowlet.instance.instance import NewInstance
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.opening import Store, open_store
 from tests.databases import SCHEMA, WRITER, build_writer_url, find_schema
 from tests.house.source import ROOT

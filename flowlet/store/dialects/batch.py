@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flowlet.instance.instance import ENDED_STATUSES, NewInstance
+from flowlet.instance.instance import ENDED_STATUSES
+from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.dialects.sizes import split_by_length
 

@@ -31,6 +31,12 @@ class ExpressionDialect(Protocol):
     """The statement that reads the first group behind ``:last`` in the due index, by one probe; NULL for none."""
     due_index_sql: str
     """The table of instances after FROM, read by the due index where the statement has its condition."""
+    gate_index_sql: str
+    """The table of instances after FROM, read by the index of gates where the statement has a gate."""
+    gated_status_column: str
+    """The column of that index that has the status."""
+    gated_due_column: str
+    """The column of that index that has the time of the next activation."""
     lanes_sql: str
     """The statement that reads the lanes of ``:group``, as rows of ``Lane``, in order: those of at most ``:limit``
     workflows whose names come behind ``:after``; on MySQL at most so many lanes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from flowlet.instance.instance import NewInstance
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.counter_buckets import CounterBucket
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups
 

@@ -8,7 +8,8 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
 from flowlet.definition.outside_values import SpelledVariables
 from flowlet.errors import UnknownInstanceError
-from flowlet.instance.instance import Created, Instance
+from flowlet.instance.instance import Instance
+from flowlet.instance.new_instance import Created
 from flowlet.operations.permitted import Operation
 from flowlet.web.api.requests import (
     CreateWorkflowRequest,

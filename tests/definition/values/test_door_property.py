@@ -24,8 +24,9 @@ from flowlet.definition.model_shape import get_names
 from flowlet.definition.registry import Registry
 from flowlet.engine.release import apply_transition
 from flowlet.errors import VariablesError
-from flowlet.instance.instance import ActionKind, Instance, NewInstance, Status
+from flowlet.instance.instance import ActionKind, Instance, Status
 from flowlet.instance.json_text import parse_json, write_json
+from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.operations.service import Operations
 from flowlet.store.instances import CommitResult

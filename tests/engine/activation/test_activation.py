@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from flowlet.definition.dependencies import Dependencies
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.workflow.context import Context, Relatives
-from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Next, State, Workflow, end, state
 from tests.engine.activation.activation_harness import (
     EXECUTOR_ID,
@@ -237,19 +236,22 @@ async def test_a_plain_handler_is_told_that_it_has_no_transaction(harness: Activ
     assert text.startswith("RuntimeError: ctx.transaction() belongs to the event loop")
 
 
-async def test_an_instance_in_a_state_that_is_gone_has_a_failed_attempt(harness: ActivationHarness) -> None:
+async def test_an_instance_in_a_state_that_is_gone_waits_for_another_version(harness: ActivationHarness) -> None:
     async def check() -> str:
         return "done"
 
-    workflow = Workflow("Orders", version=2, retry=Retry(limit=3, min="1m", backoff="linear"))
     transition = await harness.run_first_activation(
-        harness.add_definition(workflow=workflow, **build_single_state(check)), state="chek"
+        harness.add_definition(workflow=Workflow("Orders", version=2), **build_single_state(check)),
+        state="chek",
+        attempt=1,
     )
 
-    action = get_only_action(transition, ActionKind.ERROR)
-    assert action.text == "UnknownStateError: Orders version 2 has no state 'chek'. It has: done, check."
-    assert (action.from_state, action.version, action.detail) == ("chek", 2, None)
-    assert (transition.state, transition.next_activation_us) == ("chek", harness.get_time_after(minutes=1))
+    action = get_only_action(transition, ActionKind.GATED)
+    assert action.text == transition.reason == "waits for another version: Orders version 2 has no state 'chek'"
+    assert (action.from_state, action.version, action.attempt) == ("chek", 2, None)
+    assert (transition.state, transition.gated_state, transition.attempt) == ("chek", "chek", 1)
+    assert (transition.status, transition.next_activation_us) == (Status.IN_PROGRESS, START_TIME)
+    assert str(transition.gate).startswith("version:")
 
 
 async def test_an_instance_of_a_workflow_that_is_not_loaded_has_a_failed_attempt(harness: ActivationHarness) -> None:

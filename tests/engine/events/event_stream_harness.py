@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flowlet.engine.event_stream import EventBatch, EventBroadcaster, EventDelivery
-from flowlet.instance.instance import NewInstance, Status
+from flowlet.instance.instance import Status
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.history import HistoryEvent
 from flowlet.store.opening import Store, open_store
 from tests.engine.executor_harness import wait_for

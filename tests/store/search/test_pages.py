@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flowlet.errors import SearchError
-from flowlet.instance.instance import NewInstance, Status
+from flowlet.instance.instance import Status
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 from tests.store.store_harness import NOW, StoreHarness
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from pydantic import BaseModel
@@ -25,6 +26,7 @@ from flowlet import (
     end,
     error,
     manual,
+    migrate,
     state,
 )
 
@@ -39,7 +41,13 @@ class Decision(BaseModel):
     comment: str = ""
 
 
-workflow = Workflow("OrderWorkflow", vars=Order, version=1, retry=Retry(limit=10, min="10s", max="1h"))
+workflow = Workflow("OrderWorkflow", vars=Order, version=2, retry=Retry(limit=10, min="10s", max="1h"))
+
+
+@migrate(from_version=1)
+def rename_quantity(variables: dict[str, Any]) -> dict[str, Any]:
+    variables["amount"] = variables.pop("quantity", 1)
+    return variables
 
 
 async def http() -> AsyncIterator[httpx.AsyncClient]:

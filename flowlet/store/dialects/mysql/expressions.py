@@ -8,9 +8,15 @@ from typing import Any
 import orjson
 
 from flowlet.store.dialects.mysql.lanes import build_lanes_sql
-from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN, FAILING_COLUMN
+from flowlet.store.dialects.mysql.schema import (
+    DUE_COLUMN,
+    DUE_TYPE_COLUMN,
+    FAILING_COLUMN,
+    GATED_DUE_COLUMN,
+    GATED_STATUS_COLUMN,
+)
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import DUE_INDEX, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, GATE_INDEX, WORKFLOW
 
 __all__ = ["MySQLExpressions"]
 
@@ -28,6 +34,9 @@ class MySQLExpressions:
     due_index_has_all_groups = True
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE executor_group > :last"
     due_index_sql = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"
+    gate_index_sql = f"{WORKFLOW} FORCE INDEX ({GATE_INDEX.name})"
+    gated_status_column = GATED_STATUS_COLUMN
+    gated_due_column = GATED_DUE_COLUMN
     lanes_sql = build_lanes_sql(
         groups=":group", types=f"{DUE_TYPE_COLUMN} > :after", tail=f"ORDER BY {DUE_TYPE_COLUMN}, priority LIMIT :limit"
     )

@@ -27,7 +27,7 @@ from flowlet.store.tables import (
     WORKFLOW,
 )
 
-__all__ = ["DUE_COLUMN", "DUE_TYPE_COLUMN", "FAILING_COLUMN", "MySQLSchema"]
+__all__ = ["DUE_COLUMN", "DUE_TYPE_COLUMN", "FAILING_COLUMN", "GATED_DUE_COLUMN", "GATED_STATUS_COLUMN", "MySQLSchema"]
 
 MIGRATION_LOCK_SECONDS = 120
 DUE_TYPE_COLUMN, DUE_COLUMN = "due_type", "due"

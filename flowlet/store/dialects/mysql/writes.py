@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pymysql
 
-from flowlet.instance.instance import NewInstance
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import ColumnType, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
@@ -63,7 +63,8 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
         THEN b.wake_at_open_children END,
     w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
     w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed,
-    w.unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters)
+    w.unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters),
+    w.gate = b.gate, w.gated_state = b.gated_state, w.vars_version = COALESCE(b.vars_version, w.vars_version)
 WHERE {_FENCE}
 """
 _ADD_CHILDREN = f"""

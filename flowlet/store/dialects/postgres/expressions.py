@@ -27,6 +27,9 @@ class PostgresExpressions:
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = WORKFLOW.name
+    gate_index_sql = WORKFLOW.name
+    gated_status_column = "status"
+    gated_due_column = "next_activation"
     lanes_sql = build_group_lanes_sql("CAST(:group AS text)", "CAST(:after AS text)", ":limit")
     failing_status_column = "status"
     has_slow_json = True

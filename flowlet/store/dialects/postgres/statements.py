@@ -72,7 +72,8 @@ WITH b AS (
             THEN b.wake_at_open_children END,
         pause_requested = 0, held_status = b.held_status, answer = b.answer, reason = b.reason,
         modified = b.at, ended = b.ended, fingerprint = b.fingerprint, failed = b.failed,
-        unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters)
+        unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters),
+        gate = b.gate, gated_state = b.gated_state, vars_version = COALESCE(b.vars_version, w.vars_version)
     FROM b WHERE w.id = b.id AND (w.executor_id = $1) IS TRUE AND w.token = b.token AND w.version = b.version
         AND w.pause_requested = b.pausing
     RETURNING w.id, w.workflow_type, w.status, b.at, b.moves, b.failures

@@ -8,7 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from flowlet.instance.instance import NewInstance, Status
+from flowlet.instance.instance import Status
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.counter_buckets import CounterBucket, count_activations
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
 from flowlet.store.dialects.postgres import connection, statements

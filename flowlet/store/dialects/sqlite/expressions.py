@@ -9,7 +9,7 @@ import orjson
 
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import DUE_INDEX, IS_QUEUED, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, GATE_INDEX, IS_QUEUED, WORKFLOW
 
 __all__ = ["SQLiteExpressions"]
 
@@ -27,6 +27,9 @@ class SQLiteExpressions:
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = f"{WORKFLOW} INDEXED BY {DUE_INDEX.name}"
+    gate_index_sql = f"{WORKFLOW} INDEXED BY {GATE_INDEX.name}"
+    gated_status_column = "status"
+    gated_due_column = "next_activation"
     lanes_sql = build_group_lanes_sql(":group", ":after", ":limit")
     failing_status_column = "status"
     has_slow_json = True

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from flowlet.instance.instance import NewInstance
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import list_names
 from flowlet.store.counter_buckets import (
     COUNTER_COLUMNS,
@@ -64,7 +64,8 @@ UPDATE {WORKFLOW} SET status = :status, state = :state, vars = COALESCE(:vars, v
     pause_requested = 0,
     held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended,
     fingerprint = :fingerprint, failed = :failed,
-    unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters)
+    unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters),
+    gate = :gate, gated_state = :gated_state, vars_version = COALESCE(:vars_version, vars_version)
 WHERE {_FENCE}
 """,
     _BATCH_NAMES,
@@ -75,7 +76,8 @@ _COMMIT_STEP = PlacedStatement(
     f"""
 UPDATE {WORKFLOW} SET state = :state, vars = COALESCE(:vars, vars), visit = :visit, streak = :streak, crashes = 0,
     version = version + 1, modified = :at,
-    unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters)
+    unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters),
+    vars_version = COALESCE(:vars_version, vars_version)
 WHERE {_FENCE}
 """,
     _BATCH_NAMES,

@@ -17,7 +17,8 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.errors import VariablesError
-from flowlet.instance.instance import PRIORITIES, Created
+from flowlet.instance.instance import PRIORITIES
+from flowlet.instance.new_instance import Created
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.definition_rows import build_definition_url, build_start_url

@@ -1,0 +1,61 @@
+"""The document of a definition: what the store keeps of it and the API shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowlet.durations import Duration
+from flowlet.workflow.retry import Retry
+
+if TYPE_CHECKING:
+    from flowlet.definition.definition import Definition, StateDefinition
+
+__all__ = ["build_document"]
+
+
+def build_document(definition: Definition) -> dict[str, Any]:
+    """Return a definition as plain JSON values with names in camelCase; ``restore_definition`` reads it."""
+    return {
+        "name": definition.name,
+        "description": definition.description,
+        "version": definition.version,
+        "start": definition.start,
+        "executorGroup": definition.group,
+        "priority": definition.priority,
+        "loopLimit": definition.loop_limit,
+        "retry": _retry_to_json(definition.retry),
+        "variables": definition.vars.model_json_schema() if definition.vars else {"type": "object"},
+        "varsVersion": definition.vars_version,
+        "states": [_state_to_json(state) for state in definition.states.values()],
+    }
+
+
+def _retry_to_json(retry: Retry) -> dict[str, Any]:
+    return {
+        "limit": retry.limit,
+        "min": _duration_to_json(retry.min),
+        "max": _duration_to_json(retry.max),
+        "backoff": retry.backoff,
+        "never": [error.__qualname__ for error in retry.never],
+    }
+
+
+def _duration_to_json(value: Duration) -> str:
+    return value if isinstance(value, str) else f"{value.total_seconds():g}s"
+
+
+def _state_to_json(state: StateDefinition) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "kind": state.kind.value,
+        "renamedFrom": list(state.renamed_from),
+        "description": state.description,
+        "line": state.line,
+        "transitions": [{"target": edge.target, "label": edge.label} for edge in state.transitions],
+        "retry": _retry_to_json(state.retry),
+        "timeoutSeconds": state.timeout.total_seconds() if state.timeout else None,
+        "onError": state.on_error,
+        "form": state.form.model_json_schema() if state.form else None,
+        "deadlineSeconds": state.deadline.total_seconds() if state.deadline else None,
+        "onDeadline": state.on_deadline,
+    }

@@ -1,0 +1,53 @@
+"""An instance before it is stored, and the answer of the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowlet.instance.instance import ROW_LENGTH, Status
+
+__all__ = ["Created", "NewInstance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The result of a create.
+
+    Attributes:
+        id: The id of the instance.
+        external_id: Its external id: the given one, or a generated one.
+        is_new: Whether this call created the instance; False if the external id already existed.
+    """
+
+    id: int
+    external_id: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """An instance to create, validated against its definition.
+
+    ``status`` is NEW, or WAITING if the start state is a manual state; then ``next_activation_us`` is the deadline.
+    Times are microseconds since 1970 UTC.
+    """
+
+    type: str
+    definition_version: int
+    external_id: str
+    key: str
+    group: str
+    priority: int
+    state: str
+    status: Status
+    vars_json: str
+    next_activation_us: int | None
+    parent_id: int | None = None
+    username: str | None = None
+    root_id: int | None = None
+    vars_version: int = 0
+
+    @property
+    def text_length(self) -> int:
+        """How many characters its row and the first line of its history have, about."""
+        return ROW_LENGTH + 2 * len(self.vars_json)
