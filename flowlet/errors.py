@@ -24,9 +24,7 @@ FlowletError
 │   ├── UserExistsError        another user has this name
 │   ├── OwnerError             a key's owner is disabled, or has a lower role than the key would have
 │   └── LastAdminError         the last enabled admin cannot be demoted, disabled or deleted
-├── VersionError             this version of the workflow cannot run an instance that another one has written
 ├── OutcomeError             a handler returned what its state does not allow
-│   └── UnknownChildError      it asked for a child of a workflow that is not loaded
 ├── WaitTimeoutError         an instance has not reached the state in time (also a TimeoutError)
 ├── NotEndedError            in a test, an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
@@ -59,7 +57,6 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "TooLargeError",
-    "UnknownChildError",
     "UnknownInstanceError",
     "UnknownKeyError",
     "UnknownStateError",
@@ -68,7 +65,6 @@ __all__ = [
     "UserError",
     "UserExistsError",
     "VariablesError",
-    "VersionError",
     "WaitTimeoutError",
 ]
 
@@ -119,10 +115,6 @@ class VariablesError(FlowletError):
         self.faults = faults
         listed = "; ".join(f"{field}: {fault}" for field, fault in faults.items())
         super().__init__(f"{subject}: {listed}")
-
-
-class VersionError(FlowletError):
-    """This version of the workflow cannot run an instance that another version has written."""
 
 
 class SearchError(FlowletError):
@@ -251,14 +243,6 @@ class LastAdminError(UserError):
 
 class OutcomeError(FlowletError):
     """A handler returned a result that its state does not allow. It counts as a failed attempt."""
-
-
-class UnknownChildError(OutcomeError):
-    """A handler asked for a child of a workflow that is not loaded."""
-
-    def __init__(self, message: str, type: str) -> None:
-        super().__init__(message)
-        self.type = type
 
 
 class WaitTimeoutError(FlowletError, TimeoutError):

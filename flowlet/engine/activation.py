@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 from flowlet.clock import Clock
 from flowlet.definition.definition import Definition
 from flowlet.definition.entry import build_state_entry
-from flowlet.definition.versions.migrations import describe_higher_version
+from flowlet.definition.versions.migrations import VersionError, describe_higher_version
 from flowlet.durations import format_duration
 from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
-from flowlet.engine.children import build_children
+from flowlet.engine.children import UnknownChildError, build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
 from flowlet.engine.handlers.handler_call import HandlerCall, UnreadableError, fill_form, load_vars, save_vars
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
@@ -30,10 +30,8 @@ from flowlet.engine.results import (
 from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.errors import (
     FlowletError,
-    UnknownChildError,
     UnknownStateError,
     UnknownWorkflowError,
-    VersionError,
 )
 from flowlet.instance.instance import ActionKind, Instance
 from flowlet.instance.json_text import parse_json

@@ -6,15 +6,28 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from flowlet.definition.definition import Definition
-from flowlet.errors import OutcomeError, UnknownChildError, UnknownWorkflowError
+from flowlet.errors import OutcomeError, UnknownWorkflowError
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import NewInstance
 from flowlet.text import MAX_IDENTIFIER_LENGTH
 from flowlet.workflow.outcome import ChildRequest
 
-__all__ = ["build_children"]
+__all__ = ["UnknownChildError", "build_children"]
 
 _NAMESPACE = uuid.UUID("6f0c2a52-6a57-5c62-9d0c-1f9d7c2a4b11")
+
+
+class UnknownChildError(OutcomeError):
+    """A handler asked for a child of a workflow that is not loaded.
+
+    Args:
+        message: The message.
+        type: The name of the workflow.
+    """
+
+    def __init__(self, message: str, type: str) -> None:
+        super().__init__(message)
+        self.type = type
 
 
 def build_children(

@@ -13,8 +13,8 @@ from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.model_shape import get_names
 from flowlet.definition.outside_values import SpelledVariables
 from flowlet.definition.variables import diff_loaded_variables
-from flowlet.definition.versions.migrations import migrate_vars
-from flowlet.errors import VariablesError, VersionError
+from flowlet.definition.versions.migrations import VersionError, migrate_vars
+from flowlet.errors import VariablesError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import ActionKind, Instance
 from flowlet.instance.snapshots import record_change

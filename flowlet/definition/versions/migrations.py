@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from flowlet.definition.definition import Definition
-from flowlet.errors import VersionError
+from flowlet.errors import FlowletError
 from flowlet.instance.json_text import find_json_faults, parse_json, write_json
 
-__all__ = ["describe_higher_version", "migrate_vars"]
+__all__ = ["VersionError", "describe_higher_version", "migrate_vars"]
+
+
+class VersionError(FlowletError):
+    """This version of a workflow cannot read the variables that another one has written."""
 
 
 def migrate_vars(definition: Definition, vars_json: str, vars_version: int) -> str:

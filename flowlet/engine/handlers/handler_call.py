@@ -9,10 +9,10 @@ from typing import Any
 from flowlet.definition.definition import Definition
 from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.variables import UNCHANGED, SavedVariables, diff_loaded_variables
-from flowlet.definition.versions.migrations import migrate_vars
+from flowlet.definition.versions.migrations import VersionError, migrate_vars
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Plan
-from flowlet.errors import VariablesError, VersionError
+from flowlet.errors import VariablesError
 from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import write_json
 from flowlet.workflow.context import Context

@@ -26,6 +26,7 @@ _TONES = {
     ActionKind.CANCELLED: "err",
     ActionKind.REPAIRED: "warn",
     ActionKind.RELEASED: "idle",
+    ActionKind.GATED: "warn",
 }
 _PERSON_TONE = "info"
 TITLES = {
@@ -44,9 +45,17 @@ TITLES = {
     ActionKind.EDITED: "Variables edited",
     ActionKind.REPAIRED: "Recovered from a lost executor",
     ActionKind.RELEASED: "Released by a stopping executor",
+    ActionKind.GATED: "Left to another version",
 }
 """The title of each kind of line; a plain transition has none."""
-PROBLEM_KINDS = (ActionKind.ERROR, ActionKind.FAILED, ActionKind.CANCELLED, ActionKind.REPAIRED, ActionKind.RELEASED)
+PROBLEM_KINDS = (
+    ActionKind.ERROR,
+    ActionKind.FAILED,
+    ActionKind.CANCELLED,
+    ActionKind.REPAIRED,
+    ActionKind.RELEASED,
+    ActionKind.GATED,
+)
 """The kinds of lines about failures and interruptions."""
 
 
