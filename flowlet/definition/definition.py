@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -128,7 +129,7 @@ class Definition:
         migrations: The migrations of variables, by their versions.
         vars_version: The version of the variables that it writes: one above its last migration's, or 0 without one. It
             never runs an instance whose variables have a higher version.
-        digest: Another text for each text of its module; empty for a definition that was read from the database.
+        source_digest: Another text for each text of its module; empty for one that was read from the database.
     """
 
     name: str
@@ -148,7 +149,7 @@ class Definition:
     state_objects: tuple[State[..., Any], ...] = field(default=(), repr=False)
     migrations: tuple[VarsMigration, ...] = field(default=(), repr=False)
     vars_version: int = 0
-    digest: str = field(default="", repr=False)
+    source_digest: str = field(default="", repr=False)
     codec: ModelCodec | None = field(init=False, repr=False)
     _name_by_former: Mapping[str, str] = field(init=False, repr=False)
 
@@ -183,6 +184,12 @@ class Definition:
     def get_state_name(self, state_object: State[..., Any]) -> str | None:
         """Return the name of a state object in this definition, or None if it belongs to another one."""
         return self.names_by_id.get(id(state_object))
+
+    @property
+    def digest(self) -> str:
+        """Sixty-four characters that differ with its shape and with the text of its module."""
+        document = write_json(self.to_json(), is_sorted=True)
+        return hashlib.sha256(f"{self.source_digest}{document}".encode()).hexdigest()
 
     @property
     def subject(self) -> str:

@@ -153,7 +153,7 @@ def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Paramete
         state_objects=tuple(source.states.values()),
         migrations=source.migrations,
         vars_version=source.migrations[-1].from_version + 1 if source.migrations else 0,
-        digest=source.digest,
+        source_digest=source.digest,
     )
 
 
