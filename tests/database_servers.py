@@ -29,7 +29,7 @@ import pytest
 from tests.database_programs import DatabaseProgram
 from tests.databases import GRANT_WRITES, migrate_database
 
-__all__ = ["DatabaseServer", "skip_or_fail"]
+__all__ = ["DatabaseServer", "find_free_port", "skip_or_fail"]
 
 START_SECONDS = 45.0
 
@@ -85,7 +85,7 @@ class DatabaseServer:
         self._send_signal(signal.SIGKILL)
         if self._folder is None:
             self._folder = self._prepare_folder()
-            self._port = _find_free_port()
+            self._port = find_free_port()
         program = self.program.build_start_command(self._folder, self._port, is_durable=self.is_durable)
         command = [*_build_parent_death_prefix(self.program.stop_signal), *program]
         self._process = self._run_as_account(
@@ -241,7 +241,7 @@ def _walk_processes(pid: int) -> Iterator[int]:
             yield from _walk_processes(int(child))
 
 
-def _find_free_port() -> int:
+def find_free_port() -> int:
     """Return a port below those that outgoing connections take, so that it stays free while the server is down."""
     for port in random.sample(range(15_000, 32_000), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -2,11 +2,13 @@
 
 PostgreSQL and SQLite run every missing step in one transaction. MySQL commits each statement of DDL by itself: there
 each statement is idempotent, and recorded as begun before it runs and as applied after that, so that the next start
-continues where a killed one stopped.
+continues where a killed one stopped. In a Galera cluster the lock holds on one node only: of processes that migrate at
+several nodes, the one that meets another's step continues behind it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +22,8 @@ from flowlet.store.tables import SCHEMA_VERSION
 
 __all__ = ["check_schema", "upgrade_schema"]
 
+PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""How long a migration waits for that of another process, which has recorded one of its steps or makes its table."""
 _RECORD_APPLIED = f"UPDATE {SCHEMA_VERSION} SET applied = :now WHERE migration = :migration AND step = :step"
 
 
@@ -33,6 +37,17 @@ async def upgrade_schema(connections: Connections, migrations: Sequence[Migratio
         MissingRightsError: If the database denies the role a right.
         StoreUnavailableError: If the database is unavailable.
     """
+    for pause in PAUSES_SECONDS:
+        try:
+            return await _upgrade_once(connections, migrations)
+        except Exception as error:
+            if not connections.dialect.errors.is_refusal(error):
+                raise
+        await asyncio.sleep(pause)  # noqa: TID251 - real time: another process works
+    return await _upgrade_once(connections, migrations)
+
+
+async def _upgrade_once(connections: Connections, migrations: Sequence[Migration]) -> int:
     state = await _inspect_schema(connections, migrations)
     if not state.missing:
         return 0

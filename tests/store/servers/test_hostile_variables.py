@@ -159,6 +159,26 @@ async def test_a_mariadb_server_that_takes_no_writes_is_left(mariadb_url: str, c
         assert await connections.read(lambda session: session.fetch_rows("SELECT CONNECTION_ID()")) != before
 
 
+@pytest.mark.parametrize(
+    ("text", "is_outage"),
+    [
+        ("Error while appending a fragment(provider status: Not connected to Primary Component)", True),
+        ("Got error 139 during COMMIT", False),
+    ],
+)
+async def test_a_commit_that_a_node_of_galera_could_not_send_is_an_outage_and_the_node_is_left(
+    mariadb_url: str, text: str, is_outage: bool
+) -> None:
+    statement = f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1180, MESSAGE_TEXT = '{text}'"
+    async with open_connections(mariadb_url) as connections:
+        before = await connections.read(lambda session: session.fetch_rows("SELECT CONNECTION_ID()"))
+        with pytest.raises(StoreUnavailableError if is_outage else pymysql.err.OperationalError, match="Error|error"):
+            await connections.write(lambda session: session.execute(statement))
+
+        after = await connections.read(lambda session: session.fetch_rows("SELECT CONNECTION_ID()"))
+        assert (after != before) == is_outage
+
+
 @pytest.mark.parametrize("state", ["53100", "53200", "53300", "57P01", "57P02", "57P03", "58000", "58030", "08006"])
 async def test_an_error_of_a_postgresql_server_that_cannot_work_now_is_an_outage(postgres_url: str, state: str) -> None:
     statement = f"DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{state}'; END $$"

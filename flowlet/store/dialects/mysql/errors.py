@@ -7,12 +7,13 @@ from typing import Any
 
 import pymysql
 
+from flowlet.store.dialects.mysql.cluster import NOT_READY
 from flowlet.store.dialects.mysql.session import READ_ONLY
 
 __all__ = ["MySQLErrors"]
 
 DEADLOCK, LOCK_TIMEOUT, RECORD_CHANGED, ROLLED_BACK, DUPLICATE = 1213, 1205, 1020, 3101, 1062
-_WRONG_SERVER_CODES = frozenset({READ_ONLY, 1792, 1836, 1047, 3032})
+_WRONG_SERVER_CODES = frozenset({READ_ONLY, 1792, 1836, NOT_READY, 3032})
 """A server that takes no writes; a node of Galera that has lost its cluster; a server in offline mode."""
 _UNAVAILABLE_CODES = _WRONG_SERVER_CODES | {
     *(1021, 1040, 1053, 1077, 1079, 1080, 1114, 1129, 1135, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1927),
@@ -20,6 +21,9 @@ _UNAVAILABLE_CODES = _WRONG_SERVER_CODES | {
     *(2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031),
 }
 
+_COMMIT_FAILED, _PROVIDER_FAILED = 1180, "provider status"
+"""The error of a COMMIT has many reasons. With this text it is that of a node of Galera that has lost its cluster while
+it sent the transaction to the others."""
 _DENIED_CODES = frozenset({1044, 1142, 1143, 1227})
 """Access denied to a database, a command denied for a table or a column, and a privilege of the server."""
 _LOSS_CODES = frozenset({2006, 2013, 2014, 2055, 1317, 1969, 3024})
@@ -33,14 +37,14 @@ class MySQLErrors:
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the connection is lost or cannot be had, or the server has stopped the statement."""
         if isinstance(error, pymysql.err.OperationalError | pymysql.err.InternalError):
-            return _get_code(error) in _UNAVAILABLE_CODES
+            return _get_code(error) in _UNAVAILABLE_CODES or _has_lost_cluster(error)
         if isinstance(error, RuntimeError):
             return "closed" in str(error) or "readuntil" in str(error)
         return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError | pymysql.err.InterfaceError)
 
     def is_wrong_server(self, error: BaseException) -> bool:
         """Return whether the server takes no writes: it is not, or no longer, the one that does."""
-        return _get_code(error) in _WRONG_SERVER_CODES
+        return _get_code(error) in _WRONG_SERVER_CODES or _has_lost_cluster(error)
 
     def is_missing_right(self, error: BaseException) -> bool:
         """Return whether the user lacks a right."""
@@ -73,6 +77,11 @@ class MySQLErrors:
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether a value cannot be stored."""
         return isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError | UnicodeEncodeError)
+
+
+def _has_lost_cluster(error: BaseException) -> bool:
+    """Return whether a node of Galera could not send a transaction: it is committed nowhere, or everywhere but here."""
+    return _get_code(error) == _COMMIT_FAILED and _PROVIDER_FAILED in str(error)
 
 
 def _get_code(error: BaseException) -> Any:

@@ -13,6 +13,7 @@ from pymysql.constants import CLIENT, CR
 
 from flowlet.database_url import ServerUrl
 from flowlet.store.dialects.hosts import HostList, check_option_files, describe_error
+from flowlet.store.dialects.mysql.cluster import is_cluster_node, refuse_unready_node, wait_for_other_nodes
 from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER, SizeLimit, measure_utf8
 
 __all__ = [
@@ -87,9 +88,11 @@ class MySQLSession(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has n
 
     Attributes:
         permits_warnings: Whether a warning of the server is only shown, as Python's warning, and no error.
+        is_cluster_node: Whether the server is a node of a Galera cluster.
     """
 
     permits_warnings = False
+    is_cluster_node = False
     _packet_limit: SizeLimit | None = None
 
     async def read_packet_limit(self) -> SizeLimit:
@@ -106,6 +109,8 @@ class MySQLSession(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has n
         """Give the session its settings: at its start, and after a handler's own statements."""
         await self.query(_SETTINGS)
         await self.next_result()
+        if self.is_cluster_node:
+            await wait_for_other_nodes(self)
 
     async def lift_time_limit(self) -> None:
         """Let statements take as long as they do."""
@@ -172,6 +177,9 @@ class MySQLSessionOpener:
         )
         try:
             await session._connect()
+            session.is_cluster_node = await is_cluster_node(session)
+            if session.is_cluster_node:
+                await refuse_unready_node(session)
             await session.apply_settings()
             if self._for_engine:
                 await session.lift_time_limit()
