@@ -36,7 +36,7 @@ test: $(VENV)/.dev databases browser newman style ## Check and test everything, 
 	  wait $$types || { status=1; echo "== the types are wrong"; cat $(VENV)/types.log; }; \
 	  exit $$status
 
-soak: $(VENV)/.dev databases ## Kill and freeze executors and databases for ten minutes each, and judge the rest.
+soak: $(VENV)/.dev databases ## Kill and freeze executors and databases for minutes each, and judge the rest.
 	@$(BIN)/python -m tests.chaos.soak $(SOAK_OPTIONS)
 
 lint: style ## Check format, style and types.

@@ -14,8 +14,9 @@ from random import Random
 from flowlet.accounts.roles import Role
 from flowlet.auth.users import Users
 from flowlet.store.opening import open_store
+from tests.chaos.cluster import ChaosCluster
 from tests.chaos.evidence import Evidence, read_evidence
-from tests.chaos.faults import Scene, list_faults, make_fault, restrict_role
+from tests.chaos.faults import list_faults, make_fault, restrict_role
 from tests.chaos.findings import Finding
 from tests.chaos.fleet import REAL_CLOCK, Fleet, wait_until
 from tests.chaos.judge import judge_run
@@ -23,6 +24,7 @@ from tests.chaos.link import open_link
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 from tests.chaos.recovery import RecoveryLog
+from tests.chaos.scene import Scene
 from tests.chaos.traffic import Traffic
 from tests.database_servers import DatabaseServer
 
@@ -96,6 +98,7 @@ def run_chaos(
     *,
     server: DatabaseServer | None = None,
     pair: SwitchingPair | None = None,
+    cluster: ChaosCluster | None = None,
 ) -> RunResult:
     """Run a plan on an empty, migrated database, and judge what is left of it.
 
@@ -103,13 +106,16 @@ def run_chaos(
         url: The database, for a role with all rights.
         folder: Where logs and the effects file are written.
         plan: What to do.
-        server: The database's server; None for SQLite and for a pair.
+        server: The database's server; None for SQLite, a pair and a cluster.
         pair: The two servers of a database whose standby is promoted.
+        cluster: The nodes of a database that each have all of it.
     """
-    database = RawDatabase(url)
+    database = cluster.database if cluster else RawDatabase(url)
     database.execute("CREATE TABLE chaos_booking (external_id VARCHAR(255) NOT NULL, visit BIGINT NOT NULL)")
-    with restrict_role(database) as restricted_url:
-        executor_url = pair.executor_url if pair else restricted_url
+    with nullcontext(url) if cluster else restrict_role(database) as restricted_url:
+        executor_urls = [pair.executor_url if pair else restricted_url]
+        if cluster:
+            executor_urls = cluster.executor_urls
         settings = {
             "lease": f"{plan.lease_seconds}s",
             "grace": "5s",
@@ -117,9 +123,9 @@ def run_chaos(
             "admin_password": "chaos-admin",
         }
         with open_link(restricted_url) if server else nullcontext() as link:
-            fleet = Fleet(executor_url, folder, size=plan.executor_count, settings=settings, link=link)
+            fleet = Fleet(executor_urls, folder, size=plan.executor_count, settings=settings, link=link)
             try:
-                return _Run(database, fleet, plan, server, pair).run()
+                return _Run(database, fleet, plan, server, pair, cluster).run()
             finally:
                 fleet.close()
 
@@ -131,6 +137,7 @@ class _Run:
     plan: Plan
     server: DatabaseServer | None
     pair: SwitchingPair | None
+    cluster: ChaosCluster | None
     recoveries: RecoveryLog = field(default_factory=RecoveryLog)
 
     def run(self) -> RunResult:
@@ -158,7 +165,7 @@ class _Run:
     def _make_faults(self, random: Random) -> None:
         """Make the faults, each kind once before any kind comes again."""
         plan = self.plan
-        scene = Scene(self.fleet, self.database, self.server, self.pair, random, plan.lease_seconds)
+        scene = Scene(self.fleet, self.database, self.server, self.pair, self.cluster, random, plan.lease_seconds)
         faults = list_faults(scene) if plan.faults is None else plan.faults
         began = REAL_CLOCK.monotonic()
         deck: list[str] = []

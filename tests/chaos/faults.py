@@ -7,67 +7,22 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from random import Random
 from urllib.parse import urlsplit
 
-from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, Fleet, wait_until
-from tests.chaos.pair import SwitchingPair
+from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, wait_until
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery import HeldInstances, measure_progress
-from tests.database_servers import DatabaseServer
+from tests.chaos.recovery import RECOVERY_SECONDS, HeldInstances, measure_progress
+from tests.chaos.scene import Scene
 
-__all__ = ["Scene", "list_faults", "make_fault", "restrict_role"]
+__all__ = ["list_faults", "make_fault", "restrict_role"]
 
 LOCKED_ROWS = 20
 READ_ONLY_SECONDS = 30.0
-HELD_SECONDS = 1.0
-"""How long a fault of an executor waits until that holds an instance."""
 POSTGRES_TERMINATE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 )
 MARIADB_OTHERS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What faults act on.
-
-    Attributes:
-        fleet: The executors.
-        database: The database, for a role with all rights.
-        server: Its server; None for SQLite, and for a pair.
-        pair: Its two servers, of which one can be promoted; None for anything else.
-        random: Where lengths and victims are drawn from.
-        lease_seconds: The executors' lease.
-    """
-
-    fleet: Fleet
-    database: RawDatabase
-    server: DatabaseServer | None
-    pair: SwitchingPair | None
-    random: Random
-    lease_seconds: float
-
-    def draw_seconds(self, least_leases: float, most_leases: float) -> float:
-        """Return the seconds of a drawn number of leases."""
-        return self.lease_seconds * self.random.uniform(least_leases, most_leases)
-
-    def pause(self, least_leases: float, most_leases: float) -> None:
-        """Wait for a drawn number of leases."""
-        threading.Event().wait(self.draw_seconds(least_leases, most_leases))
-
-    def choose_executor(self) -> ExecutorProcess:
-        """Return the victim: an executor that is ready, at a moment at which it holds instances, if that comes soon."""
-        victim = self.random.choice(self.fleet.list_ready())
-        wait_until(lambda: HeldInstances(self.database, victim.pid).count > 0, timeout_seconds=HELD_SECONDS)
-        return victim
-
-    def get_server(self) -> DatabaseServer:
-        """Return the database's server."""
-        assert self.server, "SQLite has no server"
-        return self.server
 
 
 Fault = Callable[[Scene], float]
@@ -83,7 +38,8 @@ def make_fault(scene: Scene, name: str) -> float:
     """Make a fault, and return after how many seconds the run has recovered from it."""
     if name in _EXECUTOR_FAULTS:
         return _EXECUTOR_FAULTS[name](scene)
-    scene.fleet.wait_until_ready()  # a process that finds no database at its start ends
+    if not scene.cluster:
+        scene.fleet.wait_until_ready()  # a process that finds no database at its start ends
     return _list_database_faults(scene)[name](scene)
 
 
@@ -185,6 +141,58 @@ def promote_standby(scene: Scene) -> float:
     return seconds
 
 
+def kill_node(scene: Scene) -> float:
+    """Kill a node of a cluster, and start it again when the others go on."""
+    cluster = scene.get_cluster()
+    place = cluster.choose_victim(scene.random)
+    cluster.nodes.nodes[place].kill_server()
+    seconds = _measure_cluster(scene)
+    cluster.begin_start(place)
+    return seconds
+
+
+def restart_node(scene: Scene) -> float:
+    """Shut a node down in good order, and start it again when the others go on."""
+    cluster = scene.get_cluster()
+    place = cluster.choose_victim(scene.random)
+    cluster.nodes.nodes[place].stop_server()
+    seconds = _measure_cluster(scene)
+    cluster.begin_start(place)
+    return seconds
+
+
+def freeze_node(scene: Scene) -> float:
+    """Suspend a node for up to one and a half leases."""
+    cluster = scene.get_cluster()
+    place = cluster.choose_victim(scene.random)
+    return _suspend_node(scene, cluster.nodes.nodes[place].freeze_server())
+
+
+def isolate_node(scene: Scene) -> float:
+    """Cut a node off from the others, but not from its clients, for as long."""
+    cluster = scene.get_cluster()
+    return _suspend_node(scene, cluster.isolate_node(cluster.choose_victim(scene.random)))
+
+
+def _suspend_node(scene: Scene, suspension: AbstractContextManager[None]) -> float:
+    """Suspend a node for a drawn time, and return after how long all executors have gone on."""
+    length = scene.draw_seconds(0.2, 1.5)
+    until = REAL_CLOCK.monotonic() + length
+    with suspension:
+        seconds = _measure_cluster(scene, timeout_seconds=length)
+        threading.Event().wait(max(0.0, until - REAL_CLOCK.monotonic()))
+    return seconds if seconds < length else seconds + _measure_cluster(scene)
+
+
+def _measure_cluster(scene: Scene, *, timeout_seconds: float = RECOVERY_SECONDS) -> float:
+    """Return after how many seconds every executor, whichever node it has used, has committed a transition.
+
+    One that is starting meanwhile is not waited for.
+    """
+    count = len(scene.fleet.list_ready())
+    return measure_progress(scene.database, executor_count=count, timeout_seconds=timeout_seconds)
+
+
 def end_postgres_sessions(scene: Scene) -> float:
     """Terminate all sessions of the database."""
     scene.database.fetch(POSTGRES_TERMINATE)
@@ -234,7 +242,8 @@ def lock_rows(scene: Scene) -> float:
         session.execute("BEGIN")
         session.fetch(sql)
         scene.pause(0.2, 1)
-        session.execute("ROLLBACK")
+        with contextlib.suppress(*DATABASE_ERRORS):  # a commit on another node of a cluster has ended it
+            session.execute("ROLLBACK")
     return measure_progress(scene.database)
 
 
@@ -273,6 +282,8 @@ def restrict_role(database: RawDatabase) -> Iterator[str]:
 
 
 def _list_database_faults(scene: Scene) -> Mapping[str, Fault]:
+    if scene.cluster:
+        return _CLUSTER_FAULTS
     return _PAIR_FAULTS if scene.pair else _DATABASE_FAULTS[scene.database.kind]
 
 
@@ -293,6 +304,14 @@ _PAIR_FAULTS: Mapping[str, Fault] = {
     "standby promoted": promote_standby,
     "rows locked": lock_rows,
     "sessions ended": end_postgres_sessions,
+}
+_CLUSTER_FAULTS: Mapping[str, Fault] = {
+    "node killed": kill_node,
+    "node restarted": restart_node,
+    "node frozen": freeze_node,
+    "node isolated": isolate_node,
+    "rows locked": lock_rows,
+    "sessions ended": end_mariadb_sessions,
 }
 _DATABASE_FAULTS: Mapping[str, Mapping[str, Fault]] = {
     "sqlite": {"file locked": lock_file},

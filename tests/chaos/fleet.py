@@ -119,7 +119,7 @@ class Fleet:
     """The executors that run, and those that have ended.
 
     Args:
-        url: The database.
+        urls: The database, as one process after the other reaches it.
         folder: Where the logs and the effects file are written.
         size: How many run at once.
         settings: Further settings of Flowlet, such as ``{"lease": "2s"}``.
@@ -127,12 +127,12 @@ class Fleet:
     """
 
     def __init__(
-        self, url: str, folder: Path, *, size: int, settings: dict[str, str], link: Link | None = None
+        self, urls: Sequence[str], folder: Path, *, size: int, settings: dict[str, str], link: Link | None = None
     ) -> None:
         self.link = link
-
         self.effects_file = folder / "effects"
         self._folder = folder
+        self._urls = urls
         self._size = size
         self._ended: list[ExecutorProcess] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
@@ -143,7 +143,7 @@ class Fleet:
             **variables,
             "PYTHONPATH": paths,
             EFFECTS_VARIABLE: str(self.effects_file),
-            DATABASE_VARIABLE: url,
+            DATABASE_VARIABLE: urls[0],
         }
         self.running: list[ExecutorProcess] = []
 
@@ -152,8 +152,9 @@ class Fleet:
         self.running, ended = [one for one in self.running if one.is_alive], self.running
         self._ended += [one for one in ended if not one.is_alive]
         while len(self.running) < self._size:
-            name = f"executor-{len(self._ended) + len(self.running) + 1}"
-            environment = self._environment
+            number = len(self._ended) + len(self.running)
+            name = f"executor-{number + 1}"
+            environment = {**self._environment, DATABASE_VARIABLE: self._urls[number % len(self._urls)]}
             if self.link and not self._find_linked():
                 environment = {**environment, DATABASE_VARIABLE: self.link.url}
             self.running.append(ExecutorProcess(name, self._folder, environment))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tests.chaos.fleet import REAL_CLOCK, wait_until
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 
-__all__ = ["HeldInstances", "RecoveryLog", "measure_progress"]
+__all__ = ["RECOVERY_SECONDS", "HeldInstances", "RecoveryLog", "measure_progress"]
 
 RECOVERY_SECONDS = 15.0
 """How long a recovery is waited for; what never comes is found at the end of the run."""
@@ -17,7 +17,10 @@ HELD_BY_PROCESS = (
     "WHERE executor_id IN (SELECT id FROM flowlet_executor WHERE pid = {pid}) ORDER BY id"
 )
 LAST_LINE = "SELECT COALESCE(MAX(id), 0) FROM flowlet_action"
-TRANSITIONS_SINCE = "SELECT id FROM flowlet_action WHERE id > {line} AND kind = 'TRANSITION' LIMIT 1"
+EXECUTORS_SINCE = (
+    "SELECT COUNT(DISTINCT executor_id) FROM flowlet_action WHERE id > {line} AND kind = 'TRANSITION' "
+    "AND executor_id IS NOT NULL"
+)
 
 
 @dataclass(slots=True)
@@ -75,14 +78,16 @@ class HeldInstances:
         return REAL_CLOCK.monotonic() - self._began
 
 
-def measure_progress(database: RawDatabase) -> float:
-    """Return after how many seconds the next transition is committed."""
+def measure_progress(
+    database: RawDatabase, *, executor_count: int = 1, timeout_seconds: float = RECOVERY_SECONDS
+) -> float:
+    """Return after how many seconds so many executors have committed a transition."""
     began = REAL_CLOCK.monotonic()
-    wait_until(_build_progress_check(database), timeout_seconds=RECOVERY_SECONDS)
+    wait_until(_build_progress_check(database, executor_count), timeout_seconds=timeout_seconds)
     return REAL_CLOCK.monotonic() - began
 
 
-def _build_progress_check(database: RawDatabase) -> Callable[[], bool]:
+def _build_progress_check(database: RawDatabase, executor_count: int) -> Callable[[], bool]:
     line: int | None = None
 
     def has_progressed() -> bool:
@@ -90,8 +95,9 @@ def _build_progress_check(database: RawDatabase) -> Callable[[], bool]:
         try:
             if line is None:
                 line = int(database.fetch(LAST_LINE)[0][0])
-            return bool(database.fetch(TRANSITIONS_SINCE.format(line=line)))
+            ((found,),) = database.fetch(EXECUTORS_SINCE.format(line=line))
         except DATABASE_ERRORS:  # it is not back yet
             return False
+        return bool(found >= executor_count)
 
     return has_progressed

@@ -17,6 +17,7 @@ from random import Random
 
 import pytest
 
+from tests.chaos.cluster import open_chaos_cluster
 from tests.chaos.director import Plan, RunResult, run_chaos
 from tests.chaos.findings import describe_findings
 from tests.chaos.pair import open_switching_pair
@@ -27,7 +28,9 @@ from tests.postgres_program import POSTGRES
 
 PROGRAMS = {"postgresql": POSTGRES, "mariadb": MARIADB}
 PAIR = "pair"
-DATABASES = (*PROGRAMS, "sqlite", PAIR)
+GALERA = "galera"
+DATABASES = (*PROGRAMS, "sqlite", GALERA, PAIR)
+DEFAULT_MINUTES = {**dict.fromkeys(DATABASES, 10.0), GALERA: 5.0, PAIR: 5.0}
 LEASE_SECONDS = 3
 EXECUTOR_COUNT = 3
 CREATES_PER_SECOND = 8
@@ -40,17 +43,18 @@ def main() -> int:
     is_clean = True
     for name in options.database or DATABASES:
         seed = options.seed if options.seed is not None else Random().getrandbits(32)
-        print(f"== {name}, {options.minutes:g} minutes, seed {seed}", flush=True)
+        minutes = options.minutes or DEFAULT_MINUTES[name]
+        print(f"== {name}, {minutes:g} minutes, seed {seed}", flush=True)
         folder = Path(tempfile.mkdtemp(prefix="flowlet-soak-"))
         plan = Plan(
             seed=seed,
-            seconds=60 * options.minutes,
+            seconds=60 * minutes,
             executor_count=EXECUTOR_COUNT,
             lease_seconds=LEASE_SECONDS,
             creates_per_second=CREATES_PER_SECOND,
         )
         try:
-            result = run_on_pair(folder, plan) if name == PAIR else run_on_server(name, folder, plan)
+            result = run_on_database(name, folder, plan)
         except pytest.skip.Exception as reason:
             print(f"left out: {reason}")
             continue
@@ -59,7 +63,7 @@ def main() -> int:
             is_clean = False
         else:
             shutil.rmtree(folder)
-        if result.recoveries.fault_count < LEAST_FAULTS_PER_MINUTE * options.minutes:
+        if result.recoveries.fault_count < LEAST_FAULTS_PER_MINUTE * minutes:
             print(f"only {result.recoveries.fault_count} faults: the machine is too slow, or too busy")
             is_clean = False
     return 0 if is_clean else 1
@@ -68,7 +72,8 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--minutes", type=float, default=10, help="how long faults are made on each database")
+    minutes = "how long faults are made on each database; by default 10, and 5 on a cluster and on a pair"
+    parser.add_argument("--minutes", type=float, help=minutes)
     parser.add_argument("--seed", type=int, help="what a former run has printed; a new one by default")
     parser.add_argument("--database", action="append", choices=DATABASES, help="may be repeated; all by default")
     return parser.parse_args()
@@ -89,6 +94,13 @@ def open_database(name: str, folder: Path) -> Iterator[tuple[str, DatabaseServer
         server.close_server()
 
 
+def run_on_database(name: str, folder: Path, plan: Plan) -> RunResult:
+    """Run a plan on the servers that the name stands for."""
+    if name == PAIR:
+        return run_on_pair(folder, plan)
+    return run_on_cluster(folder, plan) if name == GALERA else run_on_server(name, folder, plan)
+
+
 def run_on_server(name: str, folder: Path, plan: Plan) -> RunResult:
     """Run a plan on one server, or on a SQLite file."""
     with open_database(name, folder) as (url, server):
@@ -103,6 +115,16 @@ def run_on_pair(folder: Path, plan: Plan) -> RunResult:
     with open_switching_pair() as pair:
         migrate_database(pair.executor_url)
         return run_chaos(pair.writable_url, folder, plan, pair=pair)
+
+
+def run_on_cluster(folder: Path, plan: Plan) -> RunResult:
+    """Run a plan on three nodes of a Galera cluster of which one at a time is away."""
+    with open_chaos_cluster() as cluster:
+        migrate_database(cluster.executor_urls[0])
+        result = run_chaos(cluster.executor_urls[0], folder, plan, cluster=cluster)
+        for place, node in enumerate(cluster.nodes.nodes if result.findings else ()):
+            (folder / f"node-{place}.log").write_text("".join(node.log))
+        return result
 
 
 def print_result(result: RunResult, folder: Path) -> None:

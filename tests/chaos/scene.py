@@ -1,0 +1,66 @@
+"""What the faults of a run act on."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from random import Random
+
+from tests.chaos.cluster import ChaosCluster
+from tests.chaos.fleet import ExecutorProcess, Fleet, wait_until
+from tests.chaos.pair import SwitchingPair
+from tests.chaos.raw_database import RawDatabase
+from tests.chaos.recovery import HeldInstances
+from tests.database_servers import DatabaseServer
+
+__all__ = ["Scene"]
+
+HELD_SECONDS = 1.0
+"""How long a fault of an executor waits until that holds an instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What faults act on.
+
+    Attributes:
+        fleet: The executors.
+        database: The database, for a role with all rights.
+        server: Its server; None for SQLite, a pair and a cluster.
+        pair: Its two servers, of which one can be promoted; None for anything else.
+        cluster: Its three nodes, of which one can be taken away; None for anything else.
+        random: Where lengths and victims are drawn from.
+        lease_seconds: The executors' lease.
+    """
+
+    fleet: Fleet
+    database: RawDatabase
+    server: DatabaseServer | None
+    pair: SwitchingPair | None
+    cluster: ChaosCluster | None
+    random: Random
+    lease_seconds: float
+
+    def draw_seconds(self, least_leases: float, most_leases: float) -> float:
+        """Return the seconds of a drawn number of leases."""
+        return self.lease_seconds * self.random.uniform(least_leases, most_leases)
+
+    def pause(self, least_leases: float, most_leases: float) -> None:
+        """Wait for a drawn number of leases."""
+        threading.Event().wait(self.draw_seconds(least_leases, most_leases))
+
+    def choose_executor(self) -> ExecutorProcess:
+        """Return the victim: an executor that is ready, at a moment at which it holds instances, if that comes soon."""
+        victim = self.random.choice(self.fleet.list_ready())
+        wait_until(lambda: HeldInstances(self.database, victim.pid).count > 0, timeout_seconds=HELD_SECONDS)
+        return victim
+
+    def get_server(self) -> DatabaseServer:
+        """Return the database's server."""
+        assert self.server, "SQLite has no server"
+        return self.server
+
+    def get_cluster(self) -> ChaosCluster:
+        """Return the database's nodes."""
+        assert self.cluster, "a single server is no cluster"
+        return self.cluster
