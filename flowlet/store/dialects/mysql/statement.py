@@ -23,7 +23,7 @@ async def fetch_rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence
         return found
 
 
-async def execute_and_count(raw: Any, sql: str, values: Sequence[Any]) -> int:
+async def execute_and_count(raw: Any, sql: str, values: Sequence[Any] = ()) -> int:
     """Run a statement and return how many rows its condition found.
 
     Raises:
