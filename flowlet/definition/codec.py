@@ -139,7 +139,7 @@ class ModelCodec:
         own, found = value.__dict__, read.__dict__
         for name in names:
             field = self._fields[name]
-            if not _is_left(own[field], found[field]):
+            if own[field] is not found[field] and not _is_left(own[field], found[field]):
                 return None
         return read if is_native or self.write(read) == text else None
 

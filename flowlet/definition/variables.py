@@ -50,13 +50,13 @@ def diff_variables(
     Raises:
         VariablesError: If the variables would not be read back as they are. Names the fields.
     """
-    if type(value) is not dict and not isinstance(value, (BaseModel, Mapping)):
-        raise _build_type_error(definition, value)
-    codec = None if kept else definition.codec
-    if codec is not None and isinstance(value, BaseModel) and type(value) is codec.model and codec.is_exact:
-        found = _diff_exact(definition, codec, previous_text, value)
+    codec = definition.codec
+    if codec is not None and type(value) is codec.model:  # before any isinstance, which is slow for classes of pydantic
+        found = _diff_exact(definition, codec, previous_text, value) if not kept and codec.is_exact else None
         if found is not None:
             return found
+    elif type(value) is not dict and not isinstance(value, (BaseModel, Mapping)):
+        raise _build_type_error(definition, value)
     text, read = definition.save_vars(value, previous_text)
     if text == previous_text:
         return UNCHANGED
@@ -105,9 +105,7 @@ def diff_loaded_variables(
     return (text, write_json(changes), read) if changes else UNCHANGED
 
 
-def _diff_exact(
-    definition: Definition, codec: ModelCodec, previous_text: str, value: BaseModel
-) -> SavedVariables | None:
+def _diff_exact(definition: Definition, codec: ModelCodec, previous_text: str, value: Any) -> SavedVariables | None:
     """Return what ``diff_variables`` does, for an exact model whose names are the stored ones; None for any other.
 
     Only what has changed is compared: of the rest the same text is stored.
@@ -123,8 +121,10 @@ def _diff_exact(
     names = find_changed_names(old, new, text) if isinstance(old, dict) else None
     if names is None or "\\u0000" in text:
         return None
-    if not _KEPT_ROUGHLY.issuperset([type(old[name]) for name in names]):
-        old = _parse_document(definition, previous_text)
+    for name in names:
+        if type(old[name]) not in _KEPT_ROUGHLY:
+            old = _parse_document(definition, previous_text)
+            break
     read = codec.read_left(value, text, names)
     return None if read is None else (text, write_json(diff_values(old, new, names)), read)
 

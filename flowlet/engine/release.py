@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.instance import Action, ActionKind, Instance, Status, make_instance
 from flowlet.instance.transition import Transition
 from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.text import MAX_REASON_LENGTH, clean_text, mask_secrets
@@ -97,7 +97,7 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
     if transition.status is not Status.EXECUTING:
         raise ValueError(f"a transition to {transition.status} gave up the lease: claim the instance again")
     spawned = len(transition.children)
-    return Instance(
+    return make_instance(
         id=instance.id,
         type=instance.type,
         definition_version=instance.definition_version,

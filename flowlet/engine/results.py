@@ -11,7 +11,7 @@ from flowlet.engine.attempt import Attempt
 from flowlet.engine.plan import Plan
 from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.instance import Action, ActionKind, Status, make_action
 from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.snapshots import record_change
 from flowlet.instance.transition import Transition
@@ -159,7 +159,7 @@ def enter_state(
     snapshot, unsnapped = None, None
     if effects.vars is not None and effects.changes is not None:
         snapshot, unsnapped = record_change(effects.vars, effects.changes, unsnapped=instance.unsnapped_characters)
-    action = Action(
+    action = make_action(
         ActionKind.TRANSITION,
         attempt.ended_at,
         from_state=instance.state,

@@ -10,6 +10,7 @@ from typing import Any
 from flowlet.clock import to_datetime
 from flowlet.instance.json_text import parse_optional_object, parse_shown_changes, parse_shown_object
 from flowlet.instance.path_changes import PathChange, build_path
+from flowlet.instance.record_maker import build_maker
 
 __all__ = [
     "ENDED_STATUSES",
@@ -21,6 +22,8 @@ __all__ = [
     "ActionKind",
     "Instance",
     "Status",
+    "make_action",
+    "make_instance",
 ]
 
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -303,6 +306,12 @@ class Instance:
     def answer(self) -> dict[str, Any] | None:
         """The answer in a manual state, ``{"choice": ..., "form": {...}, "username": ...}``; None until answered."""
         return parse_optional_object(self.answer_json)
+
+
+make_action = build_maker(Action)
+"""Makes an ``Action``, for each transition."""
+make_instance = build_maker(Instance)
+"""Makes an ``Instance``, for each claim and each transition that keeps its lease."""
 
 
 def _to_optional_datetime(microseconds: int | None) -> datetime | None:

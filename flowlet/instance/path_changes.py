@@ -71,10 +71,12 @@ def find_changed_names(old: dict[str, Any], new: dict[str, Any], text: str) -> l
     """
     if old.keys() != new.keys():
         return None
-    names = [name for name, value in new.items() if (before := old[name]) is not value and before != value]
-    changed = {name: new[name] for name in names}
+    names = [name for name, value in new.items() if old[name] != value]
+    changed = old.copy()
+    for name in names:
+        changed[name] = new[name]
     try:
-        return names if orjson.dumps(old | changed) == text.encode() else None
+        return names if orjson.dumps(changed) == text.encode() else None
     except orjson.JSONEncodeError:  # an integer beyond 64 bits
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flowlet.instance.instance import Action, ActionKind, Instance
+from flowlet.instance.instance import Action, ActionKind, Instance, make_instance
 from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import Codec, Column, ColumnType, Expression, RowEncoder, RowReader
@@ -23,7 +23,7 @@ __all__ = [
     "encode_created_action_row",
 ]
 
-INSTANCE_READER = RowReader(Instance, {"": WORKFLOW})
+INSTANCE_READER: RowReader[Instance] = RowReader(make_instance, {"": WORKFLOW})
 ACTION_READER = RowReader(
     Action, {"": ACTION}, expressions={"vars_json": Expression("CASE WHEN kind = 'CREATED' THEN vars END")}
 )

@@ -42,6 +42,8 @@ async def finish() -> str:
 
 
 ORDERS_MODULE = build_workflow_module(**build_single_state(finish))
+AWKWARD_TEXT = "b.state {batch} {0} %s %% :at $1 'one' \"two\" \\ \N{PARTY POPPER}"
+"""A text with what statements use for their values."""
 
 
 def add_log_line(transition: Transition, text: str) -> Transition:
@@ -60,6 +62,20 @@ async def run_new_instances(engine: EngineHarness, executor: ManualExecutor, cou
     for _ in range(count):
         await engine.create_instance()
     return [await executor.run_instance(instance) for instance in await executor.claim_due()]
+
+
+@pytest.mark.parametrize("others_reason", [AWKWARD_TEXT, None])
+async def test_a_text_is_stored_as_it_is_whatever_the_other_transitions_of_its_batch_have(
+    database_url: str, others_reason: str | None
+) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as engine:
+        executor = await engine.add_executor()
+        first, second = await run_new_instances(engine, executor, 2)
+
+        await executor.commit_transitions(replace(first, reason=AWKWARD_TEXT), replace(second, reason=others_reason))
+
+        stored = [(await engine.get_instance(one.instance.id)).reason for one in (first, second)]
+        assert stored == [AWKWARD_TEXT, others_reason]
 
 
 async def test_a_transition_writes_everything_that_belongs_to_it(database_url: str) -> None:

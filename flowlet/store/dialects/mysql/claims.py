@@ -17,7 +17,7 @@ from flowlet.store.columns import Expression, RowReader
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.dialects.lanes import ClaimPlan, Draw, Lane
 from flowlet.store.dialects.mysql.lanes import build_lanes_sql
-from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN
+from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN, ROOM_COLUMN
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.transaction import begin_transaction
 from flowlet.store.tables import CLAIMED_REASON, DUE_INDEX, IS_QUEUED, WORKFLOW
@@ -58,7 +58,7 @@ _LOCK_IDS = f"""SELECT {_LEASED} FROM {WORKFLOW} WHERE id IN ({{ids}}) AND {IS_Q
     FOR UPDATE SKIP LOCKED"""
 _LEASE = f"""
 UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = %s, token = token + 1, started = COALESCE(started, %s),
-    wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}
+    wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}, {ROOM_COLUMN} = ''
 WHERE id IN ({{ids}})
 """
 _NEXT_DUE = f"SELECT MIN({DUE_COLUMN}) FROM {_DUE_INDEX} WHERE {_LANE} AND {DUE_COLUMN} > %s"

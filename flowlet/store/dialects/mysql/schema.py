@@ -1,7 +1,10 @@
-"""Tables in MariaDB and MySQL, which have no partial index.
+"""Tables in MariaDB and MySQL, which have no partial index and no fill factor.
 
 A generated column that is NULL for the rows that must not be found takes the place of an index's condition. It is
 stored: indexes of virtual columns have been corrupted by updates and the purge of old versions (MDEV-38140).
+
+New rows fill their pages, and each one grows: by the executor's id, by its variables. Where a page has no room left,
+each update moves and logs much of the page. So a new row has a text that its first claim removes.
 """
 
 from __future__ import annotations
@@ -27,12 +30,22 @@ from flowlet.store.tables import (
     WORKFLOW,
 )
 
-__all__ = ["DUE_COLUMN", "DUE_TYPE_COLUMN", "FAILING_COLUMN", "GATED_DUE_COLUMN", "GATED_STATUS_COLUMN", "MySQLSchema"]
+__all__ = [
+    "DUE_COLUMN",
+    "DUE_TYPE_COLUMN",
+    "FAILING_COLUMN",
+    "GATED_DUE_COLUMN",
+    "GATED_STATUS_COLUMN",
+    "ROOM_COLUMN",
+    "MySQLSchema",
+]
 
 MIGRATION_LOCK_SECONDS = 120
 DUE_TYPE_COLUMN, DUE_COLUMN = "due_type", "due"
 GATED_STATUS_COLUMN, GATED_DUE_COLUMN = "gated_status", "gated_due"
 FAILING_COLUMN = "failing"
+ROOM_COLUMN, ROOM = "room", 100
+"""The column of the text that a claim removes, and its characters."""
 _OPTIONS = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC"
 _TYPES = {
     ColumnType.IDENTITY: "bigint NOT NULL AUTO_INCREMENT PRIMARY KEY",
@@ -52,8 +65,9 @@ def _build_generated_column(name: str, type: str, condition: str, column: str) -
     return f"{name} {type} GENERATED ALWAYS AS (CASE WHEN {condition} THEN {column} END) STORED"
 
 
-_GENERATED_COLUMNS = {
+_MORE_COLUMNS = {
     WORKFLOW.name: (
+        f"{ROOM_COLUMN} varchar({ROOM}) CHARACTER SET latin1 NOT NULL DEFAULT '{'-' * ROOM}'",
         _build_generated_column(DUE_TYPE_COLUMN, "varchar(255)", _HAS_DUE_TIME, "workflow_type"),
         _build_generated_column(DUE_COLUMN, "bigint", _HAS_DUE_TIME, "next_activation"),
         _build_generated_column(GATED_STATUS_COLUMN, "varchar(64)", IS_GATED, "status"),
@@ -86,7 +100,7 @@ class MySQLSchema:
 
     def build_create_statements(self, table: Table) -> list[str]:
         """Return CREATE TABLE, which has the indexes too: a table without them would be left by a kill in between."""
-        more = [*_GENERATED_COLUMNS.get(table.name, ()), *_list_keys(table)]
+        more = [*_MORE_COLUMNS.get(table.name, ()), *_list_keys(table)]
         verb = "CREATE TABLE IF NOT EXISTS"  # each statement of DDL is committed by itself, and may have run before
         return [build_table_statement(table, _TYPES, more=more, options=_OPTIONS, verb=verb)]
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-import orjson
 import pymysql
 
 from flowlet.instance.new_instance import NewInstance
-from flowlet.store.columns import ColumnType, list_names
+from flowlet.store.columns import list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
+from flowlet.store.dialects.mysql.batch_table import BatchTable
 from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
 from flowlet.store.dialects.mysql.connection import NOW_SQL
 from flowlet.store.dialects.mysql.statement import execute_and_count, fetch_rows, insert_rows
@@ -26,7 +26,6 @@ from flowlet.store.rows import (
     ACTION_COLUMNS,
     CREATION_TIME_NAMES,
     NEW_INSTANCE_ENCODER,
-    TRANSITION_ENCODER,
     encode_action_rows,
     encode_created_action_row,
 )
@@ -34,26 +33,13 @@ from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, WORKFLOW
 
 __all__ = ["MySQLWrites"]
 
-# Wider than the columns: a value out of the range of JSON_TABLE's own type would become NULL, and no error.
-# Without a charset its texts have the database's, which may lack characters: these would become question marks.
-_TEXT_CHARSET = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-_BATCH_TYPES = {
-    **dict.fromkeys(ColumnType, "bigint"),
-    **dict.fromkeys((ColumnType.NAME, ColumnType.KEY), f"varchar(255) {_TEXT_CHARSET}"),
-    ColumnType.WORD: f"varchar(64) {_TEXT_CHARSET}",
-    ColumnType.TEXT: f"longtext {_TEXT_CHARSET}",
-}
-_BATCH = "JSON_TABLE(%s, '$[*]' COLUMNS({})) b".format(
-    ", ".join(
-        f"{column.name} {_BATCH_TYPES[column.type]} PATH '$[{place}]'"
-        for place, column in enumerate(TRANSITION_ENCODER.columns)
-    )
+_FENCE = (
+    "w.executor_id = {executor_id} AND w.token = b.token AND w.version = b.version AND w.pause_requested = b.pausing"
 )
-_FENCE = "w.executor_id = %s AND w.token = b.token AND w.version = b.version AND w.pause_requested = b.pausing"
 # STRAIGHT_JOIN fixes the order: the batch first, then each row by its key. No assignment reads a column that another
 # one has changed, because MySQL does not say in which order they are made: new children are counted afterwards.
 _COMMIT = f"""
-UPDATE {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
+UPDATE {{batch}} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
 SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1)
         OR w.open_children + b.spawned <= b.wake_at_open_children THEN b.at ELSE b.next_activation END,
@@ -68,11 +54,11 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
 WHERE {_FENCE}
 """
 _ADD_CHILDREN = f"""
-UPDATE {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
+UPDATE {{batch}} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id
 SET w.children = w.children + b.spawned, w.open_children = w.open_children + b.spawned
 WHERE b.spawned > 0
 """
-_LOCK_HELD = f"SELECT w.id FROM {_BATCH} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
+_LOCK_HELD = f"SELECT w.id FROM {{batch}} STRAIGHT_JOIN {WORKFLOW} w ON w.id = b.id WHERE {_FENCE} FOR UPDATE"
 # From left to right: MySQL's single-table UPDATE reads what it has just assigned.
 _END_CHILD = f"""
 UPDATE {WORKFLOW} SET
@@ -138,19 +124,19 @@ class MySQLWrites:
             return BatchResult(await self._apply_held(raw, batch), set())
 
     async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
-        document = orjson.dumps([TRANSITION_ENCODER.encode(transition) for transition in batch.transitions]).decode()
-        if await execute_and_count(raw, _COMMIT, (document, batch.executor_id)) != len(batch.transitions):
+        table = BatchTable(raw, batch.transitions, batch.executor_id)
+        if await execute_and_count(raw, table.fill_in(_COMMIT)) != len(batch.transitions):
             raise _FenceLostError
         if any(transition.children for transition in batch.transitions):
-            await execute_and_count(raw, _ADD_CHILDREN, (document,))
+            await execute_and_count(raw, table.fill_in(_ADD_CHILDREN))
         await insert_rows(raw, _INSERT_ACTION, encode_action_rows(batch.transitions))
         await self.apply_followups(raw, collect_followups(batch.transitions), batch.now)
         await self.add_counts(raw, self.get_writer_id(raw), count_transitions(batch.transitions))
         return {transition.instance.id for transition in batch.transitions}
 
     async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
-        document = orjson.dumps([TRANSITION_ENCODER.encode(transition) for transition in batch.transitions]).decode()
-        held = {id for (id,) in await fetch_rows(raw, _LOCK_HELD, (document, batch.executor_id))}
+        table = BatchTable(raw, batch.transitions, batch.executor_id)
+        held = {id for (id,) in await fetch_rows(raw, table.fill_in(_LOCK_HELD))}
         kept = [transition for transition in batch.transitions if transition.instance.id in held]
         return await self._apply_batch(raw, Batch(batch.executor_id, kept, batch.now)) if kept else set()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -19,10 +21,14 @@ __all__ = ["claim_instances", "find_next_due", "run_in_transaction"]
 _PAIRS = "json_each(:groups) g CROSS JOIN json_each(:types) t"
 _FIND_LANES = PlacedStatement(build_lanes_sql(_PAIRS), ("groups", "types"))
 _FIND_NEXT_DUE = PlacedStatement(build_next_due_sql(_PAIRS, ":now"), ("groups", "types", "now"))
-# One range of the due index, read from its oldest entry.
+# Of each lane one range of the due index, read from its oldest entry. One statement for all lanes takes half as long as
+# one for each.
 _PICK = f"""
-SELECT id FROM {WORKFLOW} WHERE executor_group = ? AND workflow_type = ? AND priority = ? AND {IS_QUEUED}
-AND next_activation <= ? ORDER BY next_activation LIMIT ?
+SELECT l.key, w.next_activation, w.id FROM json_each(?) l CROSS JOIN {WORKFLOW} w WHERE w.id IN (
+    SELECT id FROM {WORKFLOW} WHERE executor_group = json_extract(l.value, '$[0]')
+    AND workflow_type = json_extract(l.value, '$[1]') AND priority = ? AND {IS_QUEUED}
+    AND next_activation <= ? ORDER BY next_activation LIMIT ?
+)
 """
 _LEASE = f"""
 UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = ?, token = token + 1, started = COALESCE(started, ?),
@@ -79,11 +85,9 @@ def _draw_all(connection: sqlite3.Connection, plan: ClaimPlan, request: ClaimReq
 
 def _pick_ids(connection: sqlite3.Connection, draw: Draw, now: int) -> list[int]:
     """Return the ids to lease: the first one of each lane, the second one of each, and so on."""
-    turns = [
-        (turn, place, id)
-        for place, lane in enumerate(draw.lanes)
-        for turn, (id,) in enumerate(
-            connection.execute(_PICK, (lane.group, lane.type, draw.priority, now, draw.share)).fetchall()
-        )
-    ]
-    return [id for _, _, id in sorted(turns)[: draw.limit]]
+    lanes = orjson.dumps([(lane.group, lane.type) for lane in draw.lanes]).decode()
+    picked = sorted(connection.execute(_PICK, (lanes, draw.priority, now, draw.share)))
+    turns = sorted(
+        (turn, place, id) for place, rows in groupby(picked, key=itemgetter(0)) for turn, (_, _, id) in enumerate(rows)
+    )
+    return [id for _, _, id in turns[: draw.limit]]
