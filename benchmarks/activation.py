@@ -132,7 +132,7 @@ async def _measure_activation(members: dict[str, Any]) -> tuple[float, float]:
 def _build_instance(definition: Definition) -> Instance:
     new = definition.build_instance(None, now=0, external_id="order-1")
     fields = dict.fromkeys(Instance.__dataclass_fields__)
-    counts = ("attempt", "streak", "children", "open_children", "unsnapped_characters")
+    counts = ("attempt", "streak", "children", "open_children", "unsnapped_characters", "vars_version")
     fields |= {"id": 1, "visit": 1, "version": 1, **dict.fromkeys(counts, 0)}
     for name in ("type", "definition_version", "external_id", "group", "priority", "state", "vars_json"):
         fields[name] = getattr(new, name)
