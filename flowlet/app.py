@@ -71,8 +71,7 @@ class Flowlet:
     def provide(self, factory: Factory) -> Factory:
         """Provide a resource to handlers: a factory, annotated with the type that it yields. Usable as a decorator.
 
-        The resource is opened when the application starts and closed when it stops. A handler receives it in a
-        parameter that is annotated with the type.
+        It is opened when the application starts, closed when it stops, and given to parameters annotated with the type.
 
         Raises:
             DefinitionError: If the annotation is missing, or the type is provided already.
