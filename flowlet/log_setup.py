@@ -146,6 +146,7 @@ class OutageLog:
         self._rare: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
         self._failure_count = 0
+        self._is_away = False
 
     def record_failure(self, activity: object, error: BaseException, *, is_rare: bool = False) -> None:
         """Note that an activity has failed because the store is away, and log it if no other one has.
@@ -156,6 +157,7 @@ class OutageLog:
             is_first = not (self._interrupted or self._rare)
             (self._rare if is_rare else self._interrupted).add(activity)
             self._failure_count = 1 if is_first else self._failure_count + 1
+            self._is_away = True
         if is_first:
             logger.warning("the store is away: what runs here waits, and continues when it is back: %s", error)
 
@@ -168,7 +170,21 @@ class OutageLog:
             self._rare.discard(activity)
             if self._interrupted:
                 return
-            self._rare.clear()
+            self._end_outage()
+
+    def record_restart(self) -> None:
+        """Note that an executor has begun anew, and log the end of an outage that has ended the last one.
+
+        What the outage has interrupted was given up then, and never succeeds.
+        """
+        with self._lock:
+            if self._is_away:
+                self._interrupted.clear()
+                self._end_outage()
+
+    def _end_outage(self) -> None:
+        self._rare.clear()
+        self._is_away = False
         logger.info("the store is back: everything continues after %d failed attempts", self._failure_count)
 
 

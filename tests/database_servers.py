@@ -44,11 +44,19 @@ def skip_or_fail(reason: str) -> NoReturn:
 class DatabaseServer:
     """A database server: a private one, or one whose URL was given and which then cannot be stopped."""
 
-    def __init__(self, program: DatabaseProgram, *, given_url: str | None = None, is_durable: bool = False) -> None:
+    def __init__(
+        self,
+        program: DatabaseProgram,
+        *,
+        given_url: str | None = None,
+        is_durable: bool = False,
+        parent: Path | None = None,
+    ) -> None:
         self.program = program
         self.is_durable = is_durable
         self.log: deque[str] = deque(maxlen=200)
         self._given_url = given_url
+        self._parent = parent
         self._folder: Path | None = None
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
@@ -56,12 +64,18 @@ class DatabaseServer:
         self._shared: dict[str | None, tuple[str, str]] = {}
 
     @classmethod
-    def of(cls, program: DatabaseProgram, *, is_durable: bool = False) -> DatabaseServer:
-        """Return a server that runs; skip the test, or fail it under CI, where there can be none."""
+    def of(cls, program: DatabaseProgram, *, is_durable: bool = False, parent: Path | None = None) -> DatabaseServer:
+        """Return a server that runs; skip the test, or fail it under CI, where there can be none.
+
+        Args:
+            program: What to run.
+            is_durable: Whether it waits for the disk as in production.
+            parent: Where its folder is made; None for where temporary files are.
+        """
         given = os.environ.get(program.url_variable)
         if not given and not program.is_installed():
             skip_or_fail(f"{program.name} is not installed: install {program.package}, or set {program.url_variable}")
-        server = cls(program, given_url=given, is_durable=is_durable)
+        server = cls(program, given_url=given, is_durable=is_durable, parent=parent)
         server.start_server()
         return server
 
@@ -182,8 +196,15 @@ class DatabaseServer:
         self._set_up_data(self.folder)
         self.start_server()
 
+    def convert_data(self, program: DatabaseProgram) -> None:
+        """Stop it, and start it as another program, which changes its data folder; its port stays."""
+        self.stop_server()
+        self.program = program
+        self._run_setup(program.build_setup_command(self.folder))
+        self.start_server()
+
     def _prepare_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="flowlet-"))
+        folder = Path(tempfile.mkdtemp(prefix="flowlet-", dir=self._parent))
         atexit.register(self.close_server)
         self._set_up_data(folder)
         return folder
@@ -195,6 +216,9 @@ class DatabaseServer:
             for path in (folder, *folder.iterdir()):
                 os.chown(path, account.pw_uid, account.pw_gid)
         self._folder = folder
+        self._run_setup(command)
+
+    def _run_setup(self, command: Sequence[str]) -> None:
         done = self._run_as_account(subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             pytest.fail(f"{self.program.name} could not make its data folder:\n{done.stdout}", pytrace=False)

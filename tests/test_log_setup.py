@@ -291,5 +291,18 @@ def test_an_activity_that_is_dropped_does_not_keep_an_outage_open(caplog: pytest
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+def test_an_outage_that_has_ended_an_executor_ends_with_the_start_of_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage, cancelled = OutageLog(), Activity()
+    outage.record_failure(cancelled, OSError("away"))
+
+    del cancelled
+    gc.collect()
+    outage.record_restart()
+    outage.record_restart()
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
 def _raise_with_secret(secret: str) -> None:
     raise ValueError("too long" if secret else "")

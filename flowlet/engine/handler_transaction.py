@@ -188,7 +188,7 @@ class HandlerTransaction:
         return await commit(self._release_instance(transition))
 
     async def _roll_back_and_check_excuse(self, transition: Transition, error: Exception | None) -> bool:
-        """Roll back, and return whether a deadlock, a read-only server, or a store that is away stopped the handler.
+        """Roll back, and return whether a deadlock, a full disk, or a store that is away or read-only was the cause.
 
         A lost connection proves nothing: servers close those of slow transactions, and drivers close those whose
         statement was cancelled.
@@ -213,7 +213,8 @@ class HandlerTransaction:
         if not has_trouble:
             return False
         self._excuse_count = self._excuses.count_excuse(transition.instance)
-        return self._excuse_count <= MAX_EXCUSES
+        is_disk_full = self._fault is not None and errors.is_disk_full(self._fault)
+        return is_disk_full or self._excuse_count <= MAX_EXCUSES
 
     async def _refuse_idle(self, idle_seconds: float) -> None:
         """Raise the error of an attempt that the server has ended because the handler left its transaction idle."""

@@ -16,6 +16,7 @@ from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts
 from flowlet.errors import StoreUnavailableError
+from flowlet.log_setup import PROCESS_OUTAGE
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import BackgroundTask, cancel_and_wait, wait_for_first
 from flowlet.store.executors import ExecutorRecord
@@ -103,6 +104,7 @@ class Registration:
         sent_at = self._store.clock.monotonic()
         await self._store.executors.register(self._record)
         self._parts.lease_timer.renew(sent_at)
+        PROCESS_OUTAGE.record_restart()
         self._is_registered = True
         self._heartbeat.start()
         self._maintenance_task.start()

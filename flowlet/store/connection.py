@@ -248,7 +248,7 @@ class Connections:
         """Hold a transaction open until ``may_commit`` says how to end it."""
         held = handler_transaction.get() or HandlerTransactionState()
         async with self._acquire_session() as session:
-            await session.execute(self.dialect.connections.begin_sql)
+            await session.execute(self.dialect.connections.begin_handler_sql)
             held.is_open = True
             try:
                 opened.set_result(session)

@@ -21,6 +21,8 @@ from tests.chaos.findings import Finding
 from tests.chaos.fleet import REAL_CLOCK, Fleet, wait_until
 from tests.chaos.judge import judge_run
 from tests.chaos.link import open_link
+from tests.chaos.machine.disk import SmallDisk
+from tests.chaos.machine.network import Network
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 from tests.chaos.recovery import RecoveryLog
@@ -99,6 +101,8 @@ def run_chaos(
     server: DatabaseServer | None = None,
     pair: SwitchingPair | None = None,
     cluster: ChaosCluster | None = None,
+    disk: SmallDisk | None = None,
+    network: Network | None = None,
 ) -> RunResult:
     """Run a plan on an empty, migrated database, and judge what is left of it.
 
@@ -109,6 +113,8 @@ def run_chaos(
         server: The database's server; None for SQLite, a pair and a cluster.
         pair: The two servers of a database whose standby is promoted.
         cluster: The nodes of a database that each have all of it.
+        disk: The file system that the database is on, where that is to be filled.
+        network: The network in whose namespace one of the executors runs.
     """
     database = cluster.database if cluster else RawDatabase(url)
     database.execute("CREATE TABLE chaos_booking (external_id VARCHAR(255) NOT NULL, visit BIGINT NOT NULL)")
@@ -123,9 +129,11 @@ def run_chaos(
             "admin_password": "chaos-admin",
         }
         with open_link(restricted_url) if server else nullcontext() as link:
-            fleet = Fleet(executor_urls, folder, size=plan.executor_count, settings=settings, link=link)
+            fleet = Fleet(
+                executor_urls, folder, size=plan.executor_count, settings=settings, link=link, network=network
+            )
             try:
-                return _Run(database, fleet, plan, server, pair, cluster).run()
+                return _Run(database, fleet, plan, server, pair, cluster, disk).run()
             finally:
                 fleet.close()
 
@@ -138,6 +146,7 @@ class _Run:
     server: DatabaseServer | None
     pair: SwitchingPair | None
     cluster: ChaosCluster | None
+    disk: SmallDisk | None
     recoveries: RecoveryLog = field(default_factory=RecoveryLog)
 
     def run(self) -> RunResult:
@@ -165,7 +174,16 @@ class _Run:
     def _make_faults(self, random: Random) -> None:
         """Make the faults, each kind once before any kind comes again."""
         plan = self.plan
-        scene = Scene(self.fleet, self.database, self.server, self.pair, self.cluster, random, plan.lease_seconds)
+        scene = Scene(
+            self.fleet,
+            self.database,
+            self.server,
+            self.pair,
+            self.cluster,
+            self.disk,
+            random,
+            plan.lease_seconds,
+        )
         faults = list_faults(scene) if plan.faults is None else plan.faults
         began = REAL_CLOCK.monotonic()
         deck: list[str] = []

@@ -10,9 +10,11 @@ from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, wait_until
+from tests.chaos.machine.disk_faults import fill_disk, fill_disk_of_log
+from tests.chaos.machine.pair_faults import freeze_standby, kill_primary, promote_standby
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 from tests.chaos.recovery import RECOVERY_SECONDS, HeldInstances, measure_progress
-from tests.chaos.scene import Scene
+from tests.chaos.scene import HELD_SECONDS, Scene
 
 __all__ = ["list_faults", "make_fault", "restrict_role"]
 
@@ -64,6 +66,23 @@ def cut_executor_off(scene: Scene) -> float:
     link = scene.fleet.link
     assert link, "no executor reaches the database by a link"
     return _suspend_executor(scene, scene.fleet.get_linked(), link.cut())
+
+
+def unplug_executor(scene: Scene) -> float:
+    """Drop all packets of an executor that has a network of its own, for up to three leases."""
+    return _suspend_executor(scene, scene.fleet.get_networked(), scene.get_network().cut())
+
+
+def lose_machine(scene: Scene) -> float:
+    """End an executor together with its machine: no packet tells the server that its connections are gone."""
+    victim = scene.fleet.get_networked()
+    wait_until(lambda: HeldInstances(scene.database, victim.pid).count > 0, timeout_seconds=HELD_SECONDS)
+    with scene.get_network().replace_namespace():
+        victim.send_signal(signal.SIGKILL)
+        held = HeldInstances(scene.database, victim.pid)
+        victim.wait_for_exit()
+    scene.fleet.start_missing()
+    return held.wait_for_release()
 
 
 def kill_executor_in_frozen_server(scene: Scene) -> float:
@@ -130,15 +149,6 @@ def freeze_server(scene: Scene) -> float:
     with scene.get_server().freeze_server():
         scene.pause(0.3, 2)
     return measure_progress(scene.database)
-
-
-def promote_standby(scene: Scene) -> float:
-    """Promote the standby of a pair, then make the old primary its standby."""
-    assert scene.pair, "a single server has no standby"
-    scene.pair.promote_standby()
-    seconds = measure_progress(scene.database)
-    scene.pair.rebuild_standby()
-    return seconds
 
 
 def kill_node(scene: Scene) -> float:
@@ -273,19 +283,24 @@ def restrict_role(database: RawDatabase) -> Iterator[str]:
         return
     name = parts.path.lstrip("/")
     database.execute(
-        "CREATE USER IF NOT EXISTS 'chaos'@'127.0.0.1' IDENTIFIED BY 'chaos'",
-        f"GRANT ALL ON `{name}`.* TO 'chaos'@'127.0.0.1'",
+        "CREATE USER IF NOT EXISTS 'chaos'@'%' IDENTIFIED BY 'chaos'",
+        f"GRANT ALL ON `{name}`.* TO 'chaos'@'%'",
     )
     try:
         yield parts._replace(netloc=f"chaos:chaos@{parts.netloc.rpartition('@')[2]}").geturl()
     finally:
-        database.execute("DROP USER 'chaos'@'127.0.0.1'")
+        database.execute("DROP USER 'chaos'@'%'")
 
 
 def _list_database_faults(scene: Scene) -> Mapping[str, Fault]:
     if scene.cluster:
         return _CLUSTER_FAULTS
-    return _PAIR_FAULTS if scene.pair else _DATABASE_FAULTS[scene.database.kind]
+    if scene.pair:
+        return _PAIR_FAULTS
+    if scene.disk:
+        return _LOG_DISK_FAULTS if scene.database.kind == "postgresql" else _DISK_FAULTS
+    network_faults = _NETWORK_FAULTS if scene.fleet.network else {}
+    return {**_DATABASE_FAULTS[scene.database.kind], **network_faults}
 
 
 _EXECUTOR_FAULTS: Mapping[str, Fault] = {
@@ -303,6 +318,8 @@ _SERVER_FAULTS: Mapping[str, Fault] = {
 }
 _PAIR_FAULTS: Mapping[str, Fault] = {
     "standby promoted": promote_standby,
+    "primary killed": kill_primary,
+    "standby frozen": freeze_standby,
     "rows locked": lock_rows,
     "sessions ended": end_postgres_sessions,
 }
@@ -314,6 +331,9 @@ _CLUSTER_FAULTS: Mapping[str, Fault] = {
     "rows locked": lock_rows,
     "sessions ended": end_mariadb_sessions,
 }
+_DISK_FAULTS: Mapping[str, Fault] = {"disk full": fill_disk}
+_LOG_DISK_FAULTS: Mapping[str, Fault] = {**_DISK_FAULTS, "disk full, no log": fill_disk_of_log}
+_NETWORK_FAULTS: Mapping[str, Fault] = {"executor unplugged": unplug_executor, "machine lost": lose_machine}
 _DATABASE_FAULTS: Mapping[str, Mapping[str, Fault]] = {
     "sqlite": {"file locked": lock_file},
     "postgresql": {

@@ -14,6 +14,7 @@ from pathlib import Path
 from flowlet.clock import StoreClock
 from tests.chaos.evidence import ProcessRecord
 from tests.chaos.link import Link
+from tests.chaos.machine.network import Network
 from tests.chaos.recorder import EFFECTS_VARIABLE
 
 __all__ = ["REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
@@ -22,6 +23,7 @@ REAL_CLOCK = StoreClock()
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).parent / "workflows").glob("*.py"))
 ADDRESS_TEXT, RUNNING_TEXT = "the API answers at ", " runs Parcel"
+OUTAGE_TEXT = "the store is away"
 DATABASE_VARIABLE = "FLOWLET_DATABASE_URL"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -47,18 +49,23 @@ class ExecutorProcess:
         name: Its name, which is also that of its log.
         folder: Where its log is written.
         environment: Its environment variables.
+        network: The network in whose namespace it runs; None where it runs beside the director.
 
     Attributes:
         database_url: The database as it reaches it.
+        network: The same.
     """
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, folder: Path, environment: dict[str, str], network: Network | None = None) -> None:
         self.name = name
+        self.network = network
         self.database_url = environment[DATABASE_VARIABLE]
         self._log_path = folder / f"{name}.log"
         self._signals: list[str] = []
         self._address: str | None = None
-        command = (*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0")
+        command = [*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0"]
+        if network:
+            command = [*network.command_prefix, *command, "--host", network.host]
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -124,12 +131,21 @@ class Fleet:
         size: How many run at once.
         settings: Further settings of Flowlet, such as ``{"lease": "2s"}``.
         link: The way to the database that one of them takes; None where all of them reach it directly.
+        network: The network in whose namespace another one runs; None where all of them run beside the director.
     """
 
     def __init__(
-        self, urls: Sequence[str], folder: Path, *, size: int, settings: dict[str, str], link: Link | None = None
+        self,
+        urls: Sequence[str],
+        folder: Path,
+        *,
+        size: int,
+        settings: dict[str, str],
+        link: Link | None = None,
+        network: Network | None = None,
     ) -> None:
         self.link = link
+        self.network = network
         self.effects_file = folder / "effects"
         self._folder = folder
         self._urls = urls
@@ -155,9 +171,13 @@ class Fleet:
             number = len(self._ended) + len(self.running)
             name = f"executor-{number + 1}"
             environment = {**self._environment, DATABASE_VARIABLE: self._urls[number % len(self._urls)]}
+            network = None
             if self.link and not self._find_linked():
                 environment = {**environment, DATABASE_VARIABLE: self.link.url}
-            self.running.append(ExecutorProcess(name, self._folder, environment))
+            elif self.network and not self._find_networked():
+                network = self.network
+                environment = {**environment, DATABASE_VARIABLE: network.build_url(environment[DATABASE_VARIABLE])}
+            self.running.append(ExecutorProcess(name, self._folder, environment, network))
 
     def wait_until_ready(self) -> None:
         """Return when every process is ready, or has ended."""
@@ -174,10 +194,19 @@ class Fleet:
         (process,) = self._find_linked()
         return process
 
+    def get_networked(self) -> ExecutorProcess:
+        """Return the process that runs in the namespace of the network."""
+        (process,) = self._find_networked()
+        return process
+
     def list_addresses(self) -> list[str]:
         """Return the addresses of the APIs that can be reached now."""
         addresses = [process.find_address() for process in self.running if process.is_alive]
         return [address for address in addresses if address is not None]
+
+    def count_outages(self) -> int:
+        """Return how often an executor has logged that the database is away."""
+        return sum(one.read_log().count(OUTAGE_TEXT) for one in (*self._ended, *self.running))
 
     def stop(self) -> None:
         """Stop all of them by SIGTERM, and wait for their ends."""
@@ -197,6 +226,9 @@ class Fleet:
 
     def _find_linked(self) -> list[ExecutorProcess]:
         return [one for one in self.running if self.link and one.database_url == self.link.url]
+
+    def _find_networked(self) -> list[ExecutorProcess]:
+        return [one for one in self.running if one.network]
 
     def start_doctor(self) -> subprocess.Popen[str]:
         """Start ``flowlet doctor`` on the database; its output is piped."""

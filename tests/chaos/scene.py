@@ -8,12 +8,14 @@ from random import Random
 
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.fleet import ExecutorProcess, Fleet, wait_until
+from tests.chaos.machine.disk import SmallDisk
+from tests.chaos.machine.network import Network
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import RawDatabase
 from tests.chaos.recovery import HeldInstances
 from tests.database_servers import DatabaseServer
 
-__all__ = ["Scene"]
+__all__ = ["HELD_SECONDS", "Scene"]
 
 HELD_SECONDS = 1.0
 """How long a fault of an executor waits until that holds an instance."""
@@ -29,6 +31,7 @@ class Scene:
         server: Its server; None for SQLite, a pair and a cluster.
         pair: Its two servers, of which one can be promoted; None for anything else.
         cluster: Its three nodes, of which one can be taken away; None for anything else.
+        disk: The file system that it is on, where that can be filled; None for anything else.
         random: Where lengths and victims are drawn from.
         lease_seconds: The executors' lease.
     """
@@ -38,6 +41,7 @@ class Scene:
     server: DatabaseServer | None
     pair: SwitchingPair | None
     cluster: ChaosCluster | None
+    disk: SmallDisk | None
     random: Random
     lease_seconds: float
 
@@ -64,3 +68,13 @@ class Scene:
         """Return the database's nodes."""
         assert self.cluster, "a single server is no cluster"
         return self.cluster
+
+    def get_pair(self) -> SwitchingPair:
+        """Return the two servers of the database."""
+        assert self.pair, "a single server has no standby"
+        return self.pair
+
+    def get_network(self) -> Network:
+        """Return the network in whose namespace an executor runs."""
+        assert self.fleet.network, "no executor has a network of its own"
+        return self.fleet.network

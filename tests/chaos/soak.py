@@ -10,8 +10,8 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -20,17 +20,27 @@ import pytest
 from tests.chaos.cluster import open_chaos_cluster
 from tests.chaos.director import Plan, RunResult, run_chaos
 from tests.chaos.findings import describe_findings
+from tests.chaos.machine.disk import open_small_disk
+from tests.chaos.machine.network import Network, NetworkedMariadb, NetworkedPostgres, open_network
 from tests.chaos.pair import open_switching_pair
+from tests.database_programs import DatabaseProgram
 from tests.database_servers import DatabaseServer
 from tests.databases import migrate_database
 from tests.mariadb_program import MARIADB
 from tests.postgres_program import POSTGRES
 
 PROGRAMS = {"postgresql": POSTGRES, "mariadb": MARIADB}
+NETWORKED_PROGRAMS: Mapping[str, Callable[[Network], DatabaseProgram]] = {
+    "postgresql": NetworkedPostgres,
+    "mariadb": NetworkedMariadb,
+}
 PAIR = "pair"
 GALERA = "galera"
-DATABASES = (*PROGRAMS, "sqlite", GALERA, PAIR)
-DEFAULT_MINUTES = {**dict.fromkeys(DATABASES, 10.0), GALERA: 5.0, PAIR: 5.0}
+DISK_SUFFIX = "-full-disk"
+DISK_MEGABYTES = {"postgresql": 384, "mariadb": 384, "sqlite": 64}
+"""How large the disks are that are filled; what a database takes at its start has room in half of it."""
+DATABASES = (*PROGRAMS, "sqlite", GALERA, PAIR, *(name + DISK_SUFFIX for name in DISK_MEGABYTES))
+DEFAULT_MINUTES = {**dict.fromkeys(DATABASES, 5.0), **dict.fromkeys((*PROGRAMS, "sqlite"), 10.0)}
 LEASE_SECONDS = 3
 EXECUTOR_COUNT = 3
 CREATES_PER_SECOND = 8
@@ -72,42 +82,85 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.partition("\n")[0] if __doc__ else None)
-    minutes = "how long faults are made on each database; by default 10, and 5 on a cluster and on a pair"
+    minutes = "how long faults are made on each database; by default 10, and 5 on a cluster, a pair and a full disk"
     parser.add_argument("--minutes", type=float, help=minutes)
     parser.add_argument("--seed", type=int, help="what a former run has printed; a new one by default")
     parser.add_argument("--database", action="append", choices=DATABASES, help="may be repeated; all by default")
     return parser.parse_args()
 
 
+def run_on_database(name: str, folder: Path, plan: Plan) -> RunResult:
+    """Run a plan on a database by its name here."""
+    if name == PAIR:
+        return run_on_pair(folder, plan)
+    if name == GALERA:
+        return run_on_cluster(folder, plan)
+    if name.endswith(DISK_SUFFIX):
+        return run_on_full_disk(name.removesuffix(DISK_SUFFIX), folder, plan)
+    return run_on_server(name, folder, plan)
+
+
 @contextmanager
-def open_database(name: str, folder: Path) -> Iterator[tuple[str, DatabaseServer | None]]:
-    """Return the URL of an empty, migrated database, and its server, which is stopped at the end."""
-    if name not in PROGRAMS:
+def open_database(
+    name: str, folder: Path, *, parent: Path | None = None, network: Network | None = None
+) -> Iterator[tuple[str, DatabaseServer | None]]:
+    """Return the URL of an empty, migrated database, and its server, which is stopped at the end.
+
+    Args:
+        name: The kind of database.
+        folder: Where a SQLite file is made.
+        parent: Where a server's folder is made; None for where temporary files are.
+        network: A network from which the server is reached, too.
+    """
+    if name == "sqlite":
         url = f"sqlite:///{folder / 'flowlet.db'}"
         migrate_database(url)
         yield url, None
         return
-    server = DatabaseServer.of(PROGRAMS[name], is_durable=True)
+    program: DatabaseProgram = NETWORKED_PROGRAMS[name](network) if network else PROGRAMS[name]
+    server = DatabaseServer.of(program, is_durable=True, parent=parent)
     try:
         yield server.get_migrated_database(), server
     finally:
         server.close_server()
 
 
-def run_on_database(name: str, folder: Path, plan: Plan) -> RunResult:
-    """Run a plan on the servers that the name stands for."""
-    if name == PAIR:
-        return run_on_pair(folder, plan)
-    return run_on_cluster(folder, plan) if name == GALERA else run_on_server(name, folder, plan)
+@contextmanager
+def open_network_where_possible(name: str) -> Iterator[Network | None]:
+    """Make a network for a server's executors; None, and a line that says why, where this machine does not let it."""
+    with ExitStack() as stack:
+        network = None
+        if name in PROGRAMS:
+            try:
+                network = stack.enter_context(open_network())
+            except pytest.skip.Exception as reason:
+                print(f"no executor is unplugged: {reason}")
+        yield network
 
 
 def run_on_server(name: str, folder: Path, plan: Plan) -> RunResult:
     """Run a plan on one server, or on a SQLite file."""
-    with open_database(name, folder) as (url, server):
-        result = run_chaos(url, folder, plan, server=server)
-        if server and result.findings:
-            (folder / "server.log").write_text("".join(server.log))
-        return result
+    with (
+        open_network_where_possible(name) as network,
+        open_database(name, folder, network=network) as (url, server),
+    ):
+        return keep_server_log(run_chaos(url, folder, plan, server=server, network=network), server, folder)
+
+
+def run_on_full_disk(name: str, folder: Path, plan: Plan) -> RunResult:
+    """Run a plan on one server, or on a SQLite file, whose disk runs full."""
+    with (
+        open_small_disk(megabytes=DISK_MEGABYTES[name]) as disk,
+        open_database(name, disk.folder, parent=disk.folder) as (url, server),
+    ):
+        return keep_server_log(run_chaos(url, folder, plan, server=server, disk=disk), server, folder)
+
+
+def keep_server_log(result: RunResult, server: DatabaseServer | None, folder: Path) -> RunResult:
+    """Write the server's log beside those of the executors, where the judge has found something."""
+    if server and result.findings:
+        (folder / "server.log").write_text("".join(server.log))
+    return result
 
 
 def run_on_pair(folder: Path, plan: Plan) -> RunResult:

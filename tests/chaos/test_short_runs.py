@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.director import Plan, run_chaos
+from tests.chaos.director import Plan, RunResult, run_chaos
 from tests.chaos.findings import describe_findings
+from tests.chaos.machine.disk import SmallDisk, open_small_disk
 from tests.database_servers import DatabaseServer
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,13 +36,35 @@ def test_the_judge_finds_nothing_after_a_short_run_on_mariadb(
     check_run(url, tmp_path, faults=faults, server=durable_mariadb_server)
 
 
-def check_run(url: str, folder: Path, *, faults: tuple[str, ...], server: DatabaseServer | None = None) -> None:
+def test_the_judge_finds_nothing_after_a_short_run_on_a_disk_that_runs_full(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    with open_small_disk(megabytes=32) as disk:
+        url = f"sqlite:///{shutil.copy(migrated_file, disk.folder / 'flowlet.db')}"
+        result = check_run(url, tmp_path, faults=("disk full", "executor killed"), disk=disk)
+
+    reasons = [
+        line for one in result.evidence.processes for line in one.log.splitlines() if "the store is away" in line
+    ]
+    assert reasons
+    assert all("is unavailable: database or disk is full" in reason for reason in reasons)
+
+
+def check_run(
+    url: str,
+    folder: Path,
+    *,
+    faults: tuple[str, ...],
+    server: DatabaseServer | None = None,
+    disk: SmallDisk | None = None,
+) -> RunResult:
     """Make each of the faults once, in an order that the seed draws, and judge the run."""
     print(f"seed {SEED}")  # noqa: T201 - shown where it fails
     plan = Plan(seed=SEED, fault_count=len(faults), faults=faults, lease_seconds=1, creates_per_second=8)
 
-    result = run_chaos(url, folder, plan, server=server)
+    result = run_chaos(url, folder, plan, server=server, disk=disk)
 
     assert not result.findings, describe_findings(result.findings)
     assert result.recoveries.seconds.keys() == set(faults)
     assert result.counts["transitions"] > 100
+    return result

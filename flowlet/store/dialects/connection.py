@@ -16,6 +16,8 @@ class ConnectionDialect(Protocol):
 
     begin_sql: str
     """The statement that opens a transaction that is going to write."""
+    begin_handler_sql: str
+    """The same for a handler's own transaction, which may be idle for as long as the server lets one."""
     version_sql: str
     """The statement that reads the server's version."""
     has_pool: bool

@@ -20,6 +20,10 @@ class ErrorDialect(Protocol):
         """Return whether the server takes no writes: after a switchover the right one has to be looked for."""
         ...
 
+    def is_disk_full(self, error: BaseException) -> bool:
+        """Return whether the database has no space for what is written: it is unavailable until it has."""
+        ...
+
     def is_missing_right(self, error: BaseException) -> bool:
         """Return whether the database denies its user a right."""
         ...

@@ -83,8 +83,8 @@ def check_option_files(options: Mapping[str, str], names: Iterable[str]) -> None
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error's text, or the name of its type where it has none."""
-    text = str(error) or type(error).__name__
+    """Return an error's text in one line, or the name of its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__  # asyncpg puts a hint on a line of its own
     if "uid not found" in text:  # of ``getpass.getuser``, which drivers call where the URL names no user
         return "the URL names no user, and the system has no name for this process's. Write user@ before the host"
     return text

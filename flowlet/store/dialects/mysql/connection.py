@@ -25,6 +25,7 @@ class MySQLConnections:
     """The part of MariaDB and MySQL for connections."""
 
     begin_sql = "BEGIN"
+    begin_handler_sql = "SET SESSION /*M! idle_transaction_timeout = DEFAULT, */ sql_notes = 0; BEGIN"
     version_sql = "SELECT VERSION()"
     has_pool = True
     backend = "flowlet.store.dialects.mysql.pool:SessionBackend"
@@ -76,9 +77,9 @@ class MySQLConnections:
         return bool(raw.get_transaction_status())
 
     async def read_idle_limits(self, raw: Any) -> dict[str, float]:
-        """Return the limits of the server; MySQL has only the last of them."""
+        """Return the server's limits, which a handler's transaction has; MySQL has only the last of them."""
         names = "'idle_transaction_timeout', 'idle_write_transaction_timeout', 'wait_timeout'"
-        rows = await fetch_rows(raw, f"SHOW SESSION VARIABLES WHERE Variable_name IN ({names})")
+        rows = await fetch_rows(raw, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
         return {name: float(seconds) for name, seconds in rows if float(seconds)}
 
     async def reset_connection(self, raw: Any) -> None:

@@ -15,8 +15,9 @@ __all__ = ["MySQLErrors"]
 DEADLOCK, LOCK_TIMEOUT, RECORD_CHANGED, ROLLED_BACK, DUPLICATE = 1213, 1205, 1020, 3101, 1062
 _WRONG_SERVER_CODES = frozenset({READ_ONLY, 1792, 1836, NOT_READY, 3032})
 """A server that takes no writes; a node of Galera that has lost its cluster; a server in offline mode."""
+_DISK_FULL_CODES = frozenset({1021, 1114})
 _UNAVAILABLE_CODES = _WRONG_SERVER_CODES | {
-    *(1021, 1040, 1053, 1077, 1079, 1080, 1114, 1129, 1135, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1927),
+    *(1040, 1053, 1077, 1079, 1080, 1129, 1135, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1927),
     *(1317, 1969, 3024),  # the server has stopped the statement: by an operator, or at a time limit
     *(2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031),
 }
@@ -37,7 +38,8 @@ class MySQLErrors:
     def is_unavailable(self, error: BaseException) -> bool:
         """Return whether the connection is lost or cannot be had, or the server has stopped the statement."""
         if isinstance(error, pymysql.err.OperationalError | pymysql.err.InternalError):
-            return _get_code(error) in _UNAVAILABLE_CODES or _has_lost_cluster(error)
+            is_known = _get_code(error) in _UNAVAILABLE_CODES
+            return is_known or self.is_disk_full(error) or _has_lost_cluster(error)
         if isinstance(error, RuntimeError):
             return "closed" in str(error) or "readuntil" in str(error)
         return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError | pymysql.err.InterfaceError)
@@ -45,6 +47,12 @@ class MySQLErrors:
     def is_wrong_server(self, error: BaseException) -> bool:
         """Return whether the server takes no writes: it is not, or no longer, the one that does."""
         return _get_code(error) in _WRONG_SERVER_CODES or _has_lost_cluster(error)
+
+    def is_disk_full(self, error: BaseException) -> bool:
+        """Return whether the server's disk has no space: files and engines have their own errors, with the system's."""
+        return isinstance(error, pymysql.err.MySQLError) and (
+            _get_code(error) in _DISK_FULL_CODES or "No space left on device" in str(error)
+        )
 
     def is_missing_right(self, error: BaseException) -> bool:
         """Return whether the user lacks a right."""

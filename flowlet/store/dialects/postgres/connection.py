@@ -26,7 +26,7 @@ SIZE_LIMIT = SizeLimit(2**30 - 65_536, "PostgreSQL's limit of 1 GB for a message
 class PostgresConnections:
     """PostgreSQL's part for connections."""
 
-    begin_sql = "BEGIN"
+    begin_sql = begin_handler_sql = "BEGIN"
     version_sql = "SHOW server_version"
     has_pool = True
     backend = "databases.backends.postgres:PostgresBackend"

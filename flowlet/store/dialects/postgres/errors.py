@@ -30,6 +30,10 @@ class PostgresErrors:
         """Return whether the server takes no writes: it is not, or no longer, the one that does."""
         return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
 
+    def is_disk_full(self, error: BaseException) -> bool:
+        """Return whether the server's disk has no space."""
+        return isinstance(error, asyncpg.DiskFullError)
+
     def is_missing_right(self, error: BaseException) -> bool:
         """Return whether the role lacks a right."""
         return isinstance(error, asyncpg.InsufficientPrivilegeError)

@@ -18,7 +18,16 @@ POOLER_REFUSAL = (
     "but LISTEN and the session's settings need one that stays. Set pool_mode = session for this database, or connect "
     "to the server directly"
 )
+# A machine that loses its power, or its network, ends its connections without a packet: with the server's defaults,
+# their transactions would keep what they have locked for hours. A Unix socket ignores these settings.
+_LOST_CLIENT_SETTINGS = {
+    "tcp_keepalives_idle": "5",  # seconds
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",  # milliseconds: answers that are not acknowledged
+}
 _SESSION_SETTINGS = {
+    **_LOST_CLIENT_SETTINGS,
     "jit": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class SQLiteConnections:
     """SQLite's part for connections."""
 
-    begin_sql = "BEGIN IMMEDIATE"
+    begin_sql = begin_handler_sql = "BEGIN IMMEDIATE"
     version_sql = "SELECT sqlite_version()"
     has_pool = False
     backend = "flowlet.store.dialects.sqlite.work_limit:InterruptibleBackend"

@@ -23,6 +23,10 @@ class SQLiteErrors:
         """Return False: there is no server."""
         return False
 
+    def is_disk_full(self, error: BaseException) -> bool:
+        """Return whether the file's disk has no space."""
+        return isinstance(error, sqlite3.OperationalError) and "is full" in str(error).lower()
+
     def is_missing_right(self, error: BaseException) -> bool:
         """Return False: a file that may not be written counts as unavailable."""
         return False
