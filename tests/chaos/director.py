@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from flowlet.accounts.roles import Role
-from flowlet.auth.users import Users
-from flowlet.store.opening import open_store
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.evidence import Evidence, read_evidence
 from tests.chaos.faults import list_faults, make_fault, restrict_role
 from tests.chaos.findings import Finding
-from tests.chaos.fleet import REAL_CLOCK, Fleet, wait_until
+from tests.chaos.fleet import ADMIN_PASSWORD, REAL_CLOCK, Fleet, wait_until
 from tests.chaos.judge import judge_run
+from tests.chaos.lateness import LatenessMeter
 from tests.chaos.link import open_link
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 from tests.chaos.recovery import RecoveryLog
 from tests.chaos.scene import Scene
-from tests.chaos.traffic import Traffic
+from tests.chaos.traffic import Traffic, issue_key
 from tests.database_servers import DatabaseServer
 
 __all__ = ["Plan", "RunResult", "run_chaos"]
@@ -120,12 +116,12 @@ def run_chaos(
             "lease": f"{plan.lease_seconds}s",
             "grace": "5s",
             "crash_limit": "1000",
-            "admin_password": "chaos-admin",
+            "admin_password": ADMIN_PASSWORD,
         }
-        with open_link(restricted_url) if server else nullcontext() as link:
+        with open_link(restricted_url) if server else nullcontext() as link, LatenessMeter() as meter:
             fleet = Fleet(executor_urls, folder, size=plan.executor_count, settings=settings, link=link)
             try:
-                return _Run(database, fleet, plan, server, pair, cluster).run()
+                return _Run(database, fleet, plan, server, pair, cluster, meter).run()
             finally:
                 fleet.close()
 
@@ -138,6 +134,7 @@ class _Run:
     server: DatabaseServer | None
     pair: SwitchingPair | None
     cluster: ChaosCluster | None
+    meter: LatenessMeter
     recoveries: RecoveryLog = field(default_factory=RecoveryLog)
 
     def run(self) -> RunResult:
@@ -146,7 +143,7 @@ class _Run:
         self.fleet.wait_until_ready()
         traffic = Traffic(
             self.fleet.list_addresses,
-            _issue_key(self.pair.executor_url if self.pair else self.database.url),
+            issue_key(self.pair.executor_url if self.pair else self.database.url),
             random,
             creates_per_second=self.plan.creates_per_second,
         )
@@ -165,7 +162,9 @@ class _Run:
     def _make_faults(self, random: Random) -> None:
         """Make the faults, each kind once before any kind comes again."""
         plan = self.plan
-        scene = Scene(self.fleet, self.database, self.server, self.pair, self.cluster, random, plan.lease_seconds)
+        scene = Scene(
+            self.fleet, self.database, self.server, self.pair, self.cluster, random, plan.lease_seconds, self.meter
+        )
         faults = list_faults(scene) if plan.faults is None else plan.faults
         began = REAL_CLOCK.monotonic()
         deck: list[str] = []
@@ -214,15 +213,3 @@ class _Run:
             doctor=(doctor.returncode, output),
             lease=self.plan.lease_seconds * 1_000_000,
         )
-
-
-def _issue_key(url: str) -> str:
-    """Return an API key of an operator."""
-
-    async def issue() -> str:
-        async with open_store(url) as store:
-            users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
-            issued = await users.keys.create("chaos", username="admin", role=Role.OPERATOR, actor="chaos")
-            return issued.text
-
-    return asyncio.run(issue())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median_low
 
 from tests.chaos.fleet import REAL_CLOCK, wait_until
+from tests.chaos.lateness import LatenessMeter
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 
-__all__ = ["RECOVERY_SECONDS", "HeldInstances", "RecoveryLog", "measure_progress"]
+__all__ = ["RECOVERY_SECONDS", "HeldInstances", "Recovery", "RecoveryLog", "measure_progress"]
 
 RECOVERY_SECONDS = 15.0
 """How long a recovery is waited for; what never comes is found at the end of the run."""
@@ -23,27 +25,91 @@ EXECUTORS_SINCE = (
 )
 
 
+DATABASE_BACK_LIMIT = (0.0, 2.0)
+MEDIAN_LIMITS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("node killed", "node restarted", "node frozen", "node isolated"), (1.5, 6.0)),
+    "executor killed": (1, 1),
+    "executor stopped": (0, 1),
+    "executor frozen": (1, 1),
+    "executor cut off": (1, 1),
+    "executor killed, server frozen": (2.5, 1),
+}
+"""How long the median recovery from a fault may take, in leases and seconds; from all others ``DATABASE_BACK_LIMIT``.
+A server is frozen for one and a half leases at most, which are no part of a lease. The nodes of a cluster give a lost
+one up after two seconds, and every executor has to have gone on."""
+LONGEST_LIMIT = (1.0, 1.0)
+"""How much more the longest recovery may take. Where the others were without contact meanwhile, as on a machine that
+stood still, they have to be in contact for the length of a lease before they may judge the leases of others."""
+SUSPENSION_LIMITS: Mapping[str, tuple[float, float]] = {"executor frozen": (3.0, 1.0), "executor cut off": (3.0, 1.0)}
+"""The same for executors that are suspended for three leases at most: what their open transaction has locked cannot be
+released before its end."""
+MIN_COUNT_FOR_MEDIAN = 3
+"""From how many recoveries on a median says something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How long one recovery took, and by how much the director's own waits were late meanwhile, in seconds."""
+
+    seconds: float
+    lateness: float
+
+    @property
+    def own_seconds(self) -> float:
+        """How long it took without what the machine has added."""
+        return max(0.0, self.seconds - self.lateness)
+
+    def add(self, other: Recovery) -> Recovery:
+        """Return this recovery and the one that has followed it as one."""
+        return Recovery(self.seconds + other.seconds, self.lateness + other.lateness)
+
+
 @dataclass(slots=True)
 class RecoveryLog:
-    """The seconds that each kind of fault took to recover from, in order."""
+    """The recoveries from each kind of fault, in order."""
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    recoveries: dict[str, list[Recovery]] = field(default_factory=dict)
 
-    def add(self, fault: str, seconds: float) -> None:
+    def add(self, fault: str, recovery: Recovery) -> None:
         """Note one recovery."""
-        self.seconds.setdefault(fault, []).append(seconds)
+        self.recoveries.setdefault(fault, []).append(recovery)
 
     @property
     def fault_count(self) -> int:
         """How many faults there were."""
-        return sum(map(len, self.seconds.values()))
+        return sum(map(len, self.recoveries.values()))
 
-    def describe(self) -> Mapping[str, tuple[int, float, float]]:
-        """Return for each kind of fault how many there were, and the median and the longest recovery in seconds."""
+    def describe(self) -> Mapping[str, tuple[int, float, float, float, float]]:
+        """Return for each kind of fault how many there were, and the median and the longest recovery.
+
+        Both in seconds, first as measured, and then without the lateness of the machine.
+        """
         return {
-            fault: (len(seconds), sorted(seconds)[len(seconds) // 2], max(seconds))
-            for fault, seconds in sorted(self.seconds.items())
+            fault: (
+                len(found),
+                *_find_median_and_longest([one.seconds for one in found]),
+                *_find_median_and_longest([one.own_seconds for one in found]),
+            )
+            for fault, found in sorted(self.recoveries.items())
         }
+
+    def find_slow(self, *, lease_seconds: float) -> list[str]:
+        """Return which recoveries took longer than their limits, without the lateness of the machine."""
+        slow = []
+        for fault, (count, _, _, median, longest) in self.describe().items():
+            leases, seconds = MEDIAN_LIMITS.get(fault, DATABASE_BACK_LIMIT)
+            limit = leases * lease_seconds + seconds
+            more_leases, more_seconds = SUSPENSION_LIMITS.get(fault, LONGEST_LIMIT)
+            longest_limit = limit + more_leases * lease_seconds + more_seconds
+            if count >= MIN_COUNT_FOR_MEDIAN and median > limit:
+                slow.append(f"{fault}: the median recovery took {median:.2f} s, more than {limit:g} s")
+            if longest > longest_limit:
+                slow.append(f"{fault}: the longest recovery took {longest:.2f} s, more than {longest_limit:g} s")
+        return slow
+
+
+def _find_median_and_longest(seconds: Sequence[float]) -> tuple[float, float]:
+    return median_low(seconds), max(seconds)
 
 
 class HeldInstances:
@@ -52,10 +118,11 @@ class HeldInstances:
     Args:
         database: The database.
         pid: The process.
+        meter: How late the director's own waits are.
     """
 
-    def __init__(self, database: RawDatabase, pid: int) -> None:
-        self._began = REAL_CLOCK.monotonic()
+    def __init__(self, database: RawDatabase, pid: int, meter: LatenessMeter) -> None:
+        self._stopwatch = _Stopwatch(meter)
         self._database = database
         self._sql = HELD_BY_PROCESS.format(pid=pid)
         self._leases = {*database.fetch(self._sql)}
@@ -72,19 +139,33 @@ class HeldInstances:
         except DATABASE_ERRORS:  # looked at again later
             return False
 
-    def wait_for_release(self, *, timeout_seconds: float = RECOVERY_SECONDS) -> float:
-        """Wait until they are released, and return how many seconds after the fault that was."""
+    def wait_for_release(self, *, timeout_seconds: float = RECOVERY_SECONDS) -> Recovery:
+        """Wait until they are released, and return how long after the fault that was."""
         wait_until(self.are_released, timeout_seconds=timeout_seconds)
-        return REAL_CLOCK.monotonic() - self._began
+        return self._stopwatch.read()
 
 
 def measure_progress(
-    database: RawDatabase, *, executor_count: int = 1, timeout_seconds: float = RECOVERY_SECONDS
-) -> float:
-    """Return after how many seconds so many executors have committed a transition."""
-    began = REAL_CLOCK.monotonic()
+    database: RawDatabase,
+    meter: LatenessMeter,
+    *,
+    executor_count: int = 1,
+    timeout_seconds: float = RECOVERY_SECONDS,
+) -> Recovery:
+    """Return how long it takes until so many executors have committed a transition."""
+    stopwatch = _Stopwatch(meter)
     wait_until(_build_progress_check(database, executor_count), timeout_seconds=timeout_seconds)
-    return REAL_CLOCK.monotonic() - began
+    return stopwatch.read()
+
+
+class _Stopwatch:
+    def __init__(self, meter: LatenessMeter) -> None:
+        self._meter = meter
+        self._began = REAL_CLOCK.monotonic()
+        self._late_before = meter.read_seconds()
+
+    def read(self) -> Recovery:
+        return Recovery(REAL_CLOCK.monotonic() - self._began, self._meter.read_seconds() - self._late_before)
 
 
 def _build_progress_check(database: RawDatabase, executor_count: int) -> Callable[[], bool]:

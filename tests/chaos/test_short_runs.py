@@ -42,5 +42,5 @@ def check_run(url: str, folder: Path, *, faults: tuple[str, ...], server: Databa
     result = run_chaos(url, folder, plan, server=server)
 
     assert not result.findings, describe_findings(result.findings)
-    assert result.recoveries.seconds.keys() == set(faults)
+    assert result.recoveries.recoveries.keys() == set(faults)
     assert result.counts["transitions"] > 100
