@@ -19,7 +19,7 @@ def find_slow(fault: str, *seconds: float, lateness: float = 0.0) -> list[str]:
 
 @pytest.mark.parametrize(
     ("fault", "limit"),
-    [("executor killed", 4.0), ("executor stopped", 1.0), ("executor frozen", 4.0), ("server restarted", 2.0)],
+    [("executor killed", 4.0), ("executor stopped", 1.0), ("server restarted", 2.0)],
 )
 def test_the_median_and_the_longest_recovery_have_limits(fault: str, limit: float) -> None:
     longest = limit + LEASE_SECONDS + 1
@@ -34,5 +34,5 @@ def test_the_median_and_the_longest_recovery_have_limits(fault: str, limit: floa
 
 
 def test_the_lateness_of_the_machine_is_no_part_of_a_recovery() -> None:
-    assert not find_slow("executor killed", 5.0, lateness=1.0)
-    assert find_slow("executor killed", 5.0, lateness=0.9)
+    assert not find_slow("executor killed", *[5.0] * 3, lateness=1.0)
+    assert find_slow("executor killed", *[5.0] * 3, lateness=0.9)
