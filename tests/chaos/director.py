@@ -15,11 +15,11 @@ from tests.chaos.faults import list_faults, make_fault, restrict_role
 from tests.chaos.findings import Finding
 from tests.chaos.fleet import ADMIN_PASSWORD, REAL_CLOCK, Fleet, wait_until
 from tests.chaos.judge import judge_run
-from tests.chaos.lateness import LatenessMeter
 from tests.chaos.link import open_link
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery import RecoveryLog
+from tests.chaos.recovery_times.lateness import LatenessMeter
+from tests.chaos.recovery_times.recovery import RecoveryLog
 from tests.chaos.scene import Scene
 from tests.chaos.traffic import Traffic, issue_key
 from tests.database_servers import DatabaseServer

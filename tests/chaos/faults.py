@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, wait_until
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery import RECOVERY_SECONDS, Recovery
+from tests.chaos.recovery_times.recovery import RECOVERY_SECONDS, Recovery
 from tests.chaos.scene import Scene
 
 __all__ = ["list_faults", "make_fault", "restrict_role"]

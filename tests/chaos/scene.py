@@ -8,10 +8,10 @@ from random import Random
 
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.fleet import ExecutorProcess, Fleet, wait_until
-from tests.chaos.lateness import LatenessMeter
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery import RECOVERY_SECONDS, HeldInstances, Recovery, measure_progress
+from tests.chaos.recovery_times.lateness import LatenessMeter
+from tests.chaos.recovery_times.recovery import RECOVERY_SECONDS, HeldInstances, Recovery, measure_progress
 from tests.database_servers import DatabaseServer
 
 __all__ = ["Scene"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.lateness import LatenessMeter
+from tests.chaos.recovery_times.lateness import LatenessMeter
 from tests.database_servers import DatabaseServer
 from tests.faults.fault_harness import REAL_CLOCK, FaultHarness, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess

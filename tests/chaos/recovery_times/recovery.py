@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from statistics import median_low
 
 from tests.chaos.fleet import REAL_CLOCK, wait_until
-from tests.chaos.lateness import LatenessMeter
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
+from tests.chaos.recovery_times.lateness import LatenessMeter
 
 __all__ = ["RECOVERY_SECONDS", "HeldInstances", "Recovery", "RecoveryLog", "measure_progress"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.recovery import Recovery, RecoveryLog
+from tests.chaos.recovery_times.recovery import Recovery, RecoveryLog
 
 LEASE_SECONDS = 3.0
 
