@@ -111,7 +111,7 @@ async def measure_housekeeping(scenario: Scenario) -> None:
     while await scenario.measure("explain step", lambda: reasons.run_step(now=now)):
         pass
     checks: dict[str, Callable[[], Awaitable[Any]]] = {
-        "needs repair": lambda: store.executors.needs_repair(expired_before=now),
+        "first expiry": store.executors.find_first_expiry,
         "repair": lambda: store.executors.repair_leases(now=now, expired_before=now, crash_limit=5),
         "held tokens": lambda: store.executors.read_held_tokens("b"),
         "needs rollup": lambda: store.counters.needs_rollup(now=now),

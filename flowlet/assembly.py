@@ -17,6 +17,7 @@ from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import retry_while_away
 from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations, close_operations
+from flowlet.protected_tasks import create_protected_task
 from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import cancel_and_wait, run_to_end
 from flowlet.store.opening import Store, open_store
@@ -116,7 +117,7 @@ async def run_executor(executor: Executor) -> AsyncIterator[None]:
     Raises:
         StoreUnavailableError: If the store is away at the start.
     """
-    task = asyncio.create_task(executor.run())
+    task = create_protected_task(executor.run())
     try:
         await _wait_until_ready(task, executor)
         task.add_done_callback(lambda ended: _report_end(ended, executor))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flowlet.assembly import Engine
 from flowlet.engine.executor import Executor
 from flowlet.engine.threads.handler_threads import THREAD_PREFIX
+from flowlet.protected_tasks import build_own_context, protect_loop
 from flowlet.settings import Settings
 from flowlet.shutdown import (
     BackgroundTask,
@@ -76,8 +77,12 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     raise_open_file_limit()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        run_to_completion(runner, main)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            run_to_completion(runner, main)
+    except asyncio.CancelledError:
+        logger.error("code of another thread or service has cancelled the main task of this process, which ends")
+        end_process(1)
 
 
 def run_to_completion(runner: asyncio.Runner, main: Coroutine[Any, Any, None]) -> None:
@@ -89,10 +94,12 @@ def run_to_completion(runner: asyncio.Runner, main: Coroutine[Any, Any, None]) -
     Raises:
         BaseException: Whatever the coroutine raises.
     """
-    task = runner.get_loop().create_task(main, name="flowlet-main")
+    loop, context = runner.get_loop(), build_own_context()
+    protect_loop(loop)
+    task = loop.create_task(main, name="flowlet-main", context=context)
     while not task.done():
         try:
-            runner.run(_wait_for_task(task))
+            runner.run(_wait_for_task(task), context=context)
         except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
             if task.done() or (isinstance(error, KeyboardInterrupt) and not are_stop_signals_watched()):
                 raise

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NoReturn, TypeVar
 
+from flowlet.protected_tasks import build_own_context, create_protected_task, protect_awaitable
+
 __all__ = [
     "BackgroundTask",
     "Shutdown",
@@ -113,7 +115,8 @@ class BackgroundTask:
     def _start(self) -> None:
         self._restart = None
         self._started_at = asyncio.get_running_loop().time()
-        task = asyncio.create_task(self._run(), name=f"flowlet-{self._name}", context=contextvars.Context())
+        context = build_own_context(contextvars.Context())
+        task = create_protected_task(self._run(), name=f"flowlet-{self._name}", context=context)
         task.add_done_callback(self._watch_end)
         self._task = task
 
@@ -218,7 +221,7 @@ async def wait_for_all(parts: Sequence[Awaitable[None]], shutdown: Shutdown) -> 
 
     Where the caller is cancelled, every part is cancelled, and has ended when the cancellation is raised.
     """
-    tasks = [asyncio.ensure_future(part) for part in parts]
+    tasks = [protect_awaitable(part) for part in parts]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         shutdown.requested.set()
@@ -244,7 +247,7 @@ async def run_to_end(
         asyncio.CancelledError: If the caller was cancelled meanwhile; an error of the work is its cause.
         Exception: Whatever the work raises.
     """
-    task = asyncio.ensure_future(work)
+    task = protect_awaitable(work)
     cancelled: asyncio.CancelledError | None = None
     deadline: float | None = None
     now = asyncio.get_running_loop().time

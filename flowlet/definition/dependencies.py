@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from flowlet.definition.loader import format_path
 from flowlet.errors import DefinitionError, Fault
+from flowlet.protected_tasks import leave_own_code
 
 __all__ = ["Dependencies", "format_type"]
 
@@ -118,7 +119,8 @@ class Dependencies:
         if self._opened is not None:
             raise RuntimeError("the resources are open already")
         async with AsyncExitStack() as stack:
-            opened = {type: await _open_dependency(factory, stack) for type, factory in self._factories.items()}
+            with leave_own_code():
+                opened = {type: await _open_dependency(factory, stack) for type, factory in self._factories.items()}
             self._stack = stack.pop_all()
         self._opened = opened
 

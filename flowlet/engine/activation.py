@@ -37,6 +37,7 @@ from flowlet.instance.instance import ActionKind, Instance
 from flowlet.instance.json_text import parse_json
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_attempt
+from flowlet.protected_tasks import raise_refused_cancellations, take_refused_cancellations
 from flowlet.workflow.context import NO_RELATIVES, Context, Failure, Relatives, TransactionSource
 
 __all__ = ["ActivationRunner", "Resources"]
@@ -154,6 +155,7 @@ class ActivationRunner:
             else:
                 result = await self._call_handler(plan, handler, run, attempt)
             attempt.end(self._clock)
+            raise_refused_cancellations()
             if task and task.cancelling() > cancels and not is_stopped():
                 await take_back_cancellations(task, cancels)
             return self._build_success(plan, attempt, run, result)
@@ -165,7 +167,7 @@ class ActivationRunner:
                     await take_back_cancellations(task, cancels)
                 if is_stopped():
                     raise asyncio.CancelledError from error
-            return await self._build_gated_or_failure(attempt, error)
+            return await self._build_gated_or_failure(attempt, take_refused_cancellations(error) or error)
 
     def get_context_attributes(self, instance: Instance) -> frozenset[str] | None:
         """Return what the handler of an instance's state reads of its context; None if that cannot be known."""

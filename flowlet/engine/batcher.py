@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from flowlet.errors import StoreUnavailableError
+from flowlet.protected_tasks import build_own_context, create_protected_task
 from flowlet.shutdown import cancel_and_wait
 
 __all__ = ["ALONE", "BatchTotals", "Batcher", "BatcherClosedError"]
@@ -128,7 +129,7 @@ class Batcher(Generic[T, R]):
         """Start a writer, unless as many run as may."""
         if len(self._writer_tasks) < self._writer_count:
             # A context of its own: the log fields of the first caller are not those of the whole batch.
-            task = asyncio.create_task(self._write_batches(), context=contextvars.Context())
+            task = create_protected_task(self._write_batches(), context=build_own_context(contextvars.Context()))
             self._writer_tasks.add(task)
             task.add_done_callback(self._replace_writer)
 

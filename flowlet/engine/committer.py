@@ -28,7 +28,7 @@ from flowlet.store.opening import Store
 
 __all__ = ["Committer", "RejectedError", "toggle_pause"]
 
-MAX_SINGLE_ATTEMPTS = len(DELAYS_SECONDS)
+MAX_SINGLE_ATTEMPTS = 7
 """How often a transition that is alone in its batch is tried, where the database gives an error but no refusal."""
 
 MAX_BATCH_ATTEMPTS = 3

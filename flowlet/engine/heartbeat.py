@@ -67,6 +67,7 @@ class Heartbeat:
         lease: The length of its lease.
         timer: Renewed by each acknowledged heartbeat.
         on_lost: Called in the executor's loop when the executor has been marked as lost.
+        on_beat: Called in the executor's loop when a heartbeat was acknowledged.
         on_missed_beat: Called in the executor's loop when a heartbeat failed, with the time at which it was sent.
         on_expired: Called in the executor's loop when the lease has run out by the executor's own count.
         on_renewed: Called in the executor's loop when it has been renewed after that.
@@ -82,6 +83,7 @@ class Heartbeat:
         timer: LeaseTimer,
         *,
         on_lost: Callable[[], None],
+        on_beat: Callable[[], None],
         on_missed_beat: Callable[[int], None],
         on_expired: Callable[[], None],
         on_renewed: Callable[[], None],
@@ -92,6 +94,7 @@ class Heartbeat:
         self._lease = lease
         self._timer = timer
         self._on_lost = on_lost
+        self._on_beat = on_beat
         self._on_missed_beat = on_missed_beat
         self._on_expired = on_expired
         self._on_renewed = on_renewed
@@ -155,8 +158,9 @@ class Heartbeat:
                         return
                 except Exception as error:  # noqa: BLE001 - if the thread ended, all that runs here would be given up
                     self._call_in_executor_loop(partial(self._on_missed_beat, sent_at))
-                    seconds = min(backoff.next_delay(error), 1.0, lease_seconds / 10)
+                    seconds = min(backoff.next_delay(error), lease_seconds / 10)
                 else:
+                    self._call_in_executor_loop(self._on_beat)
                     backoff.reset()
                     seconds = lease_seconds / 3
         finally:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from datetime import timedelta
 from random import Random
 
 from flowlet.auth.sessions import Sessions
-from flowlet.clock import to_microseconds
+from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.engine.outage import Backoff, Contact
 from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
-from flowlet.store.executors import MAX_FREED_INSTANCES
 from flowlet.store.housekeeping.unserved import UnservedReasons
 from flowlet.store.opening import Store
 
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 class Maintenance:
     """What one executor does for all of them, and for itself, three times within the length of a lease.
 
+    Leases of lost executors are repaired in between, too, as soon as the first one has run out.
+
     Attributes:
         contact: How long the store could be reached lately, by which other executors' leases are judged.
     """
@@ -58,6 +60,7 @@ class Maintenance:
         self._executor_id = executor_id
         self._random = random
         self.contact = Contact(store.clock, settings.lease)
+        self._first_expiry: int | None = None
         self._explain_at = 0.0
         self._rest_seconds = MIN_PAUSE_SECONDS
         self._unserved_reasons = UnservedReasons(store.connections)
@@ -76,13 +79,15 @@ class Maintenance:
         pause = min(1.0, lease / 6)
         due = self._store.clock.monotonic() + lease / 3
         while True:
-            await self._wait_for_check(pause)
+            await self._wait_for_check(min(pause, max(MIN_PAUSE_SECONDS, self._get_seconds_to_expiry())))
             round_began = self.contact.record_running()
             try:
                 if self._worker.get_oldest_lease_seconds() > MIN_PAUSE_SECONDS:
                     began = self._store.clock.monotonic()
                     await self.drop_lost_leases()
                     self._rest_seconds = REST_FACTOR * (self._store.clock.monotonic() - began)
+                if self._get_seconds_to_expiry() <= 0:
+                    await self.repair_leases()
                 await self._explain_unserved()
                 if self._store.clock.monotonic() >= due:
                     due = self._store.clock.monotonic() + lease / 3 * (0.8 + 0.4 * self._random.random())
@@ -91,6 +96,17 @@ class Maintenance:
             except Exception as error:  # noqa: BLE001 - without maintenance, leases would never be repaired
                 self.contact.record_failure(round_began)
                 await self._store.clock.sleep(backoff.next_delay(error))
+
+    def _get_seconds_to_expiry(self) -> float:
+        """Return after how many seconds the first lease of an executor runs out unless it is renewed before.
+
+        Infinity where that is not known, or where there has been too little contact to judge it.
+        """
+        limit = self.contact.get_expired_before()
+        if limit is None or self._first_expiry is None:
+            return math.inf
+        # A lease has run out when its end is before the limit, not at it.
+        return (self._first_expiry + 1 - limit) / MICROSECONDS_PER_SECOND
 
     async def _wait_for_check(self, seconds: float) -> None:
         """Wait for the given time, or until a check is requested and the last one is long enough ago.
@@ -153,13 +169,18 @@ class Maintenance:
     async def repair_leases(self) -> int:
         """Free the instances that lost executors hold, and return how many they were.
 
+        The first lease to run out is looked for each time, and the next repair is due then.
+
         Raises:
             StoreUnavailableError: If the database is away.
         """
         freed = 0
-        while (limit := self.contact.get_expired_before()) is not None:
-            if not await self._store.executors.needs_repair(expired_before=limit):
-                break
+        while True:
+            self._first_expiry = await self._store.executors.find_first_expiry()
+            self.contact.record_success()
+            limit = self.contact.get_expired_before()
+            if limit is None or self._first_expiry is None or self._first_expiry >= limit:
+                return freed
             changes = await self._store.executors.repair_leases(
                 now=self._store.clock.now(), expired_before=limit, crash_limit=self._settings.crash_limit
             )
@@ -171,9 +192,8 @@ class Maintenance:
                     change.before.id,
                     change.before.executor_id,
                 )
-            if len(changes) < MAX_FREED_INSTANCES:
-                break
-        return freed
+            if not changes:  # others repair them
+                return freed
 
     async def drop_lost_leases(self) -> None:
         """Cancel activations whose instance is no longer leased here; hand back leased instances that do not run.

@@ -17,8 +17,8 @@ from flowlet.log_setup import PROCESS_OUTAGE, OutageLog
 
 __all__ = ["DELAYS_SECONDS", "Backoff", "ConnectionLossError", "Contact", "retry_while_away"]
 
-DELAYS_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""How long to wait before each further attempt; the last one repeats."""
+DELAYS_SECONDS = (0.05, 0.1, 0.2, 0.5)
+"""How long to wait before each further attempt; the last one repeats. It is what the end of an outage costs at most."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -69,6 +69,7 @@ class Registration:
             settings.lease,
             parts.lease_timer,
             on_lost=self._mark_lost,
+            on_beat=self.maintenance.contact.record_success,
             on_missed_beat=self.maintenance.contact.record_failure,
             on_expired=self._cancel_activations,
             on_renewed=parts.wakeup.wake,

@@ -25,6 +25,7 @@ from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
+from flowlet.protected_tasks import HandlerScope, create_protected_task, enter_handler_scope
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.executors import SUSPECT_CRASHES
@@ -55,6 +56,7 @@ class Lease:
         token: The fencing token.
         since: When it was claimed, in microseconds since 1970 UTC.
         task: Runs its activations.
+        scope: The code of its handlers, which may cancel this task and no other one of Flowlet.
         is_committing: Whether a transition is at the committer, or is being reported.
         is_lost: Whether the instance is no longer leased here under this token.
     """
@@ -63,6 +65,7 @@ class Lease:
     token: int
     since: int
     task: asyncio.Task[None] = field(init=False)
+    scope: HandlerScope = field(default_factory=HandlerScope)
     is_committing: bool = False
     is_lost: bool = False
 
@@ -167,9 +170,9 @@ class Worker:
         lease = Lease(instance.id, instance.token, now)
         if instance.crashes < SUSPECT_CRASHES:
             self._quarantine.add_other(lease)
-            lease.task = asyncio.create_task(self._run_lease(lease, instance))
+            lease.task = create_protected_task(self._run_lease(lease, instance), scope=lease.scope)
         else:
-            lease.task = asyncio.create_task(self._run_suspect(lease, instance))
+            lease.task = create_protected_task(self._run_suspect(lease, instance), scope=lease.scope)
         self.running[instance.id] = lease
         self._tasks.add(lease.task)
         lease.task.add_done_callback(lambda _: self._remove_lease(lease))
@@ -239,6 +242,7 @@ class Worker:
             await self._run_lease(lease, instance)
 
     async def _run_lease(self, lease: Lease, instance: Instance) -> None:
+        enter_handler_scope(lease.scope)
         bind_lease(workflow_id=instance.id, external_id=instance.external_id, type=instance.type, token=instance.token)
         read_vars, relatives = None, LeaseRelatives(self._relatives)
         for made in range(1, self._settings.max_transitions_per_lease + 1):

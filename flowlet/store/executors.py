@@ -190,16 +190,19 @@ class ExecutorStore:
 
         return await self._connections.write(count_if_held)
 
-    async def needs_repair(self, *, expired_before: int) -> bool:
-        """Return whether some executor's lease has run out, or an executor that is not live holds some instance."""
+    async def find_first_expiry(self) -> int | None:
+        """Return when the first lease of a live executor runs out, in microseconds since 1970 UTC; None if none lives.
+
+        0 where an executor that is not live holds some instance.
+        """
+        # Held instances are found by their index; there are as many as executors have slots, at most.
         sql = (
-            f"SELECT 1 FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :expired_before UNION ALL "
-            f"SELECT 1 FROM {WORKFLOW} WHERE executor_id IS NOT NULL "
-            f"AND executor_id NOT IN (SELECT id FROM {EXECUTOR} WHERE {_LIVE}) LIMIT 1"
+            f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {WORKFLOW} WHERE executor_id IS NOT NULL "
+            f"AND executor_id NOT IN (SELECT id FROM {EXECUTOR} WHERE {_LIVE})) THEN 0 "
+            f"ELSE (SELECT MIN(lease_until) FROM {EXECUTOR} WHERE {_LIVE}) END"
         )
-        return bool(
-            await self._connections.read(lambda session: session.fetch_rows(sql, {"expired_before": expired_before}))
-        )
+        ((first,),) = await self._connections.read(lambda session: session.fetch_rows(sql))
+        return None if first is None else int(first)
 
     async def read_held_tokens(self, id: str) -> dict[int, int]:
         """Return the instances that an executor holds, with their tokens."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from flowlet.protected_tasks import build_own_context, create_protected_task
+
 __all__ = ["WorkTasks"]
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ class WorkTasks:
         if self._is_closed:
             work.close()
             raise RuntimeError("the store is closed, and nothing was read or written")
-        task = asyncio.create_task(work)
+        task = create_protected_task(work, context=build_own_context())
         self._tasks.add(task)
         task.add_done_callback(self._finish_task)
         return task

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from flowlet.instance.instance import ActionKind, Status
@@ -53,6 +53,7 @@ class Metrics:
         self._database_metrics_read_seconds: float | None = None
         self._database_metrics_lock = asyncio.Lock()
         self._executor: Executor | None = None
+        ProcessCollector(registry=self._registry)  # the metrics "process_..." of all programs; only on Linux
         self._registry.register(self)
 
     def _create_histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
@@ -105,6 +106,8 @@ class Metrics:
             for workflow, count in sorted(counts.items()):
                 family.add_metric((workflow,), count)
             yield family
+        tasks = len(asyncio.all_tasks())
+        yield GaugeMetricFamily("flowlet_tasks", "Tasks of asyncio that have not ended.", value=tasks)
         yield CounterMetricFamily("flowlet_claimed_instances", "Instances claimed.", value=self._claimed_total)
         if self._executor is not None:
             yield GaugeMetricFamily("flowlet_slots", "Activations that can run at once.", self._executor.slots)

@@ -16,6 +16,7 @@ __all__ = [
     "check_logs",
     "check_processes",
     "check_progress",
+    "find_log_faults",
 ]
 
 LEASES_WITHOUT_PROGRESS = 3
@@ -62,13 +63,18 @@ def check_processes(evidence: Evidence) -> Iterator[Fault]:
 def check_logs(evidence: Evidence) -> Iterator[Fault]:
     """Check that no log has a traceback, but of the failures that the workload declares, or a forgotten coroutine."""
     for process in evidence.processes:
-        lines = process.log.splitlines()
-        for number, text in enumerate(lines):
-            if UNEXPECTED_LINES.search(text):
-                end = _find_traceback_end(lines, number)
-                if lines[end] not in DECLARED_FAILURES:
-                    before = lines[number - 1] if number else ""
-                    yield process.name, f"line {number + 1} of its log: {before} ... {text} ... {lines[end]}"
+        yield from ((process.name, fault) for fault in find_log_faults(process.log))
+
+
+def find_log_faults(log: str) -> Iterator[str]:
+    """Yield the tracebacks of a log, but of the failures that the workload declares, and forgotten coroutines."""
+    lines = log.splitlines()
+    for number, text in enumerate(lines):
+        if UNEXPECTED_LINES.search(text):
+            end = _find_traceback_end(lines, number)
+            if lines[end] not in DECLARED_FAILURES:
+                before = lines[number - 1] if number else ""
+                yield f"line {number + 1} of its log: {before} ... {text} ... {lines[end]}"
 
 
 def _compute_idle_time(evidence: Evidence, workflow: Workflow) -> int:

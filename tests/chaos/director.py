@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from flowlet.accounts.roles import Role
-from flowlet.auth.users import Users
-from flowlet.store.opening import open_store
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.evidence import Evidence, read_evidence
 from tests.chaos.faults import list_faults, make_fault, restrict_role
 from tests.chaos.findings import Finding
-from tests.chaos.fleet import REAL_CLOCK, Fleet, wait_until
+from tests.chaos.fleet import ADMIN_PASSWORD, REAL_CLOCK, Fleet, wait_until
 from tests.chaos.judge import judge_run
 from tests.chaos.link import open_link
 from tests.chaos.machine.disk import SmallDisk
 from tests.chaos.machine.network import Network
 from tests.chaos.pair import SwitchingPair
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery import RecoveryLog
+from tests.chaos.recovery_times.lateness import LatenessMeter
+from tests.chaos.recovery_times.recovery import RecoveryLog
 from tests.chaos.scene import Scene
-from tests.chaos.traffic import Traffic
+from tests.chaos.traffic import Traffic, issue_key
 from tests.database_servers import DatabaseServer
 
 __all__ = ["Plan", "RunResult", "run_chaos"]
@@ -126,14 +122,14 @@ def run_chaos(
             "lease": f"{plan.lease_seconds}s",
             "grace": "5s",
             "crash_limit": "1000",
-            "admin_password": "chaos-admin",
+            "admin_password": ADMIN_PASSWORD,
         }
-        with open_link(restricted_url) if server else nullcontext() as link:
+        with open_link(restricted_url) if server else nullcontext() as link, LatenessMeter() as meter:
             fleet = Fleet(
                 executor_urls, folder, size=plan.executor_count, settings=settings, link=link, network=network
             )
             try:
-                return _Run(database, fleet, plan, server, pair, cluster, disk).run()
+                return _Run(database, fleet, plan, server, pair, cluster, disk, meter).run()
             finally:
                 fleet.close()
 
@@ -147,6 +143,7 @@ class _Run:
     pair: SwitchingPair | None
     cluster: ChaosCluster | None
     disk: SmallDisk | None
+    meter: LatenessMeter
     recoveries: RecoveryLog = field(default_factory=RecoveryLog)
 
     def run(self) -> RunResult:
@@ -155,7 +152,7 @@ class _Run:
         self.fleet.wait_until_ready()
         traffic = Traffic(
             self.fleet.list_addresses,
-            _issue_key(self.pair.executor_url if self.pair else self.database.url),
+            issue_key(self.pair.executor_url if self.pair else self.database.url),
             random,
             creates_per_second=self.plan.creates_per_second,
         )
@@ -183,6 +180,7 @@ class _Run:
             self.disk,
             random,
             plan.lease_seconds,
+            self.meter,
         )
         faults = list_faults(scene) if plan.faults is None else plan.faults
         began = REAL_CLOCK.monotonic()
@@ -232,15 +230,3 @@ class _Run:
             doctor=(doctor.returncode, output),
             lease=self.plan.lease_seconds * 1_000_000,
         )
-
-
-def _issue_key(url: str) -> str:
-    """Return an API key of an operator."""
-
-    async def issue() -> str:
-        async with open_store(url) as store:
-            users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
-            issued = await users.keys.create("chaos", username="admin", role=Role.OPERATOR, actor="chaos")
-            return issued.text
-
-    return asyncio.run(issue())

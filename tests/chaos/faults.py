@@ -13,7 +13,7 @@ from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, wait_until
 from tests.chaos.machine.disk_faults import fill_disk, fill_disk_of_log
 from tests.chaos.machine.pair_faults import freeze_standby, kill_primary, promote_standby
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery import RECOVERY_SECONDS, HeldInstances, measure_progress
+from tests.chaos.recovery_times.recovery import RECOVERY_SECONDS, Recovery
 from tests.chaos.scene import HELD_SECONDS, Scene
 
 __all__ = ["list_faults", "make_fault", "restrict_role"]
@@ -27,8 +27,8 @@ POSTGRES_TERMINATE = (
 MARIADB_OTHERS = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
 
 
-Fault = Callable[[Scene], float]
-"""Makes a fault, and returns after how many seconds the run has recovered from it."""
+Fault = Callable[[Scene], Recovery]
+"""Makes a fault, and returns the run's recovery from it."""
 
 
 def list_faults(scene: Scene) -> Sequence[str]:
@@ -36,8 +36,8 @@ def list_faults(scene: Scene) -> Sequence[str]:
     return sorted((*_EXECUTOR_FAULTS, *_list_database_faults(scene)))
 
 
-def make_fault(scene: Scene, name: str) -> float:
-    """Make a fault, and return after how many seconds the run has recovered from it."""
+def make_fault(scene: Scene, name: str) -> Recovery:
+    """Make a fault, and return the run's recovery from it."""
     if name in _EXECUTOR_FAULTS:
         return _EXECUTOR_FAULTS[name](scene)
     if not scene.cluster:
@@ -45,51 +45,59 @@ def make_fault(scene: Scene, name: str) -> float:
     return _list_database_faults(scene)[name](scene)
 
 
-def kill_executor(scene: Scene) -> float:
+def kill_executor(scene: Scene) -> Recovery:
     """Kill an executor as a power cut does."""
-    return _end_executor(scene, signal.SIGKILL)
+    victim = scene.choose_executor()
+    victim.send_signal(signal.SIGKILL)
+    held = scene.find_held(victim)
+    victim.wait_for_exit()
+    return held.wait_for_release()
 
 
-def stop_executor(scene: Scene) -> float:
-    """Stop an executor in good order."""
-    return _end_executor(scene, signal.SIGTERM)
+def stop_executor(scene: Scene) -> Recovery:
+    """Stop an executor in good order; what it holds is handed back before its process has ended."""
+    victim = scene.choose_executor()
+    victim.send_signal(signal.SIGTERM)
+    recovery = scene.find_held(victim).wait_for_release()
+    victim.wait_for_exit()
+    return recovery
 
 
-def freeze_executor(scene: Scene) -> float:
+def freeze_executor(scene: Scene) -> Recovery:
     """Suspend an executor for up to three leases."""
     victim = scene.choose_executor()
     return _suspend_executor(scene, victim, _freeze_process(victim))
 
 
-def cut_executor_off(scene: Scene) -> float:
+def cut_executor_off(scene: Scene) -> Recovery:
     """Lose all packets between an executor and the database for up to three leases."""
     link = scene.fleet.link
     assert link, "no executor reaches the database by a link"
     return _suspend_executor(scene, scene.fleet.get_linked(), link.cut())
 
 
-def unplug_executor(scene: Scene) -> float:
+def unplug_executor(scene: Scene) -> Recovery:
     """Drop all packets of an executor that has a network of its own, for up to three leases."""
     return _suspend_executor(scene, scene.fleet.get_networked(), scene.get_network().cut())
 
 
-def lose_machine(scene: Scene) -> float:
+def lose_machine(scene: Scene) -> Recovery:
     """End an executor together with its machine: no packet tells the server that its connections are gone."""
     victim = scene.fleet.get_networked()
-    wait_until(lambda: HeldInstances(scene.database, victim.pid).count > 0, timeout_seconds=HELD_SECONDS)
+    wait_until(lambda: scene.find_held(victim).count > 0, timeout_seconds=HELD_SECONDS)
     with scene.get_network().replace_namespace():
         victim.send_signal(signal.SIGKILL)
-        held = HeldInstances(scene.database, victim.pid)
+        held = scene.find_held(victim)
         victim.wait_for_exit()
     scene.fleet.start_missing()
     return held.wait_for_release()
 
 
-def kill_executor_in_frozen_server(scene: Scene) -> float:
+def kill_executor_in_frozen_server(scene: Scene) -> Recovery:
     """Kill an executor while the server is suspended, which learns of the end only afterwards."""
     server = scene.get_server()
     victim = scene.choose_executor()
-    held = HeldInstances(scene.database, victim.pid)
+    held = scene.find_held(victim)
     with server.freeze_server():
         victim.send_signal(signal.SIGKILL)
         scene.pause(0.3, 1.5)
@@ -107,118 +115,109 @@ def _freeze_process(victim: ExecutorProcess) -> Iterator[None]:
         victim.send_signal(signal.SIGCONT)
 
 
-def _suspend_executor(scene: Scene, victim: ExecutorProcess, suspension: AbstractContextManager[None]) -> float:
+def _suspend_executor(scene: Scene, victim: ExecutorProcess, suspension: AbstractContextManager[None]) -> Recovery:
     """Suspend an executor for up to three leases, and return when others have released what it held, or it has."""
     length = scene.draw_seconds(0.3, 3)
     until = REAL_CLOCK.monotonic() + length
     with suspension:
-        held = HeldInstances(scene.database, victim.pid)
-        seconds = held.wait_for_release(timeout_seconds=length)
+        held = scene.find_held(victim)
+        recovery = held.wait_for_release(timeout_seconds=length)
         threading.Event().wait(max(0.0, until - REAL_CLOCK.monotonic()))
-    return seconds if seconds < length else held.wait_for_release()
+    return recovery if recovery.seconds < length else held.wait_for_release()
 
 
-def _end_executor(scene: Scene, number: signal.Signals) -> float:
-    victim = scene.choose_executor()
-    victim.send_signal(number)
-    held = HeldInstances(scene.database, victim.pid)
-    victim.wait_for_exit()
-    scene.fleet.start_missing()
-    return held.wait_for_release()
-
-
-def kill_server(scene: Scene) -> float:
+def kill_server(scene: Scene) -> Recovery:
     """Kill the database server, and start it again at once."""
     server = scene.get_server()
     server.kill_server()
     server.start_server()
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def restart_server(scene: Scene) -> float:
+def restart_server(scene: Scene) -> Recovery:
     """Shut the database server down in good order, and start it again after up to four leases."""
     server = scene.get_server()
     server.stop_server()
     scene.pause(0.1, 4)
     server.start_server()
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def freeze_server(scene: Scene) -> float:
+def freeze_server(scene: Scene) -> Recovery:
     """Suspend the database server for up to two leases."""
     with scene.get_server().freeze_server():
         scene.pause(0.3, 2)
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def kill_node(scene: Scene) -> float:
+def kill_node(scene: Scene) -> Recovery:
     """Kill a node of a cluster, and start it again when the others go on."""
     cluster = scene.get_cluster()
     place = cluster.choose_victim(scene.random)
     cluster.nodes.nodes[place].kill_server()
-    seconds = _measure_cluster(scene)
+    recovery = _measure_cluster(scene)
     cluster.begin_start(place)
-    return seconds
+    return recovery
 
 
-def restart_node(scene: Scene) -> float:
+def restart_node(scene: Scene) -> Recovery:
     """Shut a node down in good order, and start it again when the others go on."""
     cluster = scene.get_cluster()
     place = cluster.choose_victim(scene.random)
     cluster.nodes.nodes[place].stop_server()
-    seconds = _measure_cluster(scene)
+    recovery = _measure_cluster(scene)
     cluster.begin_start(place)
-    return seconds
+    return recovery
 
 
-def freeze_node(scene: Scene) -> float:
+def freeze_node(scene: Scene) -> Recovery:
     """Suspend a node for up to one and a half leases."""
     cluster = scene.get_cluster()
     place = cluster.choose_victim(scene.random)
     return _suspend_node(scene, cluster.nodes.nodes[place].freeze_server())
 
 
-def isolate_node(scene: Scene) -> float:
+def isolate_node(scene: Scene) -> Recovery:
     """Cut a node off from the others, but not from its clients, for as long."""
     cluster = scene.get_cluster()
     return _suspend_node(scene, cluster.isolate_node(cluster.choose_victim(scene.random)))
 
 
-def _suspend_node(scene: Scene, suspension: AbstractContextManager[None]) -> float:
+def _suspend_node(scene: Scene, suspension: AbstractContextManager[None]) -> Recovery:
     """Suspend a node for a drawn time, and return after how long all executors have gone on."""
     length = scene.draw_seconds(0.2, 1.5)
     until = REAL_CLOCK.monotonic() + length
     with suspension:
-        seconds = _measure_cluster(scene, timeout_seconds=length)
+        recovery = _measure_cluster(scene, timeout_seconds=length)
         threading.Event().wait(max(0.0, until - REAL_CLOCK.monotonic()))
-    return seconds if seconds < length else seconds + _measure_cluster(scene)
+    return recovery if recovery.seconds < length else recovery.add(_measure_cluster(scene))
 
 
-def _measure_cluster(scene: Scene, *, timeout_seconds: float = RECOVERY_SECONDS) -> float:
+def _measure_cluster(scene: Scene, *, timeout_seconds: float = RECOVERY_SECONDS) -> Recovery:
     """Return after how many seconds every executor, whichever node it has used, has committed a transition.
 
     One that is starting meanwhile is not waited for.
     """
     count = len(scene.fleet.list_ready())
-    return measure_progress(scene.database, executor_count=count, timeout_seconds=timeout_seconds)
+    return scene.measure_progress(executor_count=count, timeout_seconds=timeout_seconds)
 
 
-def end_postgres_sessions(scene: Scene) -> float:
+def end_postgres_sessions(scene: Scene) -> Recovery:
     """Terminate all sessions of the database."""
     scene.database.fetch(POSTGRES_TERMINATE)
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def end_mariadb_sessions(scene: Scene) -> float:
+def end_mariadb_sessions(scene: Scene) -> Recovery:
     """Terminate all sessions of the database."""
     with scene.database.open_session() as session:
         for (id,) in session.fetch(MARIADB_OTHERS):
             with contextlib.suppress(*DATABASE_ERRORS):  # it has ended meanwhile
                 session.execute(f"KILL {id}")
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def refuse_postgres_writes(scene: Scene) -> float:
+def refuse_postgres_writes(scene: Scene) -> Recovery:
     """Make every session read-only for up to one lease."""
     writable = "SET default_transaction_read_only = off"
     scene.database.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
@@ -227,10 +226,10 @@ def refuse_postgres_writes(scene: Scene) -> float:
     finally:
         reset = "ALTER SYSTEM RESET default_transaction_read_only"
         scene.database.execute(writable, reset, "SELECT pg_reload_conf()")
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def refuse_mariadb_writes(scene: Scene) -> float:
+def refuse_mariadb_writes(scene: Scene) -> Recovery:
     """Make the server read-only for up to one lease, for all but its administrators.
 
     The statement waits for those that write, and lets no other begin: where one of them waits for a row that an open
@@ -241,10 +240,10 @@ def refuse_mariadb_writes(scene: Scene) -> float:
         scene.pause(0.2, 1)
     finally:
         scene.database.execute("SET GLOBAL read_only = 0")
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def lock_rows(scene: Scene) -> float:
+def lock_rows(scene: Scene) -> Recovery:
     """Lock the rows of open instances in a session of its own for up to one lease."""
     open_rows = "status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
     sql = f"SELECT id FROM flowlet_workflow WHERE {open_rows} ORDER BY id LIMIT {LOCKED_ROWS} FOR UPDATE SKIP LOCKED"
@@ -255,16 +254,16 @@ def lock_rows(scene: Scene) -> float:
         session.fetch(sql)
         scene.pause(0.2, 1)
         session.execute("ROLLBACK")
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
-def lock_file(scene: Scene) -> float:
+def lock_file(scene: Scene) -> Recovery:
     """Hold the only write lock of a SQLite file for up to one lease."""
     with scene.database.open_session() as session:
         session.execute("BEGIN IMMEDIATE")
         scene.pause(0.2, 1)
         session.execute("ROLLBACK")
-    return measure_progress(scene.database)
+    return scene.measure_progress()
 
 
 def _set_read_only(database: RawDatabase) -> bool:

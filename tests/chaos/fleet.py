@@ -17,9 +17,10 @@ from tests.chaos.link import Link
 from tests.chaos.machine.network import Network
 from tests.chaos.recorder import EFFECTS_VARIABLE
 
-__all__ = ["REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
+__all__ = ["ADMIN_PASSWORD", "REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
 
 REAL_CLOCK = StoreClock()
+ADMIN_PASSWORD = "chaos-admin"
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).parent / "workflows").glob("*.py"))
 ADDRESS_TEXT, RUNNING_TEXT = "the API answers at ", " runs Parcel"

@@ -44,7 +44,7 @@ DEFAULT_MINUTES = {**dict.fromkeys(DATABASES, 5.0), **dict.fromkeys((*PROGRAMS, 
 LEASE_SECONDS = 3
 EXECUTOR_COUNT = 3
 CREATES_PER_SECOND = 8
-LEAST_FAULTS_PER_MINUTE = 10
+LEAST_FAULTS_PER_MINUTE = 8
 
 
 def main() -> int:
@@ -69,7 +69,9 @@ def main() -> int:
             print(f"left out: {reason}")
             continue
         print_result(result, folder)
-        if result.findings:
+        slow = result.recoveries.find_slow(lease_seconds=LEASE_SECONDS)
+        print("\n".join(slow) or "every recovery was within its limits", flush=True)
+        if result.findings or slow:
             is_clean = False
         else:
             shutil.rmtree(folder)
@@ -186,9 +188,9 @@ def print_result(result: RunResult, folder: Path) -> None:
     print(
         f"{result.recoveries.fault_count} faults, {counts}; all had ended {result.settle_seconds:.1f} s after the last"
     )
-    print(f"{'fault':32} {'times':>5} {'median':>8} {'longest':>8}   (seconds; the lease is {LEASE_SECONDS} s)")
-    for fault, (times, median, longest) in result.recoveries.describe().items():
-        print(f"{fault:32} {times:5} {median:8.2f} {longest:8.2f}")
+    print(f"{'fault':32} {'times':>5} {'median':>8} {'longest':>8}   without lateness (seconds; the lease is 3 s)")
+    for fault, (times, *seconds) in result.recoveries.describe().items():
+        print(f"{fault:32} {times:5}" + "".join(f" {each:8.2f}" for each in seconds))
     if result.findings:
         print(f"{len(result.findings)} findings; logs and effects are in {folder}")
         print(describe_findings(result.findings))

@@ -65,6 +65,6 @@ def check_run(
     result = run_chaos(url, folder, plan, server=server, disk=disk)
 
     assert not result.findings, describe_findings(result.findings)
-    assert result.recoveries.seconds.keys() == set(faults)
+    assert result.recoveries.recoveries.keys() == set(faults)
     assert result.counts["transitions"] > 100
     return result

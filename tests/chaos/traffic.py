@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from random import Random
 
 import httpx
 
+from flowlet.accounts.roles import Role
+from flowlet.auth.users import Users
 from flowlet.client import Client
 from flowlet.client.errors import BadRequestError, ClientError, ServerError, UnauthenticatedError
 from flowlet.client.models import Instance
+from flowlet.store.opening import open_store
 
-__all__ = ["Traffic"]
+__all__ = ["Traffic", "issue_key"]
 
 MOVES = {"rest": "collect", "quote": "book", "carry": "deliver", "lapse": "rest"}
 """Where an operator moves an instance from a state."""
@@ -32,6 +37,7 @@ class Traffic:
         key: An API key of an operator.
         random: Where choices are drawn from.
         creates_per_second: How many workflows are created in a second.
+        prefix: How the external ids begin.
 
     Attributes:
         requested: The external ids of all creates that were sent.
@@ -41,7 +47,13 @@ class Traffic:
     """
 
     def __init__(
-        self, list_addresses: Callable[[], Sequence[str]], key: str, random: Random, *, creates_per_second: float
+        self,
+        list_addresses: Callable[[], Sequence[str]],
+        key: str,
+        random: Random,
+        *,
+        creates_per_second: float,
+        prefix: str = "voyage",
     ) -> None:
         self.requested: set[str] = set()
         self.acknowledged: set[str] = set()
@@ -50,6 +62,7 @@ class Traffic:
         self._list_addresses = list_addresses
         self._key = key
         self._random = random
+        self._prefix = prefix
         self._interval = 1 / creates_per_second
         self._least_count = 0
         self._is_closing = threading.Event()
@@ -94,7 +107,7 @@ class Traffic:
 
     def _create_one(self, client: Client, number: int) -> bool:
         """Create a workflow, and return whether that was acknowledged; the same external id is sent until it is."""
-        external_id = f"voyage-{number}"
+        external_id = f"{self._prefix}-{number}"
         self.requested.add(external_id)
         try:
             client.create("Voyage", {"number": number}, external_id=external_id)
@@ -159,3 +172,15 @@ class Traffic:
     def _note_problem(self, error: ClientError) -> None:
         if isinstance(error, BUGS):
             self.problems.append(f"{type(error).__name__}: {error}")
+
+
+def issue_key(url: str) -> str:
+    """Return an API key of an operator of a database."""
+
+    async def issue() -> str:
+        async with open_store(url) as store:
+            users = Users(store, session_idle=timedelta(hours=1), session_lifetime=timedelta(hours=1))
+            issued = await users.keys.create("chaos", username="admin", role=Role.OPERATOR, actor="chaos")
+            return issued.text
+
+    return asyncio.run(issue())

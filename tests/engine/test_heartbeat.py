@@ -39,6 +39,7 @@ class HeartbeatHarness:
     def __init__(self, store: Store, lease: timedelta) -> None:
         self.store = store
         self.is_silent = asyncio.Event()
+        self.was_acknowledged = asyncio.Event()
         self.was_lost = asyncio.Event()
         self.has_expired = asyncio.Event()
         self.was_renewed = asyncio.Event()
@@ -50,6 +51,7 @@ class HeartbeatHarness:
             lease,
             self.timer,
             on_lost=self.was_lost.set,
+            on_beat=self.was_acknowledged.set,
             on_missed_beat=lambda _sent_at: self.is_silent.set(),
             on_expired=self.has_expired.set,
             on_renewed=self.was_renewed.set,
@@ -109,6 +111,11 @@ async def find_waiting_connection(store: Store) -> int:
     while True:
         if rows := await store.connections.read(lambda session: session.fetch_rows(sql)):
             return int(rows[0][0])
+
+
+async def test_an_acknowledged_heartbeat_is_reported(database_url: str) -> None:
+    async with open_store(database_url) as store, run_heartbeat(store) as heart:
+        await wait_for(heart.was_acknowledged.wait())
 
 
 async def test_a_heart_goes_on_beating_after_an_answer_that_nobody_expected(

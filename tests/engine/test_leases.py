@@ -65,7 +65,7 @@ async def test_what_live_executors_hold_is_left_to_them(database_url: str) -> No
         held = await live.claim_instance(await hands.create_instance())
         hands.clock.advance(PAST_LEASE_MICROSECONDS - 1)
 
-        assert not await hands.store.executors.needs_repair(expired_before=hands.clock.now())
+        assert await hands.store.executors.find_first_expiry() == hands.clock.now()
         assert await repair_leases(hands) == []
 
         assert await hands.get_instance(held.id) == held
@@ -77,7 +77,7 @@ async def test_what_nobody_on_the_list_holds_is_freed(database_url: str) -> None
         held = await hand.claim_instance(await hands.create_instance())
         await hands.execute_sql("DELETE FROM flowlet_executor")
 
-        assert await hands.store.executors.needs_repair(expired_before=hands.clock.now())
+        assert await hands.store.executors.find_first_expiry() == 0
         assert await repair_leases(hands) == [held.id]
 
 
@@ -251,7 +251,7 @@ async def test_what_is_held_is_freed_in_short_transactions(
         else:
             hands.clock.advance(PAST_LEASE_MICROSECONDS)
             while await repair_leases(hands):
-                assert await executors.needs_repair(expired_before=hands.clock.now()) == (sum(sizes) < count)
+                assert await executors.find_first_expiry() == (0 if sum(sizes) < count else None)
 
         assert [size for size in sizes if size] == [MAX_FREED_INSTANCES, MAX_FREED_INSTANCES, 1]
         status = "SELECT COUNT(*) FROM flowlet_workflow WHERE status = 'IN_PROGRESS' AND executor_id IS NULL"

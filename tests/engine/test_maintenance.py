@@ -124,6 +124,27 @@ async def test_an_executor_repairs_only_when_it_was_in_touch_for_the_length_of_a
         assert (await at.engine.get_instance(id)).executor_id is None
 
 
+@pytest.mark.parametrize("seconds", [31.5, 47.3, 58.9])
+async def test_a_lost_executor_is_found_when_its_lease_runs_out_and_not_at_the_next_round(
+    database_url: str, seconds: float
+) -> None:
+    async with open_worker(database_url) as at:
+        lost = await at.engine.add_executor("executor-b", lease=timedelta(seconds=seconds))
+        expiry = at.engine.clock.now() + to_microseconds(timedelta(seconds=seconds))
+        id = await at.engine.create_instance()
+        await lost.claim_instance(id)
+        at.upkeep._rest_seconds = LEASE.total_seconds()  # all pauses are virtual
+
+        maintenance = asyncio.create_task(at.upkeep.run())
+        while (await at.engine.get_instance(id)).executor_id is not None:
+            pass
+        maintenance.cancel()
+        await asyncio.wait([maintenance])
+
+        (repaired,) = await at.engine.read_history(id, ActionKind.REPAIRED)
+        assert 0 < repaired.at_us - expiry <= 200_000
+
+
 async def test_an_instance_that_nobody_here_can_run_waits_and_says_why(database_url: str) -> None:
     async with open_worker(database_url) as at:
         id = await at.engine.create_instance()

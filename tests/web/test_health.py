@@ -223,6 +223,8 @@ async def test_metrics_tell_what_the_executor_did_and_how_the_database_stands(da
     assert found["slots"] == 2
     assert found["slots_free"] in (1, 2)
     assert found["instances,FINISHED,Orders"] == 1
+    assert found["tasks"] > 1
+    assert found["process_open_fds"] > 3
 
 
 async def test_the_lag_is_the_age_of_the_oldest_due_instance(any_app_harness: AppHarness) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.chaos.fleet import wait_until
 from tests.chaos.raw_database import DATABASE_ERRORS
-from tests.chaos.recovery import measure_progress
+from tests.chaos.recovery_times.recovery import Recovery
 from tests.chaos.scene import Scene
 
 __all__ = ["fill_disk", "fill_disk_of_log"]
@@ -15,7 +15,7 @@ NOTICE_SECONDS = 10.0
 """How long a disk is full at most until a write is refused."""
 
 
-def fill_disk(scene: Scene) -> float:
+def fill_disk(scene: Scene) -> Recovery:
     """Leave no space on the database's disk until an executor notices, and then for up to two leases."""
     outage_count = scene.fleet.count_outages()
 
@@ -25,7 +25,7 @@ def fill_disk(scene: Scene) -> float:
     return _fill_disk_until(scene, has_refused)
 
 
-def fill_disk_of_log(scene: Scene) -> float:
+def fill_disk_of_log(scene: Scene) -> Recovery:
     """Leave no space on the disk until PostgreSQL has none for its log, at which it ends itself, and then as above."""
     scene.database.execute("ALTER SYSTEM SET wal_recycle = off", "SELECT pg_reload_conf()", "CHECKPOINT")
 
@@ -39,7 +39,7 @@ def fill_disk_of_log(scene: Scene) -> float:
     return _fill_disk_until(scene, has_ended)
 
 
-def _fill_disk_until(scene: Scene, has_refused: Callable[[], bool]) -> float:
+def _fill_disk_until(scene: Scene, has_refused: Callable[[], bool]) -> Recovery:
     """Fill the disk, and start a server that has ended for it again when there is space."""
     assert scene.disk, "the database is on no disk that can be filled"
     with scene.disk.fill():
@@ -47,4 +47,4 @@ def _fill_disk_until(scene: Scene, has_refused: Callable[[], bool]) -> float:
         scene.pause(0.3, 2)
     if scene.server:
         scene.server.start_server()
-    return measure_progress(scene.database)
+    return scene.measure_progress()
