@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from flowlet.clock import to_microseconds
@@ -16,6 +17,7 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.outage import retry_while_away
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
@@ -68,7 +70,9 @@ def build_worker_parts(
         random,
         executor_id,
         digest=registry.digest,
-        is_known_elsewhere=store.definitions.has_definition,
+        is_known_elsewhere=lambda type: retry_while_away(
+            partial(store.definitions.has_definition, type), store.clock, f"looking for a definition of {type}"
+        ),
         max_threads=min(settings.slots, MAX_THREADS),
         on_thread_free=wakeup.wake,
     )

@@ -53,6 +53,20 @@ def stop_executor(scene: Scene) -> float:
     return _end_executor(scene, signal.SIGTERM)
 
 
+def change_version(scene: Scene) -> float:
+    """Let one executor run the second version of a workflow; where one does, roll it back for up to a lease first."""
+    fleet = scene.fleet
+    for version in (1, 2) if 2 in fleet.wanted_versions else (2,):
+        victim = next((one for one in fleet.list_ready() if one.version != version), scene.choose_executor())
+        fleet.wanted_versions = [version, *[1] * (len(fleet.wanted_versions) - 1)]
+        victim.send_signal(signal.SIGTERM)
+        victim.wait_for_exit()
+        fleet.start_missing()
+        fleet.wait_until_ready()
+        scene.pause(0.2, 1)
+    return measure_progress(scene.database)
+
+
 def freeze_executor(scene: Scene) -> float:
     """Suspend an executor for up to three leases."""
     victim = scene.choose_executor()
@@ -290,6 +304,7 @@ def _list_database_faults(scene: Scene) -> Mapping[str, Fault]:
 _EXECUTOR_FAULTS: Mapping[str, Fault] = {
     "executor killed": kill_executor,
     "executor stopped": stop_executor,
+    "version changed": change_version,
     "executor frozen": freeze_executor,
 }
 _SERVER_FAULTS: Mapping[str, Fault] = {

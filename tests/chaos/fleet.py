@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from flowlet.clock import StoreClock
 from tests.chaos.evidence import ProcessRecord
 from tests.chaos.link import Link
 from tests.chaos.recorder import EFFECTS_VARIABLE
+from tests.chaos.second_version import write_second_version
 
 __all__ = ["REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
 
 REAL_CLOCK = StoreClock()
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).parent / "workflows").glob("*.py"))
+VERSIONED_MODULE = Path(__file__).parent / "workflows" / "voyage.py"
 ADDRESS_TEXT, RUNNING_TEXT = "the API answers at ", " runs Parcel"
 DATABASE_VARIABLE = "FLOWLET_DATABASE_URL"
 START_SECONDS = 30.0
@@ -47,18 +50,23 @@ class ExecutorProcess:
         name: Its name, which is also that of its log.
         folder: Where its log is written.
         environment: Its environment variables.
+        modules: The workflows that it runs.
+        version: Which version of them.
 
     Attributes:
         database_url: The database as it reaches it.
     """
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, environment: dict[str, str], modules: Sequence[str], *, version: int
+    ) -> None:
         self.name = name
+        self.version = version
         self.database_url = environment[DATABASE_VARIABLE]
         self._log_path = folder / f"{name}.log"
         self._signals: list[str] = []
         self._address: str | None = None
-        command = (*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0")
+        command = (*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *modules, "--port", "0")
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -124,6 +132,9 @@ class Fleet:
         size: How many run at once.
         settings: Further settings of Flowlet, such as ``{"lease": "2s"}``.
         link: The way to the database that one of them takes; None where all of them reach it directly.
+
+    Attributes:
+        wanted_versions: The version of the workflows that each of them runs.
     """
 
     def __init__(
@@ -133,7 +144,12 @@ class Fleet:
         self.effects_file = folder / "effects"
         self._folder = folder
         self._urls = urls
-        self._size = size
+        self.wanted_versions = [1] * size
+        second = write_second_version(VERSIONED_MODULE, folder / "version-2")
+        self._modules = {
+            1: WORKFLOW_MODULES,
+            2: [*(one for one in WORKFLOW_MODULES if one != str(VERSIONED_MODULE)), second],
+        }
         self._ended: list[ExecutorProcess] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
         variables = {f"FLOWLET_{name.upper()}": value for name, value in settings.items()}
@@ -148,16 +164,18 @@ class Fleet:
         self.running: list[ExecutorProcess] = []
 
     def start_missing(self) -> None:
-        """Start processes until the fleet has its size again, without waiting until they are ready."""
+        """Start processes until the fleet has its versions again, without waiting until they are ready."""
         self.running, ended = [one for one in self.running if one.is_alive], self.running
         self._ended += [one for one in ended if not one.is_alive]
-        while len(self.running) < self._size:
+        missing = Counter(self.wanted_versions) - Counter(one.version for one in self.running)
+        for version in sorted(missing.elements())[: len(self.wanted_versions) - len(self.running)]:
             number = len(self._ended) + len(self.running)
             name = f"executor-{number + 1}"
             environment = {**self._environment, DATABASE_VARIABLE: self._urls[number % len(self._urls)]}
             if self.link and not self._find_linked():
                 environment = {**environment, DATABASE_VARIABLE: self.link.url}
-            self.running.append(ExecutorProcess(name, self._folder, environment))
+            modules = self._modules[version]
+            self.running.append(ExecutorProcess(name, self._folder, environment, modules, version=version))
 
     def wait_until_ready(self) -> None:
         """Return when every process is ready, or has ended."""
