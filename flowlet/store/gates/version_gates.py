@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,6 +64,15 @@ class VersionGates:
         """
         return await self._connections.write(lambda session: _claim(session, request))
 
+    async def find_next_due(self, gate: str, *, now: int) -> int | None:
+        """Return when the next instance behind a gate becomes due, after ``now``; None if none does.
+
+        Raises:
+            StoreUnavailableError: If the database is unavailable.
+        """
+        first_due = await self._connections.read(lambda session: _read_first_due(session, gate))
+        return _find_next_due(first_due, now)
+
 
 async def _find_gates(session: DatabaseSession) -> list[str]:
     sql = f"SELECT MIN(gate) FROM {WORKFLOW} WHERE gate > :last AND gate < :end"
@@ -84,7 +93,7 @@ async def _claim(session: DatabaseSession, request: GatedClaim) -> GatedInstance
     for priority in sorted(first_due, reverse=True):
         if first_due[priority] <= request.now and len(ids) < request.limit:
             ids += await _lock_due(session, request, priority, request.limit - len(ids))
-    next_due = min((due for due in first_due.values() if due > request.now), default=None)
+    next_due = _find_next_due(first_due, request.now)
     if not ids:
         return GatedInstances((), next_due)
     binds, values = build_in_list("id", ids)
@@ -113,6 +122,10 @@ async def _read_first_due(session: DatabaseSession, gate: str) -> dict[int, int]
     )
     rows = await session.fetch_rows(sql, {"gate": gate})
     return {priority: due for priority, due in rows if due is not None}
+
+
+def _find_next_due(first_due: Mapping[int, int], now: int) -> int | None:
+    return min((due for due in first_due.values() if due > now), default=None)
 
 
 async def _lock_due(session: DatabaseSession, request: GatedClaim, priority: int, limit: int) -> list[int]:
