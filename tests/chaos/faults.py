@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, wait_until
+from tests.chaos.machine.cluster_faults import freeze_node, isolate_node, kill_node, restart_node
 from tests.chaos.machine.disk_faults import fill_disk, fill_disk_of_log
 from tests.chaos.machine.pair_faults import freeze_standby, kill_primary, promote_standby
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
-from tests.chaos.recovery_times.recovery import RECOVERY_SECONDS, Recovery
+from tests.chaos.recovery_times.recovery import Recovery
 from tests.chaos.scene import HELD_SECONDS, Scene
 
 __all__ = ["list_faults", "make_fault", "restrict_role"]
@@ -61,6 +62,20 @@ def stop_executor(scene: Scene) -> Recovery:
     recovery = scene.find_held(victim).wait_for_release()
     victim.wait_for_exit()
     return recovery
+
+
+def change_version(scene: Scene) -> Recovery:
+    """Let one executor run the second version of a workflow; where one does, roll it back for up to a lease first."""
+    fleet = scene.fleet
+    for version in (1, 2) if 2 in fleet.wanted_versions else (2,):
+        victim = next((one for one in fleet.list_ready() if one.version != version), scene.choose_executor())
+        fleet.wanted_versions = [version, *[1] * (len(fleet.wanted_versions) - 1)]
+        victim.send_signal(signal.SIGTERM)
+        victim.wait_for_exit()
+        fleet.start_missing()
+        fleet.wait_until_ready()
+        scene.pause(0.2, 1)
+    return scene.measure_progress()
 
 
 def freeze_executor(scene: Scene) -> Recovery:
@@ -148,58 +163,6 @@ def freeze_server(scene: Scene) -> Recovery:
     with scene.get_server().freeze_server():
         scene.pause(0.3, 2)
     return scene.measure_progress()
-
-
-def kill_node(scene: Scene) -> Recovery:
-    """Kill a node of a cluster, and start it again when the others go on."""
-    cluster = scene.get_cluster()
-    place = cluster.choose_victim(scene.random)
-    cluster.nodes.nodes[place].kill_server()
-    recovery = _measure_cluster(scene)
-    cluster.begin_start(place)
-    return recovery
-
-
-def restart_node(scene: Scene) -> Recovery:
-    """Shut a node down in good order, and start it again when the others go on."""
-    cluster = scene.get_cluster()
-    place = cluster.choose_victim(scene.random)
-    cluster.nodes.nodes[place].stop_server()
-    recovery = _measure_cluster(scene)
-    cluster.begin_start(place)
-    return recovery
-
-
-def freeze_node(scene: Scene) -> Recovery:
-    """Suspend a node for up to one and a half leases."""
-    cluster = scene.get_cluster()
-    place = cluster.choose_victim(scene.random)
-    return _suspend_node(scene, cluster.nodes.nodes[place].freeze_server())
-
-
-def isolate_node(scene: Scene) -> Recovery:
-    """Cut a node off from the others, but not from its clients, for as long."""
-    cluster = scene.get_cluster()
-    return _suspend_node(scene, cluster.isolate_node(cluster.choose_victim(scene.random)))
-
-
-def _suspend_node(scene: Scene, suspension: AbstractContextManager[None]) -> Recovery:
-    """Suspend a node for a drawn time, and return after how long all executors have gone on."""
-    length = scene.draw_seconds(0.2, 1.5)
-    until = REAL_CLOCK.monotonic() + length
-    with suspension:
-        recovery = _measure_cluster(scene, timeout_seconds=length)
-        threading.Event().wait(max(0.0, until - REAL_CLOCK.monotonic()))
-    return recovery if recovery.seconds < length else recovery.add(_measure_cluster(scene))
-
-
-def _measure_cluster(scene: Scene, *, timeout_seconds: float = RECOVERY_SECONDS) -> Recovery:
-    """Return after how many seconds every executor, whichever node it has used, has committed a transition.
-
-    One that is starting meanwhile is not waited for.
-    """
-    count = len(scene.fleet.list_ready())
-    return scene.measure_progress(executor_count=count, timeout_seconds=timeout_seconds)
 
 
 def end_postgres_sessions(scene: Scene) -> Recovery:
@@ -305,6 +268,7 @@ def _list_database_faults(scene: Scene) -> Mapping[str, Fault]:
 _EXECUTOR_FAULTS: Mapping[str, Fault] = {
     "executor killed": kill_executor,
     "executor stopped": stop_executor,
+    "version changed": change_version,
     "executor frozen": freeze_executor,
 }
 _SERVER_FAULTS: Mapping[str, Fault] = {
