@@ -101,9 +101,7 @@ class Harness:
             await stack.enter_async_context(self.registry.provided)
             await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
             await store.executors.register(
-                build_executor_record(
-                    self._settings, id=self._executor_id, types=self.registry.names, now=self.clock.now()
-                )
+                build_executor_record(self._settings, self.registry, id=self._executor_id, now=self.clock.now())
             )
             stack.push_async_callback(self._deregister_executor, store)
             self._open = _OpenHarness(store, Operations(store, self.registry), self._create_worker(store, stack))
