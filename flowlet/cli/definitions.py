@@ -2,40 +2,104 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import click
 
-from flowlet.cli.options import load_registry, load_settings, modules_argument, modules_option
+from flowlet.cli.options import database_option, load_registry, load_settings, modules_argument, modules_option
+from flowlet.cli.output import format_json
+from flowlet.cli.store import open_existing_store
 from flowlet.definition.child_faults import find_child_faults
+from flowlet.definition.definition import Definition
+from flowlet.definition.versions.incompatibilities import Incompatibility
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.svg import render_svg
-from flowlet.errors import DefinitionError
+from flowlet.engine.gates.version_check import find_incompatible_instances
+from flowlet.errors import DefinitionError, Fault
+from flowlet.settings import Settings
+from flowlet.text import escape_control_characters
 
 __all__ = ["check", "diagram"]
 
 
 @click.command()
 @modules_argument
-def check(modules: tuple[str, ...]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@database_option
+def check(modules: tuple[str, ...], *, as_json: bool) -> None:
     """Check workflow modules and list every fault as FILE:LINE: MESSAGE.
 
     MODULE is an import name, a path, or an application with the resources that it provides (shop.main:app).
 
-    Exits with 1 if there is a fault.
+    With --database it also compares them with the instances that have not ended: which of them would wait or fail if
+    this code were deployed, and the cure. Nothing is written. FLOWLET_DATABASE_URL alone does not do so.
+
+    Exits with 1 if there is a fault, or such an instance.
     """
+    settings = load_settings()
+    definitions, faults = _load_definitions(modules, settings)
+    is_compared = _is_database_named() and not faults
+    found = asyncio.run(_compare_instances(definitions, settings)) if is_compared else []
+    if as_json:
+        click.echo(format_json(_serialize_check(definitions, faults, found)))
+    else:
+        _print_check(definitions, faults, found)
+        if is_compared and not found:
+            click.echo("All instances in flight can run with these definitions.")
+    if faults or found:
+        sys.exit(1)
+
+
+def _load_definitions(modules: Sequence[str], settings: Settings) -> tuple[Sequence[Definition], list[Fault]]:
     try:
-        definitions = load_registry(modules, load_settings()).definitions
-        faults = find_child_faults(definitions)
+        definitions = load_registry(modules, settings).definitions
     except DefinitionError as error:
-        definitions, faults = (), list(error.faults)
+        return (), list(error.faults)
+    return definitions, find_child_faults(definitions)
+
+
+def _is_database_named() -> bool:
+    return bool((click.get_current_context().obj or {}).get("database"))
+
+
+async def _compare_instances(definitions: Sequence[Definition], settings: Settings) -> list[Incompatibility]:
+    async with open_existing_store(settings) as store:
+        return await find_incompatible_instances(store, definitions)
+
+
+def _print_check(definitions: Sequence[Definition], faults: Sequence[Fault], found: Sequence[Incompatibility]) -> None:
     for fault in faults:
         click.echo(" ".join(str(fault).splitlines()))
     if faults:
-        sys.exit(1)
+        return
     for definition in definitions:
         states = len(definition.states)
         click.echo(f"{definition.name} version {definition.version}: {states} states, starts with {definition.start}")
+    for incompatibility in found:
+        click.echo(escape_control_characters(incompatibility.message))
+
+
+def _serialize_check(
+    definitions: Sequence[Definition], faults: Sequence[Fault], found: Sequence[Incompatibility]
+) -> dict[str, Any]:
+    return {
+        "definitions": [
+            {"name": one.name, "version": one.version, "states": len(one.states), "start": one.start}
+            for one in definitions
+        ],
+        "faults": [{"file": one.file, "line": one.line, "message": one.message} for one in faults],
+        "incompatibilities": [_serialize_incompatibility(one) for one in found],
+    }
+
+
+def _serialize_incompatibility(incompatibility: Incompatibility) -> dict[str, Any]:
+    fields = asdict(incompatibility)
+    names = {"read_count": "readCount", "in_state": "inState"}
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 @click.command()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import click
 
-from flowlet.cli.options import database_option, load_settings
+from flowlet.cli.options import database_option, load_optional_registry, load_settings, modules_option
 from flowlet.cli.store import open_existing_store
+from flowlet.definition.definition import Definition
 from flowlet.operations.doctor import Finding, examine_store
 from flowlet.settings import Settings
 from flowlet.text import escape_control_characters
@@ -17,13 +19,18 @@ __all__ = ["doctor"]
 
 
 @click.command()
+@modules_option
 @database_option
-def doctor() -> None:
-    """Find instances that are stuck or whose history breaks the rules.
+def doctor(modules: tuple[str, ...]) -> None:
+    """Find instances that are stuck, that no executor can run, or whose history breaks the rules.
+
+    With modules it also compares these with the instances that have not ended, as 'flowlet check --database' does.
 
     Exits with 1 if there is one.
     """
-    findings = asyncio.run(_examine_store(load_settings()))
+    settings = load_settings()
+    definitions = load_optional_registry(modules, settings).definitions
+    findings = asyncio.run(_examine_store(settings, definitions))
     for finding in findings:
         click.echo(escape_control_characters(f"{finding.instance_id}: {finding.rule}: {finding.message}"))
     if findings:
@@ -31,6 +38,6 @@ def doctor() -> None:
     click.echo("Nothing is stuck, and every history is in order.")
 
 
-async def _examine_store(settings: Settings) -> list[Finding]:
+async def _examine_store(settings: Settings, definitions: Sequence[Definition]) -> list[Finding]:
     async with open_existing_store(settings) as store:
-        return list(await examine_store(store, max_claim_gap=2 * settings.poll_interval))
+        return await examine_store(store, max_claim_gap=2 * settings.poll_interval, definitions=definitions)

@@ -30,6 +30,7 @@ _COMMAND_MODULES = {
     "db": "flowlet.cli.database",
     "demo": "flowlet.cli.demo",
     "diagram": "flowlet.cli.definitions",
+    "diff": "flowlet.cli.diff",
     "doctor": "flowlet.cli.doctor",
     "key": "flowlet.cli.users",
     "list": "flowlet.cli.instances",

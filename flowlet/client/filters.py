@@ -26,6 +26,7 @@ class Filter(TypedDict, total=False):
         prefix: The beginning of the external id or the business key; case-sensitive.
         status: One status or several.
         is_retrying: Whether an attempt has failed and another one follows.
+        waits_for_version: Whether it waits for another version of its workflow, because an executor's could not run it.
         fingerprint: The fingerprint of the last failure; an instance has one while it is FAILED or retries.
         reason_contains: A part of the reason, regardless of case.
         vars: The values of at most 5 variables; a text also matches the number, true, false or null that it spells.
@@ -47,6 +48,7 @@ class Filter(TypedDict, total=False):
     next_activation_from: datetime | None
     next_activation_to: datetime | None
     is_retrying: bool | None
+    waits_for_version: bool | None
     fingerprint: str | None
     reason_contains: str | None
     vars: Mapping[str, Any] | None

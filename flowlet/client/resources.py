@@ -84,6 +84,7 @@ class Executor(ResponseModel):
         status: "RUNNING", "DRAINING", "STOPPED" (it shut down in order) or "LOST" (its lease ran out).
         groups: The executor groups that it serves.
         types: The names of the workflows that it has loaded.
+        versions: The version of each of them.
         slots: How many activations it runs at once.
         last_active: When it last extended its lease.
         lease_until: When its lease ends unless it extends it.
@@ -96,6 +97,7 @@ class Executor(ResponseModel):
     status: str
     groups: tuple[str, ...] = Field(alias="executorGroups")
     types: tuple[str, ...] = Field(alias="workflowTypes")
+    versions: dict[str, int] = Field(alias="workflowVersions")
     slots: int
     started: UtcDatetime
     last_active: UtcDatetime

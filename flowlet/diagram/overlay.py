@@ -1,15 +1,15 @@
-"""Data drawn over a diagram: the path of one instance, or the statistics of all instances."""
+"""Data drawn over a diagram: the path of one instance, the statistics of all instances, or what a version changes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from flowlet.instance.instance import Status
 
-__all__ = ["DefinitionOverlay", "InstanceOverlay", "Overlay"]
+__all__ = ["ChangeOverlay", "DefinitionOverlay", "InstanceOverlay", "Overlay"]
 
 StatePair = tuple[str, str]
 
@@ -70,4 +70,43 @@ class DefinitionOverlay:
     median_seconds: Mapping[StatePair, float] = field(default_factory=dict)
 
 
-Overlay = InstanceOverlay | DefinitionOverlay
+@dataclass(frozen=True, slots=True)
+class ChangeOverlay:
+    """What differs between two versions; the drawn definition has the states and transitions of both.
+
+    Attributes:
+        added: The states that only the newer version has.
+        removed: The states that only the older one has.
+        renamed: The former name of each renamed state.
+        changed: The states whose kind or policies differ.
+        added_transitions: The transitions (from, to) that only the newer version has.
+        removed_transitions: The transitions that only the older one has.
+    """
+
+    added: Collection[str] = ()
+    removed: Collection[str] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    changed: Collection[str] = ()
+    added_transitions: Collection[StatePair] = ()
+    removed_transitions: Collection[StatePair] = ()
+
+    def get_state_class(self, name: str) -> str:
+        """Return the class of a state's element, after a space; empty if it does not differ."""
+        if name in self.added:
+            return " added"
+        if name in self.removed:
+            return " removed"
+        return " changed" if name in self.renamed or name in self.changed else ""
+
+    def get_transition_class(self, pair: StatePair) -> str:
+        """Return the class of a transition's elements, after a space; empty if it does not differ."""
+        return " added" if pair in self.added_transitions else " removed" if pair in self.removed_transitions else ""
+
+    def describe_state(self, name: str) -> str:
+        """Return what differs in a state, for its badge; empty if nothing does."""
+        if name in self.renamed:
+            return f"was {self.renamed[name]}"
+        return self.get_state_class(name).strip()
+
+
+Overlay = InstanceOverlay | DefinitionOverlay | ChangeOverlay

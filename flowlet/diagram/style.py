@@ -35,7 +35,7 @@ ICON_PATHS = {
 }
 """The icon beside a name, 12 by 12 pixels, so that the kinds differ by more than colour."""
 
-STYLESHEET = """\
+_RULES = """\
 .fl-diagram { max-width: 100%; height: auto; font: 550 13px Inter, system-ui, -apple-system, "Segoe UI", sans-serif }
 .fl-diagram text { fill: var(--text); text-anchor: middle; font-variant-numeric: tabular-nums }
 .fl-diagram a { text-decoration: none; cursor: pointer }
@@ -85,6 +85,17 @@ STYLESHEET = """\
   @keyframes fl-pulse { 50% { filter: drop-shadow(0 0 11px var(--fl-now)) } }
 }
 """
+_CHANGE_RULES = """\
+.fl-state.added > rect { stroke: var(--ok); stroke-width: 2.5 }
+.fl-state.removed > rect { fill: var(--surface); stroke: var(--err); stroke-width: 2; stroke-dasharray: 2 4 }
+.fl-state.removed > text { fill: var(--muted); text-decoration: line-through }
+.fl-state.changed > rect { stroke: var(--accent); stroke-width: 2.5 }
+.fl-edge.added { stroke: var(--ok); stroke-width: 2.25 }
+.fl-arrow.added { fill: var(--ok) }
+.fl-edge.removed { stroke: var(--err); stroke-dasharray: 2 4; stroke-width: 2 }
+.fl-arrow.removed { fill: var(--err) }
+"""
+STYLESHEET = f"{_RULES}{_CHANGE_RULES}"
 """The rules for diagrams embedded in a page. The page sets the variables --surface, --text, --muted, --accent,
 --on-accent, --idle-soft, and --ok, --warn, --err each with its -soft."""
 
@@ -94,7 +105,7 @@ _LIGHT = """--surface: #ffffff; --text: #131a2b; --muted: #5a6478; --accent: #4f
 _DARK = """--surface: #141925; --text: #e8ecf6; --muted: #97a3ba; --accent: #8b8cff; --on-accent: #0c0f17;
   --idle-soft: #232a3a; --ok: #3ed9a0; --ok-soft: #0f3329; --warn: #fbbf4b; --warn-soft: #3a2a0c; --err: #ff8089;
   --err-soft: #42161c; --fl-line: #66728e; --fl-box: #4b5773; --fl-visited: #191c36"""
-STANDALONE_STYLESHEET = f"""{STYLESHEET}.fl-diagram {{ {_LIGHT} }}
+STANDALONE_STYLESHEET = f"""{_RULES}.fl-diagram {{ {_LIGHT} }}
 @media (prefers-color-scheme: dark) {{ .fl-diagram {{ {_DARK} }} }}
 """
-"""The rules for a standalone file. It follows the reader's light or dark setting."""
+"""The rules for a standalone file, which never shows changes. It follows the reader's light or dark setting."""

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from flowlet.definition.definition import Definition, StateDefinition
 from flowlet.diagram.layout import Layout, LayoutGraph, Link, Point, Rectangle, Size, compute_layout
-from flowlet.diagram.overlay import DefinitionOverlay, InstanceOverlay, Overlay, StatePair
+from flowlet.diagram.overlay import ChangeOverlay, DefinitionOverlay, InstanceOverlay, Overlay, StatePair
 from flowlet.diagram.style import (
     ACCENT_COLOR,
     BOX_COLORS,
@@ -124,6 +124,8 @@ class _SvgRenderer:
         classes = " otherwise" if pair[1] in (state.on_error, state.on_deadline) else ""
         if self._count_taken(pair):
             classes += " done"
+        if isinstance(self.overlay, ChangeOverlay):
+            classes += self.overlay.get_transition_class(pair)
         if isinstance(self.overlay, DefinitionOverlay) and pair in self.overlay.shares:
             share = self.overlay.shares[pair]
             classes += f" share-{0 if share <= 0 else 1 if share < 0.2 else 2 if share < 0.6 else 3}"
@@ -193,6 +195,8 @@ class _SvgRenderer:
         return f'<a href="{_escape_text(self.href(state.name))}">{drawn}</a>' if self.href else drawn
 
     def _format_state_classes(self, name: str) -> str:
+        if isinstance(self.overlay, ChangeOverlay):
+            return self.overlay.get_state_class(name)
         if not isinstance(self.overlay, InstanceOverlay):
             return ""
         classes = " visited" if self.overlay.visit_counts.get(name) else ""
@@ -234,6 +238,8 @@ class _SvgRenderer:
         if isinstance(self.overlay, DefinitionOverlay):
             count = self.overlay.instance_counts.get(name, 0)
             return format_count(count) if count > 0 else ""
+        if isinstance(self.overlay, ChangeOverlay):
+            return shorten_text(clean_line(self.overlay.describe_state(name)), _LABEL_LIMIT)
         visits = self.overlay.visit_counts.get(name, 0) if self.overlay else 0
         return f"×{format_count(visits)}" if visits > 1 else ""
 

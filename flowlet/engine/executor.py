@@ -9,8 +9,9 @@ from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any
 
-from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.clock import MICROSECONDS_PER_SECOND, set_call_deadline
 from flowlet.definition.registry import Registry
+from flowlet.engine.gates.version_check import find_incompatible_instances
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import Backoff
 from flowlet.engine.registration import Registration
@@ -20,7 +21,7 @@ from flowlet.engine.worker import ClaimResult
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
-from flowlet.shutdown import run_to_end, wait_for_first
+from flowlet.shutdown import BackgroundTask, run_to_end, wait_for_first
 from flowlet.store.commit_signal import DEFAULT_POLL_SECONDS
 from flowlet.store.commits import Commit
 from flowlet.store.opening import Store
@@ -29,6 +30,13 @@ __all__ = ["Executor"]
 
 MAX_COMMIT_SECONDS = 60.0
 """How long a transition may wait for its commit; after that, the executor is not ready."""
+
+VERSION_CHECK_SECONDS = 30.0
+"""How long the comparison of the definitions with the instances in flight may wait for the database."""
+MAX_COMPARED_INSTANCES = 20_000
+"""How many instances of each workflow an executor compares with its definitions at its start."""
+LOGGED_SAMPLES_PER_GROUP = 20
+"""How many of each state and version it reads with their variables."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +82,7 @@ class Executor:
         self._claimed_at_elapsed: float | None = None
         self._claimed_at_store_time: int | None = None
         self._waits_until = 0.0
+        self._version_check = BackgroundTask("version check", self._report_incompatible_instances)
         self.is_ready = asyncio.Event()
         self.committed_transitions = 0
         self.batches = 0
@@ -154,6 +163,7 @@ class Executor:
             try:
                 await run_to_end(self._run_until_stopped(), on_cancel=self._stop_now)
             finally:
+                await run_to_end(self._version_check.close())
                 unsubscribe()
 
     def _on_commit(self, commit: Commit) -> None:
@@ -169,6 +179,23 @@ class Executor:
         now = await self._store.read_clock()
         for name in await self._store.definitions.save_definitions(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
+
+    async def _report_incompatible_instances(self) -> None:
+        """Log which instances in flight these definitions cannot run: they wait for another version."""
+        set_call_deadline(VERSION_CHECK_SECONDS)
+        try:
+            found = await find_incompatible_instances(
+                self._store,
+                self._registry.definitions,
+                groups=self._settings.groups,
+                limit=MAX_COMPARED_INSTANCES,
+                samples_per_group=LOGGED_SAMPLES_PER_GROUP,
+            )
+        except Exception as error:  # noqa: BLE001 - it only says what claims will show
+            logger.warning("the instances in flight could not be compared with the definitions: %r", error)
+            return
+        for incompatibility in found:
+            logger.warning("instances in flight cannot run here: %s", incompatibility.message)
 
     async def _run_until_stopped(self) -> None:
         backoff = Backoff("starting an executor")
@@ -200,6 +227,7 @@ class Executor:
         try:
             await registration.start()
             self.is_ready.set()
+            self._version_check.start()
             await self._claim_until_stopped(registration)
             await registration.drain(self._stopping_now)
         finally:
@@ -218,7 +246,7 @@ class Executor:
             wakeup=self._wakeup,
             observer=self._observer,
         )
-        record = build_executor_record(settings, id=id, types=self._registry.names, now=store.clock.now())
+        record = build_executor_record(settings, self._registry, id=id, now=store.clock.now())
         return Registration(
             store,
             settings,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -118,7 +117,7 @@ def _needs_thread(definition: Definition) -> bool:
     return bool(handlers) and not any(state.is_async for state in handlers)
 
 
-def build_executor_record(settings: ExecutorSettings, *, id: str, types: Sequence[str], now: int) -> ExecutorRecord:
+def build_executor_record(settings: ExecutorSettings, registry: Registry, *, id: str, now: int) -> ExecutorRecord:
     """Return the row of an executor of this process that registers now, in microseconds since 1970 UTC."""
     return ExecutorRecord(
         id=id,
@@ -126,10 +125,12 @@ def build_executor_record(settings: ExecutorSettings, *, id: str, types: Sequenc
         host=socket.gethostname(),
         pid=os.getpid(),
         groups=settings.groups,
-        types=tuple(types),
+        types=registry.names,
         slots=settings.slots,
         status="RUNNING",
         started=now,
         beat=now,
         lease_until=now + to_microseconds(settings.lease),
+        versions={definition.name: definition.version for definition in registry.definitions},
+        digest=registry.digest,
     )

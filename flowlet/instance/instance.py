@@ -11,6 +11,7 @@ from flowlet.clock import to_datetime
 from flowlet.instance.json_text import parse_optional_object, parse_shown_changes, parse_shown_object
 from flowlet.instance.path_changes import PathChange, build_path
 from flowlet.instance.record_maker import build_maker
+from flowlet.instance.version_gate import GATE_PREFIX
 
 __all__ = [
     "ENDED_STATUSES",
@@ -263,6 +264,11 @@ class Instance:
     def waits_for_children(self) -> bool:
         """Whether it becomes due when enough of its open children have ended."""
         return self.wake_at_open_children is not None
+
+    @property
+    def waits_for_version(self) -> bool:
+        """Whether an executor's version of its workflow could not run it, and it waits for another one."""
+        return self.status == Status.IN_PROGRESS and self.gate is not None and self.gate.startswith(GATE_PREFIX)
 
     @property
     def next_activation(self) -> datetime | None:

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
+from flowlet.definition.definition import Definition
 from flowlet.instance.instance import ActionKind, Status
+from flowlet.operations.version_findings import (
+    describe_gated_group,
+    describe_incompatible_instances,
+    find_gated_groups,
+)
 from flowlet.store.consistency import (
     InspectedInstance,
     PathEntry,
@@ -23,7 +29,7 @@ from flowlet.store.consistency import (
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
-__all__ = ["CHILDREN", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine_store"]
+__all__ = ["CHILDREN", "GATED", "INCOMPATIBLE", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine_store"]
 
 PATH = "path"
 """A history is not a path of its definition's graph, or does not end in the state of the instance."""
@@ -35,6 +41,11 @@ CHILDREN = "children"
 """A parent's count of open children is wrong, or the parent waits for children although none is open."""
 UNSERVED = "unserved"
 """A warning: instances are due, and no live executor claims them."""
+
+GATED = "gated"
+"""A warning: instances have waited for another version of their workflow for more than a minute."""
+INCOMPATIBLE = "incompatible"
+"""A warning: the given definitions could not run instances that have not ended."""
 
 PAGE_SIZE = 500
 """How many instances are checked together; it bounds the memory of an examination."""
@@ -48,11 +59,11 @@ _RESUMABLE_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A violation, or for the rule "unserved" a warning, about one instance or about the first of many.
+    """A violation, or a warning, about one instance or about the first of many.
 
     Attributes:
         instance_id: The instance.
-        rule: One of "path", "stuck", "lease", "children" and "unserved".
+        rule: One of "path", "stuck", "lease" and "children"; of "unserved", "gated" and "incompatible" for a warning.
         message: What is wrong, and the cure where there is one.
     """
 
@@ -61,18 +72,24 @@ class Finding:
     message: str
 
 
-async def examine_store(store: Store, *, max_claim_gap: timedelta = timedelta(hours=1)) -> list[Finding]:
+async def examine_store(
+    store: Store, *, max_claim_gap: timedelta = timedelta(hours=1), definitions: Iterable[Definition] = ()
+) -> list[Finding]:
     """Return what is wrong with a database, by instance. The database may be in use.
 
     Args:
         store: The database.
         max_claim_gap: How long an executor that sends heartbeats may claim nothing: above its poll interval. One whose
             transitions wait for their commits counts as claiming nothing.
+        definitions: The definitions that are compared with the instances that have not ended.
 
     Raises:
         StoreUnavailableError: If the database cannot be reached.
     """
-    return await _Examination(store, to_microseconds(max_claim_gap)).run()
+    findings = await _Examination(store, to_microseconds(max_claim_gap)).run()
+    for id, message in await describe_incompatible_instances(store, definitions):
+        findings.append(Finding(id, INCOMPATIBLE, message))
+    return sorted(findings, key=lambda finding: finding.instance_id)
 
 
 @dataclass(slots=True)
@@ -99,14 +116,15 @@ class _Examination:
         self._unserved: dict[tuple[str, str], list[int]] = {}
 
     async def run(self) -> list[Finding]:
-        """Return every finding, by instance."""
+        """Return every finding."""
         findings: list[Finding] = []
         last = 0
         while page := await inspect_instances_after(self._store.connections, last, limit=PAGE_SIZE):
             findings += await self._examine_page(page)
             last = page[-1].id
         findings += await self._find_unserved()
-        return sorted(findings, key=lambda finding: finding.instance_id)
+        findings += await self._find_gated()
+        return findings
 
     async def _examine_page(self, page: Sequence[InspectedInstance]) -> list[Finding]:
         """Return the findings about instances that do not change; the others are read again."""
@@ -195,6 +213,14 @@ class _Examination:
             for (type, group), (first, count) in self._unserved.items()
             if not _is_served(type, group, executors, now)
         ]
+
+    async def _find_gated(self) -> list[Finding]:
+        """Return one finding for each gate and state in which instances wait for another version."""
+        groups = await find_gated_groups(self._store)
+        now = await self._store.read_clock()
+        executors = await self._store.executors.list_all(limit=10_000) if groups else []
+        live = [record for record in executors if _is_serving(record, now)]
+        return [Finding(group.first_id, GATED, describe_gated_group(group, live)) for group in groups]
 
 
 def _is_unchanged(before: InspectedInstance, after: InspectedInstance) -> bool:
@@ -288,10 +314,8 @@ def _format_seconds(microseconds: int) -> str:
 
 def _is_served(type: str, group: str, executors: Iterable[ExecutorRecord], now: int) -> bool:
     """Return whether a live executor claims instances of this workflow in this group."""
-    return any(
-        record.status == "RUNNING"
-        and record.lease_until >= now - TOLERANCE_MICROSECONDS
-        and type in record.types
-        and group in record.groups
-        for record in executors
-    )
+    return any(_is_serving(record, now) and type in record.types and group in record.groups for record in executors)
+
+
+def _is_serving(record: ExecutorRecord, now: int) -> bool:
+    return record.status == "RUNNING" and record.lease_until >= now - TOLERANCE_MICROSECONDS

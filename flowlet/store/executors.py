@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from flowlet.instance.change import Change
@@ -55,6 +55,8 @@ class ExecutorRecord:
         beat: When it last prolonged its lease.
         claimed: When it last asked for due instances, or was full, as of its last beat; None if never. Far behind the
             beat, something blocks it.
+        versions: The version of each workflow that it has loaded.
+        digest: The digest of all its definitions, as version gates list it.
         busy: How many instances it holds; the store counts them when it reads the record.
     """
 
@@ -70,6 +72,8 @@ class ExecutorRecord:
     beat: int
     lease_until: int
     claimed: int | None = None
+    versions: Mapping[str, int] = field(default_factory=dict, hash=False)
+    digest: str = ""
     busy: int = 0
 
     @property

@@ -58,6 +58,7 @@ KIND_CODEC = Codec(
 )
 FLAG_CODEC = Codec(int, bool)
 ROLE_CODEC = Codec(lambda role: role.value, Role)
+VERSIONS_CODEC = Codec(lambda versions: orjson.dumps(dict(versions)).decode(), orjson.loads)
 NAMES_CODEC = Codec(lambda names: orjson.dumps(names).decode(), lambda text: tuple(orjson.loads(text)))
 
 UNSERVED_REASON = "no running executor "
@@ -212,6 +213,8 @@ EXECUTOR = Table(
         Column("beat", BIG),
         Column("lease_until", BIG),
         Column("claimed", BIG, OPTIONAL),
+        Column("workflow_versions", TEXT, field="versions", codec=VERSIONS_CODEC),
+        Column("digest", WORD),
     ),
 )
 """The executors: the live ones, and those of the last days."""

@@ -103,9 +103,7 @@ class Harness:
             await stack.enter_async_context(self.registry.provided)
             await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
             await store.executors.register(
-                build_executor_record(
-                    self._settings, id=self._executor_id, types=self.registry.names, now=self.clock.now()
-                )
+                build_executor_record(self._settings, self.registry, id=self._executor_id, now=self.clock.now())
             )
             stack.push_async_callback(self._deregister_executor, store)
             parts = self._build_worker_parts(store, stack)

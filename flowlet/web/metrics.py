@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
+from flowlet.store.gates.gated_instances import count_gated_by_type
 from flowlet.store.reports.activity import compute_lag_seconds, read_queues
 
 if TYPE_CHECKING:
@@ -127,6 +128,13 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
     )
     for (workflow, status), count in sorted((await store.queries.count_by_type_and_status()).items()):
         instances.add_metric((workflow, status), count)
+    gated = GaugeMetricFamily(
+        "flowlet_instances_waiting_for_version",
+        "Due instances that wait for another version of their workflow.",
+        labels=("workflow",),
+    )
+    for workflow, count in sorted((await count_gated_by_type(store.connections)).items()):
+        gated.add_metric((workflow,), count)
     late = compute_lag_seconds(await read_queues(store.connections, services.settings.groups), now=store.clock.now())
     text = "How long the oldest due instance of this process's groups has been due."
-    return instances, GaugeMetricFamily("flowlet_lag_seconds", text, late)
+    return instances, gated, GaugeMetricFamily("flowlet_lag_seconds", text, late)

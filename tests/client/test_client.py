@@ -91,6 +91,7 @@ async def search_by_many_filters(client: AsyncClient) -> Instance:
         created_from=FAR_FUTURE - timedelta(days=99_999),
         created_to=FAR_FUTURE,
         is_retrying=False,
+        waits_for_version=False,
         order_by="created",
     )
     (found,) = page.instances

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
+from flowlet.diagram.overlay import ChangeOverlay
 from flowlet.diagram.svg import STYLESHEET, DefinitionOverlay, InstanceOverlay, render_svg
 from flowlet.diagram.text_metrics import format_count, format_seconds, format_share, measure_text, shorten_text
 from flowlet.instance.instance import Status
@@ -31,6 +32,15 @@ SVG_NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 REVIEW_OVERLAY = InstanceOverlay.from_path(
     [("Init", "Review")], start="Init", current_state="Review", status=Status.WAITING
+)
+
+MARKS = ("added", "removed", "changed")
+CHANGES = ChangeOverlay(
+    added={"Approve"},
+    removed={"ApproveError"},
+    renamed={"Review": "Old"},
+    added_transitions={("Review", "Approve")},
+    removed_transitions={("Review", "ApproveError")},
 )
 
 
@@ -173,9 +183,21 @@ def test_the_rules_know_every_class_that_is_drawn() -> None:
         render_svg(DEMO_DEFINITION, overlay, standalone=True),
         render_svg(LOOP_DEFINITION, REVIEW_OVERLAY),
         render_svg(DEMO_DEFINITION, numbers),
+        render_svg(DEMO_DEFINITION, CHANGES),
     ):
         drawn = {name for element in parse_svg(picture).iter() for name in read_classes(element)} - without_rules
         assert not {name for name in drawn if f".{name}" not in STYLESHEET}
+
+
+def test_what_a_version_changes_is_marked_and_said() -> None:
+    picture = parse_svg(render_svg(DEMO_DEFINITION, CHANGES))
+
+    marked = {
+        name: [" ".join(read_classes(one)) for one in picture.iter() if name in read_classes(one)] for name in MARKS
+    }
+    assert [len(marked[name]) for name in MARKS] == [3, 3, 1]
+    badges = ["".join(one.itertext()) for one in picture.iter() if "fl-badge" in read_classes(one)]
+    assert sorted(badges) == ["added", "removed", "was Old"]
 
 
 def test_the_way_taken_is_marked() -> None:

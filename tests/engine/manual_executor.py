@@ -39,7 +39,7 @@ class EngineHarness:
     async def add_executor(self, id: str = "executor-a", *, lease: timedelta = LEASE) -> ManualExecutor:
         """Return a registered executor."""
         settings = ExecutorSettings(name=id, slots=10, lease=lease)
-        record = build_executor_record(settings, id=id, types=self.registry.names, now=self.clock.now())
+        record = build_executor_record(settings, self.registry, id=id, now=self.clock.now())
         await self.store.executors.register(record)
         return ManualExecutor(self, settings)
 

@@ -167,7 +167,8 @@ async def test_an_instance_of_a_group_that_nobody_serves_says_so_until_an_execut
         await at.upkeep.run_checks()
         waiting = await at.engine.get_instance(id)
 
-        served = replace(build_executor_record(EXECUTOR_SETTINGS, id="n", types=["Orders"], now=0), groups=("night",))
+        record = build_executor_record(EXECUTOR_SETTINGS, at.engine.registry, id="n", now=0)
+        served = replace(record, groups=("night",))
         await at.engine.store.executors.register(replace(served, lease_until=2**60))
         for _ in range(3):
             await at.upkeep.run_checks()

@@ -47,6 +47,7 @@ def test_a_line_of_history_is_the_same_after_it_was_a_row() -> None:
 
 def test_an_executor_is_the_same_after_it_was_a_row() -> None:
     record = ExecutorRecord("a-1", "a", "host", 7, ("default", "slow"), ("Orders",), 4, "RUNNING", 1, 2, 3, claimed=2)
+    record = replace(record, versions={"Orders": 3}, digest="0a1b2c")
 
     row = RowEncoder(EXECUTOR.columns).encode(record)
 

@@ -11,6 +11,7 @@ from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.gates.gated_instances import VERSION_GATES_END
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
 
@@ -18,7 +19,6 @@ __all__ = ["GatedClaim", "GatedInstances", "VersionGates"]
 
 MAX_GATES = 1_000
 """How many gates are looked at: there is one for each lane and each set of versions."""
-_PREFIX_END = GATE_PREFIX[:-1] + chr(ord(GATE_PREFIX[-1]) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def _find_gates(session: DatabaseSession) -> list[str]:
     found: list[str] = []
     last = GATE_PREFIX
     while len(found) < MAX_GATES:
-        ((gate,),) = await session.fetch_rows(sql, {"last": last, "end": _PREFIX_END})
+        ((gate,),) = await session.fetch_rows(sql, {"last": last, "end": VERSION_GATES_END})
         if gate is None:
             break
         found.append(gate)

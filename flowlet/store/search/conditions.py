@@ -6,7 +6,9 @@ from typing import Any
 
 from flowlet.instance.instance import Status
 from flowlet.instance.json_text import parse_outside_json, write_json
+from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.gates.gated_instances import VERSION_GATES_END
 from flowlet.store.search.prefix import build_prefix_search
 from flowlet.store.search.query import TIME_COLUMNS, SearchQuery, VariableFilter
 from flowlet.store.tables import HAS_BUSINESS_KEY, IS_CANCELLED, IS_NOT_DONE, IS_READY, IS_RETRYING
@@ -57,6 +59,10 @@ def _build_status_conditions(query: SearchQuery) -> tuple[list[str], dict[str, A
         parts += [IS_CANCELLED] if set(statuses) == {Status.CANCELLED} else []
     if query.is_retrying is not None:
         parts.append(IS_RETRYING if query.is_retrying else f"NOT ({IS_RETRYING})")
+    if query.waits_for_version is not None:
+        sign = "" if query.waits_for_version else "NOT "
+        parts.append(f"{sign}(gate IS NOT NULL AND gate > :gates_start AND gate < :gates_end)")
+        values |= {"gates_start": GATE_PREFIX, "gates_end": VERSION_GATES_END}
     if query.has_next:
         parts.append(_IS_SCHEDULED)
     return parts, values

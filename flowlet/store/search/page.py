@@ -88,7 +88,13 @@ def _build_scan_request(query: SearchQuery, cursor: str | None) -> ScanRequest:
 
 def _is_narrow(query: SearchQuery) -> bool:
     """Return whether an index finds the matches, or everything matches in the page's order: no scan limit is needed."""
-    if query.parent_id is not None or query.fingerprint is not None or query.is_retrying or query.has_next:
+    if (
+        query.parent_id is not None
+        or query.fingerprint is not None
+        or query.is_retrying
+        or query.has_next
+        or query.waits_for_version
+    ):
         return True
     statuses = set(query.statuses)
     if statuses and (not UNINDEXED_STATUSES & statuses or statuses == {Status.CANCELLED}):

@@ -52,6 +52,7 @@ class SearchQuery:
         prefix: The beginning of the external id or the business key; upper and lower case differ.
         status: One status or several.
         is_retrying: Whether an attempt has failed and another one follows.
+        waits_for_version: Whether an executor's version of the workflow could not run it, and it waits for another one.
         fingerprint: The fingerprint of an error group: instances whose last attempt failed with this error.
         reason_contains: A part of the reason, in upper or lower case; at most 2,000 characters.
         variables: At most 5.
@@ -83,6 +84,7 @@ class SearchQuery:
     next_activation_from: int | None = None
     next_activation_to: int | None = None
     is_retrying: bool | None = None
+    waits_for_version: bool | None = None
     fingerprint: str | None = None
     reason_contains: str | None = None
     variables: Sequence[VariableFilter] = ()

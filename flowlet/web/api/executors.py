@@ -42,6 +42,7 @@ class ExecutorResponse(ApiModel):
         status: STOPPED if it shut down in order, LOST if its lease ran out.
         executor_groups: The executor groups that it serves.
         workflow_types: The definitions that it has loaded.
+        workflow_versions: The version of each of them.
         slots: How many activations it runs at once.
         started: When it started.
         last_active: When it last extended its lease.
@@ -55,6 +56,7 @@ class ExecutorResponse(ApiModel):
     status: Literal["RUNNING", "DRAINING", "STOPPED", "LOST"]
     executor_groups: tuple[str, ...]
     workflow_types: tuple[str, ...]
+    workflow_versions: dict[str, int]
     slots: int
     started: Timestamp
     last_active: Timestamp
@@ -80,6 +82,7 @@ def _build_executor_response(record: ExecutorRecord) -> ExecutorResponse:
             "status": record.status,
             "executor_groups": record.groups,
             "workflow_types": record.types,
+            "workflow_versions": record.versions,
             "slots": record.slots,
             "started": record.started,
             "last_active": record.beat,

@@ -108,6 +108,7 @@ class WorkflowFilter(RequestModel):
         next_activation_from: Runs next at this time or later.
         next_activation_to: Runs next before this time.
         is_retrying: Whether an attempt has failed and another one follows.
+        waits_for_version: Whether it waits for another version of its definition, because a live one could not run it.
         fingerprint: The fingerprint of the last failure; a workflow has one while it is FAILED or retries.
         reason_contains: A part of the reason, regardless of case.
         state_vars: The values of variables; a text also matches the number, true, false or null that it spells.
@@ -133,6 +134,7 @@ class WorkflowFilter(RequestModel):
     next_activation_from: Timestamp | None = None
     next_activation_to: Timestamp | None = None
     is_retrying: bool | None = None
+    waits_for_version: bool | None = None
     fingerprint: SearchText = None
     reason_contains: SearchedSubstring = None
     state_vars: SearchedVariables = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 from flowlet.diagram.text_metrics import clean_line as cleaned
@@ -58,6 +59,7 @@ def find_alerts(
     errors: Sequence[ErrorGroup],
     *,
     late: Sequence[UpcomingInstance] = (),
+    gated: Mapping[str, int] = MappingProxyType({}),
     now: int,
     max_claim_gap_microseconds: int = MAX_CLAIM_GAP_MICROSECONDS,
 ) -> list[Alert]:
@@ -69,6 +71,7 @@ def find_alerts(
         queues: The instances with a next activation, by group.
         errors: The latest errors, grouped.
         late: The instances that have been due the longest.
+        gated: The number of instances of each type that wait for another version of their workflow.
         now: In microseconds since 1970 UTC.
         max_claim_gap_microseconds: The tolerated gap between the last claim and the last heartbeat of an executor with
             free slots, in microseconds.
@@ -79,6 +82,7 @@ def find_alerts(
             counts, serving, queues, now, is_draining=any(executor.is_live for executor in executor_reports)
         ),
         *_find_mismatched_work(serving, late, now),
+        *_find_gated_work(gated),
         *_find_unhealthy_executors(executor_reports, now, max_claim_gap_microseconds),
         *_find_waiting_types(counts),
         *map(_describe_error_group, errors),
@@ -129,6 +133,14 @@ def _find_mismatched_work(
         address = _build_filter_url((*QUEUED_STATUSES, Status.WAITING), type=one.type, group=one.group)
         text = "work is due, but no live executor of this group has loaded this workflow"
         yield Alert("warn", "Unserved", cleaned(f"{one.type} in {one.group}"), address, text, one.at)
+
+
+def _find_gated_work(gated: Mapping[str, int]) -> Iterator[Alert]:
+    """Yield an alert for each type whose instances wait for another version, the most first."""
+    for type, count in sorted(gated.items(), key=lambda one: (-one[1], one[0])):
+        address = f"/workflows?{urlencode({'type': type, 'gated': 'true'})}"
+        text = f"{count:,} {'waits' if count == 1 else 'wait'} for another version: deploy one that can run them"
+        yield Alert("warn", "Version", cleaned(type), address, text)
 
 
 def _list_types(executor_reports: Sequence[ExecutorRecord]) -> set[str]:

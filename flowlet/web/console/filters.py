@@ -31,6 +31,7 @@ LABELS = {
     "modified_from": "Modified from",
     "modified_to": "Modified before",
     "retrying": "Retrying",
+    "gated": "Waits for a version",
     "error": "Error",
     "reason": "Reason contains",
     "variable": "Variable",
@@ -52,6 +53,7 @@ _FIELD_NAMES = {
     "fingerprint": "error",
     "reason_contains": "reason",
     "is_retrying": "retrying",
+    "waits_for_version": "gated",
     "variables": "variable",
     "order_by": "sort",
 }
@@ -220,6 +222,12 @@ def _parse_retrying(text: str) -> dict[str, Any]:
     return {"is_retrying": text == "true"}
 
 
+def _parse_gated(text: str) -> dict[str, Any]:
+    if text not in ("true", "false"):
+        raise ValueError("Must be true or false")
+    return {"waits_for_version": text == "true"}
+
+
 def _parse_variable(text: str) -> dict[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.strip():
@@ -240,6 +248,7 @@ _PARSERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "q": _parse_search,
     "parent": _parse_parent,
     "retrying": _parse_retrying,
+    "gated": _parse_gated,
     "variable": _parse_variable,
     "sort": _parse_sort,
 }
@@ -267,6 +276,8 @@ def _parse_time(text: str) -> int:
 def _format_chip(name: str, value: str) -> str:
     if name == "retrying" and value in ("true", "false"):
         return "Retrying" if value == "true" else "Not retrying"
+    if name == "gated" and value in ("true", "false"):
+        return "Waits for another version" if value == "true" else "Does not wait for another version"
     if name == "status":
         return value.replace("_", " ").capitalize()
     return clean_text(

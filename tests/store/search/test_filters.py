@@ -82,6 +82,7 @@ async def test_what_names_an_instance_is_joined_with_the_rest_by_and(store_harne
         ("next_activation", NOW + 5, {"next_activation_from": NOW + 5}),
         ("next_activation", NOW - 5, {"next_activation_to": NOW}),
         ("attempt", 2, {"is_retrying": True}),
+        ("gate", "version:lane/a", {"waits_for_version": True}),
         ("reason", "the card was refused", {"reason_contains": "CARD was"}),
     ],
 )
@@ -96,6 +97,15 @@ async def test_each_filter_finds_what_fits_and_nothing_else(
 
     assert [instance.id for instance in found.instances] == [fitting]
     assert found.total == 1
+
+
+async def test_other_gates_are_no_version_gates(store_harness: StoreHarness) -> None:
+    for gate in ("version:lane/a", "limit:pay/all", "watch:pay"):
+        await store_harness.create_instance(external_id=gate, gate=gate)
+    await store_harness.create_instance(external_id="none")
+
+    assert await store_harness.search_external_ids(waits_for_version=True) == {"version:lane/a"}
+    assert await store_harness.search_external_ids(waits_for_version=False) == {"limit:pay/all", "watch:pay", "none"}
 
 
 async def test_several_statuses_are_joined_by_or(store_harness: StoreHarness) -> None:

@@ -26,6 +26,7 @@ INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
     ({"workflow_type": "Unknown", "scan_limit": 100, "state": "a"}, dict.fromkeys(EXPLAIN_SQL, INDEX + "type")),
     ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, INDEX + "cancelled"), "mysql": INDEX + "status"}),
     ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, INDEX + "retrying"), "mysql": INDEX + "status"}),
+    ({"waits_for_version": True}, dict.fromkeys(EXPLAIN_SQL, INDEX + "gate")),
     # Of few open instances it does not matter which of two indexes finds them.
     (
         {"has_next": True, "order_by": "next_activation"},

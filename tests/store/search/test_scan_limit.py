@@ -144,6 +144,7 @@ async def test_the_total_is_that_of_the_first_page_on_each(store_harness: StoreH
         {"status": "CANCELLED"},
         {"status": "FAILED"},
         {"is_retrying": True},
+        {"waits_for_version": True},
         {"has_next": True},
         {"parent_id": 3},
     ],

@@ -28,6 +28,7 @@ async def register_executor(
         now - MINUTE_MICROSECONDS,
         now,
         now + MINUTE_MICROSECONDS,
+        versions={"Order": 3},
     )
     await app_harness.services.store.executors.register(record)
     return record
@@ -47,6 +48,7 @@ async def test_an_executor_is_told_with_what_it_serves_and_when_it_was_heard_of(
             "status": "RUNNING",
             "executorGroups": ["default", "shop"],
             "workflowTypes": ["Order"],
+            "workflowVersions": {"Order": 3},
             "slots": 4,
             "started": format_rfc3339(record.started),
             "lastActive": format_rfc3339(record.beat),

@@ -32,10 +32,10 @@ ERROR_GROUP = ErrorGroup("a1 b", "Orders", "pay", "Declined: no\ncover", 3, 2, N
 
 def list_concerns(*executors: ExecutorRecord, **found: object) -> list[tuple[str, str, str]]:
     """Return the badge, the title and the address of each concern."""
-    counts, queues, errors = (
-        found.get(name, default) for name, default in (("counts", {}), ("queues", ()), ("errors", ()))
+    counts, queues, errors, gated = (
+        found.get(name, default) for name, default in (("counts", {}), ("queues", ()), ("errors", ()), ("gated", {}))
     )
-    asked = find_alerts(counts, executors, queues, errors, now=NOW)  # type: ignore[arg-type]  # given by name above
+    asked = find_alerts(counts, executors, queues, errors, gated=gated, now=NOW)  # type: ignore[arg-type]  # given by name above
     return [(one.label, one.title, one.url) for one in asked]
 
 
@@ -59,6 +59,13 @@ def test_a_workflow_that_nobody_has_loaded_is_unserved() -> None:
 
     assert list_concerns(LIVE_EXECUTOR, counts=counts) == [
         ("Unserved", "A&B", "/workflows?type=A%26B&status=NEW&status=IN_PROGRESS"),
+    ]
+
+
+def test_what_waits_for_another_version_is_counted_by_workflow_the_most_first() -> None:
+    assert list_concerns(LIVE_EXECUTOR, gated={"A&B": 1, "Orders": 2_000}) == [
+        ("Version", "Orders", "/workflows?type=Orders&gated=true"),
+        ("Version", "A&B", "/workflows?type=A%26B&gated=true"),
     ]
 
 

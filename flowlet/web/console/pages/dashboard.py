@@ -16,6 +16,7 @@ from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
 from flowlet.instance.instance import Status
 from flowlet.store.executors import ExecutorRecord
+from flowlet.store.gates.gated_instances import count_gated_by_type
 from flowlet.store.opening import Store
 from flowlet.store.reports.activity import (
     MAX_GROUPS,
@@ -114,10 +115,10 @@ async def show_dashboard() -> Response:
     """Show the dashboard; with ``span=day`` the throughput of the last day."""
     here, is_day = get_services(), request.args.get("span") == "day"
     store, now = here.store, here.store.clock.now()
-    # Concurrently: seven statements, and four in sequence; none takes long.
+    # Concurrently: eight statements, and four in sequence; none takes long.
     (
         (counts, (executors, queue_overview), throughputs),
-        (running, recent_actions, errors, served),
+        (running, recent_actions, errors, served, gated),
     ) = await asyncio.gather(
         asyncio.gather(
             store.queries.count_by_type_and_status(),
@@ -129,6 +130,7 @@ async def show_dashboard() -> Response:
             read_recent_actions(store.connections, limit=LINES_SHOWN),
             read_error_groups(store.connections, limit=ERRORS_SHOWN),
             store.definitions.read_save_times(),
+            count_gated_by_type(store.connections),
         ),
     )
     live = [executor for executor in executors if executor.is_live]
@@ -140,6 +142,7 @@ async def show_dashboard() -> Response:
         queue_overview.queues,
         errors,
         late=queue_overview.overdue,
+        gated=gated,
         now=now,
         max_claim_gap_microseconds=max_claim_gap,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
@@ -30,6 +30,7 @@ from flowlet.web.console.definition_rows import (
     describe_retry,
 )
 from flowlet.web.console.layout import TONES, render_page
+from flowlet.web.console.version_changes import CHANGE_TONES, build_changes_url, find_version_changes
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
@@ -97,7 +98,10 @@ async def show_definitions() -> Response:
 @blueprint.get("/definitions/<path:name>")
 @require_role(Role.VIEWER)
 async def show_definition(name: str) -> Response:
-    """Show a definition. If this process has not loaded it, show the version that was served last."""
+    """Show a definition. If this process has not loaded it, show the version that was served last.
+
+    With the times ``from`` and ``to`` of two stored versions it also shows what differs between them.
+    """
     here = get_services()
     history = await here.store.definitions.read_history(name, limit=VERSIONS_SHOWN)
     loaded = name in here.registry.names
@@ -120,6 +124,10 @@ async def show_definition(name: str) -> Response:
         states=build_state_rows(definition, statistics),
         variables=build_variable_rows(document["variables"]),
         history=history,
+        changes=find_version_changes(history, request.args.get("from", ""), request.args.get("to", "")),
+        change_tones=CHANGE_TONES,
+        build_changes_url=build_changes_url,
+        definition_url=build_definition_url(name),
         **_render_diagram(definition, statistics, is_loaded=loaded),
     )
 

@@ -190,6 +190,36 @@ async def test_a_change_without_a_new_number_is_pointed_out(sqlite_workflow_cons
     assert page.text.count("changed without a new version number") == 1
 
 
+async def test_the_changes_between_two_versions_are_drawn_and_listed(workflow_console: WorkflowConsole) -> None:
+    await serve_elsewhere(
+        workflow_console, build_hostile_module("Changed"), build_shop_module("Changed"), build_hostile_module("Changed")
+    )
+
+    page = await workflow_console.viewer.get("/definitions/Changed")
+    (link,) = {unescape(link) for link in re.findall(r'href="([^"]*#changes)"', page.text)}
+    changes = (await workflow_console.viewer.get(link)).text
+
+    assert 'id="changes"' not in page.text
+    assert re.search(r"<h2>Changes from version 1 to version \d</h2>", changes)
+    assert "state &#39;decide&#39; (manual) is added" in changes
+    assert "variable &#39;gift&#39; is removed" in changes
+    assert 'class="fl-state manual added"' in changes
+    assert 'class="fl-edge added"' in changes
+    assert "<script>alert" not in changes
+
+
+@pytest.mark.parametrize("times", ["from=1&to=2", "from=x&to=y", "from=1000000", "from=1000000&to=9" + "9" * 40])
+async def test_changes_of_versions_that_are_not_stored_are_left_out(
+    sqlite_workflow_console: WorkflowConsole, times: str
+) -> None:
+    await serve_elsewhere(sqlite_workflow_console, build_hostile_module("Changed"))
+
+    page = await sqlite_workflow_console.viewer.get(f"/definitions/Changed?{times}")
+
+    assert page.status_code == 200
+    assert 'id="changes"' not in page.text
+
+
 async def test_an_unknown_name_is_not_found(sqlite_workflow_console: WorkflowConsole) -> None:
     page = await sqlite_workflow_console.viewer.get("/definitions/Nobody%27s")
 
