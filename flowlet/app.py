@@ -167,7 +167,7 @@ class Flowlet:
 
         Args:
             id: The instance.
-            states: The states to wait for; None waits for the end.
+            states: The states to wait for, by their present or former names; None waits for the end.
             timeout: How long to wait at most; up to an hour.
 
         Raises:

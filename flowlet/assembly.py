@@ -64,6 +64,7 @@ def build_engine(
         executor_settings: The settings of its executor; None for an engine without one.
         observer: Is notified of what the executor does.
     """
+    store.state_names.use_loaded(registry)
     waiters = Waiters(store, store.clock)
     executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
     return Engine(store, registry, Operations(store, registry), waiters, EventBroadcaster(store), executor)

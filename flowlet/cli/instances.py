@@ -163,7 +163,7 @@ def _format_wait_timeout(id: int, instance: Instance | None) -> str:
 @click.command("list")
 @click.option("--type", help="Only instances of this workflow.")
 @click.option("--status", type=click.Choice([status.value for status in Status], case_sensitive=False))
-@click.option("--state", help="Only in this state.")
+@click.option("--state", help="Only in this state, by its present or a former name.")
 @click.option("--key", help="Only with this business key.")
 @click.option("--group", help="Only in this executor group.")
 @click.option(

@@ -26,6 +26,7 @@ class DefinitionState(ResponseModel):
 
     Attributes:
         kind: "start", "normal", "manual", "end" or "error".
+        renamed_from: Its names in earlier versions, which find it as well.
         timeout_seconds: How long an activation may take; None for no limit.
         on_error: The next state when all attempts have failed; None for none.
         deadline_seconds: How long a manual state waits for an answer; None for no limit.
@@ -35,6 +36,7 @@ class DefinitionState(ResponseModel):
 
     name: str
     kind: str
+    renamed_from: tuple[str, ...]
     description: str
     timeout_seconds: float | None
     on_error: str | None

@@ -131,6 +131,7 @@ class Definition:
             never runs an instance whose variables have a higher version.
         source_digest: Another text for each text of its module and of those that it imports; empty for a definition
             that was read from the database.
+        present_names: The present name of each renamed state, by its former one; read only.
     """
 
     name: str
@@ -152,7 +153,7 @@ class Definition:
     vars_version: int = 0
     source_digest: str = field(default="", repr=False)
     codec: ModelCodec | None = field(init=False, repr=False)
-    _name_by_former: Mapping[str, str] = field(init=False, repr=False)
+    present_names: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         codec = ModelCodec(self.vars, self.subject) if self.vars else None
@@ -160,11 +161,11 @@ class Definition:
         object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
         object.__setattr__(self, "names_by_id", MappingProxyType(dict(self.names_by_id)))
         former = {name: state.name for state in self.states.values() for name in state.renamed_from}
-        object.__setattr__(self, "_name_by_former", former)
+        object.__setattr__(self, "present_names", MappingProxyType(former))
 
     def resolve(self, name: str) -> str:
         """Return the present name of a state, given that or a former one; an unknown name stays as it is."""
-        return self._name_by_former.get(name, name)
+        return self.present_names.get(name, name)
 
     def find_state(self, name: str) -> StateDefinition | None:
         """Return the state of a present or a former name; None if the definition has no such state."""

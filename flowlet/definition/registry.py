@@ -95,6 +95,11 @@ class Registry:
             f"no workflow is called {name!r}.{format_suggestion(name, self._definitions)} Loaded: {known}."
         )
 
+    def resolve_state(self, type: str, state: str) -> str:
+        """Return the present name of a state, given that or a former one; unchanged if the workflow is not loaded."""
+        definition = self._definitions.get(type)
+        return definition.resolve(state) if definition else state
+
     @property
     def definitions(self) -> tuple[Definition, ...]:
         """All definitions, sorted by name."""

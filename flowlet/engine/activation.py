@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, Protocol
 
 from flowlet.clock import Clock
 from flowlet.definition.definition import Definition
@@ -17,6 +16,7 @@ from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellation
 from flowlet.engine.children import UnknownChildError, build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
 from flowlet.engine.handlers.handler_call import HandlerCall, UnreadableError, fill_answer, load_vars, save_vars
+from flowlet.engine.handlers.handler_context import ActivationInputs, ContextBuilder
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
 from flowlet.engine.release import build_gated
 from flowlet.engine.results import (
@@ -38,7 +38,7 @@ from flowlet.instance.json_text import parse_json
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_attempt
 from flowlet.protected_tasks import raise_refused_cancellations, take_refused_cancellations
-from flowlet.workflow.context import NO_RELATIVES, Context, Failure, Relatives, TransactionSource
+from flowlet.workflow.context import NO_RELATIVES, Failure, Relatives, TransactionSource
 
 __all__ = ["ActivationRunner", "Resources"]
 
@@ -53,13 +53,6 @@ class Resources(Protocol):
     def __getitem__(self, type: Any, /) -> Any:
         """Return the opened resource of a type."""
         ...
-
-
-class _ActivationInputs(NamedTuple):
-    relatives: Relatives
-    transaction: TransactionSource
-    read_vars: Any
-    failure: Failure | None
 
 
 class ActivationRunner:
@@ -102,6 +95,7 @@ class ActivationRunner:
         self._random = random
         self._executor_id = executor_id
         self.threads = HandlerThreads(max_threads, on_free=on_thread_free)
+        self._contexts = ContextBuilder(find_definition, clock)
         self._plans: dict[int, Plan] = {}
 
     def close(self) -> None:
@@ -149,7 +143,7 @@ class ActivationRunner:
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
-            run = self._prepare_call(plan, attempt, _ActivationInputs(relatives, transaction, read_vars, failure))
+            run = self._prepare_call(plan, attempt, ActivationInputs(relatives, transaction, read_vars, failure))
             if plan.is_async and plan.timeout is None:
                 result = await handler(**run.arguments)
             else:
@@ -229,7 +223,7 @@ class ActivationRunner:
             attempt, plan.deadline_entry, TransitionEffects(text="no answer before the deadline"), preceding_actions=()
         )
 
-    def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs) -> HandlerCall:
+    def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: ActivationInputs) -> HandlerCall:
         """Return the handler's arguments, with variables parsed again: a failed attempt leaves no changes in them."""
         instance, definition = attempt.instance, plan.definition
         arguments: dict[str, Any] = {}
@@ -243,30 +237,10 @@ class ActivationRunner:
         for name, type_ in plan.resources:
             arguments[name] = self._resource_by_type[type_]
         if plan.context_names:
-            run.context = self._build_context(plan, attempt, inputs, run)
+            run.context = self._contexts.build(plan, attempt, inputs, run)
             for name in plan.context_names:
                 arguments[name] = run.context
         return run
-
-    def _build_context(self, plan: Plan, attempt: Attempt, inputs: _ActivationInputs, call: HandlerCall) -> Context:
-        instance = attempt.instance
-        if not plan.is_async:
-            call.stop_requested = threading.Event()
-        return Context(
-            workflow=instance,
-            vars=call.vars if plan.definition.vars is None else {},
-            attempt=attempt.number,
-            # An external id has one instance, and a visit is entered once: no other activation has this key.
-            idempotency_key=f"{instance.external_id}/{instance.visit}",
-            choice=call.choice,
-            username=attempt.username,
-            error=inputs.failure,
-            _clock=self._clock,
-            _transaction=inputs.transaction if plan.is_async else _refuse_transaction,
-            _relatives=inputs.relatives,
-            _log_lines=attempt.lines,
-            _stop_requested=call.stop_requested,
-        )
 
     async def _call_handler(self, plan: Plan, handler: Callable[..., Any], call: HandlerCall, attempt: Attempt) -> Any:
         """Return a handler's result. A plain ``def`` runs in a thread; both kinds are stopped at their timeout."""
@@ -339,9 +313,3 @@ class ActivationRunner:
     def _build_failure(self, attempt: Attempt, error: BaseException) -> Transition:
         attempt.end(self._clock)
         return fail_attempt(attempt, error, detail=format_error_traceback(error), random=self._random)
-
-
-def _refuse_transaction() -> NoReturn:
-    raise RuntimeError(
-        "ctx.transaction() belongs to the event loop, and a plain def handler runs in a thread: write it as async def"
-    )

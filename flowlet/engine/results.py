@@ -64,7 +64,7 @@ def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[
 
     Args:
         plan: The state whose handler it was.
-        result: A state, an outcome, a state's name, or None for the choice or the only next state.
+        result: A state, an outcome, a state's present or former name, or None for the choice or the only next state.
         choice: In a manual state, the name of the chosen state.
 
     Raises:
@@ -82,7 +82,7 @@ def resolve_next_state(plan: Plan, result: object, choice: str | None) -> tuple[
         name = choice or plan.default_state or _raise_missing_result(plan)
     else:
         raise _build_error(plan, f"a value of type {type(result).__name__}, not a state.")
-    entry = plan.entries.get(name)
+    entry = plan.entries.get(name) or plan.entries.get(plan.definition.resolve(name))
     if entry is None:
         raise _build_error(plan, f"{clean_text(name, MAX_NAME_LENGTH)!r}, {_explain_unlisted(plan, name)}")
     return entry, outcome

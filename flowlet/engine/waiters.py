@@ -11,11 +11,12 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from flowlet.clock import Clock
-from flowlet.errors import RefusedError, StoreUnavailableError, UnknownInstanceError, WaitTimeoutError
+from flowlet.definition.versions.state_names import NO_RENAMES
+from flowlet.engine.waits.waiter import Waiter, build_timeout_error, build_unknown_error
+from flowlet.errors import RefusedError, StoreUnavailableError, WaitTimeoutError
 from flowlet.instance.instance import ENDED_STATUSES, Instance
 from flowlet.shutdown import BackgroundTask
 from flowlet.store.commits import Commit
@@ -51,35 +52,6 @@ WaitFunction = Callable[..., Awaitable[Instance]]
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """One wait. ``since`` is the last line of history that was read; None before the first look."""
-
-    id: int
-    states: frozenset[str]
-    deadline: float
-    future: asyncio.Future[Instance]
-    since: int | None
-    version: int = -1
-    has_arrived: bool = False
-
-    def has_reached(self, state: str, *, has_ended: bool) -> bool:
-        """Return whether an instance in this state ends the wait."""
-        return has_ended or state in self.states
-
-    def is_behind(self, position: InstancePosition | None) -> bool:
-        """Return whether the history may hold a state that is waited for, and has not been read."""
-        return position is not None and bool(self.states) and self.version != position.version
-
-    def add_entries(self, entered_states: Iterable[tuple[int, str]], *, version: int) -> None:
-        """Add the states that were entered, each with its line of history."""
-        since = self.since or 0
-        new = [(line, state) for line, state in entered_states if line > since]
-        self.has_arrived = self.has_arrived or any(state in self.states for _, state in new)
-        self.since = max((line for line, _ in new), default=since)
-        self.version = version
-
-
 class Waiters:
     """The waits for instances of one database, in one process.
 
@@ -90,9 +62,10 @@ class Waiters:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._reads = store.queries
+        self._state_names = store.state_names
         self._clock = clock
         self._commit_signal = store.commit_signal
-        self._waiters: dict[int, set[_Waiter]] = {}
+        self._waiters: dict[int, set[Waiter]] = {}
         self._reserved_count = 0
         self._announced_ids: set[int] = set()
         self._last_look = self._rest_until = self._last_arrival = -math.inf
@@ -117,7 +90,8 @@ class Waiters:
 
         Args:
             id: The instance.
-            states: The states to wait for; None, or an empty collection, for its end only.
+            states: The states to wait for, by their present or former names; None, or an empty collection, for its end
+                only.
             timeout: In seconds; 0 to 3,600.
             since: The id of the line of history after which a state counts; 0 for its whole history. None means
                 from now on; its present state counts in any case.
@@ -154,12 +128,12 @@ class Waiters:
         self, id: int, states: str | Collection[str] | None = None, *, timeout: float, since: int | None = None
     ) -> Instance:
         if not 0 < id <= MAX_INTEGER:
-            raise _build_unknown_error(id)
+            raise build_unknown_error(id)
         if self._is_closed:
             raise WaitTimeoutError(f"the wait for workflow {id} was cut short: the application stops")
         wanted = frozenset((states,) if isinstance(states, str) else states or ())
         done: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(id, wanted, self._clock.monotonic() + timeout, done, since)
+        waiter = Waiter(id, wanted, self._clock.monotonic() + timeout, done, since)
         with self._register_waiter(waiter):
             try:
                 async with asyncio.timeout(timeout + STORE_GRACE_SECONDS):
@@ -167,18 +141,18 @@ class Waiters:
             except WaitTimeoutError:
                 raise
             except TimeoutError:
-                raise _build_timeout_error(waiter, None) from None
+                raise build_timeout_error(waiter, None) from None
 
     async def close(self) -> None:
         """End every wait, and stop."""
         self._is_closed = True
         for waiter in self._iterate_waiters():
             why = f"the wait for workflow {waiter.id} was cut short: the application stops"
-            _fail_waiter(waiter, WaitTimeoutError(why))
+            waiter.fail(WaitTimeoutError(why))
         await self._watch_task.close()
 
     @contextlib.contextmanager
-    def _register_waiter(self, waiter: _Waiter) -> Iterator[None]:
+    def _register_waiter(self, waiter: Waiter) -> Iterator[None]:
         """Keep a wait registered, and the loop running, for the length of the block."""
         self._waiters.setdefault(waiter.id, set()).add(waiter)
         self._last_arrival = self._clock.monotonic()
@@ -218,7 +192,7 @@ class Waiters:
         if self._sleep_task is not None:
             self._sleep_task.cancel()
 
-    def _iterate_waiters(self) -> Iterator[_Waiter]:
+    def _iterate_waiters(self) -> Iterator[Waiter]:
         return (waiter for waiters in self._waiters.values() for waiter in waiters)
 
     async def _watch_instances(self) -> None:
@@ -240,7 +214,7 @@ class Waiters:
         self._has_unseen_commit = self._has_unseen_commit and not looks_at_all
         found = await self._check_instances(sorted(ids), late)
         for waiter in late:
-            _fail_waiter(waiter, _build_timeout_error(waiter, found.get(waiter.id)))
+            waiter.fail(build_timeout_error(waiter, found.get(waiter.id)))
         if looks_at_all:
             self._last_look = self._clock.monotonic()
             self._rest_until = self._last_look + REST_FACTOR * (self._last_look - began)
@@ -270,7 +244,7 @@ class Waiters:
             self._sleep_task.cancel()
             self._sleep_task = None
 
-    async def _check_instances(self, ids: Sequence[int], expired: Iterable[_Waiter]) -> dict[int, Instance]:
+    async def _check_instances(self, ids: Sequence[int], expired: Iterable[Waiter]) -> dict[int, Instance]:
         """Read instances, end the waits for those that have arrived, and return the instances that were read whole."""
         found: dict[int, Instance] = {}
         overdue = {waiter.id for waiter in expired}
@@ -287,12 +261,13 @@ class Waiters:
     async def _check_chunk(self, ids: Sequence[int], overdue: Collection[int]) -> dict[int, Instance]:
         waiters = [waiter for id in ids for waiter in self._waiters.get(id, ()) if not waiter.future.done()]
         positions = await self._read_positions(waiters)
+        await self._read_names(waiters, positions)
         await self._read_new_entries(waiters, positions)
         arrived = []
         for waiter in waiters:
             position = positions.get(waiter.id)
             if position is None:
-                _fail_waiter(waiter, _build_unknown_error(waiter.id))
+                waiter.fail(build_unknown_error(waiter.id))
             elif waiter.has_arrived or waiter.has_reached(position.state, has_ended=position.has_ended):
                 arrived.append(waiter)
         wanted = sorted({*(waiter.id for waiter in arrived), *(id for id in overdue if id in positions)})
@@ -302,7 +277,7 @@ class Waiters:
                 waiter.future.set_result(instances[waiter.id])
         return instances
 
-    async def _read_positions(self, waiters: Sequence[_Waiter]) -> dict[int, InstancePosition]:
+    async def _read_positions(self, waiters: Sequence[Waiter]) -> dict[int, InstancePosition]:
         """Return the positions of their instances; for new waits, note where the history ends."""
         fresh = {waiter.id for waiter in waiters if waiter.since is None}
         known = {waiter.id for waiter in waiters} - fresh
@@ -315,7 +290,19 @@ class Waiters:
                 waiter.version = positions[waiter.id].version
         return positions
 
-    async def _read_new_entries(self, waiters: Sequence[_Waiter], positions: Mapping[int, InstancePosition]) -> None:
+    async def _read_names(self, waiters: Sequence[Waiter], positions: Mapping[int, InstancePosition]) -> None:
+        """Read the names of the states that are waited for, of instances that may have entered one since.
+
+        They are read again whenever an instance has moved: a version in which its states were renamed may have come.
+        """
+        moved = [waiter for waiter in waiters if waiter.is_behind(positions.get(waiter.id)) or waiter.is_new]
+        moved = [waiter for waiter in moved if waiter.states and waiter.id in positions]
+        names = await self._state_names.read() if moved else NO_RENAMES
+        for waiter in moved:
+            waiter.names = names.expand(positions[waiter.id].type, waiter.states)
+            waiter.is_new = False
+
+    async def _read_new_entries(self, waiters: Sequence[Waiter], positions: Mapping[int, InstancePosition]) -> None:
         """Read what has been added to the histories since the last look, for the waits that name a state."""
         behind = [waiter for waiter in waiters if waiter.is_behind(positions.get(waiter.id))]
         if not behind:
@@ -328,20 +315,3 @@ class Waiters:
             entered.setdefault(id, []).append((line, state))
         for waiter in behind:
             waiter.add_entries(entered.get(waiter.id, ()), version=positions[waiter.id].version)
-
-
-def _fail_waiter(waiter: _Waiter, error: Exception) -> None:
-    if not waiter.future.done():
-        waiter.future.set_exception(error)
-
-
-def _build_unknown_error(id: int) -> UnknownInstanceError:
-    return UnknownInstanceError(f"no workflow has the id {id}")
-
-
-def _build_timeout_error(waiter: _Waiter, instance: Instance | None) -> WaitTimeoutError:
-    aim = f"reached {', '.join(sorted(waiter.states))}" if waiter.states else "ended"
-    if instance is None:
-        return WaitTimeoutError(f"workflow {waiter.id} has not {aim} in time, and the store does not answer")
-    present = f"it is {instance.status} in state {instance.state!r}"
-    return WaitTimeoutError(f"workflow {waiter.id} has not {aim} in time: {present}", instance)

@@ -174,6 +174,7 @@ class _Examination:
     async def _is_transition(self, type: str, version: int, line: PathEntry) -> bool:
         """Return whether a line is an edge in a stored shape of its version. A version that is not stored permits any.
 
+        An instance leaves a state that was renamed under the name by which it has entered it.
         An executor stores its definitions before it runs them: shapes read after a line know its edge.
         """
         edge = (line.from_state or "", line.to_state or "")
@@ -183,9 +184,10 @@ class _Examination:
             self._has_read_edges = True
             for key, shapes in (await self._store.definitions.read_documents()).items():
                 self._edges[key] = {
-                    (state["name"], transition["target"])
+                    (name, transition["target"])
                     for shape in shapes
                     for state in shape["states"]
+                    for name in (state["name"], *state["renamedFrom"])
                     for transition in state["transitions"]
                 }
         return edge in self._edges.get((type, version), {edge})

@@ -23,6 +23,7 @@ from flowlet.store.history import HistoryStore
 from flowlet.store.instances import InstanceStore
 from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
 from flowlet.store.queries import InstanceQueries
+from flowlet.store.search.state_names import StateNameStore
 from flowlet.store.sessions import SessionStore
 from flowlet.store.users import UserStore
 from flowlet.text import check_schema_name
@@ -39,6 +40,7 @@ class Store:
     instances: InstanceStore
     executors: ExecutorStore
     definitions: DefinitionStore
+    state_names: StateNameStore
     queries: InstanceQueries
     history: HistoryStore
     users: UserStore
@@ -131,13 +133,15 @@ async def open_store(
     await connections.open()
     try:
         await (upgrade_schema(connections) if migrate else check_schema(connections))
+        state_names = StateNameStore(connections)
         store = Store(
             connections,
             clock or StoreClock(),
             InstanceStore(connections),
             ExecutorStore(connections),
             DefinitionStore(connections),
-            InstanceQueries(connections),
+            state_names,
+            InstanceQueries(connections, state_names),
             HistoryStore(connections),
             UserStore(connections),
             SessionStore(connections),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowlet.definition.versions.state_names import NO_RENAMES
 from flowlet.errors import UnknownInstanceError
 from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, Action, ActionKind, Instance
 from flowlet.store.changes import build_select
@@ -15,6 +16,7 @@ from flowlet.store.database_session import build_in_list
 from flowlet.store.rows import ACTION_READER, INSTANCE_READER
 from flowlet.store.search.page import search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
+from flowlet.store.search.state_names import StateNameStore
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
@@ -26,6 +28,7 @@ class InstancePosition:
     """An instance's state in short; ``last_action_id`` is None unless the caller asked for it."""
 
     id: int
+    type: str
     version: int
     has_ended: bool
     state: str
@@ -58,10 +61,16 @@ GROUP BY workflow_type, status
 
 
 class InstanceQueries:
-    """Reads instances and their history."""
+    """Reads instances and their history.
 
-    def __init__(self, connections: Connections) -> None:
+    Args:
+        connections: The database's.
+        state_names: The names of states: a search by one of them finds all of the state.
+    """
+
+    def __init__(self, connections: Connections, state_names: StateNameStore) -> None:
         self._connections = connections
+        self._state_names = state_names
         self._counters = CounterStore(connections)
 
     async def get(self, id: int) -> Instance:
@@ -101,10 +110,14 @@ class InstanceQueries:
     async def search(self, query: SearchQuery) -> SearchResult:
         """Return a page of the matching instances, in the query's order, and how many match in all.
 
+        A state's former names and its present one find the same instances, and so the errors that failed under them.
+
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
-        return await self._connections.read(lambda session: search_instances(session, query))
+        has_states = query.state is not None or query.fingerprint is not None
+        names = await self._state_names.read() if has_states else NO_RENAMES
+        return await self._connections.read(lambda session: search_instances(session, query, names))
 
     async def list_children(self, id: int, *, limit: int | None = None) -> list[Instance]:
         """Return the children of an instance, the oldest first; not more than ``limit``, unless that is None."""
@@ -204,11 +217,12 @@ class InstanceQueries:
 
     async def _read_positions(self, ids: Sequence[int], mark: str) -> list[InstancePosition]:
         members, values = self._bind_ids(ids)
-        sql = f"SELECT w.id, w.version, w.status, w.state, {mark} AS mark FROM {WORKFLOW} w WHERE w.id IN ({members})"
+        columns = f"w.id, w.workflow_type, w.version, w.status, w.state, {mark} AS mark"
+        sql = f"SELECT {columns} FROM {WORKFLOW} w WHERE w.id IN ({members})"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql, values))
         return [
-            InstancePosition(id, version, status in ENDED_STATUSES, state, last_action_id)
-            for id, version, status, state, last_action_id in rows
+            InstancePosition(id, type, version, status in ENDED_STATUSES, state, last_action_id)
+            for id, type, version, status, state, last_action_id in rows
         ]
 
     def _bind_ids(self, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:

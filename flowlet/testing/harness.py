@@ -100,6 +100,7 @@ class Harness:
         """
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(self._create_database_url(stack), clock=self.clock))
+            store.state_names.use_loaded(self.registry)
             await stack.enter_async_context(self.registry.provided)
             await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
             await store.executors.register(

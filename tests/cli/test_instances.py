@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from flowlet.testing import Harness
 from tests.cli.conftest import RunCommand
+from tests.engine.versions.renamed_orders import build_modules
 
 ShowInstance = Callable[[str], dict[str, Any]]
 
@@ -45,6 +48,22 @@ def test_what_was_started_is_shown_with_its_values_and_who_started_it(
     assert [action["kind"] for action in found["history"]] == ["CREATED"]
     assert found["createdBy"]
     assert found["created"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", ["review", "decide"])
+def test_the_list_by_state_takes_either_name_of_a_renamed_one(
+    run_flowlet: RunCommand, database_url: str, name: str
+) -> None:
+    async def deploy_both_versions() -> None:
+        for version in (1, 2):
+            async with Harness(build_modules(version), database_url=database_url) as flow:
+                await flow.start("Orders", {"way": "person"})
+
+    asyncio.run(deploy_both_versions())
+
+    found = json.loads(run_flowlet("list", "--state", name, "--json", "--database", database_url).stdout)
+
+    assert [one["state"] for one in found] == ["decide", "review"]
 
 
 def test_starting_twice_with_one_external_id_prints_the_same_id(run_flowlet: RunCommand) -> None:

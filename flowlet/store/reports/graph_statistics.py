@@ -7,7 +7,8 @@ are those of a sample of bounded size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -96,7 +97,9 @@ class GraphStatistics:
     states: Mapping[str, StateStatistics]
 
 
-async def read_graph_statistics(connections: Connections, name: str) -> GraphStatistics:
+async def read_graph_statistics(
+    connections: Connections, name: str, *, resolve: Callable[[str], str] = str
+) -> GraphStatistics:
     """Return the statistics of a definition.
 
     The sample is the definition's newest 1,000 instances among the newest 50,000 of all, as far as they have entered
@@ -106,22 +109,25 @@ async def read_graph_statistics(connections: Connections, name: str) -> GraphSta
     Args:
         connections: The database's.
         name: The definition's name; an unknown one has empty statistics.
+        resolve: Returns the name under which a state is counted, given any of its names; by default each is by itself.
 
     Raises:
         StoreUnavailableError: If the database is unavailable.
     """
 
     async def read_statistics(session: DatabaseSession) -> GraphStatistics:
-        open_, is_at_least = await _count_open(session, name)
+        open_, is_at_least = await _count_open(session, name, resolve)
         ids, since = await _sample_instances(session, name)
         lines = await _read_entries(session, ids) if ids else []
-        ways, stays = _compute_statistics(lines)
+        ways, stays = _compute_statistics(lines, resolve)
         return GraphStatistics(open_, is_at_least, len(ids), since, ways, stays)
 
     return await connections.read(read_statistics)
 
 
-async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, int], bool]:
+async def _count_open(
+    session: DatabaseSession, name: str, resolve: Callable[[str], str]
+) -> tuple[dict[str, int], bool]:
     # The second condition is implied by the first; it lets the databases use the partial index. The index does not hold
     # the state: each counted row is read, and so there is a limit.
     sql = (
@@ -129,7 +135,9 @@ async def _count_open(session: DatabaseSession, name: str) -> tuple[dict[str, in
         f"AND status IN ({_OPEN}) AND {IS_NOT_DONE} LIMIT {MAX_COUNTED_OPEN + 1}) counted "
         "GROUP BY state"
     )
-    found = {state: int(count) for state, count in await session.fetch_rows(sql, {"type": name})}
+    found: Counter[str] = Counter()
+    for state, count in await session.fetch_rows(sql, {"type": name}):
+        found[resolve(state)] += int(count)
     return found, sum(found.values()) > MAX_COUNTED_OPEN
 
 
@@ -158,13 +166,14 @@ async def _read_entries(session: DatabaseSession, ids: Sequence[int]) -> list[tu
 
 
 def _compute_statistics(
-    lines: Iterable[tuple[Any, ...]],
+    lines: Iterable[tuple[Any, ...]], resolve: Callable[[str], str]
 ) -> tuple[dict[Pair, TransitionStatistics], dict[str, StateStatistics]]:
     entered: dict[int, int] = {}
     seconds: dict[str, dict[str, list[float]]] = {}
     handlers: dict[str, list[float]] = {}
-    for id, kind, at, source, target, duration_ms in lines:
+    for id, kind, at, source_name, target_name, duration_ms in lines:
         if kind in _LEAVING and id in entered:
+            source, target = resolve(source_name), resolve(target_name)
             # Executors' clocks may differ by a little: no time in a state is negative.
             seconds.setdefault(source, {}).setdefault(target, []).append(max(at - entered[id], 0) / _SECOND)
             if duration_ms is not None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowlet.definition.versions.state_names import NO_RENAMES, StateNames
 from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
+from flowlet.store.search.renamed_states import build_state_condition
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
@@ -83,6 +86,7 @@ async def count_waiting(connections: Connections) -> int:
 async def read_inbox(
     connections: Connections,
     *,
+    names: StateNames = NO_RENAMES,
     type: str | None = None,
     state: str | None = None,
     by_deadline: bool = True,
@@ -93,8 +97,9 @@ async def read_inbox(
 
     Args:
         connections: The database's.
+        names: The names of all states. A state that was renamed is one group, under its present name.
         type: The workflow's name; None for any.
-        state: The manual state's name; None for any.
+        state: One of the manual state's names; None for any.
         by_deadline: Whether the nearest deadline comes first, and then, by age, the workflows without one. Otherwise
             the workflow whose last change is the longest ago comes first: an edit or a pause is a change.
         limit: How many at most, 1 to 1,000.
@@ -115,13 +120,14 @@ async def read_inbox(
     )
 
     async def read_in_session(session: DatabaseSession) -> Inbox:
-        found = await _read_page(session, query)
+        where, values = _build_conditions(query, names)
+        found = await _read_page(session, query, where, values)
         has_more, found = len(found) > limit, found[:limit]
         entered = await _read_entry_times(session, [instance.id for instance in found])
-        groups, waiting = await _read_groups(session), await _count_up_to(session, MAX_COUNTED + 1)
+        groups, waiting = await _read_groups(session, names), await _count_up_to(session, MAX_COUNTED + 1)
         return Inbox(
             tuple(WaitingInstance(one, entered.get(one.id, one.modified_us)) for one in found),
-            await _count_matches(session, query, waiting) if has_more or cursor else len(found),
+            await _count_matches(session, where, values, waiting) if has_more or cursor else len(found),
             encode_cursor(query.order, _get_sort_value(query, found[-1]), found[-1].id) if has_more else None,
             waiting,
             groups,
@@ -131,12 +137,14 @@ async def read_inbox(
     return await connections.read(read_in_session)
 
 
-async def _read_page(session: DatabaseSession, query: SearchQuery) -> list[Instance]:
+async def _read_page(
+    session: DatabaseSession, query: SearchQuery, where: str, values: dict[str, Any]
+) -> list[Instance]:
     """Return the page's instances, and one more if there is another page."""
-    where, values = _build_conditions(query)
     key = _ORDERS[query.order_by]
     if query.cursor is not None:
-        values["after_key"], values["after_id"] = decode_cursor(query.cursor, query.order)
+        after_key, after_id = decode_cursor(query.cursor, query.order)
+        values = {**values, "after_key": after_key, "after_id": after_id}
         where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
     # Not by the search, which also counts: with 20,000 waiting workflows that reads each row a second time.
     ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
@@ -144,10 +152,13 @@ async def _read_page(session: DatabaseSession, query: SearchQuery) -> list[Insta
     return INSTANCE_READER.parse_all(await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1}))
 
 
-def _build_conditions(query: SearchQuery) -> tuple[str, dict[str, Any]]:
-    given = {"workflow_type": query.workflow_type, "state": query.state}
-    values = {name: value for name, value in given.items() if value is not None}
-    return " AND ".join([_WAITING, *(f"{name} = :{name}" for name in values)]), values
+def _build_conditions(query: SearchQuery, names: StateNames) -> tuple[str, dict[str, Any]]:
+    part, values = build_state_condition(query.workflow_type, query.state, names)
+    parts = [part] if part else []
+    if query.workflow_type is not None:
+        parts.append("workflow_type = :workflow_type")
+        values["workflow_type"] = query.workflow_type
+    return " AND ".join([_WAITING, *parts]), values
 
 
 def _get_sort_value(query: SearchQuery, instance: Instance) -> int:
@@ -155,8 +166,7 @@ def _get_sort_value(query: SearchQuery, instance: Instance) -> int:
     return MAX_INTEGER if value is None else value
 
 
-async def _count_matches(session: DatabaseSession, query: SearchQuery, waiting: int) -> int:
-    where, values = _build_conditions(query)
+async def _count_matches(session: DatabaseSession, where: str, values: dict[str, Any], waiting: int) -> int:
     if not values:
         return waiting
     sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {where} LIMIT {MAX_COUNTED + 1}) fitting"
@@ -186,11 +196,16 @@ async def _read_entry_times(session: DatabaseSession, ids: Sequence[int]) -> dic
     return dict(await session.fetch_rows(sql, {"ids": expressions.encode_ids(ids)}))
 
 
-async def _read_groups(session: DatabaseSession) -> tuple[InboxGroup, ...]:
+async def _read_groups(session: DatabaseSession, names: StateNames) -> tuple[InboxGroup, ...]:
     # Limited before the grouping, because the state is in no index: of a million, the first ones are grouped.
     some = f"SELECT workflow_type, state FROM {WORKFLOW} WHERE {_WAITING} LIMIT {MAX_GROUPED_INSTANCES}"
     sql = (
         f"SELECT workflow_type, state, COUNT(*) AS amount FROM ({some}) waiting "
-        f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state LIMIT {MAX_GROUPS}"
+        f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state "
+        f"LIMIT {MAX_GROUPS * names.most_names}"
     )
-    return tuple(InboxGroup(type, state, int(count)) for type, state, count in await session.fetch_rows(sql))
+    counts: Counter[tuple[str, str]] = Counter()
+    for type, state, count in await session.fetch_rows(sql):
+        counts[type, names.resolve(type, state)] += int(count)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(InboxGroup(type, state, count) for (type, state), count in ordered[:MAX_GROUPS])

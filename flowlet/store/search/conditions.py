@@ -23,10 +23,13 @@ _IS_SCHEDULED = f"next_activation IS NOT NULL AND {IS_READY} AND {IS_NOT_DONE}"
 
 
 def build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any]]:
-    """Return the conditions, each to be joined by AND, and the values of their binds."""
+    """Return the conditions, each to be joined by AND, and the values of their binds.
+
+    Those that depend on the names of states are in ``renamed_states``.
+    """
     parts: list[str] = []
     values: dict[str, Any] = {}
-    for column in ("workflow_type", "state", "executor_group", "parent_id", "fingerprint"):
+    for column in ("workflow_type", "executor_group", "parent_id"):
         if (value := getattr(query, column)) is not None:
             parts.append(f"{column} = :{column}")
             values[column] = value

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flowlet.definition.versions.state_names import StateNames
 from flowlet.instance.instance import Instance, Status
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.conditions import UNINDEXED_STATUSES, build_conditions, build_name_condition
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery, SearchResult
+from flowlet.store.search.renamed_states import build_renamed_conditions
 from flowlet.store.search.scan_limit import UNLIMITED, ScanRequest, compute_scan_window
 from flowlet.store.tables import WORKFLOW
 from flowlet.text import MAX_INTEGER
@@ -22,11 +24,18 @@ from flowlet.text import MAX_INTEGER
 __all__ = ["search_instances"]
 
 
-async def search_instances(session: DatabaseSession, query: SearchQuery) -> SearchResult:
-    """Return a page of the matching instances, and how many there are."""
-    names, named, is_few = await build_name_condition(query, session)
+async def search_instances(session: DatabaseSession, query: SearchQuery, names: StateNames) -> SearchResult:
+    """Return a page of the matching instances, and how many there are.
+
+    Args:
+        session: The database.
+        query: The query.
+        names: The names of all states, if it has a state or a fingerprint.
+    """
+    named, named_values, is_few = await build_name_condition(query, session)
+    renamed, renamed_values = await build_renamed_conditions(query, session, names)
     parts, values = build_conditions(query, session)
-    parts, values = [*names, *parts], {**named, **values}
+    parts, values = [*named, *renamed, *parts], {**named_values, **renamed_values, **values}
     is_bounded = query.scan_limit is not None and not is_few and not _is_narrow(query)
     seen = await compute_scan_window(session, _build_scan_request(query, query.cursor)) if is_bounded else UNLIMITED
     found = await _read_page(session, query, [*parts, *seen.conditions], {**values, **seen.binds})

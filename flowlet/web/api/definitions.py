@@ -36,6 +36,7 @@ class DefinitionStateResponse(ApiModel):
     Attributes:
         name: Unique in its definition.
         kind: One of the five kinds of states.
+        renamed_from: Its names in earlier versions, which find it as well.
         description: The docstring of its handler, or its own description.
         timeout_seconds: How long an activation may take; null for no limit.
         on_error: The next state when all attempts have failed; null for none.
@@ -46,6 +47,7 @@ class DefinitionStateResponse(ApiModel):
 
     name: str
     kind: StateKind
+    renamed_from: list[str]
     description: str
     timeout_seconds: float | None
     on_error: str | None

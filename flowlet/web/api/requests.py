@@ -97,7 +97,7 @@ class WorkflowFilter(RequestModel):
         business_key: The whole business key.
         prefix: The beginning of the external id or the business key; case-sensitive.
         workflow_type: The name of its definition.
-        state: The current state.
+        state: The current state, by its present name or a former one.
         status: One status or several.
         executor_group: The executor group.
         parent_id: The id of its parent.

@@ -13,7 +13,7 @@ from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
-from flowlet.errors import UnknownStateError, UnknownWorkflowError, WaitTimeoutError
+from flowlet.errors import UnknownStateError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation, build_refusal
 from flowlet.text import MAX_NAME_LENGTH
@@ -105,7 +105,7 @@ async def create_and_wait() -> Response:
     wait_request = await read_body(CreateAndWaitRequest)
     with rename_faults(workflow="createWorkflowRequest.workflowType"):
         get_services().registry.get_definition(wait_request.create_workflow_request.workflow_type)
-    _check_states(wait_request.create_workflow_request.workflow_type, wait_request.wait_for_states)
+    await _check_states(wait_request.create_workflow_request.workflow_type, wait_request.wait_for_states)
     with _reserve_wait(wait_request) as wait:
         created = await create_instance(wait_request.create_workflow_request)
         return await _respond_when_reached(wait, created.id, wait_request, after_action_id=0)
@@ -118,8 +118,8 @@ async def enter_state_and_wait(external_id: str) -> Response:
     """Move an instance to a state, and answer with it once it has reached the state; 504 if it has not in time."""
     wait_request = await read_body(StateAndWaitRequest)
     instance = await find_by_external_id_first(external_id)
-    _check_states(instance.type, wait_request.wait_for_states)
-    _check_from_states(instance, wait_request)
+    await _check_states(instance.type, wait_request.wait_for_states)
+    await _check_from_states(instance, wait_request)
     with _reserve_wait(wait_request) as wait:
         # Read before the change: a state that it enters between the change and the wait counts too.
         (position,) = await get_services().store.queries.read_positions_with_last_action([instance.id])
@@ -163,24 +163,27 @@ async def _respond_when_reached(
     return build_json_response(WorkflowResponse.of(instance))
 
 
-def _check_states(workflow_type: str, names: list[str] | None) -> None:
+async def _check_states(workflow_type: str, names: list[str] | None) -> None:
     """Refuse to wait for a state that the workflow does not have; one that is unknown here may have any state."""
-    try:
-        definition = get_services().registry.get_definition(workflow_type)
-    except UnknownWorkflowError:
+    here = get_services()
+    if not names or workflow_type not in here.registry.names:
         return
+    definition, known_names = here.registry.get_definition(workflow_type), await here.store.state_names.read()
     faults = {}
-    for place, name in enumerate(names or ()):
+    for place, name in enumerate(names):
         try:
-            definition.get_state(name)
+            definition.get_state(known_names.resolve_for(definition, name))
         except UnknownStateError as error:
             faults[f"waitForStates.{place}"] = str(error)
     if faults:
         raise ProblemError(build_faults_problem(faults))
 
 
-def _check_from_states(instance: Instance, wait_request: StateAndWaitRequest) -> None:
-    if wait_request.from_states and instance.state not in wait_request.from_states:
+async def _check_from_states(instance: Instance, wait_request: StateAndWaitRequest) -> None:
+    if not wait_request.from_states:
+        return
+    names = await get_services().store.state_names.read()
+    if instance.state not in names.expand(instance.type, wait_request.from_states):
         permitted = get_services().operations.get_permitted_operations(instance)
         expected = ", ".join(repr(state) for state in wait_request.from_states)
         why = f"its state is {instance.state!r}, and none of the expected {expected}"
@@ -190,7 +193,8 @@ def _check_from_states(instance: Instance, wait_request: StateAndWaitRequest) ->
 def _check_target_state(instance: Instance, state_request: StateRequest) -> None:
     """Refuse a move that is not permitted before variables are changed."""
     permitted = get_services().operations.get_permitted_operations(instance)
-    if not state_request.force and state_request.state not in permitted.states:
+    name = get_services().registry.resolve_state(instance.type, state_request.state)
+    if not state_request.force and name not in permitted.states:
         target = state_request.state[:MAX_NAME_LENGTH]
         why = f"it cannot go from {instance.state!r} to {target!r}, and its variables stay as they are"
         raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

@@ -82,7 +82,8 @@ async def enter_instance_state(instance: Instance, state_request: StateRequest) 
             f"A forced move requires the role {Role.ADMIN}; {by.username} has the role {by.role}."
         )
     permitted = here.operations.get_permitted_operations(instance)
-    is_choice = Operation.ANSWER in permitted.operations and state_request.state in permitted.states
+    target = here.registry.resolve_state(instance.type, state_request.state)
+    is_choice = Operation.ANSWER in permitted.operations and target in permitted.states
     is_answer = not state_request.force and (is_choice or state_request.form is not None)
     when = _convert_future_time(state_request.next_activation)
     if faults := _find_conflicts(state_request, is_answer=is_answer, when=when):

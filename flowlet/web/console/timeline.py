@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from markupsafe import Markup
 
@@ -131,20 +132,29 @@ class Timeline:
 async def read_timeline(instance: Instance) -> Timeline:
     """Return the timeline of an instance, from its newest lines of history and its first children."""
     here, present = get_services(), now()
-    known = here.registry.get_definition(instance.type).states if instance.type in here.registry.names else {}
-    standing = {
-        name: _SPENDING_BY_STATE_KIND[state.kind]
-        for name, state in known.items()
-        if state.kind in _SPENDING_BY_STATE_KIND
-    }
+    kinds = _read_state_kinds(instance.type)
+    standing = {name: _SPENDING_BY_STATE_KIND[kind] for name, kind in kinds.items() if kind in _SPENDING_BY_STATE_KIND}
     children = await here.store.queries.list_children(instance.id, limit=CHILDREN_DRAWN) if instance.children else []
     found = await read_visit_history(here.store.connections, instance, children, kind_by_state=standing, now=present)
-    tones = {name: _END_TONES[state.kind] for name, state in known.items() if state.kind in _END_TONES}
-    return build_timeline(found, children, tones=tones, now=present)
+    tones = {name: _END_TONES[kind] for name, kind in kinds.items() if kind in _END_TONES}
+    resolve = partial(here.registry.resolve_state, instance.type)
+    return build_timeline(found, children, tones=tones, resolve=resolve, now=present)
+
+
+def _read_state_kinds(type: str) -> dict[str, StateKind]:
+    """Return the kind of each state by all of its names; empty if this process has not loaded the workflow."""
+    registry = get_services().registry
+    known = registry.get_definition(type).states.values() if type in registry.names else ()
+    return {name: state.kind for state in known for name in (state.name, *state.renamed_from)}
 
 
 def build_timeline(
-    found: VisitHistory, children: Sequence[Instance], *, now: int, tones: Mapping[str, str] | None = None
+    found: VisitHistory,
+    children: Sequence[Instance],
+    *,
+    now: int,
+    tones: Mapping[str, str] | None = None,
+    resolve: Callable[[str], str] = str,
 ) -> Timeline:
     """Return the timeline of a workflow's visits and children.
 
@@ -153,9 +163,10 @@ def build_timeline(
         children: The children; each has a row.
         now: The current time, in microseconds since 1970 UTC.
         tones: The colours of end states, by name.
+        resolve: Returns the present name of a state, for a row of all its visits; a row of one visit has its name then.
     """
     is_grouped = len(found.visits) > VISITS_DRAWN
-    rows = tuple(_group_visits(found.visits) if is_grouped else map(_build_row, found.visits))
+    rows = tuple(_group_visits(found.visits, resolve) if is_grouped else map(_build_row, found.visits))
     rows = tuple(replace(row, tone=(tones or {}).get(row.name, row.tone)) for row in rows)
     below = tuple(_build_child_row(child, now) for child in children)
     begin = min((row.begin for row in rows), default=now)
@@ -196,10 +207,10 @@ def _build_row(visit: Visit) -> TimelineRow:
     )
 
 
-def _group_visits(visits: Sequence[Visit]) -> Iterator[TimelineRow]:
+def _group_visits(visits: Sequence[Visit], resolve: Callable[[str], str]) -> Iterator[TimelineRow]:
     """Yield a row for each state, in the order of their first visits."""
-    for name in dict.fromkeys(visit.state for visit in visits):
-        those = [visit for visit in visits if visit.state == name]
+    for name in dict.fromkeys(resolve(visit.state) for visit in visits):
+        those = [visit for visit in visits if resolve(visit.state) == name]
         yield TimelineRow(
             name,
             "",

@@ -73,7 +73,7 @@ def build_wait_conditions(definitions: Sequence[Definition]) -> dict[str, Any]:
     """Return the conditions on a create with a wait: the states of each definition."""
     conditions = []
     for definition in definitions:
-        states = {"items": {"enum": sorted(definition.states)}}
+        states = {"items": {"enum": sorted({*definition.states, *definition.present_names})}}
         one = _build_type_condition(definition, {})["if"]
         needs = {"properties": {"createWorkflowRequest": one}, "required": ["createWorkflowRequest"]}
         conditions.append({"if": needs, "then": {"properties": {"waitForStates": states}}})

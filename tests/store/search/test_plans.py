@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowlet.clock import VirtualClock
+from flowlet.definition.versions.state_names import StateNames
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import open_store
 from flowlet.store.search.page import search_instances
@@ -94,5 +95,6 @@ async def test_an_index_answers_each_search_that_one_is_there_for(store_harness:
 async def explain_search(session: DatabaseSession, query: dict[str, Any]) -> tuple[str, int]:
     """Return the plans of a search's statements, and how many it found."""
     explaining = ExplainingSearchSession(session)
-    found = await search_instances(explaining, SearchQuery(**query))  # type: ignore[arg-type]  # as good as a session
+    names = StateNames({"Unknown": {"a": "b"}})
+    found = await search_instances(explaining, SearchQuery(**query), names)  # type: ignore[arg-type]  # as good as a session
     return explaining.plan, found.total

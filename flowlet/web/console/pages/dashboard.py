@@ -30,7 +30,7 @@ from flowlet.store.reports.activity import (
     read_running,
     read_upcoming,
 )
-from flowlet.store.reports.errors import read_error_groups
+from flowlet.store.reports.errors import ErrorGroup, read_error_groups
 from flowlet.store.reports.executors import read_executors
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.web.auth import get_principal, require_role
@@ -115,7 +115,7 @@ async def show_dashboard() -> Response:
     """Show the dashboard; with ``span=day`` the throughput of the last day."""
     here, is_day = get_services(), request.args.get("span") == "day"
     store, now = here.store, here.store.clock.now()
-    # Concurrently: eight statements, and four in sequence; none takes long.
+    # Concurrently: seven statements, and six in two sequences; none takes long.
     (
         (counts, (executors, queue_overview), throughputs),
         (running, recent_actions, errors, served, gated),
@@ -128,7 +128,7 @@ async def show_dashboard() -> Response:
         asyncio.gather(
             read_running(store.connections, limit=RUNNING_SHOWN),
             read_recent_actions(store.connections, limit=LINES_SHOWN),
-            read_error_groups(store.connections, limit=ERRORS_SHOWN),
+            _read_errors(store),
             store.definitions.read_save_times(),
             count_gated_by_type(store.connections),
         ),
@@ -202,6 +202,10 @@ async def _read_queue_overview(store: Store, now: int, served: Collection[str]) 
     late = 1000 * compute_lag_seconds(found, now=now) if due else 0.0
     coming = await read_upcoming(connections, found, now=now, limit=NEXT_SHOWN)
     return QueueOverview(found, late, due, coming, looked_at.has_more)
+
+
+async def _read_errors(store: Store) -> list[ErrorGroup]:
+    return await read_error_groups(store.connections, names=await store.state_names.read(), limit=ERRORS_SHOWN)
 
 
 async def _read_throughput(store: Store, now: int, *, is_day: bool) -> tuple[Throughput, Throughput]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -109,7 +110,9 @@ async def show_definition(name: str) -> Response:
         raise UnknownWorkflowError(f"no process has served a workflow called {name!r}")
     definition = here.registry.get_definition(name) if loaded else restore_definition(history[0].document)
     document = definition.to_json() if loaded else history[0].document
-    statistics = await read_graph_statistics(here.store.connections, name)
+    names = await here.store.state_names.read()
+    resolve = partial(names.resolve_for, definition)
+    statistics = await read_graph_statistics(here.store.connections, name, resolve=resolve)
     return await render_page(
         "definitions/definition.html",
         definition=definition,

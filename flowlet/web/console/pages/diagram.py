@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +14,7 @@ from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
+from flowlet.definition.versions.state_names import StateNames
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.overlay import InstanceOverlay
 from flowlet.diagram.svg import render_svg
@@ -44,9 +47,9 @@ async def download_diagram(id: str) -> Response:
     reads = get_services().store.queries
     instance = await reads.find(id)
     definition = get_services().registry.get_definition(instance.type)
-    drawn = render_svg(
-        definition, _build_overlay(instance, definition, await reads.count_transitions(instance.id)), standalone=True
-    )
+    names = await get_services().store.state_names.read()
+    taken = await reads.count_transitions(instance.id)
+    drawn = render_svg(definition, _build_overlay(instance, definition, taken, names), standalone=True)
     headers = {
         "Content-Security-Policy": SVG_CONTENT_SECURITY_POLICY,
         "Content-Disposition": f'attachment; filename="workflow-{instance.id}.svg"',
@@ -55,7 +58,10 @@ async def download_diagram(id: str) -> Response:
 
 
 def build_diagram(
-    instance: Instance, definition: Definition | None, taken_transitions: Sequence[TransitionCount]
+    instance: Instance,
+    definition: Definition | None,
+    taken_transitions: Sequence[TransitionCount],
+    names: StateNames,
 ) -> dict[str, Any]:
     """Return the template variables of the diagram. Each state links to the workflows of the type in that state.
 
@@ -63,6 +69,7 @@ def build_diagram(
         instance: The instance.
         definition: Its definition; None if this process has not loaded it.
         taken_transitions: The transitions that it took.
+        names: The names of all states. The path is drawn through the states that have other names now.
     """
     if definition is None:
         return {"diagram": None, "mermaid": "", "zoom_first": "fit", "legend_parts": LEGEND}
@@ -70,7 +77,7 @@ def build_diagram(
     def build_state_url(state: str) -> str:
         return "/workflows?" + urlencode({"type": definition.name, "state": state})
 
-    drawn = render_svg(definition, _build_overlay(instance, definition, taken_transitions), href=build_state_url)
+    drawn = render_svg(definition, _build_overlay(instance, definition, taken_transitions, names), href=build_state_url)
     width = _WIDTH_PATTERN.search(drawn)
     return {
         "diagram": Markup(drawn),  # noqa: S704 - built from escaped texts
@@ -81,8 +88,12 @@ def build_diagram(
 
 
 def _build_overlay(
-    instance: Instance, definition: Definition, taken_transitions: Sequence[TransitionCount]
+    instance: Instance, definition: Definition, taken_transitions: Sequence[TransitionCount], names: StateNames
 ) -> InstanceOverlay:
-    start = next((way.target for way in taken_transitions if way.source is None), definition.start)
-    taken = {(way.source, way.target): way.count for way in taken_transitions if way.source is not None}
-    return InstanceOverlay.from_path(taken, start=start, current_state=instance.state, status=instance.status)
+    resolve = partial(names.resolve_for, definition)
+    start = next((resolve(way.target) for way in taken_transitions if way.source is None), definition.start)
+    taken: Counter[tuple[str, str]] = Counter()
+    for way in taken_transitions:
+        if way.source is not None:
+            taken[resolve(way.source), resolve(way.target)] += way.count
+    return InstanceOverlay.from_path(taken, start=start, current_state=resolve(instance.state), status=instance.status)

@@ -77,10 +77,10 @@ blueprint = Blueprint("failures", __name__)
 @require_role(Role.VIEWER)
 async def show_errors() -> Response:
     """Show the error groups, the latest failure first."""
-    connections = get_services().store.connections
-    type = _read_type()
-    groups = await read_error_groups(connections, limit=GROUPS_SHOWN + 1, type=type)
-    types = await read_failing_types(connections)
+    store, type = get_services().store, _read_type()
+    names = await store.state_names.read()
+    groups = await read_error_groups(store.connections, names=names, limit=GROUPS_SHOWN + 1, type=type)
+    types = await read_failing_types(store.connections)
     return await render_page(
         "errors/errors.html",
         error_groups=[_build_row(group) for group in groups[:GROUPS_SHOWN]],

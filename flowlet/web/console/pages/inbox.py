@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition, StateDefinition
+from flowlet.definition.versions.state_names import StateNames
 from flowlet.errors import UnknownWorkflowError, VariablesError
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation
@@ -63,9 +64,9 @@ class InboxFilter:
         pairs = (("type", self.type), ("state", self.state))
         return [(f"{name.capitalize()}: {value}", self.build_url(**{name: ""})) for name, value in pairs if value]
 
-    def is_selected(self, group: InboxGroup) -> bool:
-        """Return whether the filter selects this group."""
-        return (self.type, self.state) == (group.type, group.state)
+    def is_selected(self, group: InboxGroup, names: StateNames) -> bool:
+        """Return whether the filter selects this group, whose state has its present name."""
+        return (self.type, names.resolve(self.type, self.state)) == (group.type, group.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,10 @@ async def _render_inbox(
     inbox_filter: InboxFilter, rejected_form: RejectedForm | None = None, rejected_instance: Instance | None = None
 ) -> Response:
     """Return the page; with status 422 if the form of an instance has faults."""
+    names = await get_services().store.state_names.read()
     found = await read_inbox(
         get_services().store.connections,
+        names=names,
         type=inbox_filter.type or None,
         state=inbox_filter.state or None,
         by_deadline=not inbox_filter.sort,
@@ -158,6 +161,7 @@ async def _render_inbox(
         inbox_filter=inbox_filter,
         sorts=SORTS,
         inbox=found,
+        names=names,
         items=items,
         **_build_links(inbox_filter, found),
     )
@@ -199,7 +203,7 @@ def _find_definition(instance: Instance) -> tuple[Definition | None, StateDefini
         definition = get_services().registry.get_definition(instance.type)
     except UnknownWorkflowError:
         return None, None
-    return definition, definition.states.get(instance.state)
+    return definition, definition.find_state(instance.state)
 
 
 def _choose_tone(deadline: int | None) -> str:

@@ -221,7 +221,7 @@ def _find_definition(instance: Instance) -> InstanceDefinition:
         definition = get_services().registry.get_definition(instance.type)
     except UnknownWorkflowError:
         return InstanceDefinition(None)
-    state = definition.states.get(instance.state)
+    state = definition.find_state(instance.state)
     return InstanceDefinition(
         definition,
         state,
@@ -245,7 +245,7 @@ async def _render_workflow(instance: Instance, tab: str, *, rejected_form: Rejec
         "line_filter": "",
         "before": None,
         **await _read_tab(instance, tab),
-        **build_diagram(instance, shape.definition, transitions),
+        **build_diagram(instance, shape.definition, transitions, await here.store.state_names.read()),
         **_build_form_actions(instance, shape, rejected_form),
     }
     return await render_page("workflow/workflow.html", status=422 if rejected_form else 200, **values)
