@@ -129,7 +129,8 @@ class Definition:
         migrations: The migrations of variables, by their versions.
         vars_version: The version of the variables that it writes: one above its last migration's, or 0 without one. It
             never runs an instance whose variables have a higher version.
-        source_digest: Another text for each text of its module; empty for one that was read from the database.
+        source_digest: Another text for each text of its module and of those that it imports; empty for a definition
+            that was read from the database.
     """
 
     name: str

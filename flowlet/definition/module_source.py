@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from flowlet.definition.loader import PATH_PREFIX, format_path
+from flowlet.definition.versions.source_digest import compute_source_digest
 from flowlet.errors import Fault
 from flowlet.text import find_nearest_name, format_suggestion
 from flowlet.workflow.migration import VarsMigration
@@ -34,7 +34,7 @@ class ModuleSource:
         names_by_id: The name of each state object, by its ``id()``.
         workflows: The ``Workflow`` objects of the module; more than one is a fault.
         migrations: The migrations of variables, by their versions.
-        digest: Another text for each text of the module.
+        digest: Another text for each text of the module, and of those that it imports.
         namespace: The module's namespace.
     """
 
@@ -73,7 +73,7 @@ class ModuleSource:
             names_by_id=names,
             workflows=workflows,
             migrations=_find_migrations(namespace),
-            digest=_compute_digest(module),
+            digest=compute_source_digest(module),
             namespace=namespace,
         )
 
@@ -128,14 +128,6 @@ def _find_workflows(namespace: Mapping[str, Any], file: str | None) -> tuple[Wor
 def _find_migrations(namespace: Mapping[str, Any]) -> tuple[VarsMigration, ...]:
     found = {id(value): value for value in namespace.values() if isinstance(value, VarsMigration)}
     return tuple(sorted(found.values(), key=lambda migration: (migration.from_version, migration.line)))
-
-
-def _compute_digest(module: ModuleType) -> str:
-    try:
-        text = inspect.getsource(module)
-    except (OSError, TypeError):  # a module that was made in memory
-        return ""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _make_sort_key(state: State[..., Any], file: str | None) -> tuple[bool, str, int]:
