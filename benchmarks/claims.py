@@ -5,8 +5,8 @@
     python benchmarks/claims.py mysql://root@127.0.0.1/claims_bench
 
 Four databases are created with the given name and a suffix, and dropped at the end: with one workflow's instances
-alone; beside 200,000 due ones of workflows that the executor does not know; beside 200,000 gated ones; and with 50
-workflows of the executor. Their claims alternate. Figures are comparable only within one run.
+alone; beside 200,000 due ones of workflows that the executor does not know; beside 200,000 that wait for another
+version; and with 50 workflows of the executor. Their claims alternate. Figures are comparable only within one run.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ import pymysql
 from fill import CHUNK_SIZE, open_writer
 
 from flowlet.database_url import normalize_database_url
+from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.runtime import run_loop
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.executors import ExecutorRecord
+from flowlet.store.gates.version_gates import GatedClaim
 from flowlet.store.housekeeping.unserved import UnservedReasons
 from flowlet.store.opening import Store, open_store
 
 SCENARIOS = ("alone", "foreign", "gated", "types")
+GATE = str(VersionGate(compute_lane("Own0", "default"), ("0" * 12,)))
 FOREIGN_TYPES, OWN_TYPES = 250, 50
 CLAIM_SIZES = (100, 10)
-MEASURED = (*(f"claim of {size}" for size in CLAIM_SIZES), "idle claim", "next due")
+MEASURED = (*(f"claim of {size}" for size in CLAIM_SIZES), "idle claim", "next due", "gates")
 COLUMNS = (
     *("external_id", "workflow_type", "definition_version", "business_key", "executor_group", "priority", "status"),
     *("state", "vars", "next_activation", "created", "modified", "gate", "gated_state"),
@@ -63,10 +66,10 @@ def generate_rows(
     prefix: str, types: Sequence[str], count: int, *, due: int, gate: str | None = None
 ) -> Iterator[tuple[Any, ...]]:
     """Yield instances that are due, in turns of these workflows."""
-    state = None if gate is None else "check"
+    status, state = ("NEW", None) if gate is None else ("IN_PROGRESS", "check")
     for i in range(count):
         name = types[i % len(types)]
-        yield (f"{prefix}-{i}", name, 1, "", "default", 0, "NEW", "check", "{}", due + i, due, due, gate, state)
+        yield (f"{prefix}-{i}", name, 1, "", "default", 0, status, "check", "{}", due + i, due, due, gate, state)
 
 
 async def fill_scenario(name: str, store: Store, url: str, arguments: argparse.Namespace) -> Scenario:
@@ -79,7 +82,7 @@ async def fill_scenario(name: str, store: Store, url: str, arguments: argparse.N
         foreign = [f"Foreign{number}" for number in range(FOREIGN_TYPES)]
         rows += generate_rows("foreign", foreign, arguments.rows, due=earlier)
     if name == "gated":
-        rows += generate_rows("gated", own, arguments.rows, due=earlier, gate="hold:1")
+        rows += generate_rows("gated", own, arguments.rows, due=earlier, gate=GATE)
     writer = await open_writer(url)
     for first in range(0, len(rows), CHUNK_SIZE):
         await writer.write("flowlet_workflow", COLUMNS, rows[first : first + CHUNK_SIZE])
@@ -98,6 +101,13 @@ async def measure_round(scenario: Scenario) -> None:
     idle = ClaimRequest("bench", ("default",), scenario.types, 10, 0)
     await scenario.measure("idle claim", lambda: instances.claim(idle))
     await scenario.measure("next due", lambda: instances.find_next_due(("default",), scenario.types, now=now))
+    gates = scenario.store.version_gates
+    await scenario.measure("gates", gates.find_gates)
+    if scenario.name == "gated":
+        gated = GatedClaim("bench", GATE, CLAIM_SIZES[0], now)
+        claimed, _ = await scenario.measure("gated claim", lambda: gates.claim(gated))
+        if len(claimed) != gated.limit:
+            raise SystemExit(f"a claim of {gated.limit} through the gate returned {len(claimed)} instances")
 
 
 async def measure_housekeeping(scenario: Scenario) -> None:

@@ -16,7 +16,7 @@ from flowlet.durations import format_duration
 from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
 from flowlet.engine.children import UnknownChildError, build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
-from flowlet.engine.handlers.handler_call import HandlerCall, UnreadableError, fill_form, load_vars, save_vars
+from flowlet.engine.handlers.handler_call import HandlerCall, UnreadableError, fill_answer, load_vars, save_vars
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
 from flowlet.engine.release import build_gated
 from flowlet.engine.results import (
@@ -235,9 +235,7 @@ class ActivationRunner:
         arguments: dict[str, Any] = {}
         run = HandlerCall(arguments)
         if plan.is_manual:
-            answer = parse_json(instance.answer_json or "{}")
-            run.choice, attempt.username = answer.get("choice"), answer.get("username")
-            fill_form(plan, arguments, answer.get("form"))
+            attempt.username = fill_answer(plan, run, parse_json(instance.answer_json or "{}"))
         if plan.reads_vars:
             load_vars(run, instance, definition, inputs.read_vars)
             for name in plan.vars_names:

@@ -142,7 +142,7 @@ def _build_action(attempt: Attempt, kind: ActionKind, text: str, detail: str | N
 def _stay_in_state(
     attempt: Attempt, status: Status, actions: tuple[Action, ...], *, text: str, reason: str, due: int | None
 ) -> Transition:
-    instance = attempt.instance
+    instance, is_retried = attempt.instance, status is Status.IN_PROGRESS
     return Transition(
         instance=instance,
         state=instance.state,
@@ -158,4 +158,6 @@ def _stay_in_state(
         actions=actions,
         fingerprint=compute_fingerprint(instance.type, instance.state, text),
         failed_us=attempt.ended_at,
+        gate=instance.gate if is_retried else None,
+        gated_state=instance.gated_state if is_retried else None,
     )

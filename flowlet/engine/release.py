@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flowlet.instance.fingerprint import GATED_REASON, format_gated_reason
 from flowlet.instance.instance import Action, ActionKind, Instance, Status, make_instance
 from flowlet.instance.transition import Transition
 from flowlet.instance.version_gate import VersionGate, compute_lane
@@ -23,7 +24,8 @@ def build_release(instance: Instance, *, now: int, executor_id: str, reason: str
         executor_id: The executor that hands it back.
         reason: Why, for the history.
     """
-    return _give_up_lease(instance, ActionKind.RELEASED, now=now, executor_id=executor_id, text=clean_text(reason))
+    back = _give_up_lease(instance, ActionKind.RELEASED, now=now, executor_id=executor_id, text=clean_text(reason))
+    return replace(back, gate=instance.gate, gated_state=instance.gated_state)
 
 
 def build_gated(
@@ -31,7 +33,7 @@ def build_gated(
 ) -> Transition:
     """Return the transition that leaves an instance to executors with other definitions: it is due behind a gate.
 
-    State, variables, attempts, visits and crashes are those of the claim.
+    State, variables, attempts, visits and the last error are those of the claim.
 
     Args:
         instance: The instance as this executor holds it; its gate is the one that it was claimed through.
@@ -44,9 +46,11 @@ def build_gated(
     lane = compute_lane(instance.type, instance.group)
     former = VersionGate.parse(instance.gate)
     gate = (former if former and former.lane == lane else VersionGate(lane)).add(digest)
-    text = clean_text(mask_secrets(f"waits for another version: {reason}"), MAX_REASON_LENGTH)
+    text = clean_text(mask_secrets(f"{GATED_REASON}{reason}"), MAX_REASON_LENGTH)
     back = _give_up_lease(instance, ActionKind.GATED, now=now, executor_id=executor_id, text=text, version=version)
-    return replace(back, gate=str(gate), gated_state=instance.state, reason=text)
+    failure = instance.reason if instance.attempt else None
+    shown = format_gated_reason(text, failure, max_length=MAX_REASON_LENGTH)
+    return replace(back, gate=str(gate), gated_state=instance.state, reason=shown)
 
 
 def _give_up_lease(

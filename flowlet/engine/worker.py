@@ -144,25 +144,43 @@ class Worker:
         """
         limit = min(self.free_slots, self._settings.batch)
         clock = self._store.clock
-        now, began = clock.now(), clock.monotonic()
+        now = clock.now()
         if limit <= 0 or not self._types:
             return ClaimResult(0, now, may_have_more=bool(self._types))
         types = self._types if self._activations.threads.free_count else self._types_without_thread
         if self._lease_timer.remaining_seconds <= 0 or not types:
             # When it has been renewed, or a thread is free, the executor is woken.
             return ClaimResult(0, now, may_have_more=False)
-        gated = [] if self._gates is None else await self._gates.claim(limit, now=now)
-        request = ClaimRequest(self._executor_id, self._settings.groups, types, limit - len(gated), now)
-        claimed = [*gated, *(await self._store.instances.claim(request) if request.limit else ())]
+        # What was claimed runs at once: should the next statement fail, it is not left without an activation.
+        gated_limit = 0 if self._gates is None else self._gates.split_slots(limit)
+        gated_count = count = await self._claim_gated(gated_limit, types, now)
+        if count < limit:
+            began = clock.monotonic()
+            request = ClaimRequest(self._executor_id, self._settings.groups, types, limit - count, now)
+            count += self._start_claimed(await self._store.instances.claim(request), now, began)
+        if gated_count == gated_limit:  # there may be more behind gates
+            count += await self._claim_gated(limit - count, types, now)
+        return ClaimResult(count, now, may_have_more=count == limit)
+
+    async def _claim_gated(self, limit: int, types: Collection[str], now: int) -> int:
+        """Claim instances behind gates and begin to run them; return how many."""
+        if self._gates is None or limit <= 0:
+            return 0
+        began = self._store.clock.monotonic()
+        claimed = await self._gates.claim(limit, types, now=now)
+        return self._start_claimed(claimed, now, began) if claimed else 0
+
+    def _start_claimed(self, claimed: Sequence[Instance], now: int, began: float) -> int:
+        """Begin to run what a claim has returned, and return how many; none if its answer came too late."""
         if self._observer:
-            self._observer.on_claim(len(claimed), clock.monotonic() - began)
+            self._observer.on_claim(len(claimed), self._store.clock.monotonic() - began)
         if claimed and not self._lease_timer.is_claim_valid(began):
             # The maintenance hands back instances that are leased here and do not run.
             logger.warning("a claim of %d instances was answered too late: they are not run", len(claimed))
-            return ClaimResult(0, now, may_have_more=False)
+            return 0
         for instance in claimed:
             self._start_instance(instance, now)
-        return ClaimResult(len(claimed), now, may_have_more=len(claimed) == limit or bool(gated))
+        return len(claimed)
 
     def _start_instance(self, instance: Instance, now: int) -> None:
         if former := self.running.get(instance.id):

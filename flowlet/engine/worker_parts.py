@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from flowlet.clock import to_microseconds
@@ -13,9 +14,10 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer
-from flowlet.engine.gates.version_gates import VersionGateClaims
+from flowlet.engine.gates.version_gates import LOOK_SECONDS, VersionGateClaims
 from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.observer import ExecutorObserver
+from flowlet.engine.outage import retry_while_away
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
@@ -30,11 +32,12 @@ MAX_THREADS = 128
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """What runs instances under one executor id."""
+    """What runs instances under one executor id; ``gates`` claims what other versions could not run."""
 
     worker: Worker
     activations: ActivationRunner
     committer: Committer
+    gates: VersionGateClaims
     wakeup: Wakeup
     lease_timer: LeaseTimer
 
@@ -48,6 +51,7 @@ def build_worker_parts(
     random: Random,
     wakeup: Wakeup | None = None,
     observer: ExecutorObserver | None = None,
+    look_seconds: float = LOOK_SECONDS,
 ) -> WorkerParts:
     """Return the parts that run the instances of one executor. Close ``committer`` and ``activations`` at the end.
 
@@ -59,6 +63,7 @@ def build_worker_parts(
         random: The source of the delays between attempts.
         wakeup: Is set to the times at which instances become due; a new one if None.
         observer: Is notified of each claim, batch and transition.
+        look_seconds: How long the gates that were found are taken to be all of them.
     """
     wakeup = wakeup or Wakeup(store.clock)
     activations = ActivationRunner(
@@ -68,7 +73,9 @@ def build_worker_parts(
         random,
         executor_id,
         digest=registry.digest,
-        is_known_elsewhere=store.definitions.has_definition,
+        is_known_elsewhere=lambda type: retry_while_away(
+            partial(store.definitions.has_definition, type), store.clock, f"looking for a definition of {type}"
+        ),
         max_threads=min(settings.slots, MAX_THREADS),
         on_thread_free=wakeup.wake,
     )
@@ -80,6 +87,15 @@ def build_worker_parts(
         observer=observer,
     )
     lease_timer = LeaseTimer(store.clock, settings.lease)
+    gates = VersionGateClaims(
+        store,
+        wakeup,
+        executor_id=executor_id,
+        groups=settings.groups,
+        types=registry.names,
+        digest=registry.digest,
+        look_seconds=look_seconds,
+    )
     worker = Worker(
         store,
         activations,
@@ -89,18 +105,11 @@ def build_worker_parts(
         executor_id=executor_id,
         types=registry.names,
         thread_types=frozenset(name for name in registry.names if _needs_thread(registry.get_definition(name))),
-        gates=VersionGateClaims(
-            store,
-            wakeup,
-            executor_id=executor_id,
-            groups=settings.groups,
-            types=registry.names,
-            digest=registry.digest,
-        ),
+        gates=gates,
         lease_timer=lease_timer,
         observer=observer,
     )
-    return WorkerParts(worker, activations, committer, wakeup, lease_timer)
+    return WorkerParts(worker, activations, committer, gates, wakeup, lease_timer)
 
 
 def _needs_thread(definition: Definition) -> bool:

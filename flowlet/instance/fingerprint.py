@@ -5,12 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["FINGERPRINT_LENGTH", "compute_fingerprint", "extract_message", "format_reason", "normalize_message"]
+__all__ = [
+    "FINGERPRINT_LENGTH",
+    "GATED_REASON",
+    "compute_fingerprint",
+    "extract_message",
+    "format_gated_reason",
+    "format_reason",
+    "normalize_message",
+]
 
 FINGERPRINT_LENGTH = 16
 """Characters of a fingerprint: 64 bits, as hexadecimal digits."""
 MAX_NORMALIZED_LENGTH = 1_000
 """The most characters of a normalized message: messages that differ only beyond it count as equal."""
+
+GATED_REASON = "waits for another version: "
+"""How the reason of an instance begins that an executor could not run."""
+_LAST_ERROR = "; its last attempt: "
 
 _DIGIT = re.compile(r"\d")
 _ATTEMPT_SUFFIX = re.compile(r" \(attempt \d+(?: of \d+, again at [^()]*|, no other follows)\)\Z")
@@ -55,6 +67,24 @@ def format_reason(message: str, attempts: str) -> str:
     return f"{message} ({attempts})"
 
 
+def format_gated_reason(gated: str, former: str | None, *, max_length: int) -> str:
+    """Return the reason of an instance that waits for another version, with that of its last attempt, if one failed.
+
+    Args:
+        gated: Why it waits, from ``GATED_REASON`` on.
+        former: Its reason after the failed attempt, from ``format_reason`` or from here; None if none has failed.
+        max_length: The most characters. If need be, why it waits is cut.
+    """
+    if former is None:
+        return gated
+    error = former.rpartition(_LAST_ERROR)[2] if former.startswith(GATED_REASON) else former
+    error = error[: max_length // 2]
+    return f"{gated[: max_length - len(_LAST_ERROR) - len(error)]}{_LAST_ERROR}{error}"
+
+
 def extract_message(reason: str | None) -> str:
-    """Return the error of a reason without the attempt; "" for None."""
-    return _ATTEMPT_SUFFIX.sub("", reason or "")
+    """Return the error of a reason without the attempt, and without why the instance waits; "" for None."""
+    text = reason or ""
+    if text.startswith(GATED_REASON):
+        text = text.rpartition(_LAST_ERROR)[2]
+    return _ATTEMPT_SUFFIX.sub("", text)

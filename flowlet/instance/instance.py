@@ -203,8 +203,8 @@ class Instance:
         created_by: The user who created it; None for code.
         fingerprint: Equal for failures of the same kind; None unless it is FAILED or its last attempt failed.
         failed_us: When its last attempt failed; None without a fingerprint.
-        gate: Why no executor claims it from the common queue although it is due; None if it is in that queue. Of an
-            instance that was claimed through a gate, the one that it came through.
+        gate: Why no executor claims it from the common queue although it is due; None if it is in that queue. It stays
+            while the instance is leased, and after a failed attempt, until the instance enters another state.
         gated_state: The state in which the gate holds it; None without a gate.
         vars_version: The version of its variables: 0, or what the last migration of them has led to.
         unsnapped_characters: How much its variables have changed since the latest snapshot of them in its history.

@@ -112,6 +112,7 @@ class Transition:
             and self.failed_us is before.failed_us is None
             and self.held_status is before.held_status is None
             and self.wake_at_open_children is before.wake_at_open_children is None
+            and self.gate is before.gate is None
         )
 
     @property

@@ -275,6 +275,8 @@ def _build_repair(instance: Instance, now: int, crash_limit: int) -> Change:
     failed = replace(
         freed,
         status=Status.FAILED,
+        gate=None,
+        gated_state=None,
         held_status=None,
         next_activation_us=None,
         pause_requested=False,

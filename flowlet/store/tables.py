@@ -126,7 +126,7 @@ WORKFLOW = Table(
         Column("ended", BIG, OPTIONAL, field="ended_us"),
         Column("fingerprint", WORD, OPTIONAL),
         Column("failed", BIG, OPTIONAL, field="failed_us"),
-        Column("gate", NAME, OPTIONAL),
+        Column("gate", KEY, OPTIONAL),
         Column("gated_state", NAME, OPTIONAL),
         Column("vars_version", INTEGER, ZERO),
         Column("awaits", TEXT, OPTIONAL),

@@ -19,8 +19,9 @@ from flowlet.clock import VirtualClock, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.durations import Duration, parse_duration
+from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.worker import Worker
-from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
+from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance
 from flowlet.operations.service import Operations
@@ -43,6 +44,7 @@ class _OpenHarness:
     store: Store
     operations: Operations
     worker: Worker
+    gates: VersionGateClaims
 
 
 class Harness:
@@ -106,7 +108,8 @@ class Harness:
                 )
             )
             stack.push_async_callback(self._deregister_executor, store)
-            self._open = _OpenHarness(store, Operations(store, self.registry), self._create_worker(store, stack))
+            parts = self._build_worker_parts(store, stack)
+            self._open = _OpenHarness(store, Operations(store, self.registry), parts.worker, parts.gates)
             self._stack = stack.pop_all()
         return self
 
@@ -289,12 +292,15 @@ class Harness:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flowlet-", ignore_cleanup_errors=True))
         return f"sqlite:///{Path(folder) / 'flowlet.db'}"
 
-    def _create_worker(self, store: Store, stack: AsyncExitStack) -> Worker:
-        parts = build_worker_parts(store, self.registry, self._settings, self._executor_id, random=self._random)
+    def _build_worker_parts(self, store: Store, stack: AsyncExitStack) -> WorkerParts:
+        # Any number of claims may come at one moment of virtual time: each looks at the gates.
+        parts = build_worker_parts(
+            store, self.registry, self._settings, self._executor_id, random=self._random, look_seconds=0
+        )
         stack.callback(parts.activations.close)
         stack.push_async_callback(parts.committer.close)
         stack.push_async_callback(parts.worker.cancel_all)
-        return parts.worker
+        return parts
 
     @property
     def _opened(self) -> _OpenHarness:
@@ -309,8 +315,12 @@ class Harness:
     async def _advance_to_next(self, until: int) -> bool:
         """Move the clock to the next due time; return False, and leave the clock, if nothing is due until then."""
         now = self.clock.now()
-        due = await self.store.instances.find_next_due(self._settings.groups, self.registry.names, now=now)
-        if due is None or due > until:
+        dues = (
+            await self.store.instances.find_next_due(self._settings.groups, self.registry.names, now=now),
+            await self._opened.gates.find_next_due(now),
+        )
+        due = min((one for one in dues if one is not None), default=until + 1)
+        if due > until:
             return False
         self.clock.advance(due - now)
         return True

@@ -33,10 +33,10 @@ class PlanRecordingConnections(Connections):
 
     async def read(self, work: Callable[[DatabaseSession], Any]) -> Any:
         """Run the work on a session that explains what it is asked for."""
-        return await self._hands.store.connections.read(lambda session: work(_PlanRecordingSession(session, self)))
+        return await self._hands.store.connections.read(lambda session: work(PlanRecordingSession(session, self)))
 
 
-class _PlanRecordingSession(DatabaseSession):
+class PlanRecordingSession(DatabaseSession):
     def __init__(self, session: DatabaseSession, explaining: PlanRecordingConnections) -> None:
         super().__init__(session.connection, session.dialect)
         self._explaining = explaining

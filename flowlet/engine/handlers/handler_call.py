@@ -17,11 +17,11 @@ from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import write_json
 from flowlet.workflow.context import Context
 
-__all__ = ["HandlerCall", "UnreadableError", "fill_form", "load_vars", "save_vars"]
+__all__ = ["HandlerCall", "UnreadableError", "fill_answer", "load_vars", "save_vars"]
 
 
 class UnreadableError(VersionError):
-    """This version of the workflow cannot read the variables of an instance."""
+    """This version of the workflow cannot read the variables of an instance, or the answer that it was given."""
 
 
 @dataclass(slots=True)
@@ -85,8 +85,22 @@ def save_vars(plan: Plan, attempt: Attempt, call: HandlerCall) -> SavedVariables
     return diff_loaded_variables(definition, attempt.instance.vars_json, call.vars_json, call.vars, kept=call.kept)
 
 
-def fill_form(plan: Plan, arguments: dict[str, Any], values: dict[str, Any] | None) -> None:
-    """Add the form of an answer to a handler's arguments, if the handler takes it."""
+def fill_answer(plan: Plan, call: HandlerCall, answer: dict[str, Any]) -> str | None:
+    """Add the choice and the form of an answer to a handler's call, and return who answered.
+
+    Raises:
+        UnreadableError: If this version of the workflow knows no such choice, or cannot read the form.
+    """
+    definition, choice = plan.definition, answer.get("choice")
+    if choice is not None:
+        call.choice = definition.resolve(choice)
+        if call.choice not in plan.entries:
+            edge = f"from {plan.state.name!r} to {choice!r}"
+            raise UnreadableError(f"{definition.name} version {definition.version} has no transition {edge}")
     if plan.form_names and plan.state.form_codec is not None:
-        form = plan.state.form_codec.read(write_json(values or {}))
-        arguments.update(dict.fromkeys(plan.form_names, form))
+        try:
+            form = plan.state.form_codec.read(write_json(answer.get("form") or {}))
+        except VariablesError as error:
+            raise UnreadableError(f"{definition.name} version {definition.version} cannot read {error}") from error
+        call.arguments.update(dict.fromkeys(plan.form_names, form))
+    return answer.get("username")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import PRIORITIES, Instance
 from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.rows import INSTANCE_READER
-from flowlet.store.tables import CLAIMED_REASON, WORKFLOW
+from flowlet.store.tables import WORKFLOW
 
-__all__ = ["GatedClaim", "VersionGates"]
+__all__ = ["GatedClaim", "GatedInstances", "VersionGates"]
 
 MAX_GATES = 1_000
 """How many gates are looked at: there is one for each lane and each set of versions."""
@@ -28,6 +29,13 @@ class GatedClaim:
     gate: str
     limit: int
     now: int
+
+
+class GatedInstances(NamedTuple):
+    """The instances that a claim through a gate has leased, and when others behind it are due; None for none."""
+
+    instances: Sequence[Instance]
+    next_due: int | None
 
 
 class VersionGates:
@@ -48,13 +56,22 @@ class VersionGates:
         """
         return await self._connections.read(_find_gates)
 
-    async def claim(self, request: GatedClaim) -> list[Instance]:
-        """Lease due instances behind a gate, the higher priority first. Each has its former gate in ``gate``.
+    async def claim(self, request: GatedClaim) -> GatedInstances:
+        """Lease due instances behind a gate, the higher priority first. They keep it until their next transition.
 
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
         return await self._connections.write(lambda session: _claim(session, request))
+
+    async def find_next_due(self, gate: str, *, now: int) -> int | None:
+        """Return when the next instance behind a gate becomes due, after ``now``; None if none does.
+
+        Raises:
+            StoreUnavailableError: If the database is unavailable.
+        """
+        first_due = await self._connections.read(lambda session: _read_first_due(session, gate))
+        return _find_next_due(first_due, now)
 
 
 async def _find_gates(session: DatabaseSession) -> list[str]:
@@ -70,34 +87,55 @@ async def _find_gates(session: DatabaseSession) -> list[str]:
     return found
 
 
-async def _claim(session: DatabaseSession, request: GatedClaim) -> list[Instance]:
-    ids = await _lock_due(session, request)
+async def _claim(session: DatabaseSession, request: GatedClaim) -> GatedInstances:
+    first_due = await _read_first_due(session, request.gate)
+    ids: list[int] = []
+    for priority in sorted(first_due, reverse=True):
+        if first_due[priority] <= request.now and len(ids) < request.limit:
+            ids += await _lock_due(session, request, priority, request.limit - len(ids))
+    next_due = _find_next_due(first_due, request.now)
     if not ids:
-        return []
+        return GatedInstances((), next_due)
     binds, values = build_in_list("id", ids)
     await session.execute(
         f"UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = :executor_id, token = token + 1, "
-        f"started = COALESCE(started, :now), wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}, "
-        f"gate = NULL, gated_state = NULL WHERE id IN ({binds})",
+        f"started = COALESCE(started, :now), wake_at_open_children = NULL, woken = 0, "
+        f"reason = CASE WHEN attempt > 0 THEN reason END WHERE id IN ({binds})",
         {**values, "executor_id": request.executor_id, "now": request.now},
     )
     rows = await session.fetch_rows(build_select(f"id IN ({binds}) ORDER BY priority DESC, id"), values)
-    return [replace(instance, gate=request.gate) for instance in INSTANCE_READER.parse_all(rows)]
+    return GatedInstances(INSTANCE_READER.parse_all(rows), next_due)
 
 
-async def _lock_due(session: DatabaseSession, request: GatedClaim) -> Sequence[int]:
-    """Lock the longest due of the highest priority, without those that others have locked, and return their ids."""
+async def _read_first_due(session: DatabaseSession, gate: str) -> dict[int, int]:
+    """Return when the first instance behind a gate is due, for each priority that has one.
+
+    One probe of the index for each priority, however many instances there are: MariaDB would read all of them to find
+    the highest priority among those that are due.
+    """
+    expressions = session.dialect.expressions
+    held = f"gate = :gate AND {expressions.gated_status_column} = 'IN_PROGRESS'"
+    sql = " UNION ALL ".join(
+        f"SELECT {priority}, (SELECT MIN({expressions.gated_due_column}) FROM {expressions.gate_index_sql} "
+        f"WHERE {held} AND priority = {priority})"
+        for priority in PRIORITIES
+    )
+    rows = await session.fetch_rows(sql, {"gate": gate})
+    return {priority: due for priority, due in rows if due is not None}
+
+
+def _find_next_due(first_due: Mapping[int, int], now: int) -> int | None:
+    return min((due for due in first_due.values() if due > now), default=None)
+
+
+async def _lock_due(session: DatabaseSession, request: GatedClaim, priority: int, limit: int) -> list[int]:
+    """Lock the longest due of a priority, without those that others have locked, and return their ids."""
     expressions = session.dialect.expressions
     due = expressions.gated_due_column
-    held = f"gate = :gate AND {expressions.gated_status_column} = 'IN_PROGRESS'"
-    values = {"gate": request.gate, "now": request.now}
-    sql = f"SELECT MAX(priority) FROM {expressions.gate_index_sql} WHERE {held} AND {due} <= :now"
-    ((priority,),) = await session.fetch_rows(sql, values)
-    if priority is None:
-        return []
-    sql = (
-        f"SELECT id FROM {expressions.gate_index_sql} WHERE {held} AND priority = :priority AND {due} <= :now "
-        f"ORDER BY {due} LIMIT :limit {expressions.skip_locked_sql}"
+    rows = await session.fetch_rows(
+        f"SELECT id FROM {expressions.gate_index_sql} WHERE gate = :gate "
+        f"AND {expressions.gated_status_column} = 'IN_PROGRESS' AND priority = :priority AND {due} <= :now "
+        f"ORDER BY {due} LIMIT :limit {expressions.skip_locked_sql}",
+        {"gate": request.gate, "now": request.now, "priority": priority, "limit": limit},
     )
-    rows = await session.fetch_rows(sql, {**values, "priority": priority, "limit": request.limit})
     return [id for (id,) in rows]

@@ -63,21 +63,41 @@ async def test_returning_a_state_overrides_the_choice(harness: ActivationHarness
     assert transition.state == "rejected"
 
 
-async def test_a_choice_that_is_no_longer_offered_is_a_failed_attempt(harness: ActivationHarness) -> None:
-    transition = await harness.run_first_activation(
-        build_review_definition(harness), state="review", answer_json=build_answer("postponed")
+async def test_a_choice_that_this_version_does_not_know_waits_for_one_that_does(harness: ActivationHarness) -> None:
+    given = build_answer("postponed")
+
+    transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer_json=given)
+
+    (line,) = transition.actions
+    assert (line.kind, line.text) == (ActionKind.GATED, transition.reason)
+    assert transition.reason == (
+        "waits for another version: Orders version 1 has no transition from 'review' to 'postponed'"
     )
+    assert (transition.status, transition.answer_json, transition.attempt) == (Status.IN_PROGRESS, given, 0)
 
-    assert "returned 'postponed', which is no state here" in str(get_only_action(transition, ActionKind.ERROR).text)
+
+async def test_a_choice_under_its_former_name_leads_to_the_renamed_state(harness: ActivationHarness) -> None:
+    @manual(start=True, next=["accepted"])
+    async def review() -> None: ...
+
+    definition = harness.add_definition(review=review, accepted=end(renamed_from="approved"))
+
+    transition = await harness.run_first_activation(definition, answer_json=build_answer("approved"))
+
+    assert (transition.state, transition.status) == ("accepted", Status.FINISHED)
 
 
-async def test_a_form_that_no_longer_fits_is_a_failed_attempt_that_does_not_show_it(harness: ActivationHarness) -> None:
+async def test_a_form_that_this_version_cannot_read_waits_for_one_that_can_and_is_not_shown(
+    harness: ActivationHarness,
+) -> None:
     given = build_answer("approved", comment=["secret"])
 
     transition = await harness.run_first_activation(build_review_definition(harness), state="review", answer_json=given)
 
-    text = str(get_only_action(transition, ActionKind.ERROR).text)
-    assert text.startswith("VariablesError: the form of 'review': comment: ")
+    assert list_action_kinds(transition) == [ActionKind.GATED]
+    assert str(transition.reason).startswith(
+        "waits for another version: Orders version 1 cannot read the form of 'review': comment: "
+    )
     assert "secret" not in str(transition.actions)
 
 
