@@ -84,6 +84,7 @@ class RunResult:
         return Counter(
             workflows=len(self.evidence.workflows),
             transitions=lines["TRANSITION"],
+            gated=lines["GATED"],
             effects=len(self.evidence.effects),
             operations=sum(self.evidence.operations.values()),
         )

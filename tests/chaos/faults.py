@@ -15,6 +15,7 @@ from tests.chaos.machine.pair_faults import freeze_standby, kill_primary, promot
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 from tests.chaos.recovery_times.recovery import RECOVERY_SECONDS, Recovery
 from tests.chaos.scene import HELD_SECONDS, Scene
+from tests.chaos.versions.version_fault import change_version
 
 __all__ = ["list_faults", "make_fault", "restrict_role"]
 
@@ -305,6 +306,7 @@ def _list_database_faults(scene: Scene) -> Mapping[str, Fault]:
 _EXECUTOR_FAULTS: Mapping[str, Fault] = {
     "executor killed": kill_executor,
     "executor stopped": stop_executor,
+    "version changed": change_version,
     "executor frozen": freeze_executor,
 }
 _SERVER_FAULTS: Mapping[str, Fault] = {

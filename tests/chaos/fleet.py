@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.chaos.evidence import ProcessRecord
 from tests.chaos.link import Link
 from tests.chaos.machine.network import Network
 from tests.chaos.recorder import EFFECTS_VARIABLE
+from tests.chaos.versions.second_version import write_second_version
 
 __all__ = ["ADMIN_PASSWORD", "REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
 
@@ -23,6 +25,7 @@ REAL_CLOCK = StoreClock()
 ADMIN_PASSWORD = "chaos-admin"
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW_MODULES = sorted(str(path) for path in (Path(__file__).parent / "workflows").glob("*.py"))
+VERSIONED_MODULE = Path(__file__).parent / "workflows" / "voyage.py"
 ADDRESS_TEXT, RUNNING_TEXT = "the API answers at ", " runs Parcel"
 OUTAGE_TEXT = "the store is away"
 DATABASE_VARIABLE = "FLOWLET_DATABASE_URL"
@@ -50,6 +53,8 @@ class ExecutorProcess:
         name: Its name, which is also that of its log.
         folder: Where its log is written.
         environment: Its environment variables.
+        modules: The workflows that it runs.
+        version: Which version of them.
         network: The network in whose namespace it runs; None where it runs beside the director.
 
     Attributes:
@@ -57,14 +62,24 @@ class ExecutorProcess:
         network: The same.
     """
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str], network: Network | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        environment: dict[str, str],
+        modules: Sequence[str],
+        *,
+        version: int,
+        network: Network | None = None,
+    ) -> None:
         self.name = name
+        self.version = version
         self.network = network
         self.database_url = environment[DATABASE_VARIABLE]
         self._log_path = folder / f"{name}.log"
         self._signals: list[str] = []
         self._address: str | None = None
-        command = [*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0"]
+        command = [*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *modules, "--port", "0"]
         if network:
             command = [*network.command_prefix, *command, "--host", network.host]
         with self._log_path.open("wb") as log:
@@ -133,6 +148,9 @@ class Fleet:
         settings: Further settings of Flowlet, such as ``{"lease": "2s"}``.
         link: The way to the database that one of them takes; None where all of them reach it directly.
         network: The network in whose namespace another one runs; None where all of them run beside the director.
+
+    Attributes:
+        wanted_versions: The version of the workflows that each of them runs.
     """
 
     def __init__(
@@ -150,7 +168,12 @@ class Fleet:
         self.effects_file = folder / "effects"
         self._folder = folder
         self._urls = urls
-        self._size = size
+        self.wanted_versions = [1] * size
+        second = write_second_version(VERSIONED_MODULE, folder / "version-2")
+        self._modules = {
+            1: WORKFLOW_MODULES,
+            2: [*(one for one in WORKFLOW_MODULES if one != str(VERSIONED_MODULE)), second],
+        }
         self._ended: list[ExecutorProcess] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
         variables = {f"FLOWLET_{name.upper()}": value for name, value in settings.items()}
@@ -165,10 +188,11 @@ class Fleet:
         self.running: list[ExecutorProcess] = []
 
     def start_missing(self) -> None:
-        """Start processes until the fleet has its size again, without waiting until they are ready."""
+        """Start processes until the fleet has its versions again, without waiting until they are ready."""
         self.running, ended = [one for one in self.running if one.is_alive], self.running
         self._ended += [one for one in ended if not one.is_alive]
-        while len(self.running) < self._size:
+        missing = Counter(self.wanted_versions) - Counter(one.version for one in self.running)
+        for version in sorted(missing.elements())[: len(self.wanted_versions) - len(self.running)]:
             number = len(self._ended) + len(self.running)
             name = f"executor-{number + 1}"
             environment = {**self._environment, DATABASE_VARIABLE: self._urls[number % len(self._urls)]}
@@ -178,7 +202,9 @@ class Fleet:
             elif self.network and not self._find_networked():
                 network = self.network
                 environment = {**environment, DATABASE_VARIABLE: network.build_url(environment[DATABASE_VARIABLE])}
-            self.running.append(ExecutorProcess(name, self._folder, environment, network))
+            modules = self._modules[version]
+            process = ExecutorProcess(name, self._folder, environment, modules, version=version, network=network)
+            self.running.append(process)
 
     def wait_until_ready(self) -> None:
         """Return when every process is ready, or has ended."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.chaos.evidence import ENTRY_KINDS, Evidence, Line, Workflow
 from tests.chaos.findings import Fault
-from tests.chaos.model import MODELS, compute_checksum, weigh_parcel
+from tests.chaos.model import MODELS, compute_checksum, measure_voyage, weigh_parcel
 
 __all__ = ["check_counters", "check_histories", "check_operations", "check_variables", "list_runs"]
 
@@ -43,6 +43,8 @@ def check_variables(evidence: Evidence) -> Iterator[Fault]:
         expected = {"path": [line.from_state for line in runs], "checksum": _compute_path_checksum(runs)}
         if workflow.type == "Voyage":
             expected["rounds"] = sum(line.from_state == "collect" for line in runs)
+            if any(line.from_state == "measure" for line in runs):
+                expected["length"] = measure_voyage(workflow.vars)
         else:
             expected["weight"] = weigh_parcel(workflow.vars) if expected["path"] else 0
         found = {name: workflow.vars.get(name) for name in expected}

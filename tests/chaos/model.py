@@ -16,6 +16,7 @@ __all__ = [
     "Model",
     "compute_checksum",
     "count_parcels",
+    "measure_voyage",
     "weigh_parcel",
 ]
 
@@ -47,6 +48,8 @@ MODELS: Mapping[str, Model] = {
         "enlist",
         {
             ("enlist", "quote"): True,
+            ("enlist", "measure"): True,  # the second version
+            ("measure", "quote"): True,
             ("quote", "book"): True,
             ("book", "review"): True,
             ("book", "rest"): True,
@@ -86,6 +89,11 @@ def compute_checksum(visited: Sequence[tuple[int, str]]) -> int:
 def count_parcels(variables: Mapping[str, Any]) -> int:
     """Return how many children one run of ``rest`` creates."""
     return 1 + int(variables["number"]) % 3
+
+
+def measure_voyage(variables: Mapping[str, Any]) -> int:
+    """Return the length that ``measure`` writes, which only the second version has."""
+    return 7 * int(variables["number"]) + 1
 
 
 def weigh_parcel(variables: Mapping[str, Any]) -> int:

@@ -18,20 +18,20 @@ SEED = 12
 
 
 def test_the_judge_finds_nothing_after_a_short_run_on_sqlite(sqlite_url: str, tmp_path: Path) -> None:
-    check_run(sqlite_url, tmp_path, faults=("executor killed", "executor frozen", "file locked"))
+    check_run(sqlite_url, tmp_path, faults=("version changed", "executor killed", "executor frozen", "file locked"))
 
 
 def test_the_judge_finds_nothing_after_a_short_run_on_postgresql(
     durable_postgres_server: DatabaseServer, durable_postgres_url: str, tmp_path: Path
 ) -> None:
-    faults = ("executor killed", "server killed", "executor cut off", "sessions ended")
+    faults = ("version changed", "server killed", "executor cut off", "sessions ended")
     check_run(durable_postgres_url, tmp_path, faults=faults, server=durable_postgres_server)
 
 
 def test_the_judge_finds_nothing_after_a_short_run_on_mariadb(
     durable_mariadb_server: DatabaseServer, tmp_path: Path
 ) -> None:
-    faults = ("executor killed", "server killed", "server frozen", "read-only")
+    faults = ("version changed", "server killed", "server frozen", "read-only")
     url = durable_mariadb_server.get_migrated_database()
     check_run(url, tmp_path, faults=faults, server=durable_mariadb_server)
 
