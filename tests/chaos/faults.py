@@ -16,6 +16,7 @@ from tests.chaos.machine.pair_faults import freeze_standby, kill_primary, promot
 from tests.chaos.raw_database import DATABASE_ERRORS, RawDatabase
 from tests.chaos.recovery_times.recovery import Recovery
 from tests.chaos.scene import HELD_SECONDS, Scene
+from tests.chaos.versions.version_fault import change_version
 
 __all__ = ["list_faults", "make_fault", "restrict_role"]
 

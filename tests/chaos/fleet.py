@@ -17,7 +17,7 @@ from tests.chaos.evidence import ProcessRecord
 from tests.chaos.link import Link
 from tests.chaos.machine.network import Network
 from tests.chaos.recorder import EFFECTS_VARIABLE
-from tests.chaos.second_version import write_second_version
+from tests.chaos.versions.second_version import write_second_version
 
 __all__ = ["ADMIN_PASSWORD", "REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
 
@@ -73,8 +73,8 @@ class ExecutorProcess:
         network: Network | None = None,
     ) -> None:
         self.name = name
-        self.network = network
         self.version = version
+        self.network = network
         self.database_url = environment[DATABASE_VARIABLE]
         self._log_path = folder / f"{name}.log"
         self._signals: list[str] = []
@@ -203,9 +203,8 @@ class Fleet:
                 network = self.network
                 environment = {**environment, DATABASE_VARIABLE: network.build_url(environment[DATABASE_VARIABLE])}
             modules = self._modules[version]
-            self.running.append(
-                ExecutorProcess(name, self._folder, environment, modules, version=version, network=network)
-            )
+            process = ExecutorProcess(name, self._folder, environment, modules, version=version, network=network)
+            self.running.append(process)
 
     def wait_until_ready(self) -> None:
         """Return when every process is ready, or has ended."""
