@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from flowlet.durations import Duration
+from flowlet.clock import Duration
 from flowlet.errors import (
     DefinitionError,
     DurationError,

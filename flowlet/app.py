@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowlet import log_setup, runtime
 from flowlet.assembly import Engine, open_engine, run_executor
+from flowlet.clock import Duration, parse_duration
 from flowlet.database_url import mask_password
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
-from flowlet.durations import Duration, parse_duration
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import Created

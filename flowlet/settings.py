@@ -22,8 +22,8 @@ from pydantic_settings import (
 )
 
 from flowlet.accounts.passwords import normalize_password
+from flowlet.clock import format_duration, parse_duration
 from flowlet.database_url import mask_password, normalize_url
-from flowlet.durations import format_duration, parse_duration
 from flowlet.errors import SettingsError, UserError
 from flowlet.text import MAX_NAME_LENGTH, check_schema_name, find_nearest_name
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlet.durations import format_duration, parse_duration
+from flowlet.clock import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

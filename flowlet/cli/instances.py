@@ -30,9 +30,8 @@ from flowlet.cli.output import (
     serialize_instance,
 )
 from flowlet.cli.store import open_existing_store, open_settings_store
-from flowlet.clock import to_microseconds
+from flowlet.clock import parse_duration, to_microseconds
 from flowlet.definition.registry import Registry
-from flowlet.durations import parse_duration
 from flowlet.engine.waiters import MAX_WAIT_SECONDS, Waiters
 from flowlet.errors import FlowletError, SearchError, WaitTimeoutError
 from flowlet.instance.instance import Action, Instance, Status

@@ -23,7 +23,7 @@ from flowlet.cli.output import (
     serialize_record,
 )
 from flowlet.cli.store import open_existing_store
-from flowlet.durations import parse_duration
+from flowlet.clock import parse_duration
 from flowlet.settings import Settings
 from flowlet.text import escape_control_characters
 

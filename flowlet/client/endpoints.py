@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
 from flowlet.client.models import Action, BulkPreview, BulkResult, Created, Instance, ResponseModel, SearchResult
 from flowlet.client.request import ApiRequest, ApiResponse, build_json_reader, quote_segment, read_nothing, read_text
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 
 __all__ = [
     "BulkOperation",

@@ -7,7 +7,7 @@ from random import Random
 
 from flowlet.client.errors import ClientError, TooManyRequestsError, UnavailableError, UnreachableError
 from flowlet.client.request import ApiRequest
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 from flowlet.errors import SettingsError
 from flowlet.workflow.retry import Retry
 

@@ -13,7 +13,7 @@ import httpx
 
 from flowlet.client.errors import UnexpectedResponseError, UnreachableError, build_error
 from flowlet.client.request import ApiRequest, ApiResponse
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 from flowlet.errors import SettingsError
 
 __all__ = ["ApiServer", "build_unreachable_error", "check_event_stream", "shut_down_connection"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowlet.durations import Duration
+from flowlet.clock import Duration
 from flowlet.workflow.retry import Retry
 
 if TYPE_CHECKING:

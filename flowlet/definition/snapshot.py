@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from flowlet.clock import Duration
 from flowlet.definition.definition import Definition, StateDefinition, TransitionDefinition
-from flowlet.durations import Duration
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import StateKind
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import PurePath
 
+from flowlet.clock import format_duration, parse_duration
 from flowlet.definition.definition import Definition, StateDefinition
 from flowlet.diagram.layout import Layout, LayoutGraph, Link, Point, Rectangle, Size, compute_layout
 from flowlet.diagram.overlay import ChangeOverlay, DefinitionOverlay, InstanceOverlay, Overlay, StatePair
@@ -29,7 +30,6 @@ from flowlet.diagram.text_metrics import (
     measure_text,
     shorten_text,
 )
-from flowlet.durations import format_duration, parse_duration
 from flowlet.workflow.states import StateKind
 
 __all__ = ["STYLESHEET", "DefinitionOverlay", "InstanceOverlay", "Overlay", "render_svg"]

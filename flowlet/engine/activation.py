@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Protocol
 
-from flowlet.clock import Clock
+from flowlet.clock import Clock, format_duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.entry import build_state_entry
 from flowlet.definition.versions.migrations import VersionError, describe_higher_version
-from flowlet.durations import format_duration
 from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
 from flowlet.engine.children import UnknownChildError, build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from flowlet.clock import limit_time, to_microseconds
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, limit_time, parse_duration, to_microseconds
 from flowlet.errors import VariablesError
 from flowlet.instance.instance import Status
 from flowlet.instance.new_instance import NewInstance

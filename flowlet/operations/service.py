@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from flowlet.clock import Duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
-from flowlet.durations import Duration
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.change import Change

@@ -15,10 +15,9 @@ from typing import Any, Self, TypeAlias
 
 from pydantic import BaseModel
 
-from flowlet.clock import VirtualClock, to_datetime, to_microseconds
+from flowlet.clock import Duration, VirtualClock, parse_duration, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
-from flowlet.durations import Duration, parse_duration
 from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from flowlet.clock import to_datetime
+from flowlet.clock import format_duration, to_datetime
 from flowlet.definition.registry import Registry
-from flowlet.durations import format_duration
 from flowlet.instance.instance import Action, Instance, Status
 
 __all__ = ["describe_progress"]

@@ -17,7 +17,7 @@ from flowlet.accounts.models import normalize_name
 from flowlet.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, normalize_password
 from flowlet.accounts.roles import Role
 from flowlet.auth.api_keys import validate_lifetime
-from flowlet.durations import parse_duration
+from flowlet.clock import parse_duration
 from flowlet.errors import UserError
 from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.store.search.query import MAX_OFFSET, MAX_ROWS, MAX_SEARCHED_TEXT_LENGTH, MAX_VARIABLES

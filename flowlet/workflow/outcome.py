@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from flowlet.clock import limit_time, to_microseconds
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, limit_time, parse_duration, to_microseconds
 
 if TYPE_CHECKING:
     from flowlet.workflow.states import State

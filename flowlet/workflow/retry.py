@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Literal
 
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 
 __all__ = ["Retry"]
 

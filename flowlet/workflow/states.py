@@ -11,7 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 from pydantic import BaseModel
 from typing_extensions import TypeVar as TypeVarWithDefault
 
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 from flowlet.instance.instance import PRIORITIES
 from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.outcome import ChildRequest, Destination, Outcome

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from flowlet.clock import Duration, parse_duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.definition.snapshot import restore_definition
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.svg import render_svg
-from flowlet.durations import Duration, parse_duration
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Workflow, end, state
 from tests.definition.definitions import DEMO_DEFINITION, FAMILY_DEFINITION, ORDER_DEFINITION

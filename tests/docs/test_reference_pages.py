@@ -16,7 +16,7 @@ import pytest
 from flowlet import errors
 from flowlet.app import Flowlet
 from flowlet.cli.root import main
-from flowlet.durations import format_duration, parse_duration
+from flowlet.clock import format_duration, parse_duration
 from flowlet.errors import SettingsError
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.operations.service import Operations

@@ -19,8 +19,7 @@ from flowlet.client.endpoints import Id, Variables, When
 from flowlet.client.models import Created, Instance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
-from flowlet.clock import Clock, StoreClock
-from flowlet.durations import Duration
+from flowlet.clock import Clock, Duration, StoreClock
 
 __all__ = ["AsyncClient"]
 

@@ -16,7 +16,7 @@ from flowlet.client.filters import EventFilter, Filter, SortKey
 from flowlet.client.models import Action, Child, Instance, PermittedOperations, SearchResult
 from flowlet.client.request import quote_segment
 from flowlet.client.resources import CurrentUser, Definition, Executor
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 
 __all__ = ["AsyncReader"]
 

@@ -7,7 +7,7 @@ from flowlet.client import endpoints
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.request import quote_segment
 from flowlet.client.resources import ApiKey, IssuedApiKey, User
-from flowlet.durations import Duration
+from flowlet.clock import Duration
 
 __all__ = ["AsyncKeys", "AsyncUsers"]
 

@@ -20,8 +20,7 @@ from flowlet.client.service import ApiServer
 from flowlet.client.synchronous.operator import Operator
 from flowlet.client.synchronous.transport import Transport
 from flowlet.client.synchronous.users import Keys, Users
-from flowlet.clock import Clock, StoreClock
-from flowlet.durations import Duration
+from flowlet.clock import Clock, Duration, StoreClock
 
 __all__ = ["Client"]
 

@@ -17,7 +17,7 @@ from flowlet.client.request import quote_segment
 from flowlet.client.resources import CurrentUser, Definition, Executor
 from flowlet.client.synchronous.events import Events
 from flowlet.client.synchronous.transport import Transport
-from flowlet.durations import Duration, parse_duration
+from flowlet.clock import Duration, parse_duration
 
 __all__ = ["Reader"]
 

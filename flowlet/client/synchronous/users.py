@@ -8,7 +8,7 @@ from flowlet.client import endpoints
 from flowlet.client.request import quote_segment
 from flowlet.client.resources import ApiKey, IssuedApiKey, User
 from flowlet.client.synchronous.transport import Transport
-from flowlet.durations import Duration
+from flowlet.clock import Duration
 
 __all__ = ["Keys", "Users"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from flowlet.clock import format_duration, parse_duration
 from flowlet.definition.definition import Definition, StateDefinition
-from flowlet.durations import format_duration, parse_duration
 from flowlet.instance.instance import ENDED_STATUSES, Status
 from flowlet.store.reports.graph_statistics import GraphStatistics, StateStatistics, TransitionStatistics
 from flowlet.web.console.json_schema_text import describe_constraints, describe_type, to_json_line

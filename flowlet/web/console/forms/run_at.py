@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from flowlet.clock import is_calendar_time, to_microseconds
-from flowlet.durations import parse_duration
+from flowlet.clock import is_calendar_time, parse_duration, to_microseconds
 from flowlet.errors import DurationError
 
 __all__ = ["parse_run_at"]
