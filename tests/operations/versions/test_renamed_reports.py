@@ -65,17 +65,20 @@ async def test_the_groups_and_pages_of_the_inbox_take_all_names_of_a_state_as_on
 
 async def test_errors_beyond_the_limit_are_counted_in_the_group_of_their_state(database_url: str) -> None:
     async with deploy_rename(database_url, "broken") as flow:
-        await flow.start("Orders", {"way": "broken"})
+        for way in ("broken bank", "broken wire", "broken"):
+            flow.clock.advance(1_000_000)
+            await flow.start("Orders", {"way": way})
         connections, names = flow.store.connections, await flow.store.state_names.read()
 
         (apart,) = await read_error_groups(connections, limit=1)
         (group,) = await read_error_groups(connections, names=names, limit=1)
-        (same,) = await read_error_groups(connections, names=names, type="Orders")
+        same, *others = await read_error_groups(connections, names=names, type="Orders")
 
         assert (apart.state, apart.count) == ("charge", 2)
         assert (group.state, group.count, group.failed) == ("charge", 3, 3)
         assert group.first < group.last == apart.last
         assert same == group
+        assert [(one.message, one.count) for one in others] == [("Fail: broken wire", 1), ("Fail: broken bank", 1)]
 
 
 async def test_a_search_without_loaded_modules_goes_by_the_stored_definitions(database_url: str) -> None:
