@@ -1,7 +1,8 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
-PYTEST_OPTIONS ?= -n 2 --dist loadgroup
+# One more than the two processors of a small machine: tests wait a fifth of their time.
+PYTEST_OPTIONS ?= -n 3 --dist loadgroup
 
 VENV := .venv
 BIN := $(VENV)/bin

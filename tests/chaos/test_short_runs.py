@@ -36,6 +36,7 @@ def test_the_judge_finds_nothing_after_a_short_run_on_mariadb(
     check_run(url, tmp_path, faults=faults, server=durable_mariadb_server)
 
 
+@pytest.mark.needs_disk
 def test_the_judge_finds_nothing_after_a_short_run_on_a_disk_that_runs_full(
     migrated_file: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Network
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ __all__ = ["Network", "NetworkedMariadb", "NetworkedPostgres", "open_network"]
 
 TEST_NETWORKS = IPv4Network("198.18.0.0/15")
 """The addresses that are set aside for tests of networks (RFC 2544)."""
+
+_numbers = count()
 
 
 class Network:
@@ -41,7 +44,7 @@ class Network:
     """
 
     def __init__(self, subnet: IPv4Network) -> None:
-        name = f"flowlet{os.getpid()}"
+        name = f"fl{os.getpid()}x{next(_numbers) % 100}"  # with one letter more at most fifteen, the kernel's limit
         self.subnet = subnet
         self._addresses = map(str, subnet.hosts())
         self.address, self.host = next(self._addresses), next(self._addresses)

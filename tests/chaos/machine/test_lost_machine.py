@@ -16,7 +16,7 @@ from tests.chaos.raw_database import RawDatabase
 from tests.database_programs import DatabaseProgram
 from tests.database_servers import DatabaseServer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.needs_network]
 
 CLIENT = (sys.executable, "-m", "tests.chaos.machine.silent_client")
 ROOT = Path(__file__).resolve().parents[3]

@@ -62,6 +62,7 @@ def test_without_iproute2_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
 
+@pytest.mark.needs_disk
 def test_a_full_disk_takes_nothing_until_it_is_free_again() -> None:
     with open_small_disk(megabytes=1) as disk:
         file = disk.folder / "file"
@@ -77,6 +78,7 @@ def test_a_full_disk_takes_nothing_until_it_is_free_again() -> None:
         assert file.write_bytes(b"x" * 65_536) == 65_536
 
 
+@pytest.mark.needs_network
 def test_what_is_sent_while_a_network_is_cut_arrives_when_it_is_mended() -> None:
     with open_network() as network, create_server(network) as server, start_echo(network, server) as connection:
         with network.cut():
@@ -89,6 +91,7 @@ def test_what_is_sent_while_a_network_is_cut_arrives_when_it_is_mended() -> None
         assert connection.recv(5) == b"hello"
 
 
+@pytest.mark.needs_network
 def test_a_machine_that_is_lost_says_nothing_and_the_next_one_is_reached() -> None:
     with open_network() as network, create_server(network) as server, start_echo(network, server) as lost:
         with network.replace_namespace():
