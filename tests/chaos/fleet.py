@@ -29,7 +29,7 @@ VERSIONED_MODULE = Path(__file__).parent / "workflows" / "voyage.py"
 ADDRESS_TEXT, RUNNING_TEXT = "the API answers at ", " runs Parcel"
 OUTAGE_TEXT = "the store is away"
 DATABASE_VARIABLE = "FLOWLET_DATABASE_URL"
-START_SECONDS = 60.0
+START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
 

@@ -80,7 +80,7 @@ def run_steady_load(url: str, folder: Path, plan: SteadyPlan) -> SteadyResult:
     """
     database = RawDatabase(url)
     database.execute("CREATE TABLE chaos_booking (external_id VARCHAR(255) NOT NULL, visit BIGINT NOT NULL)")
-    fleet = Fleet(url, folder, size=1, settings={"grace": "5s", "admin_password": ADMIN_PASSWORD})
+    fleet = Fleet([url], folder, size=1, settings={"grace": "5s", "admin_password": ADMIN_PASSWORD})
     try:
         fleet.start_missing()
         fleet.wait_until_ready()

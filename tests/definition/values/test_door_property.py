@@ -44,7 +44,7 @@ from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_eng
 CASES = os.environ.get("VALUE_CASES")
 TIMEOUT = 3_600 if CASES else 60
 BATCH = 20
-CASES_BY_DATABASE = {"sqlite": 360, "postgresql": 200, "mysql": 200}
+CASES_BY_DATABASE = {"sqlite": 240, "postgresql": 120, "mysql": 120}
 """How many models are drawn; the check of modules refuses some."""
 VALUES = 3
 """How many times values are drawn for each model; most of them make two instances, and two children of each."""

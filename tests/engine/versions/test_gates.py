@@ -27,7 +27,7 @@ from tests.engine.versions.versions_harness import (
 IS_WAITING = "gate IS NOT NULL AND status = 'IN_PROGRESS'"
 GATE_LENGTH = len("version:/,") + 3 * 12
 """The length of a gate that lists two versions."""
-MEASURED_SECONDS = 3
+MEASURED_SECONDS = 2
 EDGE_STATEMENTS = 8
 """How many statements more may fall into one of two equal lengths of time."""
 

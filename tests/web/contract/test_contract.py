@@ -22,8 +22,8 @@ from tests.web.contract.contract_server import ENDLESS_PATHS, build_environment,
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
 PHASES = {"postgresql": ALL_PHASES, "sqlite": "fuzzing,stateful", "mysql": "fuzzing,stateful"}
 """The thousands of requests that the description calls for are sent on one database: test_hostile_bodies.py has all."""
-MIN_REQUESTS = {"postgresql": 2_000, "sqlite": 300, "mysql": 300}
-MAX_EXAMPLES = 10
+MIN_REQUESTS = {"postgresql": 1_500, "sqlite": 300, "mysql": 300}
+MAX_EXAMPLES = 6
 """How many requests are drawn for each operation, beside those that its description calls for."""
 
 SKIPPED_PATH = "/openapi.json"
