@@ -13,7 +13,7 @@ POOLED_CONNECTIONS = 10
 """How many descriptors may be open more than before the load: the pools keep as many connections as were in use at once
 lately."""
 LAZY_TASKS = 2
-"""How many tasks may begin under load and stay, as those of another connection; a leak would be one for each request."""
+"""How many tasks may begin under load and stay, as those of another connection: a leak is one for each request."""
 POOLED_THREADS = 8
 """How many threads may run more than before the load, for the same reason."""
 
