@@ -60,7 +60,7 @@ class Network:
         try:
             self._set_up()
             with self.cut():  # a kernel may lack what drops packets
-                pass
+                _run(*self.command_prefix, "true")  # which mounts what belongs to the namespace
         except _CommandError as error:
             self.close()
             pytest.skip(f"this machine lets tests make no network namespace: {error}")
