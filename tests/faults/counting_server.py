@@ -5,6 +5,7 @@ The first argument is how many may wait at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any
@@ -35,7 +36,9 @@ def count_uses() -> None:
 
 
 def print_counts(*_: object) -> None:
-    print(f"wait {opened_waiters[0].waiter_count} uses {connection_use_count}", flush=True)  # noqa: T201
+    """Write past the buffer of stdout: the signal may come while a line of the log is written to it."""
+    line = f"wait {opened_waiters[0].waiter_count} uses {connection_use_count}\n"
+    os.write(sys.stdout.fileno(), line.encode())
 
 
 if __name__ == "__main__":
