@@ -35,6 +35,7 @@ class Registry:
         self.provided = dependencies or Dependencies()
         self._definitions: dict[str, Definition] = {}
         self._loaded: dict[object, Definition] = {}
+        self._digest: str | None = None
 
     def load(self, spec: str) -> Definition:
         """Import a module and add its workflow. A module that was loaded before is not read again.
@@ -80,6 +81,7 @@ class Registry:
             cure = "Rename one of them: workflow = Workflow('...')."
             raise DefinitionError([Fault(definition.file, definition.line, f"{message}\n{cure}")])
         self._definitions[definition.name] = self._loaded[key] = definition
+        self._digest = None
         return definition
 
     def get_definition(self, name: str) -> Definition:
@@ -108,8 +110,10 @@ class Registry:
     @property
     def digest(self) -> str:
         """Twelve characters that differ where any of the definitions does: what can run here, in one word."""
-        parts = (f"{definition.name}\n{definition.digest}" for definition in self.definitions)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        if self._digest is None:  # it takes the JSON schema of every model
+            parts = (f"{definition.name}\n{definition.digest}" for definition in self.definitions)
+            self._digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        return self._digest
 
     @property
     def names(self) -> tuple[str, ...]:

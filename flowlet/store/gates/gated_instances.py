@@ -9,12 +9,12 @@ from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.tables import WORKFLOW
 
-__all__ = ["VERSION_GATES_END", "GatedGroup", "count_gated_by_type", "read_gated_groups"]
+__all__ = ["MAX_GATES", "VERSION_GATES_END", "GatedGroup", "count_gated_by_type", "read_gated_groups"]
 
 VERSION_GATES_END = GATE_PREFIX[:-1] + chr(ord(GATE_PREFIX[-1]) + 1)
 """The first text behind those of all version gates."""
-MAX_COUNTED_GATES = 1_000
-"""How many gates are counted: there is one for each lane and each set of versions."""
+MAX_GATES = 1_000
+"""How many gates are looked at: there is one for each lane and each set of versions."""
 MAX_GATED_GROUPS = 1_000
 
 
@@ -69,7 +69,7 @@ async def _count_in_session(session: DatabaseSession) -> dict[str, int]:
         f"SELECT gate, COUNT(*) FROM {expressions.gate_index_sql} WHERE gate > :start AND gate < :end AND {held} "
         "GROUP BY gate ORDER BY gate LIMIT :limit"
     )
-    values = {"start": GATE_PREFIX, "end": VERSION_GATES_END, "limit": MAX_COUNTED_GATES}
+    values = {"start": GATE_PREFIX, "end": VERSION_GATES_END, "limit": MAX_GATES}
     counts: dict[str, int] = {}
     # All instances behind a gate are of the lane in its name: one of them tells the workflow.
     probe = f"SELECT workflow_type FROM {expressions.gate_index_sql} WHERE gate = :gate AND {held} LIMIT 1"

@@ -11,14 +11,11 @@ from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
-from flowlet.store.gates.gated_instances import VERSION_GATES_END
+from flowlet.store.gates.gated_instances import MAX_GATES, VERSION_GATES_END
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
 
 __all__ = ["GatedClaim", "GatedInstances", "VersionGates"]
-
-MAX_GATES = 1_000
-"""How many gates are looked at: there is one for each lane and each set of versions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A machine that is lost in a transaction keeps no locks: the server is not told, and finds out."""
+"""A machine that is lost in a transaction keeps no locks: the server finds out without a packet that says so."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ async def create_old_counters(seen: VersionsHarness, *counts: int) -> list[int]:
 
 
 async def wait_until_refused(seen: VersionsHarness, count: int = 1) -> None:
-    """Wait until so many instances wait for another version, and nobody runs one."""
+    """Wait until so many instances wait for another version, and no executor holds one."""
     await seen.wait_until_count("gate IS NOT NULL AND status = 'IN_PROGRESS'", count)
 
 
