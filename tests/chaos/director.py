@@ -55,6 +55,7 @@ class Plan:
         creates_per_second: How many workflows are created in a second.
         workflow_count: How many workflows are created at least.
         pause_leases: The least and the most time between two faults, in leases.
+        forks_executors: Whether executors are forked, which is faster, instead of started.
     """
 
     seed: int
@@ -66,6 +67,7 @@ class Plan:
     creates_per_second: float = 10
     workflow_count: int = 0
     pause_leases: tuple[float, float] = (0.1, 0.5)
+    forks_executors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,13 @@ def run_chaos(
         }
         with open_link(restricted_url) if server else nullcontext() as link, LatenessMeter() as meter:
             fleet = Fleet(
-                executor_urls, folder, size=plan.executor_count, settings=settings, link=link, network=network
+                executor_urls,
+                folder,
+                size=plan.executor_count,
+                settings=settings,
+                link=link,
+                network=network,
+                is_forked=plan.forks_executors,
             )
             try:
                 return _Run(database, fleet, plan, server, pair, cluster, disk, meter).run()

@@ -18,6 +18,7 @@ from tests.chaos.link import Link
 from tests.chaos.machine.network import Network
 from tests.chaos.recorder import EFFECTS_VARIABLE
 from tests.chaos.versions.second_version import write_second_version
+from tests.forked_process import ForkedProcess
 
 __all__ = ["ADMIN_PASSWORD", "REAL_CLOCK", "ExecutorProcess", "Fleet", "wait_until"]
 
@@ -56,6 +57,7 @@ class ExecutorProcess:
         modules: The workflows that it runs.
         version: Which version of them.
         network: The network in whose namespace it runs; None where it runs beside the director.
+        is_forked: Whether it is forked from a process that has imported Flowlet, if it runs beside the director.
 
     Attributes:
         database_url: The database as it reaches it.
@@ -71,6 +73,7 @@ class ExecutorProcess:
         *,
         version: int,
         network: Network | None = None,
+        is_forked: bool = False,
     ) -> None:
         self.name = name
         self.version = version
@@ -79,10 +82,15 @@ class ExecutorProcess:
         self._log_path = folder / f"{name}.log"
         self._signals: list[str] = []
         self._address: str | None = None
-        command = [*_build_death_prefix(), sys.executable, "-m", "flowlet", "serve", *modules, "--port", "0"]
-        if network:
-            command = [*network.command_prefix, *command, "--host", network.host]
+        self._process: ForkedProcess | subprocess.Popen[bytes]
+        arguments = ["-m", "flowlet", "serve", *modules, "--port", "0"]
         with self._log_path.open("wb") as log:
+            if is_forked and not network:
+                self._process = ForkedProcess(arguments, env=environment, cwd=folder, output=log.fileno())
+                return
+            command = [*_build_death_prefix(), sys.executable, *arguments]
+            if network:
+                command = [*network.command_prefix, *command, "--host", network.host]
             self._process = subprocess.Popen(
                 command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
@@ -148,6 +156,7 @@ class Fleet:
         settings: Further settings of Flowlet, such as ``{"lease": "2s"}``.
         link: The way to the database that one of them takes; None where all of them reach it directly.
         network: The network in whose namespace another one runs; None where all of them run beside the director.
+        is_forked: Whether they are forked, as ``ExecutorProcess`` says.
 
     Attributes:
         wanted_versions: The version of the workflows that each of them runs.
@@ -162,8 +171,10 @@ class Fleet:
         settings: dict[str, str],
         link: Link | None = None,
         network: Network | None = None,
+        is_forked: bool = False,
     ) -> None:
         self.link = link
+        self._is_forked = is_forked
         self.network = network
         self.effects_file = folder / "effects"
         self._folder = folder
@@ -203,7 +214,15 @@ class Fleet:
                 network = self.network
                 environment = {**environment, DATABASE_VARIABLE: network.build_url(environment[DATABASE_VARIABLE])}
             modules = self._modules[version]
-            process = ExecutorProcess(name, self._folder, environment, modules, version=version, network=network)
+            process = ExecutorProcess(
+                name,
+                self._folder,
+                environment,
+                modules,
+                version=version,
+                network=network,
+                is_forked=self._is_forked,
+            )
             self.running.append(process)
 
     def wait_until_ready(self) -> None:

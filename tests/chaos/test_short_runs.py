@@ -61,7 +61,14 @@ def check_run(
 ) -> RunResult:
     """Make each of the faults once, in an order that the seed draws, and judge the run."""
     print(f"seed {SEED}")  # noqa: T201 - shown where it fails
-    plan = Plan(seed=SEED, fault_count=len(faults), faults=faults, lease_seconds=1, creates_per_second=8)
+    plan = Plan(
+        seed=SEED,
+        fault_count=len(faults),
+        faults=faults,
+        lease_seconds=1,
+        creates_per_second=8,
+        forks_executors=True,
+    )
 
     result = run_chaos(url, folder, plan, server=server, disk=disk)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -41,9 +40,10 @@ async def start_process(tmp_path: Path) -> AsyncIterator[StartProcess]:
 
         async def spawn_process(script: str, *arguments: str, **settings: str) -> ManagedProcess:
             program = ["-m", "flowlet"] if script == "flowlet" else [str(SCRIPT_FOLDER / script)]
-            command = [sys.executable, *program, *arguments]
             variables = {f"FLOWLET_{name.upper()}": value for name, value in settings.items()}
-            process = await ManagedProcess.start_command(command, env={**environment, **variables}, cwd=tmp_path)
+            process = ManagedProcess.start_python(
+                [*program, *arguments], env={**environment, **variables}, cwd=tmp_path
+            )
             stack.push_async_callback(process.close)
             return process
 

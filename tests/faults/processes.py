@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from tests.forked_process import ForkedProcess
 
 __all__ = ["ManagedProcess", "StartProcess"]
 
@@ -23,20 +27,31 @@ class StartProcess(Protocol):
 
 
 class ManagedProcess:
-    """A process of a test's own. Its stdout and stderr are read as they come, and kept."""
+    """A process of a test's own. Its stdout and stderr are read as they come, and kept.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    Args:
+        process: The process.
+        output: The descriptor from which its output is read; it is closed at its end.
+    """
+
+    def __init__(self, process: ForkedProcess | subprocess.Popen[bytes], output: int) -> None:
         self.lines: list[str] = []
         self._process = process
         self._has_ended = False
         self._more = asyncio.Condition()
-        self._reading = asyncio.create_task(self._read_lines())
+        self._reading = asyncio.create_task(self._read_lines(output))
 
     @classmethod
-    async def start_command(cls, command: Sequence[str], *, env: dict[str, str], cwd: Path) -> ManagedProcess:
+    def start_command(cls, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> ManagedProcess:
         """Start a command with this environment, in this folder."""
-        pipe, stdout = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
-        return cls(await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=stdout, env=env, cwd=cwd))
+        with _open_output_pipe() as (reader, writer):
+            return cls(subprocess.Popen(command, stdout=writer, stderr=writer, env=env, cwd=cwd), reader)
+
+    @classmethod
+    def start_python(cls, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> ManagedProcess:
+        """Start a program of Python with this environment, in this folder, as ``ForkedProcess`` says."""
+        with _open_output_pipe() as (reader, writer):
+            return cls(ForkedProcess(arguments, env=env, cwd=cwd, output=writer), reader)
 
     @property
     def pid(self) -> int:
@@ -69,7 +84,9 @@ class ManagedProcess:
         """Wait for its end and return its exit code, which is minus the signal that killed it."""
         async with asyncio.timeout(timeout_seconds):
             await self._reading
-            return await self._process.wait()
+            code = await asyncio.to_thread(self._process.wait)
+            assert code is not None
+            return code
 
     def send_signal(self, signal_number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
@@ -95,12 +112,27 @@ class ManagedProcess:
             async with asyncio.timeout(timeout_seconds), self._more:
                 await self._more.wait_for(lambda: condition() or self._has_ended)
 
-    async def _read_lines(self) -> None:
-        assert self._process.stdout
-        async for line in self._process.stdout:
-            self.lines.append(line.decode(errors="replace").rstrip())
-            async with self._more:
-                self._more.notify_all()
+    async def _read_lines(self, output: int) -> None:
+        lines = asyncio.StreamReader()
+        with open(output, "rb", buffering=0) as file:  # noqa: ASYNC230  # a pipe that is open already
+            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), file)
+            async for line in lines:
+                self.lines.append(line.decode(errors="replace").rstrip())
+                async with self._more:
+                    self._more.notify_all()
         self._has_ended = True
         async with self._more:
             self._more.notify_all()
+
+
+@contextlib.contextmanager
+def _open_output_pipe() -> Iterator[tuple[int, int]]:
+    """Open a pipe whose writing end this process closes at the end of the block."""
+    reader, writer = os.pipe()
+    try:
+        yield reader, writer
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)

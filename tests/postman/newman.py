@@ -44,7 +44,7 @@ async def run_collection(cwd: Path, *, host: str, key: str, iteration_count: int
         str(written),
     ]
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "NO_PROXY": "127.0.0.1"}
-    process = await ManagedProcess.start_command(command, env=environment, cwd=cwd)
+    process = ManagedProcess.start_command(command, env=environment, cwd=cwd)
     try:
         await process.wait_for_exit(timeout_seconds=RUN_TIMEOUT_SECONDS)
     finally:

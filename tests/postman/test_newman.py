@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,10 +48,8 @@ async def run_flowlet(cwd: Path, *arguments: str, **settings: str) -> AsyncItera
     """Start ``flowlet`` with these arguments, and with settings as ``DATABASE_URL="..."``; kill it at the end."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLET_")}
     given = {f"FLOWLET_{name}": value for name, value in settings.items()}
-    environment = {**inherited, **given, "PYTHONUNBUFFERED": "1"}
-    process = await ManagedProcess.start_command(
-        [sys.executable, "-m", "flowlet", *arguments], env=environment, cwd=cwd
-    )
+    environment = {**inherited, **given}
+    process = ManagedProcess.start_python(["-m", "flowlet", *arguments], env=environment, cwd=cwd)
     try:
         yield process
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -293,8 +292,8 @@ async def start_flowlet(tmp_path: Path) -> AsyncIterator[StartFlowlet]:
     async def spawn_process(*arguments: str, **settings: str) -> ManagedProcess:
         given = {"admin_password": ADMIN_PASSWORD, **settings}
         variables = {f"FLOWLET_{name.upper()}": value for name, value in given.items()}
-        command = [sys.executable, "-m", "flowlet", *arguments]
-        started.append(await ManagedProcess.start_command(command, env={**environment, **variables}, cwd=tmp_path))
+        command = ["-m", "flowlet", *arguments]
+        started.append(ManagedProcess.start_python(command, env={**environment, **variables}, cwd=tmp_path))
         return started[-1]
 
     yield spawn_process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,9 +37,8 @@ async def serve_process(url: str, folder: Path, **settings: str) -> AsyncIterato
     given = {"database_url": url, "port": "0", "demo_ip_url": "http://127.0.0.1:9/ip", **settings}
     variables = {f"FLOWLET_{name.upper()}": value for name, value in given.items()}
     modules = [str(path) for folder in WORKFLOW_FOLDERS for path in sorted(folder.glob("[!_]*.py"))]
-    process = await ManagedProcess.start_command(
-        [sys.executable, "-m", "flowlet", "serve", *modules], env=build_environment(variables), cwd=folder
-    )
+    arguments = ["-m", "flowlet", "serve", *modules]
+    process = ManagedProcess.start_python(arguments, env=build_environment(variables), cwd=folder)
     try:
         (line,) = await process.wait_for_lines("the API answers at")
         yield process, line.partition("answers at ")[2].split()[0]

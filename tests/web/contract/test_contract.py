@@ -88,7 +88,7 @@ async def run_schemathesis(url: str, folder: Path, *, user: int, key: str, phase
     command += [option for path in ENDLESS_PATHS for option in ("--exclude-path", path)]
     known = {"FLOWLET_URL": url, "FLOWLET_USER": str(user), "FLOWLET_KEY": key}
     hooks = {"SCHEMATHESIS_HOOKS": "tests.web.contract.hooks", "PYTHONPATH": str(ROOT)}
-    process = await ManagedProcess.start_command(command, env=build_environment({**known, **hooks}), cwd=folder)
+    process = ManagedProcess.start_command(command, env=build_environment({**known, **hooks}), cwd=folder)
     try:
         await process.wait_for_exit(timeout_seconds=240)
     finally:

@@ -1,0 +1,109 @@
+"""Python processes that are forked from one which has imported Flowlet already.
+
+``flowlet serve`` imports for more than a second before its first line, which is longer than most tests take, and the
+tests start hundreds of processes. A fork saves those imports; what the program does after them is the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import runpy
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+__all__ = ["ForkedProcess"]
+
+# The modules that a process needs before it serves, the drivers included. One that is missing is imported by each fork.
+PRELOADED_MODULES = ("flowlet.cli.serve", "flowlet.cli.doctor", "flowlet.web.app", "flowlet.web.server", "uvloop")
+DRIVERS = ("aiomysql", "aiosqlite", "asyncpg")
+KILL_WITH_PARENT = 1
+"""The number of PR_SET_PDEATHSIG in Linux."""
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([__name__, *PRELOADED_MODULES, *DRIVERS])
+# In the server, whose module this is after a fork: what a new interpreter finds behind its first entry.
+_base_path = tuple(sys.path[1:])
+
+
+class ForkedProcess:
+    """A process that runs as ``python`` with these arguments would. It is killed when the one that started it ends.
+
+    Args:
+        arguments: ``-m`` and a module, or the path of a script; then the program's own arguments.
+        env: Its environment.
+        cwd: Its working directory.
+        output: The descriptor that becomes its stdout and stderr; the caller closes its own.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: int) -> None:
+        with Connection(os.dup(output)) as copy:
+            self._process = _context.Process(target=_run_program, args=(tuple(arguments), dict(env), str(cwd), copy))
+            self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, which is minus the signal that killed it; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end, so many seconds at most, and return its exit code; None if it still runs."""
+        self._process.join(timeout)
+        return self._process.exitcode
+
+    def send_signal(self, signal_number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self._process.exitcode is None:
+            os.kill(self.pid, signal_number)
+
+    def kill(self) -> None:
+        """Kill it as a power cut does."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _run_program(arguments: Sequence[str], env: Mapping[str, str], cwd: str, output: Connection) -> None:
+    """Become the program. Runs in the new process, which ends when this returns."""
+    ctypes.CDLL(None).prctl(KILL_WITH_PARENT, signal.SIGKILL)
+    _replace_descriptors(output)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    os.chdir(cwd)
+    first, *rest = arguments
+    module = rest.pop(0) if first == "-m" else None
+    sys.argv = [module or first, *rest]
+    folders = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:] = ["" if module else str(Path(first).parent), *folders, *_base_path]
+    try:
+        if module:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(first, run_name="__main__")
+    except KeyboardInterrupt:  # an interpreter ends by the signal too
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _replace_descriptors(output: Connection) -> None:
+    """Keep nothing open of the process that was forked: the server ends when its users have closed their pipes."""
+    os.dup2(sys.stdin.fileno(), 0)  # multiprocessing reads nothing there
+    sys.stdin.close()
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)  # buffered, as a pipe is
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    output.close()
+    os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
