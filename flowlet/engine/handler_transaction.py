@@ -244,7 +244,9 @@ class HandlerTransaction:
         try:
             session = await block.__aenter__()
         except Exception as error:
-            self._has_failed_to_open = self._is_store_unavailable(error)
+            # No statement of the handler has run: not even a lock timeout is its fault.
+            errors = self._store.connections.dialect.errors
+            self._has_failed_to_open = self._is_store_unavailable(error) or errors.is_conflict(error)
             raise
         self._transaction_block, self._has_failed_to_open = block, False
         return HandlerConnection(session)

@@ -17,6 +17,7 @@ from flowlet.testing import Harness
 from flowlet.workflow.context import Context, Transaction
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Workflow
+from tests.conftest import URL_FIXTURES
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.handler_transaction.ledger import build_orders_module, open_ledger_harness, read_ledger, write_ledger
 
@@ -171,6 +172,37 @@ async def test_a_server_that_takes_no_writes_any_more_is_no_fault_of_the_handler
 
     runs: list[int] = []
     async with open_ledger_harness(postgres_url, build_orders_module(check)) as flow:
+        ended = await flow.run_to_end(await flow.start("Orders"))
+
+        assert ended.status is Status.FINISHED
+        assert runs == [1, 1]
+        assert await read_ledger(flow) == ["paid"]
+
+
+RAISE_LOCK_TIMEOUT = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'locked' USING ERRCODE = 'lock_not_available'; END $$",
+    "mariadb": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1205, MESSAGE_TEXT = 'Lock wait timeout exceeded'",
+}
+
+
+@pytest.mark.parametrize("server", RAISE_LOCK_TIMEOUT)
+async def test_a_transaction_that_the_server_does_not_open_in_time_is_no_fault_of_the_handler(
+    request: pytest.FixtureRequest, server: str
+) -> None:
+    """A node of Galera that waits for the others answers BEGIN by a lock timeout."""
+
+    async def check(ctx: Context) -> str:
+        runs.append(ctx.attempt)
+        connections = flow.store.connections.dialect.connections
+        with pytest.MonkeyPatch.context() as patch:
+            if len(runs) == 1:
+                patch.setattr(type(connections), "begin_handler_sql", RAISE_LOCK_TIMEOUT[server])
+            await write_ledger(ctx, "paid")
+        return "done"
+
+    runs: list[int] = []
+    url = request.getfixturevalue(URL_FIXTURES[server])
+    async with open_ledger_harness(url, build_orders_module(check)) as flow:
         ended = await flow.run_to_end(await flow.start("Orders"))
 
         assert ended.status is Status.FINISHED
