@@ -111,6 +111,8 @@ def describe_route(**attributes: Any) -> Callable[[View], View]:
 
 
 blueprint = Blueprint("openapi", __name__)
+_DOCUMENT_EXTENSION = "flowlet_openapi"
+"""The key of the definitions and their document in ``app.extensions``."""
 
 
 @blueprint.get("/openapi.json")
@@ -121,10 +123,19 @@ async def show_openapi() -> Response:
 
 
 def build_current_document() -> dict[str, Any]:
-    """Return the OpenAPI document of the application that handles the current request; pages are not part of it."""
-    known = current_app.view_functions
-    rules = [rule for rule in current_app.url_map.iter_rules() if is_api(rule.rule) and rule.endpoint in known]
-    return build_document([(rule, known[rule.endpoint]) for rule in rules], get_services().registry.definitions)
+    """Return the OpenAPI document of the application that handles the current request; pages are not part of it.
+
+    It is built once for an application: that takes half a second, for which no handler in the same loop runs.
+    """
+    definitions = get_services().registry.definitions
+    document: dict[str, Any]
+    known, document = current_app.extensions.get(_DOCUMENT_EXTENSION, (None, {}))
+    if known != definitions:
+        views = current_app.view_functions
+        rules = [rule for rule in current_app.url_map.iter_rules() if is_api(rule.rule) and rule.endpoint in views]
+        document = build_document([(rule, views[rule.endpoint]) for rule in rules], definitions)
+        current_app.extensions[_DOCUMENT_EXTENSION] = (definitions, document)
+    return document
 
 
 def build_document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Sequence[Definition]) -> dict[str, Any]:

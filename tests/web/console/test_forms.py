@@ -66,7 +66,7 @@ async def test_a_form_beyond_every_limit_is_not_even_read(console: ConsoleHarnes
 async def test_the_token_of_one_login_is_of_no_use_in_another(console: ConsoleHarness) -> None:
     first, second = await console.open_logged_in_browser(), await console.open_logged_in_browser()
 
-    answer = await second.post("/logout", data={"token": read_csrf_token(await first.get("/docs"))})
+    answer = await second.post("/logout", data={"token": read_csrf_token(await first.get("/account"))})
 
     assert answer.status_code == 403
     assert "from an earlier login" in answer.text

@@ -38,7 +38,7 @@ class WorkflowPageClient:
 
     async def submit_form(self, instance: Instance, operation: str, **fields: Any) -> httpx.Response:
         """Send a form of a workflow's page, as of the version that is given."""
-        token = read_csrf_token(await self.browser.get("/docs"))
+        token = read_csrf_token(await self.browser.get("/account"))
         values = {"token": token, "version": str(instance.version), **fields}
         return await self.browser.post(f"/workflows/{instance.id}/{operation}", data=values)
 

@@ -11,7 +11,7 @@ from quart import Blueprint, Response
 from flowlet.accounts.roles import Role
 from flowlet.web.app import create_app
 from flowlet.web.auth import require_role
-from flowlet.web.openapi.document import describe_route
+from flowlet.web.openapi.document import build_document, describe_route
 from flowlet.web.problems import PROBLEM_TYPES
 from flowlet.web.schemas import RequestModel
 from tests.docs.pages import read_table_rows
@@ -188,3 +188,24 @@ async def test_the_reference_page_has_every_endpoint_with_its_role_and_its_statu
     documented = {names[0]: (cells[1], cells[3], cells[4]) for names, cells in read_table_rows(REST_PAGE, "Endpoints")}
 
     assert documented == found
+
+
+async def test_the_document_is_built_once_for_its_definitions(
+    app_harness: AppHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[tuple[str, ...]] = []
+
+    def build(views: Any, definitions: Any) -> dict[str, Any]:
+        built.append(tuple(definition.name for definition in definitions))
+        return build_document(views, definitions)
+
+    monkeypatch.setattr(f"{build_document.__module__}.build_document", build)
+    viewer = app_harness.build_own_app().open_client("viewer")
+    first = await viewer.get("/openapi.json")
+    await viewer.get("/docs")
+    second = await viewer.get("/openapi.json")
+    app_harness.services.registry.add(build_shop_module())
+    third = await viewer.get("/openapi.json")
+
+    assert built == [(), ("Order <1>",)]
+    assert first.json() == second.json() != third.json()

@@ -27,7 +27,7 @@ async def submit_answer(
     page_client: WorkflowPageClient, instance: Instance, query: str = "", **fields: Any
 ) -> httpx.Response:
     """Send the form of one that waits, as of the version that is given."""
-    token = read_csrf_token(await page_client.browser.get("/docs"))
+    token = read_csrf_token(await page_client.browser.get("/account"))
     values = {"token": token, "version": str(instance.version), **fields}
     return await page_client.browser.post(f"/inbox/{instance.id}/answer{query}", data=values)
 
@@ -178,7 +178,7 @@ async def test_an_unknown_workflow_is_not_found_and_a_choice_that_is_none_is_ref
     operator: WorkflowPageClient,
 ) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
-    token = read_csrf_token(await operator.browser.get("/docs"))
+    token = read_csrf_token(await operator.browser.get("/account"))
 
     unknown = await operator.browser.post("/inbox/99/answer", data={"token": token, "version": "1"})
     notice = await operator.read_notice(await submit_answer(operator, instance, choice=ATTACK_TEXT))

@@ -191,7 +191,7 @@ async def test_logging_out_ends_the_session_and_the_cookie(any_console: ConsoleH
     browser = await any_console.open_logged_in_browser()
     session = browser.cookies["flowlet_session"]
 
-    answer = await browser.post("/logout", data={"token": read_csrf_token(await browser.get("/docs"))})
+    answer = await browser.post("/logout", data={"token": read_csrf_token(await browser.get("/account"))})
 
     stolen = await any_console.app_harness.open_client(cookie=f"flowlet_session={session}").get("/api/me")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
@@ -201,7 +201,7 @@ async def test_logging_out_ends_the_session_and_the_cookie(any_console: ConsoleH
 
 async def test_another_site_cannot_log_anybody_out(console: ConsoleHarness) -> None:
     browser = await console.open_logged_in_browser()
-    token = read_csrf_token(await browser.get("/docs"))
+    token = read_csrf_token(await browser.get("/account"))
 
     answers = [
         await browser.post("/logout", data={"token": token}, headers={"origin": "https://elsewhere.test"}),

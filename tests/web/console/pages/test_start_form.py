@@ -254,7 +254,7 @@ async def test_without_a_model_only_an_object_is_taken(workflow_console: Workflo
 
 
 async def test_viewers_may_neither_see_the_form_nor_send_it(workflow_console: WorkflowConsole) -> None:
-    token = read_csrf_token(await workflow_console.viewer.get("/docs"))
+    token = read_csrf_token(await workflow_console.viewer.get("/account"))
     path = "/start/Note"
 
     answers = [
