@@ -40,7 +40,7 @@ from flowlet.web.server import create_listener, ensure_admin
 
 __all__ = ["DEMO_MODULES", "demo"]
 
-DEMO_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py")
+DEMO_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py", "payment.py")
 _STARTED_WORKFLOWS = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
 _APPROVAL_WORKFLOW = "ApprovalWorkflow"
 _NETWORK_WORKFLOW = "GetIpWorkflow"

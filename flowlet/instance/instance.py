@@ -322,6 +322,12 @@ class Instance:
         return parse_shown_object(self.vars_json)
 
     @property
+    def awaits(self) -> list[str]:
+        """The names of the messages that it waits for in a receive state; empty in every other state."""
+        names = (parse_optional_object(self.awaits_json) or {}).get("messages")
+        return list(map(str, names)) if isinstance(names, list) else []
+
+    @property
     def answer(self) -> dict[str, Any] | None:
         """The answer in a manual state, ``{"choice": ..., "form": {...}, "username": ...}``; None until answered."""
         return parse_optional_object(self.answer_json)

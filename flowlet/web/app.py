@@ -7,7 +7,7 @@ from http import HTTPStatus
 from quart import Blueprint, Quart, Response
 
 from flowlet.web import auth, health, problems, static
-from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
+from flowlet.web.api import bulk, definitions, events, executors, keys, messages, users, waiting, workflows
 from flowlet.web.console import error_page, layout
 from flowlet.web.console.pages import (
     account,
@@ -37,6 +37,7 @@ __all__ = ["API_BLUEPRINTS", "CONSOLE_BLUEPRINTS", "SECURITY_HEADERS", "create_a
 API_BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     workflows.blueprint,
+    messages.blueprint,
     waiting.blueprint,
     bulk.blueprint,
     events.blueprint,

@@ -68,8 +68,8 @@ def _check_name(state_name: str, name: object) -> Iterator[str]:
     owner = f"state {state_name!r}"
     if not isinstance(name, str):
         yield f"{owner} has a message whose name is of type {type(name).__name__}.\nGive a text."
-    elif not 1 <= len(name) <= MAX_NAME_LENGTH or name != name.strip() or name in (".", ".."):
-        cure = f"Give it a name of 1 to {MAX_NAME_LENGTH} characters without space around it, other than '.' and '..'."
+    elif not 1 <= len(name) <= MAX_NAME_LENGTH or name != name.strip() or name in (".", "..") or "/" in name:
+        cure = f"Give it a name of 1 to {MAX_NAME_LENGTH} characters that can be a part of a URL, without a slash."
         yield f"{owner} waits for a message called {name[:20]!r}.\n{cure}"
     elif fault := find_text_fault(name) or ("" if is_one_line(name) else "contains a control character"):
         yield f"{owner} waits for a message whose name {fault}.\nGive it another name."
