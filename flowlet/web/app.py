@@ -25,6 +25,9 @@ from flowlet.web.console.pages import api_keys as key_pages
 from flowlet.web.console.pages import bulk as bulk_pages
 from flowlet.web.console.pages import definitions as definition_pages
 from flowlet.web.console.pages import executors as executor_pages
+from flowlet.web.console.pages import (
+    messages as message_pages,
+)
 from flowlet.web.console.pages import users as user_pages
 from flowlet.web.console.pages import workflows as workflow_pages
 from flowlet.web.deadline import DeadlineQuart
@@ -58,6 +61,7 @@ CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     bulk_pages.blueprint,
     inbox.blueprint,
     workflow.blueprint,
+    message_pages.blueprint,
     user_pages.blueprint,
     key_pages.blueprint,
     settings.blueprint,
