@@ -19,10 +19,10 @@ from flowlet.definition.document import build_document
 from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.errors import UnknownStateError, VariablesError
+from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_json
 from flowlet.instance.new_instance import NewInstance
-from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault, is_one_line
 from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
@@ -33,7 +33,6 @@ __all__ = [
     "ParameterRole",
     "StateDefinition",
     "TransitionDefinition",
-    "find_identifier_faults",
 ]
 
 
@@ -334,20 +333,3 @@ def _write_if_possible(values: dict[str, Any]) -> str | None:
         return write_json(values)
     except (TypeError, ValueError):  # half of a surrogate pair, or an integer of more than 4,300 digits
         return None
-
-
-def find_identifier_faults(**texts: str | None) -> dict[str, str]:
-    """Return the faults of names and keys from outside, by the names under which they are given; None has none."""
-    faults = {}
-    for name, text in texts.items():
-        if text is None:
-            continue
-        if not isinstance(text, str) or not 1 <= len(text) <= MAX_IDENTIFIER_LENGTH:
-            faults[name] = f"has to be a text of 1 to {MAX_IDENTIFIER_LENGTH} characters"
-        elif text != text.strip():
-            faults[name] = "begins or ends with white space"
-        elif fault := find_text_fault(text):
-            faults[name] = fault
-        elif not is_one_line(text):
-            faults[name] = "contains a line end or another control character"
-    return faults

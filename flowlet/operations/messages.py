@@ -12,10 +12,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowlet.clock import Duration
-from flowlet.definition.definition import Definition, find_identifier_faults
+from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.errors import RefusedError, UnknownMessageError, VariablesError
 from flowlet.instance.change import Change
+from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.instance.message import Message, MessageWait, Sent
 from flowlet.operations.permitted import describe_instance

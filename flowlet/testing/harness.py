@@ -199,8 +199,7 @@ class Harness:
             RefusedError: If the instance does not wait for an answer, or not for this one; the error lists the choices.
             VariablesError: If the values do not fit the form.
         """
-        values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
-        await self.operations.answer(id, choice, form=values, username=username)
+        await self.operations.answer(id, choice, form=form, username=username)
         if settle:
             await self.settle()
 
@@ -214,14 +213,14 @@ class Harness:
         expires: Duration | None = None,
         settle: bool = True,
     ) -> Sent:
-        """Send a message to an instance, as ``MessageOperations.send`` does, and raise the same errors.
+        """Send a message to an instance; the errors are those of ``MessageOperations.send``.
 
         Args:
             name: The message's name.
             body: An object of its model, or its values; None for an empty object.
             to: The id of the instance, or its external id.
             key: Its idempotency key; a random one if None.
-            expires: After how much virtual time it is not read any more; None for never.
+            expires: How long it may wait; None for ever.
             settle: Whether to run at once what is due.
         """
         sent = await self.operations.send(name, body, to=to, key=key, expires=expires)
