@@ -22,17 +22,20 @@ from flowlet.errors import (
     StoreUnavailableError,
     TooLargeError,
     UnknownInstanceError,
+    UnknownMessageError,
     UnknownStateError,
     UnknownWorkflowError,
     VariablesError,
     WaitTimeoutError,
 )
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.message import Message, Sent
 from flowlet.instance.new_instance import Created
 from flowlet.instance.path_changes import PathChange
 from flowlet.workflow.context import Context, Failure, Transaction
 from flowlet.workflow.migration import migrate
 from flowlet.workflow.outcome import ChildRequest, Outcome, child
+from flowlet.workflow.receive import receive
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import Next, State, StateKind, Workflow, end, error, manual, state
 
@@ -61,6 +64,7 @@ __all__ = [
     "Flowlet",
     "FlowletError",
     "Instance",
+    "Message",
     "MissingRightsError",
     "Next",
     "NotEndedError",
@@ -76,6 +80,7 @@ __all__ = [
     "Retry",
     "RowsLockedError",
     "SchemaError",
+    "Sent",
     "Settings",
     "SettingsError",
     "State",
@@ -87,6 +92,7 @@ __all__ = [
     "TooLargeError",
     "Transaction",
     "UnknownInstanceError",
+    "UnknownMessageError",
     "UnknownStateError",
     "UnknownWorkflowError",
     "VariablesError",
@@ -98,6 +104,7 @@ __all__ = [
     "manual",
     "migrate",
     "open_store",
+    "receive",
     "state",
 ]
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flowlet import log_setup, runtime
-from flowlet.assembly import Engine, open_engine, run_executor
+from pydantic import BaseModel
+
+from flowlet import runtime
+from flowlet.assembly import Engine, run_executor
 from flowlet.clock import Duration, parse_duration
-from flowlet.database_url import mask_password
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
-from flowlet.engine.observer import ExecutorObserver
 from flowlet.instance.instance import Instance
+from flowlet.instance.message import Sent
 from flowlet.instance.new_instance import Created
 from flowlet.operations.service import Operations
-from flowlet.settings import Settings, find_unknown_variables
-from flowlet.shutdown import Shutdown, end_when_requested, wait_for_all, watch_stop_signals
+from flowlet.settings import Settings
+from flowlet.shutdown import Shutdown
 from flowlet.store.opening import Store
 from flowlet.workflow.states import VarsModel, Workflow
 
@@ -31,7 +32,6 @@ __all__ = ["BackgroundService", "Flowlet"]
 BackgroundService = Callable[[Shutdown], Awaitable[None]]
 """Something that runs beside the application until the shutdown is requested."""
 Factory = TypeVar("Factory", bound=Callable[..., Any])
-logger = logging.getLogger(__name__)
 
 
 class Flowlet:
@@ -142,8 +142,7 @@ class Flowlet:
         Raises:
             RuntimeError: If the application is not running.
             UnknownWorkflowError: If there is no such workflow.
-            VariablesError: If a value does not fit; if ``when`` is given and the workflow begins by waiting for a
-                person.
+            VariablesError: If a value does not fit; if ``when`` is given and it begins by waiting for a person.
             DurationError: If ``when`` is a text that is not a length of time.
             StoreUnavailableError: If the database is away.
         """
@@ -157,6 +156,37 @@ class Flowlet:
             when=when,
             connection=connection,
         )
+
+    async def send(
+        self,
+        name: str,
+        body: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        to: int | str | None = None,
+        workflow: str | Workflow[Any] | None = None,
+        business_key: str | None = None,
+        key: str | None = None,
+        expires: datetime | Duration | None = None,
+        connection: Any = None,
+    ) -> Sent:
+        """Send a message to an instance, which consumes it in the next receive state that waits for its name.
+
+        Args:
+            name: The message's name, one of those that the instance's workflow receives.
+            body: An object of the message's model, or plain values; None means an empty object.
+            to: The instance: its id as a number, or its external id as a text.
+            workflow: Instead of ``to``: the workflow of the one open instance that has the business key.
+            business_key: That key.
+            key: Sending twice with one to an instance sends one message; a random one if None.
+            expires: When it is deleted unread: a moment, or a length of time from now; None for never.
+            connection: As for ``start``; the instance is locked until the caller's transaction ends.
+
+        Raises:
+            Exception: As ``start``, and as ``MessageOperations.send``.
+        """
+        type = workflow.name if isinstance(workflow, Workflow) else workflow
+        send = partial(self.operations.send, name, body, to=to, type=type, business_key=business_key)
+        return await send(key=key, expires=expires, connection=connection)
 
     async def wait(
         self, id: int, *, states: str | Collection[str] | None = None, timeout: Duration = "30s"
@@ -177,8 +207,7 @@ class Flowlet:
             RefusedError: If the timeout is too long, or too many requests wait already.
             DurationError: If the timeout is not a length of time.
         """
-        seconds = parse_duration(timeout).total_seconds()
-        return await self._running_engine.waiters.wait(id, states, timeout=seconds)
+        return await self._running_engine.waiters.wait(id, states, timeout=parse_duration(timeout).total_seconds())
 
     async def start_and_wait(
         self,
@@ -233,20 +262,8 @@ class Flowlet:
         async with self._open_engine() as engine, self._run_executor(engine):
             yield engine.store
 
-    def _open_engine(
-        self, *, has_executor: bool = True, observer: ExecutorObserver | None = None, wait: timedelta = timedelta()
-    ) -> AbstractAsyncContextManager[Engine]:
-        for variable in find_unknown_variables():
-            logger.warning("the environment variable %s is no setting of Flowlet: it has no effect", variable)
-        return open_engine(
-            self.settings.database_url,
-            self.registry,
-            self.settings.get_executor_settings() if has_executor else None,
-            observer=observer,
-            schema=self.settings.schema,
-            migrate=self.settings.migrate,
-            wait=wait,
-        )
+    def _open_engine(self, **options: Any) -> AbstractAsyncContextManager[Engine]:
+        return runtime.open_configured_engine(self.settings, self.registry, **options)
 
     @asynccontextmanager
     async def _run_executor(self, engine: Engine) -> AsyncIterator[None]:
@@ -303,27 +320,14 @@ class Flowlet:
             FlowletError: As ``running``; also if the process cannot listen on host and port.
         """
         _ = self.registry  # faults of modules are reported before anything is opened
-        stop, parts = Shutdown(), list[Awaitable[None]]()
-        async with AsyncExitStack() as stack:
-            stack.enter_context(watch_stop_signals(stop.request))
-            listener = stack.enter_context(runtime.open_listener(self.settings)) if web else None
-            async with end_when_requested(stop):
-                metrics = runtime.create_metrics() if listener else None
-                opening = self._open_engine(has_executor=executor, observer=metrics, wait=self.settings.start_timeout)
-                self._engine = engine = await stack.enter_async_context(opening)
-                stack.callback(setattr, self, "_engine", None)
-                logger.info("the database is %s", mask_password(self.settings.database_url))
-                if listener and metrics:
-                    app = await stack.enter_async_context(runtime.open_web_app(engine, self.settings, metrics))
-                    stack.callback(setattr, self, "address", None)
-                    self.address = runtime.format_listener_address(listener)
-                    logger.info("the API answers at %s", self.address)
-                    parts.append(runtime.serve_web_app(app, listener, stop, self.settings))
-                if engine.executor:
-                    parts.append(runtime.run_until_shutdown(engine.executor, stop))
-                parts += [service(stop) for service in background_services]
-            if parts:  # a stop while it starts leaves none
-                await wait_for_all(parts, stop)
+        opening = partial(self._open_engine, has_executor=executor, wait=self.settings.start_timeout)
+        await runtime.serve_until_stopped(
+            self.settings, opening, self._publish, web=web, background_services=background_services
+        )
+
+    def _publish(self, engine: Engine | None, address: str | None) -> None:
+        """Let others use an engine, and know the address of its API; None for none."""
+        self._engine, self.address = engine, address
 
     def run(
         self,
@@ -335,16 +339,12 @@ class Flowlet:
     ) -> None:
         """Set up logging and serve, on uvloop where that is installed. Blocks until the process is stopped.
 
-        Handlers that the application has given the root logger stay, and receive the lines of Flowlet.
-
         Args:
             settings: Instead of those that the application was created with.
             web: As for ``serve``, which also lists the errors.
             executor: As for ``serve``.
             background_services: As for ``serve``.
         """
-        self._settings = settings or self._settings
-        level = self.settings.log_level if "log_level" in self.settings.model_fields_set else None
-        log_setup.configure_application_logging(level=level, log_format=self.settings.log_format)
-        runtime.run_loop(self.serve(web=web, executor=executor, background_services=background_services))
-        runtime.exit_despite_running_threads()
+        self._settings = settings or self.settings
+        served = self.serve(web=web, executor=executor, background_services=background_services)
+        runtime.run_application(self.settings, served)

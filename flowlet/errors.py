@@ -10,6 +10,7 @@ FlowletError
 │   ├── UnknownWorkflowError   no loaded workflow has this name
 │   ├── UnknownInstanceError   no instance has this id
 │   ├── UnknownStateError      the definition has no such state
+│   ├── UnknownMessageError    the workflow receives no message of this name
 │   ├── UnknownUserError       no user has this name
 │   └── UnknownKeyError        no API key has this id
 ├── RefusedError             the operation is not permitted now; lists what is
@@ -59,6 +60,7 @@ __all__ = [
     "TooLargeError",
     "UnknownInstanceError",
     "UnknownKeyError",
+    "UnknownMessageError",
     "UnknownStateError",
     "UnknownUserError",
     "UnknownWorkflowError",
@@ -139,6 +141,10 @@ class UnknownInstanceError(NotFoundError):
 
 class UnknownStateError(NotFoundError):
     """The definition has no such state."""
+
+
+class UnknownMessageError(NotFoundError):
+    """The workflow receives no message of this name."""
 
 
 class UnknownUserError(NotFoundError):

@@ -10,23 +10,31 @@ import contextlib
 import gc
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
-from flowlet.assembly import Engine
+from flowlet import log_setup
+from flowlet.assembly import Engine, open_engine
+from flowlet.database_url import mask_password
+from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
+from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.threads.handler_threads import THREAD_PREFIX
 from flowlet.protected_tasks import build_own_context, protect_loop
-from flowlet.settings import Settings
+from flowlet.settings import Settings, find_unknown_variables
 from flowlet.shutdown import (
     BackgroundTask,
     Shutdown,
     are_stop_signals_watched,
     cancel_and_wait,
     end_process,
+    end_when_requested,
     run_to_end,
+    wait_for_all,
+    watch_stop_signals,
 )
 
 try:
@@ -50,13 +58,16 @@ __all__ = [
     "create_metrics",
     "exit_despite_running_threads",
     "format_listener_address",
+    "open_configured_engine",
     "open_listener",
     "open_web_app",
     "raise_open_file_limit",
+    "run_application",
     "run_lifespan",
     "run_loop",
     "run_to_completion",
     "run_until_shutdown",
+    "serve_until_stopped",
     "serve_web_app",
 ]
 
@@ -83,6 +94,17 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         logger.error("code of another thread or service has cancelled the main task of this process, which ends")
         end_process(1)
+
+
+def run_application(settings: Settings, served: Coroutine[Any, Any, None]) -> None:
+    """Set up logging as the settings say, run what serves an application, and end the process when it has ended.
+
+    Handlers that the application has given the root logger stay, and receive the lines of Flowlet.
+    """
+    level = settings.log_level if "log_level" in settings.model_fields_set else None
+    log_setup.configure_application_logging(level=level, log_format=settings.log_format)
+    run_loop(served)
+    exit_despite_running_threads()
 
 
 def run_to_completion(runner: asyncio.Runner, main: Coroutine[Any, Any, None]) -> None:
@@ -238,3 +260,77 @@ async def serve_web_app(app: Quart, listener: socket, shutdown: Shutdown, settin
     from flowlet.web.server import serve_web
 
     await serve_web(app, listener, stop=shutdown, grace_seconds=settings.grace.total_seconds())
+
+
+def open_configured_engine(
+    settings: Settings,
+    registry: Registry,
+    *,
+    has_executor: bool = True,
+    observer: ExecutorObserver | None = None,
+    wait: timedelta = timedelta(),
+) -> AbstractAsyncContextManager[Engine]:
+    """Return an engine as the settings say, to be opened; a variable of the environment that is no setting is logged.
+
+    Args:
+        settings: The settings.
+        registry: The workflows.
+        has_executor: Whether the process runs workflows.
+        observer: Is notified of what the executor does.
+        wait: How long to wait for a database that is away.
+    """
+    for variable in find_unknown_variables():
+        logger.warning("the environment variable %s is no setting of Flowlet: it has no effect", variable)
+    return open_engine(
+        settings.database_url,
+        registry,
+        settings.get_executor_settings() if has_executor else None,
+        observer=observer,
+        schema=settings.schema,
+        migrate=settings.migrate,
+        wait=wait,
+    )
+
+
+async def serve_until_stopped(
+    settings: Settings,
+    open_engine: Callable[..., AbstractAsyncContextManager[Engine]],
+    publish: Callable[[Engine | None, str | None], None],
+    *,
+    web: bool,
+    background_services: Sequence[Callable[[Shutdown], Awaitable[None]]],
+) -> None:
+    """Open an engine and run its executor, its web application and other services until SIGTERM or SIGINT.
+
+    Args:
+        settings: The settings.
+        open_engine: Returns the engine to be opened; ``observer`` is what its executor notifies.
+        publish: Called with the engine and the address of its API when they can be used, and with None at the end.
+        web: Whether to serve the API and the console.
+        background_services: What else is to run until the shutdown is requested.
+
+    Raises:
+        FlowletError: If the database cannot be opened, or the process cannot listen on host and port.
+    """
+    stop, parts = Shutdown(), list[Awaitable[None]]()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(watch_stop_signals(stop.request))
+        listener = stack.enter_context(open_listener(settings)) if web else None
+        async with end_when_requested(stop):
+            metrics = create_metrics() if listener else None
+            engine = await stack.enter_async_context(open_engine(observer=metrics))
+            stack.callback(publish, None, None)
+            publish(engine, None)
+            logger.info("the database is %s", mask_password(settings.database_url))
+            if listener and metrics:
+                app = await stack.enter_async_context(open_web_app(engine, settings, metrics))
+                address = format_listener_address(listener)
+                stack.callback(publish, engine, None)
+                publish(engine, address)
+                logger.info("the API answers at %s", address)
+                parts.append(serve_web_app(app, listener, stop, settings))
+            if engine.executor:
+                parts.append(run_until_shutdown(engine.executor, stop))
+            parts += [service(stop) for service in background_services]
+        if parts:  # a stop while it starts leaves none
+            await wait_for_all(parts, stop)

@@ -267,5 +267,5 @@ async def test_a_variable_that_is_no_setting_is_warned_of_at_the_start(
     async with build_app(sqlite_url).running():
         pass
 
-    warnings = [record.getMessage() for record in caplog.records if record.name == "flowlet.app"]
+    warnings = [record.getMessage() for record in caplog.records if record.name == "flowlet.runtime"]
     assert warnings == ["the environment variable FLOWLET_WEATHER is no setting of Flowlet: it has no effect"]

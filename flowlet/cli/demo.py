@@ -40,7 +40,7 @@ from flowlet.web.server import create_listener, ensure_admin
 
 __all__ = ["DEMO_MODULES", "demo"]
 
-DEMO_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py")
+DEMO_MODULES = ("demo_workflow.py", "get_ip.py", "parent.py", "child.py", "approval.py", "payment.py")
 _STARTED_WORKFLOWS = ("DemoWorkflow", "GetIpWorkflow", "DemoParentWorkflow")
 _APPROVAL_WORKFLOW = "ApprovalWorkflow"
 _NETWORK_WORKFLOW = "GetIpWorkflow"
@@ -245,7 +245,7 @@ def _print_summary(progress: _Progress, settings: Settings) -> None:
                 f"No network: {settings.demo_ip_url} does not respond, so {one.type} retries until it has no attempts "
                 "left. Set FLOWLET_DEMO_IP_URL to use another address."
             )
-        elif one.status is Status.WAITING:
+        elif one.status is Status.WAITING and not one.awaits:
             click.echo(f"{one.type} {one.id} is waiting for your decision.")
         elif not one.has_ended:
             click.echo(f"{one.type} {one.id} has not ended within {_TIME_LIMIT_SECONDS:.0f} seconds.", err=True)

@@ -42,7 +42,7 @@ from flowlet.store.opening import Store
 from flowlet.store.search.query import SearchQuery, SearchResult, VariableFilter
 from flowlet.text import escape_control_characters
 
-__all__ = ["cancel", "list_", "retry", "show", "start"]
+__all__ = ["cancel", "list_", "parse_object", "retry", "show", "start"]
 
 OperationCall: TypeAlias = Callable[[Operations, int], Awaitable[Instance]]
 
@@ -57,7 +57,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 instance_argument = click.argument("instance", metavar="ID|EXTERNAL_ID")
 
 
-def _parse_vars(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any] | None:
+def parse_object(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any] | None:
+    """Return the object of a JSON text of the command line; None for none."""
     if text is None:
         return None
     try:
@@ -96,7 +97,7 @@ def _parse_variables(_: click.Context, __: click.Parameter, texts: tuple[str, ..
 @click.argument("name")
 @click.option("--key", help="The business key.")
 @click.option("--external-id", help="Must be unique; reusing one prints the existing instance's id.")
-@click.option("--vars", metavar="JSON", callback=_parse_vars, help="The variables, as a JSON object.")
+@click.option("--vars", metavar="JSON", callback=parse_object, help="The variables, as a JSON object.")
 @click.option("--group", help="The executor group, instead of the workflow's.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, instead of the workflow's; 9 is highest.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit with 0 only if it is FINISHED.")

@@ -29,9 +29,11 @@ from flowlet.client.models import (
     Created,
     Event,
     Instance,
+    Message,
     PermittedOperations,
     Refusal,
     SearchResult,
+    Sent,
 )
 from flowlet.client.resources import (
     ApiKey,
@@ -74,6 +76,7 @@ __all__ = [
     "Id",
     "Instance",
     "IssuedApiKey",
+    "Message",
     "NotFoundError",
     "PathChange",
     "PermittedOperations",
@@ -81,6 +84,7 @@ __all__ = [
     "Refusal",
     "RefusedError",
     "SearchResult",
+    "Sent",
     "ServerError",
     "TooManyRequestsError",
     "UnauthenticatedError",

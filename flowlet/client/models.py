@@ -21,10 +21,12 @@ __all__ = [
     "Created",
     "Event",
     "Instance",
+    "Message",
     "PermittedOperations",
     "Refusal",
     "ResponseModel",
     "SearchResult",
+    "Sent",
     "UtcDatetime",
 ]
 
@@ -88,7 +90,7 @@ class Instance(Child):
     Attributes:
         visit: How many states it has entered after the first; the API's ``executionCount`` minus 1.
         attempt: How many attempts of the current visit have failed.
-        next_activation: When it runs again; for WAITING, the deadline of the answer; None for never.
+        next_activation: When it runs again; for WAITING, the deadline of the answer or message; None for never.
         group: The executor group.
         vars: The variables.
         children: How many children it has created.
@@ -98,6 +100,8 @@ class Instance(Child):
         answer: The answer while it is in a manual state that has been answered; else None.
         fingerprint: Equal for failures of one kind; None unless it is FAILED or its last attempt failed.
         version: Raised by each transition and each operation; ``expected_version`` is compared with it.
+        awaits: The names of the messages that it waits for in a receive state; else empty.
+        unread: How many messages that were sent to it have not been consumed.
     """
 
     visit: Annotated[int, AfterValidator(lambda count: count - 1)] = Field(alias="executionCount")
@@ -119,6 +123,44 @@ class Instance(Child):
     fingerprint: str | None = None
     created_by: str | None
     version: int
+    awaits: tuple[str, ...] = ()
+    unread: int = 0
+
+
+class Sent(ResponseModel):
+    """The result of a send.
+
+    Attributes:
+        id: The id of the message.
+        key: Its key: the given one, or a generated one.
+        workflow_id: The id of the instance to which it was sent.
+        is_new: Whether this call sent it; False if the instance already had a message of this name with this key. If
+            you passed the key and the client had to retry, False may also mean that an earlier attempt sent it.
+    """
+
+    id: int
+    key: str
+    workflow_id: int
+    is_new: bool = True
+
+
+class Message(ResponseModel):
+    """A message that an instance has not consumed.
+
+    Attributes:
+        body: The body.
+        sender: The user who sent it; None for code.
+        expires: When it is deleted if it is still unread; None for never.
+    """
+
+    id: int
+    workflow_id: int
+    name: str
+    key: str
+    body: dict[str, Any]
+    sender: str | None
+    sent: UtcDatetime
+    expires: UtcDatetime | None
 
 
 class Created(ResponseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -34,6 +34,7 @@ class ApiRequest(Generic[Result]):
         read: Reads the result from a response.
         body: The JSON body; None for none.
         params: The query parameters.
+        headers: More headers.
         may_repeat: Whether sending it twice has the same effect as sending it once.
         wait_seconds: How long the server is asked to wait; None if it does not wait.
         extra_work_seconds: How much longer than other requests it may take.
@@ -44,6 +45,7 @@ class ApiRequest(Generic[Result]):
     read: Callable[[ApiResponse], Result]
     body: Mapping[str, Any] | None = None
     params: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     may_repeat: bool = False
     wait_seconds: float | None = None
     extra_work_seconds: float = 0.0

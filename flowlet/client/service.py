@@ -55,7 +55,7 @@ class ApiServer:
             "url": self.url + api_request.path,
             "params": list(api_request.params) or None,
             "content": content,
-            "headers": {**self._headers, **body},
+            "headers": {**self._headers, **body, **api_request.headers},
             "timeout": httpx.Timeout(self.timeout_seconds, read=self.timeout_seconds + api_request.extra_read_seconds),
         }
 

@@ -17,16 +17,23 @@ from flowlet.clock import limit_time, to_microseconds
 from flowlet.definition.codec import ModelCodec
 from flowlet.definition.document import build_document
 from flowlet.definition.kept_names import KeptNames
+from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.errors import UnknownStateError, VariablesError
+from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_json
 from flowlet.instance.new_instance import NewInstance
-from flowlet.text import MAX_IDENTIFIER_LENGTH, find_text_fault, is_one_line
 from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
 
-__all__ = ["Definition", "Parameter", "ParameterRole", "StateDefinition", "TransitionDefinition"]
+__all__ = [
+    "Definition",
+    "Parameter",
+    "ParameterRole",
+    "StateDefinition",
+    "TransitionDefinition",
+]
 
 
 class ParameterRole(StrEnum):
@@ -34,6 +41,7 @@ class ParameterRole(StrEnum):
 
     VARS = "vars"
     FORM = "form"
+    MESSAGE = "message"
     CONTEXT = "context"
     RESOURCE = "resource"
 
@@ -61,6 +69,7 @@ class StateDefinition:
 
     ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1.
     ``renamed_from`` are its names in earlier versions. ``form_codec`` reads and writes the form; None without one.
+    ``messages`` are those that a receive state waits for; empty for every other state.
     """
 
     name: str
@@ -79,6 +88,7 @@ class StateDefinition:
     is_async: bool
     parameters: tuple[Parameter, ...]
     renamed_from: tuple[str, ...] = ()
+    messages: tuple[MessageDefinition, ...] = ()
     form_codec: ModelCodec | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +104,11 @@ class StateDefinition:
     def is_manual(self) -> bool:
         """Whether an instance waits for an answer here."""
         return self.kind == StateKind.MANUAL
+
+    @property
+    def is_receive(self) -> bool:
+        """Whether an instance waits for a message here."""
+        return self.kind == StateKind.RECEIVE
 
     def has_transition_to(self, target: str) -> bool:
         """Return whether a transition leads to the named state."""
@@ -132,6 +147,7 @@ class Definition:
         source_digest: Another text for each text of its module and of those that it imports; empty for a definition
             that was read from the database.
         present_names: The present name of each renamed state, by its former one; read only.
+        messages: The messages that its receive states wait for, by name; read only.
     """
 
     name: str
@@ -154,6 +170,7 @@ class Definition:
     source_digest: str = field(default="", repr=False)
     codec: ModelCodec | None = field(init=False, repr=False)
     present_names: Mapping[str, str] = field(init=False, repr=False)
+    messages: Mapping[str, MessageDefinition] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         codec = ModelCodec(self.vars, self.subject) if self.vars else None
@@ -162,6 +179,8 @@ class Definition:
         object.__setattr__(self, "names_by_id", MappingProxyType(dict(self.names_by_id)))
         former = {name: state.name for state in self.states.values() for name in state.renamed_from}
         object.__setattr__(self, "present_names", MappingProxyType(former))
+        messages = {one.name: one for state in self.states.values() for one in state.messages}
+        object.__setattr__(self, "messages", MappingProxyType(messages))
 
     def resolve(self, name: str) -> str:
         """Return the present name of a state, given that or a former one; an unknown name stays as it is."""
@@ -264,7 +283,7 @@ class Definition:
             VariablesError: If the variables do not fit the model, or another value cannot be stored. Names the fields.
         """
         start = self.states[self.start]
-        faults = _check_texts(externalId=external_id, businessKey=key, executorGroup=group)
+        faults = find_identifier_faults(externalId=external_id, businessKey=key, executorGroup=group)
         if external_id in (".", ".."):
             faults["externalId"] = f"cannot be {external_id!r}: clients remove it from every URL"
         level = self.priority if priority is None else priority
@@ -314,19 +333,3 @@ def _write_if_possible(values: dict[str, Any]) -> str | None:
         return write_json(values)
     except (TypeError, ValueError):  # half of a surrogate pair, or an integer of more than 4,300 digits
         return None
-
-
-def _check_texts(**texts: str | None) -> dict[str, str]:
-    faults = {}
-    for name, text in texts.items():
-        if text is None:
-            continue
-        if not isinstance(text, str) or not 1 <= len(text) <= MAX_IDENTIFIER_LENGTH:
-            faults[name] = f"has to be a text of 1 to {MAX_IDENTIFIER_LENGTH} characters"
-        elif text != text.strip():
-            faults[name] = "begins or ends with white space"
-        elif fault := find_text_fault(text):
-            faults[name] = fault
-        elif not is_one_line(text):
-            faults[name] = "contains a line end or another control character"
-    return faults

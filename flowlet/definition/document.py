@@ -56,6 +56,7 @@ def _state_to_json(state: StateDefinition) -> dict[str, Any]:
         "timeoutSeconds": state.timeout.total_seconds() if state.timeout else None,
         "onError": state.on_error,
         "form": state.form.model_json_schema() if state.form else None,
+        "messages": [{"name": one.name, "schema": one.build_schema()} for one in state.messages],
         "deadlineSeconds": state.deadline.total_seconds() if state.deadline else None,
         "onDeadline": state.on_deadline,
     }

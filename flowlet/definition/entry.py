@@ -19,9 +19,10 @@ class StateEntry:
     Attributes:
         name: The state's name.
         kind: Its kind.
-        status: EXECUTING; WAITING for a manual state; FINISHED for an end state; FAILED for an error state.
-        deadline: How long a manual state waits for an answer, in microseconds; None means without limit.
+        status: EXECUTING; WAITING for a manual or receive state; FINISHED for an end state; FAILED for an error state.
+        deadline: How long a manual or a receive state waits, in microseconds; None means without limit.
         description: Its description, which is the reason of an instance that ends in an error state.
+        messages: The names of the messages that a receive state waits for; empty for every other state.
     """
 
     name: str
@@ -29,12 +30,14 @@ class StateEntry:
     status: Status
     deadline: int | None
     description: str
+    messages: tuple[str, ...] = ()
 
 
 _STATUSES = {
     StateKind.START: Status.EXECUTING,
     StateKind.NORMAL: Status.EXECUTING,
     StateKind.MANUAL: Status.WAITING,
+    StateKind.RECEIVE: Status.WAITING,
     StateKind.END: Status.FINISHED,
     StateKind.ERROR: Status.FAILED,
 }
@@ -48,4 +51,5 @@ def build_state_entry(state: StateDefinition) -> StateEntry:
         status=_STATUSES[state.kind],
         deadline=None if state.deadline is None else to_microseconds(state.deadline),
         description=state.description,
+        messages=tuple(one.name for one in state.messages),
     )

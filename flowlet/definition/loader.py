@@ -169,8 +169,12 @@ def _suggest_import_fix(error: BaseException) -> str:
         )
     if isinstance(error, ModuleNotFoundError):
         return f"Is {error.name!r} installed for {sys.executable}, or its folder on PYTHONPATH?"
-    if isinstance(error, TypeError) and str(error).startswith(("state() takes 0", "manual() takes 0")):
-        return "Call the decorator: write @state(next=[...]) or @manual(next=[...])."
+    if isinstance(error, TypeError) and str(error).startswith(
+        ("state() takes 0", "manual() takes 0", "receive() takes 0")
+    ):
+        return (
+            "Call the decorator: write @state(next=[...]), @manual(next=[...]) or @receive(messages=..., next=[...])."
+        )
     if isinstance(error, SystemExit):
         return "Move the code that exits below: if __name__ == '__main__'."
     return ""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from flowlet.definition.definition import Parameter, ParameterRole
 from flowlet.definition.dependencies import Dependencies, format_type
+from flowlet.definition.messages.message_faults import describe_missing_models, takes_message
 from flowlet.definition.module_source import ModuleSource
 from flowlet.errors import Fault
 from flowlet.workflow.context import Context
@@ -86,6 +87,8 @@ def _find_role(
         return ParameterRole.VARS
     if state.form is not None and annotation is state.form:
         return ParameterRole.FORM
+    if state.messages and takes_message(state, annotation):
+        return ParameterRole.MESSAGE
     return ParameterRole.RESOURCE if dependencies.has_type(annotation) else None
 
 
@@ -119,13 +122,16 @@ def _describe_unprovided(
 ) -> str:
     state = source.states[name]
     given = f"state {name!r} has the parameter '{parameter}: {format_type(annotation)}', which nothing provides."
-    return f"{given}\n{_suggest_fix(source, annotation)} {_list_available(source, state, dependencies)}"
+    cure = describe_missing_models(state, annotation) or _suggest_fix(source, annotation)
+    return f"{given}\n{cure} {_list_available(source, state, dependencies)}"
 
 
 def _suggest_fix(source: ModuleSource, annotation: Any) -> str:
     shown = format_type(annotation)
     if any(state.form is annotation for state in source.states.values()):
         return f"It is the form of another state: make this one @manual(form={shown}, ...), or remove the parameter."
+    if any(annotation in state.messages.values() for state in source.states.values()):
+        return f"It is the message of another state: add it to messages=, where {shown} is its model."
     has_vars = source.workflow is not None and source.workflow.vars is not None
     if not has_vars and (annotation is dict or get_origin(annotation) is dict):
         return "Without a model, the variables are at ctx.vars: add the parameter ctx: Context."
@@ -141,5 +147,8 @@ def _list_available(source: ModuleSource, state: State[..., Any], dependencies: 
         parts.append(f"{format_type(workflow.vars)} (the variables)")
     if state.form is not None:
         parts.append(f"{format_type(state.form)} (the form)")
+    models = [format_type(model) for model in dict.fromkeys(state.messages.values()) if model is not None]
+    if models:
+        parts.append(f"{' | '.join(models)} (the message)")
     parts += [f"{shown} (provided)" for shown in sorted(format_type(type) for type in dependencies.types)]
     return f"Available here: {', '.join(parts)}."

@@ -12,6 +12,7 @@ from typing import Any
 from flowlet.definition.definition import Definition, Parameter, StateDefinition, TransitionDefinition
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.loader import format_path, import_workflow, is_path
+from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.parameters import read_parameters
 from flowlet.definition.validation import find_faults, list_targets
@@ -189,6 +190,7 @@ def _build_state_definition(
         is_async=_is_async(state),
         parameters=parameters,
         renamed_from=state.renamed_from,
+        messages=tuple(MessageDefinition(name, model) for name, model in state.messages.items()),
     )
 
 

@@ -112,7 +112,7 @@ def _describe_wrong_value(
         cure = f"Add {known!r} to next. Listed: {', '.join(permitted) or 'nothing'}."
         return f"state {name!r} returns {known!r}, which its next does not list.\n{cure}"
     kind = source.states[known].kind
-    if returned.wait and kind in (StateKind.END, StateKind.ERROR, StateKind.MANUAL):
+    if returned.wait and kind not in (StateKind.START, StateKind.NORMAL):
         message = (
             f"state {name!r} returns {known!r} with {returned.wait}(), but nothing waits before a state of kind {kind}."
         )

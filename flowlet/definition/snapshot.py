@@ -8,6 +8,7 @@ from typing import Any
 
 from flowlet.clock import Duration
 from flowlet.definition.definition import Definition, StateDefinition, TransitionDefinition
+from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import StateKind
 
@@ -59,6 +60,7 @@ def _restore_state(document: Mapping[str, Any]) -> StateDefinition:
         is_async=False,
         parameters=(),
         renamed_from=tuple(document["renamedFrom"]),
+        messages=tuple(MessageDefinition(one["name"], None) for one in document["messages"]),
     )
 
 

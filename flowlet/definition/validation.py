@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from flowlet.definition.dependencies import format_type
+from flowlet.definition.messages.message_faults import find_message_faults
 from flowlet.definition.model_faults import find_model_faults
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.return_faults import find_return_faults
@@ -30,6 +31,7 @@ def find_faults(source: ModuleSource) -> list[Fault]:
         cure = "Decorate functions with @state(next=[...], start=True), and name the ends: done = end()."
         return [*_check_workflow(source), Fault(source.file, 0, f"no state is defined here.\n{cure}")]
     faults = [*_check_workflow(source), *_check_names(source), *_check_start(source), *find_version_faults(source)]
+    faults += find_message_faults(source, _check_model)
     for name, state in source.states.items():
         faults += _check_form(source, name, state)
         if state.kind not in _FINAL_KINDS:

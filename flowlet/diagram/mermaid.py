@@ -14,6 +14,7 @@ _SHAPES = {
     StateKind.START: ("([", "])"),
     StateKind.NORMAL: ("[", "]"),
     StateKind.MANUAL: ("[/", "/]"),
+    StateKind.RECEIVE: (">", "]"),
     StateKind.END: ("([", "])"),
     StateKind.ERROR: ("{{", "}}"),
 }
@@ -22,6 +23,7 @@ _CLASSES = {
     StateKind.START: "fill:#eaedf3,stroke:#5a6478,color:#131a2b",
     StateKind.NORMAL: "fill:#ffffff,stroke:#8791a8,color:#131a2b",
     StateKind.MANUAL: "fill:#fdf0d5,stroke:#96580a,color:#131a2b,stroke-dasharray:5 3",
+    StateKind.RECEIVE: "fill:#e1eefc,stroke:#1c5fae,color:#131a2b,stroke-dasharray:2 3",
     StateKind.END: "fill:#dcf6ea,stroke:#0a7d55,color:#131a2b",
     StateKind.ERROR: "fill:#fde5e7,stroke:#c02636,color:#131a2b",
 }

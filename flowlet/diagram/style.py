@@ -22,6 +22,7 @@ BOX_COLORS: dict[StateKind, tuple[str, str]] = {
     StateKind.START: ("#eaedf3", "#5a6478"),
     StateKind.NORMAL: ("#ffffff", "#aeb8cb"),
     StateKind.MANUAL: ("#fdf0d5", "#96580a"),
+    StateKind.RECEIVE: ("#e1eefc", "#1c5fae"),
     StateKind.END: ("#dcf6ea", "#0a7d55"),
     StateKind.ERROR: ("#fde5e7", "#c02636"),
 }
@@ -30,6 +31,7 @@ BOX_COLORS: dict[StateKind, tuple[str, str]] = {
 ICON_PATHS = {
     StateKind.START: "M4 2.5L10 6L4 9.5Z",
     StateKind.MANUAL: "M6 1.4A2.2 2.2 0 1 1 6 5.8A2.2 2.2 0 1 1 6 1.4M1.8 11C2 8.7 3.6 7.6 6 7.6S10 8.7 10.2 11",
+    StateKind.RECEIVE: "M1.5 3H10.5V9.5H1.5ZM1.5 3.4L6 7L10.5 3.4",
     StateKind.END: "M2 6.5L4.8 9.2L10 3.2",
     StateKind.ERROR: "M2.8 2.8L9.2 9.2M9.2 2.8L2.8 9.2",
 }
@@ -58,6 +60,8 @@ _RULES = """\
 .fl-state.start > rect { fill: var(--idle-soft); stroke: var(--muted) }
 .fl-state.manual > rect { fill: var(--warn-soft); stroke: var(--warn); stroke-dasharray: 5 3 }
 .fl-state.manual > .fl-icon { stroke: var(--warn) }
+.fl-state.receive > rect { fill: var(--fl-receive-soft); stroke: var(--fl-receive); stroke-dasharray: 2 3 }
+.fl-state.receive > .fl-icon { stroke: var(--fl-receive) }
 .fl-state.end > rect { fill: var(--ok-soft); stroke: var(--ok) }
 .fl-state.end > .fl-icon { stroke: var(--ok) }
 .fl-state.error > rect { fill: var(--err-soft); stroke: var(--err) }
@@ -79,7 +83,8 @@ _RULES = """\
 .fl-badge.edge text { fill: var(--accent); font-size: 10.5px }
 .fl-diagram a:hover .fl-state > rect, .fl-diagram a:focus-visible .fl-state > rect { stroke: var(--accent) }
 .fl-diagram { --fl-line: light-dark(#8791a8, #66728e); --fl-box: light-dark(#aeb8cb, #4b5773);
-  --fl-visited: light-dark(#f7f7ff, #191c36) }
+  --fl-visited: light-dark(#f7f7ff, #191c36); --fl-receive: light-dark(#1c5fae, #7db8ff);
+  --fl-receive-soft: light-dark(#e1eefc, #10294a) }
 @media (prefers-reduced-motion: no-preference) {
   .fl-state.is-executing > rect { animation: fl-pulse 2s ease-in-out infinite }
   @keyframes fl-pulse { 50% { filter: drop-shadow(0 0 11px var(--fl-now)) } }
@@ -101,10 +106,12 @@ STYLESHEET = f"{_RULES}{_CHANGE_RULES}"
 
 _LIGHT = """--surface: #ffffff; --text: #131a2b; --muted: #5a6478; --accent: #4f46e5; --on-accent: #ffffff;
   --idle-soft: #eaedf3; --ok: #0a7d55; --ok-soft: #dcf6ea; --warn: #96580a; --warn-soft: #fdf0d5; --err: #c02636;
-  --err-soft: #fde5e7; --fl-line: #8791a8; --fl-box: #aeb8cb; --fl-visited: #f7f7ff"""
+  --err-soft: #fde5e7; --fl-line: #8791a8; --fl-box: #aeb8cb; --fl-visited: #f7f7ff; --fl-receive: #1c5fae;
+  --fl-receive-soft: #e1eefc"""
 _DARK = """--surface: #141925; --text: #e8ecf6; --muted: #97a3ba; --accent: #8b8cff; --on-accent: #0c0f17;
   --idle-soft: #232a3a; --ok: #3ed9a0; --ok-soft: #0f3329; --warn: #fbbf4b; --warn-soft: #3a2a0c; --err: #ff8089;
-  --err-soft: #42161c; --fl-line: #66728e; --fl-box: #4b5773; --fl-visited: #191c36"""
+  --err-soft: #42161c; --fl-line: #66728e; --fl-box: #4b5773; --fl-visited: #191c36; --fl-receive: #7db8ff;
+  --fl-receive-soft: #10294a"""
 STANDALONE_STYLESHEET = f"""{_RULES}.fl-diagram {{ {_LIGHT} }}
 @media (prefers-color-scheme: dark) {{ .fl-diagram {{ {_DARK} }} }}
 """

@@ -38,6 +38,7 @@ _FONT, _LABEL_FONT, _NUMBER_FONT = 13, 11, 10.5
 _BOX_HEIGHT, _BOX_RADIUS, _CORNER_RADIUS = 34, 8, 7
 _NAME_LIMIT, _LABEL_LIMIT = 36, 28
 _ICON_WIDTH = 17
+_DASHES = {StateKind.MANUAL: "5 3", StateKind.RECEIVE: "2 3"}
 _WIDEST_NUMBERS = "100 % · 59.9 min"
 
 
@@ -175,7 +176,7 @@ class _SvgRenderer:
         fill, stroke = (ACCENT_COLOR, ACCENT_COLOR) if is_current else BOX_COLORS[state.kind]
         colour = SURFACE_COLOR if is_current else TEXT_COLOR
         radius = frame.height // 2 if state.kind in (StateKind.START, StateKind.END) else _BOX_RADIUS
-        dash = ' stroke-dasharray="5 3"' if state.kind == StateKind.MANUAL else ""
+        dash = f' stroke-dasharray="{_DASHES[state.kind]}"' if state.kind in _DASHES else ""
         x, middle = frame.middle
         name = shorten_text(clean_line(state.name), _NAME_LIMIT)
         icon = ""
@@ -248,8 +249,10 @@ def _describe_policies(state: StateDefinition) -> Iterator[str]:
     """Yield the state's policies: deadline, retries and timeout."""
     if state.is_final:
         return
-    if state.is_manual and state.deadline is not None:
-        yield f"must be answered within {format_duration(state.deadline)}"
+    if state.is_receive:
+        yield f"waits for {', '.join(clean_line(one.name) for one in state.messages)}"
+    if state.deadline is not None:
+        yield f"must {'be answered' if state.is_manual else 'receive one'} within {format_duration(state.deadline)}"
     if state.handler is not None:
         retry = state.retry
         first, ceiling = format_duration(parse_duration(retry.min)), format_duration(parse_duration(retry.max))

@@ -14,15 +14,23 @@ from flowlet.definition.versions.migrations import VersionError, describe_higher
 from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
 from flowlet.engine.children import UnknownChildError, build_children
 from flowlet.engine.failures import fail_attempt, format_error_traceback
-from flowlet.engine.handlers.handler_call import HandlerCall, UnreadableError, fill_answer, load_vars, save_vars
+from flowlet.engine.handlers.handler_call import (
+    HandlerCall,
+    UnreadableError,
+    fill_answer,
+    fill_message,
+    load_vars,
+    save_vars,
+)
 from flowlet.engine.handlers.handler_context import ActivationInputs, ContextBuilder
+from flowlet.engine.messages.waits import wait_for_message
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
 from flowlet.engine.release import build_gated
 from flowlet.engine.results import (
-    TransitionEffects,
     build_effects,
     end_instance,
     enter_state,
+    pass_deadline,
     resolve_next_state,
     return_to_wait,
 )
@@ -34,6 +42,7 @@ from flowlet.errors import (
 )
 from flowlet.instance.instance import ActionKind, Instance
 from flowlet.instance.json_text import parse_json
+from flowlet.instance.message import Message
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_attempt
 from flowlet.protected_tasks import raise_refused_cancellations, take_refused_cancellations
@@ -110,6 +119,7 @@ class ActivationRunner:
         read_vars: Any = None,
         is_stopped: Callable[[], bool] = _assume_stopped,
         failure: Failure | None = None,
+        message: Message | None = None,
     ) -> Transition:
         """Run the handler of a claimed instance's state, and return everything that the commit has to write.
 
@@ -126,6 +136,7 @@ class ActivationRunner:
             is_stopped: Returns whether the caller has cancelled this activation. Every other cancellation comes from
                 the handler. By default every cancellation counts as the caller's.
             failure: What led to its state by ``on_error``, if ``reads_error`` says that it is used.
+            message: The message that its state receives, whose id is the instance's ``message_id``; None for none.
 
         Raises:
             asyncio.CancelledError: If the caller has cancelled the activation; nothing is to be written then.
@@ -137,12 +148,14 @@ class ActivationRunner:
         attempt = Attempt(instance, plan.policy, self._executor_id, self._clock.monotonic())
         bind_attempt(instance.state, instance.attempt + 1)
         handler = plan.handler
-        if handler is None or (plan.is_manual and instance.answer_json is None):
+        is_asked = (plan.is_manual and instance.answer_json is None) or (plan.messages and message is None)
+        if handler is None or is_asked:
             return self._skip_handler(plan, attempt)
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
-            run = self._prepare_call(plan, attempt, ActivationInputs(relatives, transaction, read_vars, failure))
+            inputs = ActivationInputs(relatives, transaction, read_vars, failure, message)
+            run = self._prepare_call(plan, attempt, inputs)
             if plan.is_async and plan.timeout is None:
                 result = await handler(**run.arguments)
             else:
@@ -175,6 +188,13 @@ class ActivationRunner:
             return self._get_plan(instance).reads_error
         except FlowletError:
             return False
+
+    def get_message_names(self, instance: Instance) -> tuple[str, ...]:
+        """Return the names of the messages that the state of an instance receives; empty for every other state."""
+        try:
+            return tuple(self._get_plan(instance).messages)
+        except FlowletError:
+            return ()
 
     def build_rejection(self, instance: Instance, error: Exception, *, refused: Transition | None = None) -> Transition:
         """Return the transition that replaces one whose row the store refused: a failed attempt.
@@ -212,15 +232,15 @@ class ActivationRunner:
         return build_policy(definition, definition.find_state(instance.state))
 
     def _skip_handler(self, plan: Plan, attempt: Attempt) -> Transition:
-        """Return the transition where no handler is to run: at an end, or in a manual state without an answer."""
+        """Return the transition where no handler is to run: at an end, or without an answer or a message."""
         attempt.end(self._clock)
         if plan.handler is None:
             return end_instance(attempt, build_state_entry(plan.state))
+        if plan.messages:
+            return wait_for_message(plan, attempt)
         if plan.deadline_entry is None:
             return return_to_wait(attempt)
-        return enter_state(
-            attempt, plan.deadline_entry, TransitionEffects(text="no answer before the deadline"), preceding_actions=()
-        )
+        return pass_deadline(attempt, plan.deadline_entry, "no answer")
 
     def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: ActivationInputs) -> HandlerCall:
         """Return the handler's arguments, with variables parsed again: a failed attempt leaves no changes in them."""
@@ -229,6 +249,8 @@ class ActivationRunner:
         run = HandlerCall(arguments)
         if plan.is_manual:
             attempt.username = fill_answer(plan, run, parse_json(instance.answer_json or "{}"))
+        if inputs.message is not None:
+            fill_message(plan, run, inputs.message)
         if plan.reads_vars:
             load_vars(run, instance, definition, inputs.read_vars)
             for name in plan.vars_names:
@@ -281,6 +303,8 @@ class ActivationRunner:
         effects = build_effects(plan, entry, outcome, ended_at=attempt.ended_at, children=children, variables=variables)
         if plan.reads_vars and attempt.instance.vars_version != plan.definition.vars_version:
             effects = effects._replace(vars_version=plan.definition.vars_version)
+        if call.message is not None and effects.text is None:
+            effects = effects._replace(text=f"message {call.message.name!r}")
         return enter_state(attempt, entry, effects, preceding_actions=attempt.build_log_actions())
 
     def _refuse_instance(self, instance: Instance, error: FlowletError) -> Transition:

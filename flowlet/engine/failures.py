@@ -11,6 +11,7 @@ from types import TracebackType
 
 from flowlet.clock import limit_time, to_datetime, to_microseconds
 from flowlet.engine.attempt import Attempt
+from flowlet.engine.messages.effects import keep_message
 from flowlet.engine.results import TransitionEffects, enter_state
 from flowlet.errors import Fail, OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint, format_reason
@@ -160,4 +161,5 @@ def _stay_in_state(
         failed_us=attempt.ended_at,
         gate=instance.gate if is_retried else None,
         gated_state=instance.gated_state if is_retried else None,
+        messages=keep_message(instance),
     )

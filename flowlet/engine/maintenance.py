@@ -16,6 +16,7 @@ from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.housekeeping.unserved import UnservedReasons
+from flowlet.store.messages.messages import MAX_EXPIRED_MESSAGES
 from flowlet.store.opening import Store
 
 __all__ = ["Maintenance"]
@@ -122,7 +123,7 @@ class Maintenance:
         self._check_requested.clear()
 
     async def run_checks(self) -> None:
-        """Run one round: repair, hand back what does not run, explain what no executor serves, roll up, delete.
+        """Run one round: repair, hand back what does not run, delete expired messages, explain, roll up, delete.
 
         Raises:
             StoreUnavailableError: If the database is away.
@@ -130,6 +131,8 @@ class Maintenance:
         await self.drop_lost_leases()
         await self.repair_leases()
         self._round_count += 1
+        while await self._store.messages.delete_expired(now=self._store.clock.now()) == MAX_EXPIRED_MESSAGES:
+            pass
         if self._round_count % 3 == 1:
             await self._unserved_reasons.begin_lap()
             await self._explain_unserved()

@@ -10,6 +10,7 @@ from typing import Any
 from flowlet.definition.context_usage import find_context_attributes
 from flowlet.definition.definition import Definition, ParameterRole, StateDefinition
 from flowlet.definition.entry import StateEntry, build_state_entry
+from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.workflow.retry import Retry
 
 __all__ = ["NO_POLICY", "Plan", "Policy", "build_plan", "build_policy"]
@@ -45,6 +46,8 @@ class Plan:
         is_async: Whether the handler runs on the loop, rather than in a thread.
         vars_names: The parameters that take the variables' model object.
         form_names: The parameters that take the form.
+        messages: The messages that a receive state waits for, by name; empty for every other state.
+        message_names: The parameters that take the message's body.
         context_names: The parameters that take the context.
         context_attributes: What the handler reads of the context; None if that cannot be known.
         resources: The parameters that take a resource, with its type.
@@ -52,7 +55,8 @@ class Plan:
         reads_error: Whether the handler may read the failure that led to its state.
         entries: The permitted next states, by name.
         default_state: The next state of a handler that returns nothing; None where it has to return one.
-        deadline_entry: The state that follows a manual state without an answer; None where it has no deadline.
+        deadline_entry: The state that follows a manual state without an answer, or a receive state without a message;
+            None where it has no deadline.
     """
 
     definition: Definition
@@ -61,9 +65,11 @@ class Plan:
     handler: Callable[..., Any] | None
     is_async: bool
     is_manual: bool
+    messages: Mapping[str, MessageDefinition]
     timeout: timedelta | None
     vars_names: tuple[str, ...]
     form_names: tuple[str, ...]
+    message_names: tuple[str, ...]
     context_names: tuple[str, ...]
     context_attributes: frozenset[str] | None
     resources: tuple[tuple[str, Any], ...]
@@ -87,9 +93,11 @@ def build_plan(definition: Definition, state: StateDefinition) -> Plan:
         handler=state.handler,
         is_async=state.is_async,
         is_manual=state.is_manual,
+        messages={one.name: one for one in state.messages},
         timeout=state.timeout,
         vars_names=vars_names,
         form_names=_list_parameters(state, ParameterRole.FORM),
+        message_names=_list_parameters(state, ParameterRole.MESSAGE),
         context_names=context_names,
         context_attributes=context_attributes,
         resources=tuple((given.name, given.type) for given in state.parameters if given.role == ParameterRole.RESOURCE),

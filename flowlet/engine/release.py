@@ -142,4 +142,5 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
             if transition.unsnapped_characters is None
             else transition.unsnapped_characters
         ),
+        unread=instance.unread - (transition.messages is not None and transition.messages.consumed_id is not None),
     )

@@ -8,6 +8,7 @@ from flowlet.clock import limit_time, to_microseconds
 from flowlet.definition.entry import StateEntry
 from flowlet.definition.variables import SavedVariables
 from flowlet.engine.attempt import Attempt
+from flowlet.engine.messages.effects import build_entry_messages, keep_message
 from flowlet.engine.plan import Plan
 from flowlet.errors import OutcomeError
 from flowlet.instance.fingerprint import compute_fingerprint
@@ -25,6 +26,7 @@ __all__ = [
     "build_effects",
     "end_instance",
     "enter_state",
+    "pass_deadline",
     "resolve_next_state",
     "return_to_wait",
 ]
@@ -108,7 +110,7 @@ def build_effects(
         variables: The variables to store.
 
     Raises:
-        OutcomeError: If the outcome waits before a state that is not run: a manual one or an end.
+        OutcomeError: If the outcome waits before a state that is not run: a manual or receive state, or an end.
     """
     if outcome is None:
         return (
@@ -122,7 +124,7 @@ def build_effects(
         else limit_time(ended_at + to_microseconds(outcome.enter_after))
     )
     if entry.status is not Status.EXECUTING and (due is not None or outcome.waits_for_children):
-        waits = "a person" if entry.status is Status.WAITING else "nothing"
+        waits = "nothing" if entry.status is not Status.WAITING else "a message" if entry.messages else "a person"
         raise OutcomeError(
             f"{_describe_location(plan)} returned {entry.name!r} with a wait (after, at or when_children_end), "
             f"but the {entry.kind} state {entry.name!r} waits for {waits}. Put a state between the two."
@@ -194,8 +196,15 @@ def enter_state(
         failed_us=None if reason is None else attempt.ended_at,
         vars_version=effects.vars_version,
         unsnapped_characters=unsnapped,
+        messages=build_entry_messages(instance, entry, next_activation),
         parsed_vars=effects.read_vars,
     )
+
+
+def pass_deadline(attempt: Attempt, entry: StateEntry, missing: str) -> Transition:
+    """Return the transition into the state of ``on_deadline``; ``missing`` is what has not come before the deadline."""
+    text = f"{missing} before the deadline"
+    return enter_state(attempt, entry, TransitionEffects(text=text), preceding_actions=())
 
 
 def return_to_wait(attempt: Attempt) -> Transition:
@@ -270,6 +279,7 @@ def _stay_in_state(attempt: Attempt, status: Status, *, actions: tuple[Action, .
         actions=actions,
         fingerprint=None if reason is None else compute_fingerprint(instance.type, instance.state, reason),
         failed_us=None if reason is None else attempt.ended_at,
+        messages=keep_message(instance),
     )
 
 

@@ -17,6 +17,7 @@ from flowlet.engine.crashes.quarantine import Quarantine
 from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.handler_transaction import Excuses, HandlerTransaction
 from flowlet.engine.heartbeat import LeaseTimer
+from flowlet.engine.messages.reader import MessageReader
 from flowlet.engine.observer import ExecutorObserver, log_transition
 from flowlet.engine.outage import retry_while_away
 from flowlet.engine.relatives import LeaseRelatives, RelativesReader
@@ -124,6 +125,7 @@ class Worker:
         self._types = tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
         self._relatives = RelativesReader(store)
+        self._messages = MessageReader(store)
         self._excuses = Excuses()
         self._slot_freed = asyncio.Event()
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
@@ -297,6 +299,9 @@ class Worker:
         failure = None
         if instance.visit and self._activations.reads_error(instance):
             failure = await self._relatives.read_failure(instance)
+        message = None
+        if instance.unread and (names := self._activations.get_message_names(instance)):
+            instance, message = await self._messages.read_next(instance, names)
         own = HandlerTransaction(self._store, self._executor_id, self._excuses)
         try:
             transition = await self._activations.run(
@@ -306,6 +311,7 @@ class Worker:
                 read_vars=read_vars,
                 is_stopped=lambda: lease.is_lost or self._is_cancelling,
                 failure=failure,
+                message=message,
             )
             if transition.status is Status.EXECUTING and (self.is_draining or not may_continue):
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
@@ -332,3 +338,5 @@ class Worker:
             self._wakeup.wake()
         elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
             self._wakeup.wake_at(committed.next_activation_us)
+            if committed.messages is not None:  # its commit may have found a message: then it is due at once
+                self._wakeup.wake()

@@ -47,7 +47,7 @@ class Status(StrEnum):
     IN_PROGRESS = "IN_PROGRESS"
     """Between two activations: due, or waiting for a timer, a retry or its children."""
     WAITING = "WAITING"
-    """In a manual state, waiting for an answer."""
+    """In a manual state, waiting for an answer, or in a receive state, waiting for a message."""
     PAUSED = "PAUSED"
     """Held by an operator until it is resumed."""
     FINISHED = "FINISHED"
@@ -75,6 +75,10 @@ class ActionKind(StrEnum):
     """The instance ended as FAILED in the state it was in; ``text`` is the reason."""
     ANSWERED = "ANSWERED"
     """A user answered a manual state."""
+    MESSAGE = "MESSAGE"
+    """A message was sent to the instance; ``text`` names it, ``username`` is the sender."""
+    EXPIRED = "EXPIRED"
+    """A message was deleted unread, because its time was over; ``text`` names it."""
     MOVED = "MOVED"
     """An operator moved the instance along a transition of the graph."""
     FORCED = "FORCED"
@@ -185,7 +189,7 @@ class Instance:
         status: Its status.
         state: The name of the state it is in.
         vars_json: The variables, as JSON text of an object.
-        next_activation_us: When it runs next; for WAITING, the deadline of the answer.
+        next_activation_us: When it runs next; for WAITING, the deadline of the answer or of the message.
         attempt: How many attempts of this visit of the state have failed.
         visit: How many states it has entered after the first; part of the idempotency key.
         streak: How many transitions it has made without any wait; the loop guard's counter.
@@ -209,6 +213,11 @@ class Instance:
         gated_state: The state in which the gate holds it; None without a gate.
         vars_version: The version of its variables: 0, or what the last migration of them has led to.
         unsnapped_characters: How much its variables have changed since the latest snapshot of them in its history.
+        awaits_json: In a receive state, which messages it waits for, and until when, as JSON text of a ``MessageWait``;
+            None in every other state, and until an activation has looked for a message.
+        unread: How many messages that were sent to it have not been consumed, of whatever name.
+        unread_seen: How many of them its state does not wait for, as far as that is known; 0 in every other state.
+        message_id: The message that the attempts of this visit consume; None before the first of them has failed.
     """
 
     id: int
@@ -249,6 +258,10 @@ class Instance:
     gated_state: str | None = None
     vars_version: int = 0
     unsnapped_characters: int = 0
+    awaits_json: str | None = None
+    unread: int = 0
+    unread_seen: int = 0
+    message_id: int | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -307,6 +320,12 @@ class Instance:
         If another program has written a text that is no JSON object: ``{"unreadable": its beginning}``.
         """
         return parse_shown_object(self.vars_json)
+
+    @property
+    def awaits(self) -> list[str]:
+        """The names of the messages that it waits for in a receive state; empty in every other state."""
+        names = (parse_optional_object(self.awaits_json) or {}).get("messages")
+        return list(map(str, names)) if isinstance(names, list) else []
 
     @property
     def answer(self) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Action, Instance, Status
+from flowlet.instance.message import MessageEffects
 from flowlet.instance.new_instance import NewInstance
 
 __all__ = ["Transition"]
@@ -43,6 +44,7 @@ class Transition:
         gated_state: The state in which the gate holds it; None without a gate.
         vars_version: The version of the variables; None if they have not been migrated.
         unsnapped_characters: The new value of the instance's; None if the variables have not changed.
+        messages: What it does to the instance's messages and to its wait for one; None for nothing.
         parsed_vars: The new variables as an object, for the next activation in the same lease; not stored.
     """
 
@@ -68,6 +70,7 @@ class Transition:
     gated_state: str | None = None
     vars_version: int | None = None
     unsnapped_characters: int | None = None
+    messages: MessageEffects | None = None
     parsed_vars: Any = field(default=None, compare=False, repr=False)
     _text_length: int | None = field(default=None, init=False, compare=False, repr=False)
 

@@ -181,6 +181,8 @@ def apply_cancel(
         gated_state=None,
         next_activation_us=None,
         wake_at_open_children=None,
+        awaits_json=None,
+        message_id=None,
         reason=clean_text(reason or f"cancelled by {attribution.username}", MAX_REASON_LENGTH),
         modified_us=attribution.at,
         ended_us=attribution.at,
@@ -216,6 +218,7 @@ def apply_retry(instance: Instance, definition: Definition | None, attribution: 
     if state and state.is_manual and instance.answer_json is None:
         after = replace(after, status=Status.WAITING, next_activation_us=_compute_deadline(state, attribution))
     after = replace(after, attempt=0, streak=0, crashes=0, reason=None, ended_us=None, fingerprint=None, failed_us=None)
+    after = replace(after, awaits_json=None)  # in a receive state that has no message, the deadline counts from now
     return Change(instance, after, (action,))
 
 
@@ -266,12 +269,14 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
     """Return the instance in the state to which it was moved."""
     entry = build_state_entry(target)
     if move.run_at is not None and entry.status is not Status.EXECUTING:
-        effect = "waits for a person" if entry.status is Status.WAITING else "ends it"
+        waits = "waits for a message" if entry.messages else "waits for a person"
+        effect = waits if entry.status is Status.WAITING else "ends it"
         raise RefusedError(
             f"{describe_instance(instance)} cannot be moved to {target.name!r} at a later time: "
             f"this {entry.kind} state {effect}. Leave out the time."
         )
-    status = Status.IN_PROGRESS if entry.status is Status.EXECUTING else entry.status
+    # In a receive state an activation looks for a message first.
+    status = Status.IN_PROGRESS if entry.status is Status.EXECUTING or entry.messages else entry.status
     is_held = status not in ENDED_STATUSES and (instance.status is Status.PAUSED or instance.pause_requested)
     reached = move.reason or entry.description or f"it was moved to the error state {target.name!r}"
     reason = clean_text(reached, MAX_REASON_LENGTH) if status is Status.FAILED else None
@@ -291,6 +296,9 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
         crashes=0,
         wake_at_open_children=None,
         answer_json=None,
+        awaits_json=None,
+        unread_seen=0,
+        message_id=None,
         reason=reason,
         modified_us=attribution.at,
         ended_us=attribution.at if status in ENDED_STATUSES else None,

@@ -14,6 +14,7 @@ from datetime import timedelta
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.instance.instance import ActionKind, Status
+from flowlet.operations.row_counts import check_children, check_messages
 from flowlet.operations.version_findings import (
     describe_gated_group,
     describe_incompatible_instances,
@@ -29,7 +30,18 @@ from flowlet.store.consistency import (
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 
-__all__ = ["CHILDREN", "GATED", "INCOMPATIBLE", "LEASE", "PATH", "STUCK", "UNSERVED", "Finding", "examine_store"]
+__all__ = [
+    "CHILDREN",
+    "GATED",
+    "INCOMPATIBLE",
+    "LEASE",
+    "MESSAGES",
+    "PATH",
+    "STUCK",
+    "UNSERVED",
+    "Finding",
+    "examine_store",
+]
 
 PATH = "path"
 """A history is not a path of its definition's graph, or does not end in the state of the instance."""
@@ -39,6 +51,8 @@ LEASE = "lease"
 """An instance is held by a dead executor, or is executing although no executor holds it."""
 CHILDREN = "children"
 """A parent's count of open children is wrong, or the parent waits for children although none is open."""
+MESSAGES = "messages"
+"""An instance's count of unread messages is wrong, or it waits for a message that it has."""
 UNSERVED = "unserved"
 """A warning: instances are due, and no live executor claims them."""
 
@@ -63,7 +77,8 @@ class Finding:
 
     Attributes:
         instance_id: The instance.
-        rule: One of "path", "stuck", "lease" and "children"; of "unserved", "gated" and "incompatible" for a warning.
+        rule: One of "path", "stuck", "lease", "children" and "messages"; of "unserved", "gated" and "incompatible" for
+            a warning.
         message: What is wrong, and the cure where there is one.
     """
 
@@ -237,7 +252,8 @@ def _check_instance(
         (PATH, _check_path(instance, path)),
         (LEASE, _check_lease(instance, executors, now)),
         (STUCK, _check_progress(instance)),
-        (CHILDREN, _check_children(instance)),
+        (CHILDREN, check_children(instance)),
+        (MESSAGES, check_messages(instance, now)),
     )
     for rule, fault in judged:
         if fault is not None:
@@ -297,16 +313,6 @@ def _check_progress(instance: InspectedInstance) -> str | None:
     waits = instance.wake_at_open_children is not None and instance.open_children > instance.wake_at_open_children
     if status in (Status.NEW, Status.IN_PROGRESS) and instance.next_activation is None and not waits:
         return "it has no next activation and waits for no child: nothing will run it. Wake it"
-    return None
-
-
-def _check_children(instance: InspectedInstance) -> str | None:
-    counted = instance.counted_open_children
-    if instance.open_children != counted:
-        return f"it counts {instance.open_children} open children, but {counted} of its children are open"
-    if instance.wake_at_open_children is not None and counted <= instance.wake_at_open_children:
-        awaited = "none of them is" if not counted else f"only {counted} of them are"
-        return f"it waits for its children, but {awaited} open. Wake it"
     return None
 
 

@@ -47,6 +47,7 @@ _NOT_PAUSED = "it is not paused"
 _NOT_FAILED = "none of its attempts has failed"
 _NOT_ASKING = "it does not wait for an answer"
 _FOR_A_PERSON = "it waits for a person: answer it or move it"
+_FOR_A_MESSAGE = "it waits for a message: send it or move it"
 _HELD = "it is paused: resume it first"
 _DUE = "it is already due and waits for an executor"
 _RUNNING = "its activation is running: wait until it ends, or cancel it"
@@ -169,7 +170,9 @@ def _explain_refusal(operation: Operation, instance: Instance) -> str:
     if operation == Operation.RETRY and instance.status == Status.IN_PROGRESS:
         return _DUE if instance.attempt else _NOT_FAILED
     if operation == Operation.ANSWER and instance.status == Status.WAITING:
-        return "its state is not a manual state of the loaded definition: move it"
+        return "its state is not a manual state of the loaded definition: move it, or send the message it waits for"
+    if instance.awaits_json is not None and instance.status is Status.WAITING:
+        return _REFUSAL_REASONS[operation, instance.status].replace(_FOR_A_PERSON, _FOR_A_MESSAGE)
     return f"it has ended as {instance.status}" if instance.has_ended else _REFUSAL_REASONS[operation, instance.status]
 
 

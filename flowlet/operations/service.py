@@ -25,6 +25,7 @@ from flowlet.instance.new_instance import Created
 from flowlet.operations import commands
 from flowlet.operations.commands import Answer, Attribution, Move
 from flowlet.operations.descendants import change_descendants
+from flowlet.operations.messages import MessageOperations
 from flowlet.operations.permitted import PermittedOperations, compute_permitted_operations, describe_instance
 from flowlet.operations.schedule import resolve_time, schedule_first_run
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
@@ -56,12 +57,18 @@ class Operations:
         store: The database.
         registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
+
+    Attributes:
+        send: Sends a message to an instance; see ``MessageOperations``.
+        list_unread: Lists the messages that an instance has not consumed.
     """
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
         self._batcher = CreateBatcher(store)
+        messages = MessageOperations(store, registry)
+        self.send, self.list_unread = messages.send, messages.list_unread
 
     async def create(
         self,

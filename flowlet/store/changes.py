@@ -18,14 +18,13 @@ from flowlet.store.counter_buckets import ALL_TIME, MINUTE, CounterBucket, count
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Followups
 from flowlet.store.rows import ACTION_COLUMNS, INSTANCE_READER, encode_action_row
-from flowlet.store.tables import ACTION, UNUSED_COLUMNS, WORKFLOW
+from flowlet.store.tables import ACTION, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
 __all__ = ["apply_changes", "build_select", "change_instance", "change_instances"]
 
 _UPDATED_COLUMNS = WORKFLOW.omit_columns(
     *("id", "external_id", "parent_id", "root_id", "created", "created_by", "children", "open_children", "woken"),
-    *UNUSED_COLUMNS,
 )
 _UPDATE_ENCODER = RowEncoder((WORKFLOW["id"], *_UPDATED_COLUMNS))
 _UPDATE = f"UPDATE {WORKFLOW} SET {', '.join(f'{one.name} = :{one.name}' for one in _UPDATED_COLUMNS)} WHERE id = :id"

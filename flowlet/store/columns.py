@@ -91,11 +91,13 @@ class Index:
     Attributes:
         where: The condition of the rows that are in it; None for all. A statement uses a partial index only where it
             repeats this condition word for word.
+        is_unique: Whether no two rows have the same values in these columns.
     """
 
     name: str
     columns: tuple[str, ...]
     where: str | None = None
+    is_unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)

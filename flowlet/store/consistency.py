@@ -9,7 +9,7 @@ from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
 from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import build_in_list
-from flowlet.store.tables import ACTION, WORKFLOW
+from flowlet.store.tables import ACTION, MESSAGE, WORKFLOW
 
 __all__ = ["PATH_KINDS", "InspectedInstance", "PathEntry", "inspect_instances", "inspect_instances_after", "read_paths"]
 
@@ -30,6 +30,7 @@ class InspectedInstance:
     Attributes:
         counted_open_children: How many children have not ended, counted; ``open_children`` is the number in the
             instance's row.
+        counted_unread: How many messages it has not consumed, counted; ``unread`` is the number in the instance's row.
     """
 
     id: int
@@ -47,6 +48,10 @@ class InspectedInstance:
     wake_at_open_children: int | None
     held_status: Status | None
     counted_open_children: int
+    unread: int
+    unread_seen: int
+    awaits_json: str | None
+    counted_unread: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,17 @@ class PathEntry:
     version: int | None
 
 
-# The children are counted in the same statement as the parent's own count is read: one snapshot, so that a child that
-# ends meanwhile cannot make the two differ.
+# Children and messages are counted in the same statement as the row's own counts are read: one snapshot, so that a
+# child that ends meanwhile, or a message that is sent, cannot make the two differ.
 _COUNT_CHILDREN = f"(SELECT COUNT(*) FROM {WORKFLOW} c WHERE c.parent_id = w.id AND c.status NOT IN ({_ENDED}))"
+_COUNT_UNREAD = f"(SELECT COUNT(*) FROM {MESSAGE} m WHERE m.workflow_id = w.id AND m.consumed IS NULL)"
 _INSTANCE_READER = RowReader(
-    InspectedInstance, {"w": WORKFLOW}, expressions={"counted_open_children": Expression(_COUNT_CHILDREN)}
+    InspectedInstance,
+    {"w": WORKFLOW},
+    expressions={
+        "counted_open_children": Expression(_COUNT_CHILDREN),
+        "counted_unread": Expression(_COUNT_UNREAD),
+    },
 )
 _SELECT = f"SELECT {_INSTANCE_READER.select_list} FROM {WORKFLOW} w"
 _PATH_READER = RowReader(PathEntry, {"": ACTION})

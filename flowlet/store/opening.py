@@ -21,6 +21,7 @@ from flowlet.store.executors import ExecutorStore
 from flowlet.store.gates.version_gates import VersionGates
 from flowlet.store.history import HistoryStore
 from flowlet.store.instances import InstanceStore
+from flowlet.store.messages.messages import MessageStore
 from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
 from flowlet.store.queries import InstanceQueries
 from flowlet.store.search.state_names import StateNameStore
@@ -48,6 +49,7 @@ class Store:
     api_keys: ApiKeyStore
     counters: CounterStore
     version_gates: VersionGates
+    messages: MessageStore
     commit_signal: CommitSignal
     event_loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
@@ -148,6 +150,7 @@ async def open_store(
             ApiKeyStore(connections),
             CounterStore(connections),
             VersionGates(connections),
+            MessageStore(connections),
             CommitSignal(connections),
         )
         try:

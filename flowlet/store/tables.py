@@ -27,12 +27,14 @@ __all__ = [
     "GATE_INDEX",
     "HAS_BUSINESS_KEY",
     "IS_CANCELLED",
+    "IS_EXPIRING",
     "IS_FAILING",
     "IS_GATED",
     "IS_NOT_DONE",
     "IS_QUEUED",
     "IS_READY",
     "IS_RETRYING",
+    "MESSAGE",
     "RETRYING_INDEX",
     "SCHEMA_VERSION",
     "SESSION",
@@ -40,7 +42,6 @@ __all__ = [
     "TABLES",
     "UNSERVED_REASON",
     "UNUSED_ACTION_COLUMNS",
-    "UNUSED_COLUMNS",
     "USER",
     "WORKFLOW",
 ]
@@ -75,6 +76,7 @@ IS_CANCELLED = "status = 'CANCELLED'"
 IS_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
 IS_FAILING = "fingerprint IS NOT NULL"
 HAS_BUSINESS_KEY = "business_key <> ''"
+IS_EXPIRING = "expires IS NOT NULL AND consumed IS NULL"
 
 # Ended, running and gated instances are not in the due index: they cost it nothing. A lane is a group, a type and a
 # priority: an executor reads its own lanes only. The state is in no index, so that a transition moves no entry.
@@ -130,7 +132,7 @@ WORKFLOW = Table(
         Column("gate", KEY, OPTIONAL),
         Column("gated_state", NAME, OPTIONAL),
         Column("vars_version", INTEGER, ZERO),
-        Column("awaits", TEXT, OPTIONAL),
+        Column("awaits", TEXT, OPTIONAL, field="awaits_json"),
         Column("unread", INTEGER, ZERO),
         Column("unread_seen", INTEGER, ZERO),
         Column("message_id", BIG, OPTIONAL),
@@ -152,10 +154,6 @@ WORKFLOW = Table(
     ),
 )
 """The instances."""
-
-UNUSED_COLUMNS = ("awaits", "unread", "unread_seen", "message_id")
-"""The columns of instances that nothing reads or writes yet, for messages: the names that it waits for, how many have
-not been read, how many of these it has seen, and the one that it consumes."""
 
 ACTION = Table(
     "flowlet_action",
@@ -184,6 +182,28 @@ ACTION = Table(
 
 UNUSED_ACTION_COLUMNS = ("on_behalf_of",)
 """The column of a line that nothing reads or writes yet: the person for whom the user acted."""
+
+MESSAGE = Table(
+    "flowlet_message",
+    (
+        Column("id", IDENTITY, ""),
+        Column("workflow_id", BIG),
+        Column("name", NAME),
+        Column("message_key", KEY, field="key"),
+        Column("body", TEXT, field="body_json"),
+        Column("sender", NAME, OPTIONAL),
+        Column("sent", BIG, field="sent_us"),
+        Column("expires", BIG, OPTIONAL, field="expires_us"),
+        Column("consumed", BIG, OPTIONAL, field="consumed_us"),
+    ),
+    indexes=(
+        Index("flowlet_message_key", ("workflow_id", "name", "message_key"), is_unique=True),
+        # The unread ones of an instance that has read many are one range, the oldest first.
+        Index("flowlet_message_unread", ("workflow_id", "consumed")),
+        Index("flowlet_message_expires", ("expires",), IS_EXPIRING),
+    ),
+)
+"""The messages that were sent to instances; one is unread until it is consumed."""
 
 DEFINITION = Table(
     "flowlet_definition",
@@ -299,5 +319,5 @@ SCHEMA_VERSION = Table(
 )
 """Which steps of which migrations were begun, and when each was applied."""
 
-TABLES = (WORKFLOW, ACTION, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY)
+TABLES = (WORKFLOW, ACTION, MESSAGE, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY)
 """The tables that migrations create, in their order; the table of the schema's version comes before them."""

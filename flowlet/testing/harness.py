@@ -23,9 +23,11 @@ from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance
+from flowlet.instance.message import Sent
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store, open_store
+from flowlet.testing.dependencies import build_dependencies
 from flowlet.testing.progress import describe_progress
 from flowlet.workflow.states import VarsModel, Workflow
 
@@ -50,8 +52,8 @@ class Harness:
     """Workflows under test, and their clock.
 
     Nothing runs in the background: ``start`` and ``answer`` run whatever is due, ``advance`` moves the clock. Between
-    two calls every instance waits for a time, for a person, for its children, or has ended. Only a handler's own waits
-    take real time, and so does its ``timeout``.
+    two calls every instance waits for a time, a person, a message or its children, or has ended. Only a handler's own
+    waits take real time, and so does its ``timeout``.
 
     Args:
         modules: The workflow modules.
@@ -77,7 +79,7 @@ class Harness:
         slots: int = 64,
         groups: Sequence[str] = (),
     ) -> None:
-        self.registry = Registry(_build_dependencies(provide))
+        self.registry = Registry(build_dependencies(provide))
         for module in [modules] if isinstance(modules, str | ModuleType) else modules:
             self.registry.load(module) if isinstance(module, str) else self.registry.add(module)
         self.clock = clock or VirtualClock()
@@ -197,10 +199,34 @@ class Harness:
             RefusedError: If the instance does not wait for an answer, or not for this one; the error lists the choices.
             VariablesError: If the values do not fit the form.
         """
-        values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
-        await self.operations.answer(id, choice, form=values, username=username)
+        await self.operations.answer(id, choice, form=form, username=username)
         if settle:
             await self.settle()
+
+    async def send(
+        self,
+        name: str,
+        body: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        to: int | str,
+        key: str | None = None,
+        expires: Duration | None = None,
+        settle: bool = True,
+    ) -> Sent:
+        """Send a message to an instance; the errors are those of ``MessageOperations.send``.
+
+        Args:
+            name: The message's name.
+            body: An object of its model, or its values; None for an empty object.
+            to: The id of the instance, or its external id.
+            key: Its idempotency key; a random one if None.
+            expires: How long it may wait; None for ever.
+            settle: Whether to run at once what is due.
+        """
+        sent = await self.operations.send(name, body, to=to, key=key, expires=expires)
+        if settle:
+            await self.settle()
+        return sent
 
     async def settle(self) -> None:
         """Run whatever is due now, and what becomes due by it, until nothing is due any more."""
@@ -231,7 +257,7 @@ class Harness:
             within: How much time may pass.
 
         Raises:
-            NotEndedError: If it has not ended by then, or waits for a person. The message says in which state the
+            NotEndedError: If it has not ended by then, or waits for a person or a message. It says in which state the
                 instance is, and shows the last lines of its history.
             UnknownInstanceError: If there is none of this id.
         """
@@ -322,12 +348,3 @@ class Harness:
             return False
         self.clock.advance(due - now)
         return True
-
-
-def _build_dependencies(provide: Mapping[Any, object] | Dependencies | None) -> Dependencies:
-    if isinstance(provide, Dependencies):
-        return provide
-    provided = Dependencies()
-    for type, instance in (provide or {}).items():
-        provided.provide_value(type, instance)
-    return provided

@@ -47,6 +47,8 @@ def _describe_wait(instance: Instance, registry: Registry, groups: Collection[st
         return "which the version of the workflow that is loaded here cannot run"
     state = registry.get_definition(instance.type).find_state(instance.state)
     if instance.status is Status.WAITING and state is not None:
+        if state.is_receive:
+            return f"waiting for a message ({', '.join(one.name for one in state.messages)}): await flow.send(...)"
         targets = state.targets
         return f"waiting for an answer ({', '.join(targets)}): await flow.answer(...)"
     if instance.next_activation_us is not None:

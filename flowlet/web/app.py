@@ -7,7 +7,7 @@ from http import HTTPStatus
 from quart import Blueprint, Quart, Response
 
 from flowlet.web import auth, health, problems, static
-from flowlet.web.api import bulk, definitions, events, executors, keys, users, waiting, workflows
+from flowlet.web.api import bulk, definitions, events, executors, keys, messages, users, waiting, workflows
 from flowlet.web.console import error_page, layout
 from flowlet.web.console.pages import (
     account,
@@ -25,6 +25,9 @@ from flowlet.web.console.pages import api_keys as key_pages
 from flowlet.web.console.pages import bulk as bulk_pages
 from flowlet.web.console.pages import definitions as definition_pages
 from flowlet.web.console.pages import executors as executor_pages
+from flowlet.web.console.pages import (
+    messages as message_pages,
+)
 from flowlet.web.console.pages import users as user_pages
 from flowlet.web.console.pages import workflows as workflow_pages
 from flowlet.web.deadline import DeadlineQuart
@@ -37,6 +40,7 @@ __all__ = ["API_BLUEPRINTS", "CONSOLE_BLUEPRINTS", "SECURITY_HEADERS", "create_a
 API_BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     workflows.blueprint,
+    messages.blueprint,
     waiting.blueprint,
     bulk.blueprint,
     events.blueprint,
@@ -57,6 +61,7 @@ CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     bulk_pages.blueprint,
     inbox.blueprint,
     workflow.blueprint,
+    message_pages.blueprint,
     user_pages.blueprint,
     key_pages.blueprint,
     settings.blueprint,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from flowlet.clock import Clock, to_datetime
 from flowlet.instance.instance import Instance
+from flowlet.instance.message import Message
 
 __all__ = ["NO_RELATIVES", "Context", "Failure", "Relatives", "Transaction"]
 
@@ -88,6 +89,7 @@ class Context:
             recognise a repeated request.
         choice: In a manual state, the name of the chosen state; else None.
         username: In a manual state, the user who answered; else None.
+        message: In a receive state, the message that this attempt consumes if it succeeds; else None.
         error: In a state that was entered by ``on_error``, the failure that led there; else None. It stays the same
             while the state's own attempts fail. It is read if the handler contains ``ctx.error``, or hands ``ctx`` on
             to another function.
@@ -100,6 +102,7 @@ class Context:
     choice: str | None
     username: str | None
     error: Failure | None
+    message: Message | None
     _clock: Clock
     _transaction: TransactionSource
     _relatives: Relatives = NO_RELATIVES

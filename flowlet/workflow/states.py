@@ -1,4 +1,4 @@
-"""The declarations of a workflow module: ``Workflow``, ``state``, ``manual``, ``end``, ``error``."""
+"""The declarations of a workflow module: ``Workflow``, ``state``, ``manual``, ``end``, ``error``; not ``receive``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
 from flowlet.workflow.retry import Retry
 
-__all__ = ["Next", "State", "StateKind", "VarsModel", "Workflow", "end", "error", "manual", "state"]
+__all__ = [
+    "FormerNames",
+    "Next",
+    "State",
+    "StateKind",
+    "Targets",
+    "VarsModel",
+    "Workflow",
+    "end",
+    "error",
+    "locate_handler",
+    "manual",
+    "state",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,11 +43,12 @@ FormerNames: TypeAlias = str | Sequence[str]
 
 
 class StateKind(StrEnum):
-    """The five kinds of state, as in GopherFlow."""
+    """The six kinds of state: five as in GopherFlow, and one that waits for a message."""
 
     START = "start"
     NORMAL = "normal"
     MANUAL = "manual"
+    RECEIVE = "receive"
     END = "end"
     ERROR = "error"
 
@@ -58,6 +72,7 @@ class State(Destination, Generic[P, R]):
         timeout: Duration | None = None,
         on_error: str | State[..., Any] | None = None,
         form: type[BaseModel] | None = None,
+        messages: Mapping[str, type[BaseModel] | None] | None = None,
         deadline: Duration | None = None,
         on_deadline: str | State[..., Any] | None = None,
         is_start: bool = False,
@@ -72,6 +87,7 @@ class State(Destination, Generic[P, R]):
         self.timeout: timedelta | None = None if timeout is None else parse_duration(timeout)
         self.on_error = on_error
         self.form = form
+        self.messages: Mapping[str, type[BaseModel] | None] = dict(messages or {})
         self.deadline: timedelta | None = None if deadline is None else parse_duration(deadline)
         self.on_deadline = on_deadline
         self.is_start = is_start
@@ -147,7 +163,7 @@ def state(
             on_error=on_error,
             is_start=start,
             renamed_from=renamed_from,
-            location=_locate_handler(handler),
+            location=locate_handler(handler),
         )
 
     return decorate
@@ -200,7 +216,7 @@ def manual(
             on_deadline=on_deadline,
             is_start=start,
             renamed_from=renamed_from,
-            location=_locate_handler(handler),
+            location=locate_handler(handler),
         )
 
     return decorate
@@ -275,7 +291,8 @@ class Workflow(Generic[VarsModel]):
         return f"Workflow({self.name!r}, version={self.version})"
 
 
-def _locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
+def locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
+    """Return the file and the line of a handler's function."""
     code = inspect.unwrap(handler).__code__
     return code.co_filename, code.co_firstlineno
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Literal
 
 import httpx
@@ -58,9 +59,11 @@ class ServedSite:
 
 
 @asynccontextmanager
-async def open_site(url: str) -> AsyncIterator[ServedSite]:
-    """Serve an application with a workflow and an executor that runs it, for the length of the block."""
+async def open_site(url: str, *modules: ModuleType) -> AsyncIterator[ServedSite]:
+    """Serve an application with a workflow, and those of more modules, and an executor, for the length of the block."""
     registry = Registry()
+    for module in modules:
+        registry.add(module)
     registry.add(build_shop_module())
     app = Flowlet(registry=registry, settings=Settings(database_url=url, admin_password=ADMIN_PASSWORD, grace="0s"))
     async with serve_app(app) as client:

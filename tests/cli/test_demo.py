@@ -43,6 +43,7 @@ def test_every_demo_module_loads_without_a_fault() -> None:
         "DemoParentWorkflow",
         "DemoWorkflow",
         "GetIpWorkflow",
+        "PaymentWorkflow",
     )
 
 

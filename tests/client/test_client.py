@@ -13,6 +13,7 @@ from flowlet.instance.instance import ActionKind, Status
 from tests.client.served_api import WAIT_TIMEOUT, ServedApi
 from tests.docs.pages import read_table_rows
 from tests.engine.executor_harness import wait_for
+from tests.engine.messages import payments
 from tests.web.api.test_permissions import list_endpoints
 
 CLIENT_PAGE = "docs/reference/client.md"
@@ -30,6 +31,8 @@ async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_
         await read_definitions_and_instances(client)
         await create_and_find(client)
         await answer_and_move(client)
+        any_served_api.api.app_harness.services.registry.add(payments)
+        await send_messages(client)
         await hold_and_resume(client)
         await operate_on_many(client)
         await follow_events(client)
@@ -80,6 +83,25 @@ async def create_and_find(client: AsyncClient) -> None:
     family = await client.create_and_wait("Families", vars={"children": ["Orders", "Orders"]}, timeout=WAIT_TIMEOUT)
     children = await client.list_children(family.id)
     assert [child.type for child in children if child.succeeded] == ["Orders", "Orders"]
+
+
+async def send_messages(client: AsyncClient) -> None:
+    """Send messages to an instance that no executor here runs, and list them."""
+    created = await client.create("Payments", key="customer-1")
+    sent = await client.send("payment", payments.Payment(amount=3), to=created.external_id, key="evt_1")
+    again = await client.send("payment", {"amount": 3}, to=created.id, key="evt_1")
+    other = await client.send("withdrawn", type="Payments", business_key="customer-1", expires="1 day")
+
+    assert (sent.is_new, again.is_new, again.id, other.workflow_id) == (True, False, sent.id, created.id)
+    found = await client.list_unread(created.id)
+    assert [(one.name, one.body.get("amount"), one.sender) for one in found] == [
+        ("payment", 3, "ada"),
+        ("withdrawn", None, "ada"),
+    ]
+    assert found[1].expires is not None
+    assert (await client.get(created.id)).unread == 2
+    with pytest.raises(NotFoundError, match="receives no message 'refund'"):
+        await client.send("refund", to=created.id)
 
 
 async def search_by_many_filters(client: AsyncClient) -> Instance:

@@ -13,6 +13,7 @@ from flowlet.clock import VirtualClock
 from flowlet.definition.registry import Registry
 from flowlet.engine.committer import Committer
 from flowlet.engine.handler_transaction import HandlerTransaction
+from flowlet.engine.messages.reader import MessageReader
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.instance.instance import Action, ActionKind, Instance
 from flowlet.instance.transition import Transition
@@ -103,10 +104,17 @@ class ManualExecutor:
         reads = self._engine.store.queries
         children = tuple(await reads.list_children(instance.id)) if instance.children else ()
         parent = await reads.get(instance.parent_id) if instance.parent_id else None
+        message = None
+        if instance.unread and (names := self.activations.get_message_names(instance)):
+            instance, message = await MessageReader(self._engine.store).read_next(instance, names)
         own = HandlerTransaction(self._engine.store, self.id)
         try:
             return await self.activations.run(
-                instance, relatives=Relatives(children, parent), transaction=own.open, read_vars=read_vars
+                instance,
+                relatives=Relatives(children, parent),
+                transaction=own.open,
+                read_vars=read_vars,
+                message=message,
             )
         finally:
             if own.end():

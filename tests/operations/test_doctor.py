@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from flowlet.instance.instance import Status
+from flowlet.instance.message import MessageWait
 from flowlet.operations import doctor
-from flowlet.operations.doctor import CHILDREN, LEASE, PATH, STUCK, UNSERVED, Finding, examine_store
+from flowlet.operations.doctor import CHILDREN, LEASE, MESSAGES, PATH, STUCK, UNSERVED, Finding, examine_store
 from flowlet.store import consistency
 from flowlet.store.consistency import InspectedInstance
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
@@ -47,6 +48,17 @@ async def test_nothing_is_found_in_a_database_in_order(harness: OperationsHarnes
     await populate_database(harness)
 
     assert await find_findings(harness) == []
+
+
+async def test_a_wrong_count_of_messages_and_a_missed_one_are_found(harness: OperationsHarness) -> None:
+    counted, missed = [await harness.create_in_status(Status.NEW) for _ in range(2)]
+    await write_columns(harness, counted.id, unread=1)
+    sql = "INSERT INTO flowlet_message (workflow_id, name, message_key, body, sent) VALUES (:id, 'go', 'a', '{}', 1)"
+    await harness.hands.execute_sql(sql, {"id": missed.id})
+    awaits = MessageWait(("go",), None).write()
+    await write_columns(harness, missed.id, unread=1, status="WAITING", awaits=awaits, next_activation=None)
+
+    assert await find_findings(harness) == [(counted.id, MESSAGES), (missed.id, MESSAGES)]
 
 
 async def test_pages_and_reads_of_any_size_find_the_same(

@@ -32,9 +32,9 @@ class AsyncClient(AsyncOperator):
             instance = await client.get(created.id)
 
     The client retries requests that are safe to repeat when the server is unavailable, unreachable, or over its rate
-    limit: all reads, and creates, which always carry an external id. The delay grows with each attempt and is at least
-    the server's ``Retry-After``. No other request is retried: after an ``UnreachableError`` or ``UnavailableError``
-    check whether the server carried it out.
+    limit: all reads, creates, which always carry an external id, and messages, which always carry a key. The delay
+    grows with each attempt and is at least the server's ``Retry-After``. No other request is retried: after an
+    ``UnreachableError`` or ``UnavailableError`` check whether the server carried it out.
 
     Every method may raise ``UnauthenticatedError``, ``ForbiddenError``, ``UnavailableError``, ``UnreachableError`` and
     ``UnexpectedResponseError``; each method lists its other errors.

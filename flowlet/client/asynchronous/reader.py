@@ -13,7 +13,7 @@ from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.endpoints import Id, build_get_request
 from flowlet.client.errors import build_not_found_error
 from flowlet.client.filters import EventFilter, Filter, SortKey
-from flowlet.client.models import Action, Child, Instance, PermittedOperations, SearchResult
+from flowlet.client.models import Action, Child, Instance, Message, PermittedOperations, SearchResult
 from flowlet.client.request import quote_segment
 from flowlet.client.resources import CurrentUser, Definition, Executor
 from flowlet.clock import Duration, parse_duration
@@ -134,6 +134,16 @@ class AsyncReader:
         """
         return await self._transport.send(
             build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/permitted", PermittedOperations)
+        )
+
+    async def list_unread(self, id: Id) -> list[Message]:
+        """Return the messages that an instance has not consumed, the oldest first; at most 100.
+
+        Raises:
+            NotFoundError: If there is no such instance.
+        """
+        return await self._transport.send(
+            build_get_request(f"/api/workflows/{await self._resolve_segment(id)}/messages", list[Message])
         )
 
     async def get_history(self, id: Id) -> list[Action]:

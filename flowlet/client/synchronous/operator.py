@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from uuid import uuid4
 
 from flowlet.client import endpoints
 from flowlet.client.endpoints import BulkOperation, Id, Variables, build_operation_request, build_state_body
 from flowlet.client.filters import Filter
-from flowlet.client.models import BulkPreview, BulkResult, Instance
+from flowlet.client.message_requests import build_send_request
+from flowlet.client.models import BulkPreview, BulkResult, Instance, Sent
 from flowlet.client.synchronous.reader import Reader
+from flowlet.clock import Duration
 
 __all__ = ["Operator"]
 
@@ -23,7 +26,7 @@ class Operator(Reader):
 
     Each method but those for many instances returns the instance as it was right after the change, and takes
     ``expected_version``: the server refuses the operation unless the instance still has this ``version``; None accepts
-    any version. The client never retries any of these requests.
+    any version. The client never retries any of these requests but ``send``.
     """
 
     def answer(
@@ -46,6 +49,48 @@ class Operator(Reader):
         # A body with a form, even an empty one, is an answer and never a move.
         body = build_state_body(choice, form={} if form is None else form, expected_version=expected_version)
         return self._transport.send(build_operation_request(self._resolve_segment(id), "state", body))
+
+    def send(
+        self,
+        name: str,
+        body: Variables | None = None,
+        *,
+        to: Id | None = None,
+        type: str | None = None,
+        business_key: str | None = None,
+        key: str | None = None,
+        expires: Duration | None = None,
+    ) -> Sent:
+        """Send a message to an instance. If it has one of this name with this key, return that one and send nothing.
+
+        Unlike the other operations it is retried, because it always carries a key.
+
+        Args:
+            name: The message's name.
+            body: The body, by name or as its model; None for an empty object.
+            to: The instance's id or external id.
+            type: Instead of ``to``, with ``business_key``: the workflow of the one open instance that has that key.
+            business_key: The business key.
+            key: Unique among the messages of this name to this instance. The client generates one if None.
+            expires: After which duration it is deleted if the instance has not read it; None for never.
+
+        Raises:
+            NotFoundError: If there is no such instance, or its workflow receives no message of this name.
+            RefusedError: If the instance has ended, or more than one open instance has the business key.
+            BadRequestError: If the body does not fit; each fault names its field.
+            DurationError: If ``expires`` is not a duration.
+            ValueError: If neither ``to`` nor both ``type`` and ``business_key`` are given, or all of them.
+            TypeError: If a value cannot be written as JSON.
+        """
+        if to is not None and type is None and business_key is None:
+            path, params = f"/api/workflows/{self._resolve_segment(to)}/messages", {}
+        elif to is None and type is not None and business_key is not None:
+            path, params = "/api/messages", {"workflowType": type, "businessKey": business_key}
+        else:
+            raise ValueError("a message is sent either to=..., or with both type=... and business_key=...")
+        return self._transport.send(
+            build_send_request(path, name, body, key=key or str(uuid4()), expires=expires, params=params)
+        )
 
     def move(
         self,

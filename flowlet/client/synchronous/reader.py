@@ -12,7 +12,7 @@ from flowlet.client import endpoints
 from flowlet.client.endpoints import Id, build_get_request
 from flowlet.client.errors import build_not_found_error
 from flowlet.client.filters import EventFilter, Filter, SortKey
-from flowlet.client.models import Action, Child, Instance, PermittedOperations, SearchResult
+from flowlet.client.models import Action, Child, Instance, Message, PermittedOperations, SearchResult
 from flowlet.client.request import quote_segment
 from flowlet.client.resources import CurrentUser, Definition, Executor
 from flowlet.client.synchronous.events import Events
@@ -132,6 +132,16 @@ class Reader:
         """
         return self._transport.send(
             build_get_request(f"/api/workflows/{self._resolve_segment(id)}/permitted", PermittedOperations)
+        )
+
+    def list_unread(self, id: Id) -> list[Message]:
+        """Return the messages that an instance has not consumed, the oldest first; at most 100.
+
+        Raises:
+            NotFoundError: If there is no such instance.
+        """
+        return self._transport.send(
+            build_get_request(f"/api/workflows/{self._resolve_segment(id)}/messages", list[Message])
         )
 
     def get_history(self, id: Id) -> list[Action]:

@@ -169,6 +169,9 @@ class _Comparison:
             for change in _compare_fields(old["form"] or {}, new["form"] or {}, "form field"):
                 text = f"state {name!r}: {change.text}"
                 yield DefinitionChange(DifferenceKind.CHANGED, "state", name, text)
+            for change in _compare_messages(old, new):
+                text = f"state {name!r}: {change.text}"
+                yield DefinitionChange(DifferenceKind.CHANGED, "state", name, text)
 
     def _compare_values(self, old: Document, new: Document, fields: Mapping[str, str]) -> Iterator[str]:
         for key, label in fields.items():
@@ -177,6 +180,16 @@ class _Comparison:
                 before = self._rename(before)
             if before != after:
                 yield f"{label} {_format_value(key, before)} becomes {_format_value(key, after)}"
+
+
+def _compare_messages(old: Document, new: Document) -> Iterator[DefinitionChange]:
+    before, after = ({one["name"]: one["schema"] for one in document.get("messages", ())} for document in (old, new))
+    for name in [*after, *(name for name in before if name not in after)]:
+        if name not in before or name not in after:
+            kind = DifferenceKind.ADDED if name not in before else DifferenceKind.REMOVED
+            yield DefinitionChange(kind, "message", name, f"message {name!r} is {kind}")
+        else:
+            yield from _compare_fields(before[name], after[name], f"field of message {name!r}")
 
 
 def _describe_state(kind: DifferenceKind, state: Document) -> DefinitionChange:

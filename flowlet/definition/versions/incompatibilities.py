@@ -179,11 +179,11 @@ class VersionComparison:
             fault = f"{fault} that does, as after a rollback past a migration"
             cure = "Deploy a version that has the migration."
             self._add_group(IncompatibilityRule.HIGHER_VARS_VERSION, group, fault, cure)
-        elif group.status is Status.WAITING and not state.is_manual:
+        elif group.status is Status.WAITING and not (state.is_manual or state.is_receive):
             kind = state.kind.value
-            fault = f"they wait for a person, and in {self._subject} this state is no manual state but kind {kind!r}"
+            fault = f"they wait for a person or a message, and in {self._subject} this state is of kind {kind!r}"
             fault = f"{fault}: they could not be answered"
-            cure = "Keep it a manual state under its name, or answer or move them before the deploy."
+            cure = "Keep its kind under its name, or answer or move them before the deploy."
             self._add_group(IncompatibilityRule.NOT_MANUAL, group, fault, cure)
 
     def _add_group(self, rule: IncompatibilityRule, group: InFlightGroup, fault: str, cure: str) -> None:

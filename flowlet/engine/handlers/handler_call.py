@@ -15,13 +15,14 @@ from flowlet.engine.plan import Plan
 from flowlet.errors import VariablesError
 from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import write_json
+from flowlet.instance.message import Message
 from flowlet.workflow.context import Context
 
-__all__ = ["HandlerCall", "UnreadableError", "fill_answer", "load_vars", "save_vars"]
+__all__ = ["HandlerCall", "UnreadableError", "fill_answer", "fill_message", "load_vars", "save_vars"]
 
 
 class UnreadableError(VersionError):
-    """This version of the workflow cannot read the variables of an instance, or the answer that it was given."""
+    """This version of the workflow cannot read the variables of an instance, or the answer or message it was given."""
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class HandlerCall:
         kept: The names inside of them that the model does not declare.
         context: The context that the handler was given.
         choice: In a manual state, the name of the chosen state.
+        message: In a receive state, the message.
         stop_requested: Is set when a plain ``def`` handler is to stop.
     """
 
@@ -43,6 +45,7 @@ class HandlerCall:
     kept: KeptNames | None = None
     context: Context | None = None
     choice: str | None = None
+    message: Message | None = None
     stop_requested: threading.Event | None = None
 
 
@@ -104,3 +107,21 @@ def fill_answer(plan: Plan, call: HandlerCall, answer: dict[str, Any]) -> str | 
             raise UnreadableError(f"{definition.name} version {definition.version} cannot read {error}") from error
         call.arguments.update(dict.fromkeys(plan.form_names, form))
     return answer.get("username")
+
+
+def fill_message(plan: Plan, call: HandlerCall, message: Message) -> None:
+    """Add a message and its body to a handler's call.
+
+    Raises:
+        UnreadableError: If this version of the workflow cannot read the body.
+    """
+    call.message = message
+    definition = plan.definition
+    try:
+        body = plan.messages[message.name].read_body(message.body_json)
+    except VariablesError as error:
+        raise UnreadableError(f"{definition.name} version {definition.version} cannot read {error}") from error
+    except KeyError:
+        reason = f"state {plan.state.name!r} does not wait for the message {message.name!r}"
+        raise UnreadableError(f"{definition.name} version {definition.version}: {reason}") from None
+    call.arguments.update(dict.fromkeys(plan.message_names, body))

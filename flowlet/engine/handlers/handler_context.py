@@ -14,6 +14,7 @@ from flowlet.engine.handlers.handler_call import HandlerCall
 from flowlet.engine.plan import Plan
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.instance import Instance
+from flowlet.instance.message import Message
 from flowlet.workflow.context import Context, Failure, Relatives, TransactionSource
 
 __all__ = ["ActivationInputs", "ContextBuilder"]
@@ -26,6 +27,7 @@ class ActivationInputs(NamedTuple):
     transaction: TransactionSource
     read_vars: Any
     failure: Failure | None
+    message: Message | None
 
 
 class ContextBuilder:
@@ -59,6 +61,7 @@ class ContextBuilder:
             choice=call.choice,
             username=attempt.username,
             error=failure,
+            message=call.message,
             _clock=self._clock,
             _transaction=inputs.transaction if plan.is_async else _refuse_transaction,
             _relatives=relatives,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flowlet.instance.instance import ENDED_STATUSES
+from flowlet.instance.message import MessageEffects
 from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.dialects.sizes import split_by_length
@@ -16,6 +17,7 @@ __all__ = [
     "BatchResult",
     "ClaimRequest",
     "Followups",
+    "MessageFollowup",
     "collect_followups",
     "count_ended_children",
     "split_children",
@@ -60,6 +62,35 @@ class BatchResult(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageFollowup:
+    """What a transition does to the messages of its instance, and to its wait for one.
+
+    Attributes:
+        workflow_id: The instance.
+        at: When the transition happened, in microseconds since 1970 UTC.
+        effects: What it does.
+    """
+
+    workflow_id: int
+    at: int
+    effects: MessageEffects
+
+    def build_binds(self, now: int) -> dict[str, Any]:
+        """Return the values of the statements that write it, by name; ``now`` is when the instance may become due."""
+        effects = self.effects
+        return {
+            "id": self.workflow_id,
+            "now": now,
+            "awaits": effects.awaits_json,
+            "unread_seen": effects.unread_seen,
+            "message_id": effects.message_id,
+            "consumed_id": effects.consumed_id,
+            "consumed_at": self.at,
+            "consumed_count": int(effects.consumed_id is not None),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Followups:
     """What a batch does beyond its own rows, for the transitions whose fence held.
 
@@ -67,16 +98,18 @@ class Followups:
         children: The instances to create.
         ended_child_counts: How many children of each parent have ended, ordered by the parent's id.
         woken_parents: The parents that a child wakes, ordered by id.
+        messages: What happens to messages and to the waits for them, ordered by the instance's id.
     """
 
     children: Sequence[NewInstance]
     ended_child_counts: Sequence[tuple[int, int]]
     woken_parents: Sequence[int]
+    messages: Sequence[MessageFollowup] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.children or self.ended_child_counts or self.woken_parents)
+        return not (self.children or self.ended_child_counts or self.woken_parents or self.messages)
 
 
 def count_ended_children(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
@@ -93,7 +126,8 @@ def collect_followups(transitions: Sequence[Transition]) -> Followups:
     """Return what these transitions do beyond their own rows."""
     children = [child for transition in transitions for child in transition.children]
     woken = {t.instance.parent_id for t in transitions if t.wakes_parent and t.instance.parent_id is not None}
-    return Followups(children, count_ended_children(transitions), sorted(woken))
+    messages = [MessageFollowup(t.instance.id, t.at_us, t.messages) for t in transitions if t.messages is not None]
+    return Followups(children, count_ended_children(transitions), sorted(woken), messages)
 
 
 def split_children(children: Sequence[NewInstance]) -> Iterator[Sequence[NewInstance]]:

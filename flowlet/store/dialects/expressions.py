@@ -15,6 +15,9 @@ class ExpressionDialect(Protocol):
     """What locks the rows of a SELECT; empty where writers lock the whole database."""
     skip_locked_sql: str
     """What locks the rows of a SELECT and leaves out those that others have locked; empty as above."""
+    take_write_lock_sql: str
+    """What takes the write lock in a transaction that another program has begun, before rows are read; empty where rows
+    are locked."""
     newest_first_sql: str
     """What sorts one instance's history by the newest line first, after ORDER BY."""
     due_type_column: str

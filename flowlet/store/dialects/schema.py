@@ -76,4 +76,5 @@ def build_index_statement(table: Table, index: Index, *, more_columns: Iterable[
     """Return CREATE INDEX, for a database that has partial indexes."""
     columns = ", ".join([*index.columns, *more_columns])
     where = f" WHERE {index.where}" if index.where else ""
-    return f"CREATE INDEX {index.name} ON {table} ({columns}){where}"
+    kind = "UNIQUE INDEX" if index.is_unique else "INDEX"
+    return f"CREATE {kind} {index.name} ON {table} ({columns}){where}"

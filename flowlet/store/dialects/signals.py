@@ -53,6 +53,10 @@ class SignalDialect(Protocol):
         """Let the caller's transaction notify the other processes, when it commits, of work that became due."""
         ...
 
+    async def notify_all(self, raw: Any, groups: Iterable[str]) -> None:
+        """Let the caller's transaction notify every process, this one too, which does not know when it commits."""
+        ...
+
     async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Notify the other processes at once of what has been committed; ``groups`` are those with work due, if any."""
         ...

@@ -50,10 +50,11 @@ class WriteDialect(Protocol):
         ...
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents: in the caller's transaction.
+        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages.
 
-        Return the executor groups of the parents that became due, as in ``BatchResult.due_groups``. The statement that
-        creates children notifies other processes itself.
+        In the caller's transaction, which has locked the rows of the waits: a message that was sent before it did is
+        counted in them. Return the executor groups of what became due, as in ``BatchResult.due_groups``. The statement
+        that creates children notifies other processes itself.
         """
         ...
 

@@ -18,7 +18,15 @@ from flowlet.store.search.renamed_states import build_state_condition
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
-__all__ = ["MAX_BADGE_COUNT", "Inbox", "InboxGroup", "WaitingInstance", "count_waiting", "read_inbox"]
+__all__ = [
+    "MAX_BADGE_COUNT",
+    "Inbox",
+    "InboxGroup",
+    "WaitingInstance",
+    "count_awaiting_messages",
+    "count_waiting",
+    "read_inbox",
+]
 
 MAX_BADGE_COUNT = 100
 """Up to how many are counted for the navigation, which says "99+"."""
@@ -26,8 +34,10 @@ MAX_GROUPED_INSTANCES = 2_000
 """How many workflows are read to count their groups."""
 MAX_GROUPS = 50
 
-_WAITING = f"status = 'WAITING' AND {IS_NOT_DONE}"
+_OPEN_WAITING = f"status = 'WAITING' AND {IS_NOT_DONE}"
 """The second part is implied by the first; it lets the databases use the index of open instances."""
+_WAITING = f"{_OPEN_WAITING} AND awaits IS NULL"
+"""For a person: an instance in a receive state waits for a message."""
 _ORDERS = {"next_activation": f"COALESCE(next_activation, {MAX_INTEGER})", "modified": "modified"}
 """The sort keys; workflows without a deadline come last."""
 
@@ -81,6 +91,18 @@ async def count_waiting(connections: Connections) -> int:
         StoreUnavailableError: If the database is unavailable.
     """
     return await connections.read(lambda session: _count_up_to(session, MAX_BADGE_COUNT))
+
+
+async def count_awaiting_messages(connections: Connections) -> dict[str, int]:
+    """Return how many workflows of each type wait for a message, of the first 10,000.
+
+    Raises:
+        StoreUnavailableError: If the database is unavailable.
+    """
+    some = f"SELECT workflow_type FROM {WORKFLOW} WHERE {_OPEN_WAITING} AND awaits IS NOT NULL LIMIT {MAX_COUNTED}"
+    sql = f"SELECT workflow_type, COUNT(*) FROM ({some}) waiting GROUP BY workflow_type"
+    rows = await connections.read(lambda session: session.fetch_rows(sql))
+    return {type: int(count) for type, count in rows}
 
 
 async def read_inbox(

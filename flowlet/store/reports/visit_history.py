@@ -50,6 +50,7 @@ class SpanKind(StrEnum):
     RETRYING = "retrying"
     """Between a failed attempt and the next one."""
     PERSON = "person"
+    MESSAGE = "message"
     CHILDREN = "children"
     PAUSED = "paused"
     ENDED = "ended"

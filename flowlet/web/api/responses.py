@@ -62,6 +62,8 @@ EXAMPLE_WORKFLOW: dict[str, Any] = {
     "fingerprint": None,
     "createdBy": "warehouse",
     "version": 3,
+    "awaits": [],
+    "unread": 0,
 }
 """An order that waits for an approval."""
 
@@ -123,7 +125,7 @@ class WorkflowResponse(ApiModel):
         retry_count: How many attempts of the current visit of its state have failed.
         created: When it was created.
         modified: When it last changed.
-        next_activation: When it runs next, or the deadline of its answer; null for never.
+        next_activation: When it runs next, or the deadline of its answer or its message; null for never.
         started: When its first activation began; null before.
         ended: When it ended; null if it has not.
         executor_id: The executor that runs it now; null for none.
@@ -145,6 +147,8 @@ class WorkflowResponse(ApiModel):
         fingerprint: Equal for failures of one kind; null unless it is FAILED or its last attempt failed.
         created_by: The user who created it; null for code.
         version: Raised by every change; ``expectedVersion`` is compared with it.
+        awaits: The names of the messages that it waits for in a receive state; else empty.
+        unread: How many messages that were sent to it have not been consumed.
         answer: The choice, the form's values and the user of the answer, while the workflow is in a manual state that
             has been answered; else null.
     """
@@ -180,6 +184,8 @@ class WorkflowResponse(ApiModel):
     fingerprint: str | None
     created_by: str | None
     version: int
+    awaits: list[str]
+    unread: int
 
     @classmethod
     def of(cls, instance: Instance) -> Self:

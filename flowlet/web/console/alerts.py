@@ -60,6 +60,7 @@ def find_alerts(
     *,
     late: Sequence[UpcomingInstance] = (),
     gated: Mapping[str, int] = MappingProxyType({}),
+    awaiting_messages: Mapping[str, int] = MappingProxyType({}),
     now: int,
     max_claim_gap_microseconds: int = MAX_CLAIM_GAP_MICROSECONDS,
 ) -> list[Alert]:
@@ -72,6 +73,7 @@ def find_alerts(
         errors: The latest errors, grouped.
         late: The instances that have been due the longest.
         gated: The number of instances of each type that wait for another version of their workflow.
+        awaiting_messages: The number of instances of each type that are WAITING for a message, and for no decision.
         now: In microseconds since 1970 UTC.
         max_claim_gap_microseconds: The tolerated gap between the last claim and the last heartbeat of an executor with
             free slots, in microseconds.
@@ -84,7 +86,7 @@ def find_alerts(
         *_find_mismatched_work(serving, late, now),
         *_find_gated_work(gated),
         *_find_unhealthy_executors(executor_reports, now, max_claim_gap_microseconds),
-        *_find_waiting_types(counts),
+        *_find_waiting_types(counts, awaiting_messages),
         *map(_describe_error_group, errors),
     ]
 
@@ -171,9 +173,11 @@ def _describe_error_group(group: ErrorGroup) -> Alert:
     return Alert(tone, label, title, address, text, group.last)
 
 
-def _find_waiting_types(counts: Mapping[tuple[str, str], int]) -> Iterator[Alert]:
+def _find_waiting_types(counts: Mapping[tuple[str, str], int], awaiting_messages: Mapping[str, int]) -> Iterator[Alert]:
     """Yield an alert about workflows waiting for a decision, with the most frequent types."""
-    waiting = [(count, type) for (type, status), count in counts.items() if status == Status.WAITING]
+    found = [(count, type) for (type, status), count in counts.items() if status == Status.WAITING]
+    waiting = [(count - awaiting_messages.get(type, 0), type) for count, type in found]
+    waiting = [one for one in waiting if one[0] > 0]
     if not waiting:
         return
     total, first = sum(count for count, _ in waiting), sorted(waiting, key=lambda one: (-one[0], one[1]))

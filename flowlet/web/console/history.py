@@ -27,6 +27,7 @@ _TONES = {
     ActionKind.REPAIRED: "warn",
     ActionKind.RELEASED: "idle",
     ActionKind.GATED: "warn",
+    ActionKind.EXPIRED: "warn",
 }
 _PERSON_TONE = "info"
 TITLES = {
@@ -35,6 +36,8 @@ TITLES = {
     ActionKind.ERROR: "Attempt failed",
     ActionKind.FAILED: "Failed",
     ActionKind.ANSWERED: "Answered",
+    ActionKind.MESSAGE: "Message sent",
+    ActionKind.EXPIRED: "Message expired unread",
     ActionKind.MOVED: "Moved manually",
     ActionKind.FORCED: "Forced move",
     ActionKind.PAUSED: "Paused",

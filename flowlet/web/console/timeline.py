@@ -35,6 +35,7 @@ _SPENDING_STYLES = {
     SpanKind.QUEUED: ("idle", "waiting for a free slot"),
     SpanKind.RETRYING: ("err", "waiting for the next attempt"),
     SpanKind.PERSON: ("warn", "waiting for a decision"),
+    SpanKind.MESSAGE: ("info", "waiting for a message"),
     SpanKind.CHILDREN: ("info", "waiting for children"),
     SpanKind.PAUSED: ("idle", "paused"),
     SpanKind.ENDED: ("idle", "ended, continued later"),
@@ -42,6 +43,7 @@ _SPENDING_STYLES = {
 _RUNNING_SPENDING = (SpanKind.RUNNING, SpanKind.FAILING)
 _SPENDING_BY_STATE_KIND = {
     StateKind.MANUAL: SpanKind.PERSON,
+    StateKind.RECEIVE: SpanKind.MESSAGE,
     StateKind.END: SpanKind.ENDED,
     StateKind.ERROR: SpanKind.ENDED,
 }

@@ -62,6 +62,10 @@ _PATH_PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
 _INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_INTEGER}
 _PATH_PARAMETER_DESCRIPTIONS = {
     "workflows": {"id": "The workflow's id, or its external id if that is not a number and has no slash."},
+    "messages": {
+        "id": "The workflow's id, or its external id if that is not a number and has no slash.",
+        "name": "The message's name.",
+    },
     "waiting": {"external_id": "The workflow's external id, or its id."},
     "definitions": {"name": "The definition's name."},
     "users": {"id": "The user's id."},

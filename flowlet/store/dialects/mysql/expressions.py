@@ -26,6 +26,7 @@ class MySQLExpressions:
 
     for_update_sql = "FOR UPDATE"
     skip_locked_sql = "FOR UPDATE SKIP LOCKED"
+    take_write_lock_sql = ""
     newest_first_sql = "id DESC"
     due_type_column = DUE_TYPE_COLUMN
     due_column = DUE_COLUMN

@@ -156,4 +156,5 @@ async def _refuse_hidden_table(raw: Any, name: str) -> None:
 def _list_keys(table: Table) -> Iterator[str]:
     for index in table.indexes:
         if index.name not in _OMITTED_INDEXES:
-            yield f"KEY {index.name} ({', '.join(_INDEXED_COLUMNS.get(index.name, index.columns))})"
+            kind = "UNIQUE KEY" if index.is_unique else "KEY"
+            yield f"{kind} {index.name} ({', '.join(_INDEXED_COLUMNS.get(index.name, index.columns))})"

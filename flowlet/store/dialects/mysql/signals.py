@@ -36,6 +36,9 @@ class MySQLSignals:
     async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes poll."""
 
+    async def notify_all(self, raw: Any, groups: Iterable[str]) -> None:
+        """Do nothing: every process polls."""
+
     async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes poll."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowlet.store.dialects.mysql.session import read_packet_limit
@@ -23,8 +23,8 @@ async def fetch_rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence
         return found
 
 
-async def execute_and_count(raw: Any, sql: str, values: Sequence[Any] = ()) -> int:
-    """Run a statement and return how many rows its condition found.
+async def execute_and_count(raw: Any, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+    """Run a statement and return how many rows its condition found. Its binds are ``%s``, or ``%(name)s`` of a mapping.
 
     Raises:
         TooLargeError: If the server would not accept it; it is not sent.

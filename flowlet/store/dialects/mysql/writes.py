@@ -17,6 +17,7 @@ from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
+from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_sql
 from flowlet.store.dialects.mysql.batch_table import BatchTable
 from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
 from flowlet.store.dialects.mysql.connection import NOW_SQL
@@ -73,6 +74,7 @@ UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), wake_at_open_children = NU
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE %s END
 WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
+_CONSUME, _WAIT = build_consume_sql("%({})s".format), build_wait_sql("%({})s".format)
 _INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES "
 _INSERT_NEW = f"INSERT INTO {WORKFLOW} ({', '.join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))}) VALUES "
 # As a derived table: MySQL 8 warns of VALUES() in an update, and MariaDB has no alias for the row.
@@ -172,7 +174,7 @@ class MySQLWrites:
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents."""
+        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
         for children in split_children(batch_followups.children):
             created = await self._insert_instances(raw, children, now)
             if not all(is_new for _, is_new in created):
@@ -181,6 +183,10 @@ class MySQLWrites:
             await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
         for id in batch_followups.woken_parents:
             await fetch_rows(raw, _WAKE, (now, id))
+        for wait in (one.build_binds(now) for one in batch_followups.messages):
+            if wait["consumed_count"]:
+                await execute_and_count(raw, _CONSUME, wait)
+            await execute_and_count(raw, _WAIT, wait)
         return set()
 
     def get_writer_id(self, raw: Any) -> int:

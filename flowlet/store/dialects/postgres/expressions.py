@@ -17,6 +17,7 @@ class PostgresExpressions:
 
     for_update_sql = "FOR UPDATE"
     skip_locked_sql = "FOR UPDATE SKIP LOCKED"
+    take_write_lock_sql = ""
     # A sum has no index. By the primary key, backwards, an old long history would cost reading all lines that were
     # written since: 250 ms for three million lines, where sorting its own 20,000 takes 10.
     newest_first_sql = "id + 0 DESC"

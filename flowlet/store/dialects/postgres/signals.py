@@ -29,15 +29,19 @@ class PostgresSignals:
 
     async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Send notifications, which arrive when the transaction commits."""
-        await raw.execute(NOTIFY, self._format_notifications(groups))
+        await raw.execute(NOTIFY, self._format_notifications(groups, self._process_name))
+
+    async def notify_all(self, raw: Any, groups: Iterable[str]) -> None:
+        """Send notifications without a sender, which arrive when the transaction commits."""
+        await raw.execute(NOTIFY, self._format_notifications(groups, ""))
 
     async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Send notifications in a transaction of their own, which writes nothing and so waits for no disk."""
-        await raw.execute(NOTIFY_AT_ONCE, self._format_notifications(groups))
+        await raw.execute(NOTIFY_AT_ONCE, self._format_notifications(groups, self._process_name))
 
     async def listen_for_commits(self, listen_request: ListenRequest) -> None:
         """Listen on a connection of its own."""
         await listen(listen_request, self._process_name, self._read_channel)
 
-    def _format_notifications(self, groups: Iterable[str]) -> list[str]:
-        return [format_notification(self._process_name, group) for group in sorted(groups) or ("",)]
+    def _format_notifications(self, groups: Iterable[str], sender: str) -> list[str]:
+        return [format_notification(sender, group) for group in sorted(groups) or ("",)]

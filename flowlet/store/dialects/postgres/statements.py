@@ -9,7 +9,7 @@ from flowlet.store.columns import Column, ColumnType, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_KEY, COUNTER_ROW_NAMES, END_COLUMNS, MINUTE
 from flowlet.store.dialects.postgres.connection import NOW_SQL
 from flowlet.store.rows import ACTION_COLUMNS, CREATION_TIME_NAMES, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, MESSAGE, WORKFLOW
 
 __all__ = [
     "ADD_COUNTS",
@@ -18,10 +18,12 @@ __all__ = [
     "END_CHILDREN",
     "FIND_KNOWN",
     "LOCK_PARENTS",
+    "MESSAGE_WAIT_NAMES",
     "NOTIFY",
     "NOTIFY_AT_ONCE",
     "READ_CHANNEL",
     "RENEW_LEASE",
+    "WAIT_FOR_MESSAGES",
     "WAKE",
     "format_notification",
 ]
@@ -109,6 +111,23 @@ UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING')::int, wake_at_open_children
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE $2 END
 WHERE id = ANY($1::bigint[]) AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 RETURNING executor_group, status = 'IN_PROGRESS'
+"""
+# The commit's own UPDATE has locked the rows: what was sent before is counted in them, and nothing comes between.
+MESSAGE_WAIT_NAMES = ("id", "awaits", "unread_seen", "message_id", "consumed_id", "consumed_at", "consumed_count")
+_MESSAGE_WAITS = (
+    "unnest($1::bigint[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[]) "
+    f"AS b({', '.join(MESSAGE_WAIT_NAMES)})"
+)
+WAIT_FOR_MESSAGES = f"""
+WITH b AS (SELECT * FROM {_MESSAGE_WAITS}), m AS (
+    UPDATE {MESSAGE} g SET consumed = b.consumed_at FROM b WHERE g.id = b.consumed_id
+)
+UPDATE {WORKFLOW} w SET
+    next_activation = CASE WHEN w.unread - b.consumed_count > b.unread_seen THEN $8 ELSE w.next_activation END,
+    unread_seen = COALESCE(b.unread_seen, 0), awaits = b.awaits, message_id = b.message_id,
+    unread = w.unread - b.consumed_count
+FROM b WHERE w.id = b.id
+RETURNING w.executor_group, w.status = 'WAITING' AND w.next_activation = $8
 """
 # The time is read when the row's lock is held.
 RENEW_LEASE = f"""

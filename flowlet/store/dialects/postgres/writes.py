@@ -82,7 +82,7 @@ class PostgresWrites:
         return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in new_instances]
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents."""
+        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
         for children in split_children(batch_followups.children):
             created = await self.create(raw, children, now, in_transaction=True)
             if not all(is_new for _, is_new in created):
@@ -101,6 +101,9 @@ class PostgresWrites:
             touched += await raw.fetch(statements.END_CHILDREN, ids, counts, now)
         if batch_followups.woken_parents:
             touched += await raw.fetch(statements.WAKE, list(batch_followups.woken_parents), now)
+        if waits := [one.build_binds(now) for one in batch_followups.messages]:
+            columns = [[wait[name] for wait in waits] for name in statements.MESSAGE_WAIT_NAMES]
+            touched += await raw.fetch(statements.WAIT_FOR_MESSAGES, *columns, now)
         return {group for group, is_due in touched if is_due}
 
     def get_writer_id(self, raw: Any) -> int:

@@ -19,6 +19,7 @@ class SQLiteExpressions:
 
     for_update_sql = ""
     skip_locked_sql = ""
+    take_write_lock_sql = f"UPDATE {WORKFLOW} SET version = version WHERE id = 0"
     newest_first_sql = "id DESC"
     due_type_column = "workflow_type"
     due_column = "next_activation"

@@ -27,6 +27,9 @@ class SQLiteSignals:
     async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
 
+    async def notify_all(self, raw: Any, groups: Iterable[str]) -> None:
+        """Do nothing: every process watches ``PRAGMA data_version``."""
+
     async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Do nothing: other processes watch ``PRAGMA data_version``."""
 

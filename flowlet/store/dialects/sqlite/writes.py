@@ -22,6 +22,7 @@ from flowlet.store.counter_buckets import (
     count_transitions,
 )
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_sql
 from flowlet.store.dialects.sizes import SizeLimit
 from flowlet.store.dialects.sqlite.claims import claim_instances, find_next_due, run_in_transaction
 from flowlet.store.dialects.sqlite.connection import get_size_limit
@@ -94,6 +95,7 @@ UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), wake_at_open_children = NU
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
 WHERE id = :id AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
+_CONSUME, _WAIT = build_consume_sql(":{}".format), build_wait_sql(":{}".format)
 _ADD_COUNTS_SQL = f"""
 INSERT INTO {COUNTER} ({", ".join(COUNTER_ROW_NAMES)}) VALUES ({", ".join("?" * len(COUNTER_ROW_NAMES))})
 ON CONFLICT ({", ".join(COUNTER_KEY)}) DO UPDATE
@@ -143,7 +145,7 @@ class SQLiteWrites:
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents."""
+        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
         await raw._execute(_apply_followups, raw._conn, batch_followups, now)
         return set()
 
@@ -207,6 +209,9 @@ def _apply_followups(connection: sqlite3.Connection, batch_followups: Followups,
         _END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in batch_followups.ended_child_counts]
     )
     connection.executemany(_WAKE, [{"id": id, "now": now} for id in batch_followups.woken_parents])
+    waits = [one.build_binds(now) for one in batch_followups.messages]
+    connection.executemany(_CONSUME, [wait for wait in waits if wait["consumed_count"]])
+    connection.executemany(_WAIT, waits)
 
 
 def _add_counts(connection: sqlite3.Connection, writer_id: int, counts: Sequence[CounterBucket]) -> None:

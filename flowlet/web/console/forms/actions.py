@@ -26,6 +26,7 @@ __all__ = [
     "RejectedForm",
     "build_answer_controls",
     "build_answer_operation",
+    "build_model_controls",
     "raise_for_faults",
     "read_version",
     "run_operation",
@@ -92,13 +93,13 @@ def build_answer_operation(instance: Instance, submitted: Form, submission: Form
 
 def build_answer_controls(state: StateDefinition | None) -> tuple[Control, ...]:
     """Return the controls of an answer's form; none if the state has no form, or this process has not loaded it."""
-    return _build_form_controls(state.form) if state and state.form else ()
+    return build_model_controls(state.form) if state and state.form else ()
 
 
 @lru_cache(maxsize=500)
-def _build_form_controls(form: type[BaseModel]) -> tuple[Control, ...]:
-    """Return the controls of a form; cached, because pydantic takes most of a millisecond to build a model's schema."""
-    return build_controls(form.model_json_schema())
+def build_model_controls(model: type[BaseModel]) -> tuple[Control, ...]:
+    """Return the controls of a model; cached, because pydantic takes most of a millisecond to build its schema."""
+    return build_controls(model.model_json_schema())
 
 
 def read_version(submitted: Form, subject: str = "workflow") -> int:

@@ -32,6 +32,7 @@ from flowlet.store.reports.activity import (
 )
 from flowlet.store.reports.errors import ErrorGroup, read_error_groups
 from flowlet.store.reports.executors import read_executors
+from flowlet.store.reports.inbox import count_awaiting_messages
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.alerts import MAX_CLAIM_GAP_MICROSECONDS, find_alerts
@@ -115,10 +116,10 @@ async def show_dashboard() -> Response:
     """Show the dashboard; with ``span=day`` the throughput of the last day."""
     here, is_day = get_services(), request.args.get("span") == "day"
     store, now = here.store, here.store.clock.now()
-    # Concurrently: seven statements, and six in two sequences; none takes long.
+    # Concurrently: eight statements, and six in two sequences; none takes long.
     (
         (counts, (executors, queue_overview), throughputs),
-        (running, recent_actions, errors, served, gated),
+        (running, recent_actions, errors, served, gated, awaiting_messages),
     ) = await asyncio.gather(
         asyncio.gather(
             store.queries.count_by_type_and_status(),
@@ -131,6 +132,7 @@ async def show_dashboard() -> Response:
             _read_errors(store),
             store.definitions.read_save_times(),
             count_gated_by_type(store.connections),
+            count_awaiting_messages(store.connections),
         ),
     )
     live = [executor for executor in executors if executor.is_live]
@@ -143,6 +145,7 @@ async def show_dashboard() -> Response:
         errors,
         late=queue_overview.overdue,
         gated=gated,
+        awaiting_messages=awaiting_messages,
         now=now,
         max_claim_gap_microseconds=max_claim_gap,
     )

@@ -28,6 +28,7 @@ from flowlet.web.console.forms.actions import (
     read_version,
     run_operation,
 )
+from flowlet.web.console.forms.message_forms import read_messages
 from flowlet.web.console.forms.model_form import (
     Control,
     build_controls,
@@ -44,7 +45,7 @@ from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
 from flowlet.web.services import get_services
 
-__all__ = ["blueprint"]
+__all__ = ["TABS", "blueprint", "render_workflow"]
 
 CHILDREN_SHOWN = 200
 TABS = ("history", "timeline", "variables", "children")
@@ -67,7 +68,7 @@ class InstanceDefinition:
 async def show_workflow(id: str) -> Response:
     """Show the workflow with an id, or with an external id that is not a number."""
     tab = request.args.get("tab", "")
-    return await _render_workflow(await get_services().store.queries.find(id), tab if tab in TABS else TABS[0])
+    return await render_workflow(await get_services().store.queries.find(id), tab if tab in TABS else TABS[0])
 
 
 @blueprint.post("/workflows/<id>/answer")
@@ -81,7 +82,7 @@ async def answer_workflow(id: str) -> Response | Redirection:
         return await run_operation(instance, given, act, message, _build_workflow_url(instance))
     except VariablesError as error:
         rejected = RejectedForm("answer", error.faults, sent.texts, read_version(given))
-        return await _render_workflow(instance, TABS[0], rejected_form=rejected)
+        return await render_workflow(instance, TABS[0], rejected_form=rejected)
 
 
 @blueprint.post("/workflows/<id>/variables")
@@ -106,7 +107,7 @@ async def edit_workflow(id: str) -> Response | Redirection:
             instance, given, edit_instance, "Variables saved.", _build_workflow_url(instance, "variables")
         )
     except VariablesError as error:
-        return await _render_workflow(
+        return await render_workflow(
             instance, "variables", rejected_form=RejectedForm("variables", error.faults, sent.texts, version)
         )
 
@@ -230,7 +231,7 @@ def _find_definition(instance: Instance) -> InstanceDefinition:
     )
 
 
-async def _render_workflow(instance: Instance, tab: str, *, rejected_form: RejectedForm | None = None) -> Response:
+async def render_workflow(instance: Instance, tab: str, *, rejected_form: RejectedForm | None = None) -> Response:
     """Return the page; with status 422 and the entered values if a form has faults."""
     here, shape = get_services(), _find_definition(instance)
     transitions = await here.store.queries.count_transitions(instance.id)
@@ -244,6 +245,7 @@ async def _render_workflow(instance: Instance, tab: str, *, rejected_form: Rejec
         "definition": shape.definition,
         "line_filter": "",
         "before": None,
+        "messages": await read_messages(instance, shape.definition, rejected_form),
         **await _read_tab(instance, tab),
         **build_diagram(instance, shape.definition, transitions, await here.store.state_names.read()),
         **_build_form_actions(instance, shape, rejected_form),
