@@ -20,9 +20,11 @@ from flowlet.errors import (
     SettingsError,
     StoreError,
     StoreUnavailableError,
+    TimetableError,
     TooLargeError,
     UnknownInstanceError,
     UnknownMessageError,
+    UnknownScheduleError,
     UnknownStateError,
     UnknownWorkflowError,
     VariablesError,
@@ -37,6 +39,7 @@ from flowlet.workflow.migration import migrate
 from flowlet.workflow.outcome import ChildRequest, Outcome, child
 from flowlet.workflow.receive import receive
 from flowlet.workflow.retry import Retry
+from flowlet.workflow.schedule import Schedule
 from flowlet.workflow.states import Next, State, StateKind, Workflow, end, error, manual, state
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ __all__ = [
     "Registry",
     "Retry",
     "RowsLockedError",
+    "Schedule",
     "SchemaError",
     "Sent",
     "Settings",
@@ -89,10 +93,12 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreUnavailableError",
+    "TimetableError",
     "TooLargeError",
     "Transaction",
     "UnknownInstanceError",
     "UnknownMessageError",
+    "UnknownScheduleError",
     "UnknownStateError",
     "UnknownWorkflowError",
     "VariablesError",

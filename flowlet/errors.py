@@ -3,6 +3,7 @@
 FlowletError
 ├── DefinitionError          a workflow module has faults; lists all of them
 ├── DurationError            a text is not a duration (also a ValueError)
+├── TimetableError           the times of a schedule cannot be read (also a ValueError)
 ├── SettingsError            a setting or an argument cannot be used
 ├── VariablesError           variables or a form's values do not fit their model
 ├── SearchError              a search has faults; lists all of them
@@ -12,7 +13,8 @@ FlowletError
 │   ├── UnknownStateError      the definition has no such state
 │   ├── UnknownMessageError    the workflow receives no message of this name
 │   ├── UnknownUserError       no user has this name
-│   └── UnknownKeyError        no API key has this id
+│   ├── UnknownKeyError        no API key has this id
+│   └── UnknownScheduleError   no schedule has this name
 ├── RefusedError             the operation is not permitted now; lists what is
 │   └── StaleError             the row has another version than the caller expected
 ├── StoreError
@@ -57,10 +59,12 @@ __all__ = [
     "StaleError",
     "StoreError",
     "StoreUnavailableError",
+    "TimetableError",
     "TooLargeError",
     "UnknownInstanceError",
     "UnknownKeyError",
     "UnknownMessageError",
+    "UnknownScheduleError",
     "UnknownStateError",
     "UnknownUserError",
     "UnknownWorkflowError",
@@ -100,6 +104,15 @@ class DefinitionError(FlowletError):
 
 class DurationError(FlowletError, ValueError):
     """A text is not a duration."""
+
+
+class TimetableError(FlowletError, ValueError):
+    """The times of a schedule cannot be read: ``field`` is "cron", "every" or "timezone", and ``fault`` says why."""
+
+    def __init__(self, field: str, fault: str) -> None:
+        self.field = field
+        self.fault = fault
+        super().__init__(f"{field}: {fault}")
 
 
 class SettingsError(FlowletError):
@@ -153,6 +166,10 @@ class UnknownUserError(NotFoundError):
 
 class UnknownKeyError(NotFoundError):
     """No API key has this id."""
+
+
+class UnknownScheduleError(NotFoundError):
+    """No schedule has this name."""
 
 
 class RefusedError(FlowletError):

@@ -14,7 +14,8 @@ from flowlet.cli.options import database_option, load_registry, load_settings
 from flowlet.cli.output import format_json
 from flowlet.cli.store import open_existing_store
 from flowlet.definition.definition import Definition
-from flowlet.definition.versions.differences import DefinitionDifference, DifferenceKind, compare_documents
+from flowlet.definition.versions.definition_change import DifferenceKind
+from flowlet.definition.versions.differences import DefinitionDifference, compare_documents
 from flowlet.errors import FlowletError
 from flowlet.instance.json_text import parse_json, write_json
 from flowlet.settings import Settings
@@ -53,7 +54,7 @@ def diff(module: str, against: str | None, *, as_json: bool) -> None:
 
     MODULE is an import name, a path, or an application with the resources that it provides (shop.main:app).
 
-    States, transitions, retries, timeouts, deadlines, forms and variables are compared; the newer version's
+    States, transitions, retries, timeouts, deadlines, forms, schedules and variables are compared; the newer version's
     renamed_from says which states have another name. Nothing is written.
     """
     settings = load_settings()

@@ -18,6 +18,7 @@ from flowlet.definition.codec import ModelCodec
 from flowlet.definition.document import build_document
 from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.messages.message_definition import MessageDefinition
+from flowlet.definition.schedules.schedule_definition import ScheduleDefinition
 from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
@@ -146,6 +147,7 @@ class Definition:
             never runs an instance whose variables have a higher version.
         source_digest: Another text for each text of its module and of those that it imports; empty for a definition
             that was read from the database.
+        schedules: The schedules that its module declares.
         present_names: The present name of each renamed state, by its former one; read only.
         messages: The messages that its receive states wait for, by name; read only.
     """
@@ -168,6 +170,7 @@ class Definition:
     migrations: tuple[VarsMigration, ...] = field(default=(), repr=False)
     vars_version: int = 0
     source_digest: str = field(default="", repr=False)
+    schedules: tuple[ScheduleDefinition, ...] = field(default=(), repr=False)
     codec: ModelCodec | None = field(init=False, repr=False)
     present_names: Mapping[str, str] = field(init=False, repr=False)
     messages: Mapping[str, MessageDefinition] = field(init=False, repr=False)

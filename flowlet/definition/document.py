@@ -26,6 +26,7 @@ def build_document(definition: Definition) -> dict[str, Any]:
         "retry": _retry_to_json(definition.retry),
         "variables": definition.vars.model_json_schema() if definition.vars else {"type": "object"},
         "varsVersion": definition.vars_version,
+        "schedules": [schedule.to_json() for schedule in definition.schedules],
         "states": [_state_to_json(state) for state in definition.states.values()],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from flowlet.definition.loader import format_path, import_workflow, is_path
 from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.parameters import read_parameters
+from flowlet.definition.schedules.schedule_faults import read_schedules
 from flowlet.definition.validation import find_faults, list_targets
 from flowlet.errors import DefinitionError, Fault, UnknownWorkflowError
 from flowlet.text import format_suggestion
@@ -81,6 +83,7 @@ class Registry:
             message = f"the workflow {definition.name!r} is also defined in {namesake.file}:{namesake.line}."
             cure = "Rename one of them: workflow = Workflow('...')."
             raise DefinitionError([Fault(definition.file, definition.line, f"{message}\n{cure}")])
+        self._check_schedule_names(definition)
         self._definitions[definition.name] = self._loaded[key] = definition
         self._digest = None
         return definition
@@ -130,7 +133,19 @@ class Registry:
             faults += parameters.faults
         if faults:
             raise DefinitionError(sorted(faults, key=lambda fault: (fault.file, fault.line)))
-        return _build_definition(source, found)
+        definition = _build_definition(source, found)
+        schedules, faults = read_schedules(definition, source.workflow.schedules if source.workflow else ())
+        if faults:
+            raise DefinitionError(faults)
+        return replace(definition, schedules=schedules)
+
+    def _check_schedule_names(self, definition: Definition) -> None:
+        owners = {schedule.name: known for known in self._definitions.values() for schedule in known.schedules}
+        for schedule in definition.schedules:
+            if owner := owners.get(schedule.name):
+                message = f"the schedule {schedule.name!r} is also declared in {owner.file}:{owner.line}."
+                cure = "Rename one of them: a schedule's name is unique over all workflows."
+                raise DefinitionError([Fault(definition.file, definition.line, f"{message}\n{cure}")])
 
 
 def _make_module_key(module: ModuleType) -> object:

@@ -15,6 +15,7 @@ from flowlet.definition.messages.message_faults import find_message_faults
 from flowlet.definition.model_faults import find_model_faults
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.return_faults import find_return_faults
+from flowlet.definition.schedules.schedule_faults import find_declared_schedule_faults
 from flowlet.definition.versions.version_faults import find_version_faults
 from flowlet.errors import Fault
 from flowlet.text import MAX_NAME_LENGTH
@@ -32,6 +33,7 @@ def find_faults(source: ModuleSource) -> list[Fault]:
         return [*_check_workflow(source), Fault(source.file, 0, f"no state is defined here.\n{cure}")]
     faults = [*_check_workflow(source), *_check_names(source), *_check_start(source), *find_version_faults(source)]
     faults += find_message_faults(source, _check_model)
+    faults += find_declared_schedule_faults(source)
     for name, state in source.states.items():
         faults += _check_form(source, name, state)
         if state.kind not in _FINAL_KINDS:

@@ -15,6 +15,7 @@ from flowlet.engine.gates.version_check import find_incompatible_instances
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import Backoff
 from flowlet.engine.registration import Registration
+from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import ClaimResult
@@ -78,6 +79,7 @@ class Executor:
         self._stopping_now = asyncio.Event()
         self._registration: Registration | None = None
         self._observer = observer
+        self._scheduler = Scheduler(store, registry, self._settings, observer=observer)
         self._executor_id = ""
         self._claimed_at_elapsed: float | None = None
         self._claimed_at_store_time: int | None = None
@@ -179,6 +181,7 @@ class Executor:
         now = await self._store.read_clock()
         for name in await self._store.definitions.save_definitions(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
+        await self._scheduler.save_declared()
 
     async def _report_incompatible_instances(self) -> None:
         """Log which instances in flight these definitions cannot run: they wait for another version."""
@@ -253,6 +256,7 @@ class Executor:
             record,
             parts,
             random=self._random,
+            scheduler=self._scheduler,
             get_last_claim=self._get_last_claim,
             on_lost=self._wakeup.wake,
         )

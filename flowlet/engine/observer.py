@@ -32,6 +32,10 @@ class ExecutorObserver(Protocol):
         """Record a transition that is durable; failed attempts make one, too."""
         ...
 
+    def on_fire(self, type: str, seconds: float) -> None:
+        """Record that a schedule of a workflow has created an instance, and how long after it was due."""
+        ...
+
 
 def log_transition(transition: Transition) -> None:
     """Log a durable transition: a failed attempt as a warning, FAILED as an error, the entry of a state at DEBUG.

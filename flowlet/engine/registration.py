@@ -12,6 +12,7 @@ from flowlet.clock import set_call_deadline
 from flowlet.engine.batcher import BatchTotals
 from flowlet.engine.heartbeat import Heartbeat
 from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts
@@ -39,6 +40,7 @@ class Registration:
         record: The executor's row.
         parts: The worker, and what it works with.
         random: The source of jitter.
+        scheduler: Fires the schedules of its workflows until it drains.
         get_last_claim: Returns when the executor last claimed; stored with each heartbeat.
         on_lost: Called when another executor has marked this one as lost.
     """
@@ -51,6 +53,7 @@ class Registration:
         parts: WorkerParts,
         *,
         random: Random,
+        scheduler: Scheduler,
         get_last_claim: Callable[[], int | None],
         on_lost: Callable[[], None],
     ) -> None:
@@ -63,6 +66,7 @@ class Registration:
         self.is_lost = asyncio.Event()
         self.maintenance = Maintenance(store, parts.worker, settings, executor_id=record.id, random=random)
         self._maintenance_task = BackgroundTask("maintenance", self.maintenance.run)
+        self._scheduler_task = BackgroundTask("scheduler", scheduler.run)
         self._heartbeat = Heartbeat(
             store,
             record.id,
@@ -109,6 +113,7 @@ class Registration:
         self._is_registered = True
         self._heartbeat.start()
         self._maintenance_task.start()
+        self._scheduler_task.start()
         logger.info("executor %s runs %s", self._record.id, ", ".join(self._record.types))
 
     async def drain(self, forced: asyncio.Event) -> None:
@@ -117,6 +122,7 @@ class Registration:
         An executor that is lost has nothing to wait for.
         """
         self.worker.is_draining = True
+        self._scheduler_task.cancel()
         if self.is_lost.is_set() or forced.is_set():
             return
         logger.info("executor %s stops: %d activations are running", self._record.id, len(self.worker.running))
@@ -129,6 +135,7 @@ class Registration:
         """
         await self.worker.cancel_all()
         await self._maintenance_task.close()
+        await self._scheduler_task.close()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave())
             group.create_task(self._heartbeat.stop())

@@ -27,7 +27,8 @@ from flowlet.operations.commands import Answer, Attribution, Move
 from flowlet.operations.descendants import change_descendants
 from flowlet.operations.messages import MessageOperations
 from flowlet.operations.permitted import PermittedOperations, compute_permitted_operations, describe_instance
-from flowlet.operations.schedule import resolve_time, schedule_first_run
+from flowlet.operations.run_times import resolve_time, schedule_first_run
+from flowlet.operations.schedules import ScheduleOperations
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
 from flowlet.store.changes import change_instance
 from flowlet.store.database_session import DatabaseSession
@@ -61,6 +62,7 @@ class Operations:
     Attributes:
         send: Sends a message to an instance; see ``MessageOperations``.
         list_unread: Lists the messages that an instance has not consumed.
+        schedules: The operations on schedules.
     """
 
     def __init__(self, store: Store, registry: Registry) -> None:
@@ -69,6 +71,7 @@ class Operations:
         self._batcher = CreateBatcher(store)
         messages = MessageOperations(store, registry)
         self.send, self.list_unread = messages.send, messages.list_unread
+        self.schedules = ScheduleOperations(store, registry)
 
     async def create(
         self,

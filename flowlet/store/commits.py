@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 
-__all__ = ["UNKNOWN_COMMIT", "Commit", "CommittedInstance", "build_batch_commit"]
+__all__ = ["SCHEDULES_CHANGED", "UNKNOWN_COMMIT", "Commit", "CommittedInstance", "build_batch_commit"]
 
 
 class CommittedInstance(NamedTuple):
@@ -41,6 +41,9 @@ class Commit:
         return self.due_groups is None or not self.due_groups.isdisjoint(groups)
 
 
+SCHEDULES_CHANGED = "\x1fschedules"
+"""Among the groups of a commit: schedules have changed. No executor group has such a name, so executors that wait for
+instances are not woken."""
 UNKNOWN_COMMIT = Commit()
 """A commit of which nothing is known: it may have changed any instance."""
 

@@ -24,6 +24,7 @@ from flowlet.store.instances import InstanceStore
 from flowlet.store.messages.messages import MessageStore
 from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
 from flowlet.store.queries import InstanceQueries
+from flowlet.store.schedules.schedules import ScheduleStore
 from flowlet.store.search.state_names import StateNameStore
 from flowlet.store.sessions import SessionStore
 from flowlet.store.users import UserStore
@@ -50,6 +51,7 @@ class Store:
     counters: CounterStore
     version_gates: VersionGates
     messages: MessageStore
+    schedules: ScheduleStore
     commit_signal: CommitSignal
     event_loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
@@ -151,6 +153,7 @@ async def open_store(
             CounterStore(connections),
             VersionGates(connections),
             MessageStore(connections),
+            ScheduleStore(connections),
             CommitSignal(connections),
         )
         try:

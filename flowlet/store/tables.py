@@ -12,6 +12,7 @@ from flowlet.accounts.roles import Role
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.json_text import parse_json
 from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
+from flowlet.store.schedules.table import SCHEDULE
 
 __all__ = [
     "ACTION",
@@ -319,5 +320,5 @@ SCHEMA_VERSION = Table(
 )
 """Which steps of which migrations were begun, and when each was applied."""
 
-TABLES = (WORKFLOW, ACTION, MESSAGE, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY)
+TABLES = (WORKFLOW, ACTION, MESSAGE, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY, SCHEDULE)
 """The tables that migrations create, in their order; the table of the schema's version comes before them."""

@@ -19,6 +19,7 @@ from flowlet.clock import Duration, VirtualClock, parse_duration, to_datetime, t
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.engine.gates.version_gates import VersionGateClaims
+from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
@@ -46,14 +47,15 @@ class _OpenHarness:
     operations: Operations
     worker: Worker
     gates: VersionGateClaims
+    scheduler: Scheduler
 
 
 class Harness:
     """Workflows under test, and their clock.
 
     Nothing runs in the background: ``start`` and ``answer`` run whatever is due, ``advance`` moves the clock. Between
-    two calls every instance waits for a time, a person, a message or its children, or has ended. Only a handler's own
-    waits take real time, and so does its ``timeout``.
+    two calls every instance waits for a time, a person, a message or its children, or has ended. Schedules of the modules
+    fire as the time passes. Only a handler's own waits take real time, and so does its ``timeout``.
 
     Args:
         modules: The workflow modules.
@@ -104,12 +106,15 @@ class Harness:
             store.state_names.use_loaded(self.registry)
             await stack.enter_async_context(self.registry.provided)
             await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
+            scheduler = Scheduler(store, self.registry, self._settings)
+            await scheduler.save_declared()
             await store.executors.register(
                 build_executor_record(self._settings, self.registry, id=self._executor_id, now=self.clock.now())
             )
             stack.push_async_callback(self._deregister_executor, store)
             parts = self._build_worker_parts(store, stack)
-            self._open = _OpenHarness(store, Operations(store, self.registry), parts.worker, parts.gates)
+            operations = Operations(store, self.registry)
+            self._open = _OpenHarness(store, operations, parts.worker, parts.gates, scheduler)
             self._stack = stack.pop_all()
         return self
 
@@ -230,8 +235,9 @@ class Harness:
 
     async def settle(self) -> None:
         """Run whatever is due now, and what becomes due by it, until nothing is due any more."""
-        worker = self._opened.worker
+        worker, scheduler = self._opened.worker, self._opened.scheduler
         while True:
+            await scheduler.fire_due()
             await worker.claim_due()
             if not worker.running:
                 return
@@ -342,6 +348,7 @@ class Harness:
         dues = (
             await self.store.instances.find_next_due(self._settings.groups, self.registry.names, now=now),
             await self._opened.gates.find_next_due(now),
+            await self._opened.scheduler.find_next_due(now),
         )
         due = min((one for one in dues if one is not None), default=until + 1)
         if due > until:

@@ -28,6 +28,7 @@ DATABASE_METRICS_MAX_AGE_SECONDS = 5.0
 """How old the numbers of the database may be."""
 BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+LATENESS_BUCKETS_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0)
 
 
 class Metrics:
@@ -49,6 +50,13 @@ class Metrics:
             "flowlet_commit_seconds", "Duration of a batch commit in the store.", DURATION_BUCKETS_SECONDS
         )
         self._batch_sizes = self._create_histogram("flowlet_batch_size", "Transitions in a batch.", BATCH_SIZE_BUCKETS)
+        self._fire_lateness = Histogram(
+            "flowlet_schedule_lateness_seconds",
+            "How long after it was due a schedule has created an instance.",
+            labelnames=("workflow",),
+            buckets=LATENESS_BUCKETS_SECONDS,
+            registry=self._registry,
+        )
         self._claimed_total = 0
         self._database_metrics: tuple[Metric, ...] = ()
         self._database_metrics_read_seconds: float | None = None
@@ -69,6 +77,10 @@ class Metrics:
         """Count a batch."""
         self._commit_seconds.observe(seconds)
         self._batch_sizes.observe(size)
+
+    def on_fire(self, type: str, seconds: float) -> None:
+        """Count an instance that a schedule has created, and how late it was."""
+        self._fire_lateness.labels(type).observe(max(0.0, seconds))
 
     def on_transition(self, transition: Transition) -> None:
         """Count a transition, and whether it was a failed attempt, and whether it is retried."""

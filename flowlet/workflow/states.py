@@ -16,6 +16,7 @@ from flowlet.instance.instance import PRIORITIES
 from flowlet.text import MAX_NAME_LENGTH
 from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
 from flowlet.workflow.retry import Retry
+from flowlet.workflow.schedule import Schedule
 
 __all__ = [
     "FormerNames",
@@ -244,6 +245,7 @@ class Workflow(Generic[VarsModel]):
         group: The executor group of its instances.
         priority: The priority of its instances, 0 to 9; of those that are due, the highest runs first.
         loop_limit: The most transitions in a row without any wait; an instance that exceeds it is FAILED.
+        schedules: When instances are created by themselves.
 
     Raises:
         ValueError: If the name is empty, is longer than 120 characters, has space around it, or is "." or ".."; or if
@@ -261,6 +263,7 @@ class Workflow(Generic[VarsModel]):
         group: str = "default",
         priority: int = 0,
         loop_limit: int = 10_000,
+        schedules: Sequence[Schedule] = (),
     ) -> None:
         if not name or len(name) > MAX_NAME_LENGTH or name != name.strip():
             raise ValueError(
@@ -278,6 +281,7 @@ class Workflow(Generic[VarsModel]):
         self.group = group
         self.priority = priority
         self.loop_limit = loop_limit
+        self.schedules = tuple(schedules) if isinstance(schedules, list) else schedules
         self.file, self.line = _locate_caller()
 
     def child(self, vars: BaseModel | Mapping[str, Any] | None = None, /, **variables: Any) -> ChildRequest:

@@ -25,6 +25,7 @@ from flowlet.store.tables import SCHEMA_VERSION, TABLES
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import Destination
 from flowlet.workflow.retry import Retry
+from flowlet.workflow.schedule import Schedule
 from flowlet.workflow.states import Workflow, manual, state
 from tests.docs.pages import ROOT, read_table_rows
 
@@ -47,6 +48,7 @@ SIGNATURES: dict[str, Callable[..., Any]] = {
     "`@state`": state,
     "`@manual`": manual,
     "`Retry`": Retry,
+    "`Schedule`": Schedule,
 }
 
 

@@ -43,6 +43,9 @@ class RecordingObserver:
         self.claim_sizes.append(instance_count)
         self.durations_seconds.append(seconds)
 
+    def on_fire(self, type: str, seconds: float) -> None:
+        """Nothing is done at a schedule's time."""
+
     def on_batch(self, size: int, seconds: float) -> None:
         self.batch_sizes.append(size)
         self.durations_seconds.append(seconds)

@@ -4,40 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from flowlet.definition.schedules.schedule_differences import compare_schedules
+from flowlet.definition.versions.definition_change import DefinitionChange, DifferenceKind
 from flowlet.definition.versions.schema_fields import flatten_schema
 
-__all__ = ["DefinitionChange", "DefinitionDifference", "DifferenceKind", "compare_documents"]
+__all__ = ["DefinitionDifference", "compare_documents"]
 
 StatePair = tuple[str, str]
 Document = Mapping[str, Any]
-
-
-class DifferenceKind(StrEnum):
-    """How something differs."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    RENAMED = "renamed"
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True)
-class DefinitionChange:
-    """A difference in words.
-
-    Attributes:
-        subject: What differs: "workflow", "state", "transition" or "variable".
-        name: The name of the state or variable, ``from -> to`` of a transition, empty for the workflow.
-        text: The difference, in one sentence without a full stop.
-    """
-
-    kind: DifferenceKind
-    subject: str
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +101,7 @@ class _Comparison:
             *self._describe_renamed(),
             *state_changes,
             *_compare_edges(old_edges, new_edges),
+            *compare_schedules(self._old["schedules"], self._new["schedules"]),
             *_compare_fields(self._old["variables"], self._new["variables"], "variable"),
         )
         return DefinitionDifference(

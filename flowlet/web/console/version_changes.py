@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from flowlet.definition.versions.differences import DefinitionChange, DifferenceKind, compare_documents
+from flowlet.definition.versions.definition_change import DefinitionChange, DifferenceKind
+from flowlet.definition.versions.differences import compare_documents
 from flowlet.definition.versions.merged import merge_versions
 from flowlet.diagram.overlay import ChangeOverlay
 from flowlet.diagram.svg import render_svg

@@ -45,6 +45,9 @@ class VersionedExecutor:
     def on_claim(self, instance_count: int, seconds: float) -> None:
         """Nothing is done at a claim."""
 
+    def on_fire(self, type: str, seconds: float) -> None:
+        """Nothing is done at a schedule's time."""
+
     def on_batch(self, size: int, seconds: float) -> None:
         """Nothing is done at a batch."""
 

@@ -1,4 +1,7 @@
-"""Other processes' commits to MariaDB and MySQL, noticed by a poll of the history: each of them adds a line."""
+"""Other processes' commits to MariaDB and MySQL, noticed by a poll of the history: each of them adds a line.
+
+A change of a schedule adds none: the time of the newest one is read beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from flowlet.store.dialects.mysql.session import refuse_read_only
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.signals import ListenRequest
+from flowlet.store.schedules.table import SCHEDULE
 from flowlet.store.tables import ACTION
 
 __all__ = ["MySQLSignals"]
@@ -22,7 +26,7 @@ window."""
 
 _LAST_ID = f"SELECT COALESCE(MAX(id), 0) FROM {ACTION}"
 _END = f"""
-SELECT last, count, @@global.read_only
+SELECT last, count, (SELECT MAX(modified) FROM {SCHEDULE}), @@global.read_only
 FROM (SELECT COALESCE(MAX(id), 0) AS last, COUNT(*) AS count FROM {ACTION} WHERE id > %s) AS window_end
 """
 """Beside an aggregate, MariaDB 10.11 always returns 0 for a variable that is on or off: therefore the subquery."""
@@ -59,12 +63,12 @@ class MySQLSignals:
             await listen_request.wait_for_poll()
 
 
-async def _read_end(floor: int, raw: Any) -> tuple[int, int]:
-    """Return the last id beyond the floor, and how many there are.
+async def _read_end(floor: int, raw: Any) -> tuple[int, int, int | None]:
+    """Return the last id beyond the floor, how many there are, and when a schedule was last changed.
 
     A server that takes no writes any more will have no commits either: another one has them.
     """
-    ((last, count, is_read_only),) = await fetch_rows(raw, _END, (floor,))
+    ((last, count, schedule_changed, is_read_only),) = await fetch_rows(raw, _END, (floor,))
     if is_read_only:
         await refuse_read_only(raw)
-    return last, count
+    return last, count, schedule_changed
