@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flowlet.accounts.models import ApiKey, User
-from flowlet.clock import to_datetime
+from flowlet.clock import MICROSECONDS_PER_SECOND, to_datetime
 from flowlet.instance.instance import Action, Instance
 from flowlet.instance.json_text import write_json
 from flowlet.store.history import HistoryEvent
+from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.text import escape_control_characters
 
 __all__ = [
@@ -27,12 +28,14 @@ __all__ = [
     "serialize_action",
     "serialize_instance",
     "serialize_record",
+    "serialize_schedule",
 ]
 
 _TIME_FIELDS = frozenset(
     {
         *("at", "next_activation", "created", "modified", "started", "ended", "failed"),
         *("expires", "last_login", "last_used", "revoked"),
+        *("next_time", "next_fire", "last_fire", "pending", "paused"),
     }
 )
 _HIDDEN_FIELDS = frozenset(
@@ -86,6 +89,13 @@ def serialize_action(action: Action) -> dict[str, Any]:
 def serialize_record(record: User | ApiKey) -> dict[str, Any]:
     """Return a user or an API key as JSON values in camelCase."""
     return _serialize_fields(asdict(record))
+
+
+def serialize_schedule(record: ScheduleRecord) -> dict[str, Any]:
+    """Return a schedule as JSON values in camelCase, with its variables as an object."""
+    fields = _use_public_names(asdict(record))
+    seconds = fields.pop("jitter") / MICROSECONDS_PER_SECOND
+    return {**_serialize_fields(fields), "jitterSeconds": seconds, "vars": record.vars}
 
 
 def format_json(value: object) -> str:

@@ -35,6 +35,7 @@ _COMMAND_MODULES = {
     "key": "flowlet.cli.users",
     "list": "flowlet.cli.instances",
     "retry": "flowlet.cli.instances",
+    "schedule": "flowlet.cli.schedules",
     "send": "flowlet.cli.messages",
     "serve": "flowlet.cli.serve",
     "show": "flowlet.cli.instances",

@@ -45,6 +45,7 @@ from flowlet.client.resources import (
     IssuedApiKey,
     User,
 )
+from flowlet.client.schedules import Backfill, Schedule, ScheduleTime
 from flowlet.client.synchronous.client import Client
 from flowlet.client.synchronous.events import Events
 from flowlet.instance.path_changes import PathChange
@@ -56,6 +57,7 @@ __all__ = [
     "ApiKey",
     "AsyncClient",
     "AsyncEvents",
+    "Backfill",
     "BadRequestError",
     "BulkPreview",
     "BulkResult",
@@ -83,6 +85,8 @@ __all__ = [
     "Problem",
     "Refusal",
     "RefusedError",
+    "Schedule",
+    "ScheduleTime",
     "SearchResult",
     "Sent",
     "ServerError",

@@ -33,6 +33,7 @@ __all__ = [
     "build_move_and_wait_request",
     "build_operation_request",
     "build_post_request",
+    "build_put_request",
     "build_search_request",
     "build_state_body",
     "format_api_duration",
@@ -82,6 +83,11 @@ def build_get_request(path: str, result_type: type[Result], **params: Any) -> Ap
 def build_post_request(path: str, result_type: type[Result], **body: Any) -> ApiRequest[Result]:
     """Return a request that changes something, and whose response has this type."""
     return ApiRequest("POST", path, build_json_reader(result_type), body=encode_fields(body))
+
+
+def build_put_request(path: str, result_type: type[Result], **body: Any) -> ApiRequest[Result]:
+    """Return a request that replaces something, and whose response has this type."""
+    return ApiRequest("PUT", path, build_json_reader(result_type), body=encode_fields(body))
 
 
 def build_delete_request(path: str, *, expected_version: int | None) -> ApiRequest[None]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from flowlet.clock import to_microseconds
-from flowlet.errors import VariablesError
-from flowlet.instance.new_instance import Created
+from flowlet.definition.definition import Definition
+from flowlet.engine.schedules.firing_plan import build_scheduled_instance
+from flowlet.errors import RefusedError, TimetableError, VariablesError
+from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.store.schedules.times import compute_fire_time
 from flowlet.workflow.timetable import Timetable
 
-__all__ = ["BackfillResult", "ScheduledTime", "describe_schedule", "list_backfilled_times", "list_scheduled_times"]
+__all__ = [
+    "BackfillResult",
+    "ScheduledTime",
+    "build_instances",
+    "describe_schedule",
+    "list_backfilled_times",
+    "list_scheduled_times",
+]
 
 MAX_BACKFILLED = 1_000
 """How many times one backfill has at most."""
@@ -70,6 +80,29 @@ def list_scheduled_times(
     ]
 
 
+def build_instances(
+    record: ScheduleRecord, definition: Definition, times: Sequence[int], *, now: int, username: str
+) -> list[NewInstance]:
+    """Return the instances of some times of a schedule that a person fires.
+
+    Args:
+        record: The schedule.
+        definition: Its workflow.
+        times: The nominal times, in microseconds since 1970 UTC.
+        now: The store's time.
+        username: Who fires it.
+
+    Raises:
+        RefusedError: If its variables do not fit the workflow's model in this version, or this process does not know
+            its time zone.
+    """
+    try:
+        texts = map(record.build_timetable().format_time, times)
+        return [build_scheduled_instance(record, definition, text, now=now, username=username) for text in texts]
+    except (TimetableError, VariablesError) as error:
+        raise RefusedError(f"{describe_schedule(record)} cannot be fired: {error}") from None
+
+
 def list_backfilled_times(record: ScheduleRecord, first: datetime, last: datetime, *, now: int) -> list[int]:
     """Return the nominal times of a backfill, in order.
 
@@ -81,7 +114,7 @@ def list_backfilled_times(record: ScheduleRecord, first: datetime, last: datetim
 
     Raises:
         VariablesError: If the times are not in order, are in the future, have no time zone, or are more than 1,000.
-        TimetableError: If this process does not know the schedule's time zone.
+        RefusedError: If this process does not know the schedule's time zone.
     """
     faults: dict[str, str] = {}
     for field, value in (("from", first), ("to", last)):
@@ -93,7 +126,10 @@ def list_backfilled_times(record: ScheduleRecord, first: datetime, last: datetim
         faults["to"] = "is in the future: a backfill creates what is past"
     times: list[int] = []
     if not faults:
-        timetable = record.build_timetable()
+        try:
+            timetable = record.build_timetable()
+        except TimetableError as error:
+            raise RefusedError(f"{describe_schedule(record)} cannot be fired: {error}") from None
         times = timetable.list_between(to_microseconds(first), to_microseconds(last), limit=MAX_BACKFILLED + 1)
         if len(times) > MAX_BACKFILLED:
             end = timetable.format_time(times[MAX_BACKFILLED - 1])

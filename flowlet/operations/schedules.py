@@ -12,13 +12,13 @@ from datetime import datetime
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.definition.schedules.schedule_definition import build_schedule_definition
-from flowlet.engine.schedules.firing_plan import build_scheduled_instance
 from flowlet.engine.schedules.scheduler import MAX_INSTANCES
 from flowlet.errors import RefusedError, TimetableError, UnknownScheduleError, VariablesError
 from flowlet.instance.new_instance import Created
 from flowlet.operations.schedule_times import (
     BackfillResult,
     ScheduledTime,
+    build_instances,
     describe_schedule,
     list_backfilled_times,
     list_scheduled_times,
@@ -206,8 +206,8 @@ class ScheduleOperations:
 
         Raises:
             RefusedError: If its last instance has not ended and ``overlap`` is not "allow"; if its workflow's module no
-                longer declares it; if a higher version of the workflow has written it.
-            VariablesError: If its variables do not fit the workflow's model in this version.
+                longer declares it; if a higher version of the workflow has written it; if its variables do not fit
+                the workflow's model in this version.
         """
 
         def decide(record: ScheduleRecord, is_running: bool) -> ScheduleChange:
@@ -219,8 +219,7 @@ class ScheduleOperations:
                     f"workflow {record.last_workflow_id}, which {describe_schedule(record)} has created, has not "
                     f"ended, and overlap is {record.overlap}. Wait for its end, or cancel it"
                 )
-            time = record.build_timetable().format_time(now)
-            new = build_scheduled_instance(record, definition, time, now=now, username=_clean_username(username))
+            (new,) = build_instances(record, definition, [now], now=now, username=_clean_username(username))
             fired = raise_version(record, now=now, username=new.username, last_fire=now)
             return ScheduleChange(fired, [new], is_firing=True)
 
@@ -248,9 +247,8 @@ class ScheduleOperations:
             expected_version: The version that the caller has read; None for any.
 
         Raises:
-            VariablesError: If the times are not in order, are in the future, have no time zone, or are more than 1,000;
-                if the schedule's variables do not fit the workflow's model in this version.
-            RefusedError: If its workflow's module no longer declares it; if a higher version has written it.
+            VariablesError: If the times are not in order, are in the future, have no time zone, or are more than 1,000.
+            RefusedError: As for ``fire_now``, whatever ``overlap`` says.
         """
         record = await self.get(name)
         check_version(describe_schedule(record), record.version, expected_version, changed_by=record.modified_by)
@@ -270,14 +268,7 @@ class ScheduleOperations:
         def decide(record: ScheduleRecord, is_running: bool) -> ScheduleChange:
             check_version(describe_schedule(record), record.version, version, changed_by=record.modified_by)
             definition, now = self._require_definition(record), self._store.clock.now()
-            format_time = record.build_timetable().format_time
-            return ScheduleChange(
-                record,
-                [
-                    build_scheduled_instance(record, definition, format_time(time), now=now, username=username)
-                    for time in times
-                ],
-            )
+            return ScheduleChange(record, build_instances(record, definition, times, now=now, username=username))
 
         return decide
 

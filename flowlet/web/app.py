@@ -7,7 +7,18 @@ from http import HTTPStatus
 from quart import Blueprint, Quart, Response
 
 from flowlet.web import auth, health, problems, static
-from flowlet.web.api import bulk, definitions, events, executors, keys, messages, users, waiting, workflows
+from flowlet.web.api import (
+    bulk,
+    definitions,
+    events,
+    executors,
+    keys,
+    messages,
+    schedules,
+    users,
+    waiting,
+    workflows,
+)
 from flowlet.web.console import error_page, layout
 from flowlet.web.console.pages import (
     account,
@@ -46,6 +57,7 @@ API_BLUEPRINTS: tuple[Blueprint, ...] = (
     events.blueprint,
     definitions.blueprint,
     executors.blueprint,
+    schedules.blueprint,
     users.blueprint,
     keys.blueprint,
     document.blueprint,

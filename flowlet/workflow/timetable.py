@@ -12,7 +12,7 @@ from flowlet.clock import format_duration, is_calendar_time, parse_duration, to_
 from flowlet.errors import DurationError, TimetableError
 from flowlet.text import format_suggestion
 
-__all__ = ["MAX_CRON_LENGTH", "Timetable", "build_interval_spec"]
+__all__ = ["EVERY_PREFIX", "MAX_CRON_LENGTH", "Timetable", "build_interval_spec"]
 
 MAX_CRON_LENGTH = 200
 """Characters of a cron expression."""

@@ -293,8 +293,8 @@ def test_help_names_every_command(run_flowlet: RunCommand) -> None:
     listed = result.stdout.partition("Commands:")[2].split("\n")
     names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
     assert names == {
-        *("cancel", "check", "db", "demo", "diagram", "diff", "doctor", "key", "list", "retry", "serve", "show"),
-        *("start", "user"),
+        *("cancel", "check", "db", "demo", "diagram", "diff", "doctor", "key", "list", "retry", "schedule", "serve"),
+        *("show", "start", "user"),
     }
 
 

@@ -20,7 +20,9 @@ from flowlet.accounts.roles import Role
 from flowlet.app import Flowlet
 from flowlet.auth.users import Users as UsersOfStore
 from flowlet.client import AsyncClient, Client, EventFilter, Filter, errors
+from flowlet.client.asynchronous.schedules import AsyncSchedules
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
+from flowlet.client.synchronous.schedules import Schedules
 from flowlet.client.synchronous.users import Keys, Users
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
@@ -33,6 +35,7 @@ DOCUMENTED_TYPES: dict[str, tuple[type, type]] = {
     "Methods": (Client, AsyncClient),
     "`client.users`": (Users, AsyncUsers),
     "`client.keys`": (Keys, AsyncKeys),
+    "`client.schedules`": (Schedules, AsyncSchedules),
 }
 RESULT_TYPES = {
     name: kind for name, kind in vars(client).items() if inspect.isclass(kind) and issubclass(kind, BaseModel)

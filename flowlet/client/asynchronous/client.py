@@ -13,6 +13,7 @@ import httpx
 
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.operator import AsyncOperator
+from flowlet.client.asynchronous.schedules import AsyncSchedules
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
 from flowlet.client.endpoints import Id, Variables, When
@@ -51,6 +52,7 @@ class AsyncClient(AsyncOperator):
     Attributes:
         users: The users, for admins.
         keys: The API keys.
+        schedules: The schedules.
 
     Raises:
         SettingsError: If an argument cannot be used.
@@ -73,6 +75,7 @@ class AsyncClient(AsyncOperator):
         super().__init__(AsyncTransport(server, http, retry_policy, clock or StoreClock()))
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.schedules = AsyncSchedules(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from typing import Any
 from flowlet.instance.json_text import parse_json
 from flowlet.store.columns import Codec, Column, ColumnType, Index, RowEncoder, RowReader, Table
 from flowlet.workflow.schedule import CatchUp, Overlap
-from flowlet.workflow.timetable import Timetable
+from flowlet.workflow.timetable import EVERY_PREFIX, Timetable
 
 __all__ = ["SCHEDULE", "SCHEDULE_ENCODER", "SCHEDULE_READER", "ScheduleRecord", "ScheduleSource"]
 
@@ -131,6 +131,16 @@ class ScheduleRecord:
     def is_active(self) -> bool:
         """Whether it fires: it is neither paused nor disabled."""
         return self.paused is None and not self.is_disabled
+
+    @property
+    def cron(self) -> str | None:
+        """The cron expression; None for an interval."""
+        return None if self.spec.startswith(EVERY_PREFIX) else self.spec
+
+    @property
+    def every(self) -> str | None:
+        """The interval, as a duration; None for a cron expression."""
+        return self.spec.removeprefix(EVERY_PREFIX) if self.spec.startswith(EVERY_PREFIX) else None
 
     @property
     def vars(self) -> dict[str, Any]:

@@ -68,6 +68,7 @@ _PATH_PARAMETER_DESCRIPTIONS = {
     },
     "waiting": {"external_id": "The workflow's external id, or its id."},
     "definitions": {"name": "The definition's name."},
+    "schedules": {"name": "The schedule's name."},
     "users": {"id": "The user's id."},
     "bulk": {"id": "The `runId` of the bulk operation."},
     "keys": {"id": "The API key's id, its public part."},

@@ -33,6 +33,9 @@ schemathesis.openapi.format("name", NAME_STRATEGY)
 schemathesis.openapi.format("trimmed", NAME_STRATEGY)
 schemathesis.openapi.format("length-of-time", DURATION_STRATEGY)
 schemathesis.openapi.format("cursor", st.just(""))
+schemathesis.openapi.format("cron", st.sampled_from(["0 3 * * *", "*/15 2 * * MON", "@daily"]))
+schemathesis.openapi.format("timezone", st.sampled_from(["UTC", "Europe/Berlin", "Africa/Cairo"]))
+schemathesis.openapi.format("schedule-name", NAME_STRATEGY.filter(lambda name: "/" not in name))
 
 
 @schemathesis.hook

@@ -49,6 +49,15 @@ include-path = [
 ]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "404", "409", "504"]
+
+# Which variables fit depends on the workflow, which jitter on the interval, and which times a backfill has on the
+# schedule and on the time of day.
+[[operations]]
+include-path = [
+    "/api/schedules", "/api/schedules/preview", "/api/schedules/{name}", "/api/schedules/{name}/backfill",
+]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "404", "409"]
 """
 
 
