@@ -28,6 +28,7 @@ from flowlet.web.console.pages import (
     errors,
     inbox,
     login,
+    schedule_forms,
     settings,
     start_form,
     workflow,
@@ -36,9 +37,8 @@ from flowlet.web.console.pages import api_keys as key_pages
 from flowlet.web.console.pages import bulk as bulk_pages
 from flowlet.web.console.pages import definitions as definition_pages
 from flowlet.web.console.pages import executors as executor_pages
-from flowlet.web.console.pages import (
-    messages as message_pages,
-)
+from flowlet.web.console.pages import messages as message_pages
+from flowlet.web.console.pages import schedules as schedule_pages
 from flowlet.web.console.pages import users as user_pages
 from flowlet.web.console.pages import workflows as workflow_pages
 from flowlet.web.deadline import DeadlineQuart
@@ -69,6 +69,8 @@ CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     login.blueprint,
     dashboard.blueprint,
     executor_pages.blueprint,
+    schedule_forms.blueprint,
+    schedule_pages.blueprint,
     workflow_pages.blueprint,
     bulk_pages.blueprint,
     inbox.blueprint,

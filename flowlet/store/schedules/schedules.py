@@ -29,7 +29,7 @@ from flowlet.store.schedules.statements import (
     update_schedule,
 )
 from flowlet.store.schedules.table import SCHEDULE, ScheduleRecord
-from flowlet.text import MAX_NAME_LENGTH
+from flowlet.text import MAX_INTEGER, MAX_NAME_LENGTH
 
 __all__ = ["ScheduleStore"]
 
@@ -171,6 +171,17 @@ class ScheduleStore:
             UnknownScheduleError: If there is none.
         """
         return _require_one(await self._find("name = :name", {"name": name}), name)
+
+    async def get_by_id(self, id: int) -> ScheduleRecord:
+        """Return the schedule of an id.
+
+        Raises:
+            UnknownScheduleError: If there is none.
+        """
+        found = await self._find("id = :id", {"id": id}) if 0 < id <= MAX_INTEGER else []
+        if not found:
+            raise UnknownScheduleError(f"no schedule has the id {id}")
+        return found[0]
 
     async def list_all(self, *, type: str | None = None, after: str = "", limit: int = 1_000) -> list[ScheduleRecord]:
         """Return schedules by name, those behind ``after``, of one workflow or of all."""

@@ -61,6 +61,7 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("/inbox", "Inbox", "inbox", counter=_count_waiting),
     NavigationItem("/errors", "Errors", "warning", counter=_count_failed),
     NavigationItem("/definitions", "Definitions", "cube", path_prefix="/start/"),
+    NavigationItem("/schedules", "Schedules", "clock"),
     NavigationItem("/executors", "Executors", "server"),
     NavigationItem("/users", "Users", "user", Role.ADMIN),
     NavigationItem("/keys", "API keys", "key"),

@@ -7,6 +7,7 @@ values may be. And what would end the run: waits of an hour, and the end of the 
 from __future__ import annotations
 
 import os
+import uuid
 from itertools import cycle
 from typing import Any
 
@@ -25,6 +26,9 @@ MAX_INTEGER = 2**63 - 1
 INSTANCE_PATHS = ("/api/workflows/{", "/api/actions/", "/api/workflowByExternalId/")
 VARIABLE_CYCLE = cycle([None, {"way": "sign"}, None, {"way": "wait"}, None, {"way": "fail"}])
 """Every other request about an instance is about a new one, which comes to wait, to rest, or to be tried again."""
+
+SCHEDULE_CYCLE = cycle([False, True])
+"""So is every other request about a schedule."""
 
 NAME_STRATEGY = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=20)
 DURATION_STRATEGY = st.builds("{}{}".format, st.integers(1, 99), st.sampled_from([" minutes", "h", "d", " weeks"]))
@@ -52,6 +56,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         case.path_parameters[name] = (
             create_instance("Purchases", variables) if has_model else create_instance("Notes", {})
         )
+    if case.path.startswith("/api/schedules/{") and next(SCHEDULE_CYCLE):
+        case.path_parameters["name"] = create_schedule()
     if case.path == "/api/workflows/bulk" and isinstance(case.body, dict) and isinstance(case.body.get("filter"), dict):
         case.body["filter"]["workflowType"] = "Parcels"
 
@@ -61,6 +67,13 @@ def create_instance(workflow: str, variables: dict[str, str]) -> str:
     body: Any = {"workflowType": workflow, "stateVars": variables}
     answer = requests.post(f"{BASE_URL}/api/workflows", json=body, headers={"X-API-Key": API_KEY}, timeout=10)
     return str(answer.json()["id"])
+
+
+def create_schedule() -> str:
+    """Return the name of a new schedule of a workflow that ends at once."""
+    body = {"workflowType": "Notes", "name": f"schedule-{uuid.uuid4()}", "every": "1 day"}
+    answer = requests.post(f"{BASE_URL}/api/schedules", json=body, headers={"X-API-Key": API_KEY}, timeout=10)
+    return str(answer.json()["name"])
 
 
 def is_own_id(id: Any, own: str) -> bool:
