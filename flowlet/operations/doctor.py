@@ -15,6 +15,7 @@ from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.operations.row_counts import check_children, check_messages
+from flowlet.operations.schedule_findings import find_unfired_schedules
 from flowlet.operations.version_findings import (
     describe_gated_group,
     describe_incompatible_instances,
@@ -37,6 +38,7 @@ __all__ = [
     "LEASE",
     "MESSAGES",
     "PATH",
+    "SCHEDULE",
     "STUCK",
     "UNSERVED",
     "Finding",
@@ -58,6 +60,8 @@ UNSERVED = "unserved"
 
 GATED = "gated"
 """A warning: instances have waited for another version of their workflow for more than a minute."""
+SCHEDULE = "schedule"
+"""A warning: a schedule is late, or cannot create its instance."""
 INCOMPATIBLE = "incompatible"
 """A warning: the given definitions could not run instances that have not ended."""
 
@@ -76,9 +80,9 @@ class Finding:
     """A violation, or a warning, about one instance or about the first of many.
 
     Attributes:
-        instance_id: The instance.
-        rule: One of "path", "stuck", "lease", "children" and "messages"; of "unserved", "gated" and "incompatible" for
-            a warning.
+        instance_id: The instance; for a schedule the one that it created last, or 0.
+        rule: One of "path", "stuck", "lease", "children" and "messages"; of "unserved", "gated", "schedule" and
+            "incompatible" for a warning.
         message: What is wrong, and the cure where there is one.
     """
 
@@ -139,6 +143,7 @@ class _Examination:
             last = page[-1].id
         findings += await self._find_unserved()
         findings += await self._find_gated()
+        findings += await self._find_unfired()
         return findings
 
     async def _examine_page(self, page: Sequence[InspectedInstance]) -> list[Finding]:
@@ -230,6 +235,13 @@ class _Examination:
             for (type, group), (first, count) in self._unserved.items()
             if not _is_served(type, group, executors, now)
         ]
+
+    async def _find_unfired(self) -> list[Finding]:
+        """Return one finding for each schedule that is late or cannot be fired."""
+        now = await self._store.read_clock()
+        executors = await self._store.executors.list_all(limit=10_000)
+        live = [record for record in executors if _is_serving(record, now)]
+        return [Finding(id, SCHEDULE, message) for id, message in await find_unfired_schedules(self._store, live)]
 
     async def _find_gated(self) -> list[Finding]:
         """Return one finding for each gate and state in which instances wait for another version."""

@@ -17,6 +17,7 @@ from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
 from flowlet.store.gates.gated_instances import count_gated_by_type
 from flowlet.store.reports.activity import compute_lag_seconds, read_queues
+from flowlet.store.reports.schedules import compute_schedule_lag_seconds
 
 if TYPE_CHECKING:
     from flowlet.engine.executor import Executor
@@ -149,4 +150,9 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
         gated.add_metric((workflow,), count)
     late = compute_lag_seconds(await read_queues(store.connections, services.settings.groups), now=store.clock.now())
     text = "How long the oldest due instance of this process's groups has been due."
-    return instances, gated, GaugeMetricFamily("flowlet_lag_seconds", text, late)
+    unfired = GaugeMetricFamily(
+        "flowlet_schedule_lag_seconds",
+        "How long the schedule has been due that has been due the longest.",
+        await compute_schedule_lag_seconds(store.connections, now=store.clock.now()),
+    )
+    return instances, gated, unfired, GaugeMetricFamily("flowlet_lag_seconds", text, late)

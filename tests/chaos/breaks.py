@@ -21,6 +21,8 @@ PARCEL = f"(SELECT MIN(id) FROM flowlet_workflow WHERE parent_id = {VOYAGE} AND 
 BOOKED = f"(SELECT MAX(id) FROM flowlet_action WHERE workflow_id = {VOYAGE} AND from_state = 'book')"
 NAME = f"(SELECT external_id FROM flowlet_workflow WHERE id = {VOYAGE})"
 COUNTED = "(SELECT MIN(rowid) FROM flowlet_counter WHERE workflow_type = 'Voyage' AND transitions > 0)"
+SCHEDULED = "SELECT external_id FROM flowlet_workflow WHERE external_id LIKE 'parcel-clock@%' ORDER BY id"
+"""The parcels that a schedule has created."""
 REQUIRED_COLUMNS = "workflow_type, definition_version, executor_group, created"
 LINE_COLUMNS = "workflow_id, kind, at, from_state, to_state, attempt, executor_id"
 TRACEBACK = 'Traceback (most recent call last):\n  File "worker.py", line 1, in run\nKeyError: 7\n'
@@ -52,6 +54,13 @@ def rename_voyage(scratch: Scratch) -> None:
         f"UPDATE flowlet_workflow SET external_id = 'renamed' WHERE external_id = '{name}'",
     )
     scratch.change_effects(lambda lines: [line.replace(f" {name} ", " renamed ") for line in lines])
+
+
+def repeat_scheduled_time(scratch: Scratch) -> None:
+    """Let the second instance of a schedule be one of the first one's time, under another external id."""
+    (first,), (second,) = scratch.database.fetch(f"{SCHEDULED} LIMIT 2")
+    scratch.execute(f"UPDATE flowlet_workflow SET external_id = '{first}#again' WHERE external_id = '{second}'")
+    scratch.change_effects(lambda lines: [line.replace(f" {second} ", f" {first}#again ") for line in lines])
 
 
 def add_open_voyage(next_activation: int | str) -> Break:
@@ -103,6 +112,15 @@ HOUR = 3_600_000_000
 
 BREAKS: Mapping[str, tuple[set[str], Break]] = {
     "an acknowledged create is gone, another is there": ({"creates"}, rename_voyage),
+    "a time of a schedule that was passed over": (
+        {"schedules"},
+        change_rows("UPDATE flowlet_schedule SET next_time = next_time + 1000000"),
+    ),
+    "a time of a schedule that will be fired again": (
+        {"schedules"},
+        change_rows("UPDATE flowlet_schedule SET next_time = next_time - 1000000"),
+    ),
+    "a time of a schedule that was fired twice": ({"schedules"}, repeat_scheduled_time),
     "an acknowledged operation that left no line": (
         {"operations"},
         change_rows("DELETE FROM flowlet_action WHERE kind IN ('ANSWERED', 'PAUSED', 'RESUMED')"),

@@ -170,6 +170,7 @@ class _Run:
             self._make_faults(random)
             began = REAL_CLOCK.monotonic()
             traffic.stop_creating(workflow_count=self.plan.workflow_count)
+            self._pause_schedules()
             self._wait_until_settled()
             settle_seconds = REAL_CLOCK.monotonic() - began
         finally:
@@ -203,6 +204,18 @@ class _Run:
             self.recoveries.add(name, make_fault(scene, name))
             self.fleet.start_missing()
         self.fleet.wait_until_ready()
+
+    def _pause_schedules(self) -> None:
+        """Pause the schedules, so that what they have created may end."""
+
+        def pause() -> bool:
+            try:
+                self.database.execute("UPDATE flowlet_schedule SET paused = 1, next_fire = NULL")
+            except DATABASE_ERRORS:
+                return False
+            return True
+
+        wait_until(pause, timeout_seconds=SETTLE_SECONDS)
 
     def _wait_until_settled(self) -> None:
         """Return when all has ended, when something has stood still for three leases, or when the time is over."""

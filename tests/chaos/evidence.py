@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos.raw_database import RawDatabase
 
-__all__ = ["ENDED", "Effect", "Evidence", "Line", "ProcessRecord", "Workflow", "read_evidence"]
+__all__ = ["ENDED", "Effect", "Evidence", "Line", "ProcessRecord", "ScheduleRow", "Workflow", "read_evidence"]
 
 ENDED = frozenset({"FINISHED", "FAILED", "CANCELLED"})
 ENTRY_KINDS = frozenset({"CREATED", "TRANSITION", "MOVED", "FORCED"})
@@ -70,6 +70,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A row of ``flowlet_schedule``; times in microseconds since 1970 UTC."""
+
+    name: str
+    next_time: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """A line of the effects file: a handler that has begun or ended. ``run`` is its process and its number there."""
 
@@ -104,6 +113,7 @@ class Evidence:
         operations: How many operations the API has confirmed, by the instance's id and the kind of their line.
         requested: The external ids of all creates that were sent, with or without an answer.
         bookings: The rows of the workload's own table: external id and visit.
+        schedules: The schedules.
         counters: For each type the sums of ``flowlet_counter``: transitions, failures, finished, failed, cancelled.
         problems: The answers of the API that no fault explains, such as 500.
         doctor: The exit code and the output of ``flowlet doctor``.
@@ -118,6 +128,7 @@ class Evidence:
     requested: frozenset[str]
     operations: Mapping[tuple[int, str], int]
     bookings: Sequence[tuple[str, int]]
+    schedules: Sequence[ScheduleRow]
     counters: Mapping[str, tuple[int, ...]]
     problems: Sequence[str]
     processes: Sequence[ProcessRecord]
@@ -172,6 +183,7 @@ def read_evidence(
         ]
         lines = session.fetch(f"SELECT {LINE_COLUMNS} FROM flowlet_action ORDER BY id")
         bookings = session.fetch("SELECT external_id, visit FROM chaos_booking")
+        schedules = session.fetch("SELECT name, next_time, created FROM flowlet_schedule")
         counters = session.fetch(f"SELECT workflow_type, {sums} FROM flowlet_counter GROUP BY workflow_type")
     return Evidence(
         workflows={one.id: one for one in workflows},
@@ -181,6 +193,7 @@ def read_evidence(
         requested=requested,
         operations=operations,
         bookings=[(external_id, int(visit)) for external_id, visit in bookings],
+        schedules=[ScheduleRow(*row) for row in schedules],
         counters={type: tuple(int(number) for number in numbers) for type, *numbers in counters},
         problems=problems,
         processes=processes,

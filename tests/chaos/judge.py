@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from tests.chaos import aftermath_rules, effect_rules, family_rules, history_rules
 from tests.chaos.evidence import Evidence
 from tests.chaos.findings import Fault, Finding
+from tests.chaos.schedules import schedule_rules
 
 __all__ = ["RULES", "judge_run"]
 
@@ -18,6 +19,7 @@ Rule = Callable[[Evidence], Iterator[Fault]]
 RULES: Mapping[str, Rule] = {
     "creates": family_rules.check_creates,
     "operations": history_rules.check_operations,
+    "schedules": schedule_rules.check_schedules,
     "history": history_rules.check_histories,
     "variables": history_rules.check_variables,
     "effects": effect_rules.check_effects,

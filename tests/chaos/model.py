@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "DECLARED_FAILURES",
     "MODELS",
+    "SCHEDULES",
     "TRANSACTION_STATES",
     "Model",
     "compute_checksum",
@@ -76,6 +77,10 @@ MODELS: Mapping[str, Model] = {
         {"handed": "FINISHED", "lost": "FAILED"},
     ),
 }
+
+
+SCHEDULES: Mapping[str, int] = {"parcel-clock": 1_000_000}
+"""The interval of each declared schedule, in microseconds: it is due at each multiple, and makes up for all of them."""
 
 
 def compute_checksum(visited: Sequence[tuple[int, str]]) -> int:

@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from flowlet.errors import RefusedError, StaleError, UnknownScheduleError, UnknownWorkflowError, VariablesError
+from flowlet.operations.doctor import SCHEDULE, examine_store
+from flowlet.store.reports.schedules import compute_schedule_lag_seconds, read_troubled_schedules
+from flowlet.web.console.alerts import find_alerts
 from flowlet.workflow.schedule import Schedule
 from tests.engine.schedules.scheduled_reports import list_created, list_instances, open_reports
 
@@ -115,3 +118,22 @@ async def test_a_backfill_is_bounded_and_past(sqlite_url: str) -> None:
 
     assert [field for field, _ in faults] == ["to", "to", "to", "from"]
     assert "more than 1,000 times: end at 2025-" in faults[0][1]
+
+
+async def test_a_schedule_that_nothing_fires_is_a_finding_that_says_why(database_url: str) -> None:
+    async with open_reports(database_url, DECLARED, at=NOON, version=2) as flow:
+        await flow.operations.schedules.create("Reports", OWN, username="ada")
+        await flow.operations.schedules.pause("own", username="ada", reason="holidays")
+        assert await examine_store(flow.store) == []
+    async with open_reports(database_url, DECLARED, at="2026-04-28T12:00Z", version=1) as flow:
+        await flow.settle()
+        findings = await examine_store(flow.store)
+        executors = await flow.store.executors.list_all()
+        now = flow.clock.now()
+        troubled = await read_troubled_schedules(flow.store.connections, now=now)
+        alerts = find_alerts({}, executors, [], [], schedules=troubled, now=now)
+
+        assert [(finding.rule, finding.instance_id) for finding in findings] == [(SCHEDULE, 0)]
+        assert "version 2 of the workflow wrote it, and the live executors have version 1" in findings[0].message
+        assert await compute_schedule_lag_seconds(flow.store.connections, now=now) > 86_400
+        assert [(alert.label, alert.title) for alert in alerts] == [("Schedule", "declared"), ("Paused", "own")]

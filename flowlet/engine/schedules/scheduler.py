@@ -34,6 +34,8 @@ LOCKED_SECONDS = 0.05
 """How long to wait for another executor that fires what is due."""
 FAULT_MICROSECONDS = 60 * MICROSECONDS_PER_SECOND
 """After how long a schedule is tried again that could not be fired."""
+MAX_NAMED = 5
+"""How many schedules a log line names."""
 MAX_SAVE_ROUNDS = 1_000
 """How often a start fires what is due before it stores other times; 100 instances each time."""
 
@@ -83,7 +85,8 @@ class Scheduler:
             for name in saved.taken:
                 logger.warning("the schedule %r is not stored: another one has this name. Rename one of them", name)
             if saved.changed:
-                logger.info("schedules have changed: %s", ", ".join(map(repr, saved.changed)))
+                shown = ", ".join(map(repr, saved.changed[:MAX_NAMED]))
+                logger.info("%d schedules have changed, among them %s", len(saved.changed), shown)
             if not saved.due:
                 return
             await self.fire_due()

@@ -9,9 +9,11 @@ from urllib.parse import quote, urlencode
 
 from flowlet.diagram.text_metrics import clean_line as cleaned
 from flowlet.instance.instance import Status
+from flowlet.operations.schedule_findings import describe_troubled_schedule
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.reports.activity import DueQueue, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
+from flowlet.store.schedules.table import ScheduleRecord
 
 __all__ = ["MAX_CLAIM_GAP_MICROSECONDS", "Alert", "find_alerts"]
 
@@ -61,6 +63,7 @@ def find_alerts(
     late: Sequence[UpcomingInstance] = (),
     gated: Mapping[str, int] = MappingProxyType({}),
     awaiting_messages: Mapping[str, int] = MappingProxyType({}),
+    schedules: Sequence[ScheduleRecord] = (),
     now: int,
     max_claim_gap_microseconds: int = MAX_CLAIM_GAP_MICROSECONDS,
 ) -> list[Alert]:
@@ -74,6 +77,7 @@ def find_alerts(
         late: The instances that have been due the longest.
         gated: The number of instances of each type that wait for another version of their workflow.
         awaiting_messages: The number of instances of each type that are WAITING for a message, and for no decision.
+        schedules: The schedules that are late, cannot be fired, or have been paused for long.
         now: In microseconds since 1970 UTC.
         max_claim_gap_microseconds: The tolerated gap between the last claim and the last heartbeat of an executor with
             free slots, in microseconds.
@@ -85,6 +89,7 @@ def find_alerts(
         ),
         *_find_mismatched_work(serving, late, now),
         *_find_gated_work(gated),
+        *(_describe_schedule(one, serving) for one in schedules),
         *_find_unhealthy_executors(executor_reports, now, max_claim_gap_microseconds),
         *_find_waiting_types(counts, awaiting_messages),
         *map(_describe_error_group, errors),
@@ -143,6 +148,13 @@ def _find_gated_work(gated: Mapping[str, int]) -> Iterator[Alert]:
         address = f"/workflows?{urlencode({'type': type, 'gated': 'true'})}"
         text = f"{count:,} {'waits' if count == 1 else 'wait'} for another version: deploy one that can run them"
         yield Alert("warn", "Version", cleaned(type), address, text)
+
+
+def _describe_schedule(record: ScheduleRecord, serving: Sequence[ExecutorRecord]) -> Alert:
+    tone, label = ("warn", "Paused") if record.paused is not None else ("err", "Schedule")
+    at = record.paused if record.paused is not None else record.next_time
+    text = cleaned(describe_troubled_schedule(record, serving))
+    return Alert(tone, label, cleaned(record.name), f"/schedules/{record.id}", text, at)
 
 
 def _list_types(executor_reports: Sequence[ExecutorRecord]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from flowlet import Context, Next, Retry, Workflow, end, error, state
+from flowlet import Context, Next, Retry, Schedule, Workflow, end, error, state
 from flowlet.clock import StoreClock
 from tests.chaos.recorder import record_run
 
@@ -14,7 +14,12 @@ class Parcel(BaseModel):
     checksum: int = 0
 
 
-workflow = Workflow("Parcel", vars=Parcel, retry=Retry(limit=1000, min="20ms", max="500ms"))
+workflow = Workflow(
+    "Parcel",
+    vars=Parcel,
+    retry=Retry(limit=1000, min="20ms", max="500ms"),
+    schedules=[Schedule(every="1 second", name="parcel-clock", catch_up="all", vars={"number": 7})],
+)
 
 
 @state(start=True, next=["carry"])

@@ -33,6 +33,7 @@ from flowlet.store.reports.activity import (
 from flowlet.store.reports.errors import ErrorGroup, read_error_groups
 from flowlet.store.reports.executors import read_executors
 from flowlet.store.reports.inbox import count_awaiting_messages
+from flowlet.store.reports.schedules import read_troubled_schedules
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.alerts import MAX_CLAIM_GAP_MICROSECONDS, find_alerts
@@ -135,6 +136,7 @@ async def show_dashboard() -> Response:
             count_awaiting_messages(store.connections),
         ),
     )
+    troubled = await read_troubled_schedules(store.connections, now=now)
     live = [executor for executor in executors if executor.is_live]
     totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
     max_claim_gap = max(MAX_CLAIM_GAP_MICROSECONDS, 2 * to_microseconds(here.settings.poll_interval))
@@ -146,6 +148,7 @@ async def show_dashboard() -> Response:
         late=queue_overview.overdue,
         gated=gated,
         awaiting_messages=awaiting_messages,
+        schedules=troubled,
         now=now,
         max_claim_gap_microseconds=max_claim_gap,
     )
