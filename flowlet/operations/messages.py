@@ -20,7 +20,7 @@ from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.instance.message import Message, MessageWait, Sent
 from flowlet.operations.permitted import describe_instance
-from flowlet.operations.schedule import resolve_time
+from flowlet.operations.run_times import resolve_time
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.handler_connection import HandlerConnection
 from flowlet.store.messages.sends import BusinessAddress, NewMessage, send_in_session

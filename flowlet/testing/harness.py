@@ -6,7 +6,6 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -18,9 +17,7 @@ from pydantic import BaseModel
 from flowlet.clock import Duration, VirtualClock, parse_duration, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
-from flowlet.engine.gates.version_gates import VersionGateClaims
 from flowlet.engine.schedules.scheduler import Scheduler
-from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
 from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance
@@ -29,6 +26,7 @@ from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store, open_store
 from flowlet.testing.dependencies import build_dependencies
+from flowlet.testing.open_harness import OpenHarness
 from flowlet.testing.progress import describe_progress
 from flowlet.workflow.states import VarsModel, Workflow
 
@@ -41,21 +39,12 @@ LEASE = timedelta(days=36_525)
 """A lease that never runs out: a harness sends no heartbeats."""
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenHarness:
-    store: Store
-    operations: Operations
-    worker: Worker
-    gates: VersionGateClaims
-    scheduler: Scheduler
-
-
 class Harness:
     """Workflows under test, and their clock.
 
     Nothing runs in the background: ``start`` and ``answer`` run whatever is due, ``advance`` moves the clock. Between
-    two calls every instance waits for a time, a person, a message or its children, or has ended. Schedules of the modules
-    fire as the time passes. Only a handler's own waits take real time, and so does its ``timeout``.
+    two calls every instance waits for a time, a person, a message or its children, or has ended. Schedules of the
+    modules fire as the time passes. Only a handler's own waits take real time, and so does its ``timeout``.
 
     Args:
         modules: The workflow modules.
@@ -93,7 +82,7 @@ class Harness:
             name="harness", groups=tuple(sorted({"default", *named, *groups})), slots=slots, lease=LEASE
         )
         self._stack = AsyncExitStack()
-        self._open: _OpenHarness | None = None
+        self._open: OpenHarness | None = None
 
     async def __aenter__(self) -> Self:
         """Open the database and the resources.
@@ -114,7 +103,7 @@ class Harness:
             stack.push_async_callback(self._deregister_executor, store)
             parts = self._build_worker_parts(store, stack)
             operations = Operations(store, self.registry)
-            self._open = _OpenHarness(store, operations, parts.worker, parts.gates, scheduler)
+            self._open = OpenHarness(store, operations, parts.worker, parts.gates, scheduler)
             self._stack = stack.pop_all()
         return self
 
@@ -333,7 +322,7 @@ class Harness:
         return parts
 
     @property
-    def _opened(self) -> _OpenHarness:
+    def _opened(self) -> OpenHarness:
         if self._open is None:
             raise RuntimeError("the harness is not open: use it inside 'async with Harness(...) as flow'")
         self._open.store.check_event_loop()
@@ -345,13 +334,8 @@ class Harness:
     async def _advance_to_next(self, until: int) -> bool:
         """Move the clock to the next due time; return False, and leave the clock, if nothing is due until then."""
         now = self.clock.now()
-        dues = (
-            await self.store.instances.find_next_due(self._settings.groups, self.registry.names, now=now),
-            await self._opened.gates.find_next_due(now),
-            await self._opened.scheduler.find_next_due(now),
-        )
-        due = min((one for one in dues if one is not None), default=until + 1)
-        if due > until:
+        due = await self._opened.find_next_due(self._settings.groups, self.registry.names, now=now)
+        if due is None or due > until:
             return False
         self.clock.advance(due - now)
         return True

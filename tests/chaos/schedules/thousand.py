@@ -83,14 +83,14 @@ async def run_thousand(url: str, folder: Path, plan: ThousandPlan) -> ThousandRe
     module = folder / "due.py"
     module.write_text(MODULE.format(every=plan.every, count=plan.schedule_count))
     program = "flowlet" if plan.is_protected else "tests.chaos.schedules.unprotected"
-    command = [sys.executable, "-m", program, "serve", str(module), "--port", "0"]
+    arguments = ["-m", program, "serve", str(module), "--port", "0"]
     environment = {**os.environ, "FLOWLET_DATABASE_URL": url, "FLOWLET_LEASE": "2s", "PYTHONUNBUFFERED": "1"}
     database, random, kill_count = RawDatabase(url), Random(plan.seed), 0
 
-    async def start() -> ManagedProcess:
-        return await ManagedProcess.start_command(command, env=environment, cwd=Path.cwd())
+    def start() -> ManagedProcess:
+        return ManagedProcess.start_python(arguments, env=environment, cwd=Path.cwd())
 
-    executors = [await start() for _ in range(EXECUTOR_COUNT)]
+    executors = [start() for _ in range(EXECUTOR_COUNT)]
     try:
         until = REAL_CLOCK.monotonic() + WAIT_SECONDS + plan.rounds * plan.every
         while await asyncio.to_thread(_count_least, database, plan) < plan.rounds and REAL_CLOCK.monotonic() < until:
@@ -100,7 +100,7 @@ async def run_thousand(url: str, folder: Path, plan: ThousandPlan) -> ThousandRe
                 victim = random.choice(ready)
                 executors[victim].send_signal(signal.SIGKILL)
                 await executors[victim].close()
-                executors[victim] = await start()
+                executors[victim] = start()
                 kill_count += 1
     finally:
         for executor in executors:
