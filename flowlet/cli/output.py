@@ -76,7 +76,7 @@ def format_action(action: Action | HistoryEvent) -> str:
 def serialize_instance(instance: Instance) -> dict[str, Any]:
     """Return an instance as JSON values in camelCase, with its variables as an object."""
     fields = {name: value for name, value in asdict(instance).items() if name not in _HIDDEN_FIELDS}
-    parsed = {"vars": instance.vars, "answer": instance.answer}
+    parsed = {"vars": instance.vars, "answer": instance.answer, "awaits": instance.awaits}
     return {**_serialize_fields(_use_public_names(fields)), **parsed}
 
 

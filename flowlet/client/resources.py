@@ -25,13 +25,14 @@ class DefinitionState(ResponseModel):
     """A state of a definition.
 
     Attributes:
-        kind: "start", "normal", "manual", "end" or "error".
+        kind: "start", "normal", "manual", "receive", "end" or "error".
         renamed_from: Its names in earlier versions, which find it as well.
         timeout_seconds: How long an activation may take; None for no limit.
         on_error: The next state when all attempts have failed; None for none.
-        deadline_seconds: How long a manual state waits for an answer; None for no limit.
+        deadline_seconds: How long a manual or receive state waits; None for no limit.
         on_deadline: The next state when the deadline passes; None for none.
         form: The JSON schema of a manual state's form; None for none.
+        messages: What a receive state waits for, each with its ``name`` and the JSON ``schema`` of its body.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DefinitionState(ResponseModel):
     deadline_seconds: float | None
     on_deadline: str | None
     form: dict[str, Any] | None
+    messages: tuple[dict[str, Any], ...] = ()
 
 
 class DefinitionTransition(ResponseModel):

@@ -18,6 +18,9 @@ VOYAGE = """(
 )"""
 """A voyage that is done, with a row of its own and a child that has arrived."""
 PARCEL = f"(SELECT MIN(id) FROM flowlet_workflow WHERE parent_id = {VOYAGE} AND state = 'handed')"
+SIGNED = "(SELECT MIN(workflow_id) FROM flowlet_message WHERE consumed IS NOT NULL)"
+"""A parcel that has read a message."""
+SIGNED_TWICE = "json_insert(vars, '$.signatures[#]', json_extract(vars, '$.signatures[0]'))"
 BOOKED = f"(SELECT MAX(id) FROM flowlet_action WHERE workflow_id = {VOYAGE} AND from_state = 'book')"
 NAME = f"(SELECT external_id FROM flowlet_workflow WHERE id = {VOYAGE})"
 COUNTED = "(SELECT MIN(rowid) FROM flowlet_counter WHERE workflow_type = 'Voyage' AND transitions > 0)"
@@ -177,6 +180,22 @@ BREAKS: Mapping[str, tuple[set[str], Break]] = {
     "a transaction of its own twice": (
         {"transactions"},
         change_rows("INSERT INTO chaos_booking SELECT * FROM chaos_booking LIMIT 1"),
+    ),
+    "a message that was read twice": (
+        {"messages"},
+        change_rows(f"UPDATE flowlet_workflow SET vars = {SIGNED_TWICE} WHERE id = {SIGNED}"),
+    ),
+    "a message that was read and is unread": (
+        {"messages"},
+        change_rows(f"UPDATE flowlet_message SET consumed = NULL WHERE workflow_id = {SIGNED}"),
+    ),
+    "a message that was lost": (
+        {"messages"},
+        change_rows(f"DELETE FROM flowlet_message WHERE workflow_id = {SIGNED}"),
+    ),
+    "an unread message that is not counted": (
+        {"messages"},
+        set_voyage("unread = unread + 1"),
     ),
     "a child that is not counted": ({"family"}, set_voyage("children = children - 1")),
     "an open child that has ended": ({"family"}, set_voyage("open_children = 1")),

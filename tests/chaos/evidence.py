@@ -12,7 +12,17 @@ from typing import Any
 
 from tests.chaos.raw_database import RawDatabase
 
-__all__ = ["ENDED", "Effect", "Evidence", "Line", "ProcessRecord", "ScheduleRow", "Workflow", "read_evidence"]
+__all__ = [
+    "ENDED",
+    "Effect",
+    "Evidence",
+    "Line",
+    "Message",
+    "ProcessRecord",
+    "ScheduleRow",
+    "Workflow",
+    "read_evidence",
+]
 
 ENDED = frozenset({"FINISHED", "FAILED", "CANCELLED"})
 ENTRY_KINDS = frozenset({"CREATED", "TRANSITION", "MOVED", "FORCED"})
@@ -20,7 +30,7 @@ ENTRY_KINDS = frozenset({"CREATED", "TRANSITION", "MOVED", "FORCED"})
 
 WORKFLOW_COLUMNS = (
     "id, workflow_type, external_id, parent_id, status, state, vars, next_activation, visit, executor_id, "
-    "children, open_children, wake_at_open_children, modified, ended"
+    "children, open_children, wake_at_open_children, modified, ended, unread"
 )
 LINE_COLUMNS = "id, workflow_id, kind, at, from_state, to_state, attempt, executor_id"
 
@@ -44,6 +54,7 @@ class Workflow:
     wake_at_open_children: int | None
     modified: int
     ended: int | None
+    unread: int
 
     @property
     def has_ended(self) -> bool:
@@ -94,6 +105,16 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """A row of ``flowlet_message``."""
+
+    id: int
+    workflow_id: int
+    key: str
+    consumed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessRecord:
     """An executor's process after the run: its exit code (None while it runs), and the signals that it was sent."""
 
@@ -114,6 +135,7 @@ class Evidence:
         requested: The external ids of all creates that were sent, with or without an answer.
         bookings: The rows of the workload's own table: external id and visit.
         schedules: The schedules.
+        messages: The rows of messages, in the order in which they were sent.
         counters: For each type the sums of ``flowlet_counter``: transitions, failures, finished, failed, cancelled.
         problems: The answers of the API that no fault explains, such as 500.
         doctor: The exit code and the output of ``flowlet doctor``.
@@ -129,6 +151,7 @@ class Evidence:
     operations: Mapping[tuple[int, str], int]
     bookings: Sequence[tuple[str, int]]
     schedules: Sequence[ScheduleRow]
+    messages: Sequence[Message]
     counters: Mapping[str, tuple[int, ...]]
     problems: Sequence[str]
     processes: Sequence[ProcessRecord]
@@ -182,6 +205,7 @@ def read_evidence(
             for row in session.fetch(f"SELECT {WORKFLOW_COLUMNS} FROM flowlet_workflow ORDER BY id")
         ]
         lines = session.fetch(f"SELECT {LINE_COLUMNS} FROM flowlet_action ORDER BY id")
+        messages = session.fetch("SELECT id, workflow_id, message_key, consumed FROM flowlet_message ORDER BY id")
         bookings = session.fetch("SELECT external_id, visit FROM chaos_booking")
         schedules = session.fetch("SELECT name, next_time, created FROM flowlet_schedule")
         counters = session.fetch(f"SELECT workflow_type, {sums} FROM flowlet_counter GROUP BY workflow_type")
@@ -194,6 +218,7 @@ def read_evidence(
         operations=operations,
         bookings=[(external_id, int(visit)) for external_id, visit in bookings],
         schedules=[ScheduleRow(*row) for row in schedules],
+        messages=[Message(*row) for row in messages],
         counters={type: tuple(int(number) for number in numbers) for type, *numbers in counters},
         problems=problems,
         processes=processes,

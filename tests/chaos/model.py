@@ -71,6 +71,11 @@ MODELS: Mapping[str, Model] = {
         {
             ("pack", "carry"): True,
             ("carry", "deliver"): True,
+            ("carry", "sign"): True,
+            ("sign", "sign"): True,
+            ("sign", "deliver"): True,
+            ("sign", "leave"): False,  # its deadline
+            ("leave", "deliver"): True,
             ("deliver", "handed"): True,
             ("deliver", "lost"): True,
         },

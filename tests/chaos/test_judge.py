@@ -34,9 +34,10 @@ def test_a_clean_run_has_no_findings_and_everything_that_the_rules_look_at(
     assert not clean_run.result.findings, describe_findings(clean_run.result.findings)
     assert not judge_run(evidence)
     assert {"done", "broken", "handed", "lost"} <= states
-    assert {"CREATED", "TRANSITION", "ERROR", "ANSWERED"} <= kinds
+    assert {"CREATED", "TRANSITION", "ERROR", "ANSWERED", "MESSAGE"} <= kinds
     assert evidence.bookings
     assert evidence.children
+    assert any(message.consumed is not None for message in evidence.messages)
 
 
 @pytest.mark.parametrize("what", BREAKS)

@@ -137,8 +137,10 @@ class Traffic:
         instance = random.choice(found)
         if instance.status == "PAUSED":
             self._resume(client, instance)
-        elif instance.status == "WAITING":
+        elif instance.status == "WAITING" and not instance.awaits:
             self._answer(client, instance)
+        elif instance.type == "Parcel" and (instance.awaits or random.random() < 0.4):
+            self._send(client, instance)
         elif instance.state in MOVES and random.random() < 0.5:
             client.move(instance.id, MOVES[instance.state])
             self.operations[instance.id, "MOVED"] += 1
@@ -153,7 +155,12 @@ class Traffic:
         for instance in client.search(status="PAUSED", limit=1000).instances:
             self._resume(client, instance)
         for instance in client.search(status="WAITING", limit=1000).instances:
-            self._answer(client, instance)
+            self._send(client, instance) if instance.awaits else self._answer(client, instance)
+
+    def _send(self, client: Client, instance: Instance) -> None:
+        """Send a message, whether the instance waits for one or not."""
+        sent = client.send("signature", {"by": instance.external_id}, to=instance.id)
+        self.operations[instance.id, "MESSAGE"] += sent.is_new
 
     def _resume(self, client: Client, instance: Instance) -> None:
         client.resume(instance.id)

@@ -35,14 +35,15 @@ class DefinitionStateResponse(ApiModel):
 
     Attributes:
         name: Unique in its definition.
-        kind: One of the five kinds of states.
+        kind: One of the six kinds of states.
         renamed_from: Its names in earlier versions, which find it as well.
         description: The docstring of its handler, or its own description.
         timeout_seconds: How long an activation may take; null for no limit.
         on_error: The next state when all attempts have failed; null for none.
-        deadline_seconds: How long a manual state waits for its answer; null for no limit.
+        deadline_seconds: How long a manual or receive state waits; null for no limit.
         on_deadline: The next state when the deadline passes; null for none.
         form: The JSON schema of a manual state's form; null for none.
+        messages: What a receive state waits for, each with its ``name`` and the JSON ``schema`` of its body.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DefinitionStateResponse(ApiModel):
     deadline_seconds: float | None
     on_deadline: str | None
     form: dict[str, Any] | None
+    messages: list[dict[str, Any]]
 
 
 class DefinitionTransitionResponse(ApiModel):

@@ -1,8 +1,8 @@
-"""A parcel, the child of a voyage: a timer, a handler in a thread, an end and an error state."""
+"""A parcel, the child of a voyage: a timer, a handler in a thread, a message or its deadline, an error state."""
 
 from pydantic import BaseModel
 
-from flowlet import Context, Next, Retry, Schedule, Workflow, end, error, state
+from flowlet import Context, Next, Retry, Schedule, Workflow, end, error, receive, state
 from flowlet.clock import StoreClock
 from tests.chaos.recorder import record_run
 
@@ -12,6 +12,11 @@ class Parcel(BaseModel):
     weight: int = 0
     path: list[str] = []
     checksum: int = 0
+    signatures: list[str] = []
+
+
+class Signature(BaseModel):
+    by: str = ""
 
 
 workflow = Workflow(
@@ -29,9 +34,25 @@ async def pack(parcel: Parcel, ctx: Context) -> Next:
     return carry.after("100ms")
 
 
-@state(next=["deliver"])
-def carry(parcel: Parcel, ctx: Context) -> None:
+@state(next=["deliver", "sign"])
+def carry(parcel: Parcel, ctx: Context) -> Next:
     """Run in a thread."""
+    with record_run(ctx, parcel):
+        pass
+    return sign if parcel.number % 3 == 0 else deliver
+
+
+@receive(messages={"signature": Signature}, next=["sign", "deliver", "leave"], deadline="1500ms", on_deadline="leave")
+async def sign(parcel: Parcel, message: Signature, ctx: Context) -> Next:
+    """Collect two signatures, or leave the parcel without them."""
+    with record_run(ctx, parcel):
+        assert ctx.message is not None
+        parcel.signatures.append(ctx.message.key)
+    return deliver if len(parcel.signatures) % 2 == 0 else sign
+
+
+@state(next=["deliver"])
+async def leave(parcel: Parcel, ctx: Context) -> None:
     with record_run(ctx, parcel):
         pass
 

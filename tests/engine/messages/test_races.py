@@ -96,6 +96,20 @@ async def test_a_lost_lease_consumes_nothing(engine: EngineHarness) -> None:
     assert (await other.run_due_instance(id)).state == "paid"
 
 
+async def test_a_message_that_this_version_cannot_read_is_left_to_another_one(engine: EngineHarness) -> None:
+    operations, executor = Operations(engine.store, engine.registry), await engine.add_executor()
+    id = await engine.create_instance("Payments")
+    await run_due(executor, id)
+    await operations.send("payment", Payment(amount=10), to=id)
+    await engine.execute_sql("UPDATE flowlet_message SET body = '{\"cents\": 1000}'")
+
+    await executor.run_due_instance(id)
+
+    gated = await engine.get_instance(id)
+    assert (gated.waits_for_version, gated.unread, gated.attempt) == (True, 1, 0)
+    assert "cannot read the message 'payment'" in (gated.reason or "")
+
+
 async def test_of_sends_with_one_key_at_once_one_counts(engine: EngineHarness) -> None:
     operations = Operations(engine.store, engine.registry)
     id = await engine.create_instance("Payments")
