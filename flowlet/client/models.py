@@ -123,7 +123,7 @@ class Instance(Child):
     fingerprint: str | None = None
     created_by: str | None
     version: int
-    awaits: tuple[str, ...] = ()
+    awaits: list[str] = Field(default_factory=list)
     unread: int = 0
 
 

@@ -83,17 +83,17 @@ def _count_statements(base: type[sqlite3.Connection], point: KillPoint) -> type[
     """Return a class of connections whose statements are counted, in addition to what the given one does."""
 
     class CountingCursor(sqlite3.Cursor):
-        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        def execute(self, sql: str, *values: Any) -> Any:
             return point.run(sql, lambda: super(CountingCursor, self).execute(sql, *values))
 
     class CountingConnection(base):  # type: ignore[misc, valid-type]  # a class that is given
         def cursor(self, *_: Any, **__: Any) -> Any:
             return super().cursor(CountingCursor)
 
-        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        def execute(self, sql: str, *values: Any) -> Any:
             return point.run(sql, lambda: super(CountingConnection, self).execute(sql, *values))
 
-        def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        def executemany(self, sql: str, *values: Any) -> Any:
             return point.run(sql, lambda: super(CountingConnection, self).executemany(sql, *values))
 
     return CountingConnection
