@@ -10,7 +10,7 @@ from flowlet.instance.instance import Action, ActionKind, Instance, Status
 from flowlet.store.columns import Expression, RowEncoder, RowReader
 from flowlet.store.executors import EXECUTOR_READER, ExecutorRecord
 from flowlet.store.rows import ACTION_READER, INSTANCE_READER
-from flowlet.store.tables import ACTION, EXECUTOR, UNUSED_ACTION_COLUMNS, UNUSED_COLUMNS, WORKFLOW
+from flowlet.store.tables import ACTION, EXECUTOR, UNUSED_ACTION_COLUMNS, WORKFLOW
 
 INSTANCE = Instance(
     *(7, "Orders", 2, "order-7", "anna", 3, 1, "default", 5, Status.PAUSED, "review", "{}", 90, 1, 4, 2, 0, None, 6, 9),
@@ -25,7 +25,7 @@ class UnknownField:
 
 
 def test_an_instance_is_the_same_after_it_was_a_row() -> None:
-    encoder = RowEncoder(WORKFLOW.omit_columns("woken", *UNUSED_COLUMNS))
+    encoder = RowEncoder(WORKFLOW.omit_columns("woken"))
     values = encoder.encode_binds(INSTANCE)
 
     row = [values[name] for name in INSTANCE_READER.select_list.split(", ")]

@@ -98,7 +98,7 @@ async def test_a_poll_of_a_server_that_takes_no_writes_any_more_fails(
     execute = mariadb_server.program.execute_statement
     async with open_engine(mariadb_url, ORDERS_MODULE) as engine:
         await engine.create_instance()
-        assert await engine.store.connections.read(lambda session: _read_end(0, session.raw)) == (1, 1)
+        assert await engine.store.connections.read(lambda session: _read_end(0, session.raw)) == (1, 1, None)
 
         execute(mariadb_url, "SET GLOBAL read_only = 1")
         try:
