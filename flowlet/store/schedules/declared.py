@@ -18,7 +18,7 @@ from flowlet.store.schedules.statements import (
 from flowlet.store.schedules.table import ScheduleRecord, ScheduleSource
 from flowlet.store.schedules.times import plan_next_time, resume_times
 
-__all__ = ["DeclaredResult", "build_record", "change_declaration", "save_declared_schedules"]
+__all__ = ["DeclaredResult", "build_record", "change_declaration", "find_unsaved_schedules", "save_declared_schedules"]
 
 
 @dataclass(slots=True)
@@ -49,73 +49,94 @@ async def save_declared_schedules(
         definitions: All that an executor has loaded.
         now: The store's time, in microseconds since 1970 UTC.
     """
-    by_type = {definition.name: definition for definition in definitions}
-    known = await _lock_known(session, by_type)
-    writer = _DeclarationWriter(session, now)
-    for record in known.values():
-        definition = by_type.get(record.type)
-        if definition is not None and record.source is ScheduleSource.CODE:
-            await writer.disable_undeclared(record, definition)
-    known |= writer.disabled
-    for definition in by_type.values():
-        for declared in definition.schedules:
-            await writer.save(definition, declared, known.get(declared.name))
-    if writer.result.changed:
+    plan = _DeclarationPlan(now)
+    plan.add(definitions, await _find_known(session, definitions, lock=session.dialect.expressions.for_update_sql))
+    for record in plan.inserted:
+        await insert_schedule(session, record)
+    for record in plan.updated:
+        await update_schedule(session, record)
+    if plan.result.changed:
         report_change(session)
-    return writer.result
+    return plan.result
 
 
-async def _lock_known(session: DatabaseSession, by_type: Mapping[str, Definition]) -> dict[str, ScheduleRecord]:
-    """Lock the schedules of these workflows, and those of their names, in the order of their ids."""
-    names = sorted({schedule.name for definition in by_type.values() for schedule in definition.schedules})
-    types, type_values = build_in_list("type", sorted(by_type))
+async def find_unsaved_schedules(
+    session: DatabaseSession, definitions: Iterable[Definition], *, now: int
+) -> DeclaredResult | None:
+    """Return what became of declared schedules of which none is to be written; None if one is. Nothing is locked.
+
+    Args:
+        session: The session.
+        definitions: As for ``save_declared_schedules``.
+        now: The store's time, in microseconds since 1970 UTC.
+    """
+    plan = _DeclarationPlan(now)
+    plan.add(definitions, await _find_known(session, definitions))
+    return None if plan.inserted or plan.updated else plan.result
+
+
+async def _find_known(
+    session: DatabaseSession, definitions: Iterable[Definition], *, lock: str = ""
+) -> dict[str, ScheduleRecord]:
+    """Return the schedules of these workflows, and those of their names, in the order of their ids."""
+    given = tuple(definitions)
+    types, type_values = build_in_list("type", sorted(definition.name for definition in given))
+    names = sorted({schedule.name for definition in given for schedule in definition.schedules})
     binds, name_values = build_in_list("name", names)
     where = f"workflow_type IN ({types}) OR name IN ({binds}) ORDER BY id"
-    lock = session.dialect.expressions.for_update_sql
     found = await find_schedules(session, where, {**type_values, **name_values}, lock=lock)
     return {record.name: record for record in found}
 
 
-class _DeclarationWriter:
-    """Writes what one executor declares.
+class _DeclarationPlan:
+    """What is to be written of what one executor declares.
 
     Attributes:
-        result: What became of it so far.
-        disabled: The schedules that were disabled.
+        result: What becomes of it.
+        inserted: The new rows.
+        updated: The changed rows.
     """
 
-    def __init__(self, session: DatabaseSession, now: int) -> None:
-        self._session = session
+    def __init__(self, now: int) -> None:
         self._now = now
         self.result = DeclaredResult()
-        self.disabled: dict[str, ScheduleRecord] = {}
+        self.inserted: list[ScheduleRecord] = []
+        self.updated: list[ScheduleRecord] = []
 
-    async def disable_undeclared(self, record: ScheduleRecord, definition: Definition) -> None:
+    def add(self, definitions: Iterable[Definition], known: Mapping[str, ScheduleRecord]) -> None:
+        """Add the schedules of some definitions, given all that are stored of their workflows and names."""
+        by_type = {definition.name: definition for definition in definitions}
+        present = dict(known)
+        for record in known.values():
+            definition = by_type.get(record.type)
+            if definition is not None and record.source is ScheduleSource.CODE:
+                present[record.name] = self._disable_undeclared(record, definition)
+        for definition in by_type.values():
+            for declared in definition.schedules:
+                self._add_declared(definition, declared, present.get(declared.name))
+
+    def _disable_undeclared(self, record: ScheduleRecord, definition: Definition) -> ScheduleRecord:
         """Disable a schedule if its workflow, in the same or a higher version, no longer declares it."""
         is_declared = any(declared.name == record.name for declared in definition.schedules)
         if is_declared or record.is_disabled or record.definition_version > definition.version:
-            return
+            return record
         if self._is_due(record):
             self.result.due.append(record.name)
-            return
-        gone = raise_version(
+            return record
+        gone = replace(
             record,
-            now=self._now,
-            username=None,
             is_disabled=True,
             pending=None,
             fault=None,
             next_fire=None,
             definition_version=definition.version,
         )
-        await self._write(gone)
-        self.disabled[gone.name] = gone
+        return self._update(gone)
 
-    async def save(self, definition: Definition, declared: ScheduleDefinition, known: ScheduleRecord | None) -> None:
+    def _add_declared(self, definition: Definition, declared: ScheduleDefinition, known: ScheduleRecord | None) -> None:
         """Store a declared schedule, unless a higher version has done so, or its name is taken."""
         if known is None:
-            source = ScheduleSource.CODE
-            await insert_schedule(self._session, build_record(definition, declared, source, now=self._now))
+            self.inserted.append(build_record(definition, declared, ScheduleSource.CODE, now=self._now))
             self.result.changed.append(declared.name)
             return
         is_of_another = known.type != definition.name and not known.is_disabled
@@ -128,18 +149,20 @@ class _DeclarationWriter:
         if changed == known:
             return
         if replace(changed, definition_version=known.definition_version) == known:
-            await update_schedule(self._session, changed)
+            self.updated.append(changed)
         elif self._is_due(known):
             self.result.due.append(known.name)
         else:
-            await self._write(raise_version(changed, now=self._now, username=None))
+            self._update(changed)
 
     def _is_due(self, record: ScheduleRecord) -> bool:
         return record.next_fire is not None and record.next_fire <= self._now
 
-    async def _write(self, record: ScheduleRecord) -> None:
-        await update_schedule(self._session, record)
-        self.result.changed.append(record.name)
+    def _update(self, record: ScheduleRecord) -> ScheduleRecord:
+        changed = raise_version(record, now=self._now, username=None)
+        self.updated = [one for one in self.updated if one.id != changed.id] + [changed]
+        self.result.changed.append(changed.name)
+        return changed
 
 
 def build_record(

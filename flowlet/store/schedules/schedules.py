@@ -10,7 +10,7 @@ from flowlet.errors import RefusedError, UnknownScheduleError
 from flowlet.instance.new_instance import Created
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.schedules.declared import DeclaredResult, save_declared_schedules
+from flowlet.store.schedules.declared import DeclaredResult, find_unsaved_schedules, save_declared_schedules
 from flowlet.store.schedules.firing import (
     FiredSchedule,
     PlannedFiring,
@@ -76,6 +76,10 @@ class ScheduleStore:
             StoreUnavailableError: If the database is unavailable.
         """
         given = sorted(definitions, key=lambda definition: definition.name)
+        # Most starts change nothing: these do not lock rows that other executors fire.
+        unchanged = await self._connections.read(lambda session: find_unsaved_schedules(session, given, now=now))
+        if unchanged is not None:
+            return unchanged
 
         async def save(session: DatabaseSession) -> DeclaredResult:
             return await save_declared_schedules(session, given, now=now)

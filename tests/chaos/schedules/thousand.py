@@ -138,9 +138,16 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=1_000)
     parser.add_argument("--every", type=int, default=60, help="the interval of all of them, in seconds")
     parser.add_argument("--rounds", type=int, default=2, help="how many times of each are waited for")
+    parser.add_argument("--kill-seconds", type=float, default=5.0, help="how often an executor is killed")
     parser.add_argument("--unprotected", action="store_true", help="without locks and common external ids")
     options = parser.parse_args()
-    plan = ThousandPlan(options.schedules, options.every, options.rounds, is_protected=not options.unprotected)
+    plan = ThousandPlan(
+        options.schedules,
+        options.every,
+        options.rounds,
+        kill_seconds=options.kill_seconds,
+        is_protected=not options.unprotected,
+    )
     folder = Path(tempfile.mkdtemp(prefix="flowlet-thousand-"))
     with open_database(options.database, folder) as (url, _):
         result = asyncio.run(run_thousand(url, folder, plan))
