@@ -31,5 +31,5 @@ async def find_unlocked_schedules(*arguments: Any, **_: Any) -> Any:
 
 if __name__ == "__main__":
     firing_plan.build_scheduled_instance = build_unprotected_instance
-    vars(firing)["find_schedules"] = find_unlocked_schedules
+    firing.__dict__["find_schedules"] = find_unlocked_schedules
     sys.exit(main())
