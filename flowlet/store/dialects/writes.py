@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flowlet.instance.new_instance import NewInstance
+from flowlet.store.columns import Column, Table
 from flowlet.store.counter_buckets import CounterBucket
 from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, CreatedRow, Followups
 
@@ -64,6 +65,19 @@ class WriteDialect(Protocol):
 
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts, in the caller's transaction; ``SHARED_WRITER_ID`` is the common rows' writer."""
+        ...
+
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows that have the values of these columns, many at once, in the caller's transaction."""
+        ...
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Let the ids that the database assigns be above a given one, in the caller's transaction.
+
+        Where the database does so by itself, nothing happens.
+        """
         ...
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:

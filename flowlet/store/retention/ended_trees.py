@@ -141,8 +141,16 @@ def _build_binds(ended: EndedRange) -> dict[str, Any]:
     return {"type": ended.type, "status": ended.status.value, "before": ended.before}
 
 
-async def read_ended_trees(connections: Connections, roots: Sequence[EndedRoot], *, before: int) -> list[EndedTree]:
+async def read_ended_trees(
+    connections: Connections, roots: Sequence[EndedRoot], *, before: int, is_whole: bool = False
+) -> list[EndedTree]:
     """Return the trees of these roots; what is below an instance that has no children is not looked for.
+
+    Args:
+        connections: The database's.
+        roots: The roots.
+        before: As of the trees.
+        is_whole: Whether a tree is read on although one of its instances is open.
 
     Raises:
         StoreUnavailableError: If the database is unavailable.
@@ -157,7 +165,7 @@ async def read_ended_trees(connections: Connections, roots: Sequence[EndedRoot],
             tree.is_open |= status not in _ENDED
             if children:
                 below[id] = tree
-        tree_of = {id: tree for id, tree in below.items() if not tree.is_open}
+        tree_of = {id: tree for id, tree in below.items() if is_whole or not tree.is_open}
     return list(trees.values())
 
 

@@ -18,7 +18,7 @@ from tests.store.store_harness import NOW, StoreHarness
 
 __all__ = ["BEFORE", "ENDED", "RetentionHarness", "open_retention_harness"]
 
-ENDED = NOW - 1_000_000
+ENDED = NOW - 24 * 3_600_000_000
 BEFORE = NOW - 1
 
 

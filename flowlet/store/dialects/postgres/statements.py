@@ -24,7 +24,9 @@ __all__ = [
     "MESSAGE_WAIT_NAMES",
     "NOTIFY",
     "NOTIFY_AT_ONCE",
+    "RAISE_NEXT_ID",
     "READ_CHANNEL",
+    "READ_LAST_ID",
     "RENEW_LEASE",
     "WAIT_FOR_MESSAGES",
     "WAKE",
@@ -169,6 +171,11 @@ SELECT pg_notify({_CHANNEL}, text), set_config('synchronous_commit', 'off', true
 """
 FIND_KNOWN = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id = ANY($1::text[])"
 FIND_PRUNED = f"SELECT external_id, workflow_id FROM {EXTERNAL_ID} WHERE external_id = ANY($1::text[])"
+READ_LAST_ID = "SELECT pg_sequence_last_value(pg_get_serial_sequence('{table}', 'id')::regclass)"
+RAISE_NEXT_ID = """
+SELECT setval(sequence, GREATEST($1::bigint, pg_sequence_last_value(sequence)))
+FROM (SELECT pg_get_serial_sequence('{table}', 'id')::regclass AS sequence) found
+"""
 DELETE_INSTANCES = f"""
 WITH history AS (DELETE FROM {ACTION} WHERE workflow_id = ANY($1::bigint[]))
 DELETE FROM {WORKFLOW} WHERE id = ANY($1::bigint[])

@@ -11,6 +11,7 @@ import asyncpg
 
 from flowlet.instance.instance import Status
 from flowlet.instance.new_instance import NewInstance
+from flowlet.store.columns import Column, Table, list_names
 from flowlet.store.counter_buckets import CounterBucket, count_activations
 from flowlet.store.dialects.batch import (
     Batch,
@@ -119,6 +120,19 @@ class PostgresWrites:
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
         await raw.executemany(statements.ADD_COUNTS, [(writer_id, *count) for count in counts])
+
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows, in one round trip."""
+        binds = ", ".join(f"${place}" for place, _ in enumerate(columns, 1))
+        await raw.executemany(f"INSERT INTO {table} ({list_names(columns)}) VALUES ({binds})", rows)
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Set the sequence forward. The lock keeps others from taking a number of it in between."""
+        if (await raw.fetchval(statements.READ_LAST_ID.format(table=table)) or 0) < id:
+            await raw.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+            await raw.fetchval(statements.RAISE_NEXT_ID.format(table=table), id)
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
         """Delete instances and their history, in one statement."""

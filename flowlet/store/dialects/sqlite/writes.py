@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from flowlet.instance.new_instance import NewInstance
-from flowlet.store.columns import list_names
+from flowlet.store.columns import Column, Table, list_names
 from flowlet.store.counter_buckets import (
     COUNTER_COLUMNS,
     COUNTER_KEY,
@@ -157,6 +157,16 @@ class SQLiteWrites:
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
         await raw._execute(_add_counts, raw._conn, writer_id, counts)
+
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows in one hop to the connection's thread."""
+        sql = f"INSERT INTO {table} ({list_names(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        await raw._execute(raw._conn.executemany, sql, rows)
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Do nothing: AUTOINCREMENT counts on from the highest id."""
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
         """Delete instances and their history in one hop to the connection's thread."""
