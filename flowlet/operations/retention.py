@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.definition import Definition
 from flowlet.engine.retention.pruner import prune_ranges
 from flowlet.engine.retention.rules import RetentionRule, RuleSource, list_ranges, read_retention_rules
@@ -22,6 +23,7 @@ __all__ = [
     "describe_rule",
     "preview_prune",
     "prune",
+    "read_prune_lag_seconds",
 ]
 
 
@@ -126,6 +128,28 @@ async def _read_rules(
         known = ", ".join(rule.type for rule in rules) or "none"
         raise UnknownWorkflowError(f"no workflow is called {request.type!r}. Known: {known}.")
     return found
+
+
+async def read_prune_lag_seconds(store: Store, definitions: Iterable[Definition], *, default: timedelta) -> float:
+    """Return for how long the root that could have been deleted first has been old enough, in seconds; 0 for none.
+
+    One whose descendants are open is not told apart.
+
+    Args:
+        store: The database.
+        definitions: The definitions of this process.
+        default: How long instances are kept of workflows that say nothing.
+
+    Raises:
+        StoreUnavailableError: If the database is unavailable.
+    """
+    now = store.clock.now()
+    ages = [0]
+    for rule in await read_retention_rules(store, definitions, default=default):
+        for one in list_ranges(rule, now=now):
+            if (end := await find_oldest_end(store.connections, one)) is not None:
+                ages.append(one.before - end)
+    return max(ages) / MICROSECONDS_PER_SECOND
 
 
 async def describe_retention(store: Store, definitions: Iterable[Definition], *, default: timedelta) -> list[str]:

@@ -23,7 +23,7 @@ LAP_SECONDS = 60.0
 """How long the pruner rests after it has deleted all that was old enough."""
 REST_FACTOR = 9
 """A transaction is followed by a rest of so many times as long as it took: a tenth of one connection, at most."""
-SLOW_SECONDS = 0.1
+SLOW_SECONDS = 0.25
 """How long a transaction may take: the next one deletes half as many instances if one took longer."""
 
 logger = logging.getLogger(__name__)
@@ -118,9 +118,10 @@ async def prune_ranges(
             trees = await read_ended_trees(store.connections, roots, before=ended.before)
             for parts in split_trees(trees, size):
                 began = store.clock.monotonic()
-                yield await delete_parts(
+                deleted = await delete_parts(
                     store.connections, parts, now=store.clock.now(), keeps_external_ids=keeps_external_ids
                 )
                 took = store.clock.monotonic() - began
+                yield deleted
                 size = max(1, size // 2) if took > SLOW_SECONDS else min(MAX_DELETED_INSTANCES, size * 2)
                 await store.clock.sleep(rest_factor * took)

@@ -10,31 +10,39 @@ from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
 from flowlet.store.counter_buckets import ALL_TIME, SHARED_WRITER_ID, count_end
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.opening import open_store
+from flowlet.store.opening import Store, open_store
 from flowlet.store.retention.deletion import Deleted, delete_parts
 from flowlet.store.retention.ended_trees import EndedRange, find_ended_roots, read_ended_trees, split_trees
 from tests.databases import find_schema
 from tests.store.store_harness import NOW, StoreHarness
 
-__all__ = ["BEFORE", "ENDED", "RetentionHarness", "open_retention_harness"]
+__all__ = ["BEFORE", "RetentionHarness", "open_retention_harness"]
 
-ENDED = NOW - 24 * 3_600_000_000
+DAY = 24 * 3_600_000_000
 BEFORE = NOW - 1
 
 
 class RetentionHarness(StoreHarness):
-    """Ended instances, which are counted as commits count them, and their deletion."""
+    """Ended instances, which are counted as commits count them, and their deletion.
+
+    Attributes:
+        ended: When they ended.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.ended = store.clock.now() - 2 * DAY
 
     async def create_ended(self, status: Status = Status.FINISHED, *, external_id: str | None = None) -> int:
         """Create an instance that ended long ago, and return its id."""
         named: dict[str, Any] = {} if external_id is None else {"external_id": external_id}
-        id = await self.create_instance(status=status, ended=ENDED, **named)
+        id = await self.create_instance(status=status, ended=self.ended, **named)
         await self._count_end(status)
         return id
 
     async def create_child(self, parent: int, root: int, status: Status = Status.FINISHED) -> int:
         """Create a child, ended long ago or open, and return its id."""
-        ended = ENDED if status in (Status.FINISHED, Status.FAILED, Status.CANCELLED) else None
+        ended = self.ended if status in (Status.FINISHED, Status.FAILED, Status.CANCELLED) else None
         id = await self.create_instance(status=status, parent_id=parent, root_id=root, ended=ended)
         await self.execute_sql(
             "UPDATE flowlet_workflow SET children = children + 1, open_children = open_children + :open WHERE id = :id",
