@@ -144,12 +144,11 @@ async def read_prune_lag_seconds(store: Store, definitions: Iterable[Definition]
         StoreUnavailableError: If the database is unavailable.
     """
     now = store.clock.now()
-    ages = [0]
-    for rule in await read_retention_rules(store, definitions, default=default):
-        for one in list_ranges(rule, now=now):
-            if (end := await find_oldest_end(store.connections, one)) is not None:
-                ages.append(one.before - end)
-    return max(ages) / MICROSECONDS_PER_SECOND
+    rules = await read_retention_rules(store, definitions, default=default)
+    ranges = [one for rule in rules for one in list_ranges(rule, now=now)]
+    ends = [await find_oldest_end(store.connections, one) for one in ranges]
+    ages = [one.before - end for one, end in zip(ranges, ends, strict=True) if end is not None]
+    return max(ages, default=0) / MICROSECONDS_PER_SECOND
 
 
 async def describe_retention(store: Store, definitions: Iterable[Definition], *, default: timedelta) -> list[str]:
