@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from statistics import median, quantiles
 from typing import Any
 
@@ -33,6 +34,7 @@ from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counter_buckets import ALL_TIME, SHARED_WRITER_ID, count_end
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import Store, open_store
 from flowlet.store.retention.recount import find_wrong_counts
 from flowlet.store.search.query import SearchQuery
@@ -104,14 +106,19 @@ async def fill(store: Store, workflows: int) -> None:
     for first in range(1, workflows + 1, FILL_CHUNK):
         values = {"ended": ended, "first": first, "last": min(workflows, first + FILL_CHUNK - 1)}
         for sql in (_FILL, _FILL_HISTORY):
-            await store.connections.write(lambda session, sql=sql: session.execute(sql, values))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            await store.connections.write(partial(execute_sql, sql=sql, values=values))
     count = count_end(Status.FINISHED, minutes=ALL_TIME, start=0, type=OLD, amount=workflows)
     await store.connections.write(
         lambda session: session.dialect.writes.add_counts(session.raw, SHARED_WRITER_ID, [count])
     )
     for table in ("flowlet_workflow", "flowlet_action"):
-        await store.connections.run_on_engine(lambda session, table=table: session.execute(f"ANALYZE {table}"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.connections.run_on_engine(partial(execute_sql, sql=f"ANALYZE {table}", values={}))
     print(f"filled {workflows:,} ended instances in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+async def execute_sql(session: DatabaseSession, *, sql: str, values: dict[str, Any]) -> None:
+    """Run one statement."""
+    await session.execute(sql, values)
 
 
 async def execute(url: str) -> None:
@@ -155,38 +162,43 @@ def ask(child: subprocess.Popen[str]) -> Any:
     return json.loads(child.stdout.readline())
 
 
+async def count_ends(store: Store) -> int:
+    """Return how many instances of the load have ended."""
+    return (await store.counters.count_ended_instances()).get(("ThreeStates", "FINISHED"), 0)
+
+
+async def feed(store: Store) -> None:
+    """Keep enough instances of the load open."""
+    while True:
+        counts = await store.queries.count_by_type_and_status()
+        opened = sum(n for (type, status), n in counts.items() if type != OLD and status != "FINISHED")
+        if opened < OPEN_INSTANCES:
+            await create_workflows(store, 1_000)
+        await asyncio.sleep(0.02)
+
+
+async def look(store: Store, times: list[float]) -> None:
+    """Read pages, and note how long each one took."""
+    while True:
+        for name in (None, "ThreeStates", OLD):
+            began = time.perf_counter()
+            await store.queries.search(SearchQuery(workflow_type=name))
+            times.append(time.perf_counter() - began)
+            await asyncio.sleep(PAGE_PAUSE_SECONDS)
+
+
 async def measure_phase(store: Store, executor: subprocess.Popen[str], phase: Phase, seconds: float) -> None:
     """Keep the executor busy for some time, and measure."""
-
-    async def count_ends() -> int:
-        return (await store.counters.count_ended_instances()).get(("ThreeStates", "FINISHED"), 0)
-
-    async def feed() -> None:
-        while True:
-            counts = await store.queries.count_by_type_and_status()
-            opened = sum(n for (type, status), n in counts.items() if type != OLD and status != "FINISHED")
-            if opened < OPEN_INSTANCES:
-                await create_workflows(store, 1_000)
-            await asyncio.sleep(0.02)
-
-    async def look() -> None:
-        while True:
-            for query in (SearchQuery(), SearchQuery(workflow_type="ThreeStates"), SearchQuery(workflow_type=OLD)):
-                began = time.perf_counter()
-                await store.queries.search(query)
-                phase.pages.append(time.perf_counter() - began)
-                await asyncio.sleep(PAGE_PAUSE_SECONDS)
-
     ask(executor)
-    before, began = await count_ends(), time.perf_counter()
-    tasks = [asyncio.create_task(feed()), asyncio.create_task(look())]
+    before, began = await count_ends(store), time.perf_counter()
+    tasks = [asyncio.create_task(feed(store)), asyncio.create_task(look(store, phase.pages))]
     await asyncio.sleep(seconds)
     for task in tasks:
         task.cancel()
     for ended in await asyncio.gather(*tasks, return_exceptions=True):
         if not isinstance(ended, asyncio.CancelledError):
             raise RuntimeError("a part of the load has ended by itself") from ended
-    phase.rates.append((await count_ends() - before) / (time.perf_counter() - began))
+    phase.rates.append((await count_ends(store) - before) / (time.perf_counter() - began))
     phase.claims += ask(executor)
 
 

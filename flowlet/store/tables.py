@@ -329,10 +329,7 @@ EXTERNAL_ID = Table(
         Column("workflow_type", NAME),
         Column("pruned", BIG),
     ),
-    indexes=(
-        Index("flowlet_external_id_workflow", ("workflow_id",)),
-        Index("flowlet_external_id_pruned", ("pruned",)),
-    ),
+    indexes=tuple(Index(f"flowlet_external_id_{name}", (name,)) for name in ("workflow_id", "pruned")),
 )
 """The external ids of instances that were deleted: no second instance is created under one of them."""
 

@@ -83,7 +83,7 @@ async def export_file(store: Store, path: Path, *, type: str | None = None) -> A
             for tree in await read_ended_trees(store.connections, roots, before=0, is_whole=True):
                 rows = await read_tree_rows(store.connections, sorted(tree.parents))
                 if rows.instances:
-                    writer.write({"tree": {"instances": rows.instances, "history": rows.history}})
+                    writer.write({"tree": rows.to_json()})
                     written += 1
             yield written
         writer.write({"end": {"trees": written}})
@@ -110,7 +110,7 @@ async def import_file(store: Store, path: Path, *, with_open: bool = False) -> A
             if "definition" in line:
                 await import_definition(store.connections, line["definition"])
                 continue
-            tree = TreeRows(line["tree"]["instances"], line["tree"]["history"])
+            tree = TreeRows.of(line["tree"])
             name = str(tree.instances[0]["external_id"])
             if tree.is_open and not with_open:
                 raise RefusedError(

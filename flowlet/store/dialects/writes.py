@@ -81,5 +81,5 @@ class WriteDialect(Protocol):
         ...
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances, whose rows the caller's transaction has locked, and their history."""
+        """Delete instances, whose rows the caller's transaction has locked, and their history and messages."""
         ...

@@ -14,7 +14,7 @@ from flowlet.store.commits import Commit
 from flowlet.store.connection import Connections
 from flowlet.store.counter_buckets import ALL_TIME, SHARED_WRITER_ID, count_end, sum_buckets
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.tables import ACTION, DEFINITION, EXTERNAL_ID, WORKFLOW
+from flowlet.store.tables import ACTION, DEFINITION, EXTERNAL_ID, MESSAGE, WORKFLOW
 
 __all__ = ["ImportResult", "TreeRows", "import_definition", "import_tree", "read_definition_rows", "read_tree_rows"]
 
@@ -37,23 +37,65 @@ class ImportResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TreeRows:
-    """The rows of a tree, by column: the instances with the root first, and their history in order."""
+    """The rows of a tree, by column: the instances with the root first, their history in order, their messages."""
 
     instances: Sequence[Row]
     history: Sequence[Row]
+    messages: Sequence[Row] = ()
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> TreeRows:
+        """Return the tree of a line of an export."""
+        return cls(line["instances"], line["history"], line["messages"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line of an export."""
+        return {"instances": self.instances, "history": self.history, "messages": self.messages}
+
+    @property
+    def tables(self) -> Sequence[tuple[Table, Sequence[Row]]]:
+        """The rows with the table of each."""
+        return ((WORKFLOW, self.instances), (ACTION, self.history), (MESSAGE, self.messages))
 
     @property
     def is_open(self) -> bool:
         """Whether one of the instances has not ended."""
         return any(row["status"] not in ENDED_STATUSES for row in self.instances)
 
-    def remove_ids(self) -> tuple[list[Row], list[Row]]:
-        """Return the rows with external ids in place of ids, and lines without their own, to compare two databases."""
+    def remove_ids(self) -> tuple[list[Row], ...]:
+        """Return the rows with external ids in place of ids, and others without their own, to compare two databases."""
         names = {row["id"]: row["external_id"] for row in self.instances}
+        places = {row["id"]: place for place, row in enumerate(self.messages)}
+        renamed = self.renumber(names, {}, places).instances
+        others = [
+            [{**row, "id": 0, "workflow_id": names[row["workflow_id"]]} for row in rows]
+            for rows in (self.history, self.messages)
+        ]
+        return sorted(renamed, key=lambda row: str(row["external_id"])), *others
+
+    def renumber(self, ids: Mapping[int, Any], lines: Mapping[int, Any], messages: Mapping[int, Any]) -> TreeRows:
+        """Return the rows under other ids.
+
+        Args:
+            ids: The new id of each instance.
+            lines: The new id of each line of history; those that are left out keep theirs.
+            messages: The new id of each message.
+        """
         links = ("parent_id", "root_id")
-        rows = [{**row, "id": 0, **{link: names.get(row[link]) for link in links}} for row in self.instances]
-        lines = [{**row, "id": 0, "workflow_id": names[row["workflow_id"]]} for row in self.history]
-        return sorted(rows, key=lambda row: row["external_id"]), lines
+        instances = [
+            {
+                **row,
+                "id": ids[row["id"]],
+                **{link: ids.get(row[link]) for link in links},
+                "message_id": messages.get(row["message_id"]),
+            }
+            for row in self.instances
+        ]
+        history, sent = (
+            [{**row, "id": new.get(row["id"], row["id"]), "workflow_id": ids[row["workflow_id"]]} for row in rows]
+            for rows, new in ((self.history, lines), (self.messages, messages))
+        )
+        return TreeRows(instances, history, sent)
 
 
 async def read_tree_rows(connections: Connections, ids: Sequence[int]) -> TreeRows:
@@ -73,7 +115,9 @@ async def read_tree_rows(connections: Connections, ids: Sequence[int]) -> TreeRo
 
 async def _read_rows(session: DatabaseSession, ids: Sequence[int]) -> TreeRows:
     return TreeRows(
-        await _fetch_by_ids(session, WORKFLOW, "id", ids), await _fetch_by_ids(session, ACTION, "workflow_id", ids)
+        await _fetch_by_ids(session, WORKFLOW, "id", ids),
+        await _fetch_by_ids(session, ACTION, "workflow_id", ids),
+        await _fetch_by_ids(session, MESSAGE, "workflow_id", ids),
     )
 
 
@@ -129,7 +173,7 @@ async def import_tree(connections: Connections, tree: TreeRows) -> ImportResult:
 
 
 async def _are_ids_free(session: DatabaseSession, tree: TreeRows) -> bool:
-    for table, rows in ((WORKFLOW, tree.instances), (ACTION, tree.history)):
+    for table, rows in tree.tables:
         members, values = _bind_ids(session, [row["id"] for row in rows])
         if await session.fetch_rows(f"SELECT id FROM {table} WHERE id IN ({members}) LIMIT 1", values):
             return False
@@ -138,17 +182,12 @@ async def _are_ids_free(session: DatabaseSession, tree: TreeRows) -> bool:
 
 async def _reserve_ids(session: DatabaseSession, tree: TreeRows) -> TreeRows:
     """Return the tree with ids above all others; what was reserved is not assigned to anything else."""
-    first_id, first_line = await _find_highest_id(session, WORKFLOW) + 1, await _find_highest_id(session, ACTION) + 1
-    ids = {row["id"]: first_id + place for place, row in enumerate(tree.instances)}
-    instances = [
-        {**row, "id": ids[row["id"]], **{link: ids.get(row[link]) for link in ("parent_id", "root_id")}}
-        for row in tree.instances
+    ids, lines, messages = [
+        {row["id"]: first + place for place, row in enumerate(rows)}
+        for table, rows in tree.tables
+        for first in (await _find_highest_id(session, table) + 1,)
     ]
-    history = [
-        {**row, "id": first_line + place, "workflow_id": ids[row["workflow_id"]]}
-        for place, row in enumerate(tree.history)
-    ]
-    return TreeRows(instances, history)
+    return tree.renumber(ids, lines, messages)
 
 
 async def _find_highest_id(session: DatabaseSession, table: Table) -> int:
@@ -157,7 +196,7 @@ async def _find_highest_id(session: DatabaseSession, table: Table) -> int:
 
 
 async def _insert_tree(session: DatabaseSession, tree: TreeRows) -> None:
-    for table, rows in ((WORKFLOW, tree.instances), (ACTION, tree.history)):
+    for table, rows in tree.tables:
         if rows:
             await session.dialect.writes.raise_next_id(session.raw, table, max(row["id"] for row in rows))
             await _insert(session, table, rows)

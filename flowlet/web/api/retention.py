@@ -116,10 +116,12 @@ class TreeResponse(ApiModel):
     Attributes:
         instances: The rows of the workflow's root and of all that is below it.
         history: The rows of their actions.
+        messages: The rows of the messages that were sent to them.
     """
 
     instances: list[dict[str, Any]]
     history: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
 
 
 @blueprint.get("/api/retention")
@@ -167,7 +169,7 @@ async def export_workflow(id: str) -> Response:
     """Return the rows of a workflow's whole tree, with all actions."""
     store = get_services().store
     rows = await export_tree(store, await store.queries.find(id))
-    return build_json_response(TreeResponse(instances=list(rows.instances), history=list(rows.history)))
+    return build_json_response(TreeResponse.model_validate(rows.to_json()))
 
 
 async def prune_for_seconds(prune_request: PruneRequest) -> tuple[Deleted, bool]:

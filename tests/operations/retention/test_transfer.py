@@ -16,15 +16,15 @@ from flowlet.operations.doctor import COUNTERS, examine_store
 from flowlet.store.columns import list_names
 from flowlet.store.opening import Store, open_store
 from flowlet.store.retention.archive import ImportResult
-from flowlet.store.tables import ACTION, WORKFLOW
+from flowlet.store.tables import ACTION, MESSAGE, WORKFLOW
 from tests.operations.operations_harness import OperationsHarness, open_operations
 from tests.store.retention.retention_harness import RetentionHarness, open_retention_harness
 
 
 async def read_rows(store: Store) -> list[list[dict[str, Any]]]:
-    """Return every row of instances and of their histories, by column; generated columns are left out."""
+    """Return every row of instances, histories and messages, by column; generated columns are left out."""
     found = []
-    for table in (WORKFLOW, ACTION):
+    for table in (WORKFLOW, ACTION, MESSAGE):
         sql = f"SELECT {list_names(table.columns)} FROM {table} ORDER BY id"
         rows = await store.connections.read(lambda session, sql=sql: session.fetch_rows(sql))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         found.append([dict(zip(list_names(table.columns).split(", "), row, strict=True)) for row in rows])
@@ -49,6 +49,7 @@ async def open_family(url: str) -> AsyncIterator[OperationsHarness]:
         await harness.create_family("Orders")
         single = await harness.operations.create("Orders", external_id="order-ä\U0001f600", vars={"amount": 7})
         await harness.operations.cancel(single.id, username="ada", reason="a line\nbreak")
+        await RetentionHarness(harness.hands.store).add_message(single.id)
         yield harness
 
 
@@ -76,7 +77,7 @@ async def test_ids_that_are_taken_change_and_another_instance_of_an_external_id_
 ) -> None:
     async with open_retention_harness(f"{sqlite_url}.source") as source:
         root = await source.create_ended(external_id="root")
-        await source.create_child(root, root)
+        await source.add_message(await source.create_child(root, root))
         await source.create_ended(external_id="order-7")
         path = await export_to(source.store, tmp_path / "export.zst")
     async with open_retention_harness(database_url) as seen:

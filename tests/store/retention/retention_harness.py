@@ -40,6 +40,14 @@ class RetentionHarness(StoreHarness):
         await self._count_end(status)
         return id
 
+    async def add_message(self, id: int) -> None:
+        """Add a message that an instance has consumed."""
+        await self.execute_sql(
+            "INSERT INTO flowlet_message (workflow_id, name, message_key, body, sent, consumed) "
+            "VALUES (:id, 'payment', 'evt_1', '{}', 1, 2)",
+            id=id,
+        )
+
     async def create_child(self, parent: int, root: int, status: Status = Status.FINISHED) -> int:
         """Create a child, ended long ago or open, and return its id."""
         ended = self.ended if status in (Status.FINISHED, Status.FAILED, Status.CANCELLED) else None
@@ -65,14 +73,18 @@ class RetentionHarness(StoreHarness):
         return total
 
     async def read_ids(self) -> list[int]:
-        """Return the ids of all instances; each one's history is there, and no other one."""
+        """Return the ids of all instances; the histories are theirs, and so are all messages."""
         rows = await self.store.connections.read(
             lambda session: session.fetch_rows("SELECT id FROM flowlet_workflow ORDER BY id")
         )
         lines = await self.store.connections.read(
             lambda session: session.fetch_rows("SELECT DISTINCT workflow_id FROM flowlet_action ORDER BY workflow_id")
         )
+        messages = await self.store.connections.read(
+            lambda session: session.fetch_rows("SELECT DISTINCT workflow_id FROM flowlet_message")
+        )
         assert lines == rows
+        assert set(messages) <= set(rows)
         return [id for (id,) in rows]
 
     async def check_counts(self) -> None:

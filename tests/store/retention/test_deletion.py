@@ -28,6 +28,8 @@ async def test_whole_trees_are_deleted_and_those_with_an_open_descendant_stay(da
         root = await seen.create_ended()
         child = await seen.create_child(root, root)
         await seen.create_child(child, root, Status.CANCELLED)
+        for id in (single, child, failed):
+            await seen.add_message(id)
         open_root = await seen.create_ended()
         open_parent = await seen.create_child(open_root, open_root)
         open_leaf = await seen.create_child(open_parent, open_root, Status.WAITING)

@@ -38,7 +38,7 @@ from flowlet.store.rows import (
     encode_action_rows,
     encode_created_action_row,
 )
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
 
 __all__ = ["MySQLWrites"]
 
@@ -226,9 +226,13 @@ class MySQLWrites:
         """Do nothing: AUTO_INCREMENT counts on from the highest id."""
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances and their history. MariaDB 10.11 would read the whole table for ids in a subquery."""
+        """Delete instances, their history and messages.
+
+        By a list of ids: for a subquery MariaDB 10.11 would read the whole table.
+        """
         listed = ", ".join(map(str, ids))
-        await execute_and_count(raw, f"DELETE FROM {ACTION} WHERE workflow_id IN ({listed})")
+        for table in (ACTION, MESSAGE):
+            await execute_and_count(raw, f"DELETE FROM {table} WHERE workflow_id IN ({listed})")
         await execute_and_count(raw, _DELETE_BY_ID.format(listed))
 
 

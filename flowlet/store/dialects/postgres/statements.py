@@ -177,7 +177,8 @@ SELECT setval(sequence, GREATEST($1::bigint, pg_sequence_last_value(sequence)))
 FROM (SELECT pg_get_serial_sequence('{table}', 'id')::regclass AS sequence) found
 """
 DELETE_INSTANCES = f"""
-WITH history AS (DELETE FROM {ACTION} WHERE workflow_id = ANY($1::bigint[]))
+WITH history AS (DELETE FROM {ACTION} WHERE workflow_id = ANY($1::bigint[])),
+    messages AS (DELETE FROM {MESSAGE} WHERE workflow_id = ANY($1::bigint[]))
 DELETE FROM {WORKFLOW} WHERE id = ANY($1::bigint[])
 """
 DELETE_PRUNED = f"""

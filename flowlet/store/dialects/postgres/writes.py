@@ -135,7 +135,7 @@ class PostgresWrites:
             await raw.fetchval(statements.RAISE_NEXT_ID.format(table=table), id)
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances and their history, in one statement."""
+        """Delete instances, their history and messages, in one statement."""
         await raw.fetch(statements.DELETE_INSTANCES, list(ids))
 
 

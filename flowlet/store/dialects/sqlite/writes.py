@@ -35,7 +35,7 @@ from flowlet.store.rows import (
     encode_action_rows,
     encode_created_action_row,
 )
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
 
 __all__ = ["SQLiteWrites"]
 
@@ -169,7 +169,7 @@ class SQLiteWrites:
         """Do nothing: AUTOINCREMENT counts on from the highest id."""
 
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances and their history in one hop to the connection's thread."""
+        """Delete instances, their history and messages in one hop to the connection's thread."""
         await raw._execute(_delete_instances, raw._conn, ids)
 
 
@@ -236,6 +236,7 @@ def _add_counts(connection: sqlite3.Connection, writer_id: int, counts: Sequence
 def _delete_instances(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     rows = [(id,) for id in ids]
     connection.executemany(f"DELETE FROM {ACTION} WHERE workflow_id = ?", rows)
+    connection.executemany(f"DELETE FROM {MESSAGE} WHERE workflow_id = ?", rows)
     connection.executemany(f"DELETE FROM {WORKFLOW} WHERE id = ?", rows)
 
 
