@@ -21,6 +21,8 @@ __all__ = ["LAP_SECONDS", "Pruner", "prune_ranges"]
 
 LAP_SECONDS = 60.0
 """How long the pruner rests after it has deleted all that was old enough."""
+FIRST_LAP_SECONDS = 10.0
+"""How long after its executor's start it looks for the first time: a start has enough to do."""
 REST_FACTOR = 9
 """A transaction is followed by a rest of so many times as long as it took: a tenth of one connection, at most."""
 SLOW_SECONDS = 0.25
@@ -58,6 +60,7 @@ class Pruner:
     async def run(self) -> None:
         """Run until cancelled."""
         backoff = Backoff("pruning", is_rare=True)
+        await self._store.clock.sleep(FIRST_LAP_SECONDS)
         while True:
             try:
                 await self.run_lap()
