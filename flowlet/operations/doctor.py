@@ -110,15 +110,8 @@ async def examine_store(
         StoreUnavailableError: If the database cannot be reached.
     """
     findings = await _Examination(store, to_microseconds(max_claim_gap)).run()
-    for wrong in await find_wrong_counts(store.connections):
-        findings.append(
-            Finding(
-                wrong.first_id,
-                COUNTERS,
-                f"{wrong.found:,} of {wrong.type!r} are {wrong.status}, but {wrong.counted:,} are counted and not "
-                f"deleted. Were rows changed by something else than Flowlet?",
-            )
-        )
+    wrong_counts = await find_wrong_counts(store.connections)
+    findings += [Finding(wrong.first_id, COUNTERS, wrong.describe()) for wrong in wrong_counts]
     for id, message in await describe_incompatible_instances(store, definitions):
         findings.append(Finding(id, INCOMPATIBLE, message))
     return sorted(findings, key=lambda finding: finding.instance_id)

@@ -43,6 +43,13 @@ class WrongCount:
     found: int
     first_id: int
 
+    def describe(self) -> str:
+        """Return what is wrong, in words."""
+        return (
+            f"{self.found:,} of {self.type!r} are {self.status}, but {self.counted:,} are counted and not deleted. "
+            "Were rows changed by something else than Flowlet?"
+        )
+
 
 async def find_wrong_counts(connections: Connections) -> list[WrongCount]:
     """Return where rows and the deleted ones together are not the ones that were counted. Reads every instance.
