@@ -14,6 +14,7 @@ from flowlet.errors import (
     NotEndedError,
     NotFoundError,
     OutcomeError,
+    PrunedInstanceError,
     RefusedError,
     RowsLockedError,
     SchemaError,
@@ -35,6 +36,7 @@ from flowlet.instance.message import Message, Sent
 from flowlet.instance.new_instance import Created
 from flowlet.instance.path_changes import PathChange
 from flowlet.workflow.context import Context, Failure, Transaction
+from flowlet.workflow.keep import Keep
 from flowlet.workflow.migration import migrate
 from flowlet.workflow.outcome import ChildRequest, Outcome, child
 from flowlet.workflow.receive import receive
@@ -67,6 +69,7 @@ __all__ = [
     "Flowlet",
     "FlowletError",
     "Instance",
+    "Keep",
     "Message",
     "MissingRightsError",
     "Next",
@@ -78,6 +81,7 @@ __all__ = [
     "OutcomeError",
     "PathChange",
     "PermittedOperations",
+    "PrunedInstanceError",
     "RefusedError",
     "Registry",
     "Retry",

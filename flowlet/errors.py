@@ -10,6 +10,7 @@ FlowletError
 ├── NotFoundError
 │   ├── UnknownWorkflowError   no loaded workflow has this name
 │   ├── UnknownInstanceError   no instance has this id
+│   │   └── PrunedInstanceError    the instance has ended, and was deleted
 │   ├── UnknownStateError      the definition has no such state
 │   ├── UnknownMessageError    the workflow receives no message of this name
 │   ├── UnknownUserError       no user has this name
@@ -51,6 +52,7 @@ __all__ = [
     "NotFoundError",
     "OutcomeError",
     "OwnerError",
+    "PrunedInstanceError",
     "RefusedError",
     "RowsLockedError",
     "SchemaError",
@@ -150,6 +152,10 @@ class UnknownWorkflowError(NotFoundError):
 
 class UnknownInstanceError(NotFoundError):
     """No instance has this id."""
+
+
+class PrunedInstanceError(UnknownInstanceError):
+    """The instance has ended and was deleted; its external id is kept."""
 
 
 class UnknownStateError(NotFoundError):

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from flowlet.accounts.passwords import normalize_password
 from flowlet.clock import format_duration, parse_duration
 from flowlet.database_url import mask_password, normalize_url
 from flowlet.errors import SettingsError, UserError
+from flowlet.instance.keep_period import ALWAYS, OFF, normalize_keep_period, parse_keep_period
 from flowlet.text import MAX_NAME_LENGTH, check_schema_name, find_nearest_name
 
 __all__ = ["ExecutorSettings", "Setting", "Settings", "find_unknown_variables"]
@@ -103,6 +105,8 @@ class ExecutorSettings:
         max_transitions_per_lease: How many transitions an instance makes in one lease before it is released.
         session_idle: How long a session of the console may be unused before it ends and may be deleted.
         start_timeout: How long it waits at its start for a database that is away.
+        keep: How long ended instances of workflows are kept that say nothing else; ``ALWAYS`` for always.
+        keep_external_ids: How long the external ids of deleted instances are kept; ``OFF`` for not at all.
     """
 
     groups: tuple[str, ...] = ("default",)
@@ -116,6 +120,8 @@ class ExecutorSettings:
     max_transitions_per_lease: int = 100
     session_idle: timedelta = timedelta(hours=12)
     start_timeout: timedelta = timedelta(minutes=1)
+    keep: timedelta = ALWAYS
+    keep_external_ids: timedelta = OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,10 @@ class Settings(_SchemaSettings):
     """The maximum number of transitions committed, or instances claimed, in one transaction."""
     max_transitions_per_lease: int = Field(100, ge=1, le=10_000)
     """How many transitions an instance makes in one lease before it is released."""
+    keep: Annotated[str, BeforeValidator(normalize_keep_period)] = "always"
+    """How long ended workflows are kept that have no keep= of their own, such as 90 days; always deletes none."""
+    keep_external_ids: Annotated[str, BeforeValidator(partial(normalize_keep_period, may_be_off=True))] = "off"
+    """How long the external ids of deleted workflows stay taken: off, a duration such as 1 year, or always."""
     executor_name: Name = Field(default_factory=_build_default_name)
     """The executor's name, from which its id is derived."""
     host: Annotated[Name, BeforeValidator(_normalize_host)] = "127.0.0.1"
@@ -259,6 +269,8 @@ class Settings(_SchemaSettings):
             max_transitions_per_lease=self.max_transitions_per_lease,
             session_idle=self.session_idle,
             start_timeout=self.start_timeout,
+            keep=parse_keep_period(self.keep),
+            keep_external_ids=parse_keep_period(self.keep_external_ids, may_be_off=True),
         )
 
 

@@ -141,6 +141,7 @@ function connect() {
   stream = new EventSource(`/api/events?${lamp.dataset.events}&after=${lamp.dataset.position}`);
   stream.onopen = () => show("Live");
   stream.onmessage = refreshSoon;
+  stream.addEventListener("gap", refreshSoon);
   stream.onerror = () => show("Reconnecting…");
 }
 

@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from flowlet.cli.options import database_option, load_settings
+from flowlet.cli.retention import forget, prune_
 from flowlet.database_url import mask_password
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
@@ -17,6 +18,10 @@ __all__ = ["db"]
 @click.group()
 def db() -> None:
     """Manage the database."""
+
+
+db.add_command(prune_)
+db.add_command(forget)
 
 
 @db.command()

@@ -12,6 +12,7 @@ from flowlet.cli.options import database_option, load_optional_registry, load_se
 from flowlet.cli.store import open_existing_store
 from flowlet.definition.definition import Definition
 from flowlet.operations.doctor import Finding, examine_store
+from flowlet.operations.retention import describe_retention
 from flowlet.settings import Settings
 from flowlet.text import escape_control_characters
 
@@ -24,13 +25,16 @@ __all__ = ["doctor"]
 def doctor(modules: tuple[str, ...]) -> None:
     """Find instances that are stuck, that no executor can run, or whose history breaks the rules.
 
-    With modules it also compares these with the instances that have not ended, as 'flowlet check --database' does.
+    With modules it also compares these with the instances that have not ended, as 'flowlet check --database' does. It
+    also says how long ended instances are kept.
 
     Exits with 1 if there is one.
     """
     settings = load_settings()
     definitions = load_optional_registry(modules, settings).definitions
-    findings = asyncio.run(_examine_store(settings, definitions))
+    findings, kept = asyncio.run(_examine_store(settings, definitions))
+    for line in kept:
+        click.echo(escape_control_characters(line))
     for finding in findings:
         click.echo(escape_control_characters(f"{finding.instance_id}: {finding.rule}: {finding.message}"))
     if findings:
@@ -38,6 +42,7 @@ def doctor(modules: tuple[str, ...]) -> None:
     click.echo("Nothing is stuck, and every history is in order.")
 
 
-async def _examine_store(settings: Settings, definitions: Sequence[Definition]) -> list[Finding]:
+async def _examine_store(settings: Settings, definitions: Sequence[Definition]) -> tuple[list[Finding], list[str]]:
     async with open_existing_store(settings) as store:
-        return await examine_store(store, max_claim_gap=2 * settings.poll_interval, definitions=definitions)
+        findings = await examine_store(store, max_claim_gap=2 * settings.poll_interval, definitions=definitions)
+        return findings, await describe_retention(store, definitions, default=settings.get_executor_settings().keep)

@@ -32,6 +32,8 @@ _COMMAND_MODULES = {
     "diagram": "flowlet.cli.definitions",
     "diff": "flowlet.cli.diff",
     "doctor": "flowlet.cli.doctor",
+    "export": "flowlet.cli.archive",
+    "import": "flowlet.cli.archive",
     "key": "flowlet.cli.users",
     "list": "flowlet.cli.instances",
     "retry": "flowlet.cli.instances",

@@ -10,6 +10,7 @@ from flowlet.client.errors import (
     ForbiddenError,
     NotFoundError,
     Problem,
+    PrunedError,
     RefusedError,
     ServerError,
     TooManyRequestsError,
@@ -28,6 +29,7 @@ from flowlet.client.models import (
     Child,
     Created,
     Event,
+    EventGap,
     Instance,
     Message,
     PermittedOperations,
@@ -45,6 +47,7 @@ from flowlet.client.resources import (
     IssuedApiKey,
     User,
 )
+from flowlet.client.retention import Deletion, KeptWorkflow
 from flowlet.client.schedules import Backfill, Schedule, ScheduleTime
 from flowlet.client.synchronous.client import Client
 from flowlet.client.synchronous.events import Events
@@ -69,8 +72,10 @@ __all__ = [
     "Definition",
     "DefinitionState",
     "DefinitionTransition",
+    "Deletion",
     "Event",
     "EventFilter",
+    "EventGap",
     "Events",
     "Executor",
     "Filter",
@@ -78,11 +83,13 @@ __all__ = [
     "Id",
     "Instance",
     "IssuedApiKey",
+    "KeptWorkflow",
     "Message",
     "NotFoundError",
     "PathChange",
     "PermittedOperations",
     "Problem",
+    "PrunedError",
     "Refusal",
     "RefusedError",
     "Schedule",

@@ -8,6 +8,7 @@ ClientError                       a FlowletError
     ├── UnauthenticatedError      401: no valid API key
     ├── ForbiddenError            403: the role is too low
     ├── NotFoundError             404: there is no such object (also flowlet.errors.NotFoundError)
+    │   └── PrunedError           410: it has ended and was deleted
     ├── RefusedError              409: not permitted now; lists what is (also flowlet.errors.RefusedError)
     ├── TooManyRequestsError      429: rate limit exceeded
     ├── ServerError               500: a bug in the server; its log has the details under the problem's id
@@ -38,6 +39,7 @@ __all__ = [
     "ForbiddenError",
     "NotFoundError",
     "Problem",
+    "PrunedError",
     "RefusedError",
     "ServerError",
     "TooManyRequestsError",
@@ -138,6 +140,10 @@ class NotFoundError(ApiError, errors.NotFoundError):
     """There is no such instance, definition, user, or API key."""
 
 
+class PrunedError(NotFoundError):
+    """The instance has ended and was deleted; its external id is kept."""
+
+
 class RefusedError(ApiError, errors.RefusedError):
     """The operation is not permitted now; ``permitted`` lists the states or operations that are."""
 
@@ -201,6 +207,7 @@ _ERRORS_BY_STATUS: Mapping[int, type[ApiError]] = {
     401: UnauthenticatedError,
     403: ForbiddenError,
     404: NotFoundError,
+    410: PrunedError,
     409: RefusedError,
     413: BadRequestError,
     415: BadRequestError,

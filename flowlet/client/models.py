@@ -169,11 +169,13 @@ class Created(ResponseModel):
     Attributes:
         is_new: Whether this call created the instance; False if the external id existed. If you passed the external id
             and the client had to retry, False may also mean that an earlier attempt created the instance.
+        is_pruned: Whether the external id is that of an instance that has ended and was deleted: nothing was created.
     """
 
     id: int
     external_id: str
     is_new: bool = True
+    is_pruned: bool = Field(False, alias="pruned")
 
 
 class SearchResult(ResponseModel):
@@ -262,6 +264,18 @@ class Event(ResponseModel):
     at: UtcDatetime = Field(alias="dateTime")
     status: Status
     state: str
+
+
+class EventGap(ResponseModel):
+    """Lines of history that were deleted before their events could come.
+
+    Attributes:
+        after: The event after which the stream was resumed.
+        until: The last id of them: what came between the two is not complete.
+    """
+
+    after: int
+    until: int
 
 
 class Refusal(ResponseModel):

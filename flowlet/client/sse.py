@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from flowlet.client.errors import UnexpectedResponseError
-from flowlet.client.models import Event
+from flowlet.client.models import Event, EventGap
 
-__all__ = ["MAX_LINE_BYTES", "EventStreamParser", "ServerSentEvent", "parse_events"]
+__all__ = ["MAX_LINE_BYTES", "EventStreamParser", "ServerSentEvent", "find_gap", "parse_events"]
 
 MAX_LINE_BYTES = 16_000_000
 """The largest line, in bytes: a bound for a stream without line breaks."""
@@ -118,3 +118,12 @@ def parse_events(messages: list[ServerSentEvent]) -> list[Event]:
         raise UnexpectedResponseError(
             f"GET /api/events sent an event that this client cannot read: {places}. Is the server newer?"
         ) from None
+
+
+def find_gap(messages: list[ServerSentEvent]) -> EventGap | None:
+    """Return the gap that the server reports in these messages; None if it reports none."""
+    found = [message for message in messages if message.kind == "gap"]
+    try:
+        return EventGap.model_validate_json(found[-1].data) if found else None
+    except ValidationError:
+        raise UnexpectedResponseError("GET /api/events sent a gap that this client cannot read.") from None

@@ -24,6 +24,7 @@ from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_json
 from flowlet.instance.new_instance import NewInstance
+from flowlet.workflow.keep import Keep
 from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
@@ -148,6 +149,7 @@ class Definition:
         source_digest: Another text for each text of its module and of those that it imports; empty for a definition
             that was read from the database.
         schedules: The schedules that its module declares.
+        keep: How long its instances are kept after they have ended; None where FLOWLET_KEEP says it.
         present_names: The present name of each renamed state, by its former one; read only.
         messages: The messages that its receive states wait for, by name; read only.
     """
@@ -171,6 +173,7 @@ class Definition:
     vars_version: int = 0
     source_digest: str = field(default="", repr=False)
     schedules: tuple[ScheduleDefinition, ...] = field(default=(), repr=False)
+    keep: Keep | None = None
     codec: ModelCodec | None = field(init=False, repr=False)
     present_names: Mapping[str, str] = field(init=False, repr=False)
     messages: Mapping[str, MessageDefinition] = field(init=False, repr=False)

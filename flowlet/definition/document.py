@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flowlet.clock import Duration
+from flowlet.instance.keep_period import format_keep_period
+from flowlet.workflow.keep import Keep
 from flowlet.workflow.retry import Retry
 
 if TYPE_CHECKING:
@@ -23,12 +25,19 @@ def build_document(definition: Definition) -> dict[str, Any]:
         "executorGroup": definition.group,
         "priority": definition.priority,
         "loopLimit": definition.loop_limit,
+        "keep": _keep_to_json(definition.keep),
         "retry": _retry_to_json(definition.retry),
         "variables": definition.vars.model_json_schema() if definition.vars else {"type": "object"},
         "varsVersion": definition.vars_version,
         "schedules": [schedule.to_json() for schedule in definition.schedules],
         "states": [_state_to_json(state) for state in definition.states.values()],
     }
+
+
+def _keep_to_json(keep: Keep | None) -> dict[str, str] | None:
+    if keep is None:
+        return None
+    return {"period": format_keep_period(keep.length), "failed": format_keep_period(keep.failed_length)}
 
 
 def _retry_to_json(retry: Retry) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Paramete
         migrations=source.migrations,
         vars_version=source.migrations[-1].from_version + 1 if source.migrations else 0,
         source_digest=source.digest,
+        keep=workflow.keep if workflow else None,
     )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from flowlet.clock import Duration
 from flowlet.definition.definition import Definition, StateDefinition, TransitionDefinition
 from flowlet.definition.messages.message_definition import MessageDefinition
+from flowlet.workflow.keep import Keep
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import StateKind
 
-__all__ = ["restore_definition"]
+__all__ = ["restore_definition", "restore_keep"]
 
 
 def restore_definition(document: Mapping[str, Any]) -> Definition:
@@ -39,7 +40,18 @@ def restore_definition(document: Mapping[str, Any]) -> Definition:
         vars=None,
         names_by_id={},
         vars_version=document["varsVersion"],
+        keep=restore_keep(document),
     )
+
+
+def restore_keep(document: Mapping[str, Any]) -> Keep | None:
+    """Return how long the instances of a document's workflow are kept after they have ended; None if it does not say.
+
+    Args:
+        document: The parsed JSON document.
+    """
+    keep = document.get("keep")
+    return Keep(keep["period"], keep["failed"]) if keep else None
 
 
 def _restore_state(document: Mapping[str, Any]) -> StateDefinition:

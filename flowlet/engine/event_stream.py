@@ -57,10 +57,15 @@ class EventDelivery:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """What a subscriber gets: deliveries in order, or none, and the position after all of them."""
+    """What a subscriber gets: deliveries in order, or none, and the position after all of them.
+
+    Attributes:
+        gap_end: Up to this line, events after the position at which the subscriber resumed were deleted; 0 if none was.
+    """
 
     position: int
     deliveries: Sequence[EventDelivery] = ()
+    gap_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,11 @@ class EventBroadcaster:
         async with self._start_lock:
             if self._is_closed or self._is_reading:
                 return StreamEnd(self._horizon, self._buffer_end)
-            self._last_read_id = await self._history.read_last_id()
+            pruned = await self._history.read_pruned_line()
+            self._last_read_id = max(await self._history.read_last_id(), pruned)
             # What was written just now may have left gaps that are about to be filled.
-            first = max(0, self._last_read_id - MAX_GAPS)
+            # What was deleted has left gaps that are not.
+            first = max(0, self._last_read_id - MAX_GAPS, pruned)
             recent = [
                 id for id in await self._history.read_ids_after(after=first, limit=MAX_GAPS) if id <= self._last_read_id
             ]
@@ -152,7 +159,8 @@ class EventBroadcaster:
 
         Every event comes at least once, those of one instance in their order; after a position beyond the last event,
         such as one of another database, the events from now on. While the database is away nothing comes.
-        A batch without deliveries comes first, and after five seconds without an event.
+        A batch without deliveries comes first, and after five seconds without an event. The first one tells whether
+        lines after the position were deleted: the subscriber has missed these events for good.
 
         Args:
             is_wanted: Returns whether the subscriber wants an event.
@@ -173,6 +181,8 @@ class EventBroadcaster:
             elif after is not None and after < self._last_read_id:
                 end = StreamEnd(after, BEFORE_BUFFER)
             subscriber = _Subscriber(is_wanted, workflow_id, end)
+            pruned = 0 if after is None or isinstance(after, StreamEnd) else await self._history.read_pruned_line()
+            yield EventBatch(subscriber.position, gap_end=pruned if pruned > subscriber.position else 0)
             async for batch in self._stream_batches(subscriber):
                 yield batch
         finally:
@@ -252,7 +262,6 @@ class EventBroadcaster:
 
     async def _stream_batches(self, subscriber: _Subscriber) -> AsyncIterator[EventBatch]:
         """Yield a subscriber's events: its past from the database, then what the loop reads."""
-        yield EventBatch(subscriber.position)
         yielded_at = self._clock.monotonic()
         while not self._is_closed:
             first = self._buffer_end - len(self._buffer)

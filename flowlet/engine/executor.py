@@ -255,6 +255,7 @@ class Executor:
             settings,
             record,
             parts,
+            definitions=self._registry.definitions,
             random=self._random,
             scheduler=self._scheduler,
             get_last_claim=self._get_last_claim,

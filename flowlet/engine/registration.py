@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from flowlet.clock import set_call_deadline
+from flowlet.definition.definition import Definition
 from flowlet.engine.batcher import BatchTotals
 from flowlet.engine.heartbeat import Heartbeat
 from flowlet.engine.maintenance import Maintenance
+from flowlet.engine.retention.pruner import Pruner
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.worker import Worker
@@ -39,6 +41,7 @@ class Registration:
         settings: Lease, grace period and the rest.
         record: The executor's row.
         parts: The worker, and what it works with.
+        definitions: The workflows that it runs.
         random: The source of jitter.
         scheduler: Fires the schedules of its workflows until it drains.
         get_last_claim: Returns when the executor last claimed; stored with each heartbeat.
@@ -52,6 +55,7 @@ class Registration:
         record: ExecutorRecord,
         parts: WorkerParts,
         *,
+        definitions: Sequence[Definition],
         random: Random,
         scheduler: Scheduler,
         get_last_claim: Callable[[], int | None],
@@ -67,6 +71,8 @@ class Registration:
         self.maintenance = Maintenance(store, parts.worker, settings, executor_id=record.id, random=random)
         self._maintenance_task = BackgroundTask("maintenance", self.maintenance.run)
         self._scheduler_task = BackgroundTask("scheduler", scheduler.run)
+        pruner = Pruner(store, definitions, settings, executor_id=record.id, random=random)
+        self._pruner_task = BackgroundTask("pruner", pruner.run)
         self._heartbeat = Heartbeat(
             store,
             record.id,
@@ -114,6 +120,7 @@ class Registration:
         self._heartbeat.start()
         self._maintenance_task.start()
         self._scheduler_task.start()
+        self._pruner_task.start()
         logger.info("executor %s runs %s", self._record.id, ", ".join(self._record.types))
 
     async def drain(self, forced: asyncio.Event) -> None:
@@ -136,6 +143,7 @@ class Registration:
         await self.worker.cancel_all()
         await self._maintenance_task.close()
         await self._scheduler_task.close()
+        await self._pruner_task.close()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave())
             group.create_task(self._heartbeat.stop())

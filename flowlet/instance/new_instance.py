@@ -17,11 +17,14 @@ class Created:
         id: The id of the instance.
         external_id: Its external id: the given one, or a generated one.
         is_new: Whether this call created the instance; False if the external id already existed.
+        is_pruned: Whether the external id is one of an instance that has ended and was deleted: its id finds no
+            instance any more.
     """
 
     id: int
     external_id: str
     is_new: bool
+    is_pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

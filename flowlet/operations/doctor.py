@@ -30,9 +30,11 @@ from flowlet.store.consistency import (
 )
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
+from flowlet.store.retention.recount import find_wrong_counts
 
 __all__ = [
     "CHILDREN",
+    "COUNTERS",
     "GATED",
     "INCOMPATIBLE",
     "LEASE",
@@ -55,6 +57,8 @@ CHILDREN = "children"
 """A parent's count of open children is wrong, or the parent waits for children although none is open."""
 MESSAGES = "messages"
 """An instance's count of unread messages is wrong, or it waits for a message that it has."""
+COUNTERS = "counters"
+"""The counters of ended instances differ from the rows that are there and those that were deleted."""
 UNSERVED = "unserved"
 """A warning: instances are due, and no live executor claims them."""
 
@@ -81,8 +85,8 @@ class Finding:
 
     Attributes:
         instance_id: The instance; for a schedule the one that it created last, or 0.
-        rule: One of "path", "stuck", "lease", "children" and "messages"; of "unserved", "gated", "schedule" and
-            "incompatible" for a warning.
+        rule: One of "path", "stuck", "lease", "children", "messages" and "counters"; of "unserved", "gated", "schedule"
+            and "incompatible" for a warning.
         message: What is wrong, and the cure where there is one.
     """
 
@@ -106,6 +110,8 @@ async def examine_store(
         StoreUnavailableError: If the database cannot be reached.
     """
     findings = await _Examination(store, to_microseconds(max_claim_gap)).run()
+    wrong_counts = await find_wrong_counts(store.connections)
+    findings += [Finding(wrong.first_id, COUNTERS, wrong.describe()) for wrong in wrong_counts]
     for id, message in await describe_incompatible_instances(store, definitions):
         findings.append(Finding(id, INCOMPATIBLE, message))
     return sorted(findings, key=lambda finding: finding.instance_id)

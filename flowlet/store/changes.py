@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from flowlet.errors import UnknownInstanceError
+from flowlet.errors import RefusedError, UnknownInstanceError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
 from flowlet.store.columns import RowEncoder
@@ -79,10 +79,25 @@ async def change_instances(
         sql = build_select(f"id IN ({binds}) ORDER BY id", lock=session.dialect.expressions.for_update_sql)
         locked = INSTANCE_READER.parse_all(await session.fetch_rows(sql, values))
         decided = [(instance, decide(instance)) for instance in locked]
+        for _, made in decided:
+            if made is not None and made.before.has_ended and not made.after.has_ended and made.before.children:
+                await _refuse_incomplete_tree(session, made.before)
         await apply_changes(session, [made for _, made in decided if made is not None], now=now)
         return [instance if made is None else made.stored_instance for instance, made in decided]
 
     return await connections.write(lock_and_change)
+
+
+async def _refuse_incomplete_tree(session: DatabaseSession, instance: Instance) -> None:
+    """Refuse to open an instance again whose children are being deleted, in several transactions: its tree is large.
+
+    A deletion of children locks their parent's row, as the caller has.
+    """
+    sql = f"SELECT COUNT(*) FROM {WORKFLOW} WHERE parent_id = :id"
+    ((count,),) = await session.fetch_rows(sql, {"id": instance.id})
+    if count < instance.children:
+        reason = "it has ended long ago, and is being deleted with its children"
+        raise RefusedError(f"{instance.type} {instance.id} cannot be opened again: {reason}", reason=reason)
 
 
 async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, now: int) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "COUNTER_ROW_NAMES",
     "END_COLUMNS",
     "MINUTE",
+    "PRUNED",
     "SHARED_WRITER_ID",
     "CounterBucket",
     "count_activations",
@@ -48,13 +49,17 @@ SHARED_WRITER_ID = 0
 ALL_TIME = 0
 """The ``minutes`` of the span that has no start: all that is too old to be kept by the day."""
 
+PRUNED = -1
+"""The ``minutes`` of the span of what was deleted: the rows of the table and this span together are all other spans."""
+
 
 class CounterBucket(NamedTuple):
     """What happened to the instances of a type in a span of time.
 
     Attributes:
-        minutes: The length of the span; ``ALL_TIME`` for all that is older than any other.
-        start: Its first microsecond since 1970 UTC; 0 for ``ALL_TIME``.
+        minutes: The length of the span; ``ALL_TIME`` for all that is older than any other, ``PRUNED`` for ended
+            instances that were deleted.
+        start: Its first microsecond since 1970 UTC; 0 for ``ALL_TIME`` and ``PRUNED``.
         transitions: How often an activation led into a state.
         failures: How many activations failed.
         finished: How many instances became FINISHED. For ``ALL_TIME`` it may be negative, as the other two.

@@ -14,6 +14,7 @@ from flowlet.store.counter_buckets import (
     COUNTER_ROW_NAMES,
     END_COLUMNS,
     MINUTE,
+    PRUNED,
     SHARED_WRITER_ID,
     CounterBucket,
     sum_buckets,
@@ -48,6 +49,9 @@ _ROLLUP_CONDITIONS = {
 }
 """The conditions of the rows to roll up, and the bind of each one's limit."""
 _SUMS = ", ".join(f"SUM({column}) AS {column}" for column in COUNTER_COLUMNS)
+_REMAINING = ", ".join(
+    f"SUM(CASE WHEN minutes = {PRUNED} THEN -{column} ELSE {column} END) AS {column}" for column in COUNTER_COLUMNS
+)
 
 
 class CounterStore:
@@ -87,8 +91,8 @@ class CounterStore:
         return [tuple(map(int, row)) for row in rows]
 
     async def count_ended_instances(self) -> dict[tuple[str, str], int]:
-        """Return how many instances of each type have ended with each status, and have not been resumed since."""
-        sql = f"SELECT workflow_type, {_SUMS} FROM {COUNTER} GROUP BY workflow_type"
+        """Return how many instances of each type have ended with each status, and were neither resumed nor deleted."""
+        sql = f"SELECT workflow_type, {_REMAINING} FROM {COUNTER} GROUP BY workflow_type"
         rows = await self._connections.read(lambda session: session.fetch_rows(sql))
         counts = [CounterBucket(ALL_TIME, 0, type, *map(int, sums)) for type, *sums in rows]
         return {
@@ -96,6 +100,13 @@ class CounterStore:
             for count in counts
             for status in END_COLUMNS
         }
+
+    async def count_pruned_instances(self) -> dict[str, int]:
+        """Return how many instances of each type were deleted after their end."""
+        numbers = " + ".join(END_COLUMNS.values())
+        sql = f"SELECT workflow_type, SUM({numbers}) FROM {COUNTER} WHERE minutes = {PRUNED} GROUP BY workflow_type"
+        rows = await self._connections.read(lambda session: session.fetch_rows(sql))
+        return {type: int(count) for type, count in rows}
 
 
 def _build_age_limits(now: int) -> dict[str, int]:

@@ -12,6 +12,7 @@ from flowlet.instance.json_text import parse_json
 from flowlet.instance.path_changes import apply_path_changes
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
+from flowlet.store.retention.pruned_line import read_pruned_line
 from flowlet.store.tables import ACTION, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
@@ -85,11 +86,18 @@ class HistoryStore:
     async def read_horizon(self) -> int:
         """Return the last id below which none of the latest 500 ids is missing; 0 for no line.
 
-        A missing one may belong to a transaction that has not committed yet.
+        A missing one may belong to a transaction that has not committed yet. Below the highest one that was deleted
+        none does: instances are deleted a minute after their end at the earliest.
         """
         sql = f"SELECT id FROM {ACTION} ORDER BY id DESC LIMIT :limit"
         ids = [int(id) for (id,) in await self._fetch_rows(sql, {"limit": RECENT_LINES})][::-1]
-        return next((id for id, following in pairwise(ids) if following != id + 1), ids[-1] if ids else 0)
+        pruned = await self.read_pruned_line()
+        last = ids[-1] if ids else 0
+        return max(pruned, next((id for id, next_id in pairwise(ids) if next_id > max(id, pruned) + 1), last))
+
+    async def read_pruned_line(self) -> int:
+        """Return the highest id of a line that was deleted with its instance; 0 if none was."""
+        return await read_pruned_line(self._connections)
 
     async def read_ids_after(self, *, after: int, limit: int) -> list[int]:
         """Return the ids of the lines after one, in order."""

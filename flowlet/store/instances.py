@@ -15,7 +15,7 @@ from flowlet.store.columns import RowReader
 from flowlet.store.commits import Commit, build_batch_commit
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
-from flowlet.store.dialects.batch import Batch, ClaimRequest
+from flowlet.store.dialects.batch import Batch, ClaimRequest, CreatedRow
 from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
@@ -65,12 +65,14 @@ class InstanceStore:
     async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[Created]:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
+        So does one that is kept of an instance that was deleted.
+
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
 
         # Reported inside of the unit of work, which is finished even if its caller is cancelled.
-        async def create_and_report(session: DatabaseSession) -> list[tuple[int, bool]]:
+        async def create_and_report(session: DatabaseSession) -> list[CreatedRow]:
             created = await self._dialect.writes.create(session.raw, new_instances, now)
             due_groups = frozenset(new.group for new in new_instances)
             self._connections.report_commit(Commit(due_groups, (), is_notified=True))
@@ -218,10 +220,11 @@ class InstanceStore:
         return {fence.id: fence for fence in _FENCE_READER.parse_all(rows)}
 
 
-def _build_created_instances(
-    new_instances: Sequence[NewInstance], created: Sequence[tuple[int, bool]]
-) -> list[Created]:
-    return [Created(id, new.external_id, is_new) for new, (id, is_new) in zip(new_instances, created, strict=True)]
+def _build_created_instances(new_instances: Sequence[NewInstance], created: Sequence[CreatedRow]) -> list[Created]:
+    return [
+        Created(row.id, new.external_id, row.is_new, row.is_pruned)
+        for new, row in zip(new_instances, created, strict=True)
+    ]
 
 
 def _infer_commit_result(executor_id: str, transition: Transition, fence: _Fence | None) -> CommitResult:

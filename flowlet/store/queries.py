@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowlet.clock import to_datetime
 from flowlet.definition.versions.state_names import NO_RENAMES
-from flowlet.errors import UnknownInstanceError
+from flowlet.errors import PrunedInstanceError, UnknownInstanceError
 from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, Action, ActionKind, Instance
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
 from flowlet.store.database_session import build_in_list
+from flowlet.store.retention.external_ids import (
+    PrunedInstance,
+    find_pruned_by_external_id,
+    find_pruned_by_id,
+)
 from flowlet.store.rows import ACTION_READER, INSTANCE_READER
 from flowlet.store.search.page import search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
@@ -77,10 +83,14 @@ class InstanceQueries:
         """Return the instance of an id.
 
         Raises:
+            PrunedInstanceError: If it was deleted, and its external id is kept.
             UnknownInstanceError: If there is none.
         """
-        found = await self._read_instances("id = :id", {"id": id}) if 0 < id <= MAX_INTEGER else []
+        is_possible = 0 < id <= MAX_INTEGER
+        found = await self._read_instances("id = :id", {"id": id}) if is_possible else []
         if not found:
+            if is_possible and (pruned := await find_pruned_by_id(self._connections, id)):
+                raise _build_pruned_error(pruned)
             raise UnknownInstanceError(f"no workflow has the id {id}")
         return found[0]
 
@@ -88,10 +98,13 @@ class InstanceQueries:
         """Return the instance of an external id.
 
         Raises:
+            PrunedInstanceError: If it was deleted, and its external id is kept.
             UnknownInstanceError: If there is none.
         """
         found = await self._read_instances("external_id = :external_id", {"external_id": external_id})
         if not found:
+            if pruned := await find_pruned_by_external_id(self._connections, external_id):
+                raise _build_pruned_error(pruned)
             raise UnknownInstanceError(f"no workflow has the external id {external_id!r}")
         return found[0]
 
@@ -240,6 +253,14 @@ class InstanceQueries:
     async def _read_instances(self, where: str, values: dict[str, Any], tail: str = "") -> list[Instance]:
         rows = await self._connections.read(lambda session: session.fetch_rows(f"{build_select(where)} {tail}", values))
         return INSTANCE_READER.parse_all(rows)
+
+
+def _build_pruned_error(pruned: PrunedInstance) -> PrunedInstanceError:
+    at = to_datetime(pruned.pruned).isoformat(timespec="seconds")
+    return PrunedInstanceError(
+        f"{pruned.workflow_type} {pruned.workflow_id} with the external id {pruned.external_id!r} has ended, and was "
+        f"deleted at {at}"
+    )
 
 
 def _get_attempt_key(action: Action) -> tuple[str | None, int | None, int]:

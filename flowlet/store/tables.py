@@ -22,12 +22,15 @@ __all__ = [
     "COUNTER",
     "DEFINITION",
     "DUE_INDEX",
+    "ENDED_INDEX",
     "EXECUTOR",
+    "EXTERNAL_ID",
     "FAILING_INDEX",
     "FLAG_CODEC",
     "GATE_INDEX",
     "HAS_BUSINESS_KEY",
     "IS_CANCELLED",
+    "IS_ENDED_ROOT",
     "IS_EXPIRING",
     "IS_FAILING",
     "IS_GATED",
@@ -36,6 +39,7 @@ __all__ = [
     "IS_READY",
     "IS_RETRYING",
     "MESSAGE",
+    "RETENTION",
     "RETRYING_INDEX",
     "SCHEMA_VERSION",
     "SESSION",
@@ -76,6 +80,7 @@ IS_NOT_DONE = "status NOT IN ('FINISHED', 'CANCELLED')"
 IS_CANCELLED = "status = 'CANCELLED'"
 IS_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
 IS_FAILING = "fingerprint IS NOT NULL"
+IS_ENDED_ROOT = "ended IS NOT NULL AND root_id IS NULL"
 HAS_BUSINESS_KEY = "business_key <> ''"
 IS_EXPIRING = "expires IS NOT NULL AND consumed IS NULL"
 
@@ -91,6 +96,8 @@ RETRYING_INDEX = Index("flowlet_workflow_retrying", ("id",), IS_RETRYING)
 FAILING_INDEX = Index(
     "flowlet_workflow_failing", ("fingerprint", "failed", "workflow_type", "status", "id"), IS_FAILING
 )
+# Only roots that have ended, for their deletion: one entry is written when one ends, and none by any other transition.
+ENDED_INDEX = Index("flowlet_workflow_ended", ("status", "workflow_type", "ended"), IS_ENDED_ROOT)
 
 WORKFLOW = Table(
     "flowlet_workflow",
@@ -152,6 +159,7 @@ WORKFLOW = Table(
         CANCELLED_INDEX,
         RETRYING_INDEX,
         FAILING_INDEX,
+        ENDED_INDEX,
     ),
 )
 """The instances."""
@@ -313,6 +321,21 @@ API_KEY = Table(
 )
 """The API keys."""
 
+EXTERNAL_ID = Table(
+    "flowlet_external_id",
+    (
+        Column("external_id", KEY, "NOT NULL PRIMARY KEY"),
+        Column("workflow_id", BIG),
+        Column("workflow_type", NAME),
+        Column("pruned", BIG),
+    ),
+    indexes=tuple(Index(f"flowlet_external_id_{name}", (name,)) for name in ("workflow_id", "pruned")),
+)
+"""The external ids of instances that were deleted: no second instance is created under one of them."""
+
+RETENTION = Table("flowlet_retention", (Column("name", WORD, "NOT NULL PRIMARY KEY"), Column("value", BIG)))
+"""Numbers about what was deleted, one row each."""
+
 SCHEMA_VERSION = Table(
     "flowlet_schema_version",
     (Column("migration", INTEGER), Column("step", INTEGER), Column("applied", BIG, OPTIONAL)),
@@ -320,5 +343,8 @@ SCHEMA_VERSION = Table(
 )
 """Which steps of which migrations were begun, and when each was applied."""
 
-TABLES = (WORKFLOW, ACTION, MESSAGE, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY, SCHEDULE)
+TABLES = (
+    *(WORKFLOW, ACTION, MESSAGE, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY, SCHEDULE),
+    *(EXTERNAL_ID, RETENTION),
+)
 """The tables that migrations create, in their order; the table of the schema's version comes before them."""

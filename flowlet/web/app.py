@@ -14,6 +14,7 @@ from flowlet.web.api import (
     executors,
     keys,
     messages,
+    retention,
     schedules,
     users,
     waiting,
@@ -38,6 +39,7 @@ from flowlet.web.console.pages import bulk as bulk_pages
 from flowlet.web.console.pages import definitions as definition_pages
 from flowlet.web.console.pages import executors as executor_pages
 from flowlet.web.console.pages import messages as message_pages
+from flowlet.web.console.pages import retention as retention_pages
 from flowlet.web.console.pages import schedules as schedule_pages
 from flowlet.web.console.pages import users as user_pages
 from flowlet.web.console.pages import workflows as workflow_pages
@@ -57,6 +59,7 @@ API_BLUEPRINTS: tuple[Blueprint, ...] = (
     events.blueprint,
     definitions.blueprint,
     executors.blueprint,
+    retention.blueprint,
     schedules.blueprint,
     users.blueprint,
     keys.blueprint,
@@ -79,6 +82,7 @@ CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     user_pages.blueprint,
     key_pages.blueprint,
     settings.blueprint,
+    retention_pages.blueprint,
     account.blueprint,
     errors.blueprint,
     definition_pages.blueprint,

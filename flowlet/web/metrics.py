@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.transition import Transition
+from flowlet.operations.retention import read_prune_lag_seconds
 from flowlet.store.gates.gated_instances import count_gated_by_type
 from flowlet.store.reports.activity import compute_lag_seconds, read_queues
 from flowlet.store.reports.schedules import compute_schedule_lag_seconds
@@ -148,6 +149,14 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
     )
     for workflow, count in sorted((await count_gated_by_type(store.connections)).items()):
         gated.add_metric((workflow,), count)
+    pruned = CounterMetricFamily("flowlet_pruned_instances", "Ended instances that were deleted.", labels=("workflow",))
+    for workflow, count in sorted((await store.counters.count_pruned_instances()).items()):
+        pruned.add_metric((workflow,), count)
+    overdue = await read_prune_lag_seconds(
+        store, services.registry.definitions, default=services.settings.get_executor_settings().keep
+    )
+    text = "For how long the oldest ended instance could have been deleted; 0 if there is none."
+    prunable = GaugeMetricFamily("flowlet_oldest_prunable_seconds", text, overdue)
     late = compute_lag_seconds(await read_queues(store.connections, services.settings.groups), now=store.clock.now())
     text = "How long the oldest due instance of this process's groups has been due."
     unfired = GaugeMetricFamily(
@@ -155,4 +164,4 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
         "How long the schedule has been due that has been due the longest.",
         await compute_schedule_lag_seconds(store.connections, now=store.clock.now()),
     )
-    return instances, gated, unfired, GaugeMetricFamily("flowlet_lag_seconds", text, late)
+    return instances, gated, unfired, pruned, prunable, GaugeMetricFamily("flowlet_lag_seconds", text, late)

@@ -22,6 +22,7 @@ from flowlet.errors import (
     LastAdminError,
     NotFoundError,
     OwnerError,
+    PrunedInstanceError,
     RefusedError,
     SchemaError,
     SearchError,
@@ -97,6 +98,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
         405, "The path does not support the method.", headers={"Allow": "The supported methods."}
     ),
     "body-timeout": ProblemType(408, "The body did not arrive within a minute."),
+    "pruned": ProblemType(410, "The workflow has ended and was deleted; its external id is kept."),
     "refused": ProblemType(409, "The operation is not permitted now; `permitted` lists what is."),
     "too-large": ProblemType(413, "The body is too long, or the database does not accept a value of its size."),
     "unsupported-media-type": ProblemType(
@@ -255,6 +257,7 @@ _CHANGE_UNKNOWN = (
 )
 _SCHEMA_MISMATCH = "The database's tables are not those of this version of Flowlet. Run: flowlet db upgrade"
 _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
+    ((PrunedInstanceError,), lambda error: Problem(410, "pruned", str(error))),
     ((NotFoundError,), lambda error: Problem(404, "not-found", str(error))),
     ((UserExistsError, OwnerError, LastAdminError), lambda error: Problem(409, "refused", str(error))),
     ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from flowlet.clock import Duration, parse_duration
 from flowlet.instance.instance import PRIORITIES
 from flowlet.text import MAX_NAME_LENGTH
+from flowlet.workflow.keep import Keep
 from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.schedule import Schedule
@@ -246,6 +247,7 @@ class Workflow(Generic[VarsModel]):
         priority: The priority of its instances, 0 to 9; of those that are due, the highest runs first.
         loop_limit: The most transitions in a row without any wait; an instance that exceeds it is FAILED.
         schedules: When instances are created by themselves.
+        keep: How long its instances are kept after they have ended; None for as long as FLOWLET_KEEP says.
 
     Raises:
         ValueError: If the name is empty, is longer than 120 characters, has space around it, or is "." or ".."; or if
@@ -264,6 +266,7 @@ class Workflow(Generic[VarsModel]):
         priority: int = 0,
         loop_limit: int = 10_000,
         schedules: Sequence[Schedule] = (),
+        keep: Keep | None = None,
     ) -> None:
         if not name or len(name) > MAX_NAME_LENGTH or name != name.strip():
             raise ValueError(
@@ -282,6 +285,7 @@ class Workflow(Generic[VarsModel]):
         self.priority = priority
         self.loop_limit = loop_limit
         self.schedules = tuple(schedules) if isinstance(schedules, list) else schedules
+        self.keep = keep
         self.file, self.line = _locate_caller()
 
     def child(self, vars: BaseModel | Mapping[str, Any] | None = None, /, **variables: Any) -> ChildRequest:

@@ -208,7 +208,9 @@ def read_evidence(
         messages = session.fetch("SELECT id, workflow_id, message_key, consumed FROM flowlet_message ORDER BY id")
         bookings = session.fetch("SELECT external_id, visit FROM chaos_booking")
         schedules = session.fetch("SELECT name, next_time, created FROM flowlet_schedule")
-        counters = session.fetch(f"SELECT workflow_type, {sums} FROM flowlet_counter GROUP BY workflow_type")
+        counters = session.fetch(
+            f"SELECT workflow_type, {sums} FROM flowlet_counter WHERE minutes >= 0 GROUP BY workflow_type"
+        )
     return Evidence(
         workflows={one.id: one for one in workflows},
         lines=_group_lines(lines),

@@ -20,8 +20,10 @@ from flowlet.accounts.roles import Role
 from flowlet.app import Flowlet
 from flowlet.auth.users import Users as UsersOfStore
 from flowlet.client import AsyncClient, Client, EventFilter, Filter, errors
+from flowlet.client.asynchronous.retention import AsyncRetention
 from flowlet.client.asynchronous.schedules import AsyncSchedules
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
+from flowlet.client.synchronous.retention import Retention
 from flowlet.client.synchronous.schedules import Schedules
 from flowlet.client.synchronous.users import Keys, Users
 from flowlet.settings import Settings
@@ -36,6 +38,7 @@ DOCUMENTED_TYPES: dict[str, tuple[type, type]] = {
     "`client.users`": (Users, AsyncUsers),
     "`client.keys`": (Keys, AsyncKeys),
     "`client.schedules`": (Schedules, AsyncSchedules),
+    "`client.retention`": (Retention, AsyncRetention),
 }
 RESULT_TYPES = {
     name: kind for name, kind in vars(client).items() if inspect.isclass(kind) and issubclass(kind, BaseModel)

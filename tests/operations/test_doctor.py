@@ -10,7 +10,17 @@ import pytest
 from flowlet.instance.instance import Status
 from flowlet.instance.message import MessageWait
 from flowlet.operations import doctor
-from flowlet.operations.doctor import CHILDREN, LEASE, MESSAGES, PATH, STUCK, UNSERVED, Finding, examine_store
+from flowlet.operations.doctor import (
+    CHILDREN,
+    COUNTERS,
+    LEASE,
+    MESSAGES,
+    PATH,
+    STUCK,
+    UNSERVED,
+    Finding,
+    examine_store,
+)
 from flowlet.store import consistency
 from flowlet.store.consistency import InspectedInstance
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
@@ -158,7 +168,7 @@ async def test_a_child_that_ended_without_its_parents_knowing_is_found_with_the_
 
     findings = await examine_store(harness.hands.store)
 
-    assert [(finding.instance_id, finding.rule) for finding in findings] == [(parent, CHILDREN)]
+    assert [(finding.instance_id, finding.rule) for finding in findings] == [(parent, CHILDREN), (child, COUNTERS)]
     assert "it counts 1 open children, but 0 of its children are open" in findings[0].message
 
 

@@ -13,6 +13,7 @@ import httpx
 
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.operator import AsyncOperator
+from flowlet.client.asynchronous.retention import AsyncRetention
 from flowlet.client.asynchronous.schedules import AsyncSchedules
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
@@ -52,6 +53,7 @@ class AsyncClient(AsyncOperator):
     Attributes:
         users: The users, for admins.
         keys: The API keys.
+        retention: What is kept and what is deleted, for admins.
         schedules: The schedules.
 
     Raises:
@@ -75,6 +77,7 @@ class AsyncClient(AsyncOperator):
         super().__init__(AsyncTransport(server, http, retry_policy, clock or StoreClock()))
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.retention = AsyncRetention(self._transport)
         self.schedules = AsyncSchedules(self._transport)
 
     async def __aenter__(self) -> Self:

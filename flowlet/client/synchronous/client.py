@@ -18,6 +18,7 @@ from flowlet.client.models import Created, Instance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.client.synchronous.operator import Operator
+from flowlet.client.synchronous.retention import Retention
 from flowlet.client.synchronous.schedules import Schedules
 from flowlet.client.synchronous.transport import Transport
 from flowlet.client.synchronous.users import Keys, Users
@@ -53,6 +54,7 @@ class Client(Operator):
     Attributes:
         users: The users, for admins.
         keys: The API keys.
+        retention: What is kept and what is deleted, for admins.
         schedules: The schedules.
 
     Raises:
@@ -76,6 +78,7 @@ class Client(Operator):
         super().__init__(Transport(server, http, retry_policy, clock or StoreClock()))
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)
+        self.retention = Retention(self._transport)
         self.schedules = Schedules(self._transport)
 
     def __enter__(self) -> Self:

@@ -12,11 +12,11 @@ from typing import Self, cast
 import httpx
 
 from flowlet.client.errors import ClientError
-from flowlet.client.models import Event
+from flowlet.client.models import Event, EventGap
 from flowlet.client.request import ApiRequest
 from flowlet.client.retry import ReconnectPolicy, is_transient
 from flowlet.client.service import build_unreachable_error, shut_down_connection
-from flowlet.client.sse import EventStreamParser, parse_events
+from flowlet.client.sse import EventStreamParser, find_gap, parse_events
 from flowlet.client.synchronous.transport import Transport
 
 __all__ = ["Events"]
@@ -35,6 +35,8 @@ class Events:
 
     Attributes:
         last_id: The id of the last event, with which ``after`` resumes the stream; None before the first one.
+        gap: The last gap, where instances were deleted whose events had not come yet: read again what you keep of
+            them. None if there was none.
 
     Raises:
         ApiError: From the block or the iteration, if the server refuses the request. The stream has ended then.
@@ -52,6 +54,7 @@ class Events:
         random: Random,
     ) -> None:
         self.last_id: int | None = None
+        self.gap: EventGap | None = None
         self._transport = transport
         self._api_request = api_request
         self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
@@ -127,7 +130,9 @@ class Events:
             error, chunk = build_unreachable_error(self._api_request, problem), None
         if chunk is not None:
             self._reconnect_policy.reset()
-            self._pending_events.extend(parse_events(self._parser.parse_chunk(chunk)))
+            messages = self._parser.parse_chunk(chunk)
+            self.gap = find_gap(messages) or self.gap
+            self._pending_events.extend(parse_events(messages))
             return
         self._close_connection()
         self._wait_to_reconnect(

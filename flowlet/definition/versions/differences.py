@@ -42,6 +42,7 @@ _WORKFLOW_FIELDS = {
     "loopLimit": "loop limit",
     "retry": "retry policy",
     "varsVersion": "version of the variables",
+    "keep": "time that ended workflows are kept",
 }
 _STATE_FIELDS = {
     "kind": "kind",

@@ -16,6 +16,7 @@ __all__ = [
     "Batch",
     "BatchResult",
     "ClaimRequest",
+    "CreatedRow",
     "Followups",
     "MessageFollowup",
     "collect_followups",
@@ -59,6 +60,14 @@ class BatchResult(NamedTuple):
 
     applied_ids: set[int]
     due_groups: set[str]
+
+
+class CreatedRow(NamedTuple):
+    """The answer for an instance to create: its id, whether it is new, and whether the id's instance was deleted."""
+
+    id: int
+    is_new: bool
+    is_pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

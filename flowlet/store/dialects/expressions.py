@@ -45,6 +45,10 @@ class ExpressionDialect(Protocol):
     workflows whose names come behind ``:after``; on MySQL at most so many lanes."""
     failing_status_column: str
     """The column of the index of failures that has the status."""
+    ended_index_sql: str
+    """The table of instances after FROM, read by the index of ended roots where the statement has its condition."""
+    ended_status_column: str
+    """The column of that index that has the status."""
     has_slow_json: bool
     """Whether reading a text as JSON takes several times as long as searching it for a piece of text."""
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flowlet.instance.new_instance import NewInstance
+from flowlet.store.columns import Column, Table
 from flowlet.store.counter_buckets import CounterBucket
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, CreatedRow, Followups
 
 __all__ = ["WriteDialect"]
 
@@ -45,8 +46,8 @@ class WriteDialect(Protocol):
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
-    ) -> list[tuple[int, bool]]:
-        """Create instances, all or none; return each one's id and whether it is new. One transaction."""
+    ) -> list[CreatedRow]:
+        """Create instances, all or none, but those whose external id is kept of a deleted one. One transaction."""
         ...
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
@@ -64,4 +65,21 @@ class WriteDialect(Protocol):
 
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts, in the caller's transaction; ``SHARED_WRITER_ID`` is the common rows' writer."""
+        ...
+
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows that have the values of these columns, many at once, in the caller's transaction."""
+        ...
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Let the ids that the database assigns be above a given one, in the caller's transaction.
+
+        Where the database does so by itself, nothing happens.
+        """
+        ...
+
+    async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
+        """Delete instances, whose rows the caller's transaction has locked, and their history and messages."""
         ...

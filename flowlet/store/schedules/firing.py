@@ -179,6 +179,6 @@ async def create_instances(
         return {}
     found = await session.dialect.writes.create(session.raw, new_instances, now, in_transaction=True)
     return {
-        new.external_id: Created(id, new.external_id, is_new)
-        for new, (id, is_new) in zip(new_instances, found, strict=True)
+        new.external_id: Created(row.id, new.external_id, row.is_new, row.is_pruned)
+        for new, row in zip(new_instances, found, strict=True)
     }

@@ -135,7 +135,8 @@ async def follow_events() -> Response:
 
     Each event's data is a line of history with its workflow. Its id is where ``Last-Event-ID``, or ``after``, resumes:
     nothing is missed, some events may come again. Without either the stream begins now. The answer's header
-    ``Last-Event-ID`` is where it begins.
+    ``Last-Event-ID`` is where it begins. If workflows were deleted of which events come later than that, an event of
+    the type ``gap`` comes first, with ``after`` and ``until``: what came between them is not complete.
     """
     event_query = read_query(EventQuery)
     broadcaster, after = get_services().event_broadcaster, event_query.after
@@ -206,10 +207,16 @@ async def _stream_events(
 
 
 def _format_server_sent_events(batch: EventBatch, deliveries: Sequence[EventDelivery]) -> bytes:
-    """Return deliveries as server-sent events. An id alone is no event: it is where to resume."""
+    """Return deliveries as server-sent events. An id alone is no event: it is where to resume.
+
+    An event of the type ``gap`` says that events were deleted before they could come.
+    """
     events = [
         b"id: %d\ndata: %s\n\n"
         % (one.position, write_json(EventResponse.of(one.event).model_dump(by_alias=True, mode="json")).encode())
         for one in deliveries
     ]
-    return b"".join(events) or b": \nid: %d\n\n" % batch.position
+    gap = b""
+    if batch.gap_end:
+        gap = b"event: gap\ndata: %s\n\n" % write_json({"after": batch.position, "until": batch.gap_end}).encode()
+    return gap + (b"".join(events) or b": \nid: %d\n\n" % batch.position)

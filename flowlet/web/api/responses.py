@@ -74,12 +74,16 @@ class CreateResponse(ApiModel):
     Attributes:
         id: The workflow's id.
         external_id: Its external id; generated if the request had none.
+        pruned: Whether the external id is that of a workflow that has ended and was deleted: nothing was created.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"id": 4711, "externalId": "order-2026-1001"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": 4711, "externalId": "order-2026-1001", "pruned": False}]}
+    )
 
     id: int
     external_id: str
+    pruned: bool = False
 
 
 class ChildResponse(ApiModel):

@@ -98,7 +98,10 @@ class StateAndWaitRequest(WaitRequest):
 @blueprint.post("/api/createAndWait")
 @require_role(Role.OPERATOR)
 @describe_route(
-    body=CreateAndWaitRequest, answers={200: WorkflowResponse}, problems=(429, 504), leads_to="/api/workflows/{id}"
+    body=CreateAndWaitRequest,
+    answers={200: WorkflowResponse},
+    problems=(410, 429, 504),
+    leads_to="/api/workflows/{id}",
 )
 async def create_and_wait() -> Response:
     """Create an instance, and answer with it as soon as it has reached the state; 504 if it has not in time."""
@@ -108,6 +111,8 @@ async def create_and_wait() -> Response:
     await _check_states(wait_request.create_workflow_request.workflow_type, wait_request.wait_for_states)
     with _reserve_wait(wait_request) as wait:
         created = await create_instance(wait_request.create_workflow_request)
+        if created.is_pruned:
+            await get_services().store.queries.get(created.id)  # it raises the error of a deleted one
         return await _respond_when_reached(wait, created.id, wait_request, after_action_id=0)
 
 

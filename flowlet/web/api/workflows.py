@@ -69,9 +69,12 @@ def _add_converter(state: BlueprintSetupState) -> None:
     is_located=True,
 )
 async def create_workflow() -> Response:
-    """Create a workflow: 201. If the external id exists: 200 with that workflow, which stays unchanged."""
+    """Create a workflow: 201. If the external id exists: 200 with that workflow, which stays unchanged.
+
+    If that workflow has ended and was deleted, and its external id is kept, ``pruned`` is true.
+    """
     created = await create_instance(await read_body(CreateWorkflowRequest))
-    response = CreateResponse(id=created.id, external_id=created.external_id)
+    response = CreateResponse(id=created.id, external_id=created.external_id, pruned=created.is_pruned)
     headers = {"Location": f"/api/workflows/{created.id}"}
     return build_json_response(response, status=201 if created.is_new else 200, headers=headers)
 

@@ -72,7 +72,10 @@ _PATH_PARAMETER_DESCRIPTIONS = {
     "users": {"id": "The user's id."},
     "bulk": {"id": "The `runId` of the bulk operation."},
     "keys": {"id": "The API key's id, its public part."},
+    "retention": {"id": "The workflow's id, or its external id if that is not a number and has no slash."},
 }
+_WORKFLOW_TAGS = ("workflows", "waiting", "messages", "retention")
+"""The tags of the endpoints whose paths name a workflow, which may have been deleted."""
 """The descriptions of path parameters, by blueprint."""
 _PATH_PARAMETER_DESCRIPTIONS["workflows"]["external_id"] = _PATH_PARAMETER_DESCRIPTIONS["waiting"]["external_id"]
 
@@ -265,6 +268,7 @@ def _list_problem_statuses(rule: Rule, view: Callable[..., Any]) -> list[int]:
         403: is_guarded,
         404: rule.arguments,
         408: description.body,
+        410: rule.arguments and _get_tag(rule) in _WORKFLOW_TAGS,
         413: description.body,
         415: description.body,
         500: True,

@@ -13,7 +13,7 @@ async def test_a_commit_that_appears_below_others_comes_later_and_is_not_passed_
     archive, dialect = concurrent_event_harness, concurrent_event_harness.store.connections.dialect
     async with archive.open_reader() as reader:
         async with archive.store.connections.transaction() as slow:
-            ((late, _),) = await dialect.writes.create(
+            ((late, *_),) = await dialect.writes.create(
                 slow.raw, [archive.build_new_instance()], archive.store.clock.now(), in_transaction=True
             )
             others = await archive.create_instances(2)
@@ -31,7 +31,7 @@ async def test_a_commit_under_way_when_the_first_one_follows_comes_too(
 ) -> None:
     archive, dialect = concurrent_event_harness, concurrent_event_harness.store.connections.dialect
     async with archive.store.connections.transaction() as slow:
-        ((late, _),) = await dialect.writes.create(
+        ((late, *_),) = await dialect.writes.create(
             slow.raw, [archive.build_new_instance()], archive.store.clock.now(), in_transaction=True
         )
         await archive.create_instances()
@@ -52,7 +52,7 @@ async def test_a_page_that_resumes_at_its_position_misses_no_late_commit(
     if has_loop:
         await archive.feed.start()
     async with archive.store.connections.transaction() as slow:
-        ((late, _),) = await writes.create(
+        ((late, *_),) = await writes.create(
             slow.raw, [archive.build_new_instance()], archive.store.clock.now(), in_transaction=True
         )
         others = await archive.create_instances(2)

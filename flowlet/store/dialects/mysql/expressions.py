@@ -11,12 +11,13 @@ from flowlet.store.dialects.mysql.lanes import build_lanes_sql
 from flowlet.store.dialects.mysql.schema import (
     DUE_COLUMN,
     DUE_TYPE_COLUMN,
+    ENDED_STATUS_COLUMN,
     FAILING_COLUMN,
     GATED_DUE_COLUMN,
     GATED_STATUS_COLUMN,
 )
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import DUE_INDEX, GATE_INDEX, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, WORKFLOW
 
 __all__ = ["MySQLExpressions"]
 
@@ -42,6 +43,8 @@ class MySQLExpressions:
         groups=":group", types=f"{DUE_TYPE_COLUMN} > :after", tail=f"ORDER BY {DUE_TYPE_COLUMN}, priority LIMIT :limit"
     )
     failing_status_column = FAILING_COLUMN
+    ended_index_sql = f"{WORKFLOW} FORCE INDEX ({ENDED_INDEX.name})"
+    ended_status_column = ENDED_STATUS_COLUMN
     has_slow_json = False
 
     def build_ids_sql(self, bind: str) -> str:

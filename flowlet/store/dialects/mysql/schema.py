@@ -21,8 +21,10 @@ from flowlet.store.dialects.schema import build_table_statement
 from flowlet.store.tables import (
     CANCELLED_INDEX,
     DUE_INDEX,
+    ENDED_INDEX,
     FAILING_INDEX,
     GATE_INDEX,
+    IS_ENDED_ROOT,
     IS_FAILING,
     IS_GATED,
     IS_QUEUED,
@@ -33,6 +35,7 @@ from flowlet.store.tables import (
 __all__ = [
     "DUE_COLUMN",
     "DUE_TYPE_COLUMN",
+    "ENDED_STATUS_COLUMN",
     "FAILING_COLUMN",
     "GATED_DUE_COLUMN",
     "GATED_STATUS_COLUMN",
@@ -44,6 +47,7 @@ MIGRATION_LOCK_SECONDS = 120
 DUE_TYPE_COLUMN, DUE_COLUMN = "due_type", "due"
 GATED_STATUS_COLUMN, GATED_DUE_COLUMN = "gated_status", "gated_due"
 FAILING_COLUMN = "failing"
+ENDED_STATUS_COLUMN = "ended_status"
 ROOM_COLUMN, ROOM = "room", 100
 """The column of the text that a claim removes, and its characters."""
 _OPTIONS = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC"
@@ -73,12 +77,14 @@ _MORE_COLUMNS = {
         _build_generated_column(GATED_STATUS_COLUMN, "varchar(64)", IS_GATED, "status"),
         _build_generated_column(GATED_DUE_COLUMN, "bigint", IS_GATED, "next_activation"),
         _build_generated_column(FAILING_COLUMN, "varchar(64)", IS_FAILING, "status"),
+        _build_generated_column(ENDED_STATUS_COLUMN, "varchar(64)", IS_ENDED_ROOT, "status"),
     )
 }
 _INDEXED_COLUMNS = {
     DUE_INDEX.name: ("executor_group", DUE_TYPE_COLUMN, "priority", DUE_COLUMN),
     GATE_INDEX.name: ("gate", GATED_STATUS_COLUMN, "priority", GATED_DUE_COLUMN),
     FAILING_INDEX.name: ("fingerprint", "failed", "workflow_type", FAILING_COLUMN),
+    ENDED_INDEX.name: (ENDED_STATUS_COLUMN, "workflow_type", "ended"),
 }
 """The columns of the indexes that have a generated one."""
 

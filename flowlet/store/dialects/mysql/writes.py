@@ -14,9 +14,17 @@ from typing import Any
 import pymysql
 
 from flowlet.instance.new_instance import NewInstance
-from flowlet.store.columns import list_names
+from flowlet.store.columns import Column, Table, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
+from flowlet.store.dialects.batch import (
+    Batch,
+    BatchResult,
+    ClaimRequest,
+    CreatedRow,
+    Followups,
+    collect_followups,
+    split_children,
+)
 from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_sql
 from flowlet.store.dialects.mysql.batch_table import BatchTable
 from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
@@ -30,7 +38,7 @@ from flowlet.store.rows import (
     encode_action_rows,
     encode_created_action_row,
 )
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
 
 __all__ = ["MySQLWrites"]
 
@@ -77,6 +85,9 @@ WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_P
 _CONSUME, _WAIT = build_consume_sql("%({})s".format), build_wait_sql("%({})s".format)
 _INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES "
 _INSERT_NEW = f"INSERT INTO {WORKFLOW} ({', '.join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))}) VALUES "
+_FIND_IDS = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id IN ({{}})"
+_FIND_PRUNED_IDS = f"SELECT external_id, workflow_id FROM {EXTERNAL_ID} WHERE external_id IN ({{}})"
+_DELETE_BY_ID = f"DELETE FROM {WORKFLOW} WHERE id IN ({{}})"
 # As a derived table: MySQL 8 warns of VALUES() in an update, and MariaDB has no alias for the row.
 _COUNTER_ROW = f"SELECT {', '.join(f'%s AS {name}' for name in COUNTER_ROW_NAMES)}"
 _ADD_COUNTS = f"""
@@ -144,16 +155,14 @@ class MySQLWrites:
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
-    ) -> list[tuple[int, bool]]:
+    ) -> list[CreatedRow]:
         """Create instances and their history."""
         async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.query):
             return await self._insert_instances(raw, new_instances, now)
 
-    async def _insert_instances(
-        self, raw: Any, new_instances: Sequence[NewInstance], now: int
-    ) -> list[tuple[int, bool]]:
+    async def _insert_instances(self, raw: Any, new_instances: Sequence[NewInstance], now: int) -> list[CreatedRow]:
         names = [new.external_id for new in new_instances]
-        known = await _read_ids(raw, names)
+        known = {name: CreatedRow(id, is_new=False) for name, id in (await _read_ids(raw, _FIND_IDS, names)).items()}
         fresh: dict[str, NewInstance] = {}
         for new in new_instances:
             if new.external_id not in known:
@@ -162,14 +171,20 @@ class MySQLWrites:
             await insert_rows(
                 raw, _INSERT_NEW, [[*NEW_INSTANCE_ENCODER.encode(new), now, now] for new in fresh.values()]
             )
-            ids = await _read_ids(raw, list(fresh))
+            ids = await _read_ids(raw, _FIND_IDS, list(fresh))
+            # Read behind the insert, which has waited for a deletion of the same external id: it sees what that kept.
+            pruned = await _read_ids(raw, _FIND_PRUNED_IDS, list(fresh))
+            if pruned:
+                await execute_and_count(raw, _DELETE_BY_ID.format(", ".join(str(ids[name]) for name in pruned)))
+            known |= {name: CreatedRow(id, is_new=False, is_pruned=True) for name, id in pruned.items()}
+            fresh = {name: new for name, new in fresh.items() if name not in pruned}
             await insert_rows(
                 raw, _INSERT_ACTION, [encode_created_action_row(ids[name], new, now) for name, new in fresh.items()]
             )
-            known.update(ids)
+            known |= {name: CreatedRow(ids[name], is_new=False) for name in fresh}
         created = []
         for name in names:
-            created.append((known[name], name in fresh))
+            created.append(known[name]._replace(is_new=name in fresh))
             fresh.pop(name, None)
         return created
 
@@ -177,7 +192,7 @@ class MySQLWrites:
         """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
         for children in split_children(batch_followups.children):
             created = await self._insert_instances(raw, children, now)
-            if not all(is_new for _, is_new in created):
+            if not all(row.is_new for row in created):
                 raise pymysql.err.IntegrityError(0, "a child's external id exists already")
         for id, ended in batch_followups.ended_child_counts:
             await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
@@ -201,12 +216,29 @@ class MySQLWrites:
             values = [value for count in counts for value in (writer_id, *count)]
             await execute_and_count(raw, _ADD_COUNTS.format(rows), values)
 
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows, with as few statements as the server accepts."""
+        await insert_rows(raw, f"INSERT INTO {table} ({list_names(columns)}) VALUES ", rows)
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Do nothing: AUTO_INCREMENT counts on from the highest id."""
+
+    async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
+        """Delete instances, their history and messages.
+
+        By a list of ids: for a subquery MariaDB 10.11 would read the whole table.
+        """
+        listed = ", ".join(map(str, ids))
+        for table in (ACTION, MESSAGE):
+            await execute_and_count(raw, f"DELETE FROM {table} WHERE workflow_id IN ({listed})")
+        await execute_and_count(raw, _DELETE_BY_ID.format(listed))
+
 
 class _FenceLostError(Exception):
     """Another executor holds some row of a batch."""
 
 
-async def _read_ids(raw: Any, names: Sequence[str]) -> dict[str, int]:
-    binds = ", ".join(["%s"] * len(names))
-    sql = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id IN ({binds})"
-    return dict(await fetch_rows(raw, sql, names))
+async def _read_ids(raw: Any, sql: str, names: Sequence[str]) -> dict[str, int]:
+    return dict(await fetch_rows(raw, sql.format(", ".join(["%s"] * len(names))), names))

@@ -33,6 +33,8 @@ class PostgresExpressions:
     gated_due_column = "next_activation"
     lanes_sql = build_group_lanes_sql("CAST(:group AS text)", "CAST(:after AS text)", ":limit")
     failing_status_column = "status"
+    ended_index_sql = WORKFLOW.name
+    ended_status_column = "status"
     has_slow_json = True
 
     def build_ids_sql(self, bind: str) -> str:

@@ -10,7 +10,7 @@ from flowlet.store.columns import ColumnType, Table
 from flowlet.store.dialects.postgres import catalog
 from flowlet.store.dialects.postgres.qualifier import quote_identifier
 from flowlet.store.dialects.schema import build_index_statement, build_table_statement
-from flowlet.store.tables import DUE_INDEX, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, WORKFLOW
 
 __all__ = ["PostgresSchema"]
 
@@ -33,7 +33,7 @@ _TYPES = {
 _OPTIONS = {WORKFLOW.name: " WITH (fillfactor = 60)"}
 # With the id the newest due instances are found without reading the table, whose rows lie far apart. SQLite and MySQL
 # keep the id in every index.
-_MORE_COLUMNS = {DUE_INDEX.name: ("id",)}
+_MORE_COLUMNS = {DUE_INDEX.name: ("id",), ENDED_INDEX.name: ("id",)}
 
 
 class PostgresSchema:

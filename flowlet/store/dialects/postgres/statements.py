@@ -9,19 +9,24 @@ from flowlet.store.columns import Column, ColumnType, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_KEY, COUNTER_ROW_NAMES, END_COLUMNS, MINUTE
 from flowlet.store.dialects.postgres.connection import NOW_SQL
 from flowlet.store.rows import ACTION_COLUMNS, CREATION_TIME_NAMES, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, MESSAGE, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
 
 __all__ = [
     "ADD_COUNTS",
     "COMMIT",
     "CREATE",
+    "DELETE_INSTANCES",
+    "DELETE_PRUNED",
     "END_CHILDREN",
     "FIND_KNOWN",
+    "FIND_PRUNED",
     "LOCK_PARENTS",
     "MESSAGE_WAIT_NAMES",
     "NOTIFY",
     "NOTIFY_AT_ONCE",
+    "RAISE_NEXT_ID",
     "READ_CHANNEL",
+    "READ_LAST_ID",
     "RENEW_LEASE",
     "WAIT_FOR_MESSAGES",
     "WAKE",
@@ -147,7 +152,9 @@ _SENDER = f"${len(NEW_INSTANCE_ENCODER.columns) + 2}::text"
 CREATE = f"""
 WITH created AS (
     INSERT INTO {WORKFLOW} ({", ".join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))})
-    SELECT *, {_NEW_TIME}, {_NEW_TIME} FROM unnest({_build_array_binds(NEW_INSTANCE_ENCODER.columns, 1)})
+    SELECT *, {_NEW_TIME}, {_NEW_TIME}
+    FROM unnest({_build_array_binds(NEW_INSTANCE_ENCODER.columns, 1)}) AS b({list_names(NEW_INSTANCE_ENCODER.columns)})
+    WHERE NOT EXISTS (SELECT FROM {EXTERNAL_ID} e WHERE e.external_id = b.external_id)
     ON CONFLICT (external_id) DO NOTHING RETURNING *
 ), history AS (
     INSERT INTO {ACTION} (workflow_id, kind, at, to_state, text, username, definition_version, vars)
@@ -163,6 +170,21 @@ NOTIFY_AT_ONCE = f"""
 SELECT pg_notify({_CHANNEL}, text), set_config('synchronous_commit', 'off', true) FROM unnest($1::text[]) text
 """
 FIND_KNOWN = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id = ANY($1::text[])"
+FIND_PRUNED = f"SELECT external_id, workflow_id FROM {EXTERNAL_ID} WHERE external_id = ANY($1::text[])"
+READ_LAST_ID = "SELECT pg_sequence_last_value(pg_get_serial_sequence('{table}', 'id')::regclass)"
+RAISE_NEXT_ID = """
+SELECT setval(sequence, GREATEST($1::bigint, pg_sequence_last_value(sequence)))
+FROM (SELECT pg_get_serial_sequence('{table}', 'id')::regclass AS sequence) found
+"""
+DELETE_INSTANCES = f"""
+WITH history AS (DELETE FROM {ACTION} WHERE workflow_id = ANY($1::bigint[])),
+    messages AS (DELETE FROM {MESSAGE} WHERE workflow_id = ANY($1::bigint[]))
+DELETE FROM {WORKFLOW} WHERE id = ANY($1::bigint[])
+"""
+DELETE_PRUNED = f"""
+WITH deleted AS (DELETE FROM {WORKFLOW} WHERE external_id = ANY($1::text[]) RETURNING id)
+DELETE FROM {ACTION} USING deleted WHERE workflow_id = deleted.id
+"""
 
 
 def format_notification(sender: str, group: str = "") -> str:

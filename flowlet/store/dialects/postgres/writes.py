@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -10,8 +11,17 @@ import asyncpg
 
 from flowlet.instance.instance import Status
 from flowlet.instance.new_instance import NewInstance
+from flowlet.store.columns import Column, Table, list_names
 from flowlet.store.counter_buckets import CounterBucket, count_activations
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups, split_children
+from flowlet.store.dialects.batch import (
+    Batch,
+    BatchResult,
+    ClaimRequest,
+    CreatedRow,
+    Followups,
+    collect_followups,
+    split_children,
+)
 from flowlet.store.dialects.postgres import connection, statements
 from flowlet.store.dialects.postgres.claims import claim_instances, find_next_due
 from flowlet.store.dialects.transaction import begin_transaction
@@ -65,27 +75,23 @@ class PostgresWrites:
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
-    ) -> list[tuple[int, bool]]:
-        """Create instances and notify the processes of their groups: one statement, which is one transaction.
+    ) -> list[CreatedRow]:
+        """Create instances and notify the processes of their groups: one statement, and a look at the external ids.
 
         Inside of a transaction this process cannot say when they exist, and has to hear of its own notification.
         """
-        sender = statements.format_notification("" if in_transaction else self._process_name)
-        rows = [NEW_INSTANCE_ENCODER.encode(new) for new in new_instances]
-        _check_size(sum(new.text_length for new in new_instances), rows)
-        columns = _transpose(rows)
-        created = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *columns, now, sender)}
-        known = dict(created)
-        if len(created) < len(new_instances):
-            missing = [new.external_id for new in new_instances if new.external_id not in created]
-            known.update(map(tuple, await raw.fetch(statements.FIND_KNOWN, missing)))
-        return [(known[new.external_id], created.pop(new.external_id, None) is not None) for new in new_instances]
+        _check_size(
+            sum(new.text_length for new in new_instances), [NEW_INSTANCE_ENCODER.encode(new) for new in new_instances]
+        )
+        async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.execute):
+            sender = statements.format_notification("" if in_transaction else self._process_name)
+            return await _insert_instances(raw, new_instances, now, sender)
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
         """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
         for children in split_children(batch_followups.children):
             created = await self.create(raw, children, now, in_transaction=True)
-            if not all(is_new for _, is_new in created):
+            if not all(row.is_new for row in created):
                 raise asyncpg.UniqueViolationError("a child's external id exists already")
         if batch_followups.ended_child_counts or batch_followups.woken_parents:
             await raw.fetch(
@@ -114,6 +120,49 @@ class PostgresWrites:
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
         await raw.executemany(statements.ADD_COUNTS, [(writer_id, *count) for count in counts])
+
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows, in one round trip."""
+        binds = ", ".join(f"${place}" for place, _ in enumerate(columns, 1))
+        await raw.executemany(f"INSERT INTO {table} ({list_names(columns)}) VALUES ({binds})", rows)
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Set the sequence forward. The lock keeps others from taking a number of it in between."""
+        if (await raw.fetchval(statements.READ_LAST_ID.format(table=table)) or 0) < id:
+            await raw.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+            await raw.fetchval(statements.RAISE_NEXT_ID.format(table=table), id)
+
+    async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
+        """Delete instances, their history and messages, in one statement."""
+        await raw.fetch(statements.DELETE_INSTANCES, list(ids))
+
+
+async def _insert_instances(raw: Any, new_instances: Sequence[NewInstance], now: int, sender: str) -> list[CreatedRow]:
+    """Create instances, and return each one's answer.
+
+    An insert waits for a transaction that deletes an instance of the same external id, and its own snapshot does not
+    see what that one keeps: so the kept external ids are read behind it. One that is deleted between two statements,
+    and not kept, is created in another round.
+    """
+    known: dict[str, CreatedRow] = {}
+    created: dict[str, int] = {}
+    while missing := [new for new in new_instances if new.external_id not in known]:
+        rows = [NEW_INSTANCE_ENCODER.encode(new) for new in missing]
+        found = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *_transpose(rows), now, sender)}
+        names = list({new.external_id for new in missing})
+        pruned = dict(map(tuple, await raw.fetch(statements.FIND_PRUNED, names)))
+        if late := pruned.keys() & found.keys():
+            await raw.execute(statements.DELETE_PRUNED, list(late))
+        if len(found) < len(names):
+            known |= {name: CreatedRow(id, is_new=False) for name, id in await raw.fetch(statements.FIND_KNOWN, names)}
+        known |= {name: CreatedRow(id, is_new=False) for name, id in found.items()}
+        known |= {name: CreatedRow(id, is_new=False, is_pruned=True) for name, id in pruned.items()}
+        created |= {name: id for name, id in found.items() if name not in pruned}
+    return [
+        known[new.external_id]._replace(is_new=created.pop(new.external_id, None) is not None) for new in new_instances
+    ]
 
 
 def _find_released_groups(batch: Batch) -> set[str]:

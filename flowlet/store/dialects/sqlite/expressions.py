@@ -9,7 +9,7 @@ import orjson
 
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import DUE_INDEX, GATE_INDEX, IS_QUEUED, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, IS_QUEUED, WORKFLOW
 
 __all__ = ["SQLiteExpressions"]
 
@@ -33,6 +33,8 @@ class SQLiteExpressions:
     gated_due_column = "next_activation"
     lanes_sql = build_group_lanes_sql(":group", ":after", ":limit")
     failing_status_column = "status"
+    ended_index_sql = f"{WORKFLOW} INDEXED BY {ENDED_INDEX.name}"
+    ended_status_column = "status"
     has_slow_json = True
 
     def build_ids_sql(self, bind: str) -> str:

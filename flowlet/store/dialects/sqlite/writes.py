@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from flowlet.instance.new_instance import NewInstance
-from flowlet.store.columns import list_names
+from flowlet.store.columns import Column, Table, list_names
 from flowlet.store.counter_buckets import (
     COUNTER_COLUMNS,
     COUNTER_KEY,
@@ -21,7 +21,7 @@ from flowlet.store.counter_buckets import (
     CounterBucket,
     count_transitions,
 )
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, Followups, collect_followups
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, CreatedRow, Followups, collect_followups
 from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_sql
 from flowlet.store.dialects.sizes import SizeLimit
 from flowlet.store.dialects.sqlite.claims import claim_instances, find_next_due, run_in_transaction
@@ -35,7 +35,7 @@ from flowlet.store.rows import (
     encode_action_rows,
     encode_created_action_row,
 )
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
 
 __all__ = ["SQLiteWrites"]
 
@@ -43,6 +43,7 @@ __all__ = ["SQLiteWrites"]
 _INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES ({', '.join('?' * len(ACTION_COLUMNS))})"
 _NEW_NAMES = (*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES)
 _FIND_ID = f"SELECT id FROM {WORKFLOW} WHERE external_id = ?"
+_FIND_PRUNED_ID = f"SELECT workflow_id FROM {EXTERNAL_ID} WHERE external_id = ?"
 _INSERT_NEW = (
     f"INSERT INTO {WORKFLOW} ({', '.join(_NEW_NAMES)}) VALUES ({', '.join('?' * len(_NEW_NAMES))}) "
     "ON CONFLICT (external_id) DO NOTHING RETURNING id"
@@ -138,10 +139,10 @@ class SQLiteWrites:
 
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
-    ) -> list[tuple[int, bool]]:
+    ) -> list[CreatedRow]:
         """Create instances in one hop to the connection's thread."""
         create = _insert_instances if in_transaction else _create_instances
-        created: list[tuple[int, bool]] = await raw._execute(create, raw._conn, new_instances, now)
+        created: list[CreatedRow] = await raw._execute(create, raw._conn, new_instances, now)
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
@@ -156,6 +157,20 @@ class SQLiteWrites:
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
         await raw._execute(_add_counts, raw._conn, writer_id, counts)
+
+    async def insert_rows(
+        self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Insert rows in one hop to the connection's thread."""
+        sql = f"INSERT INTO {table} ({list_names(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        await raw._execute(raw._conn.executemany, sql, rows)
+
+    async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
+        """Do nothing: AUTOINCREMENT counts on from the highest id."""
+
+    async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
+        """Delete instances, their history and messages in one hop to the connection's thread."""
+        await raw._execute(_delete_instances, raw._conn, ids)
 
 
 def _renew_lease(
@@ -202,8 +217,8 @@ def _check_rows(limit: SizeLimit, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def _apply_followups(connection: sqlite3.Connection, batch_followups: Followups, now: int) -> None:
-    for _, is_new in _insert_instances(connection, batch_followups.children, now):
-        if not is_new:
+    for row in _insert_instances(connection, batch_followups.children, now):
+        if not row.is_new:
             raise sqlite3.IntegrityError("a child's external id exists already")
     connection.executemany(
         _END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in batch_followups.ended_child_counts]
@@ -218,10 +233,17 @@ def _add_counts(connection: sqlite3.Connection, writer_id: int, counts: Sequence
     connection.executemany(_ADD_COUNTS_SQL, [(writer_id, *count) for count in counts])
 
 
+def _delete_instances(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    rows = [(id,) for id in ids]
+    connection.executemany(f"DELETE FROM {ACTION} WHERE workflow_id = ?", rows)
+    connection.executemany(f"DELETE FROM {MESSAGE} WHERE workflow_id = ?", rows)
+    connection.executemany(f"DELETE FROM {WORKFLOW} WHERE id = ?", rows)
+
+
 def _create_instances(
     connection: sqlite3.Connection, new_instances: Sequence[NewInstance], now: int
-) -> list[tuple[int, bool]]:
-    created: list[tuple[int, bool]] = run_in_transaction(
+) -> list[CreatedRow]:
+    created: list[CreatedRow] = run_in_transaction(
         connection, lambda: _insert_instances(connection, new_instances, now)
     )
     return created
@@ -229,20 +251,22 @@ def _create_instances(
 
 def _insert_instances(
     connection: sqlite3.Connection, new_instances: Sequence[NewInstance], now: int
-) -> list[tuple[int, bool]]:
+) -> list[CreatedRow]:
     created = []
     actions = []
     limit = get_size_limit(connection)
     for new in new_instances:
         if limit.may_exceed(new.text_length):
             _check_rows(limit, [encode_created_action_row(0, new, now)])
-        is_new = True
+        if (pruned := connection.execute(_FIND_PRUNED_ID, (new.external_id,)).fetchone()) is not None:
+            created.append(CreatedRow(pruned[0], is_new=False, is_pruned=True))
+            continue
         found = connection.execute(_INSERT_NEW, [*NEW_INSTANCE_ENCODER.encode(new), now, now]).fetchone()
         if found is None:
-            is_new, found = False, connection.execute(_FIND_ID, (new.external_id,)).fetchone()
-        (id,) = found
-        created.append((id, is_new))
-        if is_new:
-            actions.append(encode_created_action_row(id, new, now))
+            (id,) = connection.execute(_FIND_ID, (new.external_id,)).fetchone()
+            created.append(CreatedRow(id, is_new=False))
+            continue
+        created.append(CreatedRow(found[0], is_new=True))
+        actions.append(encode_created_action_row(found[0], new, now))
     connection.executemany(_INSERT_ACTION, actions)
     return created

@@ -11,6 +11,7 @@ from flowlet.accounts.roles import Role
 from flowlet.store.reports.system import read_database
 from flowlet.web.auth import require_role
 from flowlet.web.console.layout import render_page
+from flowlet.web.console.pages.retention import list_kept_workflows
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
@@ -21,7 +22,7 @@ blueprint = Blueprint("settings", __name__)
 @blueprint.get("/settings")
 @require_role(Role.ADMIN)
 async def show_settings() -> Response:
-    """Show every setting, with secrets hidden."""
+    """Show every setting, with secrets hidden, and how long ended workflows are kept."""
     here = get_services()
     return await render_page(
         "settings/settings.html",
@@ -33,4 +34,5 @@ async def show_settings() -> Response:
         started=here.started,
         executor_name=here.settings.executor_name if here.executor else "",
         workflows=here.registry.names,
+        kept=await list_kept_workflows(),
     )
