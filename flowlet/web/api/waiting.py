@@ -5,7 +5,8 @@ The answer is sent at the moment the state is reached. A client that disconnects
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ConfigDict
@@ -26,7 +27,7 @@ from flowlet.web.api.workflow_changes import (
     enter_instance_state,
     find_by_external_id_first,
 )
-from flowlet.web.auth import require_role
+from flowlet.web.auth import get_principal, require_role
 from flowlet.web.deadline import WAIT_GRACE_SECONDS, set_request_deadline
 from flowlet.web.field_types import WaitSeconds, WaitStates
 from flowlet.web.json_responses import build_json_response
@@ -35,6 +36,7 @@ from flowlet.web.parsing import read_body
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_rate_limit_error
 from flowlet.web.schemas import RequestModel
 from flowlet.web.services import get_services
+from flowlet.web.user_shares import WAITS
 
 __all__ = ["blueprint"]
 
@@ -138,15 +140,18 @@ async def enter_state_and_wait(external_id: str) -> Response:
         )
 
 
-def _reserve_wait(wait_request: WaitRequest) -> AbstractContextManager[WaitFunction]:
-    """Reserve a wait before anything is changed; refuse if there are too many."""
+@contextmanager
+def _reserve_wait(wait_request: WaitRequest) -> Iterator[WaitFunction]:
+    """Reserve a wait before anything is changed; refuse if there are too many, in all or of this user."""
     if get_services().waiters.waiter_count >= MAX_WAITERS:
         raise build_rate_limit_error(
             f"{MAX_WAITERS:,} requests are waiting already. Poll the workflow instead.",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
     set_request_deadline(wait_request.wait_seconds + WAIT_GRACE_SECONDS)
-    return get_services().waiters.reserve_wait(wait_request.wait_seconds)
+    here, username = get_services(), get_principal().username
+    with here.user_shares.hold(WAITS, username), here.waiters.reserve_wait(wait_request.wait_seconds) as wait:
+        yield wait
 
 
 async def _respond_when_reached(
