@@ -53,6 +53,12 @@ class Services:
     bulk_runs: BulkRuns = field(default_factory=BulkRuns)
     user_shares: UserShares = field(default_factory=UserShares)
 
+    def end_open_requests(self) -> None:
+        """End event streams, waits and bulk operations, because the server stops; refuse new ones."""
+        self.event_broadcaster.close()
+        self.waiters.end_waits()
+        self.bulk_runs.stop()
+
 
 def get_services() -> Services:
     """Return the services of the application that handles the current request."""

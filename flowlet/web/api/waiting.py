@@ -14,7 +14,7 @@ from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
-from flowlet.errors import UnknownStateError, WaitTimeoutError
+from flowlet.errors import UnknownStateError, WaitStoppedError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation, build_refusal
 from flowlet.text import MAX_NAME_LENGTH
@@ -160,6 +160,8 @@ async def _respond_when_reached(
     """Return the answer of a wait; ``after_action_id`` is the line of history after which a state counts."""
     try:
         instance = await wait(id, wait_request.wait_for_states, since=after_action_id)
+    except WaitStoppedError:
+        raise
     except WaitTimeoutError as error:
         more: dict[str, Any] = {"workflowId": id}
         if error.instance is not None:
