@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 from quart import Blueprint, Response
@@ -67,6 +67,7 @@ class CreateAndWaitRequest(WaitRequest):
         create_workflow_request: The new instance.
     """
 
+    max_bytes: ClassVar[int | None] = None
     create_workflow_request: CreateWorkflowRequest
 
 
@@ -79,6 +80,7 @@ class StateAndWaitRequest(WaitRequest):
         from_states: It has to be in one of these; omit it for any state.
     """
 
+    max_bytes: ClassVar[int | None] = None
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
