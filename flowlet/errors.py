@@ -30,6 +30,7 @@ FlowletError
 ├── OutcomeError             a handler returned what its state does not allow
 ├── WaitTimeoutError         an instance has not reached the state in time (also a TimeoutError)
 │   └── WaitStoppedError     the application stopped before
+├── OverloadedError          too much of one kind is under way: try again
 ├── NotEndedError            in a test, an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
 """
@@ -51,6 +52,7 @@ __all__ = [
     "NotEndedError",
     "NotFoundError",
     "OutcomeError",
+    "OverloadedError",
     "OwnerError",
     "RefusedError",
     "RowsLockedError",
@@ -291,6 +293,10 @@ class WaitStoppedError(WaitTimeoutError):
         self.instance_id = instance_id
         what = "new waits are refused" if instance_id is None else f"the wait for workflow {instance_id} was cut short"
         super().__init__(f"{what}: the application stops")
+
+
+class OverloadedError(FlowletError):
+    """The process has as much work of one kind under way as it takes: try again in a moment. Nothing was changed."""
 
 
 class NotEndedError(FlowletError, AssertionError):

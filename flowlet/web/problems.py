@@ -21,6 +21,7 @@ from flowlet.errors import (
     FlowletError,
     LastAdminError,
     NotFoundError,
+    OverloadedError,
     OwnerError,
     RefusedError,
     SchemaError,
@@ -279,6 +280,7 @@ _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Excepti
     ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
     ((TooLargeError,), lambda error: Problem(413, "too-large", f"{error}. Nothing was changed.")),
+    ((OverloadedError,), lambda error: _build_unavailable_problem(f"{error}. Nothing was changed; try again.")),
     ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_describe_unavailability())),
     ((SchemaError,), lambda _: _build_unavailable_problem(_SCHEMA_MISMATCH)),
 )
