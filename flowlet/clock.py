@@ -213,6 +213,7 @@ _ISO = re.compile(
     r"(?:T(?=\d)(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)S)?)?",
     re.ASCII,
 )
+_MAX_DURATION_LENGTH = 100
 _MAX_DURATION = timedelta(days=36525)
 _EXAMPLES = "Write it like '10 minutes', '1h30m', '500ms', '2 days' or 'PT10M'"
 
@@ -250,6 +251,10 @@ def format_duration(value: timedelta) -> str:
 def _parse_text(text: str) -> timedelta | None:
     if not isinstance(text, str):
         raise DurationError(f"{text!r} is a {type(text).__name__}, not a duration. {_EXAMPLES}.")
+    if len(text) > _MAX_DURATION_LENGTH:
+        raise DurationError(
+            f"{text[:_MAX_DURATION_LENGTH]!r}... is longer than {_MAX_DURATION_LENGTH} characters. {_EXAMPLES}."
+        )
     text = text.strip()
     if iso := _ISO.fullmatch(text):
         parts = [(amount, unit) for unit, amount in iso.groupdict().items() if amount]

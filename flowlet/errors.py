@@ -30,6 +30,8 @@ FlowletError
 │   └── LastAdminError         the last enabled admin cannot be demoted, disabled or deleted
 ├── OutcomeError             a handler returned what its state does not allow
 ├── WaitTimeoutError         an instance has not reached the state in time (also a TimeoutError)
+│   └── WaitStoppedError     the application stopped before
+├── OverloadedError          too much of one kind is under way: try again
 ├── NotEndedError            in a test, an instance has not ended (also an AssertionError)
 └── Fail                     raised by a handler: no further attempt
 """
@@ -51,6 +53,7 @@ __all__ = [
     "NotEndedError",
     "NotFoundError",
     "OutcomeError",
+    "OverloadedError",
     "OwnerError",
     "PrunedInstanceError",
     "RefusedError",
@@ -73,6 +76,7 @@ __all__ = [
     "UserError",
     "UserExistsError",
     "VariablesError",
+    "WaitStoppedError",
     "WaitTimeoutError",
 ]
 
@@ -283,6 +287,22 @@ class WaitTimeoutError(FlowletError, TimeoutError):
     def __init__(self, message: str, instance: Any = None) -> None:
         self.instance = instance
         super().__init__(message)
+
+
+class WaitStoppedError(WaitTimeoutError):
+    """The application stops before an instance has reached the awaited state; it may reach it later.
+
+    ``instance_id`` is None if the wait was refused before there was an instance.
+    """
+
+    def __init__(self, instance_id: int | None = None) -> None:
+        self.instance_id = instance_id
+        what = "new waits are refused" if instance_id is None else f"the wait for workflow {instance_id} was cut short"
+        super().__init__(f"{what}: the application stops")
+
+
+class OverloadedError(FlowletError):
+    """The process has as much work of one kind under way as it takes: try again in a moment. Nothing was changed."""
 
 
 class NotEndedError(FlowletError, AssertionError):

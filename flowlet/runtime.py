@@ -32,6 +32,7 @@ from flowlet.shutdown import (
     cancel_and_wait,
     end_process,
     end_when_requested,
+    observe_stop_signals,
     run_to_end,
     wait_for_all,
     watch_stop_signals,
@@ -247,8 +248,11 @@ async def open_web_app(engine: Engine, settings: Settings, metrics: Metrics) -> 
     try:
         app = create_app(services)
         await run_to_end(app.startup())
+        # This process's own server knows of the stop without them.
+        is_told = are_stop_signals_watched()
         try:
-            yield app
+            with contextlib.nullcontext() if is_told else observe_stop_signals(services.end_open_requests):
+                yield app
         finally:
             await run_to_end(app.shutdown())
     finally:

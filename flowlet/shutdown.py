@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from flowlet.protected_tasks import build_own_context, create_protected_task, protect_awaitable
@@ -22,6 +23,7 @@ __all__ = [
     "cancel_and_wait",
     "end_process",
     "end_when_requested",
+    "observe_stop_signals",
     "run_to_end",
     "wait_for_all",
     "wait_for_first",
@@ -190,6 +192,38 @@ def watch_stop_signals(on_signal: Callable[[], object]) -> Iterator[None]:
         _watcher_count -= 1
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def observe_stop_signals(on_signal: Callable[[], object]) -> Iterator[None]:
+    """Call ``on_signal`` on the running loop at each SIGTERM and SIGINT, beside what another server does at them.
+
+    An ASGI server reports its stop only after its open requests have ended, so that what waits has to learn of it by
+    itself. Outside of the main thread, which alone may handle signals, nothing is observed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def receive_signal(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(on_signal)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+        elif handler == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, receive_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is receive_signal:
+                signal.signal(number, handler)
 
 
 def end_process(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Rate limits for logins, by username and by address, counted in this process."""
+"""Rate limits for logins, by username, by network and by device, counted in this process."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ class LoginLimit:
 
 
 class LoginLimiter:
-    """Limits guessing: each attempt counts for its username and for its address, and both need an attempt left.
+    """Limits guessing: each attempt counts for its username from its network, for its username, and for its address.
 
-    A successful login clears the attempts of its username, but only itself for its address: otherwise an attacker
-    with an account could continue forever. The counts are in memory: each process counts for itself, and a restart
-    clears them. Many attackers can prevent a user from logging in, but not from working: sessions and API keys are
-    not limited.
+    Each of the three needs an attempt left. The limit of a username from one network is tight, and that from all
+    networks together is loose, so that a single client keeps no user from logging in elsewhere. A device with which the
+    user has logged in before has a tight limit of its own instead of the three: not even many attackers exhaust it.
+
+    A successful login clears the attempts of its username from its network, but only itself elsewhere: otherwise an
+    attacker with an account could continue forever. The counts are in memory: each process counts for itself, and a
+    restart clears them. Sessions and API keys are not limited.
 
     Args:
         clock: The clock.
-        username_limit: The limit for each username, whether it exists or not.
+        username_limit: The limit for each username from one network, and from one known device, whether the username
+            exists or not.
+        total_limit: The limit for each username from all networks and unknown devices together.
         address_limit: The limit for each address; for IPv6 for each /64 network, which is what one customer gets.
-        max_entries: How many usernames, and how many addresses, are counted. The one whose last attempt was longest
+        max_entries: How many entries of each kind are counted. The one whose last attempt was longest
             ago is dropped first.
     """
 
@@ -43,31 +48,48 @@ class LoginLimiter:
         clock: Clock,
         *,
         username_limit: LoginLimit = LoginLimit(attempts=10, refill_seconds=30),
+        total_limit: LoginLimit = LoginLimit(attempts=100, refill_seconds=5),
         address_limit: LoginLimit = LoginLimit(attempts=30, refill_seconds=5),
         max_entries: int = _MAX_ENTRIES,
     ) -> None:
         self._clock = clock
         self._usernames = _AttemptCounter(username_limit, max_entries)
+        self._totals = _AttemptCounter(total_limit, max_entries)
         self._addresses = _AttemptCounter(address_limit, max_entries)
 
-    def record_attempt(self, username: str, address: str) -> float | None:
-        """Count an attempt and return None; if the limit is reached, return how many seconds to wait, uncounted."""
+    def record_attempt(self, username: str, address: str, *, device: str | None = None) -> float | None:
+        """Count an attempt and return None; if a limit is reached, return how many seconds to wait, uncounted.
+
+        Args:
+            username: The username.
+            address: The client's address.
+            device: The id of a known device of this user; None for any other.
+        """
         now = self._clock.monotonic()
-        name, network = make_username_key(username), _normalize_address(address)
-        wait = max(self._usernames.compute_wait(name, now), self._addresses.compute_wait(network, now))
+        counters = self._list_counters(username, address, device)
+        wait = max(counter.compute_wait(key, now) for counter, key in counters)
         if wait > 0:
             return wait
-        self._usernames.add_attempt(name, now)
-        self._addresses.add_attempt(network, now)
+        for counter, key in counters:
+            counter.add_attempt(key, now)
         return None
 
-    def record_success(self, username: str, address: str) -> None:
-        """Clear the attempts of a username that has logged in, and take this attempt off for the address."""
-        self._usernames.clear_attempts(make_username_key(username))
-        self._addresses.remove_attempt(_normalize_address(address))
+    def record_success(self, username: str, address: str, *, device: str | None = None) -> None:
+        """Clear the attempts of a username from its network or device, and take this attempt off elsewhere."""
+        (own, key), *others = self._list_counters(username, address, device)
+        own.clear_attempts(key)
+        for counter, other_key in others:
+            counter.remove_attempt(other_key)
 
     def __len__(self) -> int:
-        return len(self._usernames) + len(self._addresses)
+        return len(self._usernames) + len(self._totals) + len(self._addresses)
+
+    def _list_counters(self, username: str, address: str, device: str | None) -> list[tuple[_AttemptCounter, str]]:
+        """Return the counters of an attempt, each with its key; the first one is the user's own."""
+        name, network = make_username_key(username), _normalize_address(address)
+        if device is not None:
+            return [(self._usernames, f"{name}\n{device}")]
+        return [(self._usernames, f"{name}\n{network}"), (self._totals, name), (self._addresses, network)]
 
 
 class _AttemptCounter:

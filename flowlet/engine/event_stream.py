@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 
 from flowlet.engine.id_gaps import MAX_GAPS, Gaps
+from flowlet.engine.streams.subscriber import EventBatch, EventDelivery, StreamEnd, Subscriber
 from flowlet.errors import RefusedError, StoreUnavailableError
 from flowlet.shutdown import BackgroundTask
 from flowlet.store.commits import Commit
@@ -42,43 +42,14 @@ KEEPALIVE_SECONDS = 5.0
 PAGE_SIZE = 1_000
 MAX_BUFFERED_EVENTS = 10_000
 """Events that are kept for subscribers; a stream that is further behind reads the database itself."""
+SECONDS_PER_SUBSCRIBER = 0.0025
+"""How long the loop rests for each subscriber that it has woken: to send them one batch takes a tenth of that each, so
+that all of them together take a tenth of the time of the engine in the same process, however many there are."""
+MAX_PAGES_UNANNOUNCED = 5
+"""How many full pages are read before subscribers are woken: half of what is kept for them."""
 BEFORE_BUFFER = -1
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EventDelivery:
-    """An event, and the position from which to resume if it is the last one that has arrived."""
-
-    position: int
-    event: HistoryEvent
-
-
-@dataclass(frozen=True, slots=True)
-class EventBatch:
-    """What a subscriber gets: deliveries in order, or none, and the position after all of them.
-
-    Attributes:
-        gap_end: Up to this line, events after the position at which the subscriber resumed were deleted; 0 if none was.
-    """
-
-    position: int
-    deliveries: Sequence[EventDelivery] = ()
-    gap_end: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """The end of the stream at one moment: a subscription that begins here gets what is committed later, and no more.
-
-    Attributes:
-        position: The line up to which nothing is missing.
-        place: How many of the loop's events come before.
-    """
-
-    position: int
-    place: int
 
 
 class EventBroadcaster:
@@ -100,6 +71,8 @@ class EventBroadcaster:
         self._horizon = 0
         self._buffer: deque[EventDelivery] = deque(maxlen=MAX_BUFFERED_EVENTS)
         self._buffer_end = 0
+        self._unannounced_pages = 0
+        self._shared_batches: dict[tuple[Hashable, int], EventBatch] = {}
         self._new_events = asyncio.Event()
         self._has_unread_commit = asyncio.Event()
         self._is_closed = False
@@ -144,6 +117,7 @@ class EventBroadcaster:
             self._gaps.add_missing(recent, after=first, expires=self._clock.monotonic() + GAP_SECONDS)
             self._horizon = self._gaps.compute_horizon(self._last_read_id)
             self._buffer.clear()
+            self._unannounced_pages = 0
             self._buffer_end += 1  # an end from before reads in the database what no loop has read since
             self._read_task.start()
             return StreamEnd(self._horizon, self._buffer_end)
@@ -154,6 +128,7 @@ class EventBroadcaster:
         *,
         after: int | StreamEnd | None = None,
         workflow_id: int | None = None,
+        filter_key: Hashable = None,
     ) -> AsyncGenerator[EventBatch, None]:
         """Yield the events from now on, or after a position, until ``close``.
 
@@ -166,6 +141,8 @@ class EventBroadcaster:
             is_wanted: Returns whether the subscriber wants an event.
             after: The position to resume at; 0 for the first event of all; None for the end of the stream.
             workflow_id: The only instance whose events are wanted, if there is one: its past is then read alone.
+            filter_key: Equal for subscribers that want the same events, which then share their batches; None shares
+                none.
 
         Raises:
             RefusedError: If there are 1,000 subscribers already.
@@ -180,7 +157,7 @@ class EventBroadcaster:
                 end = after
             elif after is not None and after < self._last_read_id:
                 end = StreamEnd(after, BEFORE_BUFFER)
-            subscriber = _Subscriber(is_wanted, workflow_id, end)
+            subscriber = Subscriber(is_wanted, workflow_id, end, filter_key)
             pruned = 0 if after is None or isinstance(after, StreamEnd) else await self._history.read_pruned_line()
             yield EventBatch(subscriber.position, gap_end=pruned if pruned > subscriber.position else 0)
             async for batch in self._stream_batches(subscriber):
@@ -217,7 +194,11 @@ class EventBroadcaster:
                 await self._has_unread_commit.wait()
 
     async def _read_and_rest(self) -> None:
-        """Read once, and rest at least as long as that took: at most half of the time goes into reading."""
+        """Read once, and rest at least as long as that took: at most half of the time goes into reading.
+
+        Subscribers are woken when there is nothing more to read. Each costs its task and a send, however small the
+        batch is; so the loop rests the longer the more there are, and the batches grow.
+        """
         self._has_unread_commit.clear()
         began = self._clock.monotonic()
         read = await self._try_to_read()
@@ -227,7 +208,8 @@ class EventBroadcaster:
         if read is None:
             await self._clock.sleep(UNSIGNALLED_SECONDS)
         else:
-            await self._clock.sleep(took if read == PAGE_SIZE else max(took, TICK_SECONDS - took))
+            sending = 0.0 if self._unannounced_pages else self._subscriber_count * SECONDS_PER_SUBSCRIBER
+            await self._clock.sleep(max(took, sending, 0.0 if read == PAGE_SIZE else TICK_SECONDS - took))
 
     async def _try_to_read(self) -> int | None:
         """Return how many new lines were read; None if the database did not let them be read."""
@@ -249,18 +231,25 @@ class EventBroadcaster:
         self._gaps.add_missing((event.id for event in new), after=self._last_read_id, expires=now + GAP_SECONDS)
         self._last_read_id = new[-1].id if new else self._last_read_id
         self._horizon = self._gaps.compute_horizon(self._last_read_id)
-        self._publish([*late, *new])
+        self._add_events([*late, *new])
+        if len(new) == PAGE_SIZE and self._unannounced_pages < MAX_PAGES_UNANNOUNCED - 1:
+            self._unannounced_pages += 1
+        else:
+            self._wake_subscribers(has_events=bool(late or new or self._unannounced_pages))
         return len(new)
 
-    def _publish(self, events: Sequence[HistoryEvent]) -> None:
-        if not events:
-            return
+    def _add_events(self, events: Sequence[HistoryEvent]) -> None:
         self._buffer.extend(EventDelivery(min(event.id, self._horizon), event) for event in events)
         self._buffer_end += len(events)
-        self._new_events.set()
-        self._new_events = asyncio.Event()
+        self._shared_batches.clear()
 
-    async def _stream_batches(self, subscriber: _Subscriber) -> AsyncIterator[EventBatch]:
+    def _wake_subscribers(self, *, has_events: bool) -> None:
+        self._unannounced_pages = 0
+        if has_events:
+            self._new_events.set()
+            self._new_events = asyncio.Event()
+
+    async def _stream_batches(self, subscriber: Subscriber) -> AsyncIterator[EventBatch]:
         """Yield a subscriber's events: its past from the database, then what the loop reads."""
         yielded_at = self._clock.monotonic()
         while not self._is_closed:
@@ -269,15 +258,30 @@ class EventBroadcaster:
                 async for batch in self._stream_past(subscriber):
                     yield batch
                 continue
-            deliveries = subscriber.select_deliveries(islice(self._buffer, subscriber.place - first, None))
-            subscriber.position, subscriber.place = self._horizon, self._buffer_end
-            if deliveries or self._clock.monotonic() - yielded_at >= KEEPALIVE_SECONDS:
-                yield EventBatch(subscriber.position, deliveries)
+            batch = self._build_batch(subscriber, first)
+            subscriber.position, subscriber.place = batch.position, self._buffer_end
+            if batch.deliveries or self._clock.monotonic() - yielded_at >= KEEPALIVE_SECONDS:
+                yield batch
                 yielded_at = self._clock.monotonic()
             else:
                 await self._wait_for_events()
 
-    async def _stream_past(self, subscriber: _Subscriber) -> AsyncIterator[EventBatch]:
+    def _build_batch(self, subscriber: Subscriber, first: int) -> EventBatch:
+        """Return what the loop has read since a subscriber's last batch; ``first`` is where the buffer begins.
+
+        Selecting a thousand events anew for each of two hundred subscribers took longer than the engine's own work.
+        """
+        is_shared = subscriber.filter_key is not None and not subscriber.sent
+        key = (subscriber.filter_key, subscriber.place)
+        batch = self._shared_batches.get(key) if is_shared else None
+        if batch is None or batch.position != self._horizon:
+            new = islice(self._buffer, subscriber.place - first, None)
+            batch = EventBatch(self._horizon, subscriber.select_deliveries(new))
+            if is_shared:
+                self._shared_batches[key] = batch
+        return batch
+
+    async def _stream_past(self, subscriber: Subscriber) -> AsyncIterator[EventBatch]:
         """Yield the events that the database has beyond a subscriber's position, up to its end.
 
         Beyond the horizon some may still be missing. The ids that are read from there on are remembered, because the
@@ -304,7 +308,7 @@ class EventBroadcaster:
                 place, horizon = self._buffer_end, self._horizon
             await self._clock.sleep(took)
 
-    async def _read_page(self, subscriber: _Subscriber, cursor: int) -> list[HistoryEvent]:
+    async def _read_page(self, subscriber: Subscriber, cursor: int) -> list[HistoryEvent]:
         while True:
             try:
                 return await self._history.read_events_after(
@@ -318,28 +322,3 @@ class EventBroadcaster:
         with suppress(TimeoutError):
             async with asyncio.timeout(KEEPALIVE_SECONDS):
                 await self._new_events.wait()
-
-
-class _Subscriber:
-    """The events that a subscriber wants, and its progress.
-
-    Attributes:
-        wanted: Returns whether it wants an event.
-        workflow_id: The only instance whose events it wants, if there is one.
-        position: The line up to which every event has been sent.
-        place: How many of the loop's events come before its next one.
-        sent: The ids that have been sent beyond the position.
-    """
-
-    __slots__ = ("place", "position", "sent", "wanted", "workflow_id")
-
-    def __init__(self, wanted: Callable[[HistoryEvent], bool], workflow_id: int | None, begin: StreamEnd) -> None:
-        self.wanted = wanted
-        self.workflow_id = workflow_id
-        self.position = begin.position
-        self.place = begin.place
-        self.sent: set[int] = set()
-
-    def select_deliveries(self, deliveries: Iterable[EventDelivery]) -> list[EventDelivery]:
-        """Return the deliveries that are wanted and have not been sent yet."""
-        return [one for one in deliveries if one.event.id not in self.sent and self.wanted(one.event)]

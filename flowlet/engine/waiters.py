@@ -16,7 +16,7 @@ from functools import partial
 from flowlet.clock import Clock
 from flowlet.definition.versions.state_names import NO_RENAMES
 from flowlet.engine.waits.waiter import Waiter, build_timeout_error, build_unknown_error
-from flowlet.errors import RefusedError, StoreUnavailableError, WaitTimeoutError
+from flowlet.errors import RefusedError, StoreUnavailableError, WaitStoppedError, WaitTimeoutError
 from flowlet.instance.instance import ENDED_STATUSES, Instance
 from flowlet.shutdown import BackgroundTask
 from flowlet.store.commits import Commit
@@ -97,8 +97,8 @@ class Waiters:
                 from now on; its present state counts in any case.
 
         Raises:
-            WaitTimeoutError: If it has not reached a state in time; carries the instance as it is. Also if the
-                application stops meanwhile.
+            WaitTimeoutError: If it has not reached a state in time; carries the instance as it is.
+            WaitStoppedError: If the application stops meanwhile.
             UnknownInstanceError: If no instance has this id.
             RefusedError: If the timeout is out of its bounds, or there are 10,000 waits already.
         """
@@ -113,9 +113,12 @@ class Waiters:
 
         Raises:
             RefusedError: If the timeout is out of its bounds, or there are 10,000 waits already.
+            WaitStoppedError: If the application stops.
         """
         if not 0 <= timeout <= MAX_WAIT_SECONDS:
             raise RefusedError(f"a timeout of {timeout} seconds: it has to be from 0 to {MAX_WAIT_SECONDS:.0f}")
+        if self._is_closed:
+            raise WaitStoppedError
         if self._reserved_count >= MAX_WAITERS:
             raise RefusedError(f"there are {MAX_WAITERS:,} waits already: try again later, or poll the workflow")
         self._reserved_count += 1
@@ -130,7 +133,7 @@ class Waiters:
         if not 0 < id <= MAX_INTEGER:
             raise build_unknown_error(id)
         if self._is_closed:
-            raise WaitTimeoutError(f"the wait for workflow {id} was cut short: the application stops")
+            raise WaitStoppedError(id)
         wanted = frozenset((states,) if isinstance(states, str) else states or ())
         done: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
         waiter = Waiter(id, wanted, self._clock.monotonic() + timeout, done, since)
@@ -143,12 +146,15 @@ class Waiters:
             except TimeoutError:
                 raise build_timeout_error(waiter, None) from None
 
-    async def close(self) -> None:
-        """End every wait, and stop."""
+    def end_waits(self) -> None:
+        """End every wait with ``WaitStoppedError``, and refuse new ones."""
         self._is_closed = True
         for waiter in self._iterate_waiters():
-            why = f"the wait for workflow {waiter.id} was cut short: the application stops"
-            waiter.fail(WaitTimeoutError(why))
+            waiter.fail(WaitStoppedError(waiter.id))
+
+    async def close(self) -> None:
+        """End every wait, and stop."""
+        self.end_waits()
         await self._watch_task.close()
 
     @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,7 @@ from flowlet.store.retention.external_ids import (
     find_pruned_by_id,
 )
 from flowlet.store.rows import ACTION_READER, INSTANCE_READER
-from flowlet.store.search.page import search_instances
+from flowlet.store.search.page import is_scanning_search, search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.store.search.state_names import StateNameStore
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
@@ -56,6 +58,8 @@ class TransitionCount:
 
 
 MAX_SHOWN_DIGITS = 100
+MAX_CONCURRENT_SCANS = 2
+"""How many searches without an index run at once; on SQLite, where all reads share one connection, one."""
 
 # Two conditions that say the same: SQLite uses a partial index only if its condition is in the statement, and without
 # the list of statuses it would read the FAILED instances, which may be many.
@@ -78,6 +82,9 @@ class InstanceQueries:
         self._connections = connections
         self._state_names = state_names
         self._counters = CounterStore(connections)
+        # A read by a key waits for one scan at most, and not for all that were there before it.
+        has_pool = connections.dialect.connections.has_pool
+        self._scan_turns = asyncio.Semaphore(MAX_CONCURRENT_SCANS if has_pool else 1)
 
     async def get(self, id: int) -> Instance:
         """Return the instance of an id.
@@ -130,7 +137,9 @@ class InstanceQueries:
         """
         has_states = query.state is not None or query.fingerprint is not None
         names = await self._state_names.read() if has_states else NO_RENAMES
-        return await self._connections.read(lambda session: search_instances(session, query, names))
+        turn = self._scan_turns if is_scanning_search(query) else nullcontext()
+        async with turn:
+            return await self._connections.read(lambda session: search_instances(session, query, names))
 
     async def list_children(self, id: int, *, limit: int | None = None) -> list[Instance]:
         """Return the children of an instance, the oldest first; not more than ``limit``, unless that is None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from quart import Blueprint, Quart, Response
+from quart import Blueprint, Quart, Response, request
 
 from flowlet.web import auth, health, problems, static
 from flowlet.web.api import (
@@ -142,6 +142,8 @@ async def _add_headers(response: Response) -> Response:
     for name, value in _DEFAULT_HEADERS:
         if name.lower() not in given:
             response.headers.add(name, value)
+    if get_services().bulk_runs.is_stopped and request.http_version.startswith("1"):
+        response.headers["Connection"] = "close"  # the client's next request is to reach another process
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]
     return response

@@ -84,6 +84,7 @@ def install_auth(app: Quart) -> None:
 
 
 async def _authorize_request() -> None:
+    _check_framing()
     _check_request_text()
     if request.url_rule is None or request.url_rule.endpoint not in current_app.view_functions:
         return  # no such path or method: the error handler responds
@@ -137,6 +138,13 @@ def refuse_cross_site() -> None:
         is_ours = not origin or (bool(request.host) and origin.partition("://")[2] == request.host)
     if not is_ours:
         raise build_forbidden_error("A page of another site sent the request. Open the console itself, and try again.")
+
+
+def _check_framing() -> None:
+    """Refuse a body with two lengths, which a proxy in front may have read by the other one: RFC 9112, section 6.3."""
+    if "Content-Length" in request.headers and "Transfer-Encoding" in request.headers:
+        detail = "The request has Content-Length as well as Transfer-Encoding: send one of the two."
+        raise ProblemError(Problem(400, "unreadable", detail, headers={"Connection": "close"}))
 
 
 def _check_request_text() -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Sequence
 
 from flowlet.shutdown import cancel_and_wait
 from flowlet.web.bulk import MAX_INSTANCES, InstanceOperation, RefusalError, run_operation
+from flowlet.web.problems import ProblemError, build_stopping_problem
 
 __all__ = ["MAX_REFUSALS", "BulkRun", "BulkRuns"]
 
@@ -68,6 +69,17 @@ class BulkRun:
         groups = ((reason, self.refused_counts[reason], ids) for reason, ids in self.refused_ids.items())
         return sorted(groups, key=lambda group: -group[1])
 
+    def stop(self) -> None:
+        """End it where it is: what it has done stays done."""
+        if self.is_running:
+            self.error = self._build_stop_error()
+            self.task.cancel()
+
+    def _build_stop_error(self) -> ProblemError:
+        detail = "The server stops, and the operation has ended early: repeat it for the workflows that are left."
+        more = {"runId": self.id, "matched": self.matched, "done": self.done_count}
+        return ProblemError(build_stopping_problem(detail, **more))
+
     async def wait(self, seconds: float) -> None:
         """Return when it has ended, or after so many seconds.
 
@@ -83,6 +95,10 @@ class BulkRun:
             async for id, refusal in run_operation(operate, ids):
                 self._count_workflow(id, refusal)
         except asyncio.CancelledError:
+            if self.error is not None:
+                self.error = self._build_stop_error()  # it knows by now what it has done
+                logger.info("%s was stopped with the server: %d changed, %d refused", subject, *self._counts)
+                return
             self.error = RuntimeError(f"{subject} was cancelled before its end")
             raise
         except Exception as error:  # noqa: BLE001 - raised for the request that waits, and kept for the ones that ask
@@ -108,10 +124,15 @@ class BulkRun:
 
 
 class BulkRuns:
-    """The bulk operations of this process: those that run, and the latest ones that have ended."""
+    """The bulk operations of this process: those that run, and the latest ones that have ended.
+
+    Attributes:
+        is_stopped: Whether the server stops.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[str, BulkRun] = {}
+        self.is_stopped = False
 
     def start(
         self,
@@ -128,13 +149,26 @@ class BulkRuns:
             ids: The instances, in pages.
             subject: What it is, as a log line begins.
             limit: The largest number of instances that ``ids`` gives.
+
+        Raises:
+            ProblemError: 503 if the server stops.
         """
+        if self.is_stopped:
+            raise ProblemError(
+                build_stopping_problem("The server stops, and begins no bulk operation. Nothing changed.")
+            )
         run = BulkRun(operate, ids, subject=subject, limit=limit)
         self._runs[run.id] = run
         ended = [id for id, one in self._runs.items() if not one.is_running]
         for id in ended[: max(0, len(self._runs) - MAX_KEPT_RUNS)]:
             del self._runs[id]
         return run
+
+    def stop(self) -> None:
+        """End the runs where they are, and let no new one begin: each reports that it was stopped."""
+        self.is_stopped = True
+        for run in self._runs.values():
+            run.stop()
 
     def find(self, id: str) -> BulkRun | None:
         """Return the run of an id; None if this process has none, or has forgotten it."""

@@ -16,6 +16,9 @@ from flowlet.web.schemas import fold_name
 
 __all__ = ["parse_json", "read_body", "read_optional_body", "read_query", "validate_model"]
 
+MAX_SHOWN_KEY = 100
+"""How many characters of a key are shown, and compared with the names of fields."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -26,6 +29,9 @@ async def read_body(model: type[Model]) -> Model:
         ProblemError: 415 if its content type is not JSON, 400 if it is not JSON, or has faults: all of them are listed,
             each with its field's path.
         RequestEntityTooLarge: If it is longer than FLOWLET_MAX_BODY.
+
+    A body without variables has a lower limit: parsing and checking a megabyte takes up to two seconds of the engine's
+    loop, and viewers may send such bodies too.
     """
     kind = request.mimetype
     if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
@@ -34,7 +40,12 @@ async def read_body(model: type[Model]) -> Model:
         )
     if coding := request.headers.get("Content-Encoding", "").strip():
         raise build_unsupported_media_type_error(f"The Content-Encoding is {coding!r}. Send the body without one.")
-    return validate_model(model, parse_json(await receive_body()))
+    body = await receive_body()
+    limit: int | None = getattr(model, "max_bytes", None)
+    if limit is not None and len(body) > limit:
+        detail = f"The body is larger than {limit:,} bytes, the limit for this request."
+        raise ProblemError(Problem(413, "too-large", detail))
+    return validate_model(model, parse_json(body))
 
 
 async def read_optional_body(model: type[Model]) -> Model:
@@ -84,8 +95,12 @@ def validate_model(model: type[Model], value: Any, *, is_text: bool = False) -> 
         return model.model_validate(value, context="json", strict=False if is_text else None)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        faults = {".".join(map(str, fault["loc"])): _format_fault(model, fault) for fault in found[:MAX_FAULTS]}
+        faults = {_format_path(fault["loc"]): _format_fault(model, fault) for fault in found[:MAX_FAULTS]}
         raise ProblemError(build_faults_problem(faults)) from None
+
+
+def _format_path(path: tuple[str | int, ...]) -> str:
+    return ".".join(str(part)[:MAX_SHOWN_KEY] for part in path)
 
 
 def _describe_kind(value: Any) -> str:
@@ -109,7 +124,8 @@ def _describe_unknown_field(model: type[BaseModel], name: str) -> str:
     known = {fold_name(field.alias or key): field.alias or key for key, field in model.model_fields.items()}
     if fold_name(name) in known:
         return f"is given twice, also as {known[fold_name(name)]!r}"
-    return f"is unknown.{format_suggestion(name, known.values())} Known: {', '.join(sorted(known.values()))}."
+    near = format_suggestion(name, known.values()) if len(name) <= MAX_SHOWN_KEY else ""
+    return f"is unknown.{near} Known: {', '.join(sorted(known.values()))}."
 
 
 def _find_model(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel]:

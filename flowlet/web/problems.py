@@ -21,6 +21,7 @@ from flowlet.errors import (
     FlowletError,
     LastAdminError,
     NotFoundError,
+    OverloadedError,
     OwnerError,
     PrunedInstanceError,
     RefusedError,
@@ -31,6 +32,7 @@ from flowlet.errors import (
     UserError,
     UserExistsError,
     VariablesError,
+    WaitStoppedError,
     WaitTimeoutError,
 )
 from flowlet.instance.json_text import write_json
@@ -47,6 +49,7 @@ __all__ = [
     "build_problem",
     "build_problem_response",
     "build_rate_limit_error",
+    "build_stopping_problem",
     "build_unsupported_media_type_error",
     "install_error_handler",
 ]
@@ -108,7 +111,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "unexpected": ProblemType(500, "A bug in the server; its log has the details under `id`.", ("id",)),
     "unavailable": ProblemType(
         503,
-        "The database is unavailable or did not respond in time, or its tables do not fit.",
+        "The database is unavailable or did not respond in time, or its tables do not fit; or the server stops.",
         headers=_RETRY_AFTER_HEADER,
     ),
     "wait-timeout": ProblemType(504, "The wait timed out; `workflow` is the workflow at that moment.", ("workflowId",)),
@@ -188,6 +191,16 @@ def build_rate_limit_error(detail: str, *, retry_after_seconds: int) -> ProblemE
     return ProblemError(Problem(429, "too-many-requests", detail, headers={"Retry-After": str(retry_after_seconds)}))
 
 
+def build_stopping_problem(detail: str, **more: Any) -> Problem:
+    """Return the problem of a request that the stop of the server ends: 503.
+
+    Args:
+        detail: What has happened, and what to do.
+        more: Further members of the problem.
+    """
+    return Problem(503, "unavailable", detail, more, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
 def build_problem(error: Exception) -> Problem | None:
     """Return the problem of an error; None if the error is a bug."""
     match error:
@@ -197,6 +210,9 @@ def build_problem(error: Exception) -> Problem | None:
             return build_faults_problem(
                 error.faults, f"There are faults in {error.subject}; each is listed with its field."
             )
+        case WaitStoppedError():
+            more = {} if error.instance_id is None else {"workflowId": error.instance_id}
+            return build_stopping_problem(_SERVER_STOPS, **more)
         case SearchError():
             return build_faults_problem(error.faults)
         case RefusedError():
@@ -255,6 +271,10 @@ _CHANGE_UNKNOWN = (
     "The database is unavailable, or did not respond in time. Everything that was confirmed is stored. This change may "
     "have been made too: look before you repeat it. A create with an external ID can be repeated safely."
 )
+_SERVER_STOPS = (
+    "The server stops, and waits no longer. Everything that was confirmed is stored: repeat the request at another "
+    "process or later, or wait for the workflow by its id."
+)
 _SCHEMA_MISMATCH = "The database's tables are not those of this version of Flowlet. Run: flowlet db upgrade"
 _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Exception], Problem]]] = (
     ((PrunedInstanceError,), lambda error: Problem(410, "pruned", str(error))),
@@ -263,6 +283,7 @@ _PROBLEM_BUILDERS: Sequence[tuple[tuple[type[Exception], ...], Callable[[Excepti
     ((UserError, DurationError), lambda error: build_faults_problem({"": str(error)})),
     ((WaitTimeoutError,), lambda error: Problem(504, "wait-timeout", str(error))),
     ((TooLargeError,), lambda error: Problem(413, "too-large", f"{error}. Nothing was changed.")),
+    ((OverloadedError,), lambda error: _build_unavailable_problem(f"{error}. Nothing was changed; try again.")),
     ((StoreUnavailableError,), lambda _: _build_unavailable_problem(_describe_unavailability())),
     ((SchemaError,), lambda _: _build_unavailable_problem(_SCHEMA_MISMATCH)),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,9 @@ from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
 from flowlet.web.openapi.docstrings import split_attributes
 
 __all__ = ["ApiModel", "RequestModel", "Timestamp", "fold_name", "format_rfc3339"]
+
+MAX_MEMBERS = 100
+"""How many members an object of a request may have, more than any model has: for each unknown one a fault is built."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -100,7 +103,13 @@ class RequestModel(ApiModel):
     """A request model: it refuses unknown keys, and accepts ``nextActivation`` and ``NextActivation`` alike.
 
     It does not convert values: the text "5" is not a number, and ``false`` is not 0.
+
+    Attributes:
+        max_bytes: The largest size of a body of this model, in bytes; None for FLOWLET_MAX_BODY, where a body carries
+            variables.
     """
+
+    max_bytes: ClassVar[int | None] = 65_536
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -110,6 +119,8 @@ class RequestModel(ApiModel):
         """Return the values by the fields' aliases. The second of two spellings of one key is kept, to be refused."""
         if not isinstance(values, dict):
             return values
+        if len(values) > MAX_MEMBERS:
+            raise ValueError(f"has {len(values):,} members, and at most {MAX_MEMBERS} are allowed")
         aliases: dict[str, str] = {
             fold_name(field.alias or name): field.alias or name for name, field in cls.model_fields.items()
         }

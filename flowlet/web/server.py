@@ -150,16 +150,16 @@ async def ensure_admin(users: Users, settings: Settings) -> None:
 async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
     """Serve until the shutdown is requested; then accept no connection, and give open requests the grace period.
 
-    Event streams, which never end by themselves, are closed at once.
+    Event streams, waits and bulk operations, which may last longer, are ended at once.
 
     Raises:
         RuntimeError: If the server has ended although no shutdown was requested.
     """
-    feed: EventBroadcaster = app.extensions[EXTENSION_NAME].event_broadcaster
+    services: Services = app.extensions[EXTENSION_NAME]
 
     async def wait_for_shutdown() -> None:
         await stop.requested.wait()
-        feed.close()
+        services.end_open_requests()
 
     hypercorn.protocol.H11Protocol = Http1Protocol  # type: ignore[attr-defined]  # where hypercorn looks for it
     config = Config()

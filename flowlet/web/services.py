@@ -17,6 +17,7 @@ from flowlet.settings import Settings
 from flowlet.store.opening import Store
 from flowlet.web.bulk_runs import BulkRuns
 from flowlet.web.metrics import Metrics
+from flowlet.web.user_shares import UserShares
 
 __all__ = ["EXTENSION_NAME", "Services", "get_services"]
 
@@ -35,6 +36,7 @@ class Services:
         started: When the process started to serve, in microseconds since 1970 UTC.
         metrics: The metrics of this process's executor.
         bulk_runs: The bulk operations of this process.
+        user_shares: What each user has open in this process.
     """
 
     store: Store
@@ -49,6 +51,13 @@ class Services:
     started: int
     metrics: Metrics = field(default_factory=Metrics)
     bulk_runs: BulkRuns = field(default_factory=BulkRuns)
+    user_shares: UserShares = field(default_factory=UserShares)
+
+    def end_open_requests(self) -> None:
+        """End event streams, waits and bulk operations, because the server stops; refuse new ones."""
+        self.event_broadcaster.close()
+        self.waiters.end_waits()
+        self.bulk_runs.stop()
 
 
 def get_services() -> Services:

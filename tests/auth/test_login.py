@@ -8,8 +8,9 @@ from itertools import product
 import pytest
 
 from flowlet.accounts.roles import Principal, Role
-from flowlet.auth.password_worker import MAX_CONCURRENT_HASHES
+from flowlet.auth.password_worker import MAX_CONCURRENT_HASHES, MAX_PENDING_HASHES
 from flowlet.auth.users import Users
+from flowlet.errors import OverloadedError
 from tests.accounts.password_hashes import BlockingHashes, CheapHashes
 from tests.auth.conftest import PASSWORD, AuthHarness
 
@@ -62,6 +63,26 @@ async def test_a_flood_of_logins_verifies_two_at_once(sqlite_auth_harness: AuthH
 
     assert None not in await asyncio.gather(*flood)
     assert hashes.max_concurrent == MAX_CONCURRENT_HASHES
+
+
+async def test_a_flood_beyond_the_queue_is_refused_and_the_next_login_is_not(
+    sqlite_auth_harness: AuthHarness,
+) -> None:
+    await sqlite_auth_harness.add_user("ada")
+    hashes = BlockingHashes()
+    users = Users(sqlite_auth_harness.store, passwords=hashes)
+
+    flood = [asyncio.create_task(users.authenticate("ada", PASSWORD)) for _ in range(MAX_PENDING_HASHES + 5)]
+    refused: set[asyncio.Task[Principal | None]] = set()
+    while len(refused) < 5:
+        await asyncio.wait(set(flood) - refused, return_when=asyncio.FIRST_COMPLETED)
+        refused = {one for one in flood if one.done()}
+    hashes.may_finish.set()
+    results = await asyncio.gather(*flood, return_exceptions=True)
+
+    assert all(isinstance(one.exception(), OverloadedError) for one in refused)
+    assert sum(isinstance(one, OverloadedError) for one in results) == 5
+    assert await users.authenticate("ada", PASSWORD) is not None
 
 
 async def test_logins_of_clients_that_hang_up_verify_two_at_once_too(sqlite_auth_harness: AuthHarness) -> None:

@@ -19,18 +19,40 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def limiter(clock: VirtualClock) -> LoginLimiter:
-    """Three attempts for a name, one more each 30 seconds; five for an address, one more each 10 seconds."""
-    return LoginLimiter(clock, username_limit=LoginLimit(3, 30), address_limit=LoginLimit(5, 10), max_entries=100)
+    """Three attempts for a name from a network, twenty from all, five for an address."""
+    return LoginLimiter(
+        clock,
+        username_limit=LoginLimit(3, 30),
+        total_limit=LoginLimit(20, 5),
+        address_limit=LoginLimit(5, 10),
+        max_entries=100,
+    )
 
 
 def advance_clock(clock: VirtualClock, seconds: float) -> None:
     clock.advance(to_microseconds(timedelta(seconds=seconds)))
 
 
-def test_a_name_has_so_many_attempts_and_then_has_to_wait(limiter: LoginLimiter) -> None:
-    attempts = [limiter.record_attempt("ada", f"192.0.2.{place}") for place in range(4)]
+def test_a_name_has_so_many_attempts_from_a_network_and_then_has_to_wait(limiter: LoginLimiter) -> None:
+    attempts = [limiter.record_attempt("ada", FIRST_ADDRESS) for _ in range(4)]
 
     assert attempts == [None, None, None, 30.0]
+
+
+def test_one_client_keeps_no_user_from_logging_in_elsewhere(limiter: LoginLimiter) -> None:
+    for _ in range(1_000):
+        limiter.record_attempt("ada", FIRST_ADDRESS)
+
+    assert limiter.record_attempt("ada", SECOND_ADDRESS) is None
+
+
+def test_many_clients_exhaust_a_name_but_not_its_known_devices(limiter: LoginLimiter) -> None:
+    for place in range(250):
+        limiter.record_attempt("ada", f"192.0.2.{place}")
+
+    assert limiter.record_attempt("ada", SECOND_ADDRESS) == 5.0
+    assert [limiter.record_attempt("ada", SECOND_ADDRESS, device="laptop") for _ in range(4)] == [None, None, None, 30]
+    assert limiter.record_attempt("ada", SECOND_ADDRESS, device="phone") is None
 
 
 def test_the_wait_passes(limiter: LoginLimiter, clock: VirtualClock) -> None:
@@ -75,11 +97,11 @@ def test_the_case_of_a_name_gives_no_more_attempts(limiter: LoginLimiter, name: 
     for _ in range(3):
         limiter.record_attempt("ada", FIRST_ADDRESS)
 
-    assert limiter.record_attempt(name, SECOND_ADDRESS) == 30.0
+    assert limiter.record_attempt(name, FIRST_ADDRESS) == 30.0
 
 
 def test_names_that_cannot_be_are_limited_together(limiter: LoginLimiter) -> None:
-    attempts = [limiter.record_attempt("\x00" * length, f"192.0.2.{length}") for length in range(1, 5)]
+    attempts = [limiter.record_attempt("\x00" * length, FIRST_ADDRESS) for length in range(1, 5)]
 
     assert attempts == [None, None, None, 30.0]
 
@@ -90,7 +112,7 @@ def test_a_success_gives_the_name_its_attempts_back(limiter: LoginLimiter) -> No
 
     limiter.record_success("Ada", FIRST_ADDRESS)
 
-    assert limiter.record_attempt("ada", SECOND_ADDRESS) is None
+    assert limiter.record_attempt("ada", FIRST_ADDRESS) is None
 
 
 def test_a_success_gives_the_address_only_its_own_attempt_back(limiter: LoginLimiter) -> None:
@@ -140,12 +162,12 @@ def test_the_memory_is_bounded(limiter: LoginLimiter) -> None:
     for place in range(1000):
         limiter.record_attempt(f"user {place}", f"198.51.{place // 256}.{place % 256}")
 
-    assert len(limiter) == 200
+    assert len(limiter) == 300
 
 
 def test_those_who_try_on_are_not_forgotten_for_those_who_tried_long_ago(limiter: LoginLimiter) -> None:
     for place in range(200):
-        limiter.record_attempt("ada", FIRST_ADDRESS)
+        limiter.record_attempt("ada", FIRST_ADDRESS)  # refused from the fourth on
         limiter.record_attempt(f"user {place}", f"198.51.100.{place}")
 
-    assert limiter.record_attempt("ada", SECOND_ADDRESS) is not None
+    assert limiter.record_attempt("ada", FIRST_ADDRESS) is not None

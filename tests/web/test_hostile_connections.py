@@ -14,6 +14,7 @@ from flowlet.shutdown import Shutdown
 from flowlet.web.server import create_listener, serve_web
 from tests.engine.executor_harness import wait_for
 from tests.web.app_harness import AppHarness
+from tests.web.http_server import serve_app
 
 TIMEOUT_SECONDS = 10.0
 HOST_LINE = b"Host: 127.0.0.1\r\n"
@@ -226,3 +227,23 @@ async def test_requests_that_come_at_once_are_answered_in_their_order(
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.count(b"HTTP/1.1 ") == 2
     assert answer.rindex(b"HTTP/1.1 404") > 0
+
+
+@pytest.mark.parametrize("is_our_server", [True, False])
+async def test_a_body_with_two_lengths_is_refused_and_hides_no_second_request(
+    app_harness: AppHarness, caplog: pytest.LogCaptureFixture, is_our_server: bool
+) -> None:
+    hidden = b"GET /healthz HTTP/1.1\r\n" + HOST_HEADERS + b"\r\n"
+    lengths = b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % (5 + len(hidden))
+    text = b"POST /api/orders HTTP/1.1\r\n" + HOST_LINE + lengths + hidden
+
+    if is_our_server:
+        async with serve_connections(app_harness, caplog) as port:
+            answer = await send_bytes(port, text, closes_writing=False)
+    else:
+        async with serve_app(app_harness.app) as client:
+            answer = await send_bytes(client.base_url.port or 0, text, closes_writing=False)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"connection: close" in answer.lower()
+    assert answer.count(b"HTTP/1.1 ") == 1

@@ -21,7 +21,13 @@ from flowlet.store.search.scan_limit import UNLIMITED, ScanRequest, compute_scan
 from flowlet.store.tables import WORKFLOW
 from flowlet.text import MAX_INTEGER
 
-__all__ = ["search_instances"]
+__all__ = ["is_scanning_search", "search_instances"]
+
+
+def is_scanning_search(query: SearchQuery) -> bool:
+    """Return whether no index finds the matches of a query: it may read all instances to find none."""
+    is_named = query.id is not None or query.external_id is not None or query.business_key is not None
+    return not (is_named or _is_narrow(query))
 
 
 async def search_instances(session: DatabaseSession, query: SearchQuery, names: StateNames) -> SearchResult:

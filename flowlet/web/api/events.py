@@ -5,7 +5,7 @@ Source: "Server-sent events", WHATWG HTML Living Standard, section 9.2.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import aclosing, suppress
 from typing import Annotated, Self
 
@@ -20,13 +20,15 @@ from flowlet.instance.instance import ActionKind, Status
 from flowlet.instance.json_text import write_json
 from flowlet.store.history import HistoryEvent
 from flowlet.text import MAX_INTEGER, parse_number
-from flowlet.web.auth import make_access_check, require_role
+from flowlet.web.api.event_encoder import EventEncoder
+from flowlet.web.auth import get_principal, make_access_check, require_role
 from flowlet.web.field_types import OptionalText
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_query
 from flowlet.web.problems import ProblemError, build_faults_problem, build_rate_limit_error
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services
+from flowlet.web.user_shares import EVENT_STREAMS, UserShares
 
 __all__ = ["EventResponse", "blueprint"]
 
@@ -68,6 +70,12 @@ class EventQuery(RequestModel):
     )
     after: EventId = None
     limit: Annotated[int | None, Field(ge=1, le=1000)] = None
+
+    @property
+    def filter_key(self) -> Hashable:
+        """A value that is equal for queries that match the same events."""
+        texts = (self.external_id, self.business_key, self.workflow_type, self.executor_group)
+        return self.workflow_id, *texts, frozenset(self.type)
 
     def is_match(self, event: HistoryEvent) -> bool:
         """Return whether an event matches all of the given fields."""
@@ -122,6 +130,14 @@ class EventResponse(ApiModel):
         return cls.model_validate({**renamed, **same})
 
 
+def _encode_event(delivery: EventDelivery) -> bytes:
+    return write_json(EventResponse.of(delivery.event).model_dump(by_alias=True, mode="json")).encode()
+
+
+_ENCODER = EventEncoder(_encode_event)
+"""The texts are kept by the event itself, so that one encoder serves every application."""
+
+
 @blueprint.get("/api/events")
 @require_role(Role.VIEWER)
 @describe_route(
@@ -146,17 +162,23 @@ async def follow_events() -> Response:
         raise build_rate_limit_error(
             f"{MAX_SUBSCRIBERS:,} event streams are open already.", retry_after_seconds=RETRY_AFTER_SECONDS
         )
+    get_services().user_shares.check(EVENT_STREAMS, get_principal().username)
     # Fixed before the answer begins: what the client does when it has the answer's headers comes as an event.
     end = await broadcaster.start()
     batches = broadcaster.subscribe(
         event_query.is_match,
         after=end if after is None else after,
         workflow_id=await _find_only_workflow_id(event_query),
+        filter_key=event_query.filter_key,
     )
     body = (
         b""
         if request.method == "HEAD"
-        else _stream_events(batches, make_access_check(), get_services().store.clock, event_query.limit)
+        else _hold_share(
+            _stream_events(batches, make_access_check(), get_services().store.clock, event_query.limit),
+            get_services().user_shares,
+            get_principal().username,
+        )
     )
     headers = {"X-Accel-Buffering": "no", POSITION_HEADER: str(end.position if after is None else after)}
     answer = Response(body, content_type="text/event-stream", headers=headers)
@@ -182,19 +204,35 @@ def _read_last_event_id() -> int:
     return position
 
 
+async def _hold_share(stream: AsyncGenerator[bytes, None], shares: UserShares, username: str) -> AsyncIterator[bytes]:
+    """Yield a stream while it holds a place of its user's share; nothing if others took the last one meanwhile.
+
+    The place is taken here, not before the response: a response whose client has gone is never iterated.
+    """
+    if not shares.is_exhausted(EVENT_STREAMS, username):
+        with shares.hold(EVENT_STREAMS, username):
+            async with aclosing(stream):
+                async for text in stream:
+                    yield text
+
+
 async def _stream_events(
     batches: AsyncGenerator[EventBatch, None],
     has_access: Callable[[], Awaitable[bool]],
     clock: Clock,
     limit: int | None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the text of the stream, until the stream or the subscriber's access ends, or the limit is reached."""
     checked_at, sent = clock.monotonic(), 0
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
     async with aclosing(batches):
         async for batch in batches:
             deliveries = batch.deliveries[: None if limit is None else limit - sent]
-            yield _format_server_sent_events(batch, deliveries)
+            yield (
+                _ENCODER.encode_batch(batch)
+                if len(deliveries) == len(batch.deliveries)
+                else b"".join(map(_ENCODER.encode_delivery, deliveries))
+            )
             sent += len(deliveries)
             if sent == limit:
                 return
@@ -204,19 +242,3 @@ async def _stream_events(
             with suppress(StoreUnavailableError):  # which says nothing about the subscriber's access
                 if not await has_access():
                     return
-
-
-def _format_server_sent_events(batch: EventBatch, deliveries: Sequence[EventDelivery]) -> bytes:
-    """Return deliveries as server-sent events. An id alone is no event: it is where to resume.
-
-    An event of the type ``gap`` says that events were deleted before they could come.
-    """
-    events = [
-        b"id: %d\ndata: %s\n\n"
-        % (one.position, write_json(EventResponse.of(one.event).model_dump(by_alias=True, mode="json")).encode())
-        for one in deliveries
-    ]
-    gap = b""
-    if batch.gap_end:
-        gap = b"event: gap\ndata: %s\n\n" % write_json({"after": batch.position, "until": batch.gap_end}).encode()
-    return gap + (b"".join(events) or b": \nid: %d\n\n" % batch.position)

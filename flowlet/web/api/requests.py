@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -66,6 +66,7 @@ class CreateWorkflowRequest(RequestModel):
         next_activation_offset: The same as a duration from now, such as "10 minutes".
     """
 
+    max_bytes: ClassVar[int | None] = None
     model_config = ConfigDict(
         json_schema_extra={
             "not": {
@@ -184,6 +185,7 @@ class StateRequest(RequestModel):
         expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
+    max_bytes: ClassVar[int | None] = None
     model_config = ConfigDict(
         json_schema_extra={
             "if": {"properties": {"force": {"const": True}}, "required": ["force"]},
@@ -219,6 +221,7 @@ class StateVarsRequest(RequestModel):
         expected_version: The version that you read; 409 if the workflow has another one by now.
     """
 
+    max_bytes: ClassVar[int | None] = None
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
@@ -60,6 +60,7 @@ class ScheduleFields(RequestModel):
         vars: The variables of its workflows, which have to fit the definition's model.
     """
 
+    max_bytes: ClassVar[int | None] = None
     cron: CronText = None
     every: OptionalDuration = None
     timezone: TimezoneName = "UTC"

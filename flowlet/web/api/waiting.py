@@ -5,15 +5,16 @@ The answer is sent at the moment the state is reached. A client that disconnects
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
-from flowlet.errors import UnknownStateError, WaitTimeoutError
+from flowlet.errors import UnknownStateError, WaitStoppedError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation, build_refusal
 from flowlet.text import MAX_NAME_LENGTH
@@ -26,7 +27,7 @@ from flowlet.web.api.workflow_changes import (
     enter_instance_state,
     find_by_external_id_first,
 )
-from flowlet.web.auth import require_role
+from flowlet.web.auth import get_principal, require_role
 from flowlet.web.deadline import WAIT_GRACE_SECONDS, set_request_deadline
 from flowlet.web.field_types import WaitSeconds, WaitStates
 from flowlet.web.json_responses import build_json_response
@@ -35,6 +36,7 @@ from flowlet.web.parsing import read_body
 from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_rate_limit_error
 from flowlet.web.schemas import RequestModel
 from flowlet.web.services import get_services
+from flowlet.web.user_shares import WAITS
 
 __all__ = ["blueprint"]
 
@@ -65,6 +67,7 @@ class CreateAndWaitRequest(WaitRequest):
         create_workflow_request: The new instance.
     """
 
+    max_bytes: ClassVar[int | None] = None
     create_workflow_request: CreateWorkflowRequest
 
 
@@ -77,6 +80,7 @@ class StateAndWaitRequest(WaitRequest):
         from_states: It has to be in one of these; omit it for any state.
     """
 
+    max_bytes: ClassVar[int | None] = None
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -143,15 +147,18 @@ async def enter_state_and_wait(external_id: str) -> Response:
         )
 
 
-def _reserve_wait(wait_request: WaitRequest) -> AbstractContextManager[WaitFunction]:
-    """Reserve a wait before anything is changed; refuse if there are too many."""
+@contextmanager
+def _reserve_wait(wait_request: WaitRequest) -> Iterator[WaitFunction]:
+    """Reserve a wait before anything is changed; refuse if there are too many, in all or of this user."""
     if get_services().waiters.waiter_count >= MAX_WAITERS:
         raise build_rate_limit_error(
             f"{MAX_WAITERS:,} requests are waiting already. Poll the workflow instead.",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
     set_request_deadline(wait_request.wait_seconds + WAIT_GRACE_SECONDS)
-    return get_services().waiters.reserve_wait(wait_request.wait_seconds)
+    here, username = get_services(), get_principal().username
+    with here.user_shares.hold(WAITS, username), here.waiters.reserve_wait(wait_request.wait_seconds) as wait:
+        yield wait
 
 
 async def _respond_when_reached(
@@ -160,6 +167,8 @@ async def _respond_when_reached(
     """Return the answer of a wait; ``after_action_id`` is the line of history after which a state counts."""
     try:
         instance = await wait(id, wait_request.wait_for_states, since=after_action_id)
+    except WaitStoppedError:
+        raise
     except WaitTimeoutError as error:
         more: dict[str, Any] = {"workflowId": id}
         if error.instance is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from quart import Blueprint, Response
 from quart.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
 from flowlet.accounts.roles import Role
 from flowlet.instance.instance import Instance
+from flowlet.store.search.page import is_scanning_search
 from flowlet.web.api.requests import (
     CancelRequest,
     CreateWorkflowRequest,
@@ -39,6 +42,7 @@ from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body, read_optional_body
 from flowlet.web.services import get_services
+from flowlet.web.user_shares import SCANNING_SEARCHES
 
 __all__ = ["blueprint"]
 
@@ -97,11 +101,15 @@ async def show_workflow_by_external_id(external_id: str) -> Response:
 
 @blueprint.post("/api/workflows/search")
 @require_role(Role.VIEWER)
-@describe_route(body=SearchRequest, answers={200: SearchResponse})
+@describe_route(body=SearchRequest, answers={200: SearchResponse}, problems=(429,))
 async def search_workflows() -> Response:
     """Return a page of the workflows that match."""
     query = build_search_query(await read_body(SearchRequest))
-    return build_json_response(SearchResponse.of(query, await get_services().store.queries.search(query)))
+    here, username = get_services(), get_principal().username
+    is_scan = is_scanning_search(query)
+    with here.user_shares.hold(SCANNING_SEARCHES, username) if is_scan else nullcontext():
+        found = await here.store.queries.search(query)
+    return build_json_response(SearchResponse.of(query, found))
 
 
 @blueprint.post("/api/workflows/<id>/state")

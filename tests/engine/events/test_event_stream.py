@@ -251,3 +251,18 @@ def build_registry() -> Registry:
     found = Registry()
     found.add(build_workflow_module(**build_single_state(lambda: "done")))
     return found
+
+
+async def test_subscribers_that_want_the_same_events_share_their_batches(event_harness: EventStreamHarness) -> None:
+    async with (
+        event_harness.open_reader(filter_key="all") as one,
+        event_harness.open_reader(filter_key="all") as same,
+        event_harness.open_reader(filter_key="other") as other,
+    ):
+        await event_harness.create_instances(3)
+
+        batches = [await reader.read_batch() for reader in (one, same, other)]
+
+        assert batches[0] is batches[1]
+        assert batches[0] is not batches[2]
+        assert batches[0].deliveries[0] is batches[2].deliveries[0]

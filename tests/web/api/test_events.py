@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import pytest
 
 from flowlet.accounts.roles import Role
 from flowlet.engine import event_stream as feeds
+from flowlet.store.history import HistoryEvent
 from flowlet.web.api import events
 from tests.engine.executor_harness import wait_for
 from tests.web.api.api_harness import ApiHarness, open_api_harness
@@ -234,3 +235,26 @@ async def test_a_user_who_is_disabled_is_out_at_once(
         await users.disable("bea", actor="ada")
 
         await wait_for(stream.wait_until_end())
+
+
+async def test_an_event_is_encoded_once_for_all_followers(
+    sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = events.EventResponse.of
+
+    def count_and_encode(event: HistoryEvent) -> events.EventResponse:
+        encoded.append(event.id)
+        return encode(event)
+
+    monkeypatch.setattr(events.EventResponse, "of", count_and_encode)
+    async with serve_app(sqlite_api_harness.app_harness.app) as client, AsyncExitStack() as stack:
+        client.headers["X-API-Key"] = sqlite_api_harness.app_harness.keys["viewer"]
+        queries: list[dict[str, Any]] = [{}, {}, {"workflowType": "Orders"}, {"type": ["CREATED"]}]
+        streams = [await stack.enter_async_context(follow_events(client, **query)) for query in queries]
+
+        await sqlite_api_harness.create()
+        found = [(await stream.read_event())["id"] for stream in streams]
+
+        assert len(set(found)) == 1
+        assert encoded.count(found[0]) == 1

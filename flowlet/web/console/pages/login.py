@@ -9,6 +9,7 @@ from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
+from flowlet.auth.known_devices import DEVICE_LIFETIME, KnownDevices
 from flowlet.web.auth import SESSION_COOKIE, allow_anonymous, refuse_cross_site, require_role
 from flowlet.web.console.layout import render_page
 from flowlet.web.cookies import set_cookie
@@ -20,6 +21,9 @@ __all__ = ["blueprint", "describe_wait", "read_client_address"]
 
 MAX_FORM_BYTES = 32_768
 """The size limit of a login form: a username, a password and a URL of maximum length, with 12 bytes per character."""
+
+DEVICE_COOKIE = "flowlet_device"
+"""Names a browser with which a user has logged in before."""
 
 _WRONG_CREDENTIALS = "Wrong username or password."
 
@@ -50,18 +54,22 @@ async def log_in() -> Response | Redirection:
         sanitize_redirect_target(given.get_text("next")),
     )
     here, address = get_services(), read_client_address()
-    if (wait := here.login_limiter.record_attempt(username, address)) is not None:
+    devices = KnownDevices(here.store)
+    device = await devices.find_device(request.cookies.get(DEVICE_COOKIE, ""), username)
+    if (wait := here.login_limiter.record_attempt(username, address, device=device)) is not None:
         logger.warning("too many login attempts from %s or for one user: refused for %.0f seconds", address, wait)
         return await _render_login(username, wanted, 429, describe_wait(wait), {"Retry-After": str(math.ceil(wait))})
     opened = await here.users.log_in(username, password, user_agent=request.headers.get("User-Agent", ""))
     if opened is None:
         logger.info("login from %s refused: wrong username or password", address)
         return await _render_login(username, wanted, 401, _WRONG_CREDENTIALS)
-    here.login_limiter.record_success(username, address)
+    here.login_limiter.record_success(username, address, device=device)
     if before := _read_session_cookie():
         await here.users.sessions.close_session(before)
     answer = redirect(wanted, 303)
     set_cookie(answer, SESSION_COOKIE, opened[0], max_age=round(here.settings.session_lifetime.total_seconds()))
+    if signed := await devices.sign(username):
+        set_cookie(answer, DEVICE_COOKIE, signed, max_age=round(DEVICE_LIFETIME.total_seconds()))
     return answer
 
 

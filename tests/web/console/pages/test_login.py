@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from flowlet.auth.known_devices import KnownDevices
 from flowlet.clock import to_microseconds
 from flowlet.web.app import create_app
 from tests.database_servers import DatabaseServer
@@ -36,7 +37,7 @@ async def test_who_knows_the_password_gets_a_session_and_goes_on(any_console: Co
 async def test_the_cookie_is_of_no_use_to_scripts_and_to_other_sites(console: ConsoleHarness) -> None:
     answer = await submit_login(console.open_browser())
 
-    name, *attributes = answer.headers["set-cookie"].split("; ")
+    name, *attributes = answer.headers.get_list("set-cookie")[0].split("; ")
     assert name.startswith("flowlet_session=")
     assert {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={7 * 86_400}"} <= set(attributes)
     assert "Secure" not in attributes
@@ -55,7 +56,7 @@ async def test_the_cookie_is_for_https_only_where_the_browser_says_that_it_came_
 ) -> None:
     answer = await submit_login(console.open_browser(**headers))
 
-    assert ("Secure" in answer.headers["set-cookie"].split("; ")) is is_secure
+    assert ("Secure" in answer.headers.get_list("set-cookie")[0].split("; ")) is is_secure
 
 
 async def test_the_cookie_lasts_as_long_as_the_session_may(sqlite_url: str) -> None:
@@ -246,3 +247,34 @@ async def test_a_page_is_served_to_anyone_who_requests_the_form(console: Console
     answer = await create_app(console.app_harness.services).test_client().get("/login", headers={"Accept": HTML_ACCEPT})
 
     assert answer.status_code == 200
+
+
+async def test_a_known_browser_logs_in_at_once_while_others_guess_from_everywhere(console: ConsoleHarness) -> None:
+    known, stranger = await console.open_logged_in_browser(), console.open_browser()
+    limiter = console.app_harness.services.login_limiter
+    for place in range(1_000):
+        limiter.record_attempt("grace", f"198.51.{place // 250}.{place % 250}")
+
+    answers = [await submit_login(stranger), await submit_login(known)]
+
+    assert [answer.status_code for answer in answers] == [429, 303]
+
+
+@pytest.mark.parametrize(
+    "device", ["forged", "a" * 2_000, "WyJncmFjZSIsIngiXQ.aSsd0A.AAAA"], ids=["text", "long", "signed"]
+)
+async def test_a_forged_device_is_an_unknown_one(console: ConsoleHarness, device: str) -> None:
+    browser = console.open_browser(cookie=f"flowlet_device={device}")
+    for _ in range(10):
+        await submit_login(browser, password="wrong")
+
+    assert (await submit_login(browser)).status_code == 429
+
+
+async def test_a_device_of_one_user_is_an_unknown_one_for_another(console: ConsoleHarness) -> None:
+    browser = await console.open_logged_in_browser()
+    devices = KnownDevices(console.app_harness.services.store)
+    cookie = browser.cookies["flowlet_device"]
+
+    assert await devices.find_device(cookie, "Grace") is not None
+    assert await devices.find_device(cookie, "ada") is None
