@@ -1,4 +1,4 @@
-"""A process that kills itself before or after its n-th statement that writes, whatever the database."""
+"""A process that kills itself before or after a statement of a kind, whatever the database."""
 
 from __future__ import annotations
 
@@ -13,22 +13,38 @@ import aiomysql
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["KillPoint"]
+__all__ = ["KINDS_BY_ROLE", "KillPoint"]
 
-_WRITES = re.compile(r"\s*(BEGIN|COMMIT|INSERT|UPDATE|WITH\b.*\bUPDATE|DELETE|SELECT\b.*\bflowlet_message)", re.DOTALL)
+KINDS = (
+    r"BEGIN",
+    r"SELECT .* FROM flowlet_workflow WHERE (id|external_id) = ",
+    r"SELECT id FROM flowlet_message",
+    r"INSERT INTO flowlet_message",
+    r"UPDATE (flowlet_workflow|JSON_TABLE)|WITH b AS .* UPDATE flowlet_workflow w SET status",
+    r"INSERT INTO flowlet_action",
+    r"UPDATE flowlet_message|WITH b AS .* UPDATE flowlet_message",
+    r"UPDATE flowlet_workflow SET next_activation = CASE WHEN unread|WITH b AS .* UPDATE flowlet_message",
+    r"SELECT .* FROM flowlet_message WHERE workflow_id = .* consumed IS NULL",
+    r"COMMIT",
+)
+"""The kinds of statements of a send, and of an activation that reads a message and commits."""
+KINDS_BY_ROLE = {"send": (0, 1, 2, 3, 4, 5, 9), "run": (0, 4, 5, 6, 7, 8, 9)}
+"""The places of the kinds that a sender runs, and an executor."""
+OCCURRENCE = 4
+"""Which statement of its kind is the last one."""
 _ASYNCPG_METHODS = ("execute", "executemany", "fetch", "fetchrow", "fetchval")
 
 
 class KillPoint:
-    """Counts the statements that write, and those that read messages, and kills the process at one of them.
+    """Counts the statements of one kind, and kills the process at one of them.
 
     Args:
-        number: Which statement, counted from 1.
+        kind: The place of the kind in ``KINDS``; -1 for none.
         is_after: Whether the process dies when the statement has been answered, and not before it is sent.
     """
 
-    def __init__(self, number: int, *, is_after: bool) -> None:
-        self._number = number
+    def __init__(self, kind: int, *, is_after: bool) -> None:
+        self._pattern = re.compile(KINDS[kind] if kind >= 0 else r"$.", re.DOTALL)
         self._is_after = is_after
         self._count = 0
 
@@ -70,8 +86,9 @@ class KillPoint:
         return run
 
     def _is_turn(self, sql: str) -> bool:
-        self._count += bool(_WRITES.match(sql))
-        return self._count == self._number and bool(_WRITES.match(sql))
+        is_counted = self._pattern.match(sql.strip()) is not None
+        self._count += is_counted
+        return is_counted and self._count == OCCURRENCE
 
     def _die(self, sql: str) -> None:
         where = "after" if self._is_after else "before"

@@ -1,7 +1,7 @@
 """A sender or an executor as a process of its own, which kills itself at a statement.
 
-send_payments.py send FIRST STEP SENDS INSTANCES PROGRESS_FILE KILL_AT before|after
-send_payments.py run KILL_AT before|after
+send_payments.py send FIRST STEP SENDS INSTANCES PROGRESS_FILE KIND before|after
+send_payments.py run KIND before|after
 """
 
 from __future__ import annotations
