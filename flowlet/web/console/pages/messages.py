@@ -30,7 +30,10 @@ async def send_message(id: str, name: str) -> Response | Redirection:
     url = f"/workflows/{instance.id}"
     try:
         message = here.registry.get_definition(instance.type).messages.get(name)
-        sent = read_submission(build_message_controls(message) if message else (), given)
+    except UnknownWorkflowError as error:
+        return redirect_with_error(str(error), url)
+    sent = read_submission(build_message_controls(message) if message else (), given)
+    try:
         raise_for_faults(sent)
         result = await here.operations.send(
             name,
@@ -42,6 +45,6 @@ async def send_message(id: str, name: str) -> Response | Redirection:
     except VariablesError as error:
         rejected = RejectedForm(name_form(name), error.faults, sent.texts, instance.version)
         return await render_workflow(instance, TABS[0], rejected_form=rejected)
-    except (RefusedError, UnknownMessageError, UnknownWorkflowError) as error:
+    except (RefusedError, UnknownMessageError) as error:
         return redirect_with_error(str(error), url)
     return redirect_with_success(f"Sent {name}." if result.is_new else f"Nothing sent: {name} was sent before.", url)
