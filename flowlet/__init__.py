@@ -29,6 +29,7 @@ from flowlet.errors import (
     UnknownStateError,
     UnknownWorkflowError,
     VariablesError,
+    WaitStoppedError,
     WaitTimeoutError,
 )
 from flowlet.instance.instance import Action, ActionKind, Instance, Status
@@ -106,6 +107,7 @@ __all__ = [
     "UnknownStateError",
     "UnknownWorkflowError",
     "VariablesError",
+    "WaitStoppedError",
     "WaitTimeoutError",
     "Workflow",
     "child",

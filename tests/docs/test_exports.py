@@ -17,7 +17,7 @@ from tests.docs.vocabulary import read_column
 
 ERRORS_OF_OTHER_DOORS = {
     *("UserError", "UserExistsError", "OwnerError", "StaleError", "LastAdminError"),
-    *("UnknownUserError", "UnknownKeyError", "SearchError"),
+    *("UnknownUserError", "UnknownKeyError", "SearchError", "OverloadedError"),
 }
 """The errors that nothing raises which flowlet exports: users and keys are made elsewhere, and so are searches."""
 
