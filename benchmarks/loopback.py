@@ -55,7 +55,8 @@ class LoopbackConnection(asyncio.Protocol):
         if len(rest) >= length:
             self._received = rest[length:]
             self.is_open = b"connection: close" not in lines
-            self._response.set_result(HttpResponse(int(head[9:12]), rest[:length]))
+            if not self._response.cancelled():
+                self._response.set_result(HttpResponse(int(head[9:12]), rest[:length]))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_open = False

@@ -196,7 +196,7 @@ class ScheduleResponse(ApiModel):
         pending: The nominal time that waits for the end of that workflow; null for none.
         paused: When it was paused; null if it is not.
         paused_by: Who paused it.
-        paused_reason: Why.
+        paused_reason: The reason that the person gave.
         is_disabled: Whether the workflow's module no longer declares it.
         fault: Why it could not create a workflow when it was last due; null if it could.
         definition_version: The version of the definition that it was last written by.
