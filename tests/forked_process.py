@@ -82,6 +82,7 @@ def _run_program(arguments: Sequence[str], env: Mapping[str, str], cwd: str, out
     os.environ.update(env)
     time.tzset()
     os.chdir(cwd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell runs in the background
     first, *rest = arguments
     module = rest.pop(0) if first == "-m" else None
     sys.argv = [module or first, *rest]

@@ -25,6 +25,7 @@ from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, MAX_NAME_LENGTH
 
 __all__ = [
     "NOT_BLANK_PATTERN",
+    "NO_CONTROL_PATTERN",
     "Cursor",
     "ExpectedVersion",
     "Expiry",

@@ -28,6 +28,7 @@ from flowlet.errors import (
     SchemaError,
     SearchError,
     StoreUnavailableError,
+    TimetableError,
     TooLargeError,
     UserError,
     UserExistsError,
@@ -215,6 +216,8 @@ def build_problem(error: Exception) -> Problem | None:
             return build_stopping_problem(_SERVER_STOPS, **more)
         case SearchError():
             return build_faults_problem(error.faults)
+        case TimetableError():
+            return build_faults_problem({error.field: error.fault})
         case RefusedError():
             return Problem(409, "refused", str(error), {"permitted": list(error.permitted)})
         case HTTPException():

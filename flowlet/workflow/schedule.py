@@ -15,9 +15,11 @@ from flowlet.errors import DurationError, TimetableError
 from flowlet.text import MAX_NAME_LENGTH, find_text_fault, is_one_line
 from flowlet.workflow.timetable import Timetable, build_interval_spec
 
-__all__ = ["CatchUp", "Overlap", "Schedule", "find_schedule_faults"]
+__all__ = ["RESERVED_NAME", "CatchUp", "Overlap", "Schedule", "find_schedule_faults"]
 
 MAX_JITTER = timedelta(days=1)
+RESERVED_NAME = "preview"
+"""The last segment of an endpoint's path, where a schedule's name is expected too."""
 
 
 class Overlap(StrEnum):
@@ -145,6 +147,8 @@ def _find_name_fault(name: object) -> str | None:
         return "begins or ends with white space"
     if name in (".", ".."):
         return f"cannot be {name!r}: clients remove it from every URL"
+    if name == RESERVED_NAME:
+        return f"cannot be {name!r}: an endpoint of the API has this name"
     if "/" in name:
         return "contains a slash, which separates the parts of its URL"
     if fault := find_text_fault(name):

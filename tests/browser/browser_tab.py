@@ -140,6 +140,8 @@ class BrowserTab:
         assert not faults, "\n".join(faults)
 
     def _record_console_message(self, message: ConsoleMessage) -> None:
+        if "net::ERR_NETWORK_CHANGED" in message.text:  # another test has made or removed a network of its own
+            return
         self.page_errors.append(f"the console said ({message.type}): {message.text} at {message.location.get('url')}")
 
     def _record_foreign_request(self, request: Request) -> None:

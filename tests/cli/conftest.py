@@ -68,6 +68,8 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("FLOWLET_START_TIMEOUT", "0s")
     monkeypatch.setattr(sys, "path", list(sys.path))
+    for module in ("orders", "faulty", "prices"):  # an earlier test may have imported its own by these names
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "orders.py").write_text(dedent(ORDERS_MODULE))
     (tmp_path / "faulty.py").write_text(dedent(FAULTY_MODULE))

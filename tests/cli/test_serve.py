@@ -294,7 +294,7 @@ def test_help_names_every_command(run_flowlet: RunCommand) -> None:
     names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
     assert names == {
         *("cancel", "check", "db", "demo", "diagram", "diff", "doctor", "key", "list", "retry", "schedule", "serve"),
-        *("export", "import", "show", "start", "user"),
+        *("export", "import", "send", "show", "start", "user"),
     }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flowlet.accounts.roles import Role
-from flowlet.client import AsyncClient, Instance, NotFoundError, UnauthenticatedError
+from flowlet.client import AsyncClient, Instance, NotFoundError, RefusedError, UnauthenticatedError
 from flowlet.instance.instance import ActionKind, Status
 from tests.client.served_api import WAIT_TIMEOUT, ServedApi
 from tests.docs.pages import read_table_rows
@@ -17,7 +17,7 @@ from tests.engine.messages import payments
 from tests.web.api.test_permissions import list_endpoints
 
 CLIENT_PAGE = "docs/reference/client.md"
-METHOD_TABLES = ("Methods", "`client.users`", "`client.keys`")
+METHOD_TABLES = ("Methods", "`client.users`", "`client.keys`", "`client.schedules`", "`client.retention`")
 UNSUPPORTED_ENDPOINTS = {names[0] for names, _ in read_table_rows(CLIENT_PAGE, "Left out")}
 DOCUMENTED_ENDPOINTS = {
     cells[1].strip("`") for table in METHOD_TABLES for _, cells in read_table_rows(CLIENT_PAGE, table)
@@ -35,8 +35,10 @@ async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_
         await send_messages(client)
         await hold_and_resume(client)
         await operate_on_many(client)
+        await schedule_instances(client)
         await follow_events(client)
         await administer_users_and_keys(client, any_served_api, client_kind)
+        await delete_what_has_ended(client)
 
     assert (
         any_served_api.requested_endpoints
@@ -184,6 +186,29 @@ async def operate_on_many(client: AsyncClient) -> None:
     assert walked == many[::-1]
 
 
+async def schedule_instances(client: AsyncClient) -> None:
+    """Create a schedule, call each operation on it, and delete it."""
+    schedules = client.schedules
+    assert len(await schedules.preview("Orders", "hourly", every="1 hour")) == 10
+    made = await schedules.create("Orders", "hourly", every="1 hour", vars={"way": "review"})
+    assert [made] == await schedules.list_all(type="Orders")
+    paused = await schedules.pause("hourly", reason="stocktaking", expected_version=made.version)
+    assert (paused.paused_by, paused.paused_reason) == ("ada", "stocktaking")
+    assert (await schedules.resume("hourly")).paused is None
+    edited = await schedules.update("hourly", cron="@daily", vars={"way": "review"})
+    assert (edited.cron, edited.every, await schedules.get("hourly")) == ("@daily", None, edited)
+    assert len(await schedules.list_times("hourly", count=3)) == 3
+
+    fired = await schedules.fire("hourly")
+    assert (await client.get(fired.id)).key == "hourly"
+    filled = await schedules.backfill("hourly", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    assert (filled.created_count, len(filled.instances)) == (2, 2)
+
+    await schedules.delete("hourly")
+    with pytest.raises(NotFoundError):
+        await schedules.get("hourly")
+
+
 async def follow_events(client: AsyncClient) -> None:
     """Follow events from the beginning, from a position, and from now on."""
     async with client.follow_events(type="Orders", kind=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
@@ -227,3 +252,19 @@ async def administer_users_and_keys(client: AsyncClient, served_api: ServedApi, 
     await client.users.delete(made.id)
     with pytest.raises(NotFoundError):
         await client.users.get(made.id)
+
+
+async def delete_what_has_ended(client: AsyncClient) -> None:
+    """Export an instance, and delete by age and by business key; what has just ended is not deleted."""
+    retention = client.retention
+    ended = await client.create_and_wait("Orders", key="customer-9", timeout=WAIT_TIMEOUT)
+    assert {workflow.type: workflow.keep for workflow in await retention.list_all()}["Orders"] == "always"
+    assert "order-1" in str(await retention.export((await client.get("order-1")).id))
+
+    counted = await retention.forget("customer-9", dry_run=True)
+    assert (counted.trees, counted.instances) == (1, 0)
+    with pytest.raises(RefusedError, match="ended less than a minute ago"):
+        await retention.forget("customer-9")
+    pruned = await retention.prune(type="Orders", ended_before=FAR_FUTURE)
+    assert (pruned.trees, pruned.is_complete) == (0, True)
+    assert await client.get(ended.id) == ended

@@ -18,6 +18,7 @@ from flowlet.client import (
     ClientError,
     ForbiddenError,
     NotFoundError,
+    PrunedError,
     RefusedError,
     ServerError,
     TooManyRequestsError,
@@ -37,9 +38,13 @@ HTML_BODY = "<html>" + "gateway " * 100
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:
-    drawn = re.findall(r"^( *)[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"^([ │]*)[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
 
-    found = {name: ApiError if indent else ClientError for indent, name in drawn}
+    bases: dict[int, type[Exception]] = {0: ClientError}
+    found = {}
+    for indent, name in drawn:
+        found[name] = bases[len(indent)]
+        bases[len(indent) + len("├── ")] = getattr(errors, name)
 
     assert found == {error.__name__: error.__bases__[0] for error in ERROR_CLASSES if error is not ClientError}
 
@@ -92,9 +97,9 @@ async def test_a_refusal_lists_what_may_be_done(client: AsyncClient) -> None:
 async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_timeout(
     served_api: ServedApi, client_kind: str
 ) -> None:
-    async with served_api.build_client(client_kind, timeout="200ms", retries=0) as client:
+    async with served_api.build_client(client_kind, timeout="1s", retries=0) as client:
         with pytest.raises(TimeoutError) as caught:
-            await client.create_and_wait("Orders", vars={"way": "review"}, timeout="500ms")
+            await client.create_and_wait("Orders", vars={"way": "review"}, timeout="1500ms")
 
     error = caught.value
     assert isinstance(error, WaitTimeoutError)
@@ -109,6 +114,7 @@ async def test_a_wait_in_vain_tells_where_it_stands_and_may_be_longer_than_the_t
         (401, UnauthenticatedError),
         (404, NotFoundError),
         (409, RefusedError),
+        (410, PrunedError),
         (418, ApiError),
         (429, TooManyRequestsError),
         (500, ServerError),

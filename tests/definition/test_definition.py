@@ -191,6 +191,7 @@ def test_a_definition_describes_itself_as_json() -> None:
         "timeoutSeconds": 120.0,
         "onError": "done",
         "form": Line.model_json_schema(),
+        "messages": [],
         "deadlineSeconds": 3600.0,
         "onDeadline": "done",
     }

@@ -15,6 +15,8 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
+from flowlet.engine.retention.pruner import Pruner
+from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import Instance
 from flowlet.settings import ExecutorSettings
@@ -82,6 +84,8 @@ async def test_however_often_claiming_has_failed_the_executor_tries_on(
 ) -> None:
     gate, failures = GatedHandler(), 0
     gate.may_finish.set()
+    for part in (Scheduler, Pruner):  # in virtual time they would read the database without a pause
+        monkeypatch.setattr(part, "run", rest)
     async with open_prepared_executor(sqlite_url, gate.build_module(), VirtualClock()) as run:
         claim = run.store.instances.claim
 
@@ -99,6 +103,10 @@ async def test_however_often_claiming_has_failed_the_executor_tries_on(
 
         assert failures > FAILURES
         assert len(await run.read_executors()) == 1
+
+
+async def rest(_: object) -> None:
+    await asyncio.Event().wait()
 
 
 async def test_an_executor_that_registers_anew_reads_the_stores_clock_first(database_url: str) -> None:

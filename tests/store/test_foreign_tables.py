@@ -11,7 +11,7 @@ from flowlet.store.connection import Connections
 from flowlet.store.migrations import check_schema, upgrade_schema
 from flowlet.store.migrations.inspection import inspect_schema
 from flowlet.store.migrations.steps import MIGRATIONS
-from flowlet.store.tables import SCHEMA_VERSION, TABLES
+from flowlet.store.tables import SCHEMA_VERSION, SESSION, TABLES
 from tests.store.test_migrations import open_connections
 
 NAMES = [table.name for table in (SCHEMA_VERSION, *TABLES)]
@@ -103,12 +103,12 @@ async def test_the_tables_of_a_flowlet_whose_record_is_lost_are_refused(empty_da
 async def test_a_table_that_the_record_does_not_list_yet_is_refused(empty_mariadb_url: str) -> None:
     async with open_connections(empty_mariadb_url) as connections:
         await upgrade_schema(connections)
+        place = TABLES.index(SESSION)
         await execute(
             connections,
-            "DELETE FROM flowlet_schema_version WHERE step > 5",
-            "DROP TABLE flowlet_api_key",
-            "DROP TABLE flowlet_session",
-            "CREATE TABLE flowlet_session (sid varchar(10))",
+            f"DELETE FROM {SCHEMA_VERSION} WHERE step >= {place}",  # the step after the last one may have been applied
+            *(f"DROP TABLE {table}" for table in TABLES[place:]),
+            f"CREATE TABLE {SESSION} (sid varchar(10))",
         )
 
         await assert_refused_and_unchanged(connections, "list them: flowlet_session. Nothing was changed")

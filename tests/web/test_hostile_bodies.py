@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flowlet.web.api.bulk import BulkRequest
 from flowlet.web.api.keys import CreateApiKeyRequest
 from flowlet.web.api.requests import CreateWorkflowRequest, SearchRequest, StateRequest, StateVarsRequest
+from flowlet.web.api.schedule_models import BackfillRequest, CreateScheduleRequest, EditScheduleRequest
 from flowlet.web.api.users import CreateUserRequest
 from flowlet.web.api.waiting import CreateAndWaitRequest, StateAndWaitRequest
 from flowlet.web.parsing import parse_json, validate_model
@@ -30,6 +31,8 @@ STORED_COLUMNS = {
     "flowlet_action": "*",
     "flowlet_definition": "*",
     "flowlet_counter": "*",
+    "flowlet_message": "*",
+    "flowlet_schedule": "*",
     "flowlet_user": "*",
     "flowlet_session": "id, token_hash",
     "flowlet_api_key": "id, key_hash, name, role, user_id, expires, revoked",
@@ -108,10 +111,18 @@ async def list_bodies(api_harness: ApiHarness) -> list[tuple[str, str, Any, Any]
         if "requestBody" in operation:
             content = operation["requestBody"]["content"][JSON_CONTENT_TYPE]
             example = next(iter(content.get("examples", {"": {"value": {}}}).values()))["value"]
+            address = re.sub(r"\{\w+\}", id, name.split()[1])
             found.append(
-                (name, re.sub(r"\{\w+\}", id, name.split()[1]), {**document, "here": content["schema"]}, example)
+                (name, address + build_needed_query(operation), {**document, "here": content["schema"]}, example)
             )
     return found
+
+
+def build_needed_query(operation: Any) -> str:
+    """Return the query string of an operation's required parameters; "" if it has none."""
+    parameters = operation.get("parameters", ())
+    needed = [each["name"] for each in parameters if each["in"] == "query" and each["required"]]
+    return "?" * bool(needed) + "&".join(f"{name}=x" for name in needed)
 
 
 def list_hostile_bodies(schema: Any, example: Any) -> Iterator[tuple[str, bytes, str]]:
@@ -149,7 +160,8 @@ async def test_no_hostile_body_is_taken_and_none_writes(api_harness: ApiHarness)
 
     for name, address, schema, example in targets:
         for what, text, kind in list_hostile_bodies(schema, example):
-            answer = await client.post(address, content=text, headers={b"content-type": kind.encode("latin-1")})
+            headers = {b"content-type": kind.encode("latin-1")}
+            answer = await client.request(name.split()[0], address, content=text, headers=headers)
             if not is_sound_refusal(answer):
                 wrong.append((name, what, answer.status_code))
 
@@ -163,8 +175,9 @@ async def test_a_body_that_is_needed_is_needed(api_harness: ApiHarness) -> None:
     before = await read_tables(api_harness)
 
     for name, address, schema, _ in targets:
-        if schema["paths"][name.split()[1]]["post"]["requestBody"]["required"]:
-            assert is_sound_refusal(await api_harness.app_harness.open_client("admin").post(address)), name
+        method, path = name.split()
+        if schema["paths"][path][method.lower()]["requestBody"]["required"]:
+            assert is_sound_refusal(await api_harness.app_harness.open_client("admin").request(method, address)), name
 
     assert await read_tables(api_harness) == before
 
@@ -182,7 +195,8 @@ async def test_a_body_of_ten_megabytes_is_too_long_for_every_endpoint(
 
     for name, address, _, _ in targets:
         content = send_chunks() if is_chunked else b" " * OVERSIZED_BYTES
-        answer = await api_harness.app_harness.open_client("admin").post(address, content=content)
+        client = api_harness.app_harness.open_client("admin")
+        answer = await client.request(name.split()[0], address, content=content)
         assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large"), name
 
     assert await read_tables(api_harness) == before
@@ -242,11 +256,14 @@ JSON_STRATEGY = st.recursive(
     max_leaves=20,
 )
 BODY_MODELS = [
+    BackfillRequest,
     BulkRequest,
     CreateAndWaitRequest,
     CreateWorkflowRequest,
     CreateApiKeyRequest,
+    CreateScheduleRequest,
     CreateUserRequest,
+    EditScheduleRequest,
     SearchRequest,
     StateAndWaitRequest,
     StateRequest,

@@ -16,6 +16,7 @@ from flowlet.errors import (
     SearchError,
     StaleError,
     StoreUnavailableError,
+    TimetableError,
     UnknownInstanceError,
     UserError,
     UserExistsError,
@@ -29,6 +30,7 @@ PROBLEM_CASES = [
     (VariablesError("the variables of Order", {"sku": "is missing"}), 400, "faulty"),
     (SearchError({"limit": "is above 1000"}), 400, "faulty"),
     (DurationError("'soon' is no length of time"), 400, "faulty"),
+    (TimetableError("timezone", "'Mars/Olympus' is unknown"), 400, "faulty"),
     (UserError("a name is at most 120 characters"), 400, "faulty"),
     (UnknownInstanceError("no workflow has the id 7"), 404, "not-found"),
     (RefusedError("it has ended", ["retry"]), 409, "refused"),
@@ -55,7 +57,11 @@ async def test_an_error_has_its_status_and_type(error: Exception, status: int, n
 
 def test_every_error_that_a_request_can_cause_has_an_answer() -> None:
     bugs = {"FlowletError", "StoreError", "DefinitionError", "SettingsError", "OutcomeError", "NotEndedError", "Fail"}
-    given: dict[type[Exception], tuple[Any, ...]] = {VariablesError: ("order", {}), SearchError: ({},)}
+    given: dict[type[Exception], tuple[Any, ...]] = {
+        VariablesError: ("order", {}),
+        SearchError: ({},),
+        TimetableError: ("cron", "why"),
+    }
     stale = StaleError("the user 'ada'", version=2, expected_version=1)
     kinds = {name: getattr(errors, name) for name in errors.__all__ if name != "Fault"}
 

@@ -102,6 +102,7 @@ def test_the_faults_of_a_schedule_name_its_fields_and_their_cure() -> None:
 
     assert faults.keys() == {"name", "timezone", "catchUp", "jitter"}
     assert faults["timezone"].endswith("Did you mean 'Europe/Berlin'?")
+    assert find_schedule_faults(Schedule("@daily", name="preview"))["name"].startswith("cannot be 'preview'")
     assert "five fields" in find_schedule_faults(Schedule("0 3 * *", name="nightly"))["cron"]
     assert find_schedule_faults(Schedule(name="nightly")).keys() == {"cron"}
     assert find_schedule_faults(Schedule(name="nightly", every="1 minute", jitter="1 minute")).keys() == {"jitter"}

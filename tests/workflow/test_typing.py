@@ -107,7 +107,7 @@ def test_a_users_module_is_loaded(module_folder: Path) -> None:
 
     definition = Registry(provided).load(str(module_folder / "orders.py"))
 
-    assert (definition.name, definition.start, len(definition.states)) == ("OrderWorkflow", "check_stock", 9)
+    assert (definition.name, definition.start, len(definition.states)) == ("OrderWorkflow", "check_stock", 10)
 
 
 def run_mypy(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from quart import Blueprint, Response
+from quart.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
 
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
@@ -29,10 +31,25 @@ from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body, read_optional_body, read_query
 from flowlet.web.services import get_services
+from flowlet.workflow.schedule import RESERVED_NAME
 
 __all__ = ["blueprint"]
 
 blueprint = Blueprint("schedules", __name__)
+
+
+class ScheduleNameConverter(BaseConverter):
+    """A schedule's name as the last segment of a path, but not the name of another endpoint.
+
+    ``GET /api/schedules/preview`` is 405. No schedule can have this name.
+    """
+
+    regex = rf"(?!{RESERVED_NAME}$)[^/]+"
+
+
+@blueprint.record_once
+def _add_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["schedule"] = ScheduleNameConverter
 
 
 @blueprint.get("/api/schedules")
@@ -67,7 +84,7 @@ async def preview_schedule() -> Response:
         return _build_times_response(_get_schedules().preview(new.workflow_type, new.build_schedule()))
 
 
-@blueprint.get("/api/schedules/<name>")
+@blueprint.get("/api/schedules/<schedule:name>")
 @require_role(Role.VIEWER)
 @describe_route(answers={200: ScheduleResponse})
 async def show_schedule(name: str) -> Response:
@@ -75,7 +92,7 @@ async def show_schedule(name: str) -> Response:
     return build_json_response(ScheduleResponse.of(await _get_schedules().get(name)))
 
 
-@blueprint.put("/api/schedules/<name>")
+@blueprint.put("/api/schedules/<schedule:name>")
 @require_role(Role.OPERATOR)
 @describe_route(body=EditScheduleRequest, answers={200: ScheduleResponse}, problems=(409,))
 async def edit_schedule(name: str) -> Response:
@@ -91,7 +108,7 @@ async def edit_schedule(name: str) -> Response:
     return build_json_response(ScheduleResponse.of(changed))
 
 
-@blueprint.delete("/api/schedules/<name>")
+@blueprint.delete("/api/schedules/<schedule:name>")
 @require_role(Role.OPERATOR)
 @describe_route(query=VersionQuery, answers={204: None}, problems=(409,))
 async def delete_schedule(name: str) -> Response:

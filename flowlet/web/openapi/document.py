@@ -22,8 +22,9 @@ from werkzeug.routing import Rule
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
-from flowlet.text import MAX_INTEGER
+from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER
 from flowlet.web.auth import get_required_role, require_role
+from flowlet.web.field_types import NO_CONTROL_PATTERN
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.components import (
     PROBLEM_SCHEMA,
@@ -74,10 +75,18 @@ _PATH_PARAMETER_DESCRIPTIONS = {
     "keys": {"id": "The API key's id, its public part."},
     "retention": {"id": "The workflow's id, or its external id if that is not a number and has no slash."},
 }
-_WORKFLOW_TAGS = ("workflows", "waiting", "messages", "retention")
-"""The tags of the endpoints whose paths name a workflow, which may have been deleted."""
 """The descriptions of path parameters, by blueprint."""
 _PATH_PARAMETER_DESCRIPTIONS["workflows"]["external_id"] = _PATH_PARAMETER_DESCRIPTIONS["waiting"]["external_id"]
+_WORKFLOW_TAGS = ("workflows", "waiting", "messages", "retention")
+"""The tags of the endpoints whose paths may name a workflow, which may have been deleted."""
+_PATH_PARAMETER_SCHEMAS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("messages", "name"): {"maxLength": MAX_IDENTIFIER_LENGTH, "format": "trimmed", "pattern": NO_CONTROL_PATTERN},
+}
+"""What is required of path parameters beyond a text that is not empty, by blueprint and name."""
+_HEADER_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "Idempotency-Key": {"maxLength": MAX_IDENTIFIER_LENGTH, "pattern": r"^[\x20-\x7e\xa0-\xff]+$"},
+}
+"""What is required of request headers, which are Latin-1."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -236,7 +245,7 @@ def _build_operation(
     parameters = [_build_path_parameter(rule, kind, name) for kind, name in _PATH_PARAMETER.findall(rule.rule)]
     parameters += models.build_query_parameters(description.query) if description.query else ()
     parameters += [
-        build_parameter(name, "header", {"type": "string"}, text, is_required=False)
+        build_parameter(name, "header", {"type": "string", **_HEADER_SCHEMAS.get(name, {})}, text, is_required=False)
         for name, text in description.headers.items()
     ]
     if parameters:
@@ -253,10 +262,10 @@ def _build_operation(
 
 
 def _build_path_parameter(rule: Rule, kind: str, name: str) -> dict[str, Any]:
-    schema = _INTEGER if kind == "int" else {"type": "string", "minLength": 1}
-    return build_parameter(
-        to_camel(name), "path", schema, _PATH_PARAMETER_DESCRIPTIONS.get(_get_tag(rule), {}).get(name, "")
-    )
+    tag = _get_tag(rule)
+    text_schema = {"type": "string", "minLength": 1, **_PATH_PARAMETER_SCHEMAS.get((tag, name), {})}
+    schema = _INTEGER if kind == "int" else text_schema
+    return build_parameter(to_camel(name), "path", schema, _PATH_PARAMETER_DESCRIPTIONS.get(tag, {}).get(name, ""))
 
 
 def _list_problem_statuses(rule: Rule, view: Callable[..., Any]) -> list[int]:
@@ -268,7 +277,7 @@ def _list_problem_statuses(rule: Rule, view: Callable[..., Any]) -> list[int]:
         403: is_guarded,
         404: rule.arguments,
         408: description.body,
-        410: rule.arguments and _get_tag(rule) in _WORKFLOW_TAGS,
+        410: rule.arguments & {"id", "external_id"} and _get_tag(rule) in _WORKFLOW_TAGS,
         413: description.body,
         415: description.body,
         500: True,

@@ -23,7 +23,7 @@ async def test_what_is_created_is_found_by_id_and_by_external_id(idle_api_harnes
     answer = await idle_api_harness.client.post("/api/workflows", json=body)
 
     id = answer.json()["id"]
-    assert (answer.status_code, answer.json()) == (201, {"id": id, "externalId": "order/Ω 7"})
+    assert (answer.status_code, answer.json()) == (201, {"id": id, "externalId": "order/Ω 7", "pruned": False})
     assert answer.headers["location"] == f"/api/workflows/{id}"
     found = await idle_api_harness.get(answer.headers["location"])
     assert found == await idle_api_harness.get("/api/workflowByExternalId/order%2F%CE%A9%207")
@@ -40,7 +40,7 @@ async def test_a_known_external_id_gives_the_known_workflow_unchanged(idle_api_h
         "/api/workflows", json={"workflowType": "Orders", "externalId": "order-1", "stateVars": {"way": "fail"}}
     )
 
-    assert (again.status_code, again.json()) == (200, {"id": id, "externalId": "order-1"})
+    assert (again.status_code, again.json()) == (200, {"id": id, "externalId": "order-1", "pruned": False})
     assert (await idle_api_harness.get(f"/api/workflows/{id}"))["stateVars"]["way"] == "later"
 
 

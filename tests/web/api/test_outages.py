@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from flowlet.auth.api_keys import ApiKeys
+from flowlet.workflow.schedule import Schedule
 from tests.database_servers import DatabaseServer
 from tests.web.api.api_harness import ApiHarness, open_api_harness
 from tests.web.contract.contract_server import ENDLESS_PATHS
@@ -26,11 +27,15 @@ INDEPENDENT_ENDPOINTS = {
     "GET /api/me",
     "GET /healthz",
     "GET /openapi.json",
+    "POST /api/schedules/preview",
 }
 """The endpoints that work without the database for an authenticated user."""
 
-EVENT_QUERY = {"after": "0", "limit": "1"}
-"""The parameter that ends a stream after its first event."""
+QUERIES = {
+    **{path: {"after": "0", "limit": "1"} for path in ENDLESS_PATHS},
+    "/api/messages/{name}": {"workflowType": "Orders", "businessKey": "customer-1"},
+}
+"""The parameters that end a stream after its first event, and those without which a request is refused."""
 CallEndpoint = Callable[[str], Any]
 
 
@@ -41,6 +46,8 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
         users = office.app_harness.services.users
         users.keys = ApiKeys(office.app_harness.services.store, cache_ttl=timedelta(hours=1))
         id = str(await office.create("later"))
+        schedules = office.app_harness.services.operations.schedules
+        await schedules.create("Orders", Schedule("0 3 * * *", name="Orders"), username="ada")
         found = list_operations(await fetch_openapi(office.app_harness))
         client = office.app_harness.open_client("admin")
         assert (await client.get("/api/me")).status_code == 200
@@ -49,11 +56,11 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
             method, path = name.split()
             content = found[name].get("requestBody", {}).get("content", {}).get("application/json", {})
             body = next((example["value"] for example in content.get("examples", {}).values()), None)
+            if path.startswith("/api/schedules") and body and "workflowType" in body:
+                body["workflowType"] = "Orders"
             place = "Orders" if "{name}" in path else "aaaaaaaa" if "keys" in path else id
             address = re.sub(r"\{\w+\}", place, path)
-            return await client.request(
-                method, address, json=body, params=EVENT_QUERY if path in ENDLESS_PATHS else None
-            )
+            return await client.request(method, address, json=body, params=QUERIES.get(path))
 
         yield office, found, call_endpoint
 

@@ -51,7 +51,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if isinstance(case.body, dict | list):
         case.body = bound_value(case.body)
     if case.path.startswith(INSTANCE_PATHS) and (variables := next(VARIABLE_CYCLE)):
-        ((name, _),) = case.path_parameters.items()
+        name = "id" if "id" in case.path_parameters else "externalId"
         has_model = not case.path.endswith("/statevars")
         case.path_parameters[name] = (
             create_instance("Purchases", variables) if has_model else create_instance("Notes", {})

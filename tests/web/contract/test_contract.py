@@ -50,6 +50,12 @@ include-path = [
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "404", "409", "504"]
 
+# Which body fits a message depends on the workflow that receives it.
+[[operations]]
+include-path = ["/api/messages/{name}", "/api/workflows/{id}/messages/{name}"]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "404", "409"]
+
 # Which variables fit depends on the workflow, which jitter on the interval, and which times a backfill has on the
 # schedule and on the time of day.
 [[operations]]

@@ -21,25 +21,31 @@ from flowlet import (
     OutcomeError,
     PathChange,
     PermittedOperations,
+    PrunedInstanceError,
     RefusedError,
     Registry,
     RowsLockedError,
     SchemaError,
+    Sent,
     Settings,
     SettingsError,
     Store,
     StoreError,
     StoreUnavailableError,
+    TimetableError,
     TooLargeError,
     UnknownInstanceError,
+    UnknownMessageError,
+    UnknownScheduleError,
     UnknownStateError,
     UnknownWorkflowError,
     VariablesError,
+    WaitStoppedError,
     WaitTimeoutError,
     open_store,
 )
 from flowlet.testing import Harness
-from tests.workflow.user_modules.orders import Decision, Order, http, workflow
+from tests.workflow.user_modules.orders import Claim, Decision, Order, http, nightly, workflow
 
 app = Flowlet(["tests.workflow.user_modules.orders"], settings=Settings())
 app.provide(http)
@@ -50,6 +56,9 @@ async def place_order(order: Order) -> Instance | None:
         async with app.running():
             created: Created = await app.start(workflow, order, key="customer-7", external_id="order-7", when="1h")
             return await app.wait(created.id, states=["review"], timeout="1 minute")
+    except WaitStoppedError as error:
+        id: int | None = error.instance_id
+        print(id)
     except WaitTimeoutError as error:
         instance: Instance | None = error.instance
         return instance
@@ -62,6 +71,27 @@ async def place_order(order: Order) -> Instance | None:
         print(error)
     except (UnknownWorkflowError, VariablesError, FlowletError) as error:
         print(error)
+    return None
+
+
+async def claim(order_id: int) -> bool:
+    try:
+        sent: Sent = await app.send("claim", Claim(text="broken"), to=order_id, key="mail-7", expires="30 days")
+    except PrunedInstanceError:
+        return False
+    except UnknownMessageError as error:
+        print(error)
+        return False
+    return sent.is_new
+
+
+async def fire_now(operations: Operations) -> Created | None:
+    try:
+        return await operations.schedules.fire_now(nightly.name, username="anna")
+    except UnknownScheduleError as error:
+        print(error)
+    except TimetableError as error:
+        print(error.field, error.fault)
     return None
 
 

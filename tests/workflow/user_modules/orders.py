@@ -14,9 +14,12 @@ from flowlet import (
     Fail,
     Failure,
     Instance,
+    Keep,
+    Message,
     Next,
     Outcome,
     Retry,
+    Schedule,
     State,
     StateKind,
     Status,
@@ -27,6 +30,7 @@ from flowlet import (
     error,
     manual,
     migrate,
+    receive,
     state,
 )
 
@@ -41,7 +45,20 @@ class Decision(BaseModel):
     comment: str = ""
 
 
-workflow = Workflow("OrderWorkflow", vars=Order, version=2, retry=Retry(limit=10, min="10s", max="1h"))
+class Claim(BaseModel):
+    text: str
+
+
+nightly = Schedule("0 3 * * *", name="nightly", timezone="Europe/Berlin", overlap="skip", vars=Order(sku="a", amount=1))
+
+workflow = Workflow(
+    "OrderWorkflow",
+    vars=Order,
+    version=2,
+    retry=Retry(limit=10, min="10s", max="1h"),
+    keep=Keep("90 days", failed="1 year"),
+    schedules=[nightly],
+)
 
 
 @migrate(from_version=1)
@@ -117,13 +134,27 @@ def describe_failure(failure: Failure) -> str:
     return f"{failure.type} in {failure.state} after {failure.attempts} attempts: {failure.message}"
 
 
-@state(next=[done, complaint, "payment_failed"], on_error=payment_failed)
+@receive(messages={"claim": Claim}, next=[done, complaint], deadline="30 days", on_deadline=done)
+async def await_claim(order: Order, claim: Claim, ctx: Context) -> Next:
+    if not claim.text:
+        return done
+    if ctx.message is not None:
+        ctx.log(describe_message(ctx.message))
+    return complaint
+
+
+def describe_message(message: Message) -> str:
+    text: str = message.body["text"]
+    return f"{message.sender or 'code'} sent {message.name} {message.key} at {message.sent:%H:%M}: {text}"
+
+
+@state(next=[done, complaint, await_claim, "payment_failed"], on_error=payment_failed)
 async def delivered(order: Order, ctx: Context) -> Next:
     if order.charge_id is None:
         return "payment_failed"
     if ctx.parent is not None:
         return done.wake_parent()
-    return done if all(has_arrived(child) for child in ctx.children) else complaint
+    return await_claim if all(has_arrived(child) for child in ctx.children) else complaint
 
 
 def has_arrived(instance: Instance) -> bool:

@@ -63,13 +63,14 @@ async def show_new_form() -> Response:
 @require_role(Role.OPERATOR)
 async def create_schedule() -> Response | Redirection:
     """Check a new schedule and show its next times; create it if they were shown already."""
+    given = await read_request_form()  # before the definition: a form without its token gets 403, not 404
     definition = get_services().registry.get_definition(request.args.get("type", ""))
 
     async def create(schedule: Schedule, form: Form) -> ScheduleRecord:
         by = get_principal().username
         return await get_services().operations.schedules.create(definition.name, schedule, username=by)
 
-    return await _preview_or_save(definition, await read_request_form(), create)
+    return await _preview_or_save(definition, given, create)
 
 
 @blueprint.get("/schedules/<int:id>/edit")
