@@ -22,7 +22,7 @@ from tests.engine.activation.activation_harness import build_single_state, build
 
 __all__ = ["NEVER", "TIMEOUT_SECONDS", "ExecutorHarness", "GatedHandler", "find_tasks", "run_executor", "wait_for"]
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 40
 """How long a test waits for what has to happen."""
 NEVER = timedelta(hours=1)
 
